@@ -1,0 +1,1 @@
+"""What a person sees: progress, plots and the page. Drawn from records alone."""

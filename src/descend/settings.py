@@ -1,0 +1,221 @@
+"""The options of a training run: one record, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from descend.errors import SettingsError
+
+TASKS = ("auto", "regression", "classification")
+MODELS = ("mlp", "linear")
+ACTIVATIONS = ("relu", "gelu", "tanh")
+LOSSES = ("auto", "squared_error", "absolute_error", "huber", "poisson", "cross_entropy")
+SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
+OPTIMIZERS = (
+    "momentum",
+    "sgd",
+    "nesterov",
+    "adam",
+    "adamw",
+    "rmsprop",
+    "adagrad",
+    "dog",
+    "dowg",
+    "dadapt-adamw",
+    "prodigy",
+    "cocob",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for; `"auto"` and `None` stand for what `descend` then decides.
+
+    Attributes:
+        target: the column to predict (several, separated by commas, for regression).
+        task: `auto`, `regression` or `classification`.
+        exclude: columns to leave out.
+        categorical: columns to treat as categories although they hold numbers.
+        weight: the column with row weights.
+        model: `mlp` or `linear`.
+        hidden: units of each hidden layer of the mlp.
+        activation: `relu`, `gelu` or `tanh`.
+        batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
+        learning_rate: peak learning rate, or `auto`.
+        optimizer: the name of an update rule.
+        momentum: of momentum, nesterov and rmsprop.
+        schedule: the course of the learning rate.
+        warmup: fraction of the updates over which the learning rate rises from 0.
+        loss: the loss of one row, or `auto`.
+        l2: penalty, l2/2 · |weights|², the same at every batch size.
+        weight_decay: of adamw and its kin.
+        clip: largest norm of a gradient; longer ones are shortened to it.
+        epochs: most passes over the training rows.
+        time_budget: most seconds of training.
+        patience: evaluations without improvement before the learning rate is lowered, and in
+            the end training stops.
+        validation: fraction of the rows kept for validation, or a file.
+        seed: of the split, the initial weights and the order of rows.
+        memory: bytes the whole process may use.
+    """
+
+    target: str
+    task: str = "auto"
+    exclude: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    weight: str | None = None
+    model: str = "mlp"
+    hidden: tuple[int, ...] = (128, 64)
+    activation: str = "relu"
+    batch_size: int | str = "auto"
+    learning_rate: float | str = "auto"
+    optimizer: str = "momentum"
+    momentum: float = 0.9
+    schedule: str = "constant"
+    warmup: float = 0.0
+    loss: str = "auto"
+    l2: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+    epochs: int | None = None
+    time_budget: float | None = None
+    patience: int = 5
+    validation: float | str = 0.1
+    seed: int = 0
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every option; raise SettingsError on the first that cannot be."""
+        for name, choices in (
+            ("task", TASKS),
+            ("model", MODELS),
+            ("activation", ACTIVATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("loss", LOSSES),
+        ):
+            _check_choice(name, getattr(self, name), choices)
+        if self.batch_size not in ("auto", "all"):
+            _check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
+        if self.learning_rate != "auto":
+            _check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
+        if not isinstance(self.validation, str):
+            _check_number("validation", self.validation, above=0, below=1, also="a file")
+        for units in self.hidden:
+            _check_number("hidden", units, low=1, whole=True)
+        _check_number("momentum", self.momentum, low=0, below=1)
+        _check_number("warmup", self.warmup, low=0, below=1)
+        _check_number("l2", self.l2, low=0)
+        _check_number("weight_decay", self.weight_decay, low=0)
+        _check_number("patience", self.patience, low=1, whole=True)
+        _check_number("seed", self.seed, low=0, whole=True)
+        for name, whole in (
+            ("epochs", True),
+            ("time_budget", False),
+            ("clip", False),
+            ("memory", True),
+        ):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), above=0, whole=whole)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns, one or several."""
+        return tuple(name.strip() for name in self.target.split(","))
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as values that JSON holds."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> Settings:
+        """The same options with some changed."""
+        return settings_from({**self.as_json(), **changes})
+
+
+def settings_from(options: Mapping[str, Any]) -> Settings:
+    """Make Settings from a mapping of option names (dashes or underscores) to values.
+
+    Raises:
+        SettingsError: an unknown option (the nearest name is offered), no target, a bad value.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    known: dict[str, Any] = {}
+    for key, value in options.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f" Did you mean {_option(near[0])}?" if near else ""
+            raise SettingsError(f"There is no option {_option(name)}.{hint}")
+        known[name] = tuple(value) if isinstance(value, list) else value
+    if not known.get("target"):
+        raise SettingsError("Which column is to be predicted? Name it with --target COLUMN.")
+    return Settings(**known)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The options in a TOML file, names as on the command line.
+
+    Raises:
+        SettingsError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"There is no file {path} (named by --config).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not a TOML file: {error}") from None
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(
+            f"{_option(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"
+        )
+
+
+def _check_number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+    also: str = "",
+) -> None:
+    limits = [
+        text
+        for limit, text in (
+            (low, f"at least {low}"),
+            (above, f"greater than {above}"),
+            (below, f"less than {below}"),
+        )
+        if limit is not None
+    ]
+    wanted = ("a whole number " if whole else "a number ") + " and ".join(limits)
+    if also:
+        wanted += f", or {also}"
+    good = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (not whole or value == int(value))
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+    if not good:
+        raise SettingsError(f"{_option(name)} must be {wanted}; found {value!r}.")

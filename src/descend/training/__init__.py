@@ -1,0 +1,1 @@
+"""One update, compiled; and the one loop that makes a run of them."""

@@ -1,0 +1,1 @@
+"""Measurements that decide the batch size and the learning rate."""

@@ -1,0 +1,167 @@
+"""The nouns: what is passed between the parts, each defined once.
+
+NamedTuples are what JAX carries; frozen dataclasses are records.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Array = Any
+"""A NumPy or JAX array. JAX is not imported here, so that records need no JAX."""
+
+Params = Any
+"""A pytree of arrays."""
+
+
+class Batch(NamedTuple):
+    """Rows of a table as numbers.
+
+    Attributes:
+        x: the inputs; for a table `numeric` float32 `[B, d]` and `category` int32 `[B, c]`.
+        y: the target; float32 `[B, k]` for regression, int32 `[B]` for classification.
+        weight: float32 `[B]`; a row of weight 0 fills a short batch and counts for nothing.
+
+    A chunk is a Batch whose leaves are `[updates, B, ...]`.
+    """
+
+    x: Mapping[str, Array]
+    y: Array
+    weight: Array
+
+
+class TrainState(NamedTuple):
+    """All that an update changes.
+
+    Attributes:
+        params: the weights of the model.
+        opt_state: what the optimizer remembers.
+        update: updates made so far.
+        examples: rows seen so far, repeats counted.
+    """
+
+    params: Params
+    opt_state: Any
+    update: int
+    examples: int
+
+
+class Position(NamedTuple):
+    """Where in the order of rows a run stands: `index` rows into epoch `epoch` (both from 0)."""
+
+    epoch: int
+    index: int
+
+
+class Metrics(NamedTuple):
+    """What one update measured: the batch loss and, where asked for, the norm of its gradient."""
+
+    loss: Array
+    gradient_norm: Array | None = None
+
+
+class StopReason(enum.Enum):
+    """Why training ended; the value is the sentence the user reads."""
+
+    NO_IMPROVEMENT = (
+        "The validation loss stopped improving, also at lower learning rates: training has converged."
+    )
+    EPOCHS = (
+        "The number of epochs was reached. If the validation loss was still falling, "
+        "raise --epochs."
+    )
+    TIME_BUDGET = (
+        "The time budget was used up. If the validation loss was still falling, "
+        "raise --time-budget."
+    )
+    TARGET_REACHED = "The validation loss reached the target that was asked for."
+    DIVERGED = (
+        "The loss left the finite numbers, and lower learning rates did not help. "
+        "Try a smaller --learning-rate."
+    )
+    INTERRUPTED = "Training was interrupted. Everything is saved; `descend resume` goes on."
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One measurement during training.
+
+    Attributes:
+        update: updates made so far.
+        epoch: epochs made so far, with a fraction.
+        examples: rows seen so far, repeats counted.
+        seconds: training time so far, resumed parts added up.
+        train_loss: mean batch loss since the last line (penalty left out).
+        validation_loss: mean loss over the validation rows (penalty left out).
+        batch_size: rows per update.
+        learning_rate: at the last update.
+    """
+
+    update: int
+    epoch: float
+    examples: int
+    seconds: float
+    train_loss: float
+    validation_loss: float
+    batch_size: int
+    learning_rate: float
+
+
+History = tuple[HistoryLine, ...]
+"""The course of a run, a line per measurement."""
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """How far mini-batch gradients scatter around the true one.
+
+    Attributes:
+        squared_norm: |G|², the squared norm of the gradient over all rows.
+        trace: tr Σ, the summed variance of the rows' gradients.
+        noise_scale: tr Σ / |G|² in rows, or None where |G|² cannot be told from 0.
+        interval: 90 % bootstrap interval of the noise scale; the upper end may be infinite.
+    """
+
+    squared_norm: float
+    trace: float
+    noise_scale: float | None
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What an update costs on this machine, for each batch size measured.
+
+    Attributes:
+        batch_sizes: rows per update, ascending.
+        seconds_per_update: median over repeated runs, reading the rows included.
+        peak_memory: bytes held by an update at that size.
+    """
+
+    batch_sizes: tuple[int, ...]
+    seconds_per_update: tuple[float, ...]
+    peak_memory: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which batch size and learning rate to take, and why.
+
+    Attributes:
+        batch_size: rows per update.
+        learning_rate: the peak rate of the schedule.
+        interval: the learning rates that did about as well.
+        flat_region: the batch sizes between which it makes little difference.
+        evidence: what was measured, as records for the report.
+        cost: seconds the advice took.
+    """
+
+    batch_size: int
+    learning_rate: float
+    interval: tuple[float, float]
+    flat_region: tuple[int, int]
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    cost: float = 0.0

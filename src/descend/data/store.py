@@ -1,0 +1,79 @@
+"""Rows that can be had by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from descend.types import Batch
+
+Floats = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[np.generic]
+
+
+class RowStore(Protocol):
+    """What training needs of a table: its length and any rows by number."""
+
+    def __len__(self) -> int:
+        """Rows in the store."""
+        ...
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """The rows with these numbers, in this order, as arrays that the caller may keep."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        ...
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """A table as arrays in memory.
+
+    Attributes:
+        x: the inputs, each `[N, ...]`.
+        y: the target `[N, ...]`.
+        weight: float32 `[N]`.
+    """
+
+    x: Mapping[str, AnyArray]
+    y: AnyArray
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """The rows with these numbers, copied."""
+        return Batch(
+            x={name: _take(values, rows) for name, values in self.x.items()},
+            y=_take(self.y, rows),
+            weight=_take(self.weight, rows),
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        total = sum(values.nbytes for values in (*self.x.values(), self.y, self.weight))
+        return max(1, total // max(1, len(self)))
+
+    @classmethod
+    def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:
+        """Join batches of rows, at least one, in their order."""
+        parts = list(parts)
+        return cls(
+            x={name: np.concatenate([part.x[name] for part in parts]) for name in parts[0].x},
+            y=np.concatenate([part.y for part in parts]),
+            weight=np.concatenate([part.weight for part in parts]),
+        )
+
+
+def _take(values: AnyArray, rows: npt.NDArray[np.int64]) -> AnyArray:
+    # mode="clip" keeps NumPy from buffering the result; the row numbers are ours, hence in range.
+    return np.take(values, rows, axis=0, mode="clip")

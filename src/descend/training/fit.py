@@ -1,0 +1,251 @@
+"""The one loop: run a chunk, write the history, ask the stopping rule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from descend.data.batches import Chunk, Plan, chunks, prefetched
+from descend.data.store import RowStore
+from descend.training import stopping
+from descend.training.evaluation import Evaluate
+from descend.training.schedules import Schedule
+from descend.training.step import RunChunk, copied
+from descend.training.stopping import Limits, Progress
+from descend.types import History, HistoryLine, Position, StopReason, TrainState
+
+FEWEST_UPDATES = 10
+"""Updates between two evaluations at the least, so that large batches are not judged on noise."""
+
+
+class Course(NamedTuple):
+    """All that a run is at a moment; given back to `fit`, it goes on from there bit for bit.
+
+    Attributes:
+        state: what the next update starts from.
+        position: where the order of rows stands.
+        best: the state with the least validation loss.
+        progress: what the stopping rule remembers.
+        history: a line per evaluation.
+        seconds: training time so far.
+        loss_sum: sum of the batch losses since the last evaluation.
+        loss_count: how many were summed.
+    """
+
+    state: TrainState
+    position: Position
+    best: TrainState
+    progress: Progress = Progress()
+    history: History = ()
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+
+
+class Watcher(Protocol):
+    """Who looks on while a run goes: a progress bar, a checkpoint, a test."""
+
+    def chunk(self, course: Course) -> None:
+        """Called after each chunk; arrays in the course are valid until the call returns."""
+
+    def evaluation(self, course: Course) -> None:
+        """Called after each evaluation, its line last in the history."""
+
+    def message(self, text: str) -> None:
+        """Called when something happened that the user should know."""
+
+    def stop_asked(self) -> bool:
+        """Whether the user wants the run to stop here."""
+
+
+class Silent:
+    """A watcher that does nothing."""
+
+    def chunk(self, course: Course) -> None:
+        """Do nothing."""
+
+    def evaluation(self, course: Course) -> None:
+        """Do nothing."""
+
+    def message(self, text: str) -> None:
+        """Do nothing."""
+
+    def stop_asked(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays fixed while a run goes.
+
+    Attributes:
+        store: the training rows.
+        plan: how they are cut into updates.
+        run_chunk: the compiled updates.
+        evaluate: the validation loss of some weights, or None to train without validation.
+        learning_rate: peak learning rate.
+        schedule: its course.
+        limits: what ends the run.
+    """
+
+    store: RowStore
+    plan: Plan
+    run_chunk: RunChunk
+    evaluate: Evaluate
+    learning_rate: float
+    schedule: Schedule
+    limits: Limits
+
+
+def begin(state: TrainState) -> Course:
+    """The course of a run before its first update."""
+    return Course(state, Position(0, 0), copied(state))
+
+
+def fit(
+    run: Run,
+    course: Course,
+    watcher: Watcher | None = None,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Course, StopReason]:
+    """Train until a limit is met, and return where the run then stands and why it ended.
+
+    Args:
+        run: what stays fixed.
+        course: where to begin; `begin(state)` for a new run. Its `state` is used up.
+        watcher: who looks on.
+        clock: seconds, for tests.
+
+    Returns:
+        The course at the end and the reason; `course.best.params` are the weights to keep.
+    """
+    watcher = watcher or Silent()
+    if not course.history:
+        course = _evaluated(run, course, watcher)
+    source = prefetched(chunks(run.store, run.plan, course.position), _on_device)
+    with closing(source):
+        while True:
+            reason = stopping.used_up(run.limits, course.position, course.seconds)
+            reason = reason or stopping.finished(course.progress, run.limits)
+            if reason is None and watcher.stop_asked():
+                reason = StopReason.INTERRUPTED
+            if reason is not None:
+                return course, reason
+            started = clock()
+            course, mean_loss = _chunk_run(run, course, next(source))
+            if stopping.exploded(course.progress, mean_loss):
+                course = _retreat(course, stopping.rescued(course.progress))
+                if course.progress.rescues > stopping.MOST_RESCUES:
+                    return course, StopReason.DIVERGED
+                watcher.message(_rescue_text(run, course))
+            elif _evaluation_due(run.plan, course):
+                course = _evaluated(run, course, watcher)
+            course = course._replace(seconds=course.seconds + clock() - started)
+            watcher.chunk(course)
+
+
+def learning_rate(run: Run, course: Course) -> float:
+    """The learning rate of the next update."""
+    factor = run.schedule(np.asarray([course.state.update]))[0]
+    return float(run.learning_rate * course.progress.rate_factor * factor)
+
+
+def _on_device(chunk: Chunk) -> Chunk:
+    return chunk._replace(batch=jax.device_put(chunk.batch))
+
+
+def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float]:
+    numbers = course.state.update + np.arange(run.plan.updates_per_chunk)
+    peak = run.learning_rate * course.progress.rate_factor
+    rates = (peak * run.schedule(numbers)).astype(np.float32)
+    state, losses = run.run_chunk(
+        course.state, chunk.batch, rates, chunk.updates, chunk.examples
+    )
+    total = float(np.sum(np.asarray(losses)[: chunk.updates], dtype=np.float64))
+    course = course._replace(
+        state=state,
+        position=chunk.position,
+        loss_sum=course.loss_sum + total,
+        loss_count=course.loss_count + chunk.updates,
+    )
+    return course, total / chunk.updates
+
+
+def _evaluation_due(plan: Plan, course: Course) -> bool:
+    """At the cuts of the plan; where an epoch has few updates, only after several epochs."""
+    if course.position.index != 0:
+        return (course.position.index // plan.batch_size) % plan.updates_per_stretch == 0
+    every = -(-FEWEST_UPDATES // plan.updates_per_epoch)
+    return course.position.epoch % every == 0
+
+
+def _evaluated(run: Run, course: Course, watcher: Watcher) -> Course:
+    """The course after an evaluation: a line of history, the best weights, the rate lowered."""
+    loss = run.evaluate(course.state.params)
+    if stopping.exploded(course.progress, loss):
+        return _retreat(course, stopping.rescued(course.progress))
+    progress = stopping.seen(course.progress, loss)
+    improved = progress.best < course.progress.best
+    rows = run.plan.rows
+    line = HistoryLine(
+        update=course.state.update,
+        epoch=course.position.epoch + course.position.index / rows,
+        examples=course.state.examples,
+        seconds=course.seconds,
+        train_loss=course.loss_sum / course.loss_count if course.loss_count else float("nan"),
+        validation_loss=loss,
+        batch_size=run.plan.batch_size,
+        learning_rate=learning_rate(run, course),
+    )
+    course = course._replace(
+        progress=progress,
+        best=copied(course.state) if improved else course.best,
+        history=(*course.history, line),
+        loss_sum=0.0,
+        loss_count=0,
+    )
+    watcher.evaluation(course)
+    if stopping.stands_still(progress, run.limits) and not stopping.finished(progress, run.limits):
+        course = _retreat(course, stopping.lowered(progress))
+        watcher.message(
+            f"No improvement in {run.limits.patience} evaluations: back to the best weights, "
+            f"learning rate lowered to {learning_rate(run, course):.3g}."
+        )
+    return course
+
+
+def _retreat(course: Course, progress: Progress) -> Course:
+    """Back to the best weights; the counts of work done and the position stay."""
+    best = copied(course.best)
+    state = best._replace(update=course.state.update, examples=course.state.examples)
+    return course._replace(state=state, progress=progress, loss_sum=0.0, loss_count=0)
+
+
+def _rescue_text(run: Run, course: Course) -> str:
+    return (
+        f"The loss left the finite numbers at update {course.state.update:,}: back to the best "
+        f"weights, learning rate lowered to {learning_rate(run, course):.3g}."
+    )
+
+
+def summary_of(course: Course, reason: StopReason) -> dict[str, Any]:
+    """What a record says of how a run went."""
+    return {
+        "stop_reason": reason.name,
+        "stop_text": reason.value,
+        "updates": course.state.update,
+        "epochs": course.history[-1].epoch if course.history else 0.0,
+        "examples": course.state.examples,
+        "seconds": course.seconds,
+        "best_validation_loss": course.progress.best,
+        "lowerings": course.progress.lowerings,
+        "rescues": course.progress.rescues,
+    }

@@ -1,0 +1,138 @@
+"""The networks: `init` makes parameters, `apply` turns rows into outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.types import Array, Params
+
+EMBEDDING_WIDTH = 8
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "tanh": jnp.tanh,
+}
+
+
+class Network(NamedTuple):
+    """A model as a pair of pure functions.
+
+    Attributes:
+        init: `key -> params`.
+        apply: `(params, x) -> outputs [B, k]`, each row by itself.
+    """
+
+    init: Callable[[Array], Params]
+    apply: Callable[[Params, Mapping[str, Array]], Array]
+
+
+class Inputs(NamedTuple):
+    """What comes in: `numeric` numbers, and one category column for each of `category_sizes`."""
+
+    numeric: int
+    category_sizes: tuple[int, ...]
+
+
+def linear(inputs: Inputs, bias: Sequence[float]) -> Network:
+    """outputs = W·numeric + Σ_c table[code_c] + b, one table row for each category value.
+
+    Args:
+        inputs: the columns.
+        bias: where b begins, one for each of the k outputs (the trivial prediction).
+
+    Returns:
+        A Network; W and the tables begin at 0, so gradient descent on a convex loss is exact.
+    """
+    outputs = len(bias)
+
+    def init(key: Array) -> Params:
+        params: dict[str, Any] = {
+            "kernel": jnp.zeros((inputs.numeric, outputs), jnp.float32),
+            "bias": jnp.asarray(bias, jnp.float32),
+        }
+        if inputs.category_sizes:
+            params["table"] = jnp.zeros((sum(inputs.category_sizes), outputs), jnp.float32)
+        return params
+
+    def apply(params: Params, x: Mapping[str, Array]) -> Array:
+        total = x["numeric"] @ params["kernel"] + params["bias"]
+        if inputs.category_sizes:
+            total = total + jnp.sum(_looked_up(params["table"], x["category"], inputs), axis=-2)
+        return total
+
+    return Network(init, apply)
+
+
+def mlp(
+    inputs: Inputs,
+    bias: Sequence[float],
+    hidden: Sequence[int],
+    activation: str = "relu",
+    embedding: int = EMBEDDING_WIDTH,
+) -> Network:
+    """A multi-layer perceptron; a category column comes in as an embedding of its value.
+
+    Args:
+        inputs: the columns.
+        bias: where the bias of the last layer begins, one for each of the k outputs.
+        hidden: units of each hidden layer.
+        activation: `relu`, `gelu` or `tanh`.
+        embedding: numbers that stand for a category value.
+
+    Returns:
+        A Network with weights after He et al. 2015 (arXiv 1502.01852, section 2.2), the last
+        layer at zero: training begins at the trivial prediction.
+    """
+    widths = (inputs.numeric + embedding * len(inputs.category_sizes), *hidden)
+    act = ACTIVATIONS[activation]
+
+    def init(key: Array) -> Params:
+        keys = jax.random.split(key, len(hidden) + 1)
+        layers = [
+            {
+                "kernel": jax.random.normal(one, (before, after)) * np.sqrt(2.0 / max(1, before)),
+                "bias": jnp.zeros((after,), jnp.float32),
+            }
+            for one, before, after in zip(keys, widths, widths[1:], strict=False)
+        ]
+        layers.append(
+            {
+                "kernel": jnp.zeros((widths[-1], len(bias)), jnp.float32),
+                "bias": jnp.asarray(bias, jnp.float32),
+            }
+        )
+        params: dict[str, Any] = {"layers": layers}
+        if inputs.category_sizes:
+            table = jax.random.normal(keys[-1], (sum(inputs.category_sizes), embedding))
+            # A value never seen in training stands at the origin until some row moves it.
+            params["table"] = table.at[_offsets(inputs)].set(0.0)
+        return params
+
+    def apply(params: Params, x: Mapping[str, Array]) -> Array:
+        values = x["numeric"]
+        if inputs.category_sizes:
+            looked_up = _looked_up(params["table"], x["category"], inputs)
+            flat = looked_up.reshape(*looked_up.shape[:-2], -1)
+            values = jnp.concatenate([values, flat], axis=-1)
+        for layer in params["layers"][:-1]:
+            values = act(values @ layer["kernel"] + layer["bias"])
+        last = params["layers"][-1]
+        return values @ last["kernel"] + last["bias"]
+
+    return Network(init, apply)
+
+
+def _offsets(inputs: Inputs) -> np.ndarray:
+    """Where each category column begins in the shared table."""
+    return np.concatenate([[0], np.cumsum(inputs.category_sizes)[:-1]]).astype(np.int32)
+
+
+def _looked_up(table: Array, codes: Array, inputs: Inputs) -> Array:
+    """`[B, c]` codes to `[B, c, width]` rows of the shared table."""
+    return jnp.take(table, codes + _offsets(inputs), axis=0, mode="clip")

@@ -1,0 +1,59 @@
+"""What training makes small: the same function at every batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from descend.types import Array, Batch, Params
+
+PerExample = Callable[[Array, Array], Array]
+Apply = Callable[[Params, Mapping[str, Array]], Array]
+LossSum = Callable[[Params, Batch], Array]
+
+
+class Objective(NamedTuple):
+    """Weighted mean of the rows' losses plus a penalty that does not depend on the batch.
+
+    objective(θ) = Σ w_i·loss_i / Σ w_i + penalty(θ)
+
+    Attributes:
+        loss_sum: `(params, batch) -> Σ w_i·loss_i`, a sum so that a batch can be taken in pieces.
+        penalty: `params -> l2/2 · |weights|²`, or None.
+    """
+
+    loss_sum: LossSum
+    penalty: Callable[[Params], Array] | None = None
+
+    def __call__(self, params: Params, batch: Batch) -> Array:
+        """The objective over a batch."""
+        loss = self.loss_sum(params, batch) / jnp.sum(batch.weight)
+        return loss + self.penalty(params) if self.penalty else loss
+
+
+def make_objective(apply: Apply, per_example: PerExample, l2: float = 0.0) -> Objective:
+    """The objective of a model: the same function at every batch size.
+
+    Args:
+        apply: `(params, x) -> outputs`.
+        per_example: `(outputs, y) -> [B]`.
+        l2: strength of the penalty on the weights; biases are free.
+    """
+
+    def loss_sum(params: Params, batch: Batch) -> Array:
+        losses = per_example(apply(params, batch.x), batch.y)
+        # A row of weight 0 counts for nothing, whatever it holds.
+        return jnp.sum(jnp.where(batch.weight > 0, losses * batch.weight, 0.0))
+
+    def penalty(params: Params) -> Array:
+        return 0.5 * l2 * squared_weights(params)
+
+    return Objective(loss_sum, penalty if l2 else None)
+
+
+def squared_weights(params: Params) -> Array:
+    """|weights|², arrays of fewer than two dimensions (biases) left out."""
+    return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params) if leaf.ndim > 1)

@@ -1,0 +1,64 @@
+"""Update rules by name; each an Optax transformation whose learning rate is 1.
+
+The step multiplies the result by the learning rate of the update, so that schedules, plateaus
+and roll-backs set the rate in one place, and no transformation hides a rate of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import optax
+
+from descend.settings import Settings
+from descend.types import Params
+
+Factory = Callable[[Settings], optax.GradientTransformation]
+
+FACTORIES: dict[str, Factory] = {
+    "sgd": lambda s: _decayed(optax.sgd(1.0), s),
+    "momentum": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum), s),
+    "nesterov": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum, nesterov=True), s),
+    "adam": lambda s: _decayed(optax.adam(1.0), s),
+    "adamw": lambda s: optax.adamw(1.0, weight_decay=s.weight_decay, mask=is_weight),
+    "rmsprop": lambda s: _decayed(optax.rmsprop(1.0, decay=0.99), s),
+    "adagrad": lambda s: _decayed(optax.adagrad(1.0), s),
+    "dog": lambda s: _decayed(optax.contrib.dog(1.0), s),
+    "dowg": lambda s: _decayed(optax.contrib.dowg(1.0), s),
+    "dadapt-adamw": lambda s: optax.contrib.dadapt_adamw(1.0, weight_decay=s.weight_decay),
+    "prodigy": lambda s: optax.contrib.prodigy(1.0, weight_decay=s.weight_decay),
+    "cocob": lambda s: _decayed(optax.contrib.cocob(), s),
+}
+
+DEFAULT_RATES: dict[str, float] = {
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "rmsprop": 1e-3,
+    "adagrad": 0.02,
+}
+"""Where `auto` stands without measuring; a rule not named finds its own rate and gets 1."""
+
+
+def make_optimizer(settings: Settings) -> optax.GradientTransformation:
+    """The update rule that the settings name, gradient clipping included."""
+    rule = FACTORIES[settings.optimizer](settings)
+    if settings.clip is None:
+        return rule
+    return optax.chain(optax.clip_by_global_norm(settings.clip), rule)
+
+
+def is_weight(params: Params) -> Params:
+    """True for every array that decays: weights, not biases."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _decayed(
+    rule: optax.GradientTransformation, settings: Settings
+) -> optax.GradientTransformation:
+    if settings.weight_decay == 0.0:
+        return rule
+    return optax.chain(optax.add_decayed_weights(settings.weight_decay, mask=is_weight), rule)

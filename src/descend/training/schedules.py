@@ -1,0 +1,70 @@
+"""The course of the learning rate, as a factor on its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Factors = npt.NDArray[np.float32]
+Schedule = Callable[[npt.NDArray[np.int64]], Factors]
+
+LEAST = 1e-3
+
+
+def make_schedule(name: str, total: int | None, warmup: float = 0.0) -> Schedule:
+    """A function from update numbers (from 0) to factors in (0, 1].
+
+    Args:
+        name: `constant`; `cosine` (½(1 + cos πp), Loshchilov & Hutter 2017, arXiv 1608.03983,
+            section 3); `one-cycle` (up over the first 30 % and down again, Smith 2018,
+            arXiv 1803.09820); `inverse-time` (1/(1 + 10p), Robbins & Monro 1951), with p the
+            part of the updates that is done.
+        total: updates in the whole run, or None where it has no planned end: p then grows with
+            the hundredth part of 1,000 updates.
+        warmup: part of the run over which the factor rises from 0 in a straight line.
+
+    Returns:
+        The schedule; factors stay above 0, so that no update is lost.
+    """
+    course = _COURSES[name]
+    horizon = max(1, total if total is not None else 100_000)
+
+    def schedule(updates: npt.NDArray[np.int64]) -> Factors:
+        done = np.minimum(updates / horizon, 1.0)
+        factor = course(done)
+        if warmup > 0:
+            factor = factor * np.minimum(1.0, (updates + 1) / max(1.0, warmup * horizon))
+        return np.maximum(factor, LEAST).astype(np.float32)
+
+    return schedule
+
+
+Floats = npt.NDArray[np.float64]
+
+
+def _constant(done: Floats) -> Floats:
+    return np.ones_like(done)
+
+
+def _cosine(done: Floats) -> Floats:
+    return 0.5 * (1.0 + np.cos(np.pi * done))
+
+
+def _one_cycle(done: Floats) -> Floats:
+    rising = 0.04 + 0.96 * 0.5 * (1.0 - np.cos(np.pi * done / 0.3))
+    falling = 0.5 * (1.0 + np.cos(np.pi * (done - 0.3) / 0.7))
+    return np.where(done < 0.3, rising, falling)
+
+
+def _inverse_time(done: Floats) -> Floats:
+    return 1.0 / (1.0 + 10.0 * done)
+
+
+_COURSES: dict[str, Callable[[Floats], Floats]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "one-cycle": _one_cycle,
+    "inverse-time": _inverse_time,
+}

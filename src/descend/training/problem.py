@@ -1,0 +1,109 @@
+"""What is learned from which rows: fixed for a run, shared by training, advice and comparison."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optax
+
+from descend.data.batches import Plan, plan_batches
+from descend.data.store import RowStore
+from descend.training.evaluation import Evaluate, make_evaluate
+from descend.training.fit import Course, Run, begin
+from descend.training.objective import Apply, Objective, PerExample, make_objective
+from descend.training.schedules import make_schedule
+from descend.training.step import RunChunk, compile_chunk, initial_state, make_step
+from descend.training.stopping import Limits
+from descend.types import Array, Params
+
+STRETCH_ROWS = 1_000_000
+"""At most so many training rows from one evaluation to the next."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, its loss and its rows.
+
+    Attributes:
+        store: the training rows.
+        validation: the rows that judge.
+        init: `key -> params`.
+        apply: `(params, x) -> outputs`, each row by itself.
+        per_example: `(outputs, y) -> [B]`.
+        optimizer: an Optax transformation made with learning rate 1.
+        l2: strength of the penalty on the weights.
+        seed: of the initial weights and of the order of rows.
+    """
+
+    store: RowStore
+    validation: RowStore
+    init: Callable[[Array], Params]
+    apply: Apply
+    per_example: PerExample
+    optimizer: optax.GradientTransformation
+    l2: float = 0.0
+    seed: int = 0
+
+    @functools.cached_property
+    def objective(self) -> Objective:
+        """What training makes small."""
+        return make_objective(self.apply, self.per_example, self.l2)
+
+    @functools.cached_property
+    def evaluate(self) -> Evaluate:
+        """`params -> validation loss`."""
+        return make_evaluate(self.apply, self.per_example, self.validation)
+
+    def plan(self, batch_size: int) -> Plan:
+        """How an epoch is cut at a batch size."""
+        stretches = -(-len(self.store) // STRETCH_ROWS)
+        return plan_batches(self.store, batch_size, self.seed, stretches=stretches)
+
+    def compiled(self, plan: Plan) -> RunChunk:
+        """The updates of a plan as one program; plans with as many pieces share it."""
+        return self._programs(plan.pieces)
+
+    @functools.cached_property
+    def _programs(self) -> Callable[[int], RunChunk]:
+        return functools.cache(
+            lambda pieces: compile_chunk(make_step(self.objective, self.optimizer, pieces))
+        )
+
+    def begin(self, seed: int | None = None) -> Course:
+        """The course of a new run, from the initial weights of a seed."""
+        return begin(
+            initial_state(self.init, self.optimizer, self.seed if seed is None else seed)
+        )
+
+    def run(
+        self,
+        batch_size: int,
+        learning_rate: float,
+        *,
+        schedule: str = "constant",
+        warmup: float = 0.0,
+        limits: Limits | None = None,
+    ) -> Run:
+        """A run of this problem, ready for `fit`.
+
+        Args:
+            batch_size: rows per update, at most the rows of the store.
+            learning_rate: peak learning rate.
+            schedule: its course.
+            warmup: part of the run in which it rises.
+            limits: what ends the run; its epochs are the horizon of the schedule.
+        """
+        limits = limits or Limits()
+        plan = self.plan(batch_size)
+        total = limits.epochs * plan.updates_per_epoch if limits.epochs else None
+        return Run(
+            store=self.store,
+            plan=plan,
+            run_chunk=self.compiled(plan),
+            evaluate=self.evaluate,
+            learning_rate=learning_rate,
+            schedule=make_schedule(schedule, total, warmup),
+            limits=limits,
+        )

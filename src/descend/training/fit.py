@@ -105,8 +105,8 @@ class Run:
 
 
 def begin(state: TrainState) -> Course:
-    """The course of a run before its first update."""
-    return Course(state, Position(0, 0), copied(state))
+    """The course of a run before its first update; the state given stays whole."""
+    return Course(copied(state), Position(0, 0), copied(state))
 
 
 def fit(

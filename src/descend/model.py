@@ -1,0 +1,212 @@
+"""A trained model: predicts from raw rows, and keeps all it needs in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+
+import descend
+from descend.data.columns import ClassificationTarget, RegressionTarget, Schema, schema_from_json
+from descend.data.encoder import Encoder
+from descend.data.table import Table, open_table
+from descend.errors import FileFormatError
+from descend.metrics import ClassificationScore, RegressionScore
+from descend.runs.model_file import load_model_file, save_model_file
+from descend.settings import Settings, settings_from
+from descend.types import Batch, Params
+
+BLOCK_ROWS = 8192
+
+Numbers = npt.NDArray[np.float64]
+
+
+class Predicted(NamedTuple):
+    """Predictions for a stretch of rows.
+
+    Attributes:
+        values: regression `[n, k]` in the target's units; classification labels `[n]`.
+        probabilities: `[n, K]` for classification, else None.
+    """
+
+    values: npt.NDArray[Any]
+    probabilities: Numbers | None
+
+
+@final
+class Model:
+    """A network with its weights, and the schema that turns raw rows into its inputs.
+
+    Attributes:
+        schema: the columns, and what was learned from the training rows.
+        settings: the settings it was trained with, resolved.
+        params: the weights, as NumPy arrays.
+    """
+
+    def __init__(self, schema: Schema, settings: Settings, params: Params) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.params = params
+        self.encoder = Encoder(schema)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.schema.target.names)
+        return f"<descend.Model: {self.settings.model} for {self.schema.task} of {names}>"
+
+    def predict(self, data: Any) -> npt.NDArray[Any]:
+        """Predictions for raw rows, in their order.
+
+        Args:
+            data: whatever `descend.train` takes; columns in any order, others ignored.
+
+        Returns:
+            float64 `[n]` in the target's units (`[n, k]` for k targets), or labels `[n]`.
+
+        Raises:
+            DataError: a needed column is absent or of another type.
+        """
+        parts = [part.values for part in self.predicted(open_table(data))]
+        values = np.concatenate(parts) if parts else np.zeros((0, 1))
+        single = isinstance(self.schema.target, RegressionTarget) and values.shape[1] == 1
+        return values[:, 0] if single else values
+
+    def predict_proba(self, data: Any) -> Numbers:
+        """The probability of each class for raw rows: `[n, K]`, classes in sorted order.
+
+        Raises:
+            DataError: a needed column is absent, or the model predicts numbers.
+        """
+        self.classes  # noqa: B018 - raises for regression
+        parts = [part.probabilities for part in self.predicted(open_table(data))]
+        return np.concatenate([part for part in parts if part is not None])
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The labels, in the order of the columns of `predict_proba`."""
+        if not isinstance(self.schema.target, ClassificationTarget):
+            raise AttributeError("This model predicts numbers; it has no classes.")
+        return self.schema.target.labels
+
+    def evaluate(self, data: Any) -> dict[str, dict[str, float]]:
+        """Metrics on raw rows that have the target, beside those of the trivial prediction.
+
+        Returns:
+            `{"model": {"r2": ..., ...}, "baseline": {...}}`.
+        """
+        table = open_table(data)
+        return self.score(part.batch for part in self.encoder.encode(table, target=True))
+
+    def predicted(self, table: Table) -> Iterator[Predicted]:
+        """Predictions for a table, a stretch of rows at a time, in order."""
+        for part in self.encoder.encode(table, target=False):
+            yield self.decoded(self.outputs(part.batch.x))
+
+    def decoded(self, outputs: Numbers) -> Predicted:
+        """Predictions from what the network puts out through its link, `[n, k]`."""
+        if isinstance(self.schema.target, ClassificationTarget):
+            labels = self.encoder.decode_classes(outputs.argmax(axis=1).astype(np.int32))
+            return Predicted(labels, outputs)
+        return Predicted(self.encoder.decode_regression(outputs), None)
+
+    def score(self, parts: Iterator[Batch]) -> dict[str, dict[str, float]]:
+        """Metrics over encoded rows."""
+        target = self.schema.target
+        if isinstance(target, ClassificationTarget):
+            counts = np.asarray(target.counts, dtype=np.float64)
+            classes = ClassificationScore(counts / counts.sum())
+            for part in parts:
+                classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
+            return classes.result()
+        numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
+        for part in parts:
+            truth = self.encoder.decode_regression(part.y)
+            predicted = self.encoder.decode_regression(self.outputs(part.x))
+            numbers.add(truth, predicted, part.weight.astype(np.float64))
+        return numbers.result()
+
+    def outputs(self, x: dict[str, npt.NDArray[Any]]) -> Numbers:
+        """What the network puts out for encoded rows, through its link: `[n, k]`."""
+        rows = len(next(iter(x.values())))
+        # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
+        size = min(BLOCK_ROWS, 1 << max(0, math.ceil(math.log2(max(1, rows)))))
+        parts = []
+        for start in range(0, rows, size):
+            block = {name: _padded(values[start : start + size], size) for name, values in x.items()}
+            parts.append(np.asarray(self._forward(self._on_device, block)))
+        joined = np.concatenate(parts) if parts else np.zeros((0, 1))
+        return joined[:rows].astype(np.float64)
+
+    @functools.cached_property
+    def _forward(self) -> Any:
+        import jax
+
+        from descend.training.engine import set_up
+        from descend.training.losses import LOSSES
+        from descend.training.recipe import network_of
+
+        set_up()
+        network = network_of(self.settings, self.schema, self.encoder)
+        link = LOSSES[self.settings.loss].link
+        return jax.jit(lambda params, x: link(network.apply(params, x)))
+
+    @functools.cached_property
+    def _on_device(self) -> Params:
+        import jax
+
+        return jax.device_put(self.params)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, whole or not at all."""
+        save_model_file(
+            Path(path),
+            self.params,
+            {
+                "kind": "table",
+                "descend": descend.__version__,
+                "schema": self.schema.as_json(),
+                "settings": self.settings.as_json(),
+            },
+        )
+
+
+def load(path: str | Path) -> Model:
+    """Read a model from its file.
+
+    Raises:
+        FileFormatError: the file is truncated, altered, or of a newer version.
+    """
+    params, metadata = load_model_file(Path(path))
+    try:
+        schema = schema_from_json(metadata["schema"])
+        settings = settings_from(metadata["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path} is no usable model: its description is damaged ({error}). Train it again."
+        ) from error
+    return Model(schema, settings, params)
+
+
+def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    missing = size - len(values)
+    if missing == 0:
+        return values
+    return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What a model is, for `descend inspect`."""
+    import jax
+
+    return {
+        "task": model.schema.task,
+        "target": list(model.schema.target.names),
+        "model": model.settings.model,
+        "weights": sum(int(leaf.size) for leaf in jax.tree.leaves(model.params)),
+        "settings": dataclasses.asdict(model.settings),
+    }

@@ -1,0 +1,36 @@
+"""How JAX is set up: once, before the first array."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+
+@functools.cache
+def set_up() -> None:
+    """Keep compiled programs in the user's cache folder, so that a second run starts at once.
+
+    `JAX_COMPILATION_CACHE_DIR` names another folder; an empty one turns the cache off.
+    """
+    import jax
+
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") is not None:
+        return
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "descend" / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def describe_device() -> str:
+    """The device that updates run on, for records."""
+    import jax
+
+    device = jax.devices()[0]
+    return f"{device.platform}: {device.device_kind}"

@@ -35,12 +35,13 @@ class Prepared:
     fingerprint: dict[str, Any]
 
 
-def prepare(data: Any, settings: Settings) -> Prepared:
+def prepare(data: Any, settings: Settings, *, schema: Schema | None = None) -> Prepared:
     """Open a table, learn its schema and convert its rows once.
 
     Args:
         data: whatever `open_table` takes.
         settings: the target, the split and the columns to leave out.
+        schema: what was learned before, for a run that goes on; learned anew where None.
 
     Raises:
         DataError: the table cannot be read or learned from.
@@ -49,7 +50,7 @@ def prepare(data: Any, settings: Settings) -> Prepared:
     validation = None
     if isinstance(settings.validation, str):
         validation = open_table(settings.validation, memory=settings.memory)
-    schema = learn_schema(table, settings, validation=validation)
+    schema = schema or learn_schema(table, settings, validation=validation)
     encoder = Encoder(schema)
     fingerprint: dict[str, Any] = {"data": table.fingerprint()}
     if validation is None:

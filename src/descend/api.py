@@ -1,0 +1,131 @@
+"""The functions behind the command line and the estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from descend.jobs.predict import predict as write_predictions
+from descend.jobs.resume import resume as resume_run
+from descend.jobs.train import Run
+from descend.jobs.train import train as train_run
+from descend.model import Model, load
+from descend.reporting.progress import make_progress
+from descend.runs.run import find_model
+from descend.settings import Settings, settings_from
+
+__all__ = ["evaluate", "load_model", "predict", "resume", "train"]
+
+
+def train(
+    data: Any,
+    *,
+    target: str = "y",
+    out: str | Path | None = None,
+    force: bool = False,
+    quiet: bool = True,
+    **options: Any,
+) -> Run:
+    """Train a model on a table by mini-batch gradient descent.
+
+    Args:
+        data: a path, glob, URL or SQL query; a pandas, Polars or PyArrow table; or arrays (X, y).
+        target: the column to predict.
+        out: the run directory to write; None writes nothing.
+        force: replace an existing run directory.
+        quiet: show no progress.
+        **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
+
+    Returns:
+        The run: its model, history, metrics and the reason why it ended.
+
+    Raises:
+        InputError: the table or an option cannot be used; the message says what to change.
+        DivergedError: the loss left the finite numbers and could not be rescued.
+        InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
+
+    Example:
+        >>> import numpy as np, descend
+        >>> X = np.random.default_rng(0).normal(size=(500, 3))
+        >>> run = descend.train((X, X @ [1.0, 2.0, 3.0]), model="linear", epochs=20)
+        >>> run.metrics["model"]["r2"] > 0.9
+        True
+    """
+    return train_run(
+        data,
+        make_settings({"target": target, **options}),
+        out=out,
+        write=out is not None,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+    )
+
+
+def make_settings(options: Mapping[str, Any]) -> Settings:
+    """Settings from options as a Python user writes them: lists, or names with commas."""
+    read = dict(options)
+    for name in ("exclude", "categorical", "hidden"):
+        value = read.get(name)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, int):
+            value = [value]
+        if value is not None:
+            read[name] = tuple(value)
+    if isinstance(read.get("target"), list | tuple):
+        read["target"] = ",".join(read["target"])
+    return settings_from(read)
+
+
+def resume(run: str | Path, *, quiet: bool = True) -> Run:
+    """Go on with a run that was interrupted, as if it never had been.
+
+    Args:
+        run: the run directory.
+        quiet: show no progress.
+
+    Raises:
+        InputError: there is no such run, or its data changed since.
+    """
+    return resume_run(Path(run), progress=make_progress("silent" if quiet else "auto"))
+
+
+def load_model(path: str | Path) -> Model:
+    """A trained model from its file or its run directory.
+
+    Raises:
+        InputError: there is no model there.
+        FileFormatError: the file is truncated, altered, or of a newer version.
+    """
+    return load(find_model(Path(path)))
+
+
+def predict(
+    model: Model | str | Path, data: Any, output: str | Path | None = None
+) -> int:
+    """Write predictions for raw rows, in their order, to a CSV or Parquet file.
+
+    Args:
+        model: a model, its file, or its run directory.
+        data: whatever `train` takes.
+        output: a name ending in .csv or .parquet; None writes CSV to stdout.
+
+    Returns:
+        The number of rows written.
+    """
+    return write_predictions(_loaded(model), data, output)
+
+
+def evaluate(model: Model | str | Path, data: Any) -> dict[str, dict[str, float]]:
+    """Metrics on raw rows that have the target, beside those of the trivial prediction.
+
+    Returns:
+        `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression;
+        accuracy, log_loss and (two classes) auc for classification.
+    """
+    return _loaded(model).evaluate(data)
+
+
+def _loaded(model: Model | str | Path) -> Model:
+    return model if isinstance(model, Model) else load_model(model)

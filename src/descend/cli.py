@@ -1,0 +1,182 @@
+"""The command line: arguments in, results to stdout, messages to stderr, an exit status."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from descend import __version__
+from descend.cli_options import settings_options
+from descend.errors import DescendError
+
+app = typer.Typer(
+    name="descend",
+    help="Mini-batch gradient descent for tables of any size.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
+ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run directory to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
+Like = Annotated[Path | None, typer.Option("--like", help="A run whose settings to repeat.")]
+
+
+@app.command()
+@settings_options
+def train(
+    data: Data,
+    given: dict[str, Any],
+    out: Out = None,
+    force: Force = False,
+    config: Config = None,
+    like: Like = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model on a table: descend train DATA --target COLUMN."""
+    from descend.jobs.train import train as run_training
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text import summary_text
+
+    run = run_training(
+        data,
+        gathered_settings(given, config, like),
+        out=out,
+        write=True,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+    )
+    show(run.record, json, summary_text(run.record, run.folder))
+
+
+@app.command()
+def resume(run: Path, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Go on with an interrupted run: descend resume RUN."""
+    from descend.jobs.resume import resume as resume_run
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text import summary_text
+
+    done = resume_run(run, progress=make_progress("silent" if quiet else "auto"))
+    show(done.record, json, summary_text(done.record, done.folder))
+
+
+@app.command()
+def predict(
+    model: ModelOrRun,
+    data: Data,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
+    from descend import api
+
+    rows = api.predict(model, data, output)
+    if output is not None:
+        print(f"{rows:,} predictions written to {output}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(model: ModelOrRun, data: Data, json: Json = False, debug: Debug = False) -> None:
+    """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
+    from descend import api
+    from descend.reporting.text import metrics_text
+
+    metrics = api.evaluate(model, data)
+    show(metrics, json, metrics_text(metrics))
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="A table, a model file, or a run directory.")],
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    exclude: Annotated[str, typer.Option(help="Columns to leave out.")] = "",
+    categorical: Annotated[str, typer.Option(help="Number columns to treat as categories.")] = "",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
+    from descend.jobs.inspect import inspect as look
+    from descend.reporting.text import inspection_text
+
+    record = look(what, target, exclude=_names(exclude), categorical=_names(categorical))
+    show(record, json, inspection_text(record))
+
+
+def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | None) -> Any:
+    """Settings from a run's record, then a file, then what was typed: the last one wins."""
+    from descend.runs.run import read_run_record
+    from descend.settings import read_config, settings_from
+
+    options: dict[str, Any] = {}
+    if like is not None:
+        options.update(read_run_record(like)["settings"])
+    if config is not None:
+        options.update(read_config(config))
+    options.update(given)
+    return settings_from(options)
+
+
+def show(record: Any, as_json: bool, text: str) -> None:
+    """Print a result: one JSON object, or text for people."""
+    if as_json:
+        from descend.runs.files import json_text
+
+        print(json_text(record))
+    else:
+        print(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one short text and an exit status."""
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except DescendError as error:
+        if debug:
+            raise
+        print(f"descend: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("descend: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"descend: a defect of ours: {type(error).__name__}: {error}\n"
+            "Run again with --debug and report what it prints.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

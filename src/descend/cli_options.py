@@ -1,0 +1,162 @@
+"""The options that train, advise and compare share: each stated once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from descend.errors import SettingsError
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {"": 1, "b": 1, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration like `90`, `10m` or `1.5h`."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", text.lower())
+    try:
+        return float(found[1]) * UNITS[found[2]]  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"--time-budget must be a time like 30s, 10m or 2h; found {text!r}."
+        ) from None
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size like `4GiB`, `500MB` or `2G` (all in powers of 1024)."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?b)?\s*", text.lower())
+    try:
+        return int(float(found[1]) * (1 << SIZES[found[2]] if found[2] else 1))  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise SettingsError(f"--memory must be a size like 4GiB or 500MB; found {text!r}.") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _hidden(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(units) for units in text.replace(" ", "").split(",") if units)
+    except ValueError:
+        raise SettingsError(
+            f"--hidden must be whole numbers with commas, like 128,64; found {text!r}."
+        ) from None
+
+
+def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if text in words:
+            return text
+        try:
+            return int(text) if whole else float(text)
+        except ValueError:
+            wanted = " or ".join([*words, "a whole number" if whole else "a number"])
+            raise SettingsError(f"{option} must be {wanted}; found {text!r}.") from None
+
+    return parse
+
+
+def _fraction_or_file(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class Option:
+    """An option of the command line: its setting, how it is read, what it says in --help."""
+
+    def __init__(
+        self, help: str, kind: type = str, parse: Callable[[str], Any] | None = None, metavar: str = ""
+    ) -> None:
+        self.help = help
+        self.kind = kind
+        self.parse = parse
+        self.metavar = metavar
+
+
+SETTINGS: dict[str, Option] = {
+    "target": Option("The column to predict; several with commas for regression.", metavar="COLUMN"),
+    "task": Option("auto, regression or classification.", metavar="TASK"),
+    "exclude": Option("Columns to leave out.", parse=_names, metavar="COL,COL"),
+    "categorical": Option("Number columns to treat as categories.", parse=_names, metavar="COL,COL"),
+    "weight": Option("The column with row weights.", metavar="COLUMN"),
+    "model": Option("mlp or linear.", metavar="MODEL"),
+    "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
+    "activation": Option("relu, gelu or tanh.", metavar="NAME"),
+    "batch_size": Option(
+        "Rows per update: a number, auto, or all (gradient descent); 1 is stochastic.",
+        parse=_number_or_word("--batch-size", ("auto", "all"), whole=True),
+        metavar="N|auto|all",
+    ),
+    "learning_rate": Option(
+        "Peak learning rate, or auto.",
+        parse=_number_or_word("--learning-rate", ("auto",), whole=False),
+        metavar="X|auto",
+    ),
+    "optimizer": Option("momentum, sgd, nesterov, adam, adamw, ...", metavar="NAME"),
+    "momentum": Option("Of momentum and nesterov.", float, metavar="X"),
+    "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
+    "warmup": Option("Part of the run in which the rate rises from 0.", float, metavar="X"),
+    "loss": Option(
+        "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
+    ),
+    "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
+    "weight_decay": Option("Weight decay of the update rule.", float, metavar="X"),
+    "clip": Option("Largest norm of a gradient.", float, metavar="X"),
+    "epochs": Option("Most passes over the training rows.", int, metavar="N"),
+    "time_budget": Option("Most time in training: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"),
+    "patience": Option("Evaluations without improvement before the rate falls.", int, metavar="N"),
+    "validation": Option(
+        "Part of the rows kept to judge, or a file of them.", parse=_fraction_or_file,
+        metavar="0.1|FILE",
+    ),
+    "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),
+    "memory": Option("Most memory of the whole process: 4GiB.", parse=parse_size, metavar="SIZE"),
+}
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every setting.
+
+    The command's `given` parameter gets the settings that were typed, parsed, by name.
+    """
+    own = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.name != "given"
+    ]
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                option.kind | None,
+                typer.Option(
+                    "--" + name.replace("_", "-"), help=option.help, metavar=option.metavar
+                ),
+            ],
+        )
+        for name, option in SETTINGS.items()
+    ]
+
+    def wrapped(**values: Any) -> Any:
+        given = {}
+        for name, option in SETTINGS.items():
+            value = values.pop(name)
+            if value is not None:
+                given[name] = option.parse(value) if option.parse else value
+        return command(**values, given=given)
+
+    order = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    wrapped.__signature__ = inspect.Signature([*order, *shared])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*order, *shared)}
+    wrapped.__doc__ = command.__doc__
+    wrapped.__name__ = command.__name__
+    return wrapped

@@ -1,0 +1,1 @@
+"""What each command does, from the opened table to the files it leaves."""

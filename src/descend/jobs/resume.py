@@ -1,0 +1,68 @@
+"""A run that was stopped goes on: same data, same settings, same bytes at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from descend.data.prepare import prepare
+from descend.data.schema import schema_from_json
+from descend.errors import DataError, InputError
+from descend.jobs.train import Run, continue_run
+from descend.reporting.progress import Progress
+from descend.runs.checkpoint import load_checkpoint
+from descend.runs.run import open_run
+from descend.settings import settings_from
+from descend.training.engine import set_up
+
+
+def resume(path: Path, *, progress: Progress) -> Run:
+    """Go on with the run in a folder.
+
+    Raises:
+        InputError: there is no run, it is finished, or its data was not a file.
+        DataError: the data changed since.
+    """
+    set_up()
+    with open_run(path) as folder:
+        record = folder.read_record()
+        source = record["data"]["source"]
+        if source is None:
+            raise InputError(
+                f"The run {path} was trained on data in memory, which is gone. Train again."
+            )
+        settings = settings_from(record["settings"])
+        prepared = prepare(source, settings, schema=schema_from_json(record["schema"]))
+        _check_unchanged(path, record["data"]["fingerprint"], prepared.fingerprint)
+        saved = load_checkpoint(folder.checkpoint)
+        return continue_run(prepared, settings, record, folder, progress, saved)
+
+
+def _check_unchanged(path: Path, before: Any, now: Any) -> None:
+    before, now = (json.loads(json.dumps(one)) for one in (before, now))
+    if before == now:
+        return
+    changed = "; ".join(_differences(before, now)) or "its content"
+    raise DataError(
+        f"The data of the run {path} changed since: {changed}. "
+        "Bring the old data back, or train anew with --like."
+    )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted({*before, *now})
+            for line in _differences(before.get(key), now.get(key), key)
+        ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            line
+            for one, other in zip(before, now, strict=True)
+            for line in _differences(one, other, name)
+        ]
+    return [f"{name} was {before}, is {now}"]

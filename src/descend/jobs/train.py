@@ -1,0 +1,238 @@
+"""A training run, from the opened table to the files it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import descend
+from descend.data.prepare import Prepared, prepare
+from descend.data.schema import describe
+from descend.errors import DivergedError, InterruptedRunError
+from descend.jobs.interrupts import StopWish, stop_wish
+from descend.jobs.watcher import RunWatcher
+from descend.model import Model
+from descend.reporting.page import train_report
+from descend.reporting.progress import Progress, make_progress
+from descend.runs.checkpoint import CheckpointWriter, load_checkpoint
+from descend.runs.run import RunFolder, create_run
+from descend.settings import Settings
+from descend.training.engine import describe_device, set_up
+from descend.training.evaluation import blocks
+from descend.training.fit import Course, fit, summary_of
+from descend.training.problem import Problem
+from descend.training.recipe import (
+    default_batch_size,
+    default_learning_rate,
+    problem_of,
+    resolved,
+)
+from descend.training.saved import course_restored, course_saved
+from descend.training.stopping import Limits
+from descend.types import History, StopReason
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        model: the best model.
+        history: a line per evaluation.
+        stop_reason: why it ended.
+        record: what run.json holds.
+        folder: the run directory, or None where nothing was written.
+    """
+
+    model: Model
+    history: History
+    stop_reason: StopReason
+    record: Mapping[str, Any]
+    folder: Path | None
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Metrics on the validation rows: `{"model": {...}, "baseline": {...}}`."""
+        return dict(self.record["result"]["metrics"])
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics["model"].items())
+        where = f" in {self.folder}" if self.folder else ""
+        return f"<descend.Run{where}: {figures}; {self.stop_reason.name}>"
+
+
+def train(
+    data: Any,
+    settings: Settings,
+    *,
+    out: str | Path | None,
+    write: bool,
+    force: bool,
+    progress: Progress,
+    command: list[str] | None = None,
+) -> Run:
+    """Train a model on a table.
+
+    Args:
+        data: whatever `open_table` takes.
+        settings: as the user gave them.
+        out: the run directory; None takes the next free name under `runs/`.
+        write: whether to leave a run directory at all.
+        force: whether an existing run directory may be replaced.
+        progress: who is told what happens.
+        command: what was typed, for the record.
+    """
+    set_up()
+    prepared = prepare(data, settings)
+    for warning in prepared.schema.warnings:
+        progress.message(f"Warning: {warning}")
+    settings = _chosen(resolved(settings, prepared.schema), prepared, progress.message)
+    folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
+    record = _first_record(data, settings, prepared, command)
+    problem = problem_of(settings, prepared)
+    try:
+        if folder is not None:
+            folder.write_record(record)
+        return _trained(problem, problem.begin(), settings, prepared, record, folder, progress)
+    finally:
+        if folder is not None:
+            folder.release()
+
+
+def continue_run(
+    prepared: Prepared,
+    settings: Settings,
+    record: dict[str, Any],
+    folder: RunFolder,
+    progress: Progress,
+    saved: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
+) -> Run:
+    """Go on from what a checkpoint holds; from the start where none was written yet."""
+    problem = problem_of(settings, prepared)
+    course = problem.begin()
+    if saved is not None:
+        course = course_restored(*saved, like=course)
+    return _trained(problem, course, settings, prepared, record, folder, progress)
+
+
+def _trained(
+    problem: Problem,
+    course: Course,
+    settings: Settings,
+    prepared: Prepared,
+    record: dict[str, Any],
+    folder: RunFolder | None,
+    progress: Progress,
+) -> Run:
+    """Run the loop from a course on, and leave the files."""
+    assert isinstance(settings.batch_size, int)
+    assert isinstance(settings.learning_rate, float)
+    run = problem.run(
+        settings.batch_size,
+        settings.learning_rate,
+        schedule=settings.schedule,
+        warmup=settings.warmup,
+        limits=Limits(settings.patience, settings.epochs, settings.time_budget),
+    )
+    saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
+    with stop_wish() as wish, progress.open(settings.epochs, len(problem.store)):
+        watcher = RunWatcher(progress, saver, folder, wish)
+        course, reason = fit(run, course, watcher)
+        if saver is not None:
+            saver.save(*course_saved(course))
+            saver.close()
+    if reason is StopReason.INTERRUPTED and folder is not None:
+        folder.write_history(course.history)
+        raise InterruptedRunError(
+            f"Stopped after {course.state.update:,} updates; everything is saved.\n"
+            f"To go on: descend resume {folder.path}"
+        )
+    return _finished(course, reason, settings, prepared, record, folder)
+
+
+def _finished(
+    course: Course,
+    reason: StopReason,
+    settings: Settings,
+    prepared: Prepared,
+    record: dict[str, Any],
+    folder: RunFolder | None,
+) -> Run:
+    params = jax.tree.map(np.array, course.best.params)
+    model = Model(prepared.schema, settings, params)
+    metrics = model.score(blocks(prepared.validation, 65536))
+    result = {**summary_of(course, reason), "metrics": metrics}
+    record = {**record, "state": "finished", "result": result}
+    run = Run(model, course.history, reason, record, folder.path if folder else None)
+    if folder is not None:
+        model.save(folder.model)
+        folder.write_history(course.history)
+        folder.write_record(record)
+        folder.write_report(train_report(record, course.history))
+    if reason is StopReason.DIVERGED:
+        raise DivergedError(reason.value)
+    return run
+
+
+def _chosen(settings: Settings, prepared: Prepared, say: Say) -> Settings:
+    """Numbers for batch size and learning rate."""
+    rows = len(prepared.training)
+    changes: dict[str, Any] = {}
+    if settings.batch_size == "all":
+        changes["batch_size"] = rows
+    elif settings.batch_size == "auto":
+        changes["batch_size"] = default_batch_size(rows)
+        say(f"Batch size {changes['batch_size']}: a fixed default, not measured.")
+    if settings.learning_rate == "auto":
+        changes["learning_rate"] = default_learning_rate(settings.optimizer)
+        say(f"Learning rate {changes['learning_rate']:g}: a fixed default, not measured.")
+    else:
+        changes["learning_rate"] = float(settings.learning_rate)
+    return settings.replace(**changes)
+
+
+def _first_record(
+    data: Any, settings: Settings, prepared: Prepared, command: list[str] | None
+) -> dict[str, Any]:
+    schema = prepared.schema
+    return {
+        "descend": descend.__version__,
+        "state": "running",
+        "command": command,
+        "settings": settings.as_json(),
+        "data": {
+            "source": data if isinstance(data, str | Path) and str(data) else None,
+            "fingerprint": prepared.fingerprint,
+            "rows": dataclasses.asdict(schema.rows),
+            "task": schema.task,
+            "task_reason": schema.task_reason,
+            "columns": [dataclasses.asdict(line) for line in describe(schema)],
+            "warnings": list(schema.warnings),
+        },
+        "schema": schema.as_json(),
+        "versions": {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "platform": sys.platform,
+        },
+        "device": describe_device(),
+    }
+
+
+def _stem(data: Any) -> str:
+    """A name for the run: that of the file without folders and endings."""
+    if isinstance(data, str | Path) and not str(data).lower().startswith(("select", "with", "from")):
+        stem = Path(str(data)).name.split(".")[0]
+        return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or "run"
+    return "run"

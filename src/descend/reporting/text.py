@@ -1,0 +1,121 @@
+"""What the command line prints: records as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+NAMES = {
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "auc": "AUC",
+}
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """Columns of text; the last `numbers` columns are set to the right."""
+    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    left = len(header) - numbers
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(header), line(["─" * width for width in widths]), *map(line, rows)])
+
+
+def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """The model's figures beside those of the trivial prediction."""
+    model, baseline = metrics["model"], metrics["baseline"]
+    trivial = "mean" if "r2" in model else "commonest class"
+    rows = [
+        [NAMES.get(name, name), _figure(value), _figure(baseline[name])]
+        for name, value in model.items()
+    ]
+    return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
+
+
+def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
+    """What a person wants to know when a run is over."""
+    result, settings = record["result"], record["settings"]
+    rows = record["data"]["rows"]
+    lines = [
+        metrics_text(result["metrics"]),
+        f"on {rows['validation']:,} validation rows; {rows['training']:,} rows were learned from.",
+        "",
+        f"{result['updates']:,} updates of {settings['batch_size']:,} rows, "
+        f"{result['epochs']:.4g} epochs, {result['seconds']:.1f} s, {settings['optimizer']}, "
+        f"learning rate {settings['learning_rate']:.3g}.",
+        result["stop_text"],
+    ]
+    if folder is not None:
+        lines += [
+            "",
+            f"Run      {folder}",
+            f"Report   {folder / 'report.html'}",
+            f"Predict  descend predict {folder} DATA -o predictions.csv",
+        ]
+    return "\n".join(lines)
+
+
+def inspection_text(record: Mapping[str, Any]) -> str:
+    """What `descend inspect` prints of a table, a model or a run."""
+    if record["kind"] == "run":
+        return _run_text(record)
+    counts = record["rows"]
+    lines = [f"{record['path']}: {counts['total']:,} rows, {len(record['columns'])} columns"]
+    if record["kind"] == "model":
+        lines = [
+            f"{record['path']}: a {record['model']} model with {record['weights']:,} weights for "
+            f"{record['task']} of {', '.join(record['target'])}"
+        ]
+    if "task_reason" in record:
+        lines += [
+            record["task_reason"],
+            f"{counts['training']:,} rows to learn from, {counts['validation']:,} to judge by; "
+            f"skipped: {counts['missing_target']:,} without target, "
+            f"{counts['unweighted']:,} without weight.",
+        ]
+    lines += ["", columns_text(record["columns"])]
+    lines += [f"\nWarning: {warning}" for warning in record["warnings"]]
+    return "\n".join(lines)
+
+
+def columns_text(columns: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each column."""
+    rows = [
+        [
+            _shortened(column["name"], 24),
+            column["type"],
+            column["becomes"],
+            _shortened(column["values"], 40),
+            _shortened(column["remark"], 60),
+            f"{column['missing']:,}",
+            f"{column['distinct']:,}",
+        ]
+        for column in columns
+    ]
+    header = ["column", "type", "becomes", "values", "remark", "missing", "distinct"]
+    return table_text(header, rows, numbers=2)
+
+
+def _run_text(record: Mapping[str, Any]) -> str:
+    path = Path(record["path"])
+    if "result" in record:
+        return f"{path}: {record['state']}\n\n{summary_text(record, path)}"
+    return f"{path}: {record['state']}. To go on: descend resume {path}"
+
+
+def _figure(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4g}"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

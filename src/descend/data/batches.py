@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -83,7 +83,12 @@ class Plan:
 
 
 def plan_batches(
-    store: RowStore, batch_size: int, seed: int, *, stretches: int = 1, chunk_bytes: int = CHUNK_BYTES
+    store: RowStore,
+    batch_size: int,
+    seed: int,
+    *,
+    stretches: int = 1,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Plan:
     """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call."""
     rows = len(store)
@@ -133,15 +138,32 @@ def _gathered(store: RowStore, rows: npt.NDArray[np.int64], plan: Plan) -> Batch
         batch.weight[len(rows) :] = 0.0
     else:
         batch = store.gather(rows)
-    return _map(batch, lambda values: _shaped(values, plan))
+    _quieten(batch)
+    batch = _map(batch, lambda values: _shaped(values, plan))
+    batch.weight[:, plan.batch_size :] = 0.0
+    return batch
+
+
+def _quieten(batch: Batch) -> None:
+    """Give rows of weight 0 the content of a row that counts.
+
+    0 times a gradient that is not finite would not be 0.
+    """
+    idle = batch.weight == 0.0
+    if not idle.any():
+        return
+    working = int(np.argmin(idle))
+    for values in (*batch.x.values(), batch.y):
+        values[idle] = 0 if idle[working] else values[working]
 
 
 def _shaped(values: AnyArray, plan: Plan) -> AnyArray:
+    """`[updates, places, ...]`; the places past the batch size repeat its last row."""
     shaped = values.reshape(plan.updates_per_chunk, plan.batch_size, *values.shape[1:])
     if plan.places == plan.batch_size:
         return shaped
-    filler = [(0, 0), (0, plan.places - plan.batch_size), *[(0, 0)] * (values.ndim - 1)]
-    return np.pad(shaped, filler)
+    places = np.minimum(np.arange(plan.places), plan.batch_size - 1)
+    return np.take(shaped, places, axis=1)
 
 
 def _map(batch: Batch, change: Callable[[Array], Array]) -> Batch:
@@ -158,7 +180,7 @@ class _Failure(NamedTuple):
 
 def prefetched(
     source: Iterator[T], prepare: Callable[[T], U], *, depth: int = 2
-) -> Iterator[U]:
+) -> Generator[U, None, None]:
     """Run `source` and `prepare` in a thread, at most `depth` items ahead of the reader.
 
     Closing the returned generator ends the thread; an error in it is raised to the reader.

@@ -65,7 +65,9 @@ def _rounds(seed: int, epoch: int, rows: int) -> _Rounds:
     width = -(-rows // height)
     random = _generator(seed, epoch)
     tables = tuple(
-        random.integers(height, size=width) if turn % 2 == 0 else random.integers(width, size=height)
+        random.integers(height, size=width)
+        if turn % 2 == 0
+        else random.integers(width, size=height)
         for turn in range(ROUNDS)
     )
     return _Rounds(height, width, tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,6 +30,11 @@ class RowStore(Protocol):
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
+        ...
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean over the rows whose weight is not 0; 1 where there is no such row."""
         ...
 
 
@@ -62,6 +68,12 @@ class MemoryStore:
         """Bytes of one row."""
         total = sum(values.nbytes for values in (*self.x.values(), self.y, self.weight))
         return max(1, total // max(1, len(self)))
+
+    @functools.cached_property
+    def mean_weight(self) -> float:
+        """Mean over the rows whose weight is not 0; 1 where there is no such row."""
+        total = float(np.sum(self.weight, dtype=np.float64))
+        return total / max(1, int(np.count_nonzero(self.weight))) or 1.0
 
     @classmethod
     def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:

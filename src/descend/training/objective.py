@@ -18,42 +18,59 @@ LossSum = Callable[[Params, Batch], Array]
 class Objective(NamedTuple):
     """Weighted mean of the rows' losses plus a penalty that does not depend on the batch.
 
-    objective(θ) = Σ w_i·loss_i / Σ w_i + penalty(θ)
+    objective(θ) = Σ w_i·loss_i / (n·w̄) + penalty(θ)
+
+    with n the rows of the batch whose weight is not 0 and w̄ the mean weight of the whole table.
+    Over all rows this is the weighted mean; over a batch it is an unbiased part of it. (Dividing
+    by the batch's own Σ w_i would make the weights mean less the smaller the batch is, and
+    nothing at batch size 1.)
 
     Attributes:
         loss_sum: `(params, batch) -> Σ w_i·loss_i`, a sum so that a batch can be taken in pieces.
         penalty: `params -> l2/2 · |weights|²`, or None.
+        mean_weight: w̄.
     """
 
     loss_sum: LossSum
     penalty: Callable[[Params], Array] | None = None
+    mean_weight: float = 1.0
 
     def __call__(self, params: Params, batch: Batch) -> Array:
         """The objective over a batch."""
-        loss = self.loss_sum(params, batch) / jnp.sum(batch.weight)
+        loss = self.loss_sum(params, self.shares(batch))
         return loss + self.penalty(params) if self.penalty else loss
 
+    def shares(self, batch: Batch) -> Batch:
+        """The batch with weights such that the sum of the weighted losses is its mean loss."""
+        # Counted as integers: a float32 sum of ones goes no further than 2²⁴.
+        rows = jnp.maximum(1, jnp.count_nonzero(batch.weight))
+        return batch._replace(weight=batch.weight / (rows * self.mean_weight))
 
-def make_objective(apply: Apply, per_example: PerExample, l2: float = 0.0) -> Objective:
+
+def make_objective(
+    apply: Apply, per_example: PerExample, l2: float = 0.0, mean_weight: float = 1.0
+) -> Objective:
     """The objective of a model: the same function at every batch size.
 
     Args:
         apply: `(params, x) -> outputs`.
         per_example: `(outputs, y) -> [B]`.
         l2: strength of the penalty on the weights; biases are free.
+        mean_weight: over the rows of the table whose weight is not 0.
     """
 
     def loss_sum(params: Params, batch: Batch) -> Array:
         losses = per_example(apply(params, batch.x), batch.y)
-        # A row of weight 0 counts for nothing, whatever it holds.
+        # A row of weight 0 counts for nothing, also where its loss is not finite.
         return jnp.sum(jnp.where(batch.weight > 0, losses * batch.weight, 0.0))
 
     def penalty(params: Params) -> Array:
         return 0.5 * l2 * squared_weights(params)
 
-    return Objective(loss_sum, penalty if l2 else None)
+    return Objective(loss_sum, penalty if l2 else None, mean_weight)
 
 
 def squared_weights(params: Params) -> Array:
     """|weights|², arrays of fewer than two dimensions (biases) left out."""
-    return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    return sum(squares, start=jnp.float32(0))

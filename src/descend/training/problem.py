@@ -49,7 +49,7 @@ class Problem:
     @functools.cached_property
     def objective(self) -> Objective:
         """What training makes small."""
-        return make_objective(self.apply, self.per_example, self.l2)
+        return make_objective(self.apply, self.per_example, self.l2, self.store.mean_weight)
 
     @functools.cached_property
     def evaluate(self) -> Evaluate:
@@ -73,9 +73,7 @@ class Problem:
 
     def begin(self, seed: int | None = None) -> Course:
         """The course of a new run, from the initial weights of a seed."""
-        return begin(
-            initial_state(self.init, self.optimizer, self.seed if seed is None else seed)
-        )
+        return begin(initial_state(self.init, self.optimizer, self.seed if seed is None else seed))
 
     def run(
         self,

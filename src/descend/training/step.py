@@ -17,7 +17,8 @@ from descend.types import Array, Batch, Metrics, Params, TrainState
 Carry = tuple[Params, Any]
 GradientOf = Callable[[Params, Batch], tuple[Array, Params]]
 Step = Callable[[Carry, Batch, Array], tuple[Carry, Metrics]]
-RunChunk = Callable[[TrainState, Batch, npt.NDArray[np.float32], int, int], tuple[TrainState, Array]]
+Rates = npt.NDArray[np.float32]
+RunChunk = Callable[[TrainState, Batch, Rates, int, int], tuple[TrainState, Array]]
 
 
 def make_step(
@@ -61,7 +62,7 @@ def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
     Returns:
         `(params, batch) -> (mean loss, gradient)`; the penalty is in the gradient alone.
     """
-    piece_gradient = jax.value_and_grad(objective.loss_sum)
+    piece_gradient: GradientOf = jax.value_and_grad(objective.loss_sum)
 
     def summed(params: Params, batch: Batch) -> tuple[Array, Params]:
         if pieces == 1:
@@ -69,16 +70,17 @@ def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
         cut = jax.tree.map(
             lambda leaf: leaf.reshape(pieces, leaf.shape[0] // pieces, *leaf.shape[1:]), batch
         )
-        first = jax.tree.map(jnp.zeros_like, (jnp.float32(0), params))
+        shapes = jax.eval_shape(piece_gradient, params, jax.tree.map(lambda leaf: leaf[0], cut))
+        first = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
         def add(total: tuple[Array, Params], piece: Batch) -> tuple[tuple[Array, Params], None]:
             return jax.tree.map(jnp.add, total, piece_gradient(params, piece)), None
 
-        return jax.lax.scan(add, first, cut)[0]
+        total, _ = jax.lax.scan(add, first, cut)
+        return total[0], total[1]
 
     def gradient_of(params: Params, batch: Batch) -> tuple[Array, Params]:
-        shares = batch._replace(weight=batch.weight / jnp.sum(batch.weight))
-        loss, gradient = summed(params, shares)
+        loss, gradient = summed(params, objective.shares(batch))
         if objective.penalty is not None:
             gradient = jax.tree.map(jnp.add, gradient, jax.grad(objective.penalty)(params))
         return loss, gradient
@@ -100,15 +102,17 @@ def compile_chunk(step: Step) -> RunChunk:
     def run(carry: Carry, batch: Batch, rates: Array, updates: Array) -> tuple[Carry, Array]:
         def one(index: Array, so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:
             carry, losses = so_far
-            carry, metrics = step(carry, jax.tree.map(lambda leaf: leaf[index], batch), rates[index])
+            mini_batch = jax.tree.map(lambda leaf: leaf[index], batch)
+            carry, metrics = step(carry, mini_batch, rates[index])
             return carry, losses.at[index].set(metrics.loss)
 
-        return jax.lax.fori_loop(0, updates, one, (carry, jnp.zeros_like(rates)))
+        carry, losses = jax.lax.fori_loop(0, updates, one, (carry, jnp.zeros_like(rates)))
+        return carry, losses
 
     compiled = jax.jit(run, donate_argnums=0)
 
     def run_chunk(
-        state: TrainState, batch: Batch, rates: npt.NDArray[np.float32], updates: int, examples: int
+        state: TrainState, batch: Batch, rates: Rates, updates: int, examples: int
     ) -> tuple[TrainState, Array]:
         (params, opt_state), losses = compiled(
             (state.params, state.opt_state), batch, rates, np.int32(updates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,7 +19,7 @@ from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule
 from descend.training.step import RunChunk, copied
 from descend.training.stopping import Limits, Progress
-from descend.types import History, HistoryLine, Position, StopReason, TrainState
+from descend.types import Batch, History, HistoryLine, Position, StopReason, TrainState
 
 FEWEST_UPDATES = 10
 """Updates between two evaluations at the least, so that large batches are not judged on noise."""
@@ -89,7 +90,7 @@ class Run:
         store: the training rows.
         plan: how they are cut into updates.
         run_chunk: the compiled updates.
-        evaluate: the validation loss of some weights, or None to train without validation.
+        evaluate: the validation loss of some weights.
         learning_rate: peak learning rate.
         schedule: its course.
         limits: what ends the run.
@@ -130,45 +131,59 @@ def fit(
     watcher = watcher or Silent()
     if not course.history:
         course = _evaluated(run, course, watcher)
-    source = prefetched(chunks(run.store, run.plan, course.position), _on_device)
+        if not course.history:
+            return course, StopReason.DIVERGED
+    source = prefetched(chunks(run.store, run.plan, course.position), _placing())
     with closing(source):
         while True:
-            reason = stopping.used_up(run.limits, course.position, course.seconds)
-            reason = reason or stopping.finished(course.progress, run.limits)
-            if reason is None and watcher.stop_asked():
-                reason = StopReason.INTERRUPTED
+            reason = stopping.ended(course.progress, run.limits, course.position, course.seconds)
             if reason is not None:
-                return course, reason
-            started = clock()
-            course, mean_loss = _chunk_run(run, course, next(source))
-            if stopping.exploded(course.progress, mean_loss):
-                course = _retreat(course, stopping.rescued(course.progress))
-                if course.progress.rescues > stopping.MOST_RESCUES:
-                    return course, StopReason.DIVERGED
-                watcher.message(_rescue_text(run, course))
+                return _concluded(run, course, watcher, reason)
+            if watcher.stop_asked():
+                return course, StopReason.INTERRUPTED
+            if stopping.stands_still(course.progress, run.limits):
+                course = _lowered(run, course, watcher)
+            started, seconds = clock(), course.seconds
+            course, loss, share = _chunk_run(run, course, next(source))
+            course = course._replace(seconds=seconds + clock() - started)
+            if stopping.exploded(course.progress, loss, share):
+                course = _rescued(run, course, watcher, loss)
             elif _evaluation_due(run.plan, course):
                 course = _evaluated(run, course, watcher)
-            course = course._replace(seconds=course.seconds + clock() - started)
+            course = course._replace(seconds=seconds + clock() - started)
             watcher.chunk(course)
 
 
 def learning_rate(run: Run, course: Course) -> float:
     """The learning rate of the next update."""
-    factor = run.schedule(np.asarray([course.state.update]))[0]
+    return _rate_at(run, course, course.state.update)
+
+
+def _rate_at(run: Run, course: Course, update: int) -> float:
+    factor = run.schedule(np.asarray([update]))[0]
     return float(run.learning_rate * course.progress.rate_factor * factor)
 
 
-def _on_device(chunk: Chunk) -> Chunk:
-    return chunk._replace(batch=jax.device_put(chunk.batch))
+def _placing() -> Callable[[Chunk], Chunk]:
+    """Brings chunks to the device; a batch that comes again (gradient descent) stays there."""
+    host: Batch | None = None
+    device: Batch | None = None
+
+    def place(chunk: Chunk) -> Chunk:
+        nonlocal host, device
+        if device is None or chunk.batch is not host:
+            host, device = chunk.batch, jax.device_put(chunk.batch)
+        return chunk._replace(batch=device)
+
+    return place
 
 
-def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float]:
+def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float, float]:
+    """The course after a chunk, the mean loss of its batches, and its share of all rows."""
     numbers = course.state.update + np.arange(run.plan.updates_per_chunk)
     peak = run.learning_rate * course.progress.rate_factor
     rates = (peak * run.schedule(numbers)).astype(np.float32)
-    state, losses = run.run_chunk(
-        course.state, chunk.batch, rates, chunk.updates, chunk.examples
-    )
+    state, losses = run.run_chunk(course.state, chunk.batch, rates, chunk.updates, chunk.examples)
     total = float(np.sum(np.asarray(losses)[: chunk.updates], dtype=np.float64))
     course = course._replace(
         state=state,
@@ -176,7 +191,7 @@ def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float]:
         loss_sum=course.loss_sum + total,
         loss_count=course.loss_count + chunk.updates,
     )
-    return course, total / chunk.updates
+    return course, total / chunk.updates, chunk.examples / run.plan.rows
 
 
 def _evaluation_due(plan: Plan, course: Course) -> bool:
@@ -188,10 +203,10 @@ def _evaluation_due(plan: Plan, course: Course) -> bool:
 
 
 def _evaluated(run: Run, course: Course, watcher: Watcher) -> Course:
-    """The course after an evaluation: a line of history, the best weights, the rate lowered."""
+    """The course after an evaluation: a line of history, or back where the loss exploded."""
     loss = run.evaluate(course.state.params)
     if stopping.exploded(course.progress, loss):
-        return _retreat(course, stopping.rescued(course.progress))
+        return _rescued(run, course, watcher, loss)
     progress = stopping.seen(course.progress, loss)
     improved = progress.best < course.progress.best
     rows = run.plan.rows
@@ -203,7 +218,7 @@ def _evaluated(run: Run, course: Course, watcher: Watcher) -> Course:
         train_loss=course.loss_sum / course.loss_count if course.loss_count else float("nan"),
         validation_loss=loss,
         batch_size=run.plan.batch_size,
-        learning_rate=learning_rate(run, course),
+        learning_rate=_rate_at(run, course, max(0, course.state.update - 1)),
     )
     course = course._replace(
         progress=progress,
@@ -213,12 +228,42 @@ def _evaluated(run: Run, course: Course, watcher: Watcher) -> Course:
         loss_count=0,
     )
     watcher.evaluation(course)
-    if stopping.stands_still(progress, run.limits) and not stopping.finished(progress, run.limits):
-        course = _retreat(course, stopping.lowered(progress))
-        watcher.message(
-            f"No improvement in {run.limits.patience} evaluations: back to the best weights, "
-            f"learning rate lowered to {learning_rate(run, course):.3g}."
-        )
+    return course
+
+
+def _concluded(
+    run: Run, course: Course, watcher: Watcher, reason: StopReason
+) -> tuple[Course, StopReason]:
+    """The end: updates that no evaluation has seen yet are judged too."""
+    if course.loss_count:
+        course = _evaluated(run, course, watcher)
+        reason = stopping.finished(course.progress, run.limits) or reason
+    return course, reason
+
+
+def _lowered(run: Run, course: Course, watcher: Watcher) -> Course:
+    """Back to the best weights with a lower learning rate, because the loss stands still."""
+    course = _retreat(course, stopping.lowered(course.progress))
+    watcher.message(
+        f"No improvement in {run.limits.patience} evaluations: back to the best weights, "
+        f"learning rate lowered to {learning_rate(run, course):.3g}."
+    )
+    return course
+
+
+def _rescued(run: Run, course: Course, watcher: Watcher, loss: float) -> Course:
+    """Back to the best weights with a lower learning rate, because the loss exploded."""
+    what = f"grew to {loss:.3g}" if math.isfinite(loss) else "left the finite numbers"
+    place = f"at update {course.state.update:,}"
+    course = _retreat(course, stopping.rescued(course.progress))
+    if not course.history:
+        text = "Look for extreme values in the data."
+    elif course.progress.rescues > stopping.MOST_RESCUES:
+        text = "Lower learning rates did not help."
+    else:
+        rate = learning_rate(run, course)
+        text = f"Back to the best weights, learning rate lowered to {rate:.3g}."
+    watcher.message(f"The loss {what} {place}. {text}")
     return course
 
 
@@ -227,13 +272,6 @@ def _retreat(course: Course, progress: Progress) -> Course:
     best = copied(course.best)
     state = best._replace(update=course.state.update, examples=course.state.examples)
     return course._replace(state=state, progress=progress, loss_sum=0.0, loss_count=0)
-
-
-def _rescue_text(run: Run, course: Course) -> str:
-    return (
-        f"The loss left the finite numbers at update {course.state.update:,}: back to the best "
-        f"weights, learning rate lowered to {learning_rate(run, course):.3g}."
-    )
 
 
 def summary_of(course: Course, reason: StopReason) -> dict[str, Any]:
@@ -245,7 +283,7 @@ def summary_of(course: Course, reason: StopReason) -> dict[str, Any]:
         "epochs": course.history[-1].epoch if course.history else 0.0,
         "examples": course.state.examples,
         "seconds": course.seconds,
-        "best_validation_loss": course.progress.best,
+        "best_validation_loss": course.progress.best if course.history else None,
         "lowerings": course.progress.lowerings,
         "rescues": course.progress.rescues,
     }

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Factors = npt.NDArray[np.float32]
-Schedule = Callable[[npt.NDArray[np.int64]], Factors]
+Floats = npt.NDArray[np.float64]
+Schedule = Callable[[npt.NDArray[np.int64]], Floats]
 
 LEAST = 1e-3
+ENDLESS = 100_000
 
 
 def make_schedule(name: str, total: int | None, warmup: float = 0.0) -> Schedule:
@@ -21,27 +22,24 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0) -> Schedule
             section 3); `one-cycle` (up over the first 30 % and down again, Smith 2018,
             arXiv 1803.09820); `inverse-time` (1/(1 + 10p), Robbins & Monro 1951), with p the
             part of the updates that is done.
-        total: updates in the whole run, or None where it has no planned end: p then grows with
-            the hundredth part of 1,000 updates.
+        total: updates in the whole run, or None where it has no planned end: p is then the part
+            of 100,000 updates.
         warmup: part of the run over which the factor rises from 0 in a straight line.
 
     Returns:
         The schedule; factors stay above 0, so that no update is lost.
     """
     course = _COURSES[name]
-    horizon = max(1, total if total is not None else 100_000)
+    horizon = max(1, total if total is not None else ENDLESS)
 
-    def schedule(updates: npt.NDArray[np.int64]) -> Factors:
+    def schedule(updates: npt.NDArray[np.int64]) -> Floats:
         done = np.minimum(updates / horizon, 1.0)
         factor = course(done)
         if warmup > 0:
             factor = factor * np.minimum(1.0, (updates + 1) / max(1.0, warmup * horizon))
-        return np.maximum(factor, LEAST).astype(np.float32)
+        return np.maximum(factor, LEAST)
 
     return schedule
-
-
-Floats = npt.NDArray[np.float64]
 
 
 def _constant(done: Floats) -> Floats:

@@ -11,6 +11,8 @@ from descend.types import Position, StopReason
 LOWERED_BY = 0.2
 MOST_LOWERINGS = 3
 MOST_RESCUES = 4
+EXPLOSION = 100.0
+"""A loss so many times the one at the start is no noise."""
 LEAST_GAIN = 1e-4
 """A validation loss counts as better when it falls by this part of the best one."""
 
@@ -49,7 +51,7 @@ class Limits:
         epochs: most epochs, or None.
         seconds: most seconds, or None.
         target: a validation loss that is good enough, or None.
-        lower_first: False where the learning rate is not ours to lower: then patience ends the run.
+        lower_first: False where the learning rate is not to be lowered: then patience ends the run.
     """
 
     patience: int = 5
@@ -87,11 +89,26 @@ def rescued(progress: Progress) -> Progress:
     return progress._replace(stale=0, rescues=progress.rescues + 1)
 
 
-def exploded(progress: Progress, mean_loss: float) -> bool:
-    """Whether a mean loss is not finite, or far beyond anything that noise explains."""
+def exploded(progress: Progress, mean_loss: float, share: float = 1.0) -> bool:
+    """Whether a mean loss is not finite, or far beyond anything that noise explains.
+
+    Args:
+        progress: what was seen so far.
+        mean_loss: over some rows.
+        share: those rows as a part of all. Where the mean over N rows is the loss at the start,
+            a single row may have N times as much: a few rows with extreme targets are no explosion.
+    """
     if not math.isfinite(mean_loss):
         return True
-    return math.isfinite(progress.start) and mean_loss > 100.0 * (1.0 + abs(progress.start))
+    usual = 1.0 + abs(progress.start)
+    return mean_loss * share > EXPLOSION * usual
+
+
+def ended(
+    progress: Progress, limits: Limits, position: Position, seconds: float
+) -> StopReason | None:
+    """Whether the run ends here; what was measured counts before what was used up."""
+    return finished(progress, limits) or used_up(limits, position, seconds)
 
 
 def used_up(limits: Limits, position: Position, seconds: float) -> StopReason | None:
@@ -105,6 +122,8 @@ def used_up(limits: Limits, position: Position, seconds: float) -> StopReason | 
 
 def finished(progress: Progress, limits: Limits) -> StopReason | None:
     """Whether what was evaluated ends the run."""
+    if progress.rescues > MOST_RESCUES:
+        return StopReason.DIVERGED
     if limits.target is not None and progress.best <= limits.target:
         return StopReason.TARGET_REACHED
     spent = not limits.lower_first or progress.lowerings >= MOST_LOWERINGS

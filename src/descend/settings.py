@@ -13,6 +13,8 @@ from typing import Any
 
 from descend.errors import SettingsError
 
+SEEDS = 1 << 32
+"""Seeds are less than this: the random generators take 32 bits."""
 TASKS = ("auto", "regression", "classification")
 MODELS = ("mlp", "linear")
 ACTIVATIONS = ("relu", "gelu", "tanh")
@@ -50,7 +52,7 @@ class Settings:
         batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
         learning_rate: peak learning rate, or `auto`.
         optimizer: the name of an update rule.
-        momentum: of momentum, nesterov and rmsprop.
+        momentum: of momentum and nesterov.
         schedule: the course of the learning rate.
         warmup: fraction of the updates over which the learning rate rises from 0.
         loss: the loss of one row, or `auto`.
@@ -93,6 +95,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every option; raise SettingsError on the first that cannot be."""
+        if not isinstance(self.target, str) or not all(self.targets):
+            raise SettingsError(
+                "--target must name a column, or several with commas between; "
+                f"found {self.target!r}."
+            )
+        for name in ("exclude", "categorical"):
+            _check_names(name, getattr(self, name))
+        if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
+            raise SettingsError(f"--weight must name a column; found {self.weight!r}.")
         for name, choices in (
             ("task", TASKS),
             ("model", MODELS),
@@ -106,8 +117,13 @@ class Settings:
             _check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
         if self.learning_rate != "auto":
             _check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
-        if not isinstance(self.validation, str):
+        if not isinstance(self.validation, str) or not self.validation:
             _check_number("validation", self.validation, above=0, below=1, also="a file")
+        if not isinstance(self.hidden, tuple):
+            raise SettingsError(
+                "--hidden must be the units of each layer, such as (128, 64); "
+                f"found {self.hidden!r}."
+            )
         for units in self.hidden:
             _check_number("hidden", units, low=1, whole=True)
         _check_number("momentum", self.momentum, low=0, below=1)
@@ -115,7 +131,7 @@ class Settings:
         _check_number("l2", self.l2, low=0)
         _check_number("weight_decay", self.weight_decay, low=0)
         _check_number("patience", self.patience, low=1, whole=True)
-        _check_number("seed", self.seed, low=0, whole=True)
+        _check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (
             ("epochs", True),
             ("time_budget", False),
@@ -153,7 +169,9 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
             near = difflib.get_close_matches(name, fields, 1)
             hint = f" Did you mean {_option(near[0])}?" if near else ""
             raise SettingsError(f"There is no option {_option(name)}.{hint}")
-        known[name] = tuple(value) if isinstance(value, list) else value
+        known[name] = _plain(name, value)
+    if isinstance(known.get("target"), tuple):
+        known["target"] = ",".join(str(name) for name in known["target"])
     if not known.get("target"):
         raise SettingsError("Which column is to be predicted? Name it with --target COLUMN.")
     return Settings(**known)
@@ -163,18 +181,37 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """The options in a TOML file, names as on the command line.
 
     Raises:
-        SettingsError: the file is missing or is not TOML.
+        SettingsError: the file is missing, cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"There is no file {path} (named by --config).") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} (named by --config) cannot be read: {error.strerror}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not a TOML file: {error}") from None
 
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The value in Python's own types, as records hold it."""
+    if isinstance(value, str) and name in ("exclude", "categorical"):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, list | tuple):
+        return tuple(_plain("", part) for part in value)
+    # NumPy's scalars, known without importing NumPy: `--help` need not wait for it.
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _check_names(name: str, value: object) -> None:
+    if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
+        raise SettingsError(f"{_option(name)} must be names of columns; found {value!r}.")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -209,10 +246,9 @@ def _check_number(
     if also:
         wanted += f", or {also}"
     good = (
-        isinstance(value, int | float)
+        isinstance(value, int if whole else int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and (not whole or value == int(value))
+        and (isinstance(value, int) or math.isfinite(value))
         and (low is None or value >= low)
         and (above is None or value > above)
         and (below is None or value < below)

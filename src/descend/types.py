@@ -67,7 +67,8 @@ class StopReason(enum.Enum):
     """Why training ended; the value is the sentence the user reads."""
 
     NO_IMPROVEMENT = (
-        "The validation loss stopped improving, also at lower learning rates: training has converged."
+        "The validation loss stopped improving, also at lower learning rates: "
+        "training has converged."
     )
     EPOCHS = (
         "The number of epochs was reached. If the validation loss was still falling, "

@@ -1,0 +1,135 @@
+"""Named problems of two parameters whose loss is a mean over rows, so that batches mean something.
+
+Each is the smallest case of something that training meets: a bowl, a long valley, two wells with
+a pass between them, many shallow minima round a deep one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from descend.types import Array
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A loss over two parameters.
+
+    Attributes:
+        name: as the user types it.
+        title: what it shows, in a sentence.
+        rows: float32 `[N, m]`, what differs from row to row.
+        loss: `(theta [2], row [m]) -> loss` of one row.
+        start: where the paths begin.
+        window: (low, high) of each parameter to draw.
+        minimum: the lowest point, where it is known.
+        hessian: at every point, for quadratic surfaces, else None.
+    """
+
+    name: str
+    title: str
+    rows: npt.NDArray[np.float32]
+    loss: Callable[[Array, Array], Array]
+    start: tuple[float, float]
+    window: tuple[tuple[float, float], tuple[float, float]]
+    minimum: tuple[float, float]
+    hessian: Floats | None = None
+
+
+def bowl(rows: int = 512, seed: int = 0) -> Surface:
+    """½ Σ_k h_k (θ_k − c_k)², condition number 2, a centre c for each row with mean 0."""
+    return _quadratic("bowl", "A round bowl: every method gets there.", (2.0, 1.0), rows, seed)
+
+
+def valley(rows: int = 512, seed: int = 0) -> Surface:
+    """The same with condition number 50: steep across, nearly flat along."""
+    return _quadratic(
+        "valley", "A long valley: gradient descent zig-zags across it.", (5.0, 0.1), rows, seed
+    )
+
+
+def double_well(rows: int = 4096, seed: int = 0, noise: float = 1.0) -> Surface:
+    """¼(θ_0² − 1)² − θ_0/20 + ½θ_1² + noise·ξ·θ with a ξ of mean 0 for each row.
+
+    The wells stand near θ_0 = −1 and +1; the right one is deeper. The gradient noise does not
+    depend on θ, as in the theory of escape (Kramers 1940).
+    """
+    pushes = _centred(rows, seed, noise)
+
+    def loss(theta: Array, row: Array) -> Array:
+        well = 0.25 * (theta[0] ** 2 - 1.0) ** 2 - 0.05 * theta[0] + 0.5 * theta[1] ** 2
+        return well + jnp.dot(row, theta)
+
+    return Surface(
+        "double-well",
+        "Two wells: whether a path leaves the shallow one depends on learning rate over batch.",
+        pushes,
+        loss,
+        (-1.0, 0.5),
+        ((-1.8, 1.8), (-1.2, 1.2)),
+        (1.0245, 0.0),
+    )
+
+
+def many_minima(rows: int = 1024, seed: int = 0) -> Surface:
+    """¼|θ − c|² − ½ Σ_k cos(4(θ_k − c_k)), a centre c for each row with mean 0.
+
+    Averaged over rows the ripples shrink but stay: many shallow minima round a deep one.
+    """
+    centres = _centred(rows, seed, 0.25)
+
+    def loss(theta: Array, row: Array) -> Array:
+        apart = theta - row
+        return 0.25 * jnp.sum(apart**2) - 0.5 * jnp.sum(jnp.cos(4.0 * apart))
+
+    return Surface(
+        "many-minima",
+        "Many shallow minima: noise decides which of them a path ends in.",
+        centres,
+        loss,
+        (-2.9, 2.9),
+        ((-3.6, 3.6), (-3.6, 3.6)),
+        (0.0, 0.0),
+    )
+
+
+SURFACES: dict[str, Callable[[], Surface]] = {
+    "bowl": bowl,
+    "valley": valley,
+    "double-well": double_well,
+    "many-minima": many_minima,
+}
+
+
+def _quadratic(
+    name: str, title: str, curvature: tuple[float, float], rows: int, seed: int
+) -> Surface:
+    centres = _centred(rows, seed, 0.5)
+    diagonal = np.asarray(curvature, dtype=np.float32)
+
+    def loss(theta: Array, row: Array) -> Array:
+        return 0.5 * jnp.sum(diagonal * (theta - row) ** 2)
+
+    return Surface(
+        name,
+        title,
+        centres,
+        loss,
+        (-2.0, 1.5),
+        ((-2.5, 2.5), (-2.0, 2.0)),
+        (0.0, 0.0),
+        np.diag(curvature),
+    )
+
+
+def _centred(rows: int, seed: int, spread: float) -> npt.NDArray[np.float32]:
+    """`[rows, 2]` normal numbers whose mean is exactly that of the surface: 0."""
+    values = np.random.default_rng(seed).normal(0.0, spread, (rows, 2))
+    return (values - values.mean(axis=0)).astype(np.float32)

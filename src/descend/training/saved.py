@@ -32,9 +32,7 @@ def course_saved(course: Course) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     return arrays, record
 
 
-def course_restored(
-    arrays: dict[str, np.ndarray], record: dict[str, Any], like: Course
-) -> Course:
+def course_restored(arrays: dict[str, np.ndarray], record: dict[str, Any], like: Course) -> Course:
     """The course that was saved.
 
     Args:

@@ -1,0 +1,72 @@
+"""A model as one safetensors file: its weights by name, and all that prediction needs as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from descend.errors import FileFormatError
+from descend.runs.tensors import Arrays, load_tensors, save_tensors
+from descend.types import Params
+
+
+def save_model_file(path: Path, params: Params, description: Mapping[str, Any]) -> None:
+    """Write a model, whole or not at all.
+
+    Args:
+        path: of the file.
+        params: nested dicts and lists of arrays; names become `layers/0/kernel`.
+        description: values that JSON holds.
+    """
+    save_tensors(path, "model", flattened(params), description)
+
+
+def load_model_file(path: Path) -> tuple[Params, dict[str, Any]]:
+    """The weights, nested as they were saved, and the description.
+
+    Raises:
+        InputError: there is no such file.
+        FileFormatError: it is truncated, altered, of a newer version, or no model.
+    """
+    arrays, description = load_tensors(path, "model")
+    return nested(arrays, path), description
+
+
+def flattened(params: Params, prefix: str = "") -> Arrays:
+    """Arrays by the path that leads to them: keys of dicts and places in lists."""
+    if isinstance(params, Mapping):
+        items = [(str(key), value) for key, value in params.items()]
+    elif isinstance(params, list | tuple):
+        items = [(str(place), value) for place, value in enumerate(params)]
+    else:
+        return {prefix: np.asarray(params)}
+    found: Arrays = {}
+    for key, value in items:
+        found.update(flattened(value, f"{prefix}/{key}" if prefix else key))
+    return found
+
+
+def nested(arrays: Arrays, path: Path) -> Params:
+    """The nesting that `flattened` took apart; keys that count from 0 make a list."""
+    tree: dict[str, Any] = {}
+    for name, value in arrays.items():
+        *folders, last = name.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise FileFormatError(f"{path} is damaged: {name} stands inside an array.")
+        place[last] = value
+    return _lists(tree)
+
+
+def _lists(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    inner = {key: _lists(value) for key, value in tree.items()}
+    if inner and sorted(inner) == sorted(str(place) for place in range(len(inner))):
+        return [inner[str(place)] for place in range(len(inner))]
+    return inner

@@ -101,9 +101,7 @@ def load_model(path: str | Path) -> Model:
     return load(find_model(Path(path)))
 
 
-def predict(
-    model: Model | str | Path, data: Any, output: str | Path | None = None
-) -> int:
+def predict(model: Model | str | Path, data: Any, output: str | Path | None = None) -> int:
     """Write predictions for raw rows, in their order, to a CSV or Parquet file.
 
     Args:

@@ -19,11 +19,12 @@ def parse_duration(text: str) -> float:
     """Seconds of a duration like `90`, `10m` or `1.5h`."""
     found = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", text.lower())
     try:
-        return float(found[1]) * UNITS[found[2]]  # type: ignore[index]
+        seconds: float = float(found[1]) * UNITS[found[2]]  # type: ignore[index]
     except (TypeError, ValueError):
         raise SettingsError(
             f"--time-budget must be a time like 30s, 10m or 2h; found {text!r}."
         ) from None
+    return seconds
 
 
 def parse_size(text: str) -> int:
@@ -32,7 +33,9 @@ def parse_size(text: str) -> int:
     try:
         return int(float(found[1]) * (1 << SIZES[found[2]] if found[2] else 1))  # type: ignore[index]
     except (TypeError, ValueError):
-        raise SettingsError(f"--memory must be a size like 4GiB or 500MB; found {text!r}.") from None
+        raise SettingsError(
+            f"--memory must be a size like 4GiB or 500MB; found {text!r}."
+        ) from None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -72,7 +75,11 @@ class Option:
     """An option of the command line: its setting, how it is read, what it says in --help."""
 
     def __init__(
-        self, help: str, kind: type = str, parse: Callable[[str], Any] | None = None, metavar: str = ""
+        self,
+        help: str,
+        kind: type = str,
+        parse: Callable[[str], Any] | None = None,
+        metavar: str = "",
     ) -> None:
         self.help = help
         self.kind = kind
@@ -81,10 +88,14 @@ class Option:
 
 
 SETTINGS: dict[str, Option] = {
-    "target": Option("The column to predict; several with commas for regression.", metavar="COLUMN"),
+    "target": Option(
+        "The column to predict; several with commas for regression.", metavar="COLUMN"
+    ),
     "task": Option("auto, regression or classification.", metavar="TASK"),
     "exclude": Option("Columns to leave out.", parse=_names, metavar="COL,COL"),
-    "categorical": Option("Number columns to treat as categories.", parse=_names, metavar="COL,COL"),
+    "categorical": Option(
+        "Number columns to treat as categories.", parse=_names, metavar="COL,COL"
+    ),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
     "model": Option("mlp or linear.", metavar="MODEL"),
     "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
@@ -110,10 +121,13 @@ SETTINGS: dict[str, Option] = {
     "weight_decay": Option("Weight decay of the update rule.", float, metavar="X"),
     "clip": Option("Largest norm of a gradient.", float, metavar="X"),
     "epochs": Option("Most passes over the training rows.", int, metavar="N"),
-    "time_budget": Option("Most time in training: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"),
+    "time_budget": Option(
+        "Most time in training: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"
+    ),
     "patience": Option("Evaluations without improvement before the rate falls.", int, metavar="N"),
     "validation": Option(
-        "Part of the rows kept to judge, or a file of them.", parse=_fraction_or_file,
+        "Part of the rows kept to judge, or a file of them.",
+        parse=_fraction_or_file,
         metavar="0.1|FILE",
     ),
     "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),

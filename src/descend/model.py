@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -130,14 +130,16 @@ class Model:
             numbers.add(truth, predicted, part.weight.astype(np.float64))
         return numbers.result()
 
-    def outputs(self, x: dict[str, npt.NDArray[Any]]) -> Numbers:
+    def outputs(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""
         rows = len(next(iter(x.values())))
         # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
         size = min(BLOCK_ROWS, 1 << max(0, math.ceil(math.log2(max(1, rows)))))
         parts = []
         for start in range(0, rows, size):
-            block = {name: _padded(values[start : start + size], size) for name, values in x.items()}
+            block = {
+                name: _padded(values[start : start + size], size) for name, values in x.items()
+            }
             parts.append(np.asarray(self._forward(self._on_device, block)))
         joined = np.concatenate(parts) if parts else np.zeros((0, 1))
         return joined[:rows].astype(np.float64)

@@ -53,7 +53,7 @@ class Position(NamedTuple):
     """Where in the order of rows a run stands: `index` rows into epoch `epoch` (both from 0)."""
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # the field's word; tuple.index is not used
 
 
 class Metrics(NamedTuple):

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from descend.data.columns import Schema
 from descend.data.encoder import EncodedRows, Encoder
-from descend.data.schema import Schema, learn_schema
+from descend.data.schema import learn_schema
 from descend.data.split import is_validation
 from descend.data.store import MemoryStore, RowStore
 from descend.data.table import Table, open_table

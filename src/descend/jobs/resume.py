@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from descend.data.columns import schema_from_json
 from descend.data.prepare import prepare
-from descend.data.schema import schema_from_json
 from descend.errors import DataError, InputError
 from descend.jobs.train import Run, continue_run
 from descend.reporting.progress import Progress

@@ -17,12 +17,12 @@ import descend
 from descend.data.prepare import Prepared, prepare
 from descend.data.schema import describe
 from descend.errors import DivergedError, InterruptedRunError
-from descend.jobs.interrupts import StopWish, stop_wish
+from descend.jobs.interrupts import stop_wish
 from descend.jobs.watcher import RunWatcher
 from descend.model import Model
 from descend.reporting.page import train_report
-from descend.reporting.progress import Progress, make_progress
-from descend.runs.checkpoint import CheckpointWriter, load_checkpoint
+from descend.reporting.progress import Progress
+from descend.runs.checkpoint import CheckpointWriter
 from descend.runs.run import RunFolder, create_run
 from descend.settings import Settings
 from descend.training.engine import describe_device, set_up
@@ -232,7 +232,9 @@ def _first_record(
 
 def _stem(data: Any) -> str:
     """A name for the run: that of the file without folders and endings."""
-    if isinstance(data, str | Path) and not str(data).lower().startswith(("select", "with", "from")):
+    if isinstance(data, str | Path) and not str(data).lower().startswith(
+        ("select", "with", "from")
+    ):
         stem = Path(str(data)).name.split(".")[0]
         return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or "run"
     return "run"

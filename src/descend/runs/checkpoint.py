@@ -36,9 +36,7 @@ def load_checkpoint(folder: Path) -> Saved | None:
         _, arrays, record = max(found, key=lambda one: one[0])
         return arrays, record
     if any((folder / slot).exists() for slot in SLOTS):
-        raise FileFormatError(
-            f"The checkpoints in {folder} are damaged. Train again with --force."
-        )
+        raise FileFormatError(f"The checkpoints in {folder} are damaged. Train again with --force.")
     return None
 
 

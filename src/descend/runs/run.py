@@ -155,11 +155,11 @@ def read_history(path: Path) -> History:
             lines = list(csv.DictReader(source))
         return tuple(
             HistoryLine(
-                **{
-                    name: int(line[name]) if kind == "int" else float(line[name])
+                *(
+                    int(line[name]) if kind == "int" else float(line[name])
                     for name, kind in kinds.items()
-                }
-            )
+                )
+            )  # type: ignore[arg-type]
             for line in lines
         )
     except FileNotFoundError:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from descend.tuning.surfaces import Surface
 from descend.types import Array
 
+Carry = tuple[Array, Array]
+
 
 @dataclass(frozen=True)
 class Escape:
@@ -57,11 +59,12 @@ def escapes(
         border: the pass between the basins.
     """
     rows = jnp.asarray(surface.rows)
-    gradient = jax.grad(lambda theta, batch: jnp.mean(jax.vmap(surface.loss, (None, 0))(theta, batch)))
+    losses = jax.vmap(surface.loss, (None, 0))
+    gradient = jax.grad(lambda theta, batch: jnp.mean(losses(theta, batch)))
 
     @jax.jit
     def all_runs(key: Array) -> Array:
-        def one_update(carry: tuple[Array, Array], number: Array) -> tuple[tuple[Array, Array], None]:
+        def one_update(carry: Carry, number: Array) -> tuple[Carry, None]:
             theta, left_at = carry
             draws = jax.random.randint(
                 jax.random.fold_in(key, number), (runs, batch_size), 0, len(rows)

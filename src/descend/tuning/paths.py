@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,7 @@ def descend_path(
 
     @jax.jit
     def run(theta: Array, batches: Batch) -> Array:
-        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[object, Array]:
+        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, Array]:
             carry, _ = step(carry, batch, jnp.float32(learning_rate))
             return carry, carry[0]
 

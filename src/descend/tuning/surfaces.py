@@ -132,4 +132,5 @@ def _quadratic(
 def _centred(rows: int, seed: int, spread: float) -> npt.NDArray[np.float32]:
     """`[rows, 2]` normal numbers whose mean is exactly that of the surface: 0."""
     values = np.random.default_rng(seed).normal(0.0, spread, (rows, 2))
-    return (values - values.mean(axis=0)).astype(np.float32)
+    centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)
+    return centred

@@ -1,3 +1,4 @@
+# ruff: noqa: F401
 """Mini-batch gradient descent for tables of any size.
 
 Importing this package imports neither JAX nor DuckDB; the public names are loaded when used.
@@ -32,6 +33,7 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, stated once
 
+# For type checkers; a test holds it against the list above.
 if TYPE_CHECKING:
     from descend.api import evaluate, load_model, predict, resume, train
     from descend.errors import (

@@ -57,7 +57,7 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="numpy") as opened:
             metadata = json.loads((opened.metadata() or {})["descend"])
-            arrays = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}
+            arrays = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
         found = metadata["format"]
         version = int(metadata["version"])
     except (FileNotFoundError, IsADirectoryError):

@@ -5,9 +5,14 @@ A Schema is made from the training rows alone and travels inside the model file 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from descend.data.datetimes import PARTS
+from descend.data.records import read_record
+from descend.errors import FileFormatError
 
 Label = str | int | float | bool
 """A class as the user wrote it."""
@@ -21,7 +26,7 @@ class NumberColumn:
         name: of the column.
         type: what the table held (`number`).
         missing: missing values in the training rows; above 0 the indicator exists.
-        distinct: distinct values in the training rows, estimated.
+        distinct: distinct values in the training rows, estimated; None where not counted.
         mean: of the training rows; a missing value becomes the mean.
         deviation: standard deviation of the training rows, above 0.
         minimum: smallest value of the training rows.
@@ -32,7 +37,7 @@ class NumberColumn:
     name: str
     type: str
     missing: int
-    distinct: int
+    distinct: int | None
     mean: float
     deviation: float
     minimum: float
@@ -57,7 +62,7 @@ class CategoryColumn:
     name: str
     type: str
     missing: int
-    distinct: int
+    distinct: int | None
     values: tuple[str, ...]
     counts: tuple[int, ...]
 
@@ -84,9 +89,10 @@ class DatetimeColumn:
         name: of the column.
         type: what the table held (`date`, `datetime`, `time`, or `text` that parses as one).
         missing: missing values in the training rows; above 0 an indicator exists.
-        distinct: distinct values in the training rows, estimated.
-        pattern: the strptime pattern of text that is not ISO 8601, else None.
-        minimum: the earliest training value, microseconds since 1970 (or since midnight).
+        distinct: distinct values in the training rows, estimated; None where not counted.
+        pattern: None for dates and ISO 8601 text, `time` for times of day, else the strptime
+            pattern of the text.
+        minimum: the earliest training value, microseconds since 1970 (or midnight).
         maximum: the latest one.
         parts: the numbers it becomes; parts that are constant in training are not among them.
     """
@@ -95,7 +101,7 @@ class DatetimeColumn:
     name: str
     type: str
     missing: int
-    distinct: int
+    distinct: int | None
     pattern: str | None
     minimum: int
     maximum: int
@@ -110,15 +116,15 @@ class LeftOutColumn:
         name: of the column.
         type: what the table held.
         missing: missing values in the training rows.
-        distinct: distinct values in the training rows, estimated.
-        reason: why it is left out, as words that end "left out: ...".
+        distinct: distinct values in the training rows, estimated; None where not counted.
+        reason: why it is left out, as words that go on "left out: ...".
     """
 
     kind: ClassVar[str] = "left out"
     name: str
     type: str
     missing: int
-    distinct: int
+    distinct: int | None
     reason: str
 
 
@@ -153,13 +159,15 @@ class ClassificationTarget:
 
     Attributes:
         names: the one column.
+        type: what the column held: `number`, `text` or `boolean`.
         labels: the classes in sorted order, as the user wrote them; class code i is labels[i].
             Whole numbers are int, however they were stored.
-        counts: training rows of each.
+        counts: training rows of each; 0 for a class that only validation rows have.
     """
 
     task: ClassVar[str] = "classification"
     names: tuple[str, ...]
+    type: str
     labels: tuple[Label, ...]
     counts: tuple[int, ...]
 
@@ -213,7 +221,12 @@ class Schema:
 
     def as_json(self) -> dict[str, Any]:
         """The schema as values that JSON holds; `schema_from_json` reads them back."""
-        raise NotImplementedError
+        record = dataclasses.asdict(self)
+        record["columns"] = [
+            {"kind": column.kind, **dataclasses.asdict(column)} for column in self.columns
+        ]
+        record["target"] = {"task": self.task, **dataclasses.asdict(self.target)}
+        return record
 
 
 def schema_from_json(record: Mapping[str, Any]) -> Schema:
@@ -222,4 +235,59 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
     Raises:
         FileFormatError: something is absent, of another type, or impossible.
     """
-    raise NotImplementedError
+    kinds: dict[str, type[Any]] = {
+        kind.kind: kind for kind in (NumberColumn, CategoryColumn, DatetimeColumn, LeftOutColumn)
+    }
+    tasks: dict[str, type[Any]] = {
+        kind.task: kind for kind in (RegressionTarget, ClassificationTarget)
+    }
+    try:
+        parts = dict(record)
+        parts["columns"] = tuple(
+            read_record(_pick(kinds, one, "kind"), one) for one in parts["columns"]
+        )
+        parts["target"] = read_record(_pick(tasks, parts["target"], "task"), parts["target"])
+        schema: Schema = read_record(Schema, parts)
+        _check(schema)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = error.args[0] if error.args else error
+        raise FileFormatError(
+            f"The schema is damaged or of another version: {said}. Train the model anew."
+        ) from None
+    return schema
+
+
+def _pick(kinds: Mapping[str, type[Any]], record: Mapping[str, Any], key: str) -> type[Any]:
+    kind = record[key]
+    if kind not in kinds:
+        raise ValueError(f"{key} {kind!r} is unknown")
+    return kinds[kind]
+
+
+def _check(schema: Schema) -> None:
+    """Raise ValueError where the numbers cannot be used."""
+    names = [column.name for column in schema.columns] + list(schema.target.names)
+    if len(set(names)) < len(names):
+        raise ValueError("a column occurs twice")
+    target = schema.target
+    spreads: list[float] = []
+    if isinstance(target, RegressionTarget):
+        spreads += target.deviation
+        lengths = {len(target.names), len(target.mean), len(target.deviation)}
+    else:
+        lengths = {len(target.labels), len(target.counts)}
+        if len(set(target.labels)) < 2 or len(target.names) != 1:
+            raise ValueError("the classes are not at least two different ones")
+    if len(lengths) > 1 or not target.names:
+        raise ValueError("the target is incomplete")
+    for column in schema.columns:
+        if isinstance(column, NumberColumn):
+            spreads.append(column.deviation)
+        elif isinstance(column, DatetimeColumn):
+            spreads += [part.deviation for part in column.parts]
+            if any(part.name not in PARTS for part in column.parts):
+                raise ValueError(f"column {column.name!r} has an unknown part")
+        elif isinstance(column, CategoryColumn) and len(column.values) != len(column.counts):
+            raise ValueError(f"column {column.name!r} has not a count for every value")
+    if not all(spread > 0 for spread in spreads):
+        raise ValueError("a deviation is not above 0")

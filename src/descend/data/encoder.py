@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, final
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.columns import Schema
+from descend.data.columns import (
+    CategoryColumn,
+    ClassificationTarget,
+    DatetimeColumn,
+    LeftOutColumn,
+    NumberColumn,
+    RegressionTarget,
+    Schema,
+)
+from descend.data.datetimes import part_values
+from descend.data.needed import (
+    Plan,
+    category_codes,
+    check_finite,
+    check_readable,
+    plan_reading,
+)
 from descend.data.table import Table
+from descend.data.targets import read_label
+from descend.errors import DataError
 from descend.types import Batch
+
+_FARTHEST = 1e6
+"""Standardised numbers are kept within so many deviations: what lies farther is no different to
+a model, and float32 has squares to spare."""
+
+_CHUNK = 4096
+_POINT_ZERO = re.compile(r"([-+]?\d+)\.0+$")
 
 
 class EncodedRows(NamedTuple):
@@ -30,6 +58,10 @@ class EncodedRows(NamedTuple):
 class Encoder:
     """Makes the numbers a model reads from the columns of a Schema.
 
+    A number x becomes (x - mean) / deviation in float64, then float32; a missing one becomes 0
+    and, where the training rows had missing values, its indicator 1. Categories are compared as
+    text, whole numbers without a decimal point, so 3, 3.0 and "3" are one value.
+
     Attributes:
         schema: what was learned.
         numeric_names: of the d columns of `numeric`.
@@ -37,13 +69,22 @@ class Encoder:
         category_sizes: codes of each; a code is at least 0 and less than the size.
     """
 
-    schema: Schema
-    numeric_names: tuple[str, ...]
-    category_names: tuple[str, ...]
-    category_sizes: tuple[int, ...]
-
     def __init__(self, schema: Schema) -> None:
-        raise NotImplementedError
+        self.schema = schema
+        self._inputs = [one for one in schema.columns if not isinstance(one, LeftOutColumn)]
+        categories = [one for one in self._inputs if isinstance(one, CategoryColumn)]
+        self.category_names = tuple(column.name for column in categories)
+        self.category_sizes = tuple(column.size for column in categories)
+        self._codes = {column.name: category_codes(column) for column in categories}
+        names: list[str] = []
+        for column in self._inputs:
+            if isinstance(column, NumberColumn):
+                names.append(column.name)
+            elif isinstance(column, DatetimeColumn):
+                names += [f"{column.name} {part.name}" for part in column.parts]
+            if not isinstance(column, CategoryColumn) and column.missing > 0:
+                names.append(f"{column.name} missing")
+        self.numeric_names = tuple(names)
 
     def encode(self, table: Table, *, target: bool, rows: int = 65536) -> Iterator[EncodedRows]:
         """The rows of a table in order, as numbers.
@@ -57,20 +98,279 @@ class Encoder:
         Raises:
             DataError: a needed column is absent, or holds what cannot be read as its kind.
         """
-        raise NotImplementedError
+        plan = plan_reading(self.schema, self._inputs, table, target=target)
+        for batch in plan.table.batches(plan.select, rows=rows):
+            for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
+                check_readable(plan, needed, batch)
+            kept = _labelled(plan, batch) if target else batch
+            if kept.num_rows == 0:
+                continue
+            x = self._encode_inputs(plan, kept)
+            row = kept.column(kept.num_columns - 1).to_numpy()
+            y, weight = self._encode_labels(plan, kept, target=target)
+            yield EncodedRows(Batch(x, y, weight), row)
 
-    def encode_arrays(self, X: NDArray[np.floating]) -> dict[str, NDArray[np.generic]]:
-        """`numeric` and `category` of a 2-D array with the schema's columns in order."""
-        raise NotImplementedError
+    def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.
 
-    def encode_target(self, y: NDArray[np.generic]) -> NDArray[np.generic]:
-        """y of a Batch from an array of targets in their own units, or of labels."""
-        raise NotImplementedError
+        Raises:
+            DataError: X has another number of columns, or an infinite value.
+        """
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != len(self.schema.columns):
+            raise DataError(
+                f"Expected X with {len(self.schema.columns)} columns, as in training, "
+                f"found the shape {X.shape}."
+            )
+        count = len(X)
+        numeric = np.empty((count, len(self.numeric_names)), np.float32)
+        category = np.empty((count, len(self.category_names)), np.int32)
+        numbers = [
+            (place, column)
+            for place, column in enumerate(self.schema.columns)
+            if isinstance(column, NumberColumn)
+        ]
+        if len(numbers) + len(self.category_names) < len(self._inputs):
+            raise DataError("Dates cannot be read from an array; give a frame or a table.")
+        _standardise(X, numbers, numeric)
+        for place, column in enumerate(self.schema.columns):
+            if isinstance(column, CategoryColumn):
+                code = self.category_names.index(column.name)
+                category[:, code] = self._array_codes(column, X[:, place])
+        return {"numeric": numeric, "category": category}
 
-    def decode_regression(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+    def encode_target(self, y: NDArray[Any]) -> NDArray[Any]:
+        """y of a Batch from an array of targets in their own units, or of labels.
+
+        Raises:
+            DataError: a label that training did not have.
+        """
+        target = self.schema.target
+        values = np.asarray(y)
+        if isinstance(target, RegressionTarget):
+            matrix = values.reshape(len(values), len(target.names)).astype(np.float64)
+            return _standard_target(target, matrix)
+        known, inverse = np.unique(values, return_inverse=True)
+        codes = [_label_code(target, _as_text(value)) for value in known.tolist()]
+        if None in codes:
+            _raise_label(target, str(known[codes.index(None)]), "y")
+        return np.asarray(codes, np.int32)[inverse]
+
+    def decode_regression(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Predictions `[n, k]` in the target's own units (exp is not applied for Poisson)."""
-        raise NotImplementedError
+        target = self.schema.target
+        assert isinstance(target, RegressionTarget)
+        values = np.asarray(outputs, np.float64)
+        if not target.standardised:
+            return values
+        return values * np.asarray(target.deviation) + np.asarray(target.mean)
 
-    def decode_classes(self, codes: NDArray[np.integer]) -> NDArray[np.generic]:
-        """The labels of class codes, with the type the user wrote."""
-        raise NotImplementedError
+    def decode_classes(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """The labels of class codes, with the type the user wrote; text as Python strings."""
+        target = self.schema.target
+        assert isinstance(target, ClassificationTarget)
+        kind = object if target.type == "text" else None
+        return np.asarray(target.labels, dtype=kind)[np.asarray(codes)]
+
+    def _encode_inputs(self, plan: Plan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+        count = batch.num_rows
+        # Filled a column at a time, and turned into rows at the end: faster than strided writes.
+        numeric = np.empty((len(self.numeric_names), count), np.float32)
+        category = np.empty((len(self.category_names), count), np.int32)
+        number = code = 0
+        for column, needed in zip(self._inputs, plan.inputs, strict=True):
+            check_readable(plan, needed, batch)
+            values = batch.column(needed.place)
+            if isinstance(column, CategoryColumn):
+                category[code] = self._category(column, values)
+                code += 1
+                continue
+            if isinstance(column, NumberColumn):
+                floats = values.to_numpy(zero_copy_only=False)
+                check_finite(plan, needed, floats, batch)
+                numeric[number] = _standard(floats, column.mean, column.deviation)
+                number += 1
+            elif isinstance(column, DatetimeColumn):
+                for part in _parts(column, values):
+                    numeric[number] = part
+                    number += 1
+            if column.missing > 0:
+                numeric[number] = values.is_null().to_numpy(zero_copy_only=False)
+                number += 1
+        return {
+            "numeric": np.ascontiguousarray(numeric.T),
+            "category": np.ascontiguousarray(category.T),
+        }
+
+    def _category(self, column: CategoryColumn, values: pa.Array) -> NDArray[np.int32]:
+        encoded = values.dictionary_encode()
+        known = self._codes[column.name]
+        missing = 1 if column.missing > 0 else 0
+        codes = [known.get(_canonical(column, one), 0) for one in encoded.dictionary.to_pylist()]
+        places = encoded.indices
+        if places.null_count:
+            places = pc.fill_null(places, len(codes))
+        table = np.asarray([*codes, missing], np.int32)
+        return table[places.to_numpy(zero_copy_only=False)]
+
+    def _array_codes(self, column: CategoryColumn, values: NDArray[Any]) -> NDArray[np.int32]:
+        known, inverse = np.unique(values, return_inverse=True)
+        missing = 1 if column.missing > 0 else 0
+        codes = [
+            missing
+            if value != value or value is None
+            else self._codes[column.name].get(_canonical(column, _as_text(value)), 0)
+            for value in known.tolist()
+        ]
+        return np.asarray(codes, np.int32)[inverse]
+
+    def _encode_labels(
+        self, plan: Plan, batch: pa.RecordBatch, *, target: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """y and weight."""
+        count = batch.num_rows
+        learned = self.schema.target
+        weight = np.ones(count, np.float32)
+        if isinstance(learned, RegressionTarget):
+            y: NDArray[Any] = np.zeros((count, len(learned.names)), np.float32)
+        else:
+            y = np.zeros(count, np.int32)
+        if not target:
+            return y, weight
+        if plan.weight is not None:
+            values = batch.column(plan.weight.place).to_numpy(zero_copy_only=False)
+            check_finite(plan, plan.weight, values, batch)
+            weight = values.astype(np.float32)
+        if isinstance(learned, ClassificationTarget):
+            return _class_codes(learned, plan, batch), weight
+        columns = []
+        for needed in plan.targets:
+            values = batch.column(needed.place).to_numpy(zero_copy_only=False)
+            check_finite(plan, needed, values, batch)
+            columns.append(values)
+        return _standard_target(learned, np.stack(columns, axis=1)), weight
+
+
+def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with every target and a weight above 0."""
+    tests = [batch.column(target.place).is_valid() for target in plan.targets]
+    if plan.weight is not None:
+        weight = batch.column(plan.weight.place)
+        lowest = pc.min(weight).as_py()
+        if lowest is not None and lowest < 0:
+            raise DataError(
+                f"{plan.table.name}, column {plan.weight.column.name!r} (the weight): expected "
+                f"weights of 0 or more, found {lowest:g}."
+            )
+        tests.append(pc.fill_null(pc.greater(weight, 0.0), fill_value=False))
+    kept = tests[0]
+    for test in tests[1:]:
+        kept = pc.and_(kept, test)
+    return batch if pc.all(kept).as_py() else batch.filter(kept)
+
+
+def _standard(values: NDArray[Any], mean: float, deviation: float) -> NDArray[np.float64]:
+    """(values - mean) / deviation within bounds; NaN becomes 0."""
+    scaled = np.subtract(values, mean, dtype=np.float64)
+    scaled /= deviation
+    # A NaN fails both tests of clip, and would pass through it.
+    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+    np.copyto(scaled, 0.0, where=np.isnan(scaled))
+    return scaled
+
+
+def _standardise(
+    X: NDArray[Any], numbers: Sequence[tuple[int, NumberColumn]], out: NDArray[np.float32]
+) -> None:
+    """`_standard` of many columns of an array at once, a few rows at a time to stay in cache."""
+    if not numbers:
+        return
+    places = [place for place, _ in numbers]
+    all_used = places == list(range(X.shape[1]))
+    mean = np.asarray([column.mean for _, column in numbers])
+    deviation = np.asarray([column.deviation for _, column in numbers])
+    starts = np.cumsum([0, *(1 + (column.missing > 0) for _, column in numbers)])[:-1]
+    plain = out.shape[1] == len(numbers)
+    flagged = [place for place, (_, column) in enumerate(numbers) if column.missing > 0]
+    for start in range(0, len(X), _CHUNK):
+        chunk = X[start : start + _CHUNK]
+        chunk = chunk if all_used else chunk[:, places]
+        scaled = np.subtract(chunk, mean, dtype=np.float64)
+        if not np.isfinite(scaled.sum()):
+            _raise_infinite(chunk, start, [column for _, column in numbers])
+        scaled /= deviation
+        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+        absent = np.isnan(scaled)
+        np.copyto(scaled, 0.0, where=absent)
+        if plain:
+            out[start : start + _CHUNK] = scaled
+        else:
+            out[start : start + _CHUNK, starts] = scaled
+            out[start : start + _CHUNK, starts[flagged] + 1] = absent[:, flagged]
+
+
+def _raise_infinite(chunk: NDArray[Any], start: int, columns: Sequence[NumberColumn]) -> None:
+    """Raise DataError if a value is infinite."""
+    rows, places = np.nonzero(np.isinf(chunk))
+    if len(rows):
+        raise DataError(
+            f"Column {columns[places[0]].name!r}, row {start + rows[0] + 1}: expected a finite "
+            f"number, found {chunk[rows[0], places[0]]}. Use NaN for a missing value."
+        )
+
+
+def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
+    """The standardised parts of dates or times; 0 where missing."""
+    absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
+    microseconds = pc.fill_null(values, column.minimum).to_numpy(zero_copy_only=False)
+    found = part_values(microseconds, [part.name for part in column.parts])
+    for part in column.parts:
+        scaled = _standard(found[part.name], part.mean, part.deviation)
+        if absent is not None:
+            scaled[absent] = 0.0
+        yield scaled
+
+
+def _standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    if not target.standardised:
+        return values.astype(np.float32)
+    scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
+    return scaled.astype(np.float32)
+
+
+def _class_codes(
+    target: ClassificationTarget, plan: Plan, batch: pa.RecordBatch
+) -> NDArray[np.int32]:
+    encoded = batch.column(plan.targets[0].place).dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    codes = [_label_code(target, text) for text in texts]
+    if None in codes:
+        _raise_label(target, texts[codes.index(None)], plan.table.name)
+    return np.asarray(codes, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _label_code(target: ClassificationTarget, text: str) -> int | None:
+    label = read_label(text, target.type)
+    return target.labels.index(label) if label in target.labels else None
+
+
+def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:
+    shown = ", ".join(str(label) for label in target.labels[:10])
+    raise DataError(
+        f"{table}, target {target.names[0]!r}: expected a class known from training ({shown}"
+        f"{', ...' if len(target.labels) > 10 else ''}), found {found!r}."
+    )
+
+
+def _canonical(column: CategoryColumn, text: str) -> str:
+    """The text under which a value was counted."""
+    if column.type == "number":
+        return _POINT_ZERO.sub(r"\1", text)
+    return text.lower() if column.type == "boolean" else text
+
+
+def _as_text(value: object) -> str:
+    """A Python value as DuckDB writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _POINT_ZERO.sub(r"\1", str(value))

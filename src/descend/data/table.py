@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -26,6 +28,8 @@ ROW = '"row number"'
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL")
 _IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY_SCAN"}
+
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,17 @@ class Table:
         with reading(self.name, query=self._source.query is not None):
             return self._cursor().sql(sql).to_arrow_table()
 
+    @contextmanager
+    def kept(self, sql: str) -> Iterator[str]:
+        """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
+        name = f"kept_{next(_NUMBERS)}"
+        with reading(self.name, query=self._source.query is not None):
+            self._cursor().execute(f"CREATE TABLE {name} AS {sql}").fetchall()
+        try:
+            yield name
+        finally:
+            self._cursor().execute(f"DROP TABLE {name}").fetchall()
+
     def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The rows in source order, `rows` at a time.
 
@@ -149,13 +164,16 @@ class Table:
         listed = "".join(f'{sql} AS "{place}", ' for place, sql in enumerate(select))
         if not select:
             listed = "true, "
-        sql = f"SELECT {listed[:-2]} FROM {self._source.relation}"
+        source = self.rows if ROW in listed else self._source.relation
+        sql = f"SELECT {listed[:-2]} FROM {source}"
         start = 0
         with reading(self.name, query=self._source.query is not None):
             cursor = self._cursor()
             for batch in cursor.sql(sql).to_arrow_reader(rows):
                 count = batch.num_rows
-                numbers = pa.array(np.arange(start, start + count, dtype=np.int64))
+                # pa.array would import pandas, where that is installed.
+                buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
+                numbers = pa.Array.from_buffers(pa.int64(), count, [None, buffer])
                 arrays = [*batch.columns[: len(select)], numbers]
                 names = [*(str(place) for place in range(len(select))), "row_number"]
                 yield pa.RecordBatch.from_arrays(arrays, names)

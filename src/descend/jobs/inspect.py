@@ -6,7 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from descend.data.schema import Schema, describe, inspect_columns, learn_schema
+from descend.data.columns import Schema
+from descend.data.describe import describe
+from descend.data.schema import inspect_columns, learn_schema
 from descend.data.table import open_table
 from descend.runs.run import find_model, is_run, read_run_record
 from descend.settings import Settings

@@ -15,7 +15,7 @@ import numpy as np
 
 import descend
 from descend.data.prepare import Prepared, prepare
-from descend.data.schema import describe
+from descend.data.describe import describe
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.interrupts import stop_wish
 from descend.jobs.watcher import RunWatcher

@@ -24,9 +24,9 @@ venv: .venv/installed ## make the environment in .venv from the locked versions
 demo: venv ## train on bike rentals, then print predictions beside the truth
 	$(BIN)/descend train $(BIKE) --target cnt --exclude instant,dteday,casual,registered \
 		--out runs/demo --force
-	$(BIN)/descend predict runs/demo $(BIKE) -o runs/demo/predictions.csv
+	$(BIN)/descend predict runs/demo $(BIKE) -o runs/demo-predictions.csv
 	@printf '\n%10s %5s %10s %6s\n' date hour predicted true
-	@paste -d, runs/demo/predictions.csv $(BIKE) | awk -F, \
+	@paste -d, runs/demo-predictions.csv $(BIKE) | awk -F, \
 		'NR % 2000 == 19 { printf "%10s %5d %10.1f %6d\n", $$3, $$7, $$1, $$18 }'
 
 test: venv ## check format, lint, types and import layers, then run the tests

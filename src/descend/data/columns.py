@@ -46,8 +46,10 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column that becomes a code: 0 for a value hardly ever or never seen in training, then
-    one for "missing" where that occurs in training, then `values` in turn.
+    """A column that becomes a code.
+
+    Code 0 is a value hardly ever or never seen in training, then comes one for "missing" where
+    that occurs in training, then `values` in turn.
 
     Attributes:
         name: of the column.

@@ -41,7 +41,7 @@ def read_head(path: str) -> str:
     """The first records of a file as text, without a byte order mark."""
     try:
         with _open(path) as stream:
-            raw = stream.read(_SAMPLE_BYTES)
+            raw: bytes = stream.read(_SAMPLE_BYTES)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not raw.strip():
@@ -68,6 +68,7 @@ def read_head(path: str) -> str:
 
 
 def is_tabbed(path: str) -> bool:
+    """Whether the name of a file says that tabs are its delimiter."""
     return any(suffix in (".tsv", ".tab") for suffix in Path(path).suffixes)
 
 
@@ -93,6 +94,7 @@ def _score(text: str, delimiter: str) -> tuple[float, int]:
 
 
 def parse(text: str, delimiter: str, most: int) -> list[list[str]]:
+    """The first records of a text, at most so many."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return [record for record, _ in zip(reader, range(most), strict=False)]

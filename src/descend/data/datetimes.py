@@ -67,4 +67,4 @@ def _cycle(
     """Add sine and cosine of a fraction of a full turn, where they are wanted."""
     for part, function in (("sin", np.sin), ("cos", np.cos)):
         if f"{name} {part}" in wanted:
-            values[f"{name} {part}"] = function(2 * np.pi * turn)
+            values[f"{name} {part}"] = np.asarray(function(2 * np.pi * turn), np.float64)

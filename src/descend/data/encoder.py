@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
@@ -15,6 +16,7 @@ from descend.data.columns import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
+    Label,
     LeftOutColumn,
     NumberColumn,
     RegressionTarget,
@@ -151,7 +153,8 @@ class Encoder:
             matrix = values.reshape(len(values), len(target.names)).astype(np.float64)
             return _standard_target(target, matrix)
         known, inverse = np.unique(values, return_inverse=True)
-        codes = [_label_code(target, _as_text(value)) for value in known.tolist()]
+        labels = [read_label(_as_text(value), target.type) for value in known.tolist()]
+        codes = [_label_codes(target).get(label) for label in labels]
         if None in codes:
             _raise_label(target, str(known[codes.index(None)]), "y")
         return np.asarray(codes, np.int32)[inverse]
@@ -163,14 +166,14 @@ class Encoder:
         values = np.asarray(outputs, np.float64)
         if not target.standardised:
             return values
-        return values * np.asarray(target.deviation) + np.asarray(target.mean)
+        return np.asarray(values * np.asarray(target.deviation) + np.asarray(target.mean))
 
     def decode_classes(self, codes: NDArray[Any]) -> NDArray[Any]:
         """The labels of class codes, with the type the user wrote; text as Python strings."""
         target = self.schema.target
         assert isinstance(target, ClassificationTarget)
         kind = object if target.type == "text" else None
-        return np.asarray(target.labels, dtype=kind)[np.asarray(codes)]
+        return np.asarray(np.asarray(target.labels, dtype=kind)[np.asarray(codes)])
 
     def _encode_inputs(self, plan: Plan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
         count = batch.num_rows
@@ -211,14 +214,14 @@ class Encoder:
         if places.null_count:
             places = pc.fill_null(places, len(codes))
         table = np.asarray([*codes, missing], np.int32)
-        return table[places.to_numpy(zero_copy_only=False)]
+        return np.asarray(table[places.to_numpy(zero_copy_only=False)])
 
     def _array_codes(self, column: CategoryColumn, values: NDArray[Any]) -> NDArray[np.int32]:
         known, inverse = np.unique(values, return_inverse=True)
         missing = 1 if column.missing > 0 else 0
         codes = [
             missing
-            if value != value or value is None
+            if value is None or (isinstance(value, float) and math.isnan(value))
             else self._codes[column.name].get(_canonical(column, _as_text(value)), 0)
             for value in known.tolist()
         ]
@@ -271,9 +274,8 @@ def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _standard(values: NDArray[Any], mean: float, deviation: float) -> NDArray[np.float64]:
     """(values - mean) / deviation within bounds; NaN becomes 0."""
-    scaled = np.subtract(values, mean, dtype=np.float64)
+    scaled: NDArray[np.float64] = np.subtract(values, mean, dtype=np.float64)
     scaled /= deviation
-    # A NaN fails both tests of clip, and would pass through it.
     np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
     np.copyto(scaled, 0.0, where=np.isnan(scaled))
     return scaled
@@ -335,7 +337,7 @@ def _standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> N
     if not target.standardised:
         return values.astype(np.float32)
     scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
-    return scaled.astype(np.float32)
+    return np.asarray(scaled, np.float32)
 
 
 def _class_codes(
@@ -343,15 +345,16 @@ def _class_codes(
 ) -> NDArray[np.int32]:
     encoded = batch.column(plan.targets[0].place).dictionary_encode()
     texts = encoded.dictionary.to_pylist()
-    codes = [_label_code(target, text) for text in texts]
+    known = _label_codes(target)
+    codes = [known.get(read_label(text, target.type)) for text in texts]
     if None in codes:
         _raise_label(target, texts[codes.index(None)], plan.table.name)
-    return np.asarray(codes, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)]
+    places = encoded.indices.to_numpy(zero_copy_only=False)
+    return np.asarray(np.asarray(codes, np.int32)[places])
 
 
-def _label_code(target: ClassificationTarget, text: str) -> int | None:
-    label = read_label(text, target.type)
-    return target.labels.index(label) if label in target.labels else None
+def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
+    return {label: code for code, label in enumerate(target.labels)}
 
 
 def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:

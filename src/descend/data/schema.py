@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from descend.data.arrays import schema_from_arrays
 from descend.data.columns import (
     CategoryColumn,
     Column,
@@ -12,8 +13,10 @@ from descend.data.columns import (
     NumberColumn,
     RowCounts,
     Schema,
+    schema_from_json,
 )
 from descend.data.datetimes import PARTS, TIME_PARTS
+from descend.data.describe import ColumnDescription, describe
 from descend.data.expressions import TIME
 from descend.data.kinds import left_out_number, left_out_values, time_pattern
 from descend.data.leakage import leaking_columns
@@ -31,6 +34,17 @@ from descend.data.table import Table, TableColumn
 from descend.data.targets import choose_task, learn_target, may_be_classes
 from descend.errors import DataError
 from descend.settings import Settings
+
+__all__ = [
+    "ColumnDescription",
+    "Schema",
+    "describe",
+    "inspect_columns",
+    "learn_schema",
+    "schema_from_arrays",
+    "schema_from_json",
+    "target_names",
+]
 
 
 def learn_schema(table: Table, settings: Settings, *, validation: Table | None = None) -> Schema:
@@ -165,7 +179,7 @@ def _inputs(
         _named(table, name, "--exclude")
     for name in categorical:
         _named(table, name, "--categorical")
-    table = table.reading({name: "text" for name in categorical})
+    table = table.reading(dict.fromkeys(categorical, "text"))
     inputs = [column for column in table.columns if column.name not in exclude]
     excluded = [column for column in table.columns if column.name in exclude]
     return table, inputs, excluded
@@ -327,7 +341,7 @@ def _nothing_left(table: Table, columns: Sequence[Column]) -> str:
 
 def _missing_warnings(columns: Sequence[Column], training: int) -> list[str]:
     return [
-        f"Column {column.name!r} is missing in {column.missing / training:.0%} of the training rows."
+        f"Column {column.name!r} is missing in {column.missing / training:.0%} of the rows."
         for column in columns
         if not isinstance(column, LeftOutColumn) and column.missing > 0.5 * training
     ]

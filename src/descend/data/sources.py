@@ -105,7 +105,7 @@ def _query_source(text: str) -> Source:
 
 def _remote_relation(url: str) -> str:
     """DuckDB reads it through its own extensions and detects what it can."""
-    kind = _format_by_name(url.split("?")[0]) or "csv"
+    kind = _format_by_name(url.partition("?")[0]) or "csv"
     if kind == "arrow":
         raise DataError(f"{url}: Arrow files are read from this machine only. Download it first.")
     reader = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}[kind]

@@ -116,12 +116,10 @@ def survey_numbers(
         The surveys by column name; and the counts `total`, `labelled`, `weighted` (and
         labelled), `training`.
     """
-    flags = {
-        "total": "true",
-        "labelled": rows.labelled,
-        "weighted": f"({rows.labelled}) AND {rows.weighted}",
-        "training": f"({rows.labelled}) AND {rows.weighted} AND {rows.training}",
-    }
+    used = f"({rows.labelled}) AND {rows.weighted} AND {rows.training}"
+    flags = {"total": "true", "labelled": rows.labelled}
+    if rows.weight:
+        flags["weighted"] = f"({rows.labelled}) AND {rows.weighted}"
     counted = [f"CASE WHEN {test} THEN 1.0::DOUBLE END AS {key}" for key, test in flags.items()]
     numbers = [f'{number_sql(column)} AS "{place}"' for place, column in enumerate(columns)]
     # One long column, since a query with aggregates for each of many columns plans for seconds.
@@ -139,13 +137,15 @@ def survey_numbers(
             approx_count_distinct(value) FILTER (used) AS "distinct",
             bool_and(value = floor(value)) FILTER (used) AS whole
         FROM (UNPIVOT (
-            SELECT {flags["training"]} AS used, {", ".join(counted + numbers)} FROM {table.rows}
+            SELECT {used} AS used, {", ".join(counted + numbers)} FROM {table.rows}
         ) ON COLUMNS(* EXCLUDE used) INTO NAME place VALUE value)
         GROUP BY place
         """
     ).to_pylist()
     by_place = {row.pop("place"): row for row in found}
     counts = {key: int(by_place[key]["rows"]) if key in by_place else 0 for key in flags}
+    counts.setdefault("weighted", counts["labelled"])
+    counts["training"] = int(by_place["total"]["seen"])
     surveys = {}
     for place, column in enumerate(columns):
         row = by_place.get(str(place), {})
@@ -227,8 +227,7 @@ def _matching_patterns(table: Table, kept: str, places: Sequence[int]) -> dict[i
     if not places:
         return {}
     tests = ", ".join(
-        f'bool_and(try_strptime(value, {quote_text(pattern)}) IS NOT NULL) AS "{number}"'
-        for number, pattern in enumerate(PATTERNS)
+        f'bool_and({_matches(pattern)}) AS "{number}"' for number, pattern in enumerate(PATTERNS)
     )
     inside = ", ".join(map(str, places))
     rows = table.query(
@@ -238,6 +237,12 @@ def _matching_patterns(table: Table, kept: str, places: Sequence[int]) -> dict[i
         row["place"]: [pattern for number, pattern in enumerate(PATTERNS) if row[str(number)]]
         for row in rows
     }
+
+
+def _matches(pattern: str) -> str:
+    parsed = f"try_strptime(value, {quote_text(pattern)}) IS NOT NULL"
+    # %Y alone would take 1/2/11 for the year 11.
+    return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ def _regression(
         one = survey[target.name]
         if one.minimum == one.maximum or not one.deviation > 0:
             raise DataError(
-                f"{table}: the target {target.name!r} is constant ({one.minimum:g}) in the training "
-                "rows; there is nothing to learn."
+                f"{table}: the target {target.name!r} is constant ({one.minimum:g}) in the "
+                "training rows; there is nothing to learn."
             )
         if not one.deviation < float("inf"):
             raise DataError(

@@ -23,7 +23,7 @@ from descend.model import Model
 from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter
-from descend.runs.run import RunFolder, create_run
+from descend.runs.run import RunFolder, check_replaceable, create_run
 from descend.settings import Settings
 from descend.training.engine import describe_device, set_up
 from descend.training.evaluation import blocks
@@ -93,6 +93,8 @@ def train(
         command: what was typed, for the record.
     """
     set_up()
+    if out is not None:
+        check_replaceable(Path(out), force=force)
     prepared = prepare(data, settings)
     for warning in prepared.schema.warnings:
         progress.message(f"Warning: {warning}")

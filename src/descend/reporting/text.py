@@ -37,7 +37,7 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     trivial = "mean" if "r2" in model else "commonest class"
     rows = [
         [NAMES.get(name, name), _figure(value), _figure(baseline[name])]
-        for name, value in model.items()
+        for name, value in sorted(model.items(), key=_place)
     ]
     return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
 
@@ -97,8 +97,8 @@ def columns_text(columns: Sequence[Mapping[str, Any]]) -> str:
             column["becomes"],
             _shortened(column["values"], 40),
             _shortened(column["remark"], 60),
-            f"{column['missing']:,}",
-            f"{column['distinct']:,}",
+            _count(column["missing"]),
+            _count(column["distinct"]),
         ]
         for column in columns
     ]
@@ -111,6 +111,14 @@ def _run_text(record: Mapping[str, Any]) -> str:
     if "result" in record:
         return f"{path}: {record['state']}\n\n{summary_text(record, path)}"
     return f"{path}: {record['state']}. To go on: descend resume {path}"
+
+
+def _place(figure: tuple[str, float]) -> int:
+    return list(NAMES).index(figure[0]) if figure[0] in NAMES else len(NAMES)
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _figure(value: float | None) -> str:

@@ -100,11 +100,12 @@ def create_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder
     """
     if out is None:
         return _next_free(Path("runs"), stem)
+    check_replaceable(out, force=force)
     try:
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            _clear(out, force)
         out.mkdir(parents=True, exist_ok=True)
-        return _held(out)
+        folder = _held(out)
+        _empty(out)
+        return folder
     except OSError as error:
         raise write_error(out, error) from error
 
@@ -155,11 +156,11 @@ def read_history(path: Path) -> History:
             lines = list(csv.DictReader(source))
         return tuple(
             HistoryLine(
-                *(
-                    int(line[name]) if kind == "int" else float(line[name])
+                **{
+                    name: (int if kind == "int" else float)(line[name])
                     for name, kind in kinds.items()
-                )
-            )  # type: ignore[arg-type]
+                }
+            )
             for line in lines
         )
     except FileNotFoundError:
@@ -206,22 +207,32 @@ def _next_free(base: Path, stem: str) -> RunFolder:
             raise write_error(path, error) from error
 
 
-def _clear(out: Path, force: bool) -> None:
-    """Empty an existing run directory, if that is what it is and it may be replaced."""
-    strangers = {entry.name for entry in out.iterdir()} - OWN if out.is_dir() else {"it"}
+def check_replaceable(out: Path, *, force: bool) -> None:
+    """Refuse a folder that a new run may not have, before any work is done.
+
+    Raises:
+        InputError: it exists and is no run, or is one and `force` is not given.
+    """
+    if not out.exists():
+        return
     if not out.is_dir():
         raise InputError(f"--out must name a folder; {out} is a file.")
-    if not is_run(out) or strangers:
-        named = f" (it holds {sorted(strangers)[0]!r})" if strangers else ""
-        raise InputError(f"{out} exists and is no run directory{named}. Name another with --out.")
-    if not force:
+    strangers = sorted({entry.name for entry in out.iterdir()} - OWN)
+    if strangers:
+        raise InputError(
+            f"{out} exists and is no run directory: it holds {strangers[0]!r}. "
+            "Name another with --out."
+        )
+    if is_run(out) and not force:
         raise InputError(f"The run {out} exists. Type --force to replace it, or another --out.")
-    with _held(out):
-        for entry in out.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != LOCK:
-                entry.unlink()
+
+
+def _empty(out: Path) -> None:
+    for entry in out.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
 
 
 def _held(path: Path) -> RunFolder:

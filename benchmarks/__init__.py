@@ -1,0 +1,1 @@
+"""Benchmarks: a file for each question; `python -m benchmarks` runs them."""

@@ -1,0 +1,28 @@
+"""`python -m benchmarks [QUESTION [OPTIONS]]`: one question, or the speeds all together."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+SPEEDS = ("epoch_speed", "start_up", "reading", "predict_speed")
+QUESTIONS = (*SPEEDS, "quality")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one question with its options, or all the speeds."""
+    if not arguments:
+        for question in SPEEDS:
+            print(f"\n== {question}\n")
+            importlib.import_module(f"benchmarks.{question}").main([])
+        return 0
+    question, *options = arguments
+    if question not in QUESTIONS:
+        print(f"There is no benchmark {question!r}; there are {', '.join(QUESTIONS)}.")
+        return 2
+    importlib.import_module(f"benchmarks.{question}").main(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

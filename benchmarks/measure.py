@@ -1,0 +1,216 @@
+"""Timings that can be compared, and the record of what was measured.
+
+The contestants of a question take turns, so that a machine that is busy for a while is busy for
+all of them. What counts is the ratio within a turn; its median and its range over the turns are
+reported, never one number alone. Where contestants would disturb each other (thread pools,
+compiler flags), each lives in a process of its own, idle while others have their turn.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+LIBRARIES = (
+    *("descend", "jax", "jaxlib", "optax", "numpy", "duckdb", "pyarrow"),
+    *("scikit-learn", "torch", "keras", "pandas", "polars"),
+)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way of doing the work.
+
+    Attributes:
+        name: as in the table.
+        run: does the work; what it returns is waited for.
+        share: the part of the work that one run does (a slow one does less and is scaled up).
+    """
+
+    name: str
+    run: Callable[[], object]
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of repeated measurements and their range."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    def as_json(self) -> dict[str, float]:
+        """Four significant digits: the rest is noise."""
+        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Summarise repeated measurements."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def seconds_each(contestants: Sequence[Contestant | Apart], repeats: int) -> dict[str, list[float]]:
+    """Seconds for the whole work, a list over `repeats` turns for each contestant.
+
+    Everyone runs once unmeasured (compiling, caches), then all take turns, each turn beginning
+    with another contestant.
+    """
+    for contestant in contestants:
+        _timed(contestant)
+    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    for turn in range(repeats):
+        first = turn % len(contestants)
+        for contestant in (*contestants[first:], *contestants[:first]):
+            seconds[contestant.name].append(_timed(contestant))
+    return seconds
+
+
+class Apart:
+    """A contestant in a process of its own; the process serves one contestant after another.
+
+    Attributes:
+        name: as in the table.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, there = spawn.Pipe()
+        self._process = spawn.Process(target=_serve, args=(there,), daemon=True)
+        self._process.start()
+        there.close()
+
+    def prepare(self, make: Callable[[], Contestant]) -> str | None:
+        """Make the contestant over there; returns why not, where a library is missing."""
+        answer: str | None = self._ask(make)
+        return answer
+
+    def seconds(self) -> float:
+        """Let it run once."""
+        found: float = self._ask(None)
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.join()
+
+    def _ask(self, request: Callable[[], Contestant] | None) -> Any:
+        self._pipe.send(request)
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _serve(pipe: Any) -> None:
+    contestant: Contestant | None = None
+    while True:
+        make = pipe.recv()
+        try:
+            if make is None:
+                assert contestant is not None
+                pipe.send(_timed(contestant))
+                continue
+            contestant = None
+            contestant = make()
+            pipe.send(None)
+        except ImportError as error:
+            pipe.send(str(error))
+        except Exception as error:
+            pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
+    """`over` / `under` within each turn."""
+    return spread([a / b for a, b in zip(over, under, strict=True)])
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table that also reads well on a terminal."""
+    lines = [[str(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def record(name: str, text: str, facts: Mapping[str, Any], *, save: bool = True) -> None:
+    """Print `text`; keep it and the facts, with machine and versions, in `results/NAME.*`."""
+    print(text)
+    if not save:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    everything = {"machine": machine(), "versions": versions(), **facts}
+    (RESULTS / f"{name}.json").write_text(json.dumps(everything, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(f"{text}\n\n{_where()}\n")
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    return {
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that are installed."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _timed(contestant: Contestant | Apart) -> float:
+    if isinstance(contestant, Apart):
+        return contestant.seconds()
+    gc.collect()
+    begun = time.perf_counter()
+    result = contestant.run()
+    if "jax" in sys.modules:
+        sys.modules["jax"].block_until_ready(result)
+    return (time.perf_counter() - begun) / contestant.share
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
+
+
+def _where() -> str:
+    here = machine()
+    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return (
+        f"Measured on {here['cores']} cores ({here['processor']}), Python {here['python']}; "
+        f"{libraries}."
+    )

@@ -1,0 +1,95 @@
+"""How long until the first update? Compiling, cold and from the cache, and `descend --help`.
+
+Each run is a process of its own: `descend.train` on the made table's first 5,000 rows, one epoch,
+with an empty compilation cache and then again with the same one. Compiling is all that JAX reports
+of it: tracing, lowering, and compiling or reading the compiled program back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import measure
+
+COLD_AT_MOST, CACHED_AT_MOST, HELP_AT_MOST = 2.0, 0.5, 0.3
+
+TRAIN = """
+import json, sys, time
+import jax
+import descend
+from benchmarks.problems import made_table
+spent = {}
+def listen(event, seconds, **_):
+    if event.startswith("/jax/core/compile/"):
+        name = event.rsplit("/", 1)[-1]
+        spent[name] = spent.get(name, 0.0) + seconds
+jax.monitoring.register_event_duration_secs_listener(listen)
+problem = made_table(5000)
+begun = time.perf_counter()
+descend.train((problem.x, problem.y[:, 0]), epochs=1, **json.loads(sys.argv[1]))
+print(json.dumps({"whole": time.perf_counter() - begun, "compiling": sum(spent.values()), **spent}))
+"""
+
+
+def train_seconds(cache: str, options: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a short training in a fresh process, those of compiling apart."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, json.dumps(options)],
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def help_seconds() -> float:
+    """Seconds of `descend --help`."""
+    command = [sys.executable, "-c", "from descend.cli import main; main()", "--help"]
+    begun = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    return time.perf_counter() - begun
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks start_up", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    options = parser.parse_args(arguments)
+    lines: dict[str, list[float]] = {}
+    for _ in range(options.repeats):
+        for size in (1, 128, 1000):
+            with tempfile.TemporaryDirectory() as cache:
+                cold = train_seconds(cache, {"batch_size": size})
+                warm = train_seconds(cache, {"batch_size": size})
+            for kind, found in (("cold", cold), ("cached", warm)):
+                name = f"compiling, {kind}, batch size {size}"
+                lines.setdefault(name, []).append(found["compiling"])
+                lines.setdefault(f"whole training, {kind}, batch size {size}", []).append(
+                    found["whole"]
+                )
+        lines.setdefault("descend --help", []).append(help_seconds())
+    wanted = {"compiling, cold": COLD_AT_MOST, "compiling, cached": CACHED_AT_MOST}
+    wanted["descend --help"] = HELP_AT_MOST
+    rows = []
+    for name, seconds in lines.items():
+        bound = next((limit for start, limit in wanted.items() if name.startswith(start)), None)
+        missed = bound is not None and measure.spread(seconds).median > bound
+        rows.append([name, measure.spread(seconds), f"{bound or ''}{': MISSED' if missed else ''}"])
+    text = "Seconds:\n\n" + measure.table(["what", "median and range", "at most"], rows)
+    facts = {"measured": {name: measure.spread(s).as_json() for name, s in lines.items()}}
+    measure.record("start_up", text, facts, save=not options.no_save)
+
+
+if __name__ == "__main__":
+    main()

@@ -49,7 +49,8 @@ def part_values(
         months = days.astype("datetime64[D]").astype("datetime64[M]")
         month = months.astype(np.int64)
         values["year"] = (month // 12 + 1970).astype(np.float64)
-        values["day"] = days - months.astype("datetime64[D]").astype(np.int64) + 1.0
+        first = months.astype("datetime64[D]").astype(np.int64)
+        values["day"] = (days - first + 1).astype(np.float64)
         _cycle(values, "month", (month % 12) / 12, wanted)
     # 1970 began on a Thursday; Monday is 0.
     _cycle(values, "weekday", ((days + 3) % 7) / 7, wanted)

@@ -20,8 +20,11 @@ def number_sql(column: TableColumn) -> str:
 
 def category_sql(column: TableColumn) -> str:
     """VARCHAR, NULL for missing (empty text too); whole numbers without a decimal point."""
+    if column.sql_type in ("DOUBLE", "FLOAT"):
+        # Adding 0 makes one of -0 and 0.
+        return f"nullif(regexp_replace(({column.sql} + 0)::VARCHAR, '\\.0+$', ''), 'nan')"
     if column.type == "number":
-        return f"nullif(regexp_replace({column.sql}::VARCHAR, '\\.0+$', ''), 'nan')"
+        return f"regexp_replace({column.sql}::VARCHAR, '\\.0+$', '')"
     if column.type == "text":
         return f"nullif({column.sql}::VARCHAR, '')"
     return f"{column.sql}::VARCHAR"
@@ -39,12 +42,21 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
         clock = f"try_cast({value} AS TIME)"
         return f"epoch_us(DATE '1970-01-01' + {clock})"
     if column.type == "text":
-        stamp = f"try_cast({value} AS TIMESTAMP)"
+        stamp = iso_sql(value)
         if pattern is not None:
             stamp = f"coalesce(try_strptime({value}, {quote_text(pattern)}), {stamp})"
     else:
         stamp = f"try_cast({value} AS TIMESTAMP)"
     return f"CASE WHEN isfinite({stamp}) THEN epoch_us({stamp}) END"
+
+
+def iso_sql(value: str) -> str:
+    """TIMESTAMP of ISO 8601 text, else NULL.
+
+    DuckDB alone would take 31/01/20 for the year 31; here a year has four digits.
+    """
+    digits = " AND ".join(f"substr({value}, {place}, 1) BETWEEN '0' AND '9'" for place in (2, 3))
+    return f"CASE WHEN {digits} THEN try_cast({value} AS TIMESTAMP) END"
 
 
 def present_sql(column: TableColumn) -> str:

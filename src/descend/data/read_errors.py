@@ -90,15 +90,18 @@ def _explain(text: str, table: str, query: bool) -> str:
     if "CSV Error on Line" in text:
         return _explain_csv(text, table)
     failed = re.search(r"Failed to cast value to numerical: (.*)", text)
-    json_line = re.search(r'in file "([^"]*)",.*?in line (\d+)', text)
+    json_line = re.search(r'in file "([^"]*)",.*?in (?:line|record/value) (\d+)', text)
     if json_line:
-        path, line = json_line.groups()
+        path, line = json_line[1], int(json_line[2])
         if failed:
             return (
                 f"{path}, line {line}: expected a number, as in the first rows, found "
-                f"{failed.group(1)}. Correct the value, or write null for a missing one."
+                f"{failed[1]}. Correct the value, or write null for a missing one."
             )
-        said = text.splitlines()[0].split(": ")[-1].strip()
+        if "Malformed JSON" in text:
+            # DuckDB has counted the line before it looks at it.
+            line -= 1
+        said = text.splitlines()[0].rpartition(": ")[2].strip()
         return f"{path}, line {line}: expected one JSON object on each line; found: {said}"
     if "extension" in text and re.search(r"httpfs|azure|aws", text):
         return (

@@ -11,7 +11,7 @@ import pyarrow as pa
 from descend.data.columns import DatetimePart
 from descend.data.csv_files import quote_text
 from descend.data.datetimes import part_values
-from descend.data.expressions import category_sql, number_sql, present_sql, time_sql
+from descend.data.expressions import category_sql, iso_sql, number_sql, present_sql, time_sql
 from descend.data.split import is_validation_sql
 from descend.data.table import ROW, Table, TableColumn
 from descend.errors import DataError
@@ -205,7 +205,7 @@ def _totals(kept: str) -> str:
     digits = r"'.*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/., ].*|[A-Za-z]{3} \d.*'"
     return f"""
         SELECT place, sum(n)::BIGINT AS seen, count(*) AS "distinct",
-            bool_and(try_cast(value AS TIMESTAMP) IS NOT NULL) AS iso,
+            bool_and(({iso_sql("value")}) IS NOT NULL) AS iso,
             bool_and(try_cast(value AS TIME) IS NOT NULL) AS clock,
             max(length(value)) AS longest,
             coalesce(sum(length(value) * n) / nullif(sum(n), 0), 0)::DOUBLE AS length,

@@ -59,9 +59,9 @@ def choose_task(
         return task, reason
     if words is not None:
         return "classification", f"The target {names} holds {words.type}."
-    if may_be_classes(targets, survey):
-        return "numbers", ""
     one = survey[targets[0].name]
+    if may_be_classes(targets, survey) and one.minimum < one.maximum:
+        return "numbers", ""
     kind = "whole numbers" if one.whole else "numbers with decimals"
     return "regression", f"The target {names} holds {kind} with about {one.distinct:,} values."
 

@@ -1,0 +1,137 @@
+"""Each bad input gives one short text that says what was found and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from descend.data.table import open_table
+from descend.errors import DataError
+
+LONG = "a,b\n" + "1,2\n" * 199_999 + "1,oops\n" + "1,2\n"
+
+
+def read(data: Any) -> None:
+    table = open_table(data)
+    for _ in table.batches([column.sql for column in table.columns]):
+        pass
+
+
+def error_of(data: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read(data)
+    text = str(caught.value)
+    assert len(text) < 500
+    assert "\n" not in text
+    return text
+
+
+FILES: dict[str, tuple[str | bytes, list[str]]] = {
+    "empty.csv": ("", ["empty.csv is empty"]),
+    "blank.csv": ("\n \n", ["is empty"]),
+    "empty.parquet": ("", ["is empty"]),
+    "empty.csv.gz": (gzip.compress(b""), ["is empty"]),
+    "header.csv": ("a,b\n", ["no rows", "header"]),
+    "few.csv": ("a,b,c\n1,2,3\n4,5\n6,7,8\n", ["line 3", "expected 3 fields", "found 2"]),
+    "many.csv": ("a,b\n1,2\n1,2,3\n", ["line 3", "expected 2 fields", "found 3"]),
+    "late.csv": ("a,b\n" + "1,2\n" * 60_000 + "1\n", ["line 60002", "found 1"]),
+    "breaks.csv": ('a,b\n1,"x\ny"\n1,2,3\n', ["line 4", "expected 2 fields"]),
+    "text.csv": (LONG, ["text.csv, line 200001, column 'b'", "a number", "'oops'", "--exclude b"]),
+    "twice.csv": ("a,b,a\n1,2,3\n", ["two columns named 'a'"]),
+    "case.csv": ("a,A\n1,2\n", ["'a' and 'A'", "letter case"]),
+    "open.csv": ('a,b\n1,"x\n2,y\n', ["line 2", "closing"]),
+    "latin.csv": ("a,b\n1,café\n".encode("latin1"), ["line 2", "UTF-8", "0xe9"]),
+    "wide.csv": ("a,b\n1,2\n".encode("utf-16"), ["UTF-8"]),
+    "zeros.csv": (b"\0\1\2" * 100, ["not a text file"]),
+    "packed.csv.gz": (b"not packed", ["cannot be read"]),
+    "noise.parquet": (b"noise" * 100, ["not a complete Parquet file"]),
+    "noise.feather": (b"noise" * 100, ["not an Arrow or Feather file"]),
+    "sheet.xlsx": (b"PK\3\4" + b"0" * 100, ["spreadsheet", "CSV"]),
+    "cut.jsonl": ('{"a": 1}\n{"a":', ["line 2", "JSON"]),
+    "word.jsonl": ('{"a": 1}\nword\n{"a": 2}\n', ["line 2", "JSON"]),
+    "text.jsonl": ('{"a": 1}\n' * 30_000 + '{"a": "x"}\n', ["line 30001", "a number", '"x"']),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files(tmp_path: Path, name: str) -> None:
+    content, expected = FILES[name]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    text = error_of(str(path))
+    assert name in text
+    for part in expected:
+        assert part in text
+
+
+def test_a_truncated_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"a": np.arange(1000)}), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "not a complete Parquet file" in error_of(path)
+
+
+def test_parquet_with_a_column_twice(tmp_path: Path) -> None:
+    frame = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    pa.parquet.write_table(frame, tmp_path / "t.parquet")
+    assert "two columns named 'a'" in error_of(tmp_path / "t.parquet")
+
+
+def test_no_such_file_offers_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "flights.csv").write_text("a\n1\n")
+    assert "Did you mean 'flights.csv'?" in error_of(str(tmp_path / "flihgts.csv"))
+    assert "there are: flights.csv" in error_of(str(tmp_path / "quite-another"))
+    assert "there is no folder" in error_of(str(tmp_path / "none" / "t.csv"))
+    assert "No file matches" in error_of(str(tmp_path / "*.parquet"))
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert "without tables" in error_of(tmp_path)
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    assert f"type '{tmp_path}{os.sep}*.csv'" in error_of(tmp_path)
+
+
+def test_files_that_do_not_go_together(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "2.csv").write_text("a,c\n1,2\n")
+    pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "3.parquet")
+    assert "has no column 'b'" in error_of(str(tmp_path / "*.csv"))
+    assert "one format" in error_of([tmp_path / "1.csv", tmp_path / "3.parquet"])
+    assert "empty list" in error_of([])
+
+
+def test_queries(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(LONG)
+    assert "syntax" in error_of("SELECT FROM WHERE")
+    assert "nowhere" in error_of("SELECT * FROM nowhere")
+    assert "No files found" in error_of("SELECT * FROM 'nowhere.csv'")
+    assert "two columns named 'a'" in error_of(f"SELECT a, a FROM '{tmp_path}/t.csv'")
+    text = error_of(f"SELECT a, b FROM '{tmp_path}/t.csv'")
+    assert "line 200001, column 'b'" in text
+
+
+@pytest.mark.parametrize("url", ["http://host.invalid/t.csv", "s3://none/t.parquet"])
+def test_the_network_without_its_extension(url: str) -> None:
+    assert url in error_of(url)
+
+
+def test_frames() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert "two columns" in error_of(pandas.DataFrame([[1, 2]], columns=["a", "a"]))
+    assert "column a" in error_of(pandas.DataFrame({"a": [1, "x"]}))
+    assert "no rows" in error_of(pandas.DataFrame({"a": [1]}).iloc[:0])
+
+
+def test_what_is_no_table() -> None:
+    assert "found builtins.int" in error_of(5)
+    assert "2 dimensions" in error_of((np.zeros(3), np.zeros(3)))
+    assert "3 rows and y has 2" in error_of((np.zeros((3, 1)), np.zeros(2)))
+    frame = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "A"])
+    assert "letter case" in error_of(frame)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descend.data.table import ROW, Table, open_table
+
+CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
+ROWS = [(1.0, "x", True), (2.5, None, False), (None, "z", None)]
+
+
+def rows_of(table: Table) -> list[tuple[object, ...]]:
+    select = [column.sql for column in table.columns]
+    rows: list[tuple[object, ...]] = []
+    for batch in table.batches(select, rows=2):
+        columns = [column.to_pylist() for column in batch.columns]
+        assert columns.pop() == list(range(len(rows), len(rows) + batch.num_rows))
+        rows += zip(*columns, strict=True)
+    return rows
+
+
+def write(path: Path, content: str | bytes) -> str:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+CONTENTS = {
+    "plain.csv": CSV.encode(),
+    "mark.csv": b"\xef\xbb\xbf" + CSV.encode(),
+    "crlf.csv": CSV.replace("\n", "\r\n").encode(),
+    "semicolon.csv": CSV.replace(",", ";").encode(),
+    "tab.tsv": CSV.replace(",", "\t").encode(),
+    "pipe.txt": CSV.replace(",", "|").encode(),
+    "caret.dat": CSV.replace(",", "^").encode(),
+    "no-end.csv": CSV.rstrip("\n").encode(),
+    "packed.csv.gz": gzip.compress(CSV.encode()),
+    "packed.csv.zst": pa.compress(CSV.encode(), codec="zstd", asbytes=True),
+    "quoted.csv": b'"a","b","c"\n"1","x","true"\n"2.5","","false"\n"","z",""\n',
+    "nulls.csv": b"a,b,c\n1,x,true\n2.5,NA,false\nNaN,z,null\n",
+    "it's.csv": CSV.encode(),
+    "unnamed": CSV.encode(),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_csv_is_read_however_it_is_written(tmp_path: Path, name: str) -> None:
+    table = open_table(write(tmp_path / name, CONTENTS[name]))
+    assert [(column.name, column.type) for column in table.columns] == [
+        ("a", "number"),
+        ("b", "text"),
+        ("c", "boolean"),
+    ]
+    assert rows_of(table) == ROWS
+    assert table.count() == 3
+
+
+def test_quoted_line_breaks_and_delimiters_belong_to_the_value(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 'a,"b ""q"", c"\n1,"x\r\ny, ""z"""\n2,w\n')
+    table = open_table(path)
+    assert [column.name for column in table.columns] == ["a", 'b "q", c']
+    assert rows_of(table) == [(1.0, 'x\r\ny, "z"'), (2.0, "w")]
+
+
+def test_decimal_commas_are_numbers_between_semicolons(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "t.csv", "a;b;c\n1,5;2;x,y\n-2,25;;z\n"))
+    assert rows_of(table) == [(1.5, 2.0, "x,y"), (-2.25, None, "z")]
+
+
+def test_numbers_after_the_first_rows_may_have_decimals(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "a\n" + "1\n" * 30_000 + "2.5\n")
+    assert open_table(path).aggregate({"most": "max(a)"}) == {"most": 2.5}
+
+
+def test_a_column_that_is_empty_at_first_is_still_a_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "a,b\n" + ",1\n" * 30_000 + "2.5,1\n")
+    assert open_table(path).columns[0].type == "number"
+
+
+def test_infinities_are_numbers(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "t.csv", "a\n1\ninf\n-Infinity\n"))
+    assert rows_of(table) == [(1.0,), (float("inf"),), (float("-inf"),)]
+
+
+def test_dates_in_csv_stay_text(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "t.csv", "a,b\n2020-01-02,01/02/03\n2020-01-03,02/03/04\n"))
+    assert rows_of(table) == [("2020-01-02", "01/02/03"), ("2020-01-03", "02/03/04")]
+
+
+def test_files_are_read_by_name_whatever_the_order_of_their_columns(tmp_path: Path) -> None:
+    write(tmp_path / "2.csv", "b,a\ny,2\n")
+    write(tmp_path / "1.csv", "a,b\n1,x\n")
+    write(tmp_path / "3.csv", "a,b\n3,z\n")
+    expected = [(1.0, "x"), (2.0, "y"), (3.0, "z")]
+    assert rows_of(open_table(str(tmp_path / "*.csv"))) == expected
+    assert rows_of(open_table([tmp_path / "1.csv", tmp_path / "[23].csv"])) == expected
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
+def test_typed_files_keep_their_types(tmp_path: Path, suffix: str) -> None:
+    frame = pa.table(
+        {
+            "n": pa.array([1, None], pa.int32()),
+            "d": pa.array([10, 20], pa.date32()),
+            "t": pa.array([10, 20], pa.timestamp("us", tz="Europe/Berlin")),
+            "c": pa.array(["x", "y"]).dictionary_encode(),
+            "l": pa.array([[1], []]),
+        }
+    )
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".parquet":
+        pa.parquet.write_table(frame, path)
+    else:
+        pa.feather.write_feather(frame, path)
+    table = open_table(path)
+    assert [column.type for column in table.columns] == [
+        "number",
+        "date",
+        "datetime",
+        "text",
+        "other",
+    ]
+    assert table.count() == 2
+    assert rows_of(open_table([path, path]))[2:] == rows_of(table)
+
+
+def test_json_lines_and_arrays(tmp_path: Path) -> None:
+    records = [{"a": 1, "b": "x", "d": "2020-01-01"}, {"a": None, "b": "y"}, {"a": 2.5}]
+    lines = "\n".join(json.dumps(record) for record in records)
+    expected = [(1.0, "x", "2020-01-01"), (None, "y", None), (2.5, None, None)]
+    assert rows_of(open_table(write(tmp_path / "t.jsonl", lines))) == expected
+    assert rows_of(open_table(write(tmp_path / "t.json", json.dumps(records)))) == expected
+    assert rows_of(open_table(write(tmp_path / "t.ndjson", lines))) == expected
+
+
+def test_a_query_over_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "a,b\n1,2\n3,4\n5,6\n")
+    table = open_table(f"SELECT a + b AS c FROM '{path}' WHERE a > 1;")
+    assert rows_of(table) == [(7,), (11,)]
+    assert table.fingerprint()["files"][0]["path"] == path
+    assert open_table(f"FROM '{path}'").count() == 3
+    assert open_table(f"WITH t AS (SELECT * FROM '{path}') SELECT * FROM t").count() == 3
+
+
+def test_the_result_of_an_unsteady_query_stays_the_same(tmp_path: Path) -> None:
+    table = open_table("SELECT random() AS r FROM range(1000)")
+    assert rows_of(table) == rows_of(table)
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"k": np.arange(300_000) % 1000}), path)
+    grouped = open_table(f"SELECT k, count(*) AS n FROM '{path}' GROUP BY k")
+    assert rows_of(grouped) == rows_of(grouped)
+
+
+def test_frames() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]})
+    assert rows_of(open_table(frame)) == ROWS
+    assert rows_of(open_table(frame.set_index("b"))) == [(a, c) for a, _, c in ROWS]
+
+
+def test_polars_frames() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(
+        {"a": [1.0, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]}
+    )
+    assert rows_of(open_table(frame)) == ROWS
+    assert rows_of(open_table(frame.lazy())) == ROWS
+
+
+def test_arrow_tables_and_streams() -> None:
+    frame = pa.table({"a": [1, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]})
+    assert rows_of(open_table(frame)) == ROWS
+    assert rows_of(open_table(frame.to_batches()[0])) == ROWS
+    assert rows_of(open_table(frame.to_reader(2))) == ROWS
+
+
+def test_arrays() -> None:
+    X = np.array([[1.0, 2.0], [3.0, np.nan]], np.float32)
+    table = open_table((X, np.array(["u", "v"])))
+    assert [column.name for column in table.columns] == ["x0", "x1", "y"]
+    assert rows_of(table) == [(1.0, 2.0, "u"), (3.0, None, "v")]
+    two = open_table((X, X))
+    assert [column.name for column in two.columns] == ["x0", "x1", "y0", "y1"]
+
+
+def test_a_frame_and_an_array() -> None:
+    table = open_table((pa.table({"a": [1, 2], "b": ["x", "y"]}), [3.0, 4.0]))
+    assert rows_of(table) == [(1, "x", 3.0), (2, "y", 4.0)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_row_numbers_are_the_order_of_the_files(tmp_path: Path, suffix: str) -> None:
+    numbers = np.arange(400_000)
+    for part, values in enumerate(np.split(numbers, 4)):
+        path = tmp_path / f"{part}.{suffix}"
+        if suffix == "parquet":
+            pa.parquet.write_table(pa.table({"n": values}), path, row_group_size=7000)
+        else:
+            path.write_text("n\n" + "\n".join(map(str, values)) + "\n")
+    table = open_table(str(tmp_path / f"*.{suffix}"))
+    assert table.aggregate({"same": f"bool_and(n = {ROW})"}) == {"same": True}
+    read = [np.asarray(batch.column(0)) for batch in table.batches(["n"], rows=5000)]
+    assert (np.concatenate(read) == numbers).all()
+
+
+def test_sums_are_the_same_to_the_last_bit() -> None:
+    values = np.random.default_rng(0).normal(size=500_000) * 10.0 ** np.arange(500_000).clip(0, 20)
+    table = open_table(pa.table({"v": values}))
+    sums = {
+        tuple(table.aggregate({"a": "avg(v)", "s": "stddev_pop(v)"}, where=f"{ROW} >= 0").values())
+        for _ in range(5)
+    }
+    assert len(sums) == 1
+
+
+def test_batches_without_columns_still_have_row_numbers() -> None:
+    table = open_table(pa.table({"v": [1, 2, 3]}))
+    assert [batch.column("row_number").to_pylist() for batch in table.batches([], rows=10)] == [
+        [0, 1, 2]
+    ]
+
+
+def test_two_readings_side_by_side() -> None:
+    table = open_table(pa.table({"v": np.arange(200_000)}))
+    for one, other in zip(table.batches(["v"]), table.batches(["v"]), strict=True):
+        assert table.count() == 200_000
+        assert one.equals(other)
+
+
+def test_csv_columns_are_read_as_asked(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "t.csv", "a,b\n007,1\n8.0,2\n"))
+    assert rows_of(table.reading({"a": "text"})) == [("007", 1.0), ("8.0", 2.0)]
+    assert rows_of(table) == [(7.0, 1.0), (8.0, 2.0)]
+
+
+def test_fingerprints_tell_contents_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "a\n1\n")
+    first = open_table(path).fingerprint()
+    assert first == open_table(path).fingerprint()
+    assert first["files"][0]["size"] == 4
+    write(tmp_path / "t.csv", "a\n10\n")
+    assert open_table(path).fingerprint() != first
+
+
+def test_fingerprints_of_frames_are_of_the_content() -> None:
+    whole = pa.table({"a": np.arange(10.0)})
+    pieces = pa.concat_tables([whole.slice(0, 3), whole.slice(3)])
+    changed = pa.table({"a": np.arange(10.0)[::-1].copy()})
+    assert open_table(whole).fingerprint() == open_table(pieces).fingerprint()
+    assert open_table(whole).fingerprint() != open_table(changed).fingerprint()
+
+
+def test_memory_may_be_limited() -> None:
+    table = open_table(pa.table({"v": [1]}), memory=200 * 2**20)
+    limit = table.query("SELECT current_setting('memory_limit') AS m").to_pylist()[0]["m"]
+    assert limit == "200.0 MiB"
+
+
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False)), min_size=1))
+def test_what_the_csv_module_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, float]]
+) -> None:
+    import csv
+
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
+        writer.writerow(["text", "number"])
+        writer.writerows([(f"~{text}", repr(number)) for text, number in rows])
+    table = open_table(path)
+    assert rows_of(table) == [(f"~{text}", number) for text, number in rows]

@@ -429,7 +429,7 @@ def test_descriptions_are_a_line_for_each_column() -> None:
     assert list(lines) == ["number", "text", "day", "same"]
     assert lines["number"].remark == "indicator for missing values"
     assert lines["text"].values.count("word") == 3
-    assert lines["day"].values == "1970-01-01 to 1971-02-04"
+    assert lines["day"].values == "1970-01-03 to 1971-02-04"
     assert (lines["same"].becomes, lines["same"].remark) == ("left out", "constant")
 
 

@@ -202,11 +202,13 @@ def survey_values(
 
 
 def _totals(kept: str) -> str:
+    clock = r"'\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?'"
     digits = r"'.*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/., ].*|[A-Za-z]{3} \d.*'"
     return f"""
         SELECT place, sum(n)::BIGINT AS seen, count(*) AS "distinct",
             bool_and(({iso_sql("value")}) IS NOT NULL) AS iso,
-            bool_and(try_cast(value AS TIME) IS NOT NULL) AS clock,
+            bool_and(regexp_full_match(value, {clock}) AND try_cast(value AS TIME) IS NOT NULL)
+                AS clock,
             max(length(value)) AS longest,
             coalesce(sum(length(value) * n) / nullif(sum(n), 0), 0)::DOUBLE AS length,
             max(length(value)) < 30 AND bool_and(regexp_full_match(value, {digits})) AS date_like

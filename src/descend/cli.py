@@ -124,7 +124,9 @@ def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | N
 
     options: dict[str, Any] = {}
     if like is not None:
-        options.update(read_run_record(like)["settings"])
+        record = read_run_record(like)
+        measured = ("batch_size", "learning_rate")
+        options.update(record["asked"], **{name: record["settings"][name] for name in measured})
     if config is not None:
         options.update(read_config(config))
     options.update(given)

@@ -98,9 +98,10 @@ def train(
     prepared = prepare(data, settings)
     for warning in prepared.schema.warnings:
         progress.message(f"Warning: {warning}")
-    settings = _chosen(resolved(settings, prepared.schema), prepared, progress.message)
+    asked = settings
+    settings = _chosen(resolved(asked, prepared.schema), prepared, progress.message)
     folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
-    record = _first_record(data, settings, prepared, command)
+    record = _first_record(data, asked, settings, prepared, command)
     problem = problem_of(settings, prepared)
     try:
         if folder is not None:
@@ -204,13 +205,18 @@ def _chosen(settings: Settings, prepared: Prepared, say: Say) -> Settings:
 
 
 def _first_record(
-    data: Any, settings: Settings, prepared: Prepared, command: list[str] | None
+    data: Any,
+    asked: Settings,
+    settings: Settings,
+    prepared: Prepared,
+    command: list[str] | None,
 ) -> dict[str, Any]:
     schema = prepared.schema
     return {
         "descend": descend.__version__,
         "state": "running",
         "command": command,
+        "asked": asked.as_json(),
         "settings": settings.as_json(),
         "data": {
             "source": data if isinstance(data, str | Path) and str(data) else None,

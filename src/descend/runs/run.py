@@ -139,7 +139,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
     if not is_run(path):
         raise InputError(_no_run(path))
     record = read_json(path / RECORD)
-    if not isinstance(record, dict) or not {"settings", "data", "state"} <= record.keys():
+    if not isinstance(record, dict) or not {"asked", "settings", "data", "state"} <= record.keys():
         raise FileFormatError(f"{path / RECORD} is damaged: it is no record of a run.")
     return record
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -12,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from descend.data import labels
+from descend.data.category_text import as_text, canonical, category_codes
 from descend.data.columns import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
-    Label,
     LeftOutColumn,
     NumberColumn,
     RegressionTarget,
@@ -25,22 +25,14 @@ from descend.data.columns import (
 from descend.data.datetimes import part_values
 from descend.data.needed import (
     Plan,
-    category_codes,
     check_finite,
     check_readable,
     plan_reading,
 )
+from descend.data.standard import standard, standardise_array
 from descend.data.table import Table
-from descend.data.targets import read_label
 from descend.errors import DataError
 from descend.types import Batch
-
-_FARTHEST = 1e6
-"""Standardised numbers are kept within so many deviations: what lies farther is no different to
-a model, and float32 has squares to spare."""
-
-_CHUNK = 4096
-_POINT_ZERO = re.compile(r"([-+]?\d+)\.0+$")
 
 
 class EncodedRows(NamedTuple):
@@ -134,7 +126,7 @@ class Encoder:
         ]
         if len(numbers) + len(self.category_names) < len(self._inputs):
             raise DataError("Dates cannot be read from an array; give a frame or a table.")
-        _standardise(X, numbers, numeric)
+        standardise_array(X, numbers, numeric)
         for place, column in enumerate(self.schema.columns):
             if isinstance(column, CategoryColumn):
                 code = self.category_names.index(column.name)
@@ -147,33 +139,17 @@ class Encoder:
         Raises:
             DataError: a label that training did not have.
         """
-        target = self.schema.target
-        values = np.asarray(y)
-        if isinstance(target, RegressionTarget):
-            matrix = values.reshape(len(values), len(target.names)).astype(np.float64)
-            return _standard_target(target, matrix)
-        known, inverse = np.unique(values, return_inverse=True)
-        labels = [read_label(_as_text(value), target.type) for value in known.tolist()]
-        codes = [_label_codes(target).get(label) for label in labels]
-        if None in codes:
-            _raise_label(target, str(known[codes.index(None)]), "y")
-        return np.asarray(codes, np.int32)[inverse]
+        return labels.encode_target(self.schema.target, y)
 
     def decode_regression(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Predictions `[n, k]` in the target's own units (exp is not applied for Poisson)."""
-        target = self.schema.target
-        assert isinstance(target, RegressionTarget)
-        values = np.asarray(outputs, np.float64)
-        if not target.standardised:
-            return values
-        return np.asarray(values * np.asarray(target.deviation) + np.asarray(target.mean))
+        assert isinstance(self.schema.target, RegressionTarget)
+        return labels.decode_regression(self.schema.target, outputs)
 
     def decode_classes(self, codes: NDArray[Any]) -> NDArray[Any]:
         """The labels of class codes, with the type the user wrote; text as Python strings."""
-        target = self.schema.target
-        assert isinstance(target, ClassificationTarget)
-        kind = object if target.type == "text" else None
-        return np.asarray(np.asarray(target.labels, dtype=kind)[np.asarray(codes)])
+        assert isinstance(self.schema.target, ClassificationTarget)
+        return labels.decode_classes(self.schema.target, codes)
 
     def _encode_inputs(self, plan: Plan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
         count = batch.num_rows
@@ -191,7 +167,7 @@ class Encoder:
             if isinstance(column, NumberColumn):
                 floats = values.to_numpy(zero_copy_only=False)
                 check_finite(plan, needed, floats, batch)
-                numeric[number] = _standard(floats, column.mean, column.deviation)
+                numeric[number] = standard(floats, column.mean, column.deviation)
                 number += 1
             elif isinstance(column, DatetimeColumn):
                 for part in _parts(column, values):
@@ -209,7 +185,7 @@ class Encoder:
         encoded = values.dictionary_encode()
         known = self._codes[column.name]
         missing = 1 if column.missing > 0 else 0
-        codes = [known.get(_canonical(column, one), 0) for one in encoded.dictionary.to_pylist()]
+        codes = [known.get(canonical(column, one), 0) for one in encoded.dictionary.to_pylist()]
         places = encoded.indices
         if places.null_count:
             places = pc.fill_null(places, len(codes))
@@ -222,7 +198,7 @@ class Encoder:
         codes = [
             missing
             if value is None or (isinstance(value, float) and math.isnan(value))
-            else self._codes[column.name].get(_canonical(column, _as_text(value)), 0)
+            else self._codes[column.name].get(canonical(column, as_text(value)), 0)
             for value in known.tolist()
         ]
         return np.asarray(codes, np.int32)[inverse]
@@ -245,13 +221,14 @@ class Encoder:
             check_finite(plan, plan.weight, values, batch)
             weight = values.astype(np.float32)
         if isinstance(learned, ClassificationTarget):
-            return _class_codes(learned, plan, batch), weight
+            values = batch.column(plan.targets[0].place)
+            return labels.class_codes(learned, values, plan.table.name), weight
         columns = []
         for needed in plan.targets:
             values = batch.column(needed.place).to_numpy(zero_copy_only=False)
             check_finite(plan, needed, values, batch)
             columns.append(values)
-        return _standard_target(learned, np.stack(columns, axis=1)), weight
+        return labels.standard_target(learned, np.stack(columns, axis=1)), weight
 
 
 def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -272,108 +249,13 @@ def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch if pc.all(kept).as_py() else batch.filter(kept)
 
 
-def _standard(values: NDArray[Any], mean: float, deviation: float) -> NDArray[np.float64]:
-    """(values - mean) / deviation within bounds; NaN becomes 0."""
-    scaled: NDArray[np.float64] = np.subtract(values, mean, dtype=np.float64)
-    scaled /= deviation
-    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
-    np.copyto(scaled, 0.0, where=np.isnan(scaled))
-    return scaled
-
-
-def _standardise(
-    X: NDArray[Any], numbers: Sequence[tuple[int, NumberColumn]], out: NDArray[np.float32]
-) -> None:
-    """`_standard` of many columns of an array at once, a few rows at a time to stay in cache."""
-    if not numbers:
-        return
-    places = [place for place, _ in numbers]
-    all_used = places == list(range(X.shape[1]))
-    mean = np.asarray([column.mean for _, column in numbers])
-    deviation = np.asarray([column.deviation for _, column in numbers])
-    starts = np.cumsum([0, *(1 + (column.missing > 0) for _, column in numbers)])[:-1]
-    plain = out.shape[1] == len(numbers)
-    flagged = [place for place, (_, column) in enumerate(numbers) if column.missing > 0]
-    for start in range(0, len(X), _CHUNK):
-        chunk = X[start : start + _CHUNK]
-        chunk = chunk if all_used else chunk[:, places]
-        scaled = np.subtract(chunk, mean, dtype=np.float64)
-        if not np.isfinite(scaled.sum()):
-            _raise_infinite(chunk, start, [column for _, column in numbers])
-        scaled /= deviation
-        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
-        absent = np.isnan(scaled)
-        np.copyto(scaled, 0.0, where=absent)
-        if plain:
-            out[start : start + _CHUNK] = scaled
-        else:
-            out[start : start + _CHUNK, starts] = scaled
-            out[start : start + _CHUNK, starts[flagged] + 1] = absent[:, flagged]
-
-
-def _raise_infinite(chunk: NDArray[Any], start: int, columns: Sequence[NumberColumn]) -> None:
-    """Raise DataError if a value is infinite."""
-    rows, places = np.nonzero(np.isinf(chunk))
-    if len(rows):
-        raise DataError(
-            f"Column {columns[places[0]].name!r}, row {start + rows[0] + 1}: expected a finite "
-            f"number, found {chunk[rows[0], places[0]]}. Use NaN for a missing value."
-        )
-
-
 def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
     """The standardised parts of dates or times; 0 where missing."""
     absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
     microseconds = pc.fill_null(values, column.minimum).to_numpy(zero_copy_only=False)
     found = part_values(microseconds, [part.name for part in column.parts])
     for part in column.parts:
-        scaled = _standard(found[part.name], part.mean, part.deviation)
+        scaled = standard(found[part.name], part.mean, part.deviation)
         if absent is not None:
             scaled[absent] = 0.0
         yield scaled
-
-
-def _standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    if not target.standardised:
-        return values.astype(np.float32)
-    scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
-    return np.asarray(scaled, np.float32)
-
-
-def _class_codes(
-    target: ClassificationTarget, plan: Plan, batch: pa.RecordBatch
-) -> NDArray[np.int32]:
-    encoded = batch.column(plan.targets[0].place).dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    known = _label_codes(target)
-    codes = [known.get(read_label(text, target.type)) for text in texts]
-    if None in codes:
-        _raise_label(target, texts[codes.index(None)], plan.table.name)
-    places = encoded.indices.to_numpy(zero_copy_only=False)
-    return np.asarray(np.asarray(codes, np.int32)[places])
-
-
-def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
-    return {label: code for code, label in enumerate(target.labels)}
-
-
-def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:
-    shown = ", ".join(str(label) for label in target.labels[:10])
-    raise DataError(
-        f"{table}, target {target.names[0]!r}: expected a class known from training ({shown}"
-        f"{', ...' if len(target.labels) > 10 else ''}), found {found!r}."
-    )
-
-
-def _canonical(column: CategoryColumn, text: str) -> str:
-    """The text under which a value was counted."""
-    if column.type == "number":
-        return _POINT_ZERO.sub(r"\1", text)
-    return text.lower() if column.type == "boolean" else text
-
-
-def _as_text(value: object) -> str:
-    """A Python value as DuckDB writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _POINT_ZERO.sub(r"\1", str(value))

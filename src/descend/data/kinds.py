@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from descend.data.expressions import TIME
-from descend.data.survey import LEAST_COUNT, NumberSurvey, ValueSurvey
+from descend.data.survey import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.data.table import TableColumn
 
 _IDENTIFIER_NAME = re.compile(
@@ -64,6 +64,8 @@ def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> st
 
 def _unrepeated(survey: ValueSurvey) -> str:
     counts = f"{survey.distinct:,} distinct values in {survey.seen:,} rows"
+    if len(survey.values) == MOST_VALUES:
+        return f"too many values ({counts})"
     if survey.length > 40 or survey.longest > 200:
         return f"free text ({counts})"
     if survey.distinct > 0.9 * survey.seen:

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from descend.data.columns import (
-    CategoryColumn,
     ClassificationTarget,
     Column,
     DatetimeColumn,
@@ -162,9 +161,3 @@ def _sql(table: Table, column: TableColumn, kind: str, pattern: str | None) -> s
         f"{table.name}, column {column.name!r}: expected {wanted}, as in training, found "
         f"{column.type} ({column.sql_type})."
     )
-
-
-def category_codes(column: CategoryColumn) -> dict[str, int]:
-    """The code of each value."""
-    first = 1 + (column.missing > 0)
-    return {value: first + place for place, value in enumerate(column.values)}

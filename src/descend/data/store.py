@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from descend.data.windows import Windows
 from descend.types import Batch
 
 Floats = npt.NDArray[np.float32]
@@ -21,6 +22,11 @@ class RowStore(Protocol):
 
     def __len__(self) -> int:
         """Rows in the store."""
+        ...
+
+    @property
+    def windows(self) -> Windows | None:
+        """How an epoch goes through rows that are not all in memory; None: in uniform order."""
         ...
 
     def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
@@ -48,6 +54,7 @@ class MemoryStore:
         weight: float32 `[N]`.
     """
 
+    windows: ClassVar[None] = None
     x: Mapping[str, AnyArray]
     y: AnyArray
     weight: Floats
@@ -74,6 +81,34 @@ class MemoryStore:
         """Mean over the rows whose weight is not 0; 1 where there is no such row."""
         total = float(np.sum(self.weight, dtype=np.float64))
         return total / max(1, int(np.count_nonzero(self.weight))) or 1.0
+
+    @classmethod
+    def filled(cls, parts: Iterable[Batch], rows: int) -> MemoryStore:
+        """Join batches of rows, at least one, in their order.
+
+        Args:
+            parts: are copied as they come, so that they never stand in memory twice.
+            rows: how many are expected in all; more or fewer do no harm but cost a copy.
+        """
+        arrays: dict[str, AnyArray] = {}
+        more: list[Batch] = []
+        done = 0
+        for part in parts:
+            leaves = {**part.x, "y": part.y, "weight": part.weight}
+            arrays = arrays or {
+                name: np.empty((rows, *values.shape[1:]), values.dtype)
+                for name, values in leaves.items()
+            }
+            count = len(part.weight)
+            if more or done + count > rows:
+                more.append(part)
+                continue
+            for name, values in leaves.items():
+                arrays[name][done : done + count] = values
+            done += count
+        x = {name: arrays[name][:done] for name in arrays if name not in ("y", "weight")}
+        first = Batch(x, arrays["y"][:done], arrays["weight"][:done])
+        return cls.from_batches([first, *more]) if more else cls(*first)
 
     @classmethod
     def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:

@@ -1,0 +1,124 @@
+"""Where row stores are kept, and whether one can be used again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from descend.data.mapped import MappedStore, open_store
+from descend.errors import DataError, FileFormatError
+from descend.runs.files import write_error
+
+Say = Callable[[str], None]
+
+
+def default_folder() -> Path:
+    """Where stores are kept unless `--store` names another folder: the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "descend" / "stores"
+
+
+def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:
+    """The folder of one store: of the same source, split and columns, whatever its content.
+
+    Args:
+        kept_in: the folder of all stores.
+        name: of the source, so that a person can tell stores apart.
+        identity: what tells the source from others even when its content changes.
+    """
+    text = json.dumps(identity, sort_keys=True, default=str)
+    digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "", Path(name).name.split(".")[0])[:40] or "table"
+    return kept_in / f"{stem}-{digest}"
+
+
+def kept_store(
+    folder: Path, key: Mapping[str, Any], write: Callable[[], None], say: Say
+) -> tuple[MappedStore, MappedStore]:
+    """The store in a folder where it has this key, else a new one.
+
+    Args:
+        folder: of the store.
+        key: what it must be made from.
+        write: writes the store; called where there is none that can be used.
+        say: told what happens and why.
+
+    Raises:
+        DataError: the store cannot be written.
+    """
+    key = json.loads(json.dumps(key))
+    found = _usable(folder, key, _ignore)
+    if found is not None:
+        say(f"Rows are read from {folder}, made before from the same data.")
+        return found
+    with _alone(folder, say):
+        # Another process may have written it while this one waited.
+        found = _usable(folder, key, say)
+        if found is None:
+            write()
+            found = open_store(folder)
+            size = found[0].header.bytes
+            say(f"Rows are kept in {folder} ({size / 1e9:.2g} GB) for later runs.")
+    return found
+
+
+def _usable(
+    folder: Path, key: Mapping[str, Any], say: Say
+) -> tuple[MappedStore, MappedStore] | None:
+    """The store, or None with the reason said."""
+    if not folder.exists():
+        return None
+    try:
+        found = open_store(folder)
+    except FileFormatError as error:
+        say(f"{str(error).split(' Delete ')[0]} It is made anew.")
+        return None
+    if found[0].header.key == key:
+        return found
+    changed = ", ".join(_differences(found[0].header.key, key))
+    say(f"The row store {folder} was made from other data ({changed}); it is made anew.")
+    return None
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """What has changed, in words."""
+    if before == now:
+        return
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            yield from _differences(before.get(key), now.get(key), key)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for one, other in zip(before, now, strict=True):
+            yield from _differences(one, other, name)
+    else:
+        yield f"{name} was {before}, is {now}"
+
+
+@contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """Held by one process at a time."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.with_name(f".{folder.name}.lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise DataError(f"{write_error(folder, error)} --store names another folder.") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another process is writing {folder}; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _ignore(text: str) -> None: ...

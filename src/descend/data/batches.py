@@ -5,14 +5,16 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from descend.data.mapped import MappedStore, WindowReader
 from descend.data.order import epoch_rows
 from descend.data.store import AnyArray, RowStore
+from descend.data.windows import Windows, windowed_rows
 from descend.types import Array, Batch, Position
 
 CHUNK_BYTES = 4 << 20
@@ -21,18 +23,25 @@ MICRO_ROWS = 8192
 """Rows whose gradient is computed at once; larger batches are summed piece by piece, which keeps
 the working set in the cache (three times faster at 100,000 rows) and memory bounded."""
 
+MOST_BATCH_BYTES = 128 << 20
+"""A batch of more bytes is brought in parts, whose gradients are summed one after the other."""
+PARTS_OF_WINDOW = 16
+"""Where rows are read in windows, a part or chunk is at most this fraction of a window."""
+
 T = TypeVar("T")
 U = TypeVar("U")
+Read = Callable[[int, int, int], Batch]
 
 
 class Chunk(NamedTuple):
-    """Mini-batches for a stretch of updates.
+    """Mini-batches for a stretch of updates, or a part of one large mini-batch.
 
     Attributes:
         batch: leaves `[plan.updates_per_chunk, plan.places, ...]`; those past `updates` are filler.
-        updates: mini-batches that count.
+        updates: mini-batches that count; 0 for every part of a mini-batch but its last.
         examples: rows that count.
-        position: where the order stands after this chunk.
+        position: where the order stands after this chunk; before the last part of a mini-batch
+            it stands at its beginning.
     """
 
     batch: Batch
@@ -52,6 +61,8 @@ class Plan:
         updates_per_chunk: most updates in one chunk.
         stretches: an epoch is cut into this many parts, and no chunk crosses a cut.
         micro_rows: most rows whose gradient is computed at once.
+        parts: chunks that a batch is cut into, where it is too large for one.
+        windows: how an epoch goes through rows that are not all in memory; None: uniformly.
     """
 
     rows: int
@@ -60,16 +71,27 @@ class Plan:
     updates_per_chunk: int
     stretches: int = 1
     micro_rows: int = MICRO_ROWS
+    parts: int = 1
+    windows: Windows | None = None
+
+    @property
+    def part_rows(self) -> int:
+        """Rows of a part of a batch; the last part may be shorter."""
+        return -(-self.batch_size // self.parts)
+
+    def batch_rows(self, position: Position) -> int:
+        """Rows of the mini-batch that begins at a position."""
+        return min(self.batch_size, self.rows - position.index)
 
     @property
     def pieces(self) -> int:
-        """Micro-batches that a batch is cut into."""
-        return -(-self.batch_size // self.micro_rows)
+        """Micro-batches that a batch, or a part of it, is cut into."""
+        return -(-self.part_rows // self.micro_rows)
 
     @property
     def places(self) -> int:
-        """Rows of a batch with filler, so that all its pieces have one length."""
-        return self.pieces * -(-self.batch_size // self.pieces)
+        """Rows of a batch, or a part, with filler, so that all its pieces have one length."""
+        return self.pieces * -(-self.part_rows // self.pieces)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -91,18 +113,26 @@ def plan_batches(
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Plan:
     """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call."""
-    rows = len(store)
-    by_bytes = chunk_bytes // (store.row_bytes * batch_size)
-    whole = Plan(rows, batch_size, seed, 1, stretches)
+    rows, windows = len(store), store.windows
+    most = MOST_BATCH_BYTES
+    if windows is not None:
+        most = max(store.row_bytes, windows.rows * store.row_bytes // PARTS_OF_WINDOW)
+    parts = -(-batch_size * store.row_bytes // most)
+    whole = Plan(rows, batch_size, seed, 1, stretches, parts=parts, windows=windows)
+    by_bytes = min(chunk_bytes, most) // (store.row_bytes * batch_size)
     updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_stretch))
-    return Plan(rows, batch_size, seed, updates, stretches)
+    return replace(whole, updates_per_chunk=updates)
 
 
 def chunks(store: RowStore, plan: Plan, start: Position = Position(0, 0)) -> Iterator[Chunk]:
     """Chunks without end from `start` on, epoch after epoch."""
+    if plan.parts > 1:
+        yield from _in_parts(store, plan, start)
+        return
     if plan.batch_size == plan.rows:
         yield from _whole_table(store, plan, start)
         return
+    read = reader(store, plan)
     position = start
     while True:
         update = position.index // plan.batch_size
@@ -111,37 +141,74 @@ def chunks(store: RowStore, plan: Plan, start: Position = Position(0, 0)) -> Ite
             (update // plan.updates_per_stretch + 1) * plan.updates_per_stretch,
         )
         stop = min(plan.rows, min(update + plan.updates_per_chunk, cut) * plan.batch_size)
-        rows = epoch_rows(plan.seed, position.epoch, position.index, stop, plan.rows)
-        updates = -(-len(rows) // plan.batch_size)
-        counted = len(rows)
-        position = (
-            Position(position.epoch + 1, 0) if stop == plan.rows else Position(position.epoch, stop)
+        batch = read(position.epoch, position.index, stop)
+        counted = stop - position.index
+        updates = -(-counted // plan.batch_size)
+        position = _after(plan, position.epoch, stop)
+        yield Chunk(_shaped_batch(batch, plan), updates, counted, position)
+
+
+def reader(store: RowStore, plan: Plan) -> Read:
+    """`(epoch, start, stop) -> Batch`: the rows at places of an epoch's order, copied."""
+    if plan.windows is None:
+        return lambda epoch, start, stop: store.gather(
+            epoch_rows(plan.seed, epoch, start, stop, plan.rows)
         )
-        yield Chunk(_gathered(store, rows, plan), updates, counted, position)
+    windows = plan.windows
+    if isinstance(store, MappedStore) and store.header.piece_rows == windows.piece_rows:
+        return WindowReader(store, windows, plan.seed)
+    return lambda epoch, start, stop: store.gather(
+        windowed_rows(windows, plan.seed, epoch, start, stop, plan.rows)
+    )
+
+
+def _in_parts(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
+    """Batches too large for memory, part by part; the table as a whole in its own order."""
+    read = reader(store, plan)
+    position = start
+    while True:
+        end = min(plan.rows, position.index + plan.batch_size)
+        following = _after(plan, position.epoch, end)
+        for first in range(position.index, end, plan.part_rows):
+            last = min(end, first + plan.part_rows)
+            if plan.batch_size == plan.rows:
+                batch = store.gather(np.arange(first, last, dtype=np.int64))
+            else:
+                batch = read(position.epoch, first, last)
+            shaped = _shaped_batch(batch, plan)
+            final = last == end
+            yield Chunk(shaped, int(final), last - first, following if final else position)
+        position = following
+
+
+def _after(plan: Plan, epoch: int, stop: int) -> Position:
+    return Position(epoch + 1, 0) if stop == plan.rows else Position(epoch, stop)
 
 
 def _whole_table(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
     """Gradient descent: all rows at every update, so one gathering serves all epochs."""
-    batch = _gathered(store, np.arange(plan.rows, dtype=np.int64), plan)
+    batch = _shaped_batch(store.gather(np.arange(plan.rows, dtype=np.int64)), plan)
     epoch = start.epoch
     while True:
         epoch += 1
         yield Chunk(batch, 1, plan.rows, Position(epoch, 0))
 
 
-def _gathered(store: RowStore, rows: npt.NDArray[np.int64], plan: Plan) -> Batch:
+def _shaped_batch(batch: Batch, plan: Plan) -> Batch:
     """The rows as `[updates, places, ...]`, filler weighing nothing where rows run short."""
-    full = plan.updates_per_chunk * plan.batch_size
-    if len(rows) < full:
-        filler = np.full(full - len(rows), rows[0])
-        batch = store.gather(np.concatenate([rows, filler]))
-        batch.weight[len(rows) :] = 0.0
-    else:
-        batch = store.gather(rows)
+    lacking = plan.updates_per_chunk * plan.part_rows - len(batch.weight)
+    if lacking:
+        batch = _map(batch, lambda values: np.concatenate([values, _repeated(values, lacking)]))
+        batch.weight[-lacking:] = 0.0
     _quieten(batch)
     batch = _map(batch, lambda values: _shaped(values, plan))
-    batch.weight[:, plan.batch_size :] = 0.0
+    batch.weight[:, plan.part_rows :] = 0.0
     return batch
+
+
+def _repeated(values: AnyArray, times: int) -> AnyArray:
+    """The first row, so many times."""
+    return np.broadcast_to(values[:1], (times, *values.shape[1:]))
 
 
 def _quieten(batch: Batch) -> None:
@@ -158,11 +225,11 @@ def _quieten(batch: Batch) -> None:
 
 
 def _shaped(values: AnyArray, plan: Plan) -> AnyArray:
-    """`[updates, places, ...]`; the places past the batch size repeat its last row."""
-    shaped = values.reshape(plan.updates_per_chunk, plan.batch_size, *values.shape[1:])
-    if plan.places == plan.batch_size:
+    """`[updates, places, ...]`; the places past the rows of a batch repeat its last."""
+    shaped = values.reshape(plan.updates_per_chunk, plan.part_rows, *values.shape[1:])
+    if plan.places == plan.part_rows:
         return shaped
-    places = np.minimum(np.arange(plan.places), plan.batch_size - 1)
+    places = np.minimum(np.arange(plan.places), plan.part_rows - 1)
     return np.take(shaped, places, axis=1)
 
 

@@ -17,7 +17,7 @@ from descend.data.store import RowStore
 from descend.training import stopping
 from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule
-from descend.training.step import RunChunk, copied
+from descend.training.step import PartwiseUpdate, RunChunk, Sums, copied
 from descend.training.stopping import Limits, Progress
 from descend.types import Batch, History, HistoryLine, Position, StopReason, TrainState
 
@@ -94,6 +94,7 @@ class Run:
         learning_rate: peak learning rate.
         schedule: its course.
         limits: what ends the run.
+        partwise: the compiled update where `plan` cuts a batch into parts, else None.
     """
 
     store: RowStore
@@ -103,6 +104,7 @@ class Run:
     learning_rate: float
     schedule: Schedule
     limits: Limits
+    partwise: PartwiseUpdate | None = None
 
 
 def begin(state: TrainState) -> Course:
@@ -133,6 +135,7 @@ def fit(
         course = _evaluated(run, course, watcher)
         if not course.history:
             return course, StopReason.DIVERGED
+    sums: Sums | None = None
     source = prefetched(chunks(run.store, run.plan, course.position), _placing())
     with closing(source):
         while True:
@@ -144,8 +147,15 @@ def fit(
             if stopping.stands_still(course.progress, run.limits):
                 course = _lowered(run, course, watcher)
             started, seconds = clock(), course.seconds
-            course, loss, share = _chunk_run(run, course, next(source))
+            chunk = next(source)
+            if run.partwise is not None:
+                sums = run.partwise.add(sums, course.state.params, chunk.batch)
+            if chunk.updates:
+                course, loss, share = _chunk_run(run, course, chunk, sums)
+                sums = None
             course = course._replace(seconds=seconds + clock() - started)
+            if not chunk.updates:
+                continue
             if stopping.exploded(course.progress, loss, share):
                 course = _rescued(run, course, watcher, loss)
             elif _evaluation_due(run.plan, course):
@@ -178,12 +188,19 @@ def _placing() -> Callable[[Chunk], Chunk]:
     return place
 
 
-def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float, float]:
+def _chunk_run(
+    run: Run, course: Course, chunk: Chunk, sums: Sums | None
+) -> tuple[Course, float, float]:
     """The course after a chunk, the mean loss of its batches, and its share of all rows."""
     numbers = course.state.update + np.arange(run.plan.updates_per_chunk)
     peak = run.learning_rate * course.progress.rate_factor
     rates = (peak * run.schedule(numbers)).astype(np.float32)
-    state, losses = run.run_chunk(course.state, chunk.batch, rates, chunk.updates, chunk.examples)
+    examples = chunk.examples
+    if run.partwise is not None and sums is not None:
+        examples = run.plan.batch_rows(course.position)
+        state, losses = run.partwise.finish(course.state, sums, rates, examples)
+    else:
+        state, losses = run.run_chunk(course.state, chunk.batch, rates, chunk.updates, examples)
     total = float(np.sum(np.asarray(losses)[: chunk.updates], dtype=np.float64))
     course = course._replace(
         state=state,
@@ -191,7 +208,7 @@ def _chunk_run(run: Run, course: Course, chunk: Chunk) -> tuple[Course, float, f
         loss_sum=course.loss_sum + total,
         loss_count=course.loss_count + chunk.updates,
     )
-    return course, total / chunk.updates, chunk.examples / run.plan.rows
+    return course, total / chunk.updates, examples / run.plan.rows
 
 
 def _evaluation_due(plan: Plan, course: Course) -> bool:

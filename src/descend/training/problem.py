@@ -14,7 +14,14 @@ from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.fit import Course, Run, begin
 from descend.training.objective import Apply, Objective, PerExample, make_objective
 from descend.training.schedules import make_schedule
-from descend.training.step import RunChunk, compile_chunk, initial_state, make_step
+from descend.training.step import (
+    PartwiseUpdate,
+    RunChunk,
+    compile_chunk,
+    compile_parts,
+    initial_state,
+    make_step,
+)
 from descend.training.stopping import Limits
 from descend.types import Array, Params
 
@@ -71,6 +78,10 @@ class Problem:
             lambda pieces: compile_chunk(make_step(self.objective, self.optimizer, pieces))
         )
 
+    @functools.cached_property
+    def _partwise(self) -> Callable[[int], PartwiseUpdate]:
+        return functools.cache(lambda pieces: compile_parts(self.objective, self.optimizer, pieces))
+
     def begin(self, seed: int | None = None) -> Course:
         """The course of a new run, from the initial weights of a seed."""
         return begin(initial_state(self.init, self.optimizer, self.seed if seed is None else seed))
@@ -100,6 +111,7 @@ class Problem:
             store=self.store,
             plan=plan,
             run_chunk=self.compiled(plan),
+            partwise=self._partwise(plan.pieces) if plan.parts > 1 else None,
             evaluate=self.evaluate,
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup),

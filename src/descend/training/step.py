@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,35 @@ GradientOf = Callable[[Params, Batch], tuple[Array, Params]]
 Step = Callable[[Carry, Batch, Array], tuple[Carry, Metrics]]
 Rates = npt.NDArray[np.float32]
 RunChunk = Callable[[TrainState, Batch, Rates, int, int], tuple[TrainState, Array]]
+Apply = Callable[[Carry, Array, Params, Array], Carry]
+
+
+class Sums(NamedTuple):
+    """What the parts of a large batch have added up to.
+
+    Attributes:
+        loss: weighted sum of the rows' losses.
+        gradient: its gradient.
+        rows: rows whose weight is not 0.
+    """
+
+    loss: Array
+    gradient: Params
+    rows: Array
+
+
+class PartwiseUpdate(NamedTuple):
+    """An update whose batch comes in parts.
+
+    Attributes:
+        add: `(sums or None, params, part) -> sums`; the part has leaves `[1, places, ...]`, and
+            the sums passed in are used up.
+        finish: `(state, sums, learning_rates [1], rows) -> (state, losses [1])`; the state
+            passed in is used up.
+    """
+
+    add: Callable[[Sums | None, Params, Batch], Sums]
+    finish: Callable[[TrainState, Sums, Rates, int], tuple[TrainState, Array]]
 
 
 def make_step(
@@ -35,21 +64,31 @@ def make_step(
     Returns:
         `((params, opt_state), batch, learning_rate) -> ((params, opt_state), metrics)`, pure.
     """
-    rule = optax.with_extra_args_support(optimizer)
     gradient_of = make_gradient(objective, pieces)
+    applied = _make_apply(optimizer)
 
     def step(carry: Carry, batch: Batch, learning_rate: Array) -> tuple[Carry, Metrics]:
+        loss, gradient = gradient_of(carry[0], batch)
+        return applied(carry, loss, gradient, learning_rate), Metrics(loss)
+
+    return step
+
+
+def _make_apply(optimizer: optax.GradientTransformation) -> Apply:
+    """`((params, opt_state), loss, gradient, learning_rate) -> (params, opt_state)`."""
+    rule = optax.with_extra_args_support(optimizer)
+
+    def applied(carry: Carry, loss: Array, gradient: Params, learning_rate: Array) -> Carry:
         params, opt_state = carry
-        loss, gradient = gradient_of(params, batch)
         direction, opt_state = rule.update(gradient, opt_state, params, value=loss)
         params = jax.tree.map(
             lambda weight, change: weight + learning_rate.astype(weight.dtype) * change,
             params,
             direction,
         )
-        return (params, opt_state), Metrics(loss)
+        return params, opt_state
 
-    return step
+    return applied
 
 
 def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
@@ -62,6 +101,17 @@ def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
     Returns:
         `(params, batch) -> (mean loss, gradient)`; the penalty is in the gradient alone.
     """
+    summed = _make_sum(objective, pieces)
+
+    def gradient_of(params: Params, batch: Batch) -> tuple[Array, Params]:
+        loss, gradient = summed(params, objective.shares(batch))
+        return loss, _with_penalty(objective, params, gradient)
+
+    return gradient_of
+
+
+def _make_sum(objective: Objective, pieces: int) -> GradientOf:
+    """The weighted sum of the losses of a batch and its gradient, piece by piece."""
     piece_gradient: GradientOf = jax.value_and_grad(objective.loss_sum)
 
     def summed(params: Params, batch: Batch) -> tuple[Array, Params]:
@@ -79,13 +129,13 @@ def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
         total, _ = jax.lax.scan(add, first, cut)
         return total[0], total[1]
 
-    def gradient_of(params: Params, batch: Batch) -> tuple[Array, Params]:
-        loss, gradient = summed(params, objective.shares(batch))
-        if objective.penalty is not None:
-            gradient = jax.tree.map(jnp.add, gradient, jax.grad(objective.penalty)(params))
-        return loss, gradient
+    return summed
 
-    return gradient_of
+
+def _with_penalty(objective: Objective, params: Params, gradient: Params) -> Params:
+    if objective.penalty is None:
+        return gradient
+    return jax.tree.map(jnp.add, gradient, jax.grad(objective.penalty)(params))
 
 
 def compile_chunk(step: Step) -> RunChunk:
@@ -121,6 +171,55 @@ def compile_chunk(step: Step) -> RunChunk:
         return state, losses
 
     return run_chunk
+
+
+def compile_parts(
+    objective: Objective, optimizer: optax.GradientTransformation, pieces: int = 1
+) -> PartwiseUpdate:
+    """An update whose batch comes in parts, so that it need not be in memory as a whole.
+
+    The update is that of `make_step` to rounding. Between two parts nothing of the run has
+    changed: it can be stopped there, and goes on from the beginning of the batch.
+
+    Args:
+        objective: what to make small.
+        optimizer: an Optax transformation made with learning rate 1.
+        pieces: micro-batches that a part is cut into.
+    """
+    summed = _make_sum(objective, pieces)
+    applied = _make_apply(optimizer)
+
+    def one(params: Params, part: Batch) -> Sums:
+        batch = jax.tree.map(lambda leaf: leaf[0], part)
+        loss, gradient = summed(params, batch)
+        return Sums(loss, gradient, jnp.count_nonzero(batch.weight))
+
+    def more(sums: Sums, params: Params, part: Batch) -> Sums:
+        added: Sums = jax.tree.map(jnp.add, sums, one(params, part))
+        return added
+
+    def apply(carry: Carry, sums: Sums, rates: Array) -> tuple[Carry, Array]:
+        share = 1.0 / (jnp.maximum(1, sums.rows) * objective.mean_weight)
+        gradient = jax.tree.map(lambda leaf: leaf * share.astype(leaf.dtype), sums.gradient)
+        gradient = _with_penalty(objective, carry[0], gradient)
+        loss = sums.loss * share
+        return applied(carry, loss, gradient, rates[0]), loss[None]
+
+    first = jax.jit(one)
+    following = jax.jit(more, donate_argnums=0)
+    compiled = jax.jit(apply, donate_argnums=(0, 1))
+
+    def add(sums: Sums | None, params: Params, part: Batch) -> Sums:
+        total = first(params, part) if sums is None else following(sums, params, part)
+        # Parts that wait for their turn would fill the memory that they are meant to save.
+        jax.block_until_ready(total)
+        return total
+
+    def finish(state: TrainState, sums: Sums, rates: Rates, rows: int) -> tuple[TrainState, Array]:
+        (params, opt_state), losses = compiled((state.params, state.opt_state), sums, rates)
+        return TrainState(params, opt_state, state.update + 1, state.examples + rows), losses
+
+    return PartwiseUpdate(add, finish)
 
 
 def initial_state(

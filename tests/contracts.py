@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +19,10 @@ from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS
 from descend.training.optimizers import DEFAULT_RATES, FACTORIES, make_optimizer
+from descend.training.problem import Problem
 from descend.training.schedules import make_schedule
-from descend.training.step import copied, make_step
-from descend.types import Batch, TrainState
+from descend.training.step import Carry, make_step
+from descend.types import Batch
 from tests.problems import linear_problem, numbers, rows_of, same_bits
 
 loss_names = pytest.mark.parametrize("loss", settings.LOSSES[1:])
@@ -53,18 +56,14 @@ def test_the_gradient_of_a_loss_equals_finite_differences(loss: str, outputs: in
     per_example = LOSSES[loss].per_example
     values = np.random.default_rng(7).normal(size=(12, outputs)) * 1.5
     y = targets(loss, outputs)
+    width = 1e-6
     with jax.enable_x64(True):
-
-        def total(outputs: jax.Array) -> jax.Array:
-            return jnp.sum(per_example(outputs, y))
-
-        gradient = np.asarray(jax.grad(total)(jnp.asarray(values)))
-        width = 1e-6
-        for row, column in np.ndindex(values.shape):
-            nudge = np.zeros_like(values)
-            nudge[row, column] = width
-            slope = (total(values + nudge) - total(values - nudge)) / (2 * width)
-            assert gradient[row, column] == pytest.approx(float(slope), rel=1e-6, abs=1e-7)
+        losses = jax.jit(lambda outputs: per_example(outputs, y))
+        gradient = jax.jit(jax.grad(lambda outputs: jnp.sum(per_example(outputs, y))))(values)
+        for column in range(outputs):
+            nudge = width * np.eye(outputs)[column]
+            slopes = (losses(values + nudge) - losses(values - nudge)) / (2 * width)
+            np.testing.assert_allclose(gradient[:, column], slopes, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
@@ -73,10 +72,11 @@ def test_a_loss_takes_each_row_by_itself(loss: str, outputs: int) -> None:
     per_example = LOSSES[loss].per_example
     values = np.random.default_rng(8).normal(size=(12, outputs)).astype(np.float32)
     y = targets(loss, outputs)
-    together = per_example(values, y)
+    together = jax.jit(per_example)(values, y)
     assert together.shape == (12,)
-    alone = [per_example(values[row : row + 1], y[row : row + 1])[0] for row in range(12)]
-    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    single = jax.jit(per_example)
+    alone = [single(values[row : row + 1], y[row : row + 1])[0] for row in range(12)]
+    np.testing.assert_allclose(together, np.asarray(alone), rtol=1e-6)
 
 
 @loss_names
@@ -84,8 +84,9 @@ def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
     values = np.array([[-80.0], [-1e-8], [0.0], [80.0]], np.float32)
     y = np.array([0, 1, 1, 0]) if loss == "cross_entropy" else np.array([[0], [1], [1], [0.0]])
     per_example = LOSSES[loss].per_example
-    slopes = jax.grad(lambda outputs: jnp.sum(per_example(outputs, y)))(values)
-    assert np.isfinite(per_example(values, y)).all()
+    total = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(per_example(outputs, y))))
+    loss_sum, slopes = total(values)
+    assert np.isfinite(loss_sum)
     assert np.isfinite(slopes).all()
 
 
@@ -96,10 +97,15 @@ def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -
     y = targets(loss, outputs, rows=1)
     per_example, link = LOSSES[loss]
     slope = jax.grad(lambda outputs: jnp.sum(per_example(outputs, y)))
-    values = jnp.zeros((1, outputs), jnp.float32)
-    for turn in range(400):
-        values = values - (0.5 if turn < 100 else 0.02) * slope(values)
-    predicted = np.asarray(link(values))
+
+    @jax.jit
+    def fitted() -> jax.Array:
+        def update(turn: jax.Array, values: jax.Array) -> jax.Array:
+            return values - jnp.where(turn < 100, 0.5, 0.02) * slope(values)
+
+        return link(jax.lax.fori_loop(0, 400, update, jnp.zeros((1, outputs), jnp.float32)))
+
+    predicted = np.asarray(fitted())
     if loss == "cross_entropy":
         assert predicted.shape == (1, max(2, outputs))
         assert predicted.sum() == pytest.approx(1.0, abs=1e-6)
@@ -111,60 +117,66 @@ def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -
 # Optimizers
 
 
+GOOD_RATES = {"adam": 0.05, "adamw": 0.05, "rmsprop": 0.05, "adagrad": 0.5}
+
+
+class Descent(NamedTuple):
+    """A small problem and its compiled updates."""
+
+    problem: Problem
+    start: Carry
+    run: Callable[[Carry, int, float], Carry]
+
+
+@functools.cache
+def descent(optimizer: str) -> Descent:
+    """Gradient descent on least squares by an optimizer."""
+    problem = linear_problem(numbers(64), optimizer=optimizer)
+    step = make_step(problem.objective, problem.optimizer)
+    batch = rows_of(problem.store)
+
+    @jax.jit
+    def run(carry: Carry, updates: int, rate: float) -> Carry:
+        def update(_: jax.Array, carry: Carry) -> Carry:
+            return step(carry, batch, jnp.float32(rate))[0]
+
+        return jax.lax.fori_loop(0, updates, update, carry)
+
+    state = problem.begin().state
+    return Descent(problem, (state.params, state.opt_state), run)
+
+
 @optimizer_names
 def test_an_optimizer_brings_a_convex_loss_down(optimizer: str) -> None:
-    problem = linear_problem(numbers(64), optimizer=optimizer)
-    rate = {"adam": 0.05, "adamw": 0.05, "rmsprop": 0.05, "adagrad": 0.5, "dog": 1.0}
-    step = jax.jit(make_step(problem.objective, problem.optimizer))
-    batch = rows_of(problem.store)
-    state = problem.begin().state
-    carry = (state.params, state.opt_state)
-    start = float(problem.objective(state.params, batch))
-    for _ in range(300):
-        carry, _ = step(
-            carry, batch, jnp.float32(rate.get(optimizer, DEFAULT_RATES.get(optimizer, 1.0)))
-        )
-    assert float(problem.objective(carry[0], batch)) < 0.6 * start
+    problem, start, run = descent(optimizer)
+    rate = GOOD_RATES.get(optimizer, DEFAULT_RATES.get(optimizer, 1.0))
+    params, _ = run(start, 300, rate)
+    assert problem.evaluate(params) < 0.6 * problem.evaluate(start[0])
 
 
 @optimizer_names
 def test_an_optimizer_is_a_function_of_its_state(optimizer: str) -> None:
-    problem = linear_problem(numbers(32), optimizer=optimizer, clip=1.0, weight_decay=0.01)
-    step = jax.jit(make_step(problem.objective, problem.optimizer))
-    batch = rows_of(problem.store)
-
-    def run(state: TrainState, updates: int) -> TrainState:
-        carry = (state.params, state.opt_state)
-        for _ in range(updates):
-            carry, _ = step(carry, batch, jnp.float32(0.01))
-        return state._replace(params=carry[0], opt_state=carry[1])
-
-    begun = problem.begin().state
-    assert same_bits(run(run(begun, 2), 3), run(copied(begun), 5))
+    _, start, run = descent(optimizer)
+    assert same_bits(run(run(start, 2, 0.01), 3, 0.01), run(start, 5, 0.01))
 
 
 @optimizer_names
 def test_a_rate_of_0_moves_nothing(optimizer: str) -> None:
-    problem = linear_problem(numbers(32), optimizer=optimizer)
-    state = problem.begin().state
-    step = make_step(problem.objective, problem.optimizer)
-    (params, _), _ = step((state.params, state.opt_state), rows_of(problem.store), jnp.float32(0))
-    assert same_bits(params, state.params)
+    _, start, run = descent(optimizer)
+    assert same_bits(run(start, 3, 0.0)[0], start[0])
 
 
 @optimizer_names
 def test_an_optimizer_keeps_the_types_of_what_it_holds(optimizer: str) -> None:
-    problem = linear_problem(numbers(32), optimizer=optimizer)
-    rule = make_optimizer(Settings("y", optimizer=optimizer))
-    state = problem.begin().state
-    gradient = jax.tree.map(jnp.ones_like, state.params)
-    direction, after = rule.update(gradient, rule.init(state.params), state.params)
-    for ours, theirs in [(direction, state.params), (after, state.opt_state)]:
-        kinds = [
-            [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in jax.tree.leaves(tree)]
-            for tree in (ours, theirs)
-        ]
-        assert kinds[0] == kinds[1]
+    _, (params, opt_state), _ = descent(optimizer)
+    for changes in ({}, {"clip": 1.0, "weight_decay": 0.01}):
+        rule = make_optimizer(Settings("y", optimizer=optimizer, **changes))
+        state = rule.init(params) if changes else opt_state
+        direction, after = jax.eval_shape(rule.update, params, state, params)
+        for ours, theirs in [(direction, params), (after, state)]:
+            assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+            for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+                assert (one.shape, one.dtype) == (np.shape(other), jnp.asarray(other).dtype)
 
 
 # Schedules

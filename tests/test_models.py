@@ -1,11 +1,9 @@
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 import pytest
 
 from descend.training.models import ACTIVATIONS, EMBEDDING_WIDTH, Inputs, Network, linear, mlp
-from descend.types import Array
+from descend.types import Array, Params
 
 SIZES = (3, 5)
 
@@ -18,22 +16,24 @@ def inputs(rows: int = 6, numeric: int = 4, seed: int = 0) -> dict[str, Array]:
     }
 
 
+def compiled(network: Network) -> Network:
+    """The network as one program: op by op, compiling would take most of the time."""
+    return Network(network.init, jax.jit(network.apply))
+
+
 def networks(numeric: int = 4, sizes: tuple[int, ...] = SIZES) -> list[Network]:
     kind = Inputs(numeric, sizes)
-    return [
+    kinds = [
         linear(kind, [0.5, -1.0]),
         *[mlp(kind, [0.5, -1.0], (7, 6), name) for name in ACTIVATIONS],
         mlp(kind, [0.5, -1.0], ()),
     ]
+    return [compiled(network) for network in kinds]
 
 
 def test_linear_equals_its_formula() -> None:
-    network = linear(Inputs(4, SIZES), [0.5, -1.0])
-    random = np.random.default_rng(1)
-    params = jax.tree.map(
-        lambda leaf: random.normal(size=leaf.shape).astype(np.float32),
-        network.init(jax.random.key(0)),
-    )
+    network = compiled(linear(Inputs(4, SIZES), [0.5, -1.0]))
+    params = spread(network)
     x = inputs()
     expected = x["numeric"] @ params["kernel"] + params["bias"]
     expected += params["table"][x["category"][:, 0]] + params["table"][3 + x["category"][:, 1]]
@@ -42,7 +42,7 @@ def test_linear_equals_its_formula() -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_mlp_equals_its_formula(activation: str) -> None:
-    network = mlp(Inputs(4, SIZES), [0.0], (7,), activation)
+    network = compiled(mlp(Inputs(4, SIZES), [0.0], (7,), activation))
     params = network.init(jax.random.key(3))
     params["layers"][1]["kernel"] = np.linspace(-1, 1, 7, dtype=np.float32)[:, None]
     x = inputs()
@@ -68,36 +68,31 @@ def test_any_mixture_of_columns_goes_in(numeric: int, sizes: tuple[int, ...]) ->
     x = inputs(numeric=numeric)
     x["category"] = x["category"][:, : len(sizes)]
     for network in networks(numeric, sizes):
-        assert network.apply(network.init(jax.random.key(0)), x).shape == (6, 2)
+        assert jax.eval_shape(network.apply, spread(network), x).shape == (6, 2)
 
 
-def spread(network: Network, seed: int = 0) -> Network:
-    """The network with a last layer that is not zero."""
-
-    def init(key: Array) -> Mapping[str, Array]:
-        params = network.init(key)
-        return jax.tree.map(
-            lambda leaf: leaf if np.any(leaf) else jax.random.normal(key, leaf.shape), params
-        )
-
-    return Network(init, network.apply)
+def spread(network: Network) -> Params:
+    """Parameters with nothing at zero."""
+    random = np.random.default_rng(0)
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), shapes)
 
 
 @pytest.mark.parametrize("network", networks())
 def test_each_row_is_computed_by_itself(network: Network) -> None:
-    params = spread(network).init(jax.random.key(0))
+    params = spread(network)
     x = inputs()
     together = network.apply(params, x)
     alone = [
         network.apply(params, {name: values[row : row + 1] for name, values in x.items()})[0]
         for row in range(6)
     ]
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(together, np.asarray(alone), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("before", [3, 400])
 def test_hidden_weights_have_the_variance_of_he(before: int) -> None:
-    params = mlp(Inputs(before, ()), [0.0], (500, 300)).init(jax.random.key(0))
+    params = compiled(mlp(Inputs(before, ()), [0.0], (500, 300))).init(jax.random.key(0))
     for layer, width in zip(params["layers"], (before, 500), strict=False):
         kernel = np.asarray(layer["kernel"])
         assert kernel.var() == pytest.approx(2 / width, rel=0.15)
@@ -106,7 +101,7 @@ def test_hidden_weights_have_the_variance_of_he(before: int) -> None:
 
 
 def test_the_signal_keeps_its_size_through_many_relu_layers() -> None:
-    network = mlp(Inputs(100, ()), [0.0], (200,) * 8)
+    network = compiled(mlp(Inputs(100, ()), [0.0], (200,) * 8))
     params = network.init(jax.random.key(0))
     values = np.random.default_rng(0).normal(size=(500, 100)).astype(np.float32)
     for layer in params["layers"][:-1]:
@@ -115,7 +110,7 @@ def test_the_signal_keeps_its_size_through_many_relu_layers() -> None:
 
 
 def test_another_key_gives_other_weights_and_the_same_key_the_same() -> None:
-    network = mlp(Inputs(4, SIZES), [0.0], (7,))
+    network = compiled(mlp(Inputs(4, SIZES), [0.0], (7,)))
     first, again, other = (network.init(jax.random.key(seed)) for seed in (0, 0, 1))
     assert np.array_equal(first["layers"][0]["kernel"], again["layers"][0]["kernel"])
     assert not np.array_equal(first["layers"][0]["kernel"], other["layers"][0]["kernel"])
@@ -123,7 +118,7 @@ def test_another_key_gives_other_weights_and_the_same_key_the_same() -> None:
 
 
 def test_a_value_never_seen_stands_at_the_origin() -> None:
-    params = mlp(Inputs(4, SIZES), [0.0], (7,)).init(jax.random.key(0))
+    params = compiled(mlp(Inputs(4, SIZES), [0.0], (7,))).init(jax.random.key(0))
     table = np.asarray(params["table"])
     assert table.shape == (sum(SIZES), EMBEDDING_WIDTH)
     assert not table[[0, 3]].any()
@@ -132,7 +127,7 @@ def test_a_value_never_seen_stands_at_the_origin() -> None:
 
 @pytest.mark.parametrize("network", networks())
 def test_codes_of_any_kind_give_finite_outputs(network: Network) -> None:
-    params = spread(network).init(jax.random.key(0))
+    params = spread(network)
     x = inputs()
     for code in (0, -1, 1000, np.iinfo(np.int32).min):
         x["category"] = np.full((6, 2), code, np.int32)

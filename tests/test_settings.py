@@ -1,0 +1,243 @@
+import contextlib
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from descend import settings
+from descend.errors import SettingsError
+from descend.settings import Settings, read_config, settings_from
+
+FIELDS = [field.name for field in dataclasses.fields(Settings)]
+
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+not_negative = st.floats(min_value=0, allow_infinity=False)
+fractions = st.floats(min_value=0, max_value=1, exclude_max=True)
+counts = st.integers(1, 10**12)
+names = st.text(min_size=1).filter(lambda text: "," not in text and text.strip() == text)
+
+good = st.fixed_dictionaries(
+    {"target": names},
+    optional={
+        "task": st.sampled_from(settings.TASKS),
+        "exclude": st.lists(names).map(tuple),
+        "categorical": st.lists(names).map(tuple),
+        "weight": names,
+        "model": st.sampled_from(settings.MODELS),
+        "hidden": st.lists(counts).map(tuple),
+        "activation": st.sampled_from(settings.ACTIVATIONS),
+        "batch_size": counts | st.sampled_from(["auto", "all"]),
+        "learning_rate": positive | st.just("auto"),
+        "optimizer": st.sampled_from(settings.OPTIMIZERS),
+        "momentum": fractions,
+        "schedule": st.sampled_from(settings.SCHEDULES),
+        "warmup": fractions,
+        "loss": st.sampled_from(settings.LOSSES),
+        "l2": not_negative,
+        "weight_decay": not_negative,
+        "clip": positive,
+        "epochs": counts,
+        "time_budget": positive,
+        "patience": counts,
+        "validation": fractions.filter(bool) | names,
+        "seed": st.integers(0, 2**32 - 1),
+        "memory": counts,
+    },
+)
+
+
+@given(options=good)
+def test_settings_go_through_json_and_come_back(options: dict[str, Any]) -> None:
+    made = settings_from(options)
+    assert settings_from(json.loads(json.dumps(made.as_json()))) == made
+
+
+@given(options=good)
+def test_dashes_and_underscores_are_one(options: dict[str, Any]) -> None:
+    dashed = {name.replace("_", "-"): value for name, value in options.items()}
+    assert settings_from(dashed) == settings_from(options)
+
+
+def test_every_option_is_described() -> None:
+    for name in FIELDS:
+        assert f"        {name}: " in (Settings.__doc__ or "")
+
+
+WHOLE_NUMBERS = [0, -1, 1.0, 2.5, True, math.nan, math.inf, "many", [1], None]
+NUMBERS = ["fast", True, math.nan, math.inf, -math.inf, -1, -1e-9, [1]]
+BAD: dict[str, list[Any]] = {
+    "target": ["", " ", ",", "a,,b", None, 3],
+    "task": ["", "regresion", "REGRESSION", None, 1],
+    "exclude": [3, (1, 2)],
+    "categorical": [3, (1, 2)],
+    "weight": ["", 3],
+    "model": ["mpl", None, 2],
+    "hidden": [64, "128,64", (0,), (-1,), (1.5,), (True,), ("a",), None],
+    "activation": ["rleu", None],
+    "batch_size": ["All", "32", *WHOLE_NUMBERS],
+    "learning_rate": ["Auto", 0, 0.0, None, *NUMBERS],
+    "optimizer": ["adamm", "", None],
+    "momentum": [1, 1.0, 1.5, None, *NUMBERS],
+    "schedule": ["cosin", "one_cycle", None],
+    "warmup": [1, 2.0, None, *NUMBERS],
+    "loss": ["mse", "crossentropy", None],
+    "l2": [None, *NUMBERS],
+    "weight_decay": [None, *NUMBERS],
+    "clip": [0, *NUMBERS],
+    "epochs": [value for value in WHOLE_NUMBERS if value is not None],
+    "time_budget": [0, *NUMBERS],
+    "patience": WHOLE_NUMBERS,
+    "validation": ["", 0, 1, 1.5, None, -0.1, math.nan, True],
+    "seed": [-1, 1.0, True, "one", None, 2**32, 10**400],
+    "memory": [value for value in WHOLE_NUMBERS if value is not None],
+}
+CASES = [(name, value) for name, values in BAD.items() for value in values]
+
+
+def test_there_are_bad_values_for_every_option() -> None:
+    assert list(BAD) == FIELDS
+
+
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{"target": "price", name: value})
+    text = str(caught.value)
+    assert "--" + name.replace("_", "-") in text
+    assert "must" in text
+    found = value[0] if name == "hidden" and isinstance(value, tuple) else value
+    assert f"found {found!r}" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"optimizer": "adamm"}, "'adam'"),
+        ({"schedule": "one_cycle"}, "'one-cycle'"),
+        ({"task": "regresion"}, "'regression'"),
+        ({"loss": "crossentropy"}, "'cross_entropy'"),
+        ({"batchsize": 3}, "--batch-size"),
+        ({"learning-rat": 3}, "--learning-rate"),
+        ({"batch_size": 0.5}, "'all' or 'auto'"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"learning_rate": 0}, "greater than 0"),
+        ({"momentum": 1.0}, "less than 1"),
+    ],
+)
+def test_an_error_offers_what_to_type(options: dict[str, Any], hint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from({"target": "price", **options})
+    assert hint in str(caught.value)
+
+
+def test_an_unknown_option_far_from_all_others_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"There is no option --xyzzy\.$"):
+        settings_from({"target": "price", "xyzzy": 1})
+
+
+@pytest.mark.parametrize("options", [{}, {"target": ""}, {"target": None}, {"target": []}])
+def test_a_missing_target_says_what_to_type(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="--target COLUMN"):
+        settings_from(options)
+
+
+def test_several_targets_come_with_commas_or_as_a_list() -> None:
+    assert settings_from({"target": "a, b"}).targets == ("a", "b")
+    assert settings_from({"target": ["a", "b"]}).targets == ("a", "b")
+
+
+def test_names_come_with_commas_or_as_a_list() -> None:
+    written = settings_from({"target": "y", "exclude": "id, name", "categorical": ["zip"]})
+    assert written.exclude == ("id", "name")
+    assert written.categorical == ("zip",)
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    made = settings_from(
+        {
+            "target": "y",
+            "batch_size": np.int64(32),
+            "learning_rate": np.float32(0.5),
+            "hidden": (np.int32(8),),
+        }
+    )
+    json.dumps(made.as_json())
+    assert made == settings_from(
+        {"target": "y", "batch_size": 32, "learning_rate": 0.5, "hidden": (8,)}
+    )
+
+
+def test_replacing_checks_again() -> None:
+    made = Settings("y")
+    assert made.replace(batch_size=8).batch_size == 8
+    assert made.batch_size == "auto"
+    with pytest.raises(SettingsError):
+        made.replace(batch_size=0)
+    with pytest.raises(SettingsError):
+        made.replace(batchsize=8)
+
+
+# Configuration files
+
+
+def test_a_configuration_takes_any_option(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(
+        "# a run\ntarget = 'price'\nbatch-size = 64\nlearning_rate = 0.01\n"
+        "hidden = [32, 16]\nexclude = ['id']\nclip = 1\n",
+        encoding="utf-8",
+    )
+    assert settings_from(read_config(path)) == Settings(
+        "price", batch_size=64, learning_rate=0.01, hidden=(32, 16), exclude=("id",), clip=1
+    )
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_a_configuration_comes_from_any_editor(
+    tmp_path: Path, start: bytes, line_end: bytes
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(start + "target = 'größe'".encode() + line_end + b"seed = 3" + line_end)
+    assert read_config(path) == {"target": "größe", "seed": 3}
+
+
+@pytest.mark.parametrize(
+    "content", [b"target = ", b"target: price", b"a = 1\na = 2", b"\xff\xfe\x00", b"PK\x03\x04"]
+)
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="is not a TOML file") as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_configuration_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no file"):
+        read_config(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_config(tmp_path)
+
+
+def test_a_section_in_a_configuration_is_no_option(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("target = 'y'\n[train]\nseed = 3\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="There is no option --train"):
+        settings_from(read_config(path))
+
+
+@given(content=st.binary(max_size=200))
+def test_no_content_of_a_configuration_breaks_the_program(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content)
+    with contextlib.suppress(SettingsError):
+        settings_from(read_config(path))

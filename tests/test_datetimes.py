@@ -4,7 +4,7 @@ import datetime
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.data.datetimes import PARTS, part_values
@@ -27,6 +27,7 @@ def slow_parts(moment: datetime.datetime) -> dict[str, float]:
     return parts
 
 
+@settings(deadline=None)
 @given(st.lists(st.datetimes(), min_size=1, max_size=20))
 def test_parts_are_those_of_the_calendar(moments: list[datetime.datetime]) -> None:
     microseconds = [(moment - EPOCH) // datetime.timedelta(microseconds=1) for moment in moments]

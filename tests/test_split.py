@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.data.split import is_validation, is_validation_sql
@@ -18,6 +18,7 @@ def by_sql(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.array([one for (one,) in found])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2**62), min_size=1, max_size=20),
     st.floats(0, 1),

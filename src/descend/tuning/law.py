@@ -1,0 +1,118 @@
+"""Updates, examples and seconds to a loss as a function of the batch size.
+
+S(B) = S_min (1 + B_crit/B), the same as (S/S_min − 1)(E/E_min − 1) = 1 with E = B·S and
+B_crit = E_min/S_min (McCandlish et al. 2018, arXiv 1812.06162, section 2.3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+GRID = np.geomspace(1e-2, 1e7, 1081)
+SPREAD = 0.15
+"""Standard deviation of log S that is assumed at the least: one run, rates by factors of two."""
+QUANTILE_1 = 2.706
+"""Upper 10 % of χ² with one degree of freedom."""
+QUANTILE_F = {1: 39.86, 2: 8.53, 3: 5.54, 4: 4.54, 5: 4.06, 6: 3.78}
+"""Upper 10 % of F with 1 and n degrees of freedom."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class UpdatesLaw:
+    """The hyperbola through measured updates to one loss.
+
+    Attributes:
+        least_updates: S_min, what a very large batch needs.
+        critical: B_crit, where it needs twice as many.
+        interval: 90 % interval of B_crit; an end at the edge of the grid means unbounded.
+    """
+
+    least_updates: float
+    critical: float
+    interval: tuple[float, float]
+
+    def updates(self, batch_size: float) -> float:
+        """S(B)."""
+        return self.least_updates * (1.0 + self.critical / batch_size)
+
+
+def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw | None:
+    """The law that fits best in log S, with a profile interval; None from fewer than three sizes.
+
+    Args:
+        updates: batch size to updates until the loss was reached.
+        spread: of log S, where the residuals do not show a larger one.
+    """
+    if len(updates) < 3:
+        return None
+    sizes = np.array(list(updates), dtype=np.float64)
+    logs = np.log(np.array(list(updates.values()), dtype=np.float64))
+    residuals = logs[None, :] - np.log1p(GRID[:, None] / sizes[None, :])
+    level = residuals.mean(axis=1)
+    squares = np.sum((residuals - level[:, None]) ** 2, axis=1)
+    best = int(np.argmin(squares))
+    free = len(sizes) - 2
+    allowed = max(QUANTILE_1 * spread**2, QUANTILE_F.get(free, 3.0) * float(squares[best]) / free)
+    inside = np.flatnonzero(squares <= squares[best] + allowed)
+    low, high = float(GRID[inside[0]]), float(GRID[inside[-1]])
+    if inside[0] == 0:
+        low = 0.0
+    if inside[-1] == len(GRID) - 1:
+        high = math.inf
+    return UpdatesLaw(float(math.exp(level[best])), float(GRID[best]), (low, high))
+
+
+def updates_to(curve: Sequence[tuple[int, float]], level: float) -> float | None:
+    """Updates until a loss curve first reaches a level, between looks along log updates."""
+    before: tuple[int, float] | None = None
+    for updates, loss in curve:
+        if loss <= level:
+            if before is None or before[1] <= level:
+                return float(updates)
+            part = (before[1] - level) / max(before[1] - loss, 1e-300)
+            return float(math.exp(_between(math.log(before[0]), math.log(updates), part)))
+        before = (updates, loss)
+    return None
+
+
+def shortlist(
+    sizes: Sequence[int],
+    cost: Callable[[int], float],
+    critical: tuple[float, float],
+    *,
+    slack: float = 1.5,
+    fewest: int = 3,
+    most: int = 5,
+) -> list[int]:
+    """The sizes that may be best: within `slack` of the least cost for some B_crit in a range.
+
+    Args:
+        sizes: candidates.
+        cost: `batch_size -> cost of an update`.
+        critical: lowest and highest B_crit thought possible.
+        slack: how much dearer than the best counts as a chance.
+        fewest: sizes at the least: seconds are uncertain too.
+        most: sizes at most, those with the least mean excess.
+    """
+    low = max(GRID[0], critical[0])
+    high = max(low, min(GRID[-1], critical[1]))
+    grid = np.geomspace(low, high, 25)
+    totals = np.array([[cost(size) * (1.0 + one / size) for size in sizes] for one in grid])
+    excess = totals / totals.min(axis=1, keepdims=True)
+    mean = np.exp(np.mean(np.log(excess), axis=0))
+    ranked = sorted(range(len(sizes)), key=lambda place: float(mean[place]))
+    likely = [place for place in ranked if excess[:, place].min() <= slack]
+    count = max(fewest, min(most, len(likely)))
+    chosen = list(dict.fromkeys([*likely, *ranked]))[:count]
+    return sorted(sizes[place] for place in chosen)
+
+
+def _between(low: float, high: float, part: float) -> float:
+    return low + (high - low) * min(1.0, max(0.0, part))

@@ -1,0 +1,261 @@
+"""How far mini-batch gradients scatter: tr Σ, |G|² and their ratio, with an interval.
+
+Everything comes from the products of the gradients of groups of rows with each other. With m rows
+in a group and g_a the gradient of group a (McCandlish et al. 2018, arXiv 1812.06162, appendix A):
+
+    E[g_a·g_b] = |G|² for a ≠ b,     E[|g_a|²] = |G|² + tr Σ / m,
+
+so the mean product of two groups is an unbiased |G|², also where it comes out negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from descend.data.store import RowStore
+from descend.training.objective import Objective
+from descend.training.problem import Problem
+from descend.training.step import make_gradient
+from descend.types import Array, Batch, GradientNoise, Params
+
+GROUPS = 256
+GROUP_ROWS = 32
+HELD_BYTES = 64 << 20
+FEWEST_GROUPS = 8
+DRAWS = 400
+LEVEL = 0.9
+
+Doubles = npt.NDArray[np.float64]
+
+
+class Products(NamedTuple):
+    """Products of the gradients of groups of rows, and of single rows that are in none of them.
+
+    Attributes:
+        products: float64 `[k, k]`, g_a·g_b for groups.
+        rows: rows in each group.
+        singles: float64 `[s, s]`, g_i·g_j for single rows.
+        along: float64 `[s]`, g_i times the mean gradient of the groups.
+    """
+
+    products: Doubles
+    rows: int
+    singles: Doubles
+    along: Doubles
+
+
+class Cosine(NamedTuple):
+    """The cosine between the gradient of a mini-batch and the true one.
+
+    Attributes:
+        batch_size: rows in the mini-batch.
+        mean: over the mini-batches measured.
+        low: 5 % of them are below.
+        high: 5 % are above.
+        expected: what tr Σ and |G|² say, 1/√(1 + B_simple/B).
+    """
+
+    batch_size: int
+    mean: float
+    low: float
+    high: float
+    expected: float
+
+
+def row_gradients(objective: Objective, params: Params, batch: Batch) -> Array:
+    """The gradient of each row's share in the objective, `[B, weights]`."""
+
+    def one(row: Batch) -> Array:
+        single = jax.tree.map(lambda leaf: leaf[None], row)
+        return _flat(jax.grad(lambda weights: objective(weights, single))(params))
+
+    return jax.vmap(one)(batch)
+
+
+def squared_norms(objective: Objective, params: Params, batch: Batch) -> Array:
+    """|g_i|² of each row, `[B]`, without keeping the gradients."""
+    return jnp.sum(jnp.square(row_gradients(objective, params, batch)), axis=-1)
+
+
+class NoiseMeter:
+    """Measures gradient noise at given weights; compiled once, always on the same rows."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._gradient = make_gradient(problem.objective)
+        shapes = jax.eval_shape(lambda: problem.init(jax.random.key(0)))
+        weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+        rows = len(problem.store)
+        groups = max(FEWEST_GROUPS, min(GROUPS, HELD_BYTES // (4 * max(1, weights))))
+        self.group_rows = max(1, min(GROUP_ROWS, rows // (2 * FEWEST_GROUPS)))
+        self.groups = max(2, min(groups, rows // (2 * self.group_rows)))
+        self._grouped, self._single = _sample(
+            problem.store, self.groups, self.group_rows, problem.seed
+        )
+        self._measure = jax.jit(self._both)
+        self._nothing = jnp.zeros(weights, jnp.float32)
+
+    def __call__(self, params: Params) -> Products:
+        """Products of the gradients of groups and of single rows."""
+        groups, _, mean = self._measure(params, self._grouped, self._nothing)
+        singles, along, _ = self._measure(params, self._single, mean)
+        return Products(_double(groups), self.group_rows, _double(singles), _double(along))
+
+    def _both(self, params: Params, batch: Batch, direction: Array) -> tuple[Array, Array, Array]:
+        def one(group: Batch) -> Array:
+            return _flat(self._gradient(params, group)[1])
+
+        gradients = jax.lax.map(one, batch)
+        products = jnp.matmul(gradients, gradients.T, precision="highest")
+        along = jnp.matmul(gradients, direction, precision="highest")
+        return products, along, jnp.mean(gradients, axis=0)
+
+
+def estimate(measured: Products) -> tuple[float, float]:
+    """Unbiased |G|² and tr Σ."""
+    squared_norm, group_norm = _means(measured.products)
+    return squared_norm, (group_norm - squared_norm) * measured.rows
+
+
+def gradient_noise(measured: Products, seed: int = 0) -> GradientNoise:
+    """|G|², tr Σ and the noise scale, with a bootstrap interval over the groups.
+
+    The noise scale is None where the interval of |G|² reaches 0: no number would mean anything.
+    """
+    squared_norm, trace = estimate(measured)
+    draws = _bootstrap(measured, seed)
+    tail = (1.0 - LEVEL) / 2.0
+    low_norm = float(np.quantile(draws[:, 0], tail))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(draws[:, 0] > 0, draws[:, 1] / draws[:, 0], np.inf)
+    low, high = (float(np.quantile(ratios, part, method="nearest")) for part in (tail, 1.0 - tail))
+    if low_norm <= 0.0 or squared_norm <= 0.0:
+        return GradientNoise(squared_norm, trace, None, (max(0.0, low), math.inf))
+    return GradientNoise(squared_norm, trace, trace / squared_norm, (max(0.0, low), high))
+
+
+def cosines(measured: Products, noise: GradientNoise) -> list[Cosine]:
+    """The cosine against batch size, from single rows up to a quarter of the rows of all groups.
+
+    Rows outside the mini-batch stand for the true gradient, whose length is the unbiased |G|.
+    """
+    if noise.noise_scale is None:
+        return []
+    count, rows = len(measured.products), measured.rows
+    sums = measured.products.sum(axis=1)
+    found = []
+    for size in _powers(min(len(measured.singles) // 4, rows - 1)):
+        along = [part.mean() for part in _parts(measured.along, size)]
+        found.append(_cosine(size, measured.singles, along, size, noise))
+    for size in _powers(count // 4):
+        along = [
+            (sums[part].sum() - measured.products[part, part].sum()) / (size * (count - size))
+            for part in _slices(count, size)
+        ]
+        found.append(_cosine(rows * size, measured.products, along, size, noise))
+    return found
+
+
+def variance_ratio(
+    gradients: Doubles, batch_size: int, draws: int, *, replace: bool, seed: int = 0
+) -> float:
+    """B·Var(g_B)/tr Σ over mini-batches: 1, or (N − B)/(N − 1) where no row comes twice.
+
+    Args:
+        gradients: of every row, `[N, weights]`.
+        batch_size: B.
+        draws: mini-batches drawn.
+        replace: whether a row may be drawn twice.
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    centred = gradients - gradients.mean(axis=0)
+    rows = len(centred)
+    trace = float(np.mean(np.sum(centred**2, axis=1)))
+    total = 0.0
+    for _ in range(draws):
+        if replace:
+            chosen = random.integers(rows, size=batch_size)
+        else:
+            chosen = random.permutation(rows)[:batch_size]
+        total += float(np.sum(centred[chosen].mean(axis=0) ** 2))
+    return batch_size * total / draws / trace
+
+
+def _cosine(
+    batch_size: int, products: Doubles, along: Sequence[float], size: int, noise: GradientNoise
+) -> Cosine:
+    """The cosines of mini-batches made of `size` neighbours, from their products."""
+    assert noise.noise_scale is not None
+    norms = [math.sqrt(max(products[p, p].mean(), 0.0)) for p in _slices(len(products), size)]
+    values = np.array(
+        [one / norm for one, norm in zip(along, norms, strict=True) if norm > 0.0] or [0.0]
+    ) / math.sqrt(noise.squared_norm)
+    low, high = np.quantile(values, (0.05, 0.95))
+    expected = 1.0 / math.sqrt(1.0 + noise.noise_scale / batch_size)
+    return Cosine(batch_size, float(np.mean(values)), float(low), float(high), expected)
+
+
+def _powers(most: int) -> list[int]:
+    return [4**power for power in range(16) if 4**power <= most]
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count - size + 1, size)]
+
+
+def _parts(values: Doubles, size: int) -> list[Doubles]:
+    return [values[part] for part in _slices(len(values), size)]
+
+
+def _means(products: Doubles) -> tuple[float, float]:
+    count = len(products)
+    diagonal = float(np.trace(products))
+    return (float(products.sum()) - diagonal) / (count * (count - 1)), diagonal / count
+
+
+def _bootstrap(measured: Products, seed: int) -> Doubles:
+    """|G|² and tr Σ from groups drawn again; pairs of one group with itself are left out."""
+    random = np.random.default_rng((seed, 11))
+    products, count = measured.products, len(measured.products)
+    diagonal = np.diag(products)
+    times = random.multinomial(count, np.full(count, 1.0 / count), size=DRAWS).astype(np.float64)
+    pairs = np.einsum("da,ab,db->d", times, products, times, optimize=True)
+    same = (times**2) @ diagonal
+    distinct = count**2 - np.sum(times**2, axis=1)
+    squared_norm = (pairs - same) / distinct
+    group_norm = times @ diagonal / count
+    return np.stack([squared_norm, (group_norm - squared_norm) * measured.rows], axis=1)
+
+
+def _sample(store: RowStore, groups: int, rows: int, seed: int) -> tuple[Batch, Batch]:
+    """Random rows in groups, `[groups, rows, ...]`, and as many single rows in the same shape.
+
+    A single row stands in a group whose other rows weigh nothing: one program serves both.
+    """
+    drawn = np.random.default_rng((seed, 13)).choice(
+        len(store), groups * (rows + 1), replace=len(store) < groups * (rows + 1)
+    )
+    grouped = store.gather(drawn[: groups * rows].astype(np.int64))
+    single = store.gather(np.repeat(drawn[groups * rows :], rows).astype(np.int64))
+    single.weight[np.arange(groups * rows) % rows != 0] = 0.0
+
+    def placed(batch: Batch) -> Batch:
+        shaped = [leaf.reshape(groups, rows, *leaf.shape[1:]) for leaf in jax.tree.leaves(batch)]
+        return Batch(*jax.device_put(jax.tree.unflatten(jax.tree.structure(batch), shaped)))
+
+    return placed(grouped), placed(single)
+
+
+def _flat(tree: Params) -> Array:
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def _double(values: Array) -> Doubles:
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,371 @@
+"""Short trials from one snapshot: the same weights, the same order of rows, counted costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from descend.data.batches import Chunk, Plan, chunks
+from descend.data.store import MemoryStore, RowStore
+from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
+from descend.training.fit import Course
+from descend.training.problem import Problem
+from descend.training.step import PartwiseUpdate, Sums, copied
+from descend.types import Array, Position, TrainState
+
+Rates = npt.NDArray[np.float32]
+Cost = Callable[[int], float]
+
+LOOKS = 4
+"""Evaluations in a leg of a trial."""
+KEPT_BYTES = 24 << 20
+"""Chunks of a size that are kept for its other trials; one at the least."""
+FINALISTS = 4
+LEAST_SLOPE = 0.01
+"""Where the loss no longer falls, a difference of 1 % counts as an e-fold cost."""
+ALIKE = 1.3
+DECAY_PART = 0.25
+"""Length of the closing decay, as a part of the updates made before it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A short run with one batch size and one learning rate.
+
+    Attributes:
+        batch_size: rows per update.
+        learning_rate: constant.
+        state: where it stands; None once it is out of the race.
+        place: the chunk it stands in, from 0, and the updates made of that.
+        updates: made so far.
+        losses: (updates, validation loss) at each look.
+        diverged: whether its loss left the finite numbers, or all reason.
+        marks: (updates, validation loss) after the decay that closes each leg.
+        legs: how often it was kept.
+    """
+
+    batch_size: int
+    learning_rate: float
+    state: TrainState | None
+    place: tuple[int, int] = (0, 0)
+    updates: int = 0
+    losses: tuple[tuple[int, float], ...] = ()
+    diverged: bool = False
+    marks: tuple[tuple[int, float], ...] = ()
+    legs: int = 0
+
+    @property
+    def loss(self) -> float:
+        """The least that a decay of its rate has brought; infinite where it diverged."""
+        if self.diverged:
+            return math.inf
+        return min((loss for _, loss in self.marks), default=math.inf)
+
+
+Refine = Callable[[Sequence[Trial], Sequence[Trial], int], list[tuple[int, float]]]
+
+
+class Tape:
+    """The chunks of an epoch's order by number, the last few kept."""
+
+    def __init__(self, store: RowStore, plan: Plan) -> None:
+        self._store, self._plan = store, plan
+        self._starts = [Position(0, 0)]
+        self._kept: OrderedDict[int, Chunk] = OrderedDict()
+        self._most = max(1, KEPT_BYTES // self.chunk_bytes)
+        self._source: Iterator[Chunk] = chunks(store, plan)
+        self._next = 0
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk."""
+        return max(1, self._plan.updates_per_chunk * self._plan.places * self._store.row_bytes)
+
+    def chunk(self, number: int, offset: int = 0) -> Chunk:
+        """The chunk with this number, the first `offset` of its updates moved to its end."""
+        if number not in self._kept:
+            self._read(number)
+        self._kept.move_to_end(number)
+        chunk = self._kept[number]
+        if offset == 0:
+            return chunk
+
+        def moved(leaf: Array) -> Array:
+            values = np.asarray(leaf)
+            return np.concatenate([values[offset:], values[:offset]])
+
+        return chunk._replace(
+            batch=jax.tree.map(moved, chunk.batch),
+            updates=chunk.updates - offset,
+            examples=chunk.examples - offset * self._plan.batch_size,
+        )
+
+    def position(self, place: tuple[int, int]) -> Position:
+        """Where in the order of rows a place is."""
+        start = self._starts[place[0]]
+        return Position(start.epoch, start.index + place[1] * self._plan.batch_size)
+
+    def _read(self, number: int) -> None:
+        if number != self._next:
+            self._source = chunks(self._store, self._plan, self._starts[number])
+        chunk = next(self._source)
+        self._next = number + 1
+        if len(self._starts) == self._next:
+            self._starts.append(chunk.position)
+        self._kept[number] = chunk._replace(batch=jax.device_put(chunk.batch))
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+
+@dataclass
+class Arena:
+    """What all trials share.
+
+    Attributes:
+        problem: what is trained.
+        snapshot: where every trial starts; never changed.
+        evaluate: `params -> validation loss`, on at most `BLOCK_ROWS` rows.
+        start_loss: of the snapshot.
+        tapes: the chunks of each size in use.
+    """
+
+    problem: Problem
+    snapshot: TrainState
+    evaluate: Evaluate
+    start_loss: float
+    tapes: dict[int, Tape] = field(default_factory=dict)
+
+    def enter(self, batch_size: int, learning_rate: float) -> Trial:
+        """A trial at the snapshot."""
+        return Trial(batch_size, learning_rate, copied(self.snapshot))
+
+    def tape(self, batch_size: int) -> Tape:
+        """The chunks of a size, from the first row on: all its trials read the same."""
+        if batch_size not in self.tapes:
+            self.tapes[batch_size] = Tape(self.problem.store, self.problem.plan(batch_size))
+        return self.tapes[batch_size]
+
+    def advance(self, trial: Trial, rates: Rates) -> tuple[Trial, npt.NDArray[np.float32]]:
+        """The trial after one update for each rate, and the losses of their batches.
+
+        It ends early where a loss is not finite.
+        """
+        assert trial.state is not None
+        tape = self.tape(trial.batch_size)
+        run = self.problem.run(trial.batch_size, trial.learning_rate)
+        if run.partwise is not None:
+            return self._advance_partwise(trial, rates, run.partwise)
+        state, (number, offset), seen, done = trial.state, trial.place, [], 0
+        while done < len(rates):
+            chunk = tape.chunk(number, offset)
+            updates = min(chunk.updates, len(rates) - done)
+            padded = np.zeros(run.plan.updates_per_chunk, np.float32)
+            padded[:updates] = rates[done : done + updates]
+            examples = min(chunk.examples, updates * trial.batch_size)
+            state, losses = run.run_chunk(state, chunk.batch, padded, updates, examples)
+            seen.append(np.asarray(losses)[:updates])
+            done += updates
+            whole = updates == chunk.updates
+            number, offset = (number + 1, 0) if whole else (number, offset + updates)
+            if not np.isfinite(seen[-1][-1]):
+                break
+        trial = dataclasses.replace(
+            trial, state=state, place=(number, offset), updates=trial.updates + done
+        )
+        return trial, np.concatenate(seen)
+
+    def _advance_partwise(
+        self, trial: Trial, rates: Rates, update: PartwiseUpdate
+    ) -> tuple[Trial, npt.NDArray[np.float32]]:
+        """The same where a batch comes in parts."""
+        assert trial.state is not None
+        tape = self.tape(trial.batch_size)
+        state, number = trial.state, trial.place[0]
+        seen: list[npt.NDArray[np.float32]] = []
+        sums: Sums | None = None
+        examples = 0
+        while len(seen) < len(rates):
+            chunk = tape.chunk(number)
+            sums = update.add(sums, state.params, chunk.batch)
+            examples += chunk.examples
+            number += 1
+            if chunk.updates:
+                rate = rates[len(seen) : len(seen) + 1]
+                state, losses = update.finish(state, sums, rate, examples)
+                seen.append(np.asarray(losses))
+                sums, examples = None, 0
+                if not np.isfinite(seen[-1][-1]):
+                    break
+        trial = dataclasses.replace(
+            trial, state=state, place=(number, 0), updates=trial.updates + len(seen)
+        )
+        return trial, np.concatenate(seen)
+
+    def leg(self, trial: Trial, until: int) -> Trial:
+        """The trial after `until` updates in all, looked at on the way and judged decayed."""
+        before = trial.updates
+        for look in range(1, LOOKS + 1):
+            stop = before + round((until - before) * look / LOOKS)
+            if stop <= trial.updates:
+                continue
+            rates = np.full(stop - trial.updates, trial.learning_rate, np.float32)
+            trial, losses = self.advance(trial, rates)
+            assert trial.state is not None
+            loss = self.evaluate(trial.state.params)
+            if not np.isfinite(losses).all() or self.hopeless(loss):
+                return dataclasses.replace(trial, state=None, diverged=True)
+            trial = dataclasses.replace(trial, losses=(*trial.losses, (trial.updates, loss)))
+        trial = dataclasses.replace(trial, legs=trial.legs + 1)
+        return self._judged(trial)
+
+    def _judged(self, trial: Trial) -> Trial:
+        """The trial with the loss that a short decay of its rate brings; its state stays.
+
+        At a constant rate a large one looks worse than it is: its noise floor goes away when the
+        rate is lowered, as training does in the end.
+        """
+        assert trial.state is not None
+        updates = max(1, round(DECAY_PART * trial.updates))
+        course = 0.5 * (1.0 + np.cos(np.pi * (np.arange(updates) + 0.5) / updates))
+        branch = dataclasses.replace(trial, state=copied(trial.state))
+        branch, _ = self.advance(branch, (trial.learning_rate * course).astype(np.float32))
+        assert branch.state is not None
+        loss = self.evaluate(branch.state.params)
+        mark = (branch.updates, loss if math.isfinite(loss) else math.inf)
+        return dataclasses.replace(trial, marks=(*trial.marks, mark))
+
+    def verified(self, trial: Trial, updates: int) -> Trial:
+        """The trial some updates further, to see that its rate lasts; nothing of it is wasted."""
+        return self.leg(trial, trial.updates + updates) if updates > 0 else trial
+
+    def hopeless(self, loss: float) -> bool:
+        """Whether a validation loss is far above that of the snapshot."""
+        return not math.isfinite(loss) or loss > self.start_loss + abs(self.start_loss)
+
+    def course_of(self, trial: Trial, seconds: float) -> Course:
+        """A course that training goes on from; it is evaluated anew on all validation rows."""
+        assert trial.state is not None
+        return Course(
+            state=copied(trial.state),
+            position=self.tape(trial.batch_size).position(trial.place),
+            best=copied(trial.state),
+            seconds=seconds,
+        )
+
+
+def make_arena(problem: Problem, rows: int = BLOCK_ROWS) -> Arena:
+    """The arena of a problem, its snapshot the initial weights.
+
+    Args:
+        problem: what is trained.
+        rows: validation rows that judge trials, drawn at random where there are more.
+    """
+    snapshot = problem.begin().state
+    evaluate = problem.evaluate
+    if len(problem.validation) > rows:
+        evaluate = make_evaluate(
+            problem.apply, problem.per_example, some_rows(problem.validation, rows, problem.seed)
+        )
+    return Arena(problem, snapshot, evaluate, evaluate(snapshot.params))
+
+
+def some_rows(store: RowStore, rows: int, seed: int) -> MemoryStore:
+    """Random rows of a store, in memory."""
+    chosen = np.random.default_rng((seed, 7)).choice(len(store), min(rows, len(store)), False)
+    return MemoryStore.from_batches([store.gather(np.sort(chosen).astype(np.int64))])
+
+
+def run_legs(
+    arena: Arena,
+    trials: Sequence[Trial],
+    cost: Cost,
+    total: float,
+    *,
+    finalists: int = FINALISTS,
+    refine: Refine = lambda ranked, tried, number: [],
+    late: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[list[Trial], list[Trial]]:
+    """Successive halving at equal cost: all run a leg, the better half runs twice as far.
+
+    Args:
+        arena: what the trials share.
+        trials: at the snapshot, or a little further.
+        cost: `batch_size -> cost of an update`.
+        total: cost of all legs together, their decays included.
+        finalists: how many run to the end: after a short race the winner alone changes by chance.
+        refine: settings to enter between two legs, from the ranking and what was tried.
+        late: whether the race has to end with this leg.
+        say: told what happens.
+
+    Returns:
+        The finalists, best first, and all others as they stood when they left the race.
+    """
+    running, out = list(trials), []
+    tried = {(one.batch_size, one.learning_rate) for one in running}
+    rounds = max(2, math.ceil(math.log2(max(1.0, len(running) / finalists))) + 1)
+    share = total / rounds / (1.0 + DECAY_PART)
+    done = max((one.updates * cost(one.batch_size) for one in running), default=0.0)
+    done = max(done - share / max(1, len(running)), done / 2.0)
+    for number in range(rounds):
+        done = max(2.0 * done, done + share / max(1, len(running)))
+        running = [
+            arena.leg(one, max(LOOKS, round(done / cost(one.batch_size)))) for one in running
+        ]
+        out += [one for one in running if one.diverged]
+        running = sorted((one for one in running if not one.diverged), key=lambda one: one.loss)
+        last = number == rounds - 1 or late()
+        kept = running[:finalists] if last else _kept(running, finalists)
+        out += [dataclasses.replace(one, state=None) for one in running if one not in kept]
+        running = kept
+        if last:
+            break
+        new = []
+        for pair in refine(running, out, number):
+            if not any(_alike(pair, other) for other in tried):
+                new.append(pair)
+                tried.add(pair)
+        running += [arena.enter(*pair) for pair in new]
+        say(f"Round {number + 2}: {len(running)} settings")
+    return running, out
+
+
+def cost_ratios(finalists: Sequence[Trial]) -> list[float]:
+    """How much longer than the best each would take to a loss: differences over the slope.
+
+    All have the same cost behind them. If the loss falls by s when the cost grows e-fold, a trial
+    that is d above the best needs e^(d/s) times the cost.
+    """
+    best = min(one.loss for one in finalists)
+    slopes = [_slope(one) for one in finalists]
+    slope = max(float(np.median(slopes)), LEAST_SLOPE * abs(best), 1e-12)
+    return [math.exp(min(50.0, (one.loss - best) / slope)) for one in finalists]
+
+
+def _slope(trial: Trial) -> float:
+    """Fall of the loss for an e-fold cost, over the last two legs."""
+    if len(trial.marks) < 2:
+        return 0.0
+    (before, high), (after, low) = trial.marks[-2:]
+    return (high - low) / math.log(after / before) if after > before else 0.0
+
+
+def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:
+    """The better half, and the best of each of three sizes: early losses favour small batches."""
+    kept = list(ranked[: max(finalists, -(-len(ranked) // 2))])
+    for size in list(dict.fromkeys(one.batch_size for one in ranked))[:3]:
+        if not any(one.batch_size == size for one in kept):
+            kept.append(next(one for one in ranked if one.batch_size == size))
+    return kept
+
+
+def _alike(one: tuple[int, float], other: tuple[int, float]) -> bool:
+    """Whether two settings are too near for a trial to tell them apart."""
+    return one[0] == other[0] and 1 / ALIKE < one[1] / other[1] < ALIKE

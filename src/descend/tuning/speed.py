@@ -1,0 +1,215 @@
+"""What an update costs on this machine: seconds and memory for each batch size."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import jax
+import numpy as np
+
+from descend.data.batches import Chunk, chunks, prefetched
+from descend.training.problem import Problem
+from descend.training.step import copied, make_gradient
+from descend.types import Batch, Speed, TrainState
+
+REPEATS = 5
+SECONDS = 0.02
+"""A repeat takes at least as long, so that the clock and a waking thread do not matter."""
+CHUNKS_HELD = 4
+"""A chunk in use, two waiting, one being read."""
+FILL = 0.05
+"""Once an update's rows cost so little less than at half the size, larger batches gain nothing."""
+
+Clock = Callable[[], float]
+
+
+def candidate_sizes(rows: int, factor: int = 4) -> tuple[int, ...]:
+    """Powers of `factor` up to the rows of the table, and where it is small, all its rows.
+
+    >>> candidate_sizes(450)
+    (1, 4, 16, 64, 256, 450)
+    """
+    sizes = [factor**power for power in range(64) if factor**power <= rows]
+    if rows < 4096 and rows >= 1.5 * sizes[-1]:
+        sizes.append(rows)
+    return tuple(sizes)
+
+
+def memory_limit() -> int:
+    """Half of the machine's memory that is free now; 1 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 1 << 30
+
+
+def peak_memory(problem: Problem, state: TrainState, batch_size: int) -> int:
+    """Bytes that training at a batch size holds: chunks, weights, gradients, layer outputs.
+
+    Layer outputs are counted as every value that the gradient of a piece computes, which is an
+    upper bound: the compiler reuses some of them.
+    """
+    plan = problem.plan(batch_size)
+    chunk = plan.updates_per_chunk * plan.places * problem.store.row_bytes
+    weights = _bytes(state.params)
+    remembered = _bytes(state.opt_state)
+    row = problem.store.gather(np.zeros(1, np.int64))
+    per_piece = plan.places // plan.pieces
+
+    def shaped(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((per_piece, *leaf.shape[1:]), leaf.dtype)
+
+    piece: Batch = jax.tree.map(shaped, row)
+    jaxpr = jax.make_jaxpr(make_gradient(problem.objective))(state.params, piece)
+    values = _computed(jaxpr.jaxpr)
+    return int(CHUNKS_HELD * chunk + 4 * weights + 2 * remembered + values)
+
+
+def largest_fitting(problem: Problem, state: TrainState, sizes: Sequence[int], memory: int) -> int:
+    """The largest of the sizes that keeps within the memory; the smallest where none does."""
+    fitting = [size for size in sizes if peak_memory(problem, state, size) <= memory]
+    return max(fitting, default=min(sizes))
+
+
+def compile_sizes(
+    problem: Problem, state: TrainState, sizes: Iterable[int], threads: int = 2
+) -> None:
+    """Have the programs of several sizes ready; the compiler leaves other threads free."""
+
+    def ready(size: int) -> None:
+        plan = problem.plan(size)
+        chunk = next(chunks(problem.store, plan))
+        rates = np.zeros(plan.updates_per_chunk, np.float32)
+        _, losses = problem.compiled(plan)(copied(state), chunk.batch, rates, 0, 0)
+        jax.block_until_ready(losses)
+
+    problem.compiled(problem.plan(1))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(ready, sizes))
+
+
+class _Course:
+    """Updates of one size as training runs them, the next rows read ahead; learning rate 0."""
+
+    def __init__(self, problem: Problem, state: TrainState, batch_size: int) -> None:
+        plan = problem.plan(batch_size)
+        self._run_chunk = problem.compiled(plan)
+        self._rates = np.zeros(plan.updates_per_chunk, np.float32)
+        self._state = copied(state)
+        self._source = prefetched(chunks(problem.store, plan), _placed)
+        self._run(next(self._source), 0)
+
+    def seconds(self, clock: Clock, least: float) -> float:
+        """Seconds per update over whole chunks that take at least so long."""
+        updates, begun = 0, clock()
+        while True:
+            chunk = next(self._source)
+            self._run(chunk, chunk.updates)
+            updates += chunk.updates
+            took = clock() - begun
+            if took >= least:
+                return took / updates
+
+    def close(self) -> None:
+        """End the thread that reads ahead."""
+        self._source.close()
+
+    def _run(self, chunk: Chunk, updates: int) -> None:
+        self._state, losses = self._run_chunk(self._state, chunk.batch, self._rates, updates, 0)
+        jax.block_until_ready(losses)
+
+
+def measure_speed(
+    problem: Problem,
+    state: TrainState,
+    sizes: Sequence[int],
+    *,
+    clock: Clock = time.perf_counter,
+    repeats: int = REPEATS,
+    seconds: float = SECONDS,
+) -> Speed:
+    """Seconds per update and memory at each size.
+
+    The sizes take turns, so that a machine that is busy for a while is busy for all; of the turns
+    the median counts. Compiling is left out. A size whose turn takes longer than all turns of
+    another should has one turn alone.
+
+    Args:
+        problem: what is trained.
+        state: weights to measure with; they stay as they are.
+        sizes: rows per update.
+        clock: seconds, for tests.
+        repeats: turns.
+        seconds: a turn takes at least as long, and at least one chunk.
+    """
+    ordered = tuple(sorted(sizes))
+    found: dict[int, list[float]] = {size: [] for size in ordered}
+    for turn in range(repeats):
+        for size in ordered:
+            if turn == 0 or found[size][0] * problem.plan(size).updates_per_chunk < seconds * 4:
+                course = _Course(problem, state, size)
+                with closing(course):
+                    found[size].append(course.seconds(clock, seconds))
+    return Speed(
+        ordered,
+        tuple(statistics.median(found[size]) for size in ordered),
+        tuple(peak_memory(problem, state, size) for size in ordered),
+    )
+
+
+def joined(one: Speed, other: Speed) -> Speed:
+    """Two measurements of different sizes as one."""
+    lines = sorted(
+        zip(
+            one.batch_sizes + other.batch_sizes,
+            one.seconds_per_update + other.seconds_per_update,
+            one.peak_memory + other.peak_memory,
+            strict=True,
+        )
+    )
+    sizes, seconds, memory = zip(*lines, strict=True)
+    return Speed(tuple(sizes), tuple(seconds), tuple(memory))
+
+
+def seconds_at(speed: Speed, batch_size: float) -> float:
+    """Seconds per update at any size: straight lines between measured ones in log-log.
+
+    Below the smallest an update costs as much as there, above the largest as much per row.
+    """
+    sizes, seconds = speed.batch_sizes, speed.seconds_per_update
+    if batch_size >= sizes[-1]:
+        return seconds[-1] * batch_size / sizes[-1]
+    return math.exp(np.interp(math.log(batch_size), np.log(sizes), np.log(seconds)))
+
+
+def saturated(speed: Speed) -> bool:
+    """Whether the last two steps up in size made a row no cheaper (one may be a chance dip)."""
+    per_row = [s / b for b, s in zip(speed.batch_sizes, speed.seconds_per_update, strict=True)]
+    return len(per_row) > 2 and min(per_row[-2:]) > (1.0 - FILL) * min(per_row[:-2])
+
+
+def _placed(chunk: Chunk) -> Chunk:
+    return chunk._replace(batch=jax.device_put(chunk.batch))
+
+
+def _bytes(tree: Any) -> int:
+    return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _computed(jaxpr: Any) -> int:
+    """Bytes of all values that a program computes, inner programs included."""
+    total = 0
+    for equation in jaxpr.eqns:
+        for value in equation.outvars:
+            total += math.prod(value.aval.shape) * np.dtype(value.aval.dtype).itemsize
+        for inner in equation.params.values():
+            if hasattr(inner, "jaxpr"):
+                total += _computed(inner.jaxpr)
+    return total

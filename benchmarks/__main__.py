@@ -6,7 +6,7 @@ import importlib
 import sys
 
 SPEEDS = ("epoch_speed", "start_up", "reading", "predict_speed")
-QUESTIONS = (*SPEEDS, "quality")
+QUESTIONS = (*SPEEDS, "quality", "torture", "regret", "large", "fuzz")
 
 
 def main(arguments: list[str]) -> int:
@@ -20,8 +20,7 @@ def main(arguments: list[str]) -> int:
     if question not in QUESTIONS:
         print(f"There is no benchmark {question!r}; there are {', '.join(QUESTIONS)}.")
         return 2
-    importlib.import_module(f"benchmarks.{question}").main(options)
-    return 0
+    return importlib.import_module(f"benchmarks.{question}").main(options) or 0
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -153,31 +156,56 @@ def version() -> None:
     print(__version__)
 
 
+class _Signals:
+    """Ctrl-C and SIGTERM outside training end the program, cleaning up on the way."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; every error of ours is one short text and an exit status."""
+    signals = _Signals()
     debug = "--debug" in sys.argv
     try:
-        app(standalone_mode=True)
+        app()
+        status = 0
     except DescendError as error:
         if debug:
             raise
-        print(f"descend: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        status = _told(str(error), error.exit_status)
+    except SystemExit as ended:
+        status = 130 if signals.came else ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        print("descend: stopped.", file=sys.stderr)
-        sys.exit(130)
+        status = _told("stopped.", 130)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        # Whoever read our output has enough; nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     except Exception as error:
-        if debug:
+        # A library may turn Ctrl-C into an error of its own, NumPy does while it is imported.
+        if signals.came:
+            status = _told("stopped.", 130)
+        elif debug:
             raise
-        print(
-            f"descend: a defect of ours: {type(error).__name__}: {error}\n"
-            "Run again with --debug and report what it prints.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        else:
+            status = _told(
+                f"a defect of ours: {type(error).__name__}: {error}\n"
+                "Run again with --debug and report what it prints.",
+                1,
+            )
+    sys.exit(status)
+
+
+def _told(text: str, status: int) -> int:
+    print(f"descend: {text}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

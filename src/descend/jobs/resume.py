@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.data.columns import schema_from_json
+from descend.data.layout import layout_from
 from descend.data.prepare import prepare
 from descend.errors import DataError, InputError
 from descend.jobs.train import Run, continue_run
@@ -33,8 +34,14 @@ def resume(path: Path, *, progress: Progress) -> Run:
                 f"The run {path} was trained on data in memory, which is gone. Train again."
             )
         settings = settings_from(record["settings"])
-        prepared = prepare(source, settings, schema=schema_from_json(record["schema"]))
-        _check_unchanged(path, record["data"]["fingerprint"], prepared.fingerprint)
+        prepared = prepare(
+            source,
+            settings,
+            schema=schema_from_json(record["schema"]),
+            layout=layout_from(record["data"]["layout"]),
+            check=lambda now: _check_unchanged(path, record["data"]["fingerprint"], now),
+            say=progress.message,
+        )
         saved = load_checkpoint(folder.checkpoint)
         return continue_run(prepared, settings, record, folder, progress, saved)
 

@@ -95,7 +95,7 @@ def train(
     set_up()
     if out is not None:
         check_replaceable(Path(out), force=force)
-    prepared = prepare(data, settings)
+    prepared = prepare(data, settings, say=progress.message)
     for warning in prepared.schema.warnings:
         progress.message(f"Warning: {warning}")
     asked = settings
@@ -221,6 +221,7 @@ def _first_record(
         "data": {
             "source": data if isinstance(data, str | Path) and str(data) else None,
             "fingerprint": prepared.fingerprint,
+            "layout": prepared.layout.as_json(),
             "rows": dataclasses.asdict(schema.rows),
             "task": schema.task,
             "task_reason": schema.task_reason,

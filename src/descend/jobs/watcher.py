@@ -12,7 +12,7 @@ from descend.runs.run import RunFolder
 from descend.training.fit import Course
 from descend.training.saved import course_saved
 
-SECONDS_BETWEEN = 3.0
+SECONDS_BETWEEN = 1.0
 LARGEST_SHARE = 0.005
 """Saving may take this part of the time at most; large models are saved less often."""
 

@@ -55,6 +55,11 @@ def write_whole(path: Path, content: bytes | str) -> None:
         sink.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a file is one that `whole_file` had not finished when its process was killed."""
+    return path.name.startswith(".") and path.suffix == ".part"
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in a folder survive power loss."""
     try:

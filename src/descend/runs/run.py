@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, final
 
 from descend.errors import FileFormatError, InputError
-from descend.runs.files import read_json, write_error, write_json, write_whole
+from descend.runs.files import is_partial, read_json, write_error, write_json, write_whole
 from descend.types import History, HistoryLine
 
 RECORD = "run.json"
@@ -217,7 +217,9 @@ def check_replaceable(out: Path, *, force: bool) -> None:
         return
     if not out.is_dir():
         raise InputError(f"--out must name a folder; {out} is a file.")
-    strangers = sorted({entry.name for entry in out.iterdir()} - OWN)
+    strangers = sorted(
+        entry.name for entry in out.iterdir() if entry.name not in OWN and not is_partial(entry)
+    )
     if strangers:
         raise InputError(
             f"{out} exists and is no run directory: it holds {strangers[0]!r}. "
@@ -245,4 +247,8 @@ def _held(path: Path) -> RunFolder:
         raise InputError(
             f"Another descend is writing to {path}. Wait for it, or name another --out."
         ) from None
+    # What a killed process was writing; no other process is, now that the lock is ours.
+    for entry in path.rglob(".*"):
+        if is_partial(entry):
+            entry.unlink(missing_ok=True)
     return RunFolder(path, lock)

@@ -34,7 +34,7 @@ def save_tensors(path: Path, kind: str, arrays: Arrays, description: Mapping[str
         arrays: by name.
         description: values that JSON holds.
     """
-    content = {name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}
+    content = {name: np.asarray(value, order="C") for name, value in sorted(arrays.items())}
     text = json.dumps(description, sort_keys=True, allow_nan=False)
     metadata = {
         "format": f"descend-{kind}",
@@ -84,5 +84,5 @@ def _checksum(arrays: Arrays, description: str) -> str:
     digest = hashlib.sha256(description.encode("utf-8"))
     for name, value in sorted(arrays.items()):
         digest.update(f"{name}:{value.dtype}:{value.shape};".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(value.tobytes())
     return digest.hexdigest()

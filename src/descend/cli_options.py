@@ -132,6 +132,7 @@ SETTINGS: dict[str, Option] = {
     ),
     "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),
     "memory": Option("Most memory of the whole process: 4GiB.", parse=parse_size, metavar="SIZE"),
+    "store": Option("Keep the converted rows in this folder, for later runs.", metavar="DIR"),
 }
 
 

@@ -66,6 +66,7 @@ class Settings:
         validation: fraction of the rows kept for validation, or a file.
         seed: of the split, the initial weights and the order of rows.
         memory: bytes the whole process may use.
+        store: the folder in which converted rows are kept; None keeps those that fit in memory.
     """
 
     target: str
@@ -92,6 +93,7 @@ class Settings:
     validation: float | str = 0.1
     seed: int = 0
     memory: int | None = None
+    store: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option; raise SettingsError on the first that cannot be."""
@@ -126,6 +128,8 @@ class Settings:
             )
         for units in self.hidden:
             _check_number("hidden", units, low=1, whole=True)
+        if self.store is not None and not (isinstance(self.store, str) and self.store):
+            raise SettingsError(f"--store must name a folder; found {self.store!r}.")
         _check_number("momentum", self.momentum, low=0, below=1)
         _check_number("warmup", self.warmup, low=0, below=1)
         _check_number("l2", self.l2, low=0)
@@ -246,9 +250,9 @@ def _check_number(
     if also:
         wanted += f", or {also}"
     good = (
-        isinstance(value, int if whole else int | float)
+        isinstance(value, int | float)
         and not isinstance(value, bool)
-        and (isinstance(value, int) or math.isfinite(value))
+        and (isinstance(value, int) or (not whole and math.isfinite(value)))
         and (low is None or value >= low)
         and (above is None or value > above)
         and (below is None or value < below)

@@ -46,21 +46,20 @@ def kept_store(
 
     Args:
         folder: of the store.
-        key: what it must be made from.
+        key: what it must be made from; what else its header says does not matter.
         write: writes the store; called where there is none that can be used.
         say: told what happens and why.
 
     Raises:
         DataError: the store cannot be written.
     """
-    key = json.loads(json.dumps(key))
-    found = _usable(folder, key, _ignore)
+    found = usable_store(folder, key)
     if found is not None:
         say(f"Rows are read from {folder}, made before from the same data.")
         return found
     with _alone(folder, say):
         # Another process may have written it while this one waited.
-        found = _usable(folder, key, say)
+        found = usable_store(folder, key, say)
         if found is None:
             write()
             found = open_store(folder)
@@ -69,20 +68,23 @@ def kept_store(
     return found
 
 
-def _usable(
-    folder: Path, key: Mapping[str, Any], say: Say
+def usable_store(
+    folder: Path, key: Mapping[str, Any], say: Say | None = None
 ) -> tuple[MappedStore, MappedStore] | None:
-    """The store, or None with the reason said."""
-    if not folder.exists():
+    """The store in a folder where it has this key; else None, with the reason said."""
+    say = say or _ignore
+    key = json.loads(json.dumps(key))
+    if not os.path.exists(folder):
         return None
     try:
         found = open_store(folder)
     except FileFormatError as error:
         say(f"{str(error).split(' Delete ')[0]} It is made anew.")
         return None
-    if found[0].header.key == key:
+    made_from = {name: found[0].header.key.get(name) for name in key}
+    if made_from == key:
         return found
-    changed = ", ".join(_differences(found[0].header.key, key))
+    changed = ", ".join(_differences(made_from, key))
     say(f"The row store {folder} was made from other data ({changed}); it is made anew.")
     return None
 

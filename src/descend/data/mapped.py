@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -99,6 +99,10 @@ class MappedStore:
         """The same rows mapped into memory as a whole, every piece checked."""
         self._check(0, len(self._checked))
         return MemoryStore(*batch_of({name: file.all for name, file in self._files.items()}))
+
+    def in_windows(self, windows: Windows) -> MappedStore:
+        """The same rows, read in windows."""
+        return replace(self, windows=windows)
 
     def read_pieces(self, pieces: Rows, into: Batch) -> None:
         """Read pieces, one after another, into the first rows of `into`."""

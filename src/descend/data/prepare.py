@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from descend.data.columns import Schema
+from descend.data.batches import prefetched
+from descend.data.columns import ClassificationTarget, Schema, schema_from_json
+from descend.data.convert import Part, write_store
 from descend.data.encoder import EncodedRows, Encoder
+from descend.data.kept import Say, default_folder, kept_store, store_folder, usable_store
+from descend.data.layout import Layout, decide_layout
+from descend.data.mapped import MappedStore
+from descend.data.memory import Budget, divide
 from descend.data.schema import learn_schema
 from descend.data.split import is_validation
-from descend.data.store import MemoryStore, RowStore
+from descend.data.store import Filler, MemoryStore, RowStore
 from descend.data.table import Table, open_table
 from descend.settings import Settings
 from descend.types import Batch
+
+_DECIDES = ("target", "exclude", "categorical", "weight", "validation", "seed")
+"""The settings that decide what the rows of a store are, beside task and loss."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Prepared:
         training: the rows to learn from.
         validation: the rows that judge.
         fingerprint: what tells this data from another.
+        layout: where the rows stand and in which order a run goes through them.
     """
 
     schema: Schema
@@ -34,51 +48,168 @@ class Prepared:
     training: RowStore
     validation: RowStore
     fingerprint: dict[str, Any]
+    layout: Layout = field(default=Layout(stored=False))
 
 
-def prepare(data: Any, settings: Settings, *, schema: Schema | None = None) -> Prepared:
+def prepare(
+    data: Any,
+    settings: Settings,
+    *,
+    schema: Schema | None = None,
+    layout: Layout | None = None,
+    check: Callable[[dict[str, Any]], None] | None = None,
+    say: Say | None = None,
+) -> Prepared:
     """Open a table, learn its schema and convert its rows once.
+
+    Rows that fit in memory stay there; more than that, or with `settings.store`, they are
+    written to a store on disk, which a later run on the same data uses again.
 
     Args:
         data: whatever `open_table` takes.
-        settings: the target, the split and the columns to leave out.
+        settings: the target, the split, the columns to leave out, memory and store.
         schema: what was learned before, for a run that goes on; learned anew where None.
+        layout: what was decided before, for a run that goes on.
+        check: called with the fingerprint before anything is read.
+        say: told where rows are kept.
 
     Raises:
-        DataError: the table cannot be read or learned from.
+        DataError: the table cannot be read or learned from, or the store cannot be written.
     """
-    table = open_table(data, memory=settings.memory)
-    validation = None
+    say = say or _ignore
+    budget = divide(settings.memory)
+    table = open_table(data, memory=budget.reading)
+    judging = None
     if isinstance(settings.validation, str):
-        validation = open_table(settings.validation, memory=settings.memory)
-    schema = schema or learn_schema(table, settings, validation=validation)
-    encoder = Encoder(schema)
+        judging = open_table(settings.validation, memory=budget.reading)
     fingerprint: dict[str, Any] = {"data": table.fingerprint()}
-    if validation is None:
-        training, judging = _split(encoder, table, settings)
-    else:
-        training = _loaded(encoder, table)
-        judging = _loaded(encoder, validation)
-        fingerprint["validation"] = validation.fingerprint()
-    return Prepared(schema, encoder, training, judging, fingerprint)
+    if judging is not None:
+        fingerprint["validation"] = judging.fingerprint()
+    if check is not None:
+        check(fingerprint)
+    folder, key = _store_of(table.name, fingerprint, settings)
+    asked = {"task": settings.task, "poisson": settings.loss == "poisson"}
+    # A run that goes on has its settings resolved; what was learned then says the same.
+    key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
+    kept = usable_store(folder, key)
+    if kept is not None and schema is None and _wanted(kept, settings, budget):
+        schema = schema_from_json(kept[0].header.key["schema"])
+    schema = schema or learn_schema(table, settings, validation=judging)
+    encoder = Encoder(schema)
+    row_bytes = _row_bytes(encoder)
+    counts = {"training": schema.rows.training, "validation": schema.rows.validation}
+    layout = layout or decide_layout(
+        counts["training"],
+        counts["validation"],
+        row_bytes,
+        budget,
+        stored=settings.store is not None,
+    )
+    rows_at_once = budget.encoded_rows(row_bytes)
+
+    def parts() -> Iterator[Part]:
+        return _parts(encoder, table, judging, settings, rows_at_once)
+
+    if not layout.stored:
+        training, validation = _in_memory(parts(), counts)
+        return Prepared(schema, encoder, training, validation, fingerprint, layout)
+
+    def write() -> None:
+        assert schema is not None
+        # Reading and encoding go on in a thread while rows are written.
+        with closing(prefetched(parts(), lambda part: part, depth=1)) as coming:
+            write_store(
+                folder,
+                coming,
+                key={"asked": asked, **key, "schema": schema.as_json()},
+                rows=counts,
+                seed=settings.seed,
+                bucket_bytes=budget.shuffling,
+            )
+
+    stored = kept_store(folder, key, write, say)
+    return Prepared(schema, encoder, *_placed(stored, layout, budget), fingerprint, layout)
 
 
-def _split(
-    encoder: Encoder, table: Table, settings: Settings
-) -> tuple[MemoryStore, MemoryStore]:
+def _store_of(
+    name: str, fingerprint: dict[str, Any], settings: Settings
+) -> tuple[Path, dict[str, Any]]:
+    """Where the store of a table is kept, and what it must be made from."""
+    from descend import __version__
+
+    options = {option: getattr(settings, option) for option in _DECIDES}
+    sources = {part: _source(record) for part, record in fingerprint.items()}
+    kept_in = Path(settings.store) if settings.store is not None else default_folder()
+    poisson = settings.loss == "poisson"  # Its targets are not standardised.
+    identity = {"sources": sources, "options": options, "poisson": poisson}
+    folder = store_folder(kept_in, name, identity)
+    key: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "options": options,
+        "descend": __version__,
+    }
+    if not all({"files", "hash"} & record.keys() for record in fingerprint.values()):
+        # What lies elsewhere may have changed without a sign: such a store serves one run.
+        key["read at"] = datetime.now(UTC).isoformat()
+    return folder, key
+
+
+def _source(record: dict[str, Any]) -> Any:
+    """What stays of a fingerprint when the content of its files changes."""
+    files = [file["path"] for file in record.get("files", ())]
+    return [files, record.get("query"), record.get("hash"), record.get("name")]
+
+
+def _wanted(kept: tuple[MappedStore, MappedStore], settings: Settings, budget: Budget) -> bool:
+    """Whether a store that exists is used; a table that fits in memory is read from its source.
+
+    Otherwise the order of rows would depend on what other runs have left behind.
+    """
+    return settings.store is not None or kept[0].header.bytes > budget.table
+
+
+def _row_bytes(encoder: Encoder) -> int:
+    target = encoder.schema.target
+    outputs = 1 if isinstance(target, ClassificationTarget) else len(target.names)
+    return 4 * (len(encoder.numeric_names) + len(encoder.category_names) + outputs + 1)
+
+
+def _placed(
+    stored: tuple[MappedStore, MappedStore], layout: Layout, budget: Budget
+) -> tuple[RowStore, RowStore]:
+    """The rows of a store, in memory where the layout or their small number allows it."""
+    training, validation = stored
+    if layout.windows is None:
+        return training.resident(), validation.resident()
+    judging: RowStore = validation
+    if len(validation) * validation.row_bytes <= budget.validation:
+        judging = validation.resident()
+    return training.in_windows(layout.windows), judging
+
+
+def _in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStore, MemoryStore]:
+    """The rows as arrays, each copied once."""
+    fillers = {part: Filler(rows) for part, rows in counts.items()}
+    for part, batch in parts:
+        fillers[part].add(batch)
+    return fillers["training"].store(), fillers["validation"].store()
+
+
+def _parts(
+    encoder: Encoder, table: Table, judging: Table | None, settings: Settings, rows: int
+) -> Iterator[Part]:
     """One pass over the table; each row goes where the seed says."""
-    assert not isinstance(settings.validation, str)
-    training: list[Batch] = []
-    judging: list[Batch] = []
-    for part in encoder.encode(table, target=True):
+    for part in encoder.encode(table, target=True, rows=rows):
+        if judging is not None:
+            yield "training", part.batch
+            continue
+        assert not isinstance(settings.validation, str)
         judges = is_validation(part.row, settings.validation, settings.seed)
-        training.append(_chosen(part, ~judges))
-        judging.append(_chosen(part, judges))
-    return MemoryStore.from_batches(training), MemoryStore.from_batches(judging)
-
-
-def _loaded(encoder: Encoder, table: Table) -> MemoryStore:
-    return MemoryStore.from_batches(part.batch for part in encoder.encode(table, target=True))
+        yield "training", _chosen(part, ~judges)
+        yield "validation", _chosen(part, judges)
+    if judging is not None:
+        for part in encoder.encode(judging, target=True, rows=rows):
+            yield "validation", part.batch
 
 
 def _chosen(part: EncodedRows, which: np.ndarray) -> Batch:
@@ -88,3 +219,6 @@ def _chosen(part: EncodedRows, which: np.ndarray) -> Batch:
         batch.y[which],
         batch.weight[which],
     )
+
+
+def _ignore(text: str) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -83,34 +83,6 @@ class MemoryStore:
         return total / max(1, int(np.count_nonzero(self.weight))) or 1.0
 
     @classmethod
-    def filled(cls, parts: Iterable[Batch], rows: int) -> MemoryStore:
-        """Join batches of rows, at least one, in their order.
-
-        Args:
-            parts: are copied as they come, so that they never stand in memory twice.
-            rows: how many are expected in all; more or fewer do no harm but cost a copy.
-        """
-        arrays: dict[str, AnyArray] = {}
-        more: list[Batch] = []
-        done = 0
-        for part in parts:
-            leaves = {**part.x, "y": part.y, "weight": part.weight}
-            arrays = arrays or {
-                name: np.empty((rows, *values.shape[1:]), values.dtype)
-                for name, values in leaves.items()
-            }
-            count = len(part.weight)
-            if more or done + count > rows:
-                more.append(part)
-                continue
-            for name, values in leaves.items():
-                arrays[name][done : done + count] = values
-            done += count
-        x = {name: arrays[name][:done] for name in arrays if name not in ("y", "weight")}
-        first = Batch(x, arrays["y"][:done], arrays["weight"][:done])
-        return cls.from_batches([first, *more]) if more else cls(*first)
-
-    @classmethod
     def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:
         """Join batches of rows, at least one, in their order."""
         parts = list(parts)
@@ -119,6 +91,43 @@ class MemoryStore:
             y=np.concatenate([part.y for part in parts]),
             weight=np.concatenate([part.weight for part in parts]),
         )
+
+
+@final
+class Filler:
+    """Makes a MemoryStore of batches as they come, so that no row stands in memory twice.
+
+    Args:
+        rows: how many are expected; more or fewer do no harm but cost a copy.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._done = 0
+        self._arrays: dict[str, AnyArray] = {}
+        self._more: list[Batch] = []
+
+    def add(self, batch: Batch) -> None:
+        """Copy the rows of a batch behind those before."""
+        leaves = {**batch.x, "y": batch.y, "weight": batch.weight}
+        self._arrays = self._arrays or {
+            name: np.empty((self._rows, *values.shape[1:]), values.dtype)
+            for name, values in leaves.items()
+        }
+        stop = self._done + len(batch.weight)
+        if self._more or stop > self._rows:
+            self._more.append(batch)
+            return
+        for name, values in leaves.items():
+            self._arrays[name][self._done : stop] = values
+        self._done = stop
+
+    def store(self) -> MemoryStore:
+        """The rows; at least one batch must have come."""
+        arrays = {name: values[: self._done] for name, values in self._arrays.items()}
+        x = {name: values for name, values in arrays.items() if name not in ("y", "weight")}
+        first = Batch(x, arrays["y"], arrays["weight"])
+        return MemoryStore.from_batches([first, *self._more]) if self._more else MemoryStore(*first)
 
 
 def _take(values: AnyArray, rows: npt.NDArray[np.int64]) -> AnyArray:

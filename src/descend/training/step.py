@@ -207,10 +207,10 @@ def compile_parts(
 
     first = jax.jit(one)
     following = jax.jit(more, donate_argnums=0)
-    compiled = jax.jit(apply, donate_argnums=(0, 1))
+    compiled = jax.jit(apply, donate_argnums=0)
 
     def add(sums: Sums | None, params: Params, part: Batch) -> Sums:
-        total = first(params, part) if sums is None else following(sums, params, part)
+        total: Sums = first(params, part) if sums is None else following(sums, params, part)
         # Parts that wait for their turn would fill the memory that they are meant to save.
         jax.block_until_ready(total)
         return total

@@ -14,6 +14,8 @@ import pytest
 
 from descend import settings
 from descend.data.batches import Plan, chunks
+from descend.data.convert import write_store
+from descend.data.mapped import open_store
 from descend.data.store import MemoryStore, RowStore
 from descend.settings import Settings
 from descend.training.losses import LOSSES
@@ -235,7 +237,15 @@ def memory_mapped(whole: MemoryStore, folder: Path) -> RowStore:
     return MemoryStore({**whole.x, "numeric": numeric}, y, whole.weight)
 
 
-STORES: list[Callable[[MemoryStore, Path], RowStore]] = [in_memory, memory_mapped]
+def on_disk(whole: MemoryStore, folder: Path) -> RowStore:
+    """The rows in a store on disk, which keeps the order of validation rows."""
+    parts = [("training", rows_of(whole, [0])), ("validation", rows_of(whole))]
+    rows = {"training": 1, "validation": len(whole)}
+    write_store(folder / "store", parts, key={}, rows=rows, seed=0)
+    return open_store(folder / "store")[1]
+
+
+STORES: list[Callable[[MemoryStore, Path], RowStore]] = [in_memory, memory_mapped, on_disk]
 stores = pytest.mark.parametrize("make", STORES)
 
 

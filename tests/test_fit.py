@@ -15,6 +15,7 @@ from descend.training import problem as problem_module
 from descend.training.fit import Course, Run, begin, fit, learning_rate, summary_of
 from descend.training.problem import Problem
 from descend.training.saved import course_restored, course_saved
+from descend.training.step import compile_parts
 from descend.training.stopping import MOST_LOWERINGS, MOST_RESCUES, Limits
 from descend.types import Position, StopReason
 from tests.problems import (
@@ -221,6 +222,31 @@ def test_the_size_of_chunks_changes_nothing(batch_size: int) -> None:
 
 
 LOWERING = Limits(patience=1, epochs=10)
+
+
+def in_parts(run: Run, parts: int) -> Run:
+    """The run with batches that are brought in parts."""
+    problem = network()
+    return dataclasses.replace(
+        run,
+        plan=dataclasses.replace(run.plan, parts=parts, updates_per_chunk=1),
+        partwise=compile_parts(problem.objective, problem.optimizer),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [50, 120])
+def test_batches_in_parts_make_the_same_run(batch_size: int) -> None:
+    run = network().run(batch_size, 0.01, limits=Limits(epochs=4))
+    whole, _ = fit(run, network().begin())
+    course, _ = fit(in_parts(run, 3), network().begin())
+    assert course.position == whole.position
+    assert course.state.update == whole.state.update
+    assert course.state.examples == whole.state.examples
+    for ours, theirs in zip(course.history, whole.history, strict=True):
+        assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-4)
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4, nan_ok=True)
+
+
 SETTINGS: dict[str, Callable[[], tuple[Problem, Run]]] = {
     "mini-batch": lambda: (
         network(),
@@ -232,6 +258,7 @@ SETTINGS: dict[str, Callable[[], tuple[Problem, Run]]] = {
         least_squares(),
         with_chunks(least_squares().run(16, 5.0, limits=Limits(epochs=4)), 3),
     ),
+    "parts": lambda: (network(), in_parts(network().run(50, 0.05, limits=Limits(epochs=3)), 3)),
     "micro-batches": lambda: (
         network(),
         dataclasses.replace(

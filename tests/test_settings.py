@@ -48,6 +48,7 @@ good = st.fixed_dictionaries(
         "validation": fractions.filter(bool) | names,
         "seed": st.integers(0, 2**32 - 1),
         "memory": counts,
+        "store": names,
     },
 )
 
@@ -96,6 +97,7 @@ BAD: dict[str, list[Any]] = {
     "validation": ["", 0, 1, 1.5, None, -0.1, math.nan, True],
     "seed": [-1, 1.0, True, "one", None, 2**32, 10**400],
     "memory": [value for value in WHOLE_NUMBERS if value is not None],
+    "store": ["", 3, ("a",)],
 }
 CASES = [(name, value) for name, values in BAD.items() for value in values]
 

@@ -1,3 +1,4 @@
+import warnings
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from descend.data.batches import Plan, chunks
 from descend.data.order import epoch_rows
 from descend.training.step import (
     compile_chunk,
+    compile_parts,
     copied,
     initial_state,
     make_gradient,
@@ -108,6 +110,30 @@ def test_micro_batches_make_the_same_update(micro_rows: int) -> None:
     assert_close(pieces, whole.params["kernel"], whole.params["bias"])
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_parts_make_the_same_update(pieces: int) -> None:
+    random = np.random.default_rng(0)
+    weight = random.uniform(0.1, 2, size=60) * (random.uniform(size=60) > 0.2)
+    store = store_of(STORE.x["numeric"], STORE.y, weight)
+    problem = linear_problem(store, l2=0.5, optimizer="momentum")
+    partwise = compile_parts(problem.objective, problem.optimizer, pieces)
+    step = jax.jit(make_step(problem.objective, problem.optimizer))
+    state = problem.begin().state
+    carry = (state.params, state.opt_state)
+    for _ in range(2):
+        carry, metrics = step(carry, rows_of(store), np.float32(0.1))
+        sums = None
+        for start in range(0, 60, 20):
+            part = rows_of(store, range(start, start + 20))
+            part = jax.tree.map(lambda leaf: leaf[None], part)
+            sums = partwise.add(sums, state.params, part)
+        assert sums is not None
+        state, losses = partwise.finish(state, sums, np.float32([0.1]), 60)
+        assert float(losses[0]) == pytest.approx(float(metrics.loss), rel=1e-5)
+    assert_close(state, carry[0]["kernel"], carry[0]["bias"])
+    assert (state.update, state.examples) == (2, 120)
+
+
 def test_micro_batches_work_in_float64() -> None:
     with jax.enable_x64(True):
         problem = linear_problem(STORE)
@@ -195,3 +221,15 @@ def test_a_copy_outlives_its_original() -> None:
     batch = next(chunks(STORE, plan)).batch
     problem.compiled(plan)(state, batch, np.ones(1, np.float32), 1, 60)
     assert not np.any(kept.params["kernel"])
+
+
+def test_an_update_in_parts_says_nothing_on_the_screen() -> None:
+    problem = linear_problem(STORE)
+    partwise = compile_parts(problem.objective, problem.optimizer)
+    state = problem.begin().state
+    part = jax.tree.map(lambda leaf: leaf[None], rows_of(STORE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sums = partwise.add(None, state.params, part)
+        sums = partwise.add(sums, state.params, part)
+        partwise.finish(state, sums, np.float32([0.1]), 60)

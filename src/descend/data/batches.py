@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from descend.data.mapped import MappedStore, WindowReader
 from descend.data.order import epoch_rows
@@ -27,6 +26,8 @@ MOST_BATCH_BYTES = 128 << 20
 """A batch of more bytes is brought in parts, whose gradients are summed one after the other."""
 PARTS_OF_WINDOW = 16
 """Where rows are read in windows, a part or chunk is at most this fraction of a window."""
+
+START = Position(0, 0)
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -124,7 +125,7 @@ def plan_batches(
     return replace(whole, updates_per_chunk=updates)
 
 
-def chunks(store: RowStore, plan: Plan, start: Position = Position(0, 0)) -> Iterator[Chunk]:
+def chunks(store: RowStore, plan: Plan, start: Position = START) -> Iterator[Chunk]:
     """Chunks without end from `start` on, epoch after epoch."""
     if plan.parts > 1:
         yield from _in_parts(store, plan, start)

@@ -29,7 +29,6 @@ def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Eva
     Returns:
         `params -> loss`; blocks are summed in float64, always in the same order.
     """
-
     objective = make_objective(apply, per_example)
 
     @jax.jit

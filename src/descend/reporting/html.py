@@ -1,0 +1,187 @@
+"""Tables, plots and sections as HTML. Whatever their text holds, it is shown letter by letter."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from descend.reporting.parts import Cell, Plot, Section, Summary, Table
+
+
+def escaped(text: object) -> str:
+    """Text for HTML, inside an element or a quoted attribute.
+
+    What cannot stand in a page (control characters, half characters) becomes `�`, and so do the
+    characters that turn the direction of what follows.
+    """
+    return html.escape("".join(map(_shown, str(text))))
+
+
+def json_escaped(value: Any) -> str:
+    """JSON that can stand in a script element: no `<`, no `&`, nothing beyond ASCII."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return "".join(f"\\u{ord(letter):04x}" if letter in "<>&" else letter for letter in text)
+
+
+def figures_json(plots: Sequence[Plot]) -> str:
+    """The figures of a page by name, as its script reads them."""
+    return json_escaped(
+        {plot.name: {**plot.figure, "x_choices": plot.x_choices or {}} for plot in plots}
+    )
+
+
+def summary_html(summary: Summary) -> str:
+    """The top of a page."""
+    figures = "".join(
+        f"<div class=key><dt>{escaped(one.label)}</dt><dd><b>{escaped(one.value)}</b>"
+        f"<small>{escaped(one.note)}</small></dd></div>"
+        for one in summary.figures
+    )
+    parts = [f"<p class=lead>{escaped(summary.text)}</p>"]
+    if figures:
+        parts.append(f"<dl class=keys>{figures}</dl>")
+    if summary.outcome:
+        parts.append(f'<p class="outcome {escaped(summary.tone)}">{escaped(summary.outcome)}</p>')
+    return "\n".join(parts)
+
+
+def section_html(section: Section, anchor: str) -> str:
+    """A heading and what stands under it."""
+    parts = [f"<p>{escaped(text)}</p>" for text in section.text]
+    parts += [f"<p class=warning>{escaped(text)}</p>" for text in section.warnings]
+    parts += [plot_html(plot) for plot in section.plots]
+    parts += [table_html(table) for table in section.tables]
+    parts += [f"<pre tabindex=0><code>{escaped(text)}</code></pre>" for text in section.code]
+    heading = f"<h2>{escaped(section.heading)}</h2>"
+    body = "\n".join(parts)
+    if section.folded:
+        body = f"<details><summary>{heading}</summary>\n{body}\n</details>"
+    else:
+        body = f"{heading}\n{body}"
+    return f'<section id="{anchor}">\n{body}\n</section>'
+
+
+def plot_html(plot: Plot) -> str:
+    """The place of a plot, its switches, its caption and its numbers as a table."""
+    name = escaped(plot.name)
+    caption = f"<p class=caption>{escaped(plot.caption)}</p>" if plot.caption else ""
+    return (
+        f'<figure data-plot="{name}">\n<figcaption><h3>{escaped(plot.title)}</h3></figcaption>\n'
+        f"{_switches(plot)}"
+        f'<div class=canvas role=img aria-label="{escaped(plot.title)}. '
+        'The numbers are in the table below."></div>\n'
+        f"{caption}"
+        f"<details class=numbers><summary>The numbers as a table</summary>\n"
+        f"{table_html(plot.table)}</details>\n</figure>"
+    )
+
+
+def table_html(table: Table) -> str:
+    """A table that scrolls sideways where it is wider than the screen."""
+    numeric = [
+        any(isinstance(row[place], int | float) for row in table.rows)
+        and all(isinstance(row[place], int | float | None) for row in table.rows)
+        for place in range(len(table.header))
+    ]
+    caption = f"<caption>{escaped(table.caption)}</caption>" if table.caption else ""
+    head = "".join(
+        f"<th scope=col{_numeric_class(is_number)}>{escaped(name)}</th>"
+        for name, is_number in zip(table.header, numeric, strict=True)
+    )
+    rows = []
+    for row in table.rows:
+        cells = []
+        for place, cell in enumerate(row):
+            tag, scope = ("th", " scope=row") if place == 0 and table.row_headers else ("td", "")
+            cells.append(f"<{tag}{scope}{_numeric_class(numeric[place])}>{cell_text(cell)}</{tag}>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    label = f' aria-label="{escaped(table.caption)}"' if table.caption else ""
+    return (
+        f"<div class=scroll tabindex=0 role=region{label}><table>{caption}"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
+    )
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as HTML: thousands are set apart, what is not there is a dash."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "—"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return number_text(cell)
+    return escaped(cell)
+
+
+def number_text(value: float | None) -> str:
+    """A number in four digits, as people write it."""
+    if value is None or math.isnan(value):
+        return "—"
+    if value.is_integer() and abs(value) < 1e9:
+        return f"{value:,.0f}".replace("-", "−")
+    digits = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+    return digits.replace("-", "−")
+
+
+def anchors(sections: Sequence[Section]) -> list[str]:
+    """A name for each section that a link can point to, no two alike."""
+    taken: list[str] = []
+    for section in sections:
+        stem = re.sub("[^a-z0-9]+", "-", section.heading.lower()).strip("-") or "section"
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.append(name)
+    return taken
+
+
+def _switches(plot: Plot) -> str:
+    """Buttons for what the horizontal axis counts and for logarithmic axes."""
+    name = escaped(plot.name)
+    choices = list(plot.x_choices or {})
+    layout = plot.figure["layout"]
+    parts = []
+    if len(choices) > 1:
+        buttons = "".join(
+            f'<label><input type=radio name="x-{name}" value="{escaped(choice)}"'
+            f"{' checked' if place == 0 else ''}><span>{escaped(choice)}</span></label>"
+            for place, choice in enumerate(choices)
+        )
+        parts.append(f"<fieldset><legend>Horizontal axis</legend>{buttons}</fieldset>")
+    logs = [
+        (axis, f"{axis}axis")
+        for axis, offered in (("x", plot.log_x), ("y", plot.log_y))
+        if offered
+    ]
+    if logs:
+        words = {"x": "horizontal", "y": "vertical"}
+        boxes = "".join(
+            f'<label><input type=checkbox data-log="{axis}"'
+            f"{' checked' if layout[key].get('type') == 'log' else ''}>"
+            f"<span>{words[axis]}</span></label>"
+            for axis, key in logs
+        )
+        parts.append(f"<fieldset><legend>Logarithmic</legend>{boxes}</fieldset>")
+    return f"<div class=switches>{''.join(parts)}</div>\n" if parts else ""
+
+
+def _numeric_class(is_number: bool) -> str:
+    return " class=n" if is_number else ""
+
+
+def _shown(letter: str) -> str:
+    if letter in "\n\t":
+        return letter
+    if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:
+        return "\ufffd"
+    return letter
+
+
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -66,6 +66,27 @@ def train(
 
 
 @app.command()
+@settings_options
+def advise(
+    data: Data,
+    given: dict[str, Any],
+    config: Config = None,
+    like: Like = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Which batch size and learning rate to take, and why."""
+    from descend.jobs.advise import advise as find
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text import advice_text
+
+    settings = gathered_settings(given, config, like)
+    _, record = find(data, settings, progress=make_progress("silent" if quiet else "auto"))
+    show(record, json, advice_text(record))
+
+
+@app.command()
 def resume(run: Path, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
     """Go on with an interrupted run: descend resume RUN."""
     from descend.jobs.resume import resume as resume_run

@@ -15,14 +15,14 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"": 1, "b": 1, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "--time-budget") -> float:
     """Seconds of a duration like `90`, `10m` or `1.5h`."""
     found = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", text.lower())
     try:
         seconds: float = float(found[1]) * UNITS[found[2]]  # type: ignore[index]
     except (TypeError, ValueError):
         raise SettingsError(
-            f"--time-budget must be a time like 30s, 10m or 2h; found {text!r}."
+            f"{option} must be a time like 30s, 10m or 2h; found {text!r}."
         ) from None
     return seconds
 
@@ -131,6 +131,12 @@ SETTINGS: dict[str, Option] = {
         metavar="0.1|FILE",
     ),
     "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),
+    "goal": Option("What auto looks for: time, examples or quality.", metavar="GOAL"),
+    "advice_budget": Option(
+        "Most time for finding auto values: 20s, 2m.",
+        parse=lambda text: parse_duration(text, "--advice-budget"),
+        metavar="TIME",
+    ),
     "memory": Option("Most memory of the whole process: 4GiB.", parse=parse_size, metavar="SIZE"),
     "store": Option("Keep the converted rows in this folder, for later runs.", metavar="DIR"),
 }

@@ -19,6 +19,7 @@ TASKS = ("auto", "regression", "classification")
 MODELS = ("mlp", "linear")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 LOSSES = ("auto", "squared_error", "absolute_error", "huber", "poisson", "cross_entropy")
+GOALS = ("time", "examples", "quality")
 SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
 OPTIMIZERS = (
     "momentum",
@@ -65,6 +66,9 @@ class Settings:
             the end training stops.
         validation: fraction of the rows kept for validation, or a file.
         seed: of the split, the initial weights and the order of rows.
+        goal: what the advice looks for: `time` to a good validation loss, `examples` to it, or
+            the `quality` of the loss.
+        advice_budget: most seconds for the advice; None takes a part of the training time.
         memory: bytes the whole process may use.
         store: the folder in which converted rows are kept; None keeps those that fit in memory.
     """
@@ -92,6 +96,8 @@ class Settings:
     patience: int = 5
     validation: float | str = 0.1
     seed: int = 0
+    goal: str = "time"
+    advice_budget: float | None = None
     memory: int | None = None
     store: str | None = None
 
@@ -113,6 +119,7 @@ class Settings:
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("loss", LOSSES),
+            ("goal", GOALS),
         ):
             _check_choice(name, getattr(self, name), choices)
         if self.batch_size not in ("auto", "all"):
@@ -140,6 +147,7 @@ class Settings:
             ("epochs", True),
             ("time_budget", False),
             ("clip", False),
+            ("advice_budget", False),
             ("memory", True),
         ):
             if getattr(self, name) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,27 @@ import jax
 import numpy as np
 
 import descend
-from descend.data.prepare import Prepared, prepare
 from descend.data.describe import describe
+from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
+from descend.jobs.advise import choose
 from descend.jobs.interrupts import stop_wish
 from descend.jobs.watcher import RunWatcher
 from descend.model import Model
 from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
-from descend.runs.checkpoint import CheckpointWriter
+from descend.reporting.text import short_advice_text
+from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.run import RunFolder, check_replaceable, create_run
 from descend.settings import Settings
 from descend.training.engine import describe_device, set_up
 from descend.training.evaluation import blocks
 from descend.training.fit import Course, fit, summary_of
 from descend.training.problem import Problem
-from descend.training.recipe import (
-    default_batch_size,
-    default_learning_rate,
-    problem_of,
-    resolved,
-)
+from descend.training.recipe import problem_of, resolved
 from descend.training.saved import course_restored, course_saved
 from descend.training.stopping import Limits
 from descend.types import History, StopReason
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -99,14 +94,21 @@ def train(
     for warning in prepared.schema.warnings:
         progress.message(f"Warning: {warning}")
     asked = settings
-    settings = _chosen(resolved(asked, prepared.schema), prepared, progress.message)
+    settings = resolved(asked, prepared.schema)
+    problem = problem_of(settings, prepared)
+    settings, course, advice = choose(problem, settings, progress)
+    if advice is not None:
+        progress.message(short_advice_text(dataclasses.asdict(advice)))
     folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
     record = _first_record(data, asked, settings, prepared, command)
-    problem = problem_of(settings, prepared)
+    if advice is not None:
+        record["advice"] = dataclasses.asdict(advice)
     try:
         if folder is not None:
+            # The checkpoint first: a run that has a record can be resumed from where it began.
+            save_checkpoint(folder.checkpoint, 0, *course_saved(course))
             folder.write_record(record)
-        return _trained(problem, problem.begin(), settings, prepared, record, folder, progress)
+        return _trained(problem, course, settings, prepared, record, folder, progress)
     finally:
         if folder is not None:
             folder.release()
@@ -185,23 +187,6 @@ def _finished(
     if reason is StopReason.DIVERGED:
         raise DivergedError(reason.value)
     return run
-
-
-def _chosen(settings: Settings, prepared: Prepared, say: Say) -> Settings:
-    """Numbers for batch size and learning rate."""
-    rows = len(prepared.training)
-    changes: dict[str, Any] = {}
-    if settings.batch_size == "all":
-        changes["batch_size"] = rows
-    elif settings.batch_size == "auto":
-        changes["batch_size"] = default_batch_size(rows)
-        say(f"Batch size {changes['batch_size']}: a fixed default, not measured.")
-    if settings.learning_rate == "auto":
-        changes["learning_rate"] = default_learning_rate(settings.optimizer)
-        say(f"Learning rate {changes['learning_rate']:g}: a fixed default, not measured.")
-    else:
-        changes["learning_rate"] = float(settings.learning_rate)
-    return settings.replace(**changes)
 
 
 def _first_record(

@@ -12,6 +12,8 @@ import numpy as np
 from descend.types import Array, Params
 
 EMBEDDING_WIDTH = 8
+REACH = 3.0
+"""Deviations within which the mlp sees a number, however far out it lies."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -76,7 +78,7 @@ def mlp(
     activation: str = "relu",
     embedding: int = EMBEDDING_WIDTH,
 ) -> Network:
-    """A multi-layer perceptron; a category column comes in as an embedding of its value.
+    """A multi-layer perceptron; numbers come in bent, category values as embeddings.
 
     Args:
         inputs: the columns.
@@ -115,7 +117,7 @@ def mlp(
         return params
 
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
-        values = x["numeric"]
+        values = bent(x["numeric"])
         if inputs.category_sizes:
             looked_up = _looked_up(params["table"], x["category"], inputs)
             flat = looked_up.reshape(*looked_up.shape[:-2], -1)
@@ -126,6 +128,15 @@ def mlp(
         return values @ last["kernel"] + last["bias"]
 
     return Network(init, apply)
+
+
+def bent(values: Array) -> Array:
+    """x / √(1 + (x/REACH)²): near x in the middle, never beyond ± REACH, always rising.
+
+    A value far outside of what training saw (a slip of the pen, a heavy tail) then leaves no wild
+    prediction (Holzmüller et al. 2024, arXiv 2407.04491, section 3, "smooth clipping").
+    """
+    return values * jax.lax.rsqrt(1.0 + jnp.square(values / REACH))
 
 
 def _offsets(inputs: Inputs) -> np.ndarray:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.store import RowStore
+from descend.data.batches import prefetched
+from descend.data.store import MemoryStore, RowStore
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params
 
 BLOCK_ROWS = 8192
 RESIDENT_BYTES = 256 << 20
+MOST_WAITING = 4
 
 Evaluate = Callable[[Params], float]
 
@@ -29,29 +34,62 @@ def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Eva
     Returns:
         `params -> loss`; blocks are summed in float64, always in the same order.
     """
+    sums = _compiled_sums(apply, per_example)
+    resident = None
+    if isinstance(store, MemoryStore) and len(store) * store.row_bytes <= RESIDENT_BYTES:
+        resident = [jax.device_put(block) for block in blocks(store)]
+
+    def streamed() -> Iterator[Batch]:
+        """The next block is read while this one is summed."""
+        with closing(prefetched(blocks(store), jax.device_put)) as coming:
+            yield from coming
+
+    def evaluate(params: Params) -> float:
+        waiting: deque[tuple[Array, Array]] = deque()
+        loss = weight = 0.0
+        for block in resident or streamed():
+            waiting.append(sums(params, block))
+            # Blocks whose sums are not asked for would pile up in memory.
+            if len(waiting) > MOST_WAITING:
+                loss, weight = _added(loss, weight, waiting.popleft())
+        for part in waiting:
+            loss, weight = _added(loss, weight, part)
+        return loss / weight
+
+    return evaluate
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled_sums(
+    apply: Apply, per_example: PerExample
+) -> Callable[[Params, Batch], tuple[Array, Array]]:
+    """The weighted sum of losses and the sum of weights; compiled once for each network."""
     objective = make_objective(apply, per_example)
 
     @jax.jit
     def sums(params: Params, batch: Batch) -> tuple[Array, Array]:
         return objective.loss_sum(params, batch), jnp.sum(batch.weight)
 
-    resident = None
-    if len(store) * store.row_bytes <= RESIDENT_BYTES:
-        resident = [jax.device_put(block) for block in blocks(store)]
+    return sums
 
-    def evaluate(params: Params) -> float:
-        parts = [sums(params, block) for block in (resident or blocks(store))]
-        loss = sum(float(part[0]) for part in parts)
-        return loss / sum(float(part[1]) for part in parts)
 
-    return evaluate
+def _added(loss: float, weight: float, part: tuple[Array, Array]) -> tuple[float, float]:
+    return loss + float(part[0]), weight + float(part[1])
 
 
 def blocks(store: RowStore, rows: int = BLOCK_ROWS) -> Iterator[Batch]:
     """All rows in order, in blocks of one shape; the last is filled with rows of weight 0."""
     size = min(rows, len(store))
     for start in range(0, len(store), size):
-        numbers = np.arange(start, start + size, dtype=np.int64)
-        block = store.gather(np.minimum(numbers, len(store) - 1))
-        block.weight[len(store) - start :] = 0.0
+        stop = min(start + size, len(store))
+        block = store.gather(np.arange(start, stop, dtype=np.int64))
+        lacking = start + size - stop
+        if lacking:
+            block = jax.tree.map(lambda leaf: _lengthened(leaf, lacking), block)
+            block.weight[-lacking:] = 0.0
         yield block
+
+
+def _lengthened(values: Array, rows: int) -> Array:
+    """With the last row so many times more."""
+    return np.concatenate([values, np.broadcast_to(values[-1:], (rows, *values.shape[1:]))])

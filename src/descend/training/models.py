@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 
+Apply = Callable[[Params, Mapping[str, Array]], Array]
+
 
 class Network(NamedTuple):
     """A model as a pair of pure functions.
@@ -31,7 +34,7 @@ class Network(NamedTuple):
     """
 
     init: Callable[[Array], Params]
-    apply: Callable[[Params, Mapping[str, Array]], Array]
+    apply: Apply
 
 
 class Inputs(NamedTuple):
@@ -62,13 +65,7 @@ def linear(inputs: Inputs, bias: Sequence[float]) -> Network:
             params["table"] = jnp.zeros((sum(inputs.category_sizes), outputs), jnp.float32)
         return params
 
-    def apply(params: Params, x: Mapping[str, Array]) -> Array:
-        total = x["numeric"] @ params["kernel"] + params["bias"]
-        if inputs.category_sizes:
-            total = total + jnp.sum(_looked_up(params["table"], x["category"], inputs), axis=-2)
-        return total
-
-    return Network(init, apply)
+    return Network(init, _linear_apply(inputs))
 
 
 def mlp(
@@ -92,7 +89,6 @@ def mlp(
         layer at zero: training begins at the trivial prediction.
     """
     widths = (inputs.numeric + embedding * len(inputs.category_sizes), *hidden)
-    act = ACTIVATIONS[activation]
 
     def init(key: Array) -> Params:
         keys = jax.random.split(key, len(hidden) + 1)
@@ -116,6 +112,25 @@ def mlp(
             params["table"] = table.at[_offsets(inputs)].set(0.0)
         return params
 
+    return Network(init, _mlp_apply(inputs, activation))
+
+
+# The same inputs give the same function, so that what was compiled for it is used again.
+@functools.lru_cache(maxsize=32)
+def _linear_apply(inputs: Inputs) -> Apply:
+    def apply(params: Params, x: Mapping[str, Array]) -> Array:
+        total = x["numeric"] @ params["kernel"] + params["bias"]
+        if inputs.category_sizes:
+            total = total + jnp.sum(_looked_up(params["table"], x["category"], inputs), axis=-2)
+        return total
+
+    return apply
+
+
+@functools.lru_cache(maxsize=32)
+def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
+    act = ACTIVATIONS[activation]
+
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         values = bent(x["numeric"])
         if inputs.category_sizes:
@@ -127,7 +142,7 @@ def mlp(
         last = params["layers"][-1]
         return values @ last["kernel"] + last["bias"]
 
-    return Network(init, apply)
+    return apply
 
 
 def bent(values: Array) -> Array:

@@ -6,6 +6,7 @@ and roll-backs set the rate in one place, and no transformation hides a rate of 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -44,7 +45,23 @@ DEFAULT_RATES: dict[str, float] = {
 
 
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
-    """The update rule that the settings name, gradient clipping included."""
+    """The update rule that the settings name, gradient clipping included.
+
+    The same options give the same object, so that what was compiled for it is used again.
+    """
+    return _made(
+        Settings(
+            target="-",
+            optimizer=settings.optimizer,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            clip=settings.clip,
+        )
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _made(settings: Settings) -> optax.GradientTransformation:
     rule = FACTORIES[settings.optimizer](settings)
     if settings.clip is None:
         return rule

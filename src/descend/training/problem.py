@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import optax
 
@@ -27,6 +28,31 @@ from descend.types import Array, Params
 
 STRETCH_ROWS = 1_000_000
 """At most so many training rows from one evaluation to the next."""
+
+
+class Programs(NamedTuple):
+    """The objective, and what is compiled for it, by the number of pieces of a batch."""
+
+    objective: Objective
+    chunk: Callable[[int], RunChunk]
+    partwise: Callable[[int], PartwiseUpdate]
+
+
+@functools.lru_cache(maxsize=32)
+def programs(
+    apply: Apply,
+    per_example: PerExample,
+    optimizer: optax.GradientTransformation,
+    l2: float,
+    mean_weight: float,
+) -> Programs:
+    """One for each network, loss and update rule: a grid search compiles once."""
+    objective = make_objective(apply, per_example, l2, mean_weight)
+    return Programs(
+        objective,
+        functools.cache(lambda pieces: compile_chunk(make_step(objective, optimizer, pieces))),
+        functools.cache(lambda pieces: compile_parts(objective, optimizer, pieces)),
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +82,7 @@ class Problem:
     @functools.cached_property
     def objective(self) -> Objective:
         """What training makes small."""
-        return make_objective(self.apply, self.per_example, self.l2, self.store.mean_weight)
+        return self._programs.objective
 
     @functools.cached_property
     def evaluate(self) -> Evaluate:
@@ -70,17 +96,12 @@ class Problem:
 
     def compiled(self, plan: Plan) -> RunChunk:
         """The updates of a plan as one program; plans with as many pieces share it."""
-        return self._programs(plan.pieces)
+        return self._programs.chunk(plan.pieces)
 
     @functools.cached_property
-    def _programs(self) -> Callable[[int], RunChunk]:
-        return functools.cache(
-            lambda pieces: compile_chunk(make_step(self.objective, self.optimizer, pieces))
-        )
-
-    @functools.cached_property
-    def _partwise(self) -> Callable[[int], PartwiseUpdate]:
-        return functools.cache(lambda pieces: compile_parts(self.objective, self.optimizer, pieces))
+    def _programs(self) -> Programs:
+        mean_weight = self.store.mean_weight
+        return programs(self.apply, self.per_example, self.optimizer, self.l2, mean_weight)
 
     def begin(self, seed: int | None = None) -> Course:
         """The course of a new run, from the initial weights of a seed."""
@@ -111,7 +132,7 @@ class Problem:
             store=self.store,
             plan=plan,
             run_chunk=self.compiled(plan),
-            partwise=self._partwise(plan.pieces) if plan.parts > 1 else None,
+            partwise=self._programs.partwise(plan.pieces) if plan.parts > 1 else None,
             evaluate=self.evaluate,
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup),

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import jax
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.batches import Chunk, Plan, chunks
 from descend.data.store import MemoryStore, RowStore
 from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
 from descend.training.fit import Course
 from descend.training.problem import Problem
 from descend.training.step import PartwiseUpdate, Sums, copied
-from descend.types import Array, Position, TrainState
+from descend.tuning.tape import Tape
+from descend.types import TrainState
 
 Rates = npt.NDArray[np.float32]
 Cost = Callable[[int], float]
 
 LOOKS = 4
 """Evaluations in a leg of a trial."""
-KEPT_BYTES = 24 << 20
-"""Chunks of a size that are kept for its other trials; one at the least."""
 FINALISTS = 4
 LEAST_SLOPE = 0.01
 """Where the loss no longer falls, a difference of 1 % counts as an e-fold cost."""
+FAR = 10.0
 ALIKE = 1.3
 DECAY_PART = 0.25
 """Length of the closing decay, as a part of the updates made before it."""
@@ -70,58 +67,6 @@ class Trial:
 
 
 Refine = Callable[[Sequence[Trial], Sequence[Trial], int], list[tuple[int, float]]]
-
-
-class Tape:
-    """The chunks of an epoch's order by number, the last few kept."""
-
-    def __init__(self, store: RowStore, plan: Plan) -> None:
-        self._store, self._plan = store, plan
-        self._starts = [Position(0, 0)]
-        self._kept: OrderedDict[int, Chunk] = OrderedDict()
-        self._most = max(1, KEPT_BYTES // self.chunk_bytes)
-        self._source: Iterator[Chunk] = chunks(store, plan)
-        self._next = 0
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes of a chunk."""
-        return max(1, self._plan.updates_per_chunk * self._plan.places * self._store.row_bytes)
-
-    def chunk(self, number: int, offset: int = 0) -> Chunk:
-        """The chunk with this number, the first `offset` of its updates moved to its end."""
-        if number not in self._kept:
-            self._read(number)
-        self._kept.move_to_end(number)
-        chunk = self._kept[number]
-        if offset == 0:
-            return chunk
-
-        def moved(leaf: Array) -> Array:
-            values = np.asarray(leaf)
-            return np.concatenate([values[offset:], values[:offset]])
-
-        return chunk._replace(
-            batch=jax.tree.map(moved, chunk.batch),
-            updates=chunk.updates - offset,
-            examples=chunk.examples - offset * self._plan.batch_size,
-        )
-
-    def position(self, place: tuple[int, int]) -> Position:
-        """Where in the order of rows a place is."""
-        start = self._starts[place[0]]
-        return Position(start.epoch, start.index + place[1] * self._plan.batch_size)
-
-    def _read(self, number: int) -> None:
-        if number != self._next:
-            self._source = chunks(self._store, self._plan, self._starts[number])
-        chunk = next(self._source)
-        self._next = number + 1
-        if len(self._starts) == self._next:
-            self._starts.append(chunk.position)
-        self._kept[number] = chunk._replace(batch=jax.device_put(chunk.batch))
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
 
 
 @dataclass
@@ -246,8 +191,8 @@ class Arena:
         return self.leg(trial, trial.updates + updates) if updates > 0 else trial
 
     def hopeless(self, loss: float) -> bool:
-        """Whether a validation loss is far above that of the snapshot."""
-        return not math.isfinite(loss) or loss > self.start_loss + abs(self.start_loss)
+        """Whether a validation loss is far above that of the snapshot; less may yet come back."""
+        return not math.isfinite(loss) or loss > self.start_loss + FAR * (1 + abs(self.start_loss))
 
     def course_of(self, trial: Trial, seconds: float) -> Course:
         """A course that training goes on from; it is evaluated anew on all validation rows."""
@@ -344,17 +289,15 @@ def cost_ratios(finalists: Sequence[Trial]) -> list[float]:
     that is d above the best needs e^(d/s) times the cost.
     """
     best = min(one.loss for one in finalists)
-    slopes = [_slope(one) for one in finalists]
-    slope = max(float(np.median(slopes)), LEAST_SLOPE * abs(best), 1e-12)
-    return [math.exp(min(50.0, (one.loss - best) / slope)) for one in finalists]
+    slopes = [_slope(one) for one in finalists if len(one.marks) > 1]
+    slope = max(float(np.median(slopes)) if slopes else 0.0, LEAST_SLOPE * abs(best), 1e-12)
+    return [math.exp(min(20.0, (one.loss - best) / slope)) for one in finalists]
 
 
 def _slope(trial: Trial) -> float:
-    """Fall of the loss for an e-fold cost, over the last two legs."""
-    if len(trial.marks) < 2:
-        return 0.0
-    (before, high), (after, low) = trial.marks[-2:]
-    return (high - low) / math.log(after / before) if after > before else 0.0
+    """Fall of the loss for an e-fold cost, from the first leg to the last."""
+    (before, high), (after, low) = trial.marks[0], trial.marks[-1]
+    return (high - low) / math.log(after / before)
 
 
 def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from descend.tuning.race import Arena, Trial
 
 LOWEST, HIGHEST = 1e-6, 1e3
 UPDATES_PER_OCTAVE = 8
 SMALL_BATCH = 64
-SPREAD = (0.5, 0.125, 0.03125)
+GIVEN_UP = 3
+"""Octaves in a row without a good loss after which the rate rises no further."""
+SPREAD = (1 / 4, 1 / 16, 1 / 64)
 """Rates to try first, as parts of the one at which a rising rate breaks down."""
 
 
@@ -23,23 +23,38 @@ def breaking_rate(
     """Where the loss breaks down while the rate doubles every few updates from the snapshot.
 
     It only brackets: the rate that training stands is lower, by a factor that depends on how
-    fast the rate rose. The breakdown is sought from the end, since a small batch with a rare row
-    in it looks like one too.
+    fast the rate rose. The validation loss is looked at, since a small batch with a rare row in
+    it looks like a breakdown; and a network that has died is no better than the snapshot, not
+    worse, so what counts is half of the best gain.
 
     Returns:
-        The last rate at which the smoothed loss was below twice that of the start; None where
-        even the lowest rate was too high.
+        The last rate after which at least half of the best gain was still there; None where no
+        rate gained anything.
     """
-    octaves = math.log2(high / low)
     steps = UPDATES_PER_OCTAVE * (4 if batch_size <= SMALL_BATCH else 1)
-    rates = np.geomspace(low, high, max(2, round(octaves * steps))).astype(np.float32)
-    trial, losses = arena.advance(arena.enter(batch_size, low), rates)
-    sound = _smoothed(losses, steps) <= arena.start_loss + max(abs(arena.start_loss), 1e-12)
-    if trial.updates < len(rates):
-        sound = sound[: trial.updates]
-    if not sound.any():
+    trial = arena.enter(batch_size, low)
+    looks: list[tuple[float, float]] = []
+    rate = low
+    while rate <= high:
+        rates = (rate * 2.0 ** (np.arange(1, steps + 1) / steps)).astype(np.float32)
+        rate = float(rates[-1])
+        trial, _ = arena.advance(trial, rates)
+        assert trial.state is not None
+        loss = arena.evaluate(trial.state.params)
+        if arena.hopeless(loss):
+            break
+        looks.append((rate, loss))
+        best = min(loss for _, loss in looks)
+        half = best + 0.5 * (arena.start_loss - best)
+        if best < arena.start_loss and all(loss > half for _, loss in looks[-GIVEN_UP:]):
+            break
+    if not looks:
         return None
-    return float(rates[int(np.flatnonzero(sound)[-1])])
+    best = min(loss for _, loss in looks)
+    if best >= arena.start_loss:
+        return None
+    half = best + 0.5 * (arena.start_loss - best)
+    return max(rate for rate, loss in looks if loss <= half)
 
 
 def breaking_rates(arena: Arena, sizes: Sequence[int]) -> dict[int, float]:
@@ -61,7 +76,7 @@ def rates_below(breaking: float, parts: Sequence[float] = SPREAD) -> list[float]
     """Plain rates at these parts of a breaking rate.
 
     >>> rates_below(0.4)
-    [0.2, 0.05, 0.012]
+    [0.1, 0.025, 0.0062]
     """
     return [plain(breaking * part) for part in parts]
 
@@ -92,11 +107,3 @@ def rate_exponent(rates: dict[int, float]) -> float | None:
         return None
     slope, _ = np.polyfit(np.log(list(rates)), np.log(list(rates.values())), 1)
     return float(slope)
-
-
-def _smoothed(losses: npt.NDArray[np.float32], window: int) -> npt.NDArray[np.float64]:
-    """Mean over the window after each place: a rate is judged by what follows it."""
-    filled = np.where(np.isfinite(losses), losses, np.inf).astype(np.float64)
-    padded = np.concatenate([filled, np.full(window - 1, filled[-1])])
-    view = np.lib.stride_tricks.sliding_window_view(padded, window)
-    return np.asarray(view.mean(axis=1))

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from descend.types import Batch, Speed, TrainState
 
 REPEATS = 5
 SECONDS = 0.02
+REPEATS_ALONE = 2
 """A repeat takes at least as long, so that the clock and a waking thread do not matter."""
 CHUNKS_HELD = 4
 """A chunk in use, two waiting, one being read."""
@@ -138,8 +139,8 @@ def measure_speed(
     """Seconds per update and memory at each size.
 
     The sizes take turns, so that a machine that is busy for a while is busy for all; of the turns
-    the median counts. Compiling is left out. A size whose turn takes longer than all turns of
-    another should has one turn alone.
+    the median counts. Compiling is left out. A size of which a chunk holds a single update
+    has its turns alone, so that few large chunks are in memory.
 
     Args:
         problem: what is trained.
@@ -151,12 +152,18 @@ def measure_speed(
     """
     ordered = tuple(sorted(sizes))
     found: dict[int, list[float]] = {size: [] for size in ordered}
-    for turn in range(repeats):
+    with ExitStack() as stack:
+        courses = {}
         for size in ordered:
-            if turn == 0 or found[size][0] * problem.plan(size).updates_per_chunk < seconds * 4:
-                course = _Course(problem, state, size)
+            course = _Course(problem, state, size)
+            if problem.plan(size).updates_per_chunk > 1:
+                courses[size] = stack.enter_context(closing(course))
+            else:
                 with closing(course):
-                    found[size].append(course.seconds(clock, seconds))
+                    found[size] += [course.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
+        for _ in range(repeats):
+            for size, course in courses.items():
+                found[size].append(course.seconds(clock, seconds))
     return Speed(
         ordered,
         tuple(statistics.median(found[size]) for size in ordered),

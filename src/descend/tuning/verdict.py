@@ -1,0 +1,159 @@
+"""What the trials and the measurements say: the winner, how much it matters, and the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.tuning import law, rate, speed
+from descend.tuning.law import UpdatesLaw
+from descend.tuning.race import Trial
+from descend.types import Speed
+
+SAME, FLAT = 1.05, 1.10
+"""Costs within 5 % are the same: the smallest size is taken; within 10 % the region is flat."""
+FITTED_SIZES = 4
+
+
+def ranked(finalists: Sequence[Trial], ratios: Sequence[float]) -> list[Trial]:
+    """The finalists in the order of choice: as good as the best, smallest size first; then cost."""
+    pairs = sorted(
+        zip(finalists, ratios, strict=True),
+        key=lambda pair: (pair[1] > SAME, pair[0].batch_size if pair[1] <= SAME else 0, pair[1]),
+    )
+    return [trial for trial, _ in pairs]
+
+
+def good_rates(
+    winner: Trial, finalists: Sequence[Trial], ratios: Sequence[float]
+) -> tuple[float, float]:
+    """The lowest and highest rate of the winner's size that did about as well."""
+    good = [
+        one.learning_rate
+        for one, ratio in zip(finalists, ratios, strict=True)
+        if one.batch_size == winner.batch_size and ratio <= FLAT
+    ]
+    good.append(winner.learning_rate)
+    return min(good), max(good)
+
+
+def fitted_law(trials: Sequence[Trial]) -> tuple[UpdatesLaw | None, float]:
+    """The law through the updates to the lowest loss that four sizes (or three) reached."""
+    sizes = sorted({one.batch_size for one in trials})
+    reached = [min(one.loss for one in trials if one.batch_size == size) for size in sizes]
+    levels = sorted(loss for loss in reached if math.isfinite(loss))
+    if len(levels) < 3:
+        return None, math.nan
+    level = levels[min(FITTED_SIZES, len(levels)) - 1]
+    updates = {}
+    for size in sizes:
+        found = [law.updates_to(one.marks, level) for one in trials if one.batch_size == size]
+        times = [one for one in found if one is not None]
+        if times:
+            updates[size] = min(times)
+    return law.fit_law(updates), level
+
+
+def predicted(winner: Trial, found: Speed, fitted: UpdatesLaw | None) -> list[dict[str, float]]:
+    """What each size is predicted to need to the loss that the winner reached."""
+    lines = []
+    for size in sorted({*found.batch_sizes, winner.batch_size}):
+        if fitted is not None:
+            part = fitted.updates(size) / fitted.updates(winner.batch_size)
+        elif size == winner.batch_size:
+            part = 1.0
+        else:
+            continue
+        updates = winner.updates * part
+        lines.append(
+            {
+                "batch_size": size,
+                "updates": updates,
+                "examples": updates * size,
+                "seconds": updates * speed.seconds_at(found, size),
+            }
+        )
+    return lines
+
+
+def flat_region(
+    winner: Trial,
+    finalists: Sequence[Trial],
+    ratios: Sequence[float],
+    costs: Mapping[int, float],
+) -> tuple[int, int]:
+    """The sizes round the winner's that cost at most 10 % more.
+
+    Where a size took part to the end its trial counts, else what the law predicts; the region
+    ends at the first size that does not belong to it.
+
+    Args:
+        winner: its size is in the region.
+        finalists: of the race.
+        ratios: cost of each over the best.
+        costs: of the sizes in between, as the law predicts.
+    """
+    tried: dict[int, float] = {}
+    for one, ratio in zip(finalists, ratios, strict=True):
+        tried[one.batch_size] = min(ratio, tried.get(one.batch_size, math.inf))
+    least = min(costs.values(), default=math.inf)
+    sizes = sorted({*tried, *costs, winner.batch_size})
+
+    def belongs(size: int) -> bool:
+        if size in tried:
+            return tried[size] <= FLAT
+        return costs[size] <= FLAT * min(least, costs.get(winner.batch_size, math.inf))
+
+    place = sizes.index(winner.batch_size)
+    low = high = place
+    while low > 0 and belongs(sizes[low - 1]):
+        low -= 1
+    while high + 1 < len(sizes) and belongs(sizes[high + 1]):
+        high += 1
+    return sizes[low], sizes[high]
+
+
+def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict[str, Any]:
+    """A trial as a record; `ratio` is its cost over the best where it ran to the end."""
+    return {
+        "batch_size": trial.batch_size,
+        "learning_rate": trial.learning_rate,
+        "updates": trial.updates,
+        "seconds": trial.updates * speed.seconds_at(found, trial.batch_size),
+        "loss": trial.loss if math.isfinite(trial.loss) else None,
+        "diverged": trial.diverged,
+        "ratio": ratio,
+        "losses": [list(look) for look in trial.losses],
+        "decayed": [list(mark) for mark in trial.marks],
+    }
+
+
+def speed_records(found: Speed) -> list[dict[str, float]]:
+    """A line for each size."""
+    return [
+        {"batch_size": size, "seconds_per_update": seconds, "peak_memory": memory}
+        for size, seconds, memory in zip(
+            found.batch_sizes, found.seconds_per_update, found.peak_memory, strict=True
+        )
+    ]
+
+
+def law_record(
+    fitted: UpdatesLaw | None, level: float, trials: Sequence[Trial]
+) -> dict[str, Any] | None:
+    """The law and the exponent of the learning rate; None where it could not be fitted."""
+    if fitted is None:
+        return None
+    return {
+        "critical": fitted.critical,
+        "interval": finite(fitted.interval),
+        "least_updates": fitted.least_updates,
+        "level": level,
+        "rate_exponent": rate.rate_exponent(rate.best_rates(trials)),
+    }
+
+
+def finite(values: Sequence[float]) -> list[float | None]:
+    """The values as JSON holds them: None for what is not finite."""
+    return [one if math.isfinite(one) else None for one in values]

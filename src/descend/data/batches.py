@@ -25,7 +25,7 @@ the working set in the cache (three times faster at 100,000 rows) and memory bou
 MOST_BATCH_BYTES = 128 << 20
 """A batch of more bytes is brought in parts, whose gradients are summed one after the other."""
 PARTS_OF_WINDOW = 16
-"""Where rows are read in windows, a part or chunk is at most this fraction of a window."""
+"""Where rows are read in windows, a part of a batch is at most this fraction of a window."""
 
 START = Position(0, 0)
 
@@ -117,10 +117,10 @@ def plan_batches(
     rows, windows = len(store), store.windows
     most = MOST_BATCH_BYTES
     if windows is not None:
-        most = max(store.row_bytes, windows.rows * store.row_bytes // PARTS_OF_WINDOW)
-    parts = -(-batch_size * store.row_bytes // most)
+        most = max(chunk_bytes, windows.rows * store.row_bytes // PARTS_OF_WINDOW)
+    parts = max(1, -(-batch_size * store.row_bytes // most))
     whole = Plan(rows, batch_size, seed, 1, stretches, parts=parts, windows=windows)
-    by_bytes = min(chunk_bytes, most) // (store.row_bytes * batch_size)
+    by_bytes = chunk_bytes // (store.row_bytes * batch_size)
     updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_stretch))
     return replace(whole, updates_per_chunk=updates)
 

@@ -71,7 +71,7 @@ def write_store(
             for part, batch in parts:
                 if header is None:
                     header = _header(groups_of(batch), key, rows)
-                    check_room(folder, header.bytes)
+                    check_room(folder, header.bytes + 4 * rows["training"])
                     writers = {
                         name: _PartWriter(building, header, name, seed, bucket_bytes)
                         for name in PARTS

@@ -83,13 +83,15 @@ def blocks(store: RowStore, rows: int = BLOCK_ROWS) -> Iterator[Batch]:
     for start in range(0, len(store), size):
         stop = min(start + size, len(store))
         block = store.gather(np.arange(start, stop, dtype=np.int64))
-        lacking = start + size - stop
-        if lacking:
-            block = jax.tree.map(lambda leaf: _lengthened(leaf, lacking), block)
-            block.weight[-lacking:] = 0.0
-        yield block
+        yield block if stop == start + size else _lengthened(block, start + size - stop)
 
 
-def _lengthened(values: Array, rows: int) -> Array:
-    """With the last row so many times more."""
-    return np.concatenate([values, np.broadcast_to(values[-1:], (rows, *values.shape[1:]))])
+def _lengthened(block: Batch, rows: int) -> Batch:
+    """With the last row so many times more, at weight 0."""
+
+    def longer(values: Array) -> Array:
+        return np.concatenate([values, np.broadcast_to(values[-1:], (rows, *values.shape[1:]))])
+
+    longest: Batch = jax.tree.map(longer, block)
+    longest.weight[-rows:] = 0.0
+    return longest

@@ -474,6 +474,8 @@ class Failing:
     def __init__(self, store: Any, reads: int) -> None:
         self.store = store
         self.reads = reads
+        self.windows = None
+        self.waits = True
 
     def __len__(self) -> int:
         return len(self.store)

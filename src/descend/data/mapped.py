@@ -7,7 +7,7 @@ import os
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,7 @@ class MappedStore:
         windows: how an epoch goes through the rows; None for the uniform order.
     """
 
+    waits: ClassVar[bool] = True
     folder: Path
     part: str
     header: Header

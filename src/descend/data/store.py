@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, final
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from descend.data.windows import Windows
 from descend.types import Batch
 
+ALIGNMENT = 64
+"""Bytes; XLA takes over arrays that begin at a multiple, and copies others."""
+
 Floats = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[np.generic]
 
@@ -22,6 +26,11 @@ class RowStore(Protocol):
 
     def __len__(self) -> int:
         """Rows in the store."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether gathering may wait for a disk, so that a thread of its own is worth it."""
         ...
 
     @property
@@ -55,6 +64,7 @@ class MemoryStore:
     """
 
     windows: ClassVar[None] = None
+    waits: ClassVar[bool] = False
     x: Mapping[str, AnyArray]
     y: AnyArray
     weight: Floats
@@ -130,6 +140,15 @@ class Filler:
         return MemoryStore.from_batches([first, *self._more]) if self._more else MemoryStore(*first)
 
 
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+    """An array, not filled, that a device which shares our memory can use without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
 def _take(values: AnyArray, rows: npt.NDArray[np.int64]) -> AnyArray:
+    taken = aligned((len(rows), *values.shape[1:]), values.dtype)
     # mode="clip" keeps NumPy from buffering the result; the row numbers are ours, hence in range.
-    return np.take(values, rows, axis=0, mode="clip")
+    return np.take(values, rows, axis=0, mode="clip", out=taken)

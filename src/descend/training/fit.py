@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from descend.data.batches import Chunk, Plan, chunks, prefetched
+from descend.data.batches import Chunk, Feed, Plan, chunks
 from descend.data.store import RowStore
 from descend.training import stopping
 from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule
 from descend.training.step import PartwiseUpdate, RunChunk, Sums, copied
 from descend.training.stopping import Limits, Progress
-from descend.types import Batch, History, HistoryLine, Position, StopReason, TrainState
+from descend.types import Array, Batch, History, HistoryLine, Position, StopReason, TrainState
 
 FEWEST_UPDATES = 10
 """Updates between two evaluations at the least, so that large batches are not judged on noise."""
@@ -136,8 +136,8 @@ def fit(
         if not course.history:
             return course, StopReason.DIVERGED
     sums: Sums | None = None
-    source = prefetched(chunks(run.store, run.plan, course.position), _placing())
-    with closing(source):
+    source = chunks(run.store, run.plan, course.position)
+    with closing(Feed(source, _placing(), waits=run.store.waits)) as feed:
         while True:
             reason = stopping.ended(course.progress, run.limits, course.position, course.seconds)
             if reason is not None:
@@ -147,15 +147,18 @@ def fit(
             if stopping.stands_still(course.progress, run.limits):
                 course = _lowered(run, course, watcher)
             started, seconds = clock(), course.seconds
-            chunk = next(source)
+            chunk = feed.take()
             if run.partwise is not None:
                 sums = run.partwise.add(sums, course.state.params, chunk.batch)
-            if chunk.updates:
-                course, loss, share = _chunk_run(run, course, chunk, sums)
-                sums = None
-            course = course._replace(seconds=seconds + clock() - started)
             if not chunk.updates:
+                course = course._replace(seconds=seconds + clock() - started)
                 continue
+            course, losses = _dispatched(run, course, chunk, sums)
+            sums = None
+            if not stopping.used_up(run.limits, course.position, seconds):
+                feed.look_ahead()
+            course, loss, share = _counted(run, course, chunk, losses)
+            course = course._replace(seconds=seconds + clock() - started)
             if stopping.exploded(course.progress, loss, share):
                 course = _rescued(run, course, watcher, loss)
             elif _evaluation_due(run.plan, course):
@@ -188,26 +191,28 @@ def _placing() -> Callable[[Chunk], Chunk]:
     return place
 
 
-def _chunk_run(
-    run: Run, course: Course, chunk: Chunk, sums: Sums | None
-) -> tuple[Course, float, float]:
-    """The course after a chunk, the mean loss of its batches, and its share of all rows."""
+def _dispatched(run: Run, course: Course, chunk: Chunk, sums: Sums | None) -> tuple[Course, Array]:
+    """The course after a chunk, and its losses; both may still be being computed."""
     numbers = course.state.update + np.arange(run.plan.updates_per_chunk)
     peak = run.learning_rate * course.progress.rate_factor
     rates = (peak * run.schedule(numbers)).astype(np.float32)
-    examples = chunk.examples
     if run.partwise is not None and sums is not None:
-        examples = run.plan.batch_rows(course.position)
-        state, losses = run.partwise.finish(course.state, sums, rates, examples)
+        rows = run.plan.batch_rows(course.position)
+        state, losses = run.partwise.finish(course.state, sums, rates, rows)
     else:
-        state, losses = run.run_chunk(course.state, chunk.batch, rates, chunk.updates, examples)
+        state, losses = run.run_chunk(
+            course.state, chunk.batch, rates, chunk.updates, chunk.examples
+        )
+    return course._replace(state=state, position=chunk.position), losses
+
+
+def _counted(run: Run, course: Course, chunk: Chunk, losses: Array) -> tuple[Course, float, float]:
+    """The course with the losses of a chunk, their mean, and the chunk's share of all rows."""
     total = float(np.sum(np.asarray(losses)[: chunk.updates], dtype=np.float64))
     course = course._replace(
-        state=state,
-        position=chunk.position,
-        loss_sum=course.loss_sum + total,
-        loss_count=course.loss_count + chunk.updates,
+        loss_sum=course.loss_sum + total, loss_count=course.loss_count + chunk.updates
     )
+    examples = max(chunk.examples, run.plan.batch_size if run.plan.parts > 1 else 0)
     return course, total / chunk.updates, examples / run.plan.rows
 
 

@@ -101,8 +101,7 @@ def shortlist(
         fewest: sizes at the least: seconds are uncertain too.
         most: sizes at most, those with the least mean excess.
     """
-    low = max(GRID[0], critical[0])
-    high = max(low, min(GRID[-1], critical[1]))
+    low, high = (float(np.clip(one, GRID[0], GRID[-1])) for one in critical)
     grid = np.geomspace(low, high, 25)
     totals = np.array([[cost(size) * (1.0 + one / size) for size in sizes] for one in grid])
     excess = totals / totals.min(axis=1, keepdims=True)

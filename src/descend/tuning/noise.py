@@ -226,6 +226,7 @@ def _bootstrap(measured: Products, seed: int) -> Doubles:
     products, count = measured.products, len(measured.products)
     diagonal = np.diag(products)
     times = random.multinomial(count, np.full(count, 1.0 / count), size=DRAWS).astype(np.float64)
+    times = times[np.count_nonzero(times, axis=1) > 1]
     pairs = np.einsum("da,ab,db->d", times, products, times, optimize=True)
     same = (times**2) @ diagonal
     distinct = count**2 - np.sum(times**2, axis=1)

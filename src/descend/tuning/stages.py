@@ -161,7 +161,8 @@ def measure_noise(work: Work, updates: int, params: Params) -> None:
 
 def shortlisted(work: Work, optimizer: str) -> list[int]:
     """Sizes that may be best for a critical batch size round the noise scale."""
-    low, high = work.noise[-1].interval
+    noise = work.noise[-1]
+    low, high = noise.interval if noise.noise_scale is not None else (1.0, math.inf)
     margin = 10.0 if optimizer in NOISE_DECIDES else 100.0
     chosen = law.shortlist(work.speed.batch_sizes, work.cost, (low / margin, high * margin))
     work.evidence["shortlist"] = chosen

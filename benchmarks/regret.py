@@ -1,0 +1,349 @@
+"""Is the advice right? The time it leads to, over the best of a full sweep.
+
+For each problem every batch size is tried with learning rates by factors of two until the best is
+interior. What counts is the time to a validation loss that a good run reaches,
+
+    T = updates until then × seconds per update,
+
+updates from a run of the package's own loop, seconds measured beforehand, all sizes taking turns.
+Seconds are processor seconds of one thread: other work on the machine disturbs them little.
+Evaluations and compiling are left out of T; what the advice costs contains both.
+
+Each cell of the sweep is saved as soon as it is known; a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.regret_cases import CASES, Case, small
+from benchmarks.regret_report import report
+from descend.training.engine import set_up
+from descend.training.fit import Course, Silent, fit
+from descend.training.problem import Problem
+from descend.training.stopping import Limits
+from descend.tuning import speed
+from descend.tuning.advice import advise
+from descend.types import Speed
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+FOLDER = Path(__file__).parent.parent / "docs" / "regret"
+GOOD, BETTER, STRICTEST = 0.01, 0.1, 0.001
+"""The target is above the second best of four runs by 1 % of the way back to the start, or by 10 %
+of that loss, whichever is less; but no less than 0.1 % of the way, where the loss is near 0."""
+REFERENCES = ((64, 0.01), (64, 0.04), (256, 0.04), (256, 0.16))
+SEEDS = (0, 1, 2)
+CAP = 3.0
+"""A cell is given up at so many times the best time so far."""
+LONGEST = 60.0
+MOST_RATES = 9
+
+
+class Cells:
+    """What was measured for one problem, kept in a file that grows cell by cell."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def once(self, key: str, measure: Callable[[], Any]) -> Any:
+        """What is known under a key, measured where it is not."""
+        if key not in self.facts:
+            self.facts[key] = measure()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            rough = self.path.with_suffix(".part")
+            rough.write_text(json.dumps(self.facts, indent=1) + "\n")
+            rough.replace(self.path)
+        return self.facts[key]
+
+
+class Enough(Silent):
+    """Stops a run after so many updates."""
+
+    def __init__(self, updates: float) -> None:
+        self.updates = updates
+        self.stopped = False
+
+    def chunk(self, course: Course) -> None:
+        self.stopped = course.state.update >= self.updates
+
+    def stop_asked(self) -> bool:
+        return self.stopped
+
+
+def updates_until(
+    problem: Problem, size: int, rate: float, target: float, most: float, course: Course
+) -> tuple[float | None, float]:
+    """Updates until the target (None where it was not reached), and the best loss."""
+    run = problem.run(size, rate, limits=Limits(target=target))
+    course, _ = fit(run, course, Enough(most))
+    before = None
+    for line in course.history:
+        if line.validation_loss <= target:
+            if before is None:
+                return float(line.update), line.validation_loss
+            fall = before.validation_loss - line.validation_loss
+            part = (before.validation_loss - target) / fall
+            return before.update + part * (line.update - before.update), line.validation_loss
+        before = line
+    return None, course.progress.best
+
+
+class Sweep:
+    """All that is asked of one problem."""
+
+    def __init__(self, case: Case, problem: Problem, cells: Cells) -> None:
+        self.case, self.problem, self.cells = case, problem, cells
+        rows = len(problem.store)
+        self.sizes = [size for size in case.sizes if size <= rows // 2]
+        self.speed = self._speed()
+        self.target = self._target()
+        self.best = math.inf
+
+    def _speed(self) -> Speed:
+        def measure() -> dict[str, Any]:
+            sizes = sorted({*self.sizes, *(s for s in (200,) if s <= len(self.problem.store))})
+            state = self.problem.begin().state
+            found = speed.measure_speed(
+                self.problem, state, sizes, clock=time.process_time, repeats=7, seconds=0.03
+            )
+            return dataclasses.asdict(found)
+
+        return Speed(**{k: tuple(v) for k, v in self.cells.once("speed", measure).items()})
+
+    def _target(self) -> float:
+        def measure() -> dict[str, Any]:
+            start = self.problem.evaluate(self.problem.begin().state.params)
+            reached = sorted(
+                self._converged(min(size, max(self.sizes)), rate) for size, rate in REFERENCES
+            )
+            best = reached[1]  # the best of all may be a stroke of luck
+            gain = start - best
+            above = min(GOOD * gain, max(BETTER * best, STRICTEST * gain))
+            return {"start": start, "best": best, "target": best + above, "reached": reached}
+
+        return float(self.cells.once("target", measure)["target"])
+
+    def _converged(self, size: int, rate: float) -> float:
+        most = LONGEST / speed.seconds_at(self.speed, size)
+        run = self.problem.run(size, rate)
+        course, _ = fit(run, self.problem.begin(), Enough(most))
+        return float(course.progress.best)
+
+    def seconds(self, size: int, rate: float, seed: int) -> float:
+        """T of a cell; infinite where the target was not reached."""
+        each = speed.seconds_at(self.speed, size)
+
+        def measure() -> dict[str, Any]:
+            most = min(CAP * self.best, LONGEST) / each
+            updates, loss = updates_until(
+                self.problem, size, rate, self.target, most, self.problem.begin(seed)
+            )
+            return {"updates": updates, "loss": loss, "given_up_at": most}
+
+        updates = self.cells.once(f"{size} {rate:.4g} {seed}", measure)["updates"]
+        found = math.inf if updates is None else updates * each
+        self.best = min(self.best, found)
+        return found
+
+    def run(self) -> None:
+        """Every size with rates by factors of two until the best is interior, then more seeds."""
+        guess = 0.02
+        for size in self.sizes:
+            found = dict(self._rates(size, guess * min(1.0, size / 64)))
+            best = min(found, key=lambda rate: found[rate])
+            print(f"  {size:6} rows, rate {best:.3g}: {found[best]:.3g} s", flush=True)
+            if size == 64 and math.isfinite(found[best]):
+                guess = best
+            if math.isfinite(found[best]) and found[best] < 3 * self.best:
+                for seed in SEEDS[1:]:
+                    self.seconds(size, best, seed)
+
+    def _rates(self, size: int, start: float) -> Iterator[tuple[float, float]]:
+        power = round(math.log2(start))
+        seen: dict[int, float] = {}
+
+        def ask(place: int) -> tuple[float, float]:
+            seen[place] = self.seconds(size, 2.0**place, SEEDS[0])
+            return 2.0**place, seen[place]
+
+        yield ask(power)
+        while len(seen) < MOST_RATES:
+            best = min(seen, key=lambda place: (seen[place], -place))
+            missing = [place for place in (best + 1, best - 1) if place not in seen]
+            if not missing:
+                return
+            if not math.isfinite(seen[best]):
+                missing = [min(seen) - 1] if len(seen) % 2 else [max(seen) + 1]
+            yield ask(missing[0])
+
+    def table(self) -> dict[int, tuple[float, float]]:
+        """For each size its best rate and the median of T over the seeds."""
+        times: dict[int, dict[float, list[float]]] = {}
+        for key, cell in self.cells.facts.items():
+            parts = key.split()
+            if len(parts) != 3 or not parts[0].isdigit():
+                continue
+            size, rate = int(parts[0]), float(parts[1])
+            each = speed.seconds_at(self.speed, size)
+            found = math.inf if cell["updates"] is None else cell["updates"] * each
+            times.setdefault(size, {}).setdefault(rate, []).append(found)
+        chosen = {}
+        for size, rates in times.items():
+            if size not in self.sizes:
+                continue
+            most = max(len(found) for found in rates.values())
+            full = {r: statistics.median(f) for r, f in rates.items() if len(f) == most}
+            best = min(full, key=lambda rate: full[rate])
+            chosen[size] = (best, full[best])
+        return chosen
+
+    def advised(self, seed: int) -> dict[str, Any]:
+        """The advice of a seed, and what training then still needs.
+
+        The first seed compiles everything anew, as a first run on a machine does; the others find
+        the programs in the cache.
+        """
+
+        def measure() -> dict[str, Any]:
+            problem = dataclasses.replace(self.problem, seed=seed)
+            jax.config.update("jax_enable_compilation_cache", seed != SEEDS[0])
+            advice, course = advise(problem, clock=time.process_time)
+            jax.config.update("jax_enable_compilation_cache", True)
+            assert course is not None
+            size, rate = advice.batch_size, advice.learning_rate
+            most = LONGEST / speed.seconds_at(self.speed, size)
+            onwards, _ = updates_until(problem, size, rate, self.target, most, course)
+            done = course.state.update
+            return {
+                "batch_size": size,
+                "learning_rate": rate,
+                "flat_region": advice.flat_region,
+                "cost": advice.cost,
+                "noise_scale": advice.evidence["noise"][-1]["noise_scale"],
+                "updates_after": None if onwards is None else max(0.0, onwards - done),
+            }
+
+        return dict(self.cells.once(f"advice {seed}", measure))
+
+    def sklearn(self) -> float:
+        """T of the setting that scikit-learn's networks begin with: Adam, 0.001, batches of 200."""
+        adam = self.case.with_optimizer(self.problem, "adam")
+        size = min(200, len(adam.store))
+
+        def measure() -> dict[str, Any]:
+            found = speed.measure_speed(
+                adam, adam.begin().state, [size], clock=time.process_time, repeats=7, seconds=0.03
+            )
+            each = found.seconds_per_update[0]
+            most = min(20 * self.best, LONGEST) / each
+            runs = [
+                updates_until(adam, size, 1e-3, self.target, most, adam.begin(seed))[0]
+                for seed in SEEDS
+            ]
+            return {"updates": runs, "seconds_per_update": each}
+
+        found = self.cells.once("sklearn", measure)
+        times = [math.inf if one is None else one for one in found["updates"]]
+        return float(statistics.median(times) * found["seconds_per_update"])
+
+    def quality(self, size: int, rate: float, seed: int) -> float:
+        """The best validation loss of a run to its end."""
+
+        def measure() -> float:
+            most = LONGEST / speed.seconds_at(self.speed, size)
+            run = self.problem.run(size, rate)
+            course, _ = fit(run, self.problem.begin(seed), Enough(most))
+            return float(course.progress.best)
+
+        return float(self.cells.once(f"quality {size} {rate:.4g} {seed}", measure))
+
+
+def figures_of(sweep: Sweep) -> dict[str, Any]:
+    """Regret of the advice and of the baselines on one problem."""
+    table = sweep.table()
+    finite = {size: found for size, found in table.items() if math.isfinite(found[1])}
+    best_size = min(finite, key=lambda size: finite[size][1])
+    best_rate, best = finite[best_size]
+    advice = [sweep.advised(seed) for seed in SEEDS]
+    plain, with_cost, quality = [], [], []
+    for one, seed in zip(advice, SEEDS, strict=True):
+        size, rate = one["batch_size"], one["learning_rate"]
+        sweep.best = best
+        plain.append(statistics.median(sweep.seconds(size, rate, other) for other in SEEDS) / best)
+        onwards = one["updates_after"]
+        seconds = math.inf if onwards is None else onwards * speed.seconds_at(sweep.speed, size)
+        with_cost.append((one["cost"] + seconds) / best)
+        quality.append(sweep.quality(size, rate, seed))
+    noise = [one["noise_scale"] for one in advice if one["noise_scale"] is not None]
+    per_row = {size: speed.seconds_at(sweep.speed, size) / size for size in table}
+    baselines = {
+        "batch 32, best rate": 32,
+        "batch 256, best rate": 256,
+        "largest that fits": max(table),
+        "highest throughput": min(per_row, key=lambda size: per_row[size]),
+    }
+    if noise:
+        scale = statistics.median(noise)
+        baselines["noise scale alone"] = min(table, key=lambda s: abs(math.log(s / scale)))
+    return {
+        "problem": sweep.case.name,
+        "rows": len(sweep.problem.store),
+        "target": sweep.target,
+        "best": {"batch_size": best_size, "learning_rate": best_rate, "seconds": best},
+        "advised": [[one["batch_size"], one["learning_rate"]] for one in advice],
+        "cost": [one["cost"] for one in advice],
+        "regret": plain,
+        "regret_with_cost": with_cost,
+        "baselines": {
+            **{name: table[size][1] / best for name, size in baselines.items() if size in table},
+            "scikit-learn's default": sweep.sklearn() / best,
+        },
+        "quality": {
+            "advised": quality,
+            "best of sweep": [sweep.quality(best_size, best_rate, seed) for seed in SEEDS],
+        },
+        "sizes": {size: list(found) for size, found in sorted(table.items())},
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Sweep, advise, compare, and keep what was found."""
+    if "xla_cpu_multi_thread_eigen" not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = ONE_THREAD
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks", "regret", *arguments])
+    parser = argparse.ArgumentParser(prog="regret", description=__doc__)
+    parser.add_argument("--tables", type=Path, help="folder with the tables that are not shipped")
+    parser.add_argument("--only", help="names of problems, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="4,000 rows; nothing is kept")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    options = parser.parse_args(arguments)
+    set_up()
+    folder = Path(tempfile.mkdtemp()) if options.quick else options.out
+    found = []
+    for case in CASES:
+        if options.only and case.name not in options.only.split(","):
+            continue
+        problem = case.load(options.tables)
+        if problem is None:
+            print(f"{case.name}: its table is not there (--tables DIR)")
+            continue
+        problem = small(problem, 4000) if options.quick else problem
+        print(f"{case.name}: {len(problem.store):,} rows", flush=True)
+        sweep = Sweep(case, problem, Cells(folder / "cells" / f"{case.name}.json"))
+        sweep.run()
+        found.append(figures_of(sweep))
+    report(found, folder)

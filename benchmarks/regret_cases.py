@@ -1,0 +1,130 @@
+"""The problems whose sweep shows whether the advice is right."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.problems import TASKS, find_table
+from descend.data.prepare import prepare
+from descend.data.store import MemoryStore, RowStore
+from descend.settings import Settings
+from descend.training.losses import LOSSES
+from descend.training.models import Inputs, mlp
+from descend.training.optimizers import make_optimizer
+from descend.training.problem import Problem
+from descend.training.recipe import problem_of, resolved
+from descend.types import Array
+
+HIDDEN = (128, 64)
+QUADRATIC = (200, 20_000)
+"""Dimensions and rows of the noisy quadratic."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem of the sweep.
+
+    Attributes:
+        name: as in the results.
+        load: makes it from the folder with the tables; None where its table is not there.
+        sizes: batch sizes of the sweep, in their order; fewer where a cell takes a minute.
+    """
+
+    name: str
+    load: Callable[[Path | None], Problem | None]
+    sizes: tuple[int, ...] = (64, 256, 16, 1024, 32, 4, 4096, 128, 1, 16384)
+
+    def with_optimizer(self, problem: Problem, name: str) -> Problem:
+        """The same with another update rule."""
+        return dataclasses.replace(problem, optimizer=make_optimizer(Settings("y", optimizer=name)))
+
+
+def small(problem: Problem, rows: int) -> Problem:
+    """The same with fewer training rows."""
+    if len(problem.store) <= rows:
+        return problem
+    batch = problem.store.gather(np.arange(rows, dtype=np.int64))
+    store = MemoryStore(batch.x, batch.y, batch.weight)
+    return dataclasses.replace(problem, store=store)
+
+
+def _table(task_name: str, **options: Any) -> Callable[[Path | None], Problem | None]:
+    def load(folder: Path | None) -> Problem | None:
+        task = TASKS[task_name]
+        path = find_table(task.table, folder)
+        if path is None:
+            return None
+        settings = Settings(task.target, exclude=task.exclude, **options)
+        prepared = prepare(str(path), settings)
+        return problem_of(resolved(settings, prepared.schema), prepared)
+
+    return load
+
+
+def _fashion(folder: Path | None) -> Problem | None:
+    path = folder / "fashion_mnist.npz" if folder else None
+    if path is None or not path.exists():
+        return None
+    arrays = np.load(path)
+    pixels = arrays["x_train"].reshape(len(arrays["x_train"]), -1) / np.float32(255.0)
+    labels = arrays["y_train"].astype(np.int32)
+    judging = np.random.default_rng(0).random(len(labels)) < 0.1
+    network = mlp(Inputs(pixels.shape[1], ()), [0.0] * 10, HIDDEN)
+    return Problem(
+        store=_store(pixels[~judging], labels[~judging]),
+        validation=_store(pixels[judging], labels[judging]),
+        init=network.init,
+        apply=network.apply,
+        per_example=LOSSES["cross_entropy"].per_example,
+        optimizer=make_optimizer(Settings("y")),
+    )
+
+
+def _quadratic(folder: Path | None) -> Problem:
+    """½ Σ h_i (θ_i − z_i)² with h_i = 1/i and rows z whose gradients have variance c_i = 1/i."""
+    dimensions, rows = QUADRATIC
+    curvature = 1.0 / np.arange(1, dimensions + 1)
+    random = np.random.default_rng(0)
+    z = random.standard_normal((rows, dimensions)) / np.sqrt(curvature)
+    z -= z.mean(axis=0)
+    weights = jnp.asarray(curvature, jnp.float32)
+
+    def apply(params: Array, x: Mapping[str, Array]) -> Array:
+        return params - x["numeric"]
+
+    def loss(outputs: Array, y: Array) -> Array:
+        return 0.5 * jnp.sum(weights * jnp.square(outputs), axis=-1)
+
+    nothing = np.zeros((1, dimensions))
+    return Problem(
+        store=_store(z, np.zeros((rows, 1), np.float32)),
+        validation=_store(nothing, np.zeros((1, 1), np.float32)),
+        init=lambda key: jnp.ones(dimensions, jnp.float32),
+        apply=apply,
+        per_example=loss,
+        optimizer=make_optimizer(Settings("y", optimizer="sgd")),
+    )
+
+
+def _store(x: np.ndarray, y: np.ndarray) -> RowStore:
+    category = np.zeros((len(x), 0), np.int32)
+    numeric = np.asarray(x, np.float32)
+    return MemoryStore({"numeric": numeric, "category": category}, y, np.ones(len(x), np.float32))
+
+
+CASES = (
+    Case("bike", _table("bike")),
+    Case("diamonds", _table("diamonds")),
+    Case("adult", _table("adult")),
+    Case("flights", _table("flights"), (64, 256, 32, 1024, 16)),
+    Case("fashion", _fashion, (64, 256, 16, 1024, 32, 128, 4)),
+    Case("linear", _table("diamonds", model="linear")),
+    Case("quadratic", _quadratic),
+)

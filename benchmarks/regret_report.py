@@ -1,0 +1,121 @@
+"""What the sweep found, as a table and as curves."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import machine, table, versions
+
+BASELINES = (
+    "batch 32, best rate",
+    "batch 256, best rate",
+    "largest that fits",
+    "highest throughput",
+    "noise scale alone",
+    "scikit-learn's default",
+)
+
+
+def report(found: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Print the tables, keep them with the facts in `folder`, and draw the curves."""
+    text = _text(found)
+    print(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "regret.md").write_text(text + "\n")
+    facts = {"machine": machine(), "versions": versions(), "problems": list(found)}
+    (folder / "regret.json").write_text(json.dumps(facts, indent=1) + "\n")
+    for one in found:
+        _draw(one, folder / f"{one['problem']}.png")
+
+
+def _text(found: Sequence[dict[str, Any]]) -> str:
+    plain = [statistics.median(one["regret"]) for one in found]
+    costly = [statistics.median(one["regret_with_cost"]) for one in found]
+    heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret", "with cost"]
+    lines = [
+        [
+            one["problem"],
+            f"{one['rows']:,}",
+            f"{one['best']['batch_size']:,} at {one['best']['learning_rate']:.3g}",
+            f"{one['best']['seconds']:.3g}",
+            ", ".join(f"{size:,} at {rate:.2g}" for size, rate in one["advised"]),
+            _several(one["regret"]),
+            _several(one["regret_with_cost"]),
+        ]
+        for one in found
+    ]
+    lines.append(["median", "", "", "", "", _one(plain), _one(costly)])
+    parts = [
+        "## Regret of the advice",
+        "",
+        table(heads, lines),
+        "",
+        "## Regret of simple rules",
+        "",
+    ]
+    rules = [
+        [one["problem"], *(_ratio(one["baselines"].get(name)) for name in BASELINES)]
+        for one in found
+    ]
+    medians = [
+        statistics.median([one["baselines"].get(name, math.inf) for one in found])
+        for name in BASELINES
+    ]
+    rules.append(["median", *(_ratio(value) for value in medians)])
+    parts += [table(["problem", *BASELINES], rules), "", "## Validation loss at the end", ""]
+    losses = [
+        [
+            one["problem"],
+            *(
+                f"{statistics.median(values):.5g} ({min(values):.5g} to {max(values):.5g})"
+                for values in one["quality"].values()
+            ),
+        ]
+        for one in found
+    ]
+    parts.append(table(["problem", "advised setting", "best of the sweep"], losses))
+    return "\n".join(parts)
+
+
+def _several(values: Sequence[float]) -> str:
+    return f"{_ratio(statistics.median(values))} ({', '.join(_ratio(one) for one in values)})"
+
+
+def _one(values: Sequence[float]) -> str:
+    return f"{_ratio(statistics.median(values))}, worst {_ratio(max(values))}"
+
+
+def _ratio(value: float | None) -> str:
+    if value is None:
+        return "undetermined"
+    return f"{value:.2f}" if math.isfinite(value) else "not reached"
+
+
+def _draw(one: dict[str, Any], path: Path) -> None:
+    """Seconds to the target against the batch size, the advice marked."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    sizes = [(int(size), found[1]) for size, found in one["sizes"].items()]
+    sizes = [(size, seconds) for size, seconds in sizes if math.isfinite(seconds)]
+    figure, axes = plt.subplots(figsize=(5, 3.2))
+    axes.loglog(*zip(*sizes, strict=True), "o-", label="best rate of each size")
+    best = one["best"]["seconds"]
+    for number, ((size, _), regret) in enumerate(zip(one["advised"], one["regret"], strict=True)):
+        if math.isfinite(regret):
+            label = "advised" if number == 0 else None
+            axes.loglog([size], [regret * best], "r^", label=label)
+    axes.set(xlabel="batch size", ylabel="seconds to the target", title=one["problem"])
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -53,19 +53,16 @@ def kept_store(
     Raises:
         DataError: the store cannot be written.
     """
-    found = usable_store(folder, key)
-    if found is not None:
-        say(f"Rows are read from {folder}, made before from the same data.")
-        return found
     with _alone(folder, say):
         # Another process may have written it while this one waited.
         found = usable_store(folder, key, say)
-        if found is None:
-            write()
-            found = open_store(folder)
-            size = found[0].header.bytes
-            say(f"Rows are kept in {folder} ({size / 1e9:.2g} GB) for later runs.")
-    return found
+        if found is not None:
+            say(f"Rows are read from {folder}, made before from the same data.")
+            return found
+        write()
+        found = open_store(folder)
+        say(f"Rows are kept in {folder} ({found[0].header.bytes / 1e9:.2g} GB) for later runs.")
+        return found
 
 
 def usable_store(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from descend.data.mapped import MappedStore
 from descend.data.memory import Budget, divide
 from descend.data.schema import learn_schema
 from descend.data.split import is_validation
+from descend.data.staging import staged
 from descend.data.store import Filler, MemoryStore, RowStore
 from descend.data.table import Table, open_table
 from descend.settings import Settings
@@ -92,43 +94,53 @@ def prepare(
     # A run that goes on has its settings resolved; what was learned then says the same.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)
-    if kept is not None and schema is None and _wanted(kept, settings, budget):
-        schema = schema_from_json(kept[0].header.key["schema"])
-    schema = schema or learn_schema(table, settings, validation=judging)
-    encoder = Encoder(schema)
-    row_bytes = _row_bytes(encoder)
-    counts = {"training": schema.rows.training, "validation": schema.rows.validation}
-    layout = layout or decide_layout(
-        counts["training"],
-        counts["validation"],
-        row_bytes,
-        budget,
-        stored=settings.store is not None,
-    )
-    rows_at_once = budget.encoded_rows(row_bytes)
+    if kept is not None and _wanted(kept, settings, budget, layout):
+        schema = schema or schema_from_json(kept[0].header.key["schema"])
+        counts = {part.part: len(part) for part in kept}
+        layout = layout or _decided(counts, kept[0].row_bytes, budget, settings)
+        say(f"Rows are read from {folder}, made before from the same data.")
+        return Prepared(
+            schema, Encoder(schema), *_placed(kept, layout, budget), fingerprint, layout
+        )
+    with staged(table, settings, memory=budget.reading, store=folder) as text_read:
+        schema = schema or learn_schema(text_read, settings, validation=judging)
+        encoder = Encoder(schema)
+        row_bytes = _row_bytes(encoder)
+        counts = {"training": schema.rows.training, "validation": schema.rows.validation}
+        layout = layout or _decided(counts, row_bytes, budget, settings)
+        parts = _parts(encoder, text_read, judging, settings, budget.encoded_rows(row_bytes))
+        if not layout.stored:
+            rows: tuple[RowStore, RowStore] = _in_memory(parts, counts)
+        else:
+            key = {"asked": asked, **key, "schema": schema.as_json()}
+            write = functools.partial(_write, folder, parts, key, counts, settings, budget)
+            rows = _placed(kept_store(folder, key, write, say), layout, budget)
+    return Prepared(schema, encoder, *rows, fingerprint, layout)
 
-    def parts() -> Iterator[Part]:
-        return _parts(encoder, table, judging, settings, rows_at_once)
 
-    if not layout.stored:
-        training, validation = _in_memory(parts(), counts)
-        return Prepared(schema, encoder, training, validation, fingerprint, layout)
+def _write(
+    folder: Path,
+    parts: Iterator[Part],
+    key: dict[str, Any],
+    counts: dict[str, int],
+    settings: Settings,
+    budget: Budget,
+) -> None:
+    """Write the store; reading and encoding go on in a thread meanwhile."""
+    with closing(prefetched(parts, lambda part: part, depth=1)) as coming:
+        write_store(
+            folder,
+            coming,
+            key=key,
+            rows=counts,
+            seed=settings.seed,
+            bucket_bytes=budget.shuffling,
+        )
 
-    def write() -> None:
-        assert schema is not None
-        # Reading and encoding go on in a thread while rows are written.
-        with closing(prefetched(parts(), lambda part: part, depth=1)) as coming:
-            write_store(
-                folder,
-                coming,
-                key={"asked": asked, **key, "schema": schema.as_json()},
-                rows=counts,
-                seed=settings.seed,
-                bucket_bytes=budget.shuffling,
-            )
 
-    stored = kept_store(folder, key, write, say)
-    return Prepared(schema, encoder, *_placed(stored, layout, budget), fingerprint, layout)
+def _decided(counts: dict[str, int], row_bytes: int, budget: Budget, settings: Settings) -> Layout:
+    stored = settings.store is not None
+    return decide_layout(counts["training"], counts["validation"], row_bytes, budget, stored=stored)
 
 
 def _store_of(
@@ -160,11 +172,18 @@ def _source(record: dict[str, Any]) -> Any:
     return [files, record.get("query"), record.get("hash"), record.get("name")]
 
 
-def _wanted(kept: tuple[MappedStore, MappedStore], settings: Settings, budget: Budget) -> bool:
+def _wanted(
+    kept: tuple[MappedStore, MappedStore],
+    settings: Settings,
+    budget: Budget,
+    layout: Layout | None,
+) -> bool:
     """Whether a store that exists is used; a table that fits in memory is read from its source.
 
     Otherwise the order of rows would depend on what other runs have left behind.
     """
+    if layout is not None:
+        return layout.stored
     return settings.store is not None or kept[0].header.bytes > budget.table
 
 

@@ -73,8 +73,8 @@ def test_no_size_is_beyond_the_rows() -> None:
 
 def test_memory_grows_with_the_batch_and_bounds_it() -> None:
     problem = linear_problem(numbers(5000))
-    state = problem.begin().state
-    small, large = (speed.peak_memory(problem, state, size) for size in (1000, 4000))
+    footprint = speed.Footprint(problem, problem.begin().state)
+    small, large = footprint(1000), footprint(4000)
     assert small < large
-    assert speed.largest_fitting(problem, state, (1000, 4000), (small + large) // 2) == 1000
-    assert speed.largest_fitting(problem, state, (1000, 4000), 0) == 1000
+    assert speed.largest_fitting(footprint, (1000, 4000), (small + large) // 2) == 1000
+    assert speed.largest_fitting(footprint, (1000, 4000), 0) == 1000

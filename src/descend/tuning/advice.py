@@ -11,6 +11,7 @@ from descend.training.problem import Problem
 from descend.tuning import stages, verdict
 from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial, cost_ratios, make_arena
+from descend.tuning.speed import Footprint
 from descend.tuning.stages import Say, Work
 from descend.types import Advice
 
@@ -60,8 +61,9 @@ def advise(
     if batch_size is not None and learning_rate is not None:
         return _nothing_to_find(batch_size, learning_rate), None
     arena = make_arena(problem)
-    sizes = stages.possible_sizes(arena, batch_size, memory)
-    work = stages.measured(arena, sizes, goal, budget, clock, started, on_progress)
+    footprint = Footprint(problem, arena.snapshot)
+    sizes = stages.possible_sizes(arena, footprint, batch_size, memory)
+    work = stages.measured(arena, footprint, sizes, goal, budget, clock, started, on_progress)
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
     reference = stages.nearest_size(work.speed.batch_sizes, stages.REFERENCE)

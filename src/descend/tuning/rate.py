@@ -11,6 +11,8 @@ from descend.tuning.race import Arena, Trial
 LOWEST, HIGHEST = 1e-6, 1e3
 UPDATES_PER_OCTAVE = 8
 SMALL_BATCH = 64
+LEAST_GAIN = 0.02
+"""A gain of less than this part of the loss at the start may be chance."""
 GIVEN_UP = 3
 """Octaves in a row without a good loss after which the rate rises no further."""
 SPREAD = (1 / 4, 1 / 16, 1 / 64)
@@ -28,8 +30,8 @@ def breaking_rate(
     worse, so what counts is half of the best gain.
 
     Returns:
-        The last rate after which at least half of the best gain was still there; None where no
-        rate gained anything.
+        The last rate after which at least half of the best gain was still there; None where even
+        the lowest rate was too high.
     """
     steps = UPDATES_PER_OCTAVE * (4 if batch_size <= SMALL_BATCH else 1)
     trial = arena.enter(batch_size, low)
@@ -44,17 +46,19 @@ def breaking_rate(
         if arena.hopeless(loss):
             break
         looks.append((rate, loss))
-        best = min(loss for _, loss in looks)
-        half = best + 0.5 * (arena.start_loss - best)
-        if best < arena.start_loss and all(loss > half for _, loss in looks[-GIVEN_UP:]):
+        limit = _sound(arena.start_loss, looks)
+        if len(looks) >= GIVEN_UP and all(loss > limit for _, loss in looks[-GIVEN_UP:]):
             break
-    if not looks:
-        return None
-    best = min(loss for _, loss in looks)
-    if best >= arena.start_loss:
-        return None
-    half = best + 0.5 * (arena.start_loss - best)
-    return max(rate for rate, loss in looks if loss <= half)
+    limit = _sound(arena.start_loss, looks)
+    return max((rate for rate, loss in looks if loss <= limit), default=None)
+
+
+def _sound(start: float, looks: Sequence[tuple[float, float]]) -> float:
+    """Half of the best gain; where there was next to none, a little above the start."""
+    best = min((loss for _, loss in looks), default=start)
+    if start - best < LEAST_GAIN * abs(start):
+        return start + LEAST_GAIN * abs(start)
+    return best + 0.5 * (start - best)
 
 
 def breaking_rates(arena: Arena, sizes: Sequence[int]) -> dict[int, float]:

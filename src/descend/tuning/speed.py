@@ -17,12 +17,13 @@ import numpy as np
 from descend.data.batches import Chunk, chunks, prefetched
 from descend.training.problem import Problem
 from descend.training.step import copied, make_gradient
-from descend.types import Batch, Speed, TrainState
+from descend.types import Speed, TrainState
 
 REPEATS = 5
 SECONDS = 0.02
 REPEATS_ALONE = 2
 """A repeat takes at least as long, so that the clock and a waking thread do not matter."""
+COUNTED_ROWS = 64
 CHUNKS_HELD = 4
 """A chunk in use, two waiting, one being read."""
 FILL = 0.05
@@ -51,32 +52,41 @@ def memory_limit() -> int:
         return 1 << 30
 
 
-def peak_memory(problem: Problem, state: TrainState, batch_size: int) -> int:
-    """Bytes that training at a batch size holds: chunks, weights, gradients, layer outputs.
+class Footprint:
+    """Bytes that training holds: chunks, weights, gradients, layer outputs.
 
     Layer outputs are counted as every value that the gradient of a piece computes, which is an
-    upper bound: the compiler reuses some of them.
+    upper bound: the compiler reuses some of them. They are counted for two sizes; between and
+    beyond, bytes are a straight line in the rows.
     """
-    plan = problem.plan(batch_size)
-    chunk = plan.updates_per_chunk * plan.places * problem.store.row_bytes
-    weights = _bytes(state.params)
-    remembered = _bytes(state.opt_state)
-    row = problem.store.gather(np.zeros(1, np.int64))
-    per_piece = plan.places // plan.pieces
 
-    def shaped(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((per_piece, *leaf.shape[1:]), leaf.dtype)
+    def __init__(self, problem: Problem, state: TrainState) -> None:
+        self._problem = problem
+        self._fixed = 4 * _bytes(state.params) + 2 * _bytes(state.opt_state)
+        gradient = make_gradient(problem.objective)
+        row = problem.store.gather(np.zeros(1, np.int64))
 
-    piece: Batch = jax.tree.map(shaped, row)
-    jaxpr = jax.make_jaxpr(make_gradient(problem.objective))(state.params, piece)
-    values = _computed(jaxpr.jaxpr)
-    return int(CHUNKS_HELD * chunk + 4 * weights + 2 * remembered + values)
+        def counted(rows: int) -> int:
+            piece = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
+            )
+            return _computed(jax.make_jaxpr(gradient)(state.params, piece).jaxpr)
+
+        few, many = counted(COUNTED_ROWS), counted(2 * COUNTED_ROWS)
+        self._per_row = (many - few) / COUNTED_ROWS
+        self._values = few - self._per_row * COUNTED_ROWS
+
+    def __call__(self, batch_size: int) -> int:
+        """Bytes at a batch size."""
+        plan = self._problem.plan(batch_size)
+        chunk = plan.updates_per_chunk * plan.places * self._problem.store.row_bytes
+        values = self._values + self._per_row * (plan.places // plan.pieces)
+        return int(CHUNKS_HELD * chunk + self._fixed + values)
 
 
-def largest_fitting(problem: Problem, state: TrainState, sizes: Sequence[int], memory: int) -> int:
+def largest_fitting(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
     """The largest of the sizes that keeps within the memory; the smallest where none does."""
-    fitting = [size for size in sizes if peak_memory(problem, state, size) <= memory]
-    return max(fitting, default=min(sizes))
+    return max((size for size in sizes if footprint(size) <= memory), default=min(sizes))
 
 
 def compile_sizes(
@@ -132,6 +142,7 @@ def measure_speed(
     state: TrainState,
     sizes: Sequence[int],
     *,
+    footprint: Footprint | None = None,
     clock: Clock = time.perf_counter,
     repeats: int = REPEATS,
     seconds: float = SECONDS,
@@ -146,11 +157,13 @@ def measure_speed(
         problem: what is trained.
         state: weights to measure with; they stay as they are.
         sizes: rows per update.
+        footprint: of the problem, where it is known already.
         clock: seconds, for tests.
         repeats: turns.
         seconds: a turn takes at least as long, and at least one chunk.
     """
     ordered = tuple(sorted(sizes))
+    footprint = footprint or Footprint(problem, state)
     found: dict[int, list[float]] = {size: [] for size in ordered}
     with ExitStack() as stack:
         courses = {}
@@ -167,7 +180,7 @@ def measure_speed(
     return Speed(
         ordered,
         tuple(statistics.median(found[size]) for size in ordered),
-        tuple(peak_memory(problem, state, size) for size in ordered),
+        tuple(footprint(size) for size in ordered),
     )
 
 

@@ -30,6 +30,7 @@ class Work:
     """What the stages of an advice share and add to."""
 
     arena: Arena
+    footprint: speed.Footprint
     goal: str
     clock: Callable[[], float]
     started: float
@@ -57,19 +58,22 @@ class Work:
         self.evidence.setdefault("seconds", {})[stage] = self.spent()
 
 
-def possible_sizes(arena: Arena, batch_size: int | None, memory: int | None) -> tuple[int, ...]:
+def possible_sizes(
+    arena: Arena, footprint: speed.Footprint, batch_size: int | None, memory: int | None
+) -> tuple[int, ...]:
     """Sizes that fit in memory and come in one part; only the given one where one is given."""
     if batch_size is not None:
         return (batch_size,)
     sizes = speed.candidate_sizes(len(arena.problem.store))
     limit = speed.memory_limit() if memory is None else memory
     whole = [size for size in sizes if arena.problem.plan(size).parts == 1]
-    most = speed.largest_fitting(arena.problem, arena.snapshot, whole, limit)
+    most = speed.largest_fitting(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)
 
 
 def measured(
     arena: Arena,
+    footprint: speed.Footprint,
     sizes: Sequence[int],
     goal: str,
     budget: float | None,
@@ -86,12 +90,14 @@ def measured(
     begun = clock()
     speed.compile_sizes(problem, snapshot, core)
     compiling = (clock() - begun) / len(core)
-    found = speed.measure_speed(problem, snapshot, core, clock=clock)
+    found = speed.measure_speed(problem, snapshot, core, footprint=footprint, clock=clock)
     expected = _expected_seconds(found, len(problem.store))
     if budget is None:
         measuring = 2.0 * (clock() - started)
         budget = min(MOST_COST, max(LEAST_COST, measuring + COST_PART * expected))
-    work = Work(arena, goal, clock, started, say, found, budget, expected, NoiseMeter(problem))
+    work = Work(
+        arena, footprint, goal, clock, started, say, found, budget, expected, NoiseMeter(problem)
+    )
     larger = [size for size in sizes if size > core[-1]]
     smaller = [size for size in reversed(sizes) if size < core[0]]
     afford = 0.1 * budget
@@ -99,15 +105,11 @@ def measured(
         dear = 4 * size * found.seconds_per_update[-1] / found.batch_sizes[-1]
         if speed.saturated(work.speed) or compiling + dear > afford:
             break
-        work.speed = speed.joined(
-            work.speed, speed.measure_speed(problem, snapshot, [size], clock=clock)
-        )
+        learn_speed(work, size)
     for size in smaller:
         if compiling > afford or work.spent() > 0.4 * budget:
             break
-        work.speed = speed.joined(
-            work.speed, speed.measure_speed(problem, snapshot, [size], clock=clock)
-        )
+        learn_speed(work, size)
     work.note("speed")
     return work
 
@@ -237,7 +239,7 @@ def _refinement(work: Work, possible: Sequence[int], learning_rate: float | None
         for size in (beyond if first.batch_size == max(raced) else []) + (
             below if first.batch_size == min(raced) else []
         ):
-            _learn_speed(work, size)
+            learn_speed(work, size)
             part = size / first.batch_size
             rates = {first.learning_rate * part, first.learning_rate * math.sqrt(part)}
             new += [
@@ -248,10 +250,13 @@ def _refinement(work: Work, possible: Sequence[int], learning_rate: float | None
     return refine
 
 
-def _learn_speed(work: Work, size: int) -> None:
+def learn_speed(work: Work, size: int) -> None:
+    """Measure a size that was not measured yet."""
     if size not in work.speed.batch_sizes:
         problem, snapshot = work.arena.problem, work.arena.snapshot
-        new = speed.measure_speed(problem, snapshot, [size], clock=work.clock)
+        new = speed.measure_speed(
+            problem, snapshot, [size], footprint=work.footprint, clock=work.clock
+        )
         work.speed = speed.joined(work.speed, new)
 
 

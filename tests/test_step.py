@@ -204,8 +204,8 @@ def test_losses_of_a_chunk_are_those_before_each_update() -> None:
 
 
 def test_the_same_seed_begins_with_the_same_weights() -> None:
-    def init(key: jax.Array) -> jax.Array:
-        return jax.random.normal(key, (3, 1))
+    def init(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).normal(size=(3, 1)).astype(np.float32)
 
     optimizer = linear_problem(STORE).optimizer
     states = [initial_state(init, optimizer, seed) for seed in (0, 0, 1, 2**32 - 1)]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from descend.types import Array, Params
 
 EMBEDDING_WIDTH = 8
+EMBEDDING_SPREAD = 0.1
+"""Deviation of embeddings before training: small beside the numbers, so that a value that few
+rows hold begins by saying little."""
 REACH = 3.0
 """Deviations within which the mlp sees a number, however far out it lies."""
 
@@ -29,11 +34,11 @@ class Network(NamedTuple):
     """A model as a pair of pure functions.
 
     Attributes:
-        init: `key -> params`.
+        init: `seed -> params`, drawn by NumPy: nothing to compile.
         apply: `(params, x) -> outputs [B, k]`, each row by itself.
     """
 
-    init: Callable[[Array], Params]
+    init: Callable[[int], Params]
     apply: Apply
 
 
@@ -56,13 +61,13 @@ def linear(inputs: Inputs, bias: Sequence[float]) -> Network:
     """
     outputs = len(bias)
 
-    def init(key: Array) -> Params:
+    def init(seed: int) -> Params:
         params: dict[str, Any] = {
-            "kernel": jnp.zeros((inputs.numeric, outputs), jnp.float32),
-            "bias": jnp.asarray(bias, jnp.float32),
+            "kernel": np.zeros((inputs.numeric, outputs), np.float32),
+            "bias": np.asarray(bias, np.float32),
         }
         if inputs.category_sizes:
-            params["table"] = jnp.zeros((sum(inputs.category_sizes), outputs), jnp.float32)
+            params["table"] = np.zeros((sum(inputs.category_sizes), outputs), np.float32)
         return params
 
     return Network(init, _linear_apply(inputs))
@@ -90,26 +95,27 @@ def mlp(
     """
     widths = (inputs.numeric + embedding * len(inputs.category_sizes), *hidden)
 
-    def init(key: Array) -> Params:
-        keys = jax.random.split(key, len(hidden) + 1)
+    def init(seed: int) -> Params:
+        random = np.random.default_rng(seed)
         layers = [
             {
-                "kernel": jax.random.normal(one, (before, after)) * np.sqrt(2.0 / max(1, before)),
-                "bias": jnp.zeros((after,), jnp.float32),
+                "kernel": _normal(random, (before, after), np.sqrt(2.0 / max(1, before))),
+                "bias": np.zeros(after, np.float32),
             }
-            for one, before, after in zip(keys, widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         ]
         layers.append(
             {
-                "kernel": jnp.zeros((widths[-1], len(bias)), jnp.float32),
-                "bias": jnp.asarray(bias, jnp.float32),
+                "kernel": np.zeros((widths[-1], len(bias)), np.float32),
+                "bias": np.asarray(bias, np.float32),
             }
         )
         params: dict[str, Any] = {"layers": layers}
         if inputs.category_sizes:
-            table = jax.random.normal(keys[-1], (sum(inputs.category_sizes), embedding))
+            table = _normal(random, (sum(inputs.category_sizes), embedding), EMBEDDING_SPREAD)
             # A value never seen in training stands at the origin until some row moves it.
-            params["table"] = table.at[_offsets(inputs)].set(0.0)
+            table[_offsets(inputs)] = 0.0
+            params["table"] = table
         return params
 
     return Network(init, _mlp_apply(inputs, activation))
@@ -143,6 +149,12 @@ def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
         return values @ last["kernel"] + last["bias"]
 
     return apply
+
+
+def _normal(
+    random: np.random.Generator, shape: tuple[int, ...], deviation: float
+) -> npt.NDArray[np.float32]:
+    return (deviation * random.standard_normal(shape)).astype(np.float32)
 
 
 def bent(values: Array) -> Array:

@@ -24,7 +24,7 @@ from descend.training.step import (
     make_step,
 )
 from descend.training.stopping import Limits
-from descend.types import Array, Params
+from descend.types import Params
 
 STRETCH_ROWS = 1_000_000
 """At most so many training rows from one evaluation to the next."""
@@ -62,7 +62,7 @@ class Problem:
     Attributes:
         store: the training rows.
         validation: the rows that judge.
-        init: `key -> params`.
+        init: `seed -> params`.
         apply: `(params, x) -> outputs`, each row by itself.
         per_example: `(outputs, y) -> [B]`.
         optimizer: an Optax transformation made with learning rate 1.
@@ -72,7 +72,7 @@ class Problem:
 
     store: RowStore
     validation: RowStore
-    init: Callable[[Array], Params]
+    init: Callable[[int], Params]
     apply: Apply
     per_example: PerExample
     optimizer: optax.GradientTransformation

@@ -223,14 +223,20 @@ def compile_parts(
 
 
 def initial_state(
-    init: Callable[[Array], Params], optimizer: optax.GradientTransformation, seed: int
+    init: Callable[[int], Params], optimizer: optax.GradientTransformation, seed: int
 ) -> TrainState:
     """The state before the first update; the same seed gives the same weights."""
-    params = init(jax.random.key(seed))
-    return TrainState(params, optimizer.init(params), 0, 0)
+    params = jax.device_put(init(seed))
+    return TrainState(params, jax.jit(optimizer.init)(params), 0, 0)
 
 
 def copied(state: TrainState) -> TrainState:
     """A state whose arrays are its own, so that the original may be donated."""
-    params, opt_state = jax.tree.map(jnp.copy, (state.params, state.opt_state))
+    params, opt_state = _copy((state.params, state.opt_state))
     return TrainState(params, opt_state, state.update, state.examples)
+
+
+@jax.jit
+def _copy(carry: Carry) -> Carry:
+    copy: Carry = jax.tree.map(jnp.copy, carry)
+    return copy

@@ -89,7 +89,7 @@ class NoiseMeter:
 
     def __init__(self, problem: Problem) -> None:
         self._gradient = make_gradient(problem.objective)
-        shapes = jax.eval_shape(lambda: problem.init(jax.random.key(0)))
+        shapes = jax.eval_shape(lambda: problem.init(0))
         weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         rows = len(problem.store)
         groups = max(FEWEST_GROUPS, min(GROUPS, HELD_BYTES // (4 * max(1, weights))))

@@ -17,6 +17,8 @@ _HOMES = {
     "predict": "descend.api",
     "evaluate": "descend.api",
     "load_model": "descend.api",
+    "MiniBatchClassifier": "descend.estimators",
+    "MiniBatchRegressor": "descend.estimators",
     "Model": "descend.model",
     "Run": "descend.jobs.train",
     "Settings": "descend.settings",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         InterruptedRunError,
         SettingsError,
     )
+    from descend.estimators import MiniBatchClassifier, MiniBatchRegressor
     from descend.jobs.train import Run
     from descend.model import Model
     from descend.settings import Settings

@@ -59,6 +59,10 @@ class Model:
         names = ", ".join(self.schema.target.names)
         return f"<descend.Model: {self.settings.model} for {self.schema.task} of {names}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was compiled cannot be copied to another process, and is soon compiled again.
+        return Model, (self.schema, self.settings, self.params)
+
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predictions for raw rows, in their order.
 
@@ -146,16 +150,13 @@ class Model:
 
     @functools.cached_property
     def _forward(self) -> Any:
-        import jax
-
         from descend.training.engine import set_up
         from descend.training.losses import LOSSES
         from descend.training.recipe import network_of
 
         set_up()
         network = network_of(self.settings, self.schema, self.encoder)
-        link = LOSSES[self.settings.loss].link
-        return jax.jit(lambda params, x: link(network.apply(params, x)))
+        return _compiled(network.apply, LOSSES[self.settings.loss].link)
 
     @functools.cached_property
     def _on_device(self) -> Params:
@@ -192,6 +193,14 @@ def load(path: str | Path) -> Model:
             f"{path} is no usable model: its description is damaged ({error}). Train it again."
         ) from error
     return Model(schema, settings, params)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(apply: Any, link: Any) -> Any:
+    """The network with its link, compiled once for all models of one form."""
+    import jax
+
+    return jax.jit(lambda params, x: link(apply(params, x)))
 
 
 def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

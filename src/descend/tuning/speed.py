@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.data.batches import Chunk, chunks, prefetched
+from descend.data.batches import Chunk, Feed, chunks
 from descend.training.problem import Problem
 from descend.training.step import copied, make_gradient
 from descend.types import Speed, TrainState
@@ -114,14 +114,15 @@ class _Course:
         self._run_chunk = problem.compiled(plan)
         self._rates = np.zeros(plan.updates_per_chunk, np.float32)
         self._state = copied(state)
-        self._source = prefetched(chunks(problem.store, plan), _placed)
-        self._run(next(self._source), 0)
+        source = chunks(problem.store, plan)
+        self._feed = Feed(source, _placed, waits=problem.store.waits)
+        self._run(self._feed.take(), 0)
 
     def seconds(self, clock: Clock, least: float) -> float:
         """Seconds per update over whole chunks that take at least so long."""
         updates, begun = 0, clock()
         while True:
-            chunk = next(self._source)
+            chunk = self._feed.take()
             self._run(chunk, chunk.updates)
             updates += chunk.updates
             took = clock() - begun
@@ -129,11 +130,12 @@ class _Course:
                 return took / updates
 
     def close(self) -> None:
-        """End the thread that reads ahead."""
-        self._source.close()
+        """End what reads ahead."""
+        self._feed.close()
 
     def _run(self, chunk: Chunk, updates: int) -> None:
         self._state, losses = self._run_chunk(self._state, chunk.batch, self._rates, updates, 0)
+        self._feed.look_ahead()
         jax.block_until_ready(losses)
 
 

@@ -24,9 +24,10 @@ from typing import NamedTuple
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TASKS = {
-    "memory": ["--epochs", "40", "--batch-size", "16"],
-    "linear": ["--epochs", "60", "--batch-size", "8", "--model", "linear"],
-    "adam": ["--epochs", "25", "--batch-size", "32", "--optimizer", "adam", "--schedule", "cosine"],
+    "memory": "--epochs 40 --batch-size 16 --learning-rate 0.02",
+    "linear": "--epochs 60 --batch-size 8 --learning-rate 0.01 --model linear",
+    "adam": "--epochs 25 --batch-size 32 --learning-rate 0.002 --optimizer adam --schedule cosine",
+    "store": "--epochs 15 --batch-size 32 --learning-rate 0.02 --store STORE",
 }
 
 
@@ -117,7 +118,10 @@ def main(words: list[str] | None = None) -> int:
     total, runs, wrong = 0, Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tasks = [undisturbed(task, options, folder) for task, options in TASKS.items()]
+        tasks = [
+            undisturbed(task, options.replace("STORE", name + "/store").split(), folder)
+            for task, options in TASKS.items()
+        ]
         while total < given.kills:
             task = tasks[sum(runs.values()) % len(tasks)]
             out = folder / "run"

@@ -67,13 +67,24 @@ def houses(tmp_path: Path) -> Path:
     return path
 
 
-FAST = ("--epochs", 8, "--batch-size", 32, "--quiet")
+FAST = ("--epochs", 8, "--batch-size", 32, "--learning-rate", 0.05, "--quiet")
 
 
 def test_train_predict_evaluate_inspect(descend: Descend, houses: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     trained = descend(
-        "train", houses, "--target", "price", "--out", run, "--epochs", 30, "--batch-size", 16
+        "train",
+        houses,
+        "--target",
+        "price",
+        "--out",
+        run,
+        "--epochs",
+        30,
+        "--batch-size",
+        16,
+        "--learning-rate",
+        0.02,
     )
     assert trained.status == 0
     assert "R²" in trained.out
@@ -147,7 +158,9 @@ def test_another_process_predicts_the_same_bytes(
 
 def test_options_from_a_file_and_from_a_run(descend: Descend, houses: Path, tmp_path: Path) -> None:
     config = tmp_path / "options.toml"
-    config.write_text('target = "price"\nhidden = [8]\nbatch-size = 20\nepochs = 2\n')
+    config.write_text(
+        'target = "price"\nhidden = [8]\nbatch-size = 20\nepochs = 2\nlearning-rate = 0.05\n'
+    )
     first = tmp_path / "first"
     descend("train", houses, "--config", config, "--out", first, "--quiet", "--batch-size", 25)
     settings = json.loads((first / "run.json").read_text())["settings"]

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.torture import survives, undisturbed
 
-OPTIONS = ["--epochs", "12", "--batch-size", "16", "--hidden", "16"]
+OPTIONS = ["--epochs", "12", "--batch-size", "16", "--hidden", "16", "--learning-rate", "0.02"]
 
 
 @pytest.mark.slow

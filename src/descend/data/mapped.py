@@ -22,7 +22,7 @@ from descend.data.header import (
     read_header,
 )
 from descend.data.order import Rows
-from descend.data.store import AnyArray, MemoryStore
+from descend.data.store import AnyArray, MemoryStore, aligned
 from descend.data.windows import Cut, Windows
 from descend.errors import FileFormatError
 from descend.types import Batch
@@ -269,14 +269,14 @@ def as_bytes(values: AnyArray) -> memoryview:
 def empty_rows(files: dict[str, _File], rows: int) -> dict[str, AnyArray]:
     """Room for so many rows."""
     return {
-        name: np.empty((rows, *file.group.shape), file.group.dtype) for name, file in files.items()
+        name: aligned((rows, *file.group.shape), file.group.dtype) for name, file in files.items()
     }
 
 
 def _grown(like: Batch, rows: int) -> Batch:
     return batch_of(
         {
-            name: np.empty((rows, *values.shape[1:]), values.dtype)
+            name: aligned((rows, *values.shape[1:]), values.dtype)
             for name, values in leaves_of(like).items()
         }
     )

@@ -1,0 +1,119 @@
+"""How fast is an epoch from a store on disk, against the same rows in memory?
+
+Three ways to hold one made table: arrays in memory; the store mapped into memory as a whole (it
+fits the bound, and the order is uniform); and read in windows, as where the store is several
+times larger than the memory allowed for it. All three run the same compiled updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks import measure
+from benchmarks.measure import Contestant
+
+if TYPE_CHECKING:
+    from descend.data.convert import Part
+    from descend.data.store import RowStore
+
+MEMORY, MAPPED, WINDOWS = "in memory", "store, page cache", "store 4 times the window"
+SHAPES = {"mlp 90-128-64-1": (90, (128, 64)), "linear 20-1": (20, ())}
+BATCHES = (32, 256, 4096)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks store_speed", description=__doc__)
+    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    options = parser.parse_args(arguments)
+    lines, facts = [], []
+    for name, (columns, hidden) in SHAPES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            stores, judges = made_stores(Path(folder), options.rows, columns)
+            for batch_size in BATCHES:
+                contestants = [
+                    Contestant(kind, epoch_of(store, judges, hidden, batch_size))
+                    for kind, store in stores.items()
+                ]
+                seconds = measure.seconds_each(contestants, options.repeats)
+                ratios = {kind: measure.ratio(seconds[MEMORY], seconds[kind]) for kind in stores}
+                rate = options.rows / measure.spread(seconds[MEMORY]).median
+                lines.append([name, batch_size, f"{rate:,.0f}", ratios[MAPPED], ratios[WINDOWS]])
+                facts.append(
+                    {
+                        "model": name,
+                        "batch_size": batch_size,
+                        "rows_per_second_in_memory": rate,
+                        "mapped": ratios[MAPPED].as_json(),
+                        "windows": ratios[WINDOWS].as_json(),
+                    }
+                )
+    heads = ["model", "batch", "rows/s in memory", f"{MAPPED}, of that", f"{WINDOWS}, of that"]
+    text = f"An epoch of {options.rows:,} rows:\n\n" + measure.table(heads, lines)
+    measure.record("store_speed", text, {"rates": facts}, save=not options.no_save)
+
+
+def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowStore], RowStore]:
+    """The same rows held in three ways, and a few that judge."""
+    from descend.data.convert import write_store
+    from descend.data.mapped import open_store
+    from descend.data.store import MemoryStore
+    from descend.data.windows import even_windows
+
+    random = np.random.default_rng(0)
+    x = random.standard_normal((rows, columns), dtype=np.float32)
+    none = np.zeros((rows, 0), np.int32)
+    table = MemoryStore(
+        {"numeric": x, "category": none}, x[:, :1].copy(), np.ones(rows, np.float32)
+    )
+
+    def parts() -> Iterator[Part]:
+        for start in range(0, rows, 65536):
+            yield "training", table.gather(np.arange(start, min(rows, start + 65536)))
+        yield "validation", table.gather(np.arange(1000))
+
+    counts = {"training": rows, "validation": 1000}
+    write_store(folder / "store", parts(), key={}, rows=counts, seed=0)
+    mapped, judges = open_store(folder / "store")
+    windows = even_windows(rows, mapped.header.piece_rows, rows // 4)
+    stores = {MEMORY: table, MAPPED: mapped.resident(), WINDOWS: mapped.in_windows(windows)}
+    return stores, judges.resident()
+
+
+def epoch_of(
+    store: RowStore, judges: RowStore, hidden: tuple[int, ...], batch_size: int
+) -> Callable[[], object]:
+    """A run of one epoch, compiled before; the few validation rows cost next to nothing."""
+    from descend.settings import Settings
+    from descend.training.fit import fit
+    from descend.training.losses import LOSSES
+    from descend.training.models import Inputs, linear, mlp
+    from descend.training.optimizers import make_optimizer
+    from descend.training.problem import Problem
+    from descend.training.stopping import Limits
+
+    columns = judges.gather(np.arange(1)).x["numeric"].shape[1]
+    inputs = Inputs(columns, ())
+    network = mlp(inputs, [0.0], hidden) if hidden else linear(inputs, [0.0])
+    problem = Problem(
+        store=store,
+        validation=judges,
+        init=network.init,
+        apply=network.apply,
+        per_example=LOSSES["squared_error"].per_example,
+        optimizer=make_optimizer(Settings("y")),
+    )
+    run = problem.run(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
+    return lambda: fit(run, problem.begin())[0].state.params
+
+
+if __name__ == "__main__":
+    main()

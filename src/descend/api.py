@@ -15,7 +15,7 @@ from descend.reporting.progress import make_progress
 from descend.runs.run import find_model
 from descend.settings import Settings, settings_from
 
-__all__ = ["evaluate", "load_model", "predict", "resume", "train"]
+__all__ = ["evaluate", "export", "load_model", "predict", "resume", "train"]
 
 
 def train(
@@ -123,6 +123,19 @@ def evaluate(model: Model | str | Path, data: Any) -> dict[str, dict[str, float]
         accuracy, log_loss and (two classes) auc for classification.
     """
     return _loaded(model).evaluate(data)
+
+
+def export(model: Model | str | Path, path: str | Path) -> None:
+    """Write a model as one ONNX graph, from raw columns to predictions; see `Model.export`.
+
+    Args:
+        model: a model, its file, or its run directory.
+        path: a name ending in .onnx.
+
+    Raises:
+        InputError: the onnx package is not installed, or the file cannot be written.
+    """
+    _loaded(model).export(path)
 
 
 def _loaded(model: Model | str | Path) -> Model:

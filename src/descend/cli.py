@@ -125,6 +125,19 @@ def evaluate(model: ModelOrRun, data: Data, json: Json = False, debug: Debug = F
 
 
 @app.command()
+def export(
+    model: ModelOrRun,
+    output: Annotated[Path, typer.Argument(help="A .onnx file to write.")],
+    debug: Debug = False,
+) -> None:
+    """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
+    from descend import api
+
+    api.export(model, output)
+    print(f"{output} written", file=sys.stderr)
+
+
+@app.command()
 def inspect(
     what: Annotated[str, typer.Argument(help="A table, a model file, or a run directory.")],
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,

@@ -16,7 +16,7 @@ import descend
 from descend.data.columns import ClassificationTarget, RegressionTarget, Schema, schema_from_json
 from descend.data.encoder import Encoder
 from descend.data.table import Table, open_table
-from descend.errors import FileFormatError
+from descend.errors import FileFormatError, SettingsError
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
@@ -176,6 +176,29 @@ class Model:
                 "settings": self.settings.as_json(),
             },
         )
+
+    def export(self, path: str | Path) -> None:
+        """Write the model as one ONNX graph, from raw columns to predictions.
+
+        The graph has an input `[N, 1]` for each column that is used: float64 for numbers, with
+        NaN for missing; strings for text, `true` and `false`, empty for missing; and int64
+        microseconds since 1970-01-01 UTC for dates and times (since midnight for times of day),
+        NumPy's NaT for missing. It gives `prediction` `[N, k]`, or `label` `[N]` and
+        `probabilities` `[N, K]`.
+
+        Args:
+            path: a name ending in .onnx.
+
+        Raises:
+            InputError: the onnx package is not installed, or the file cannot be written.
+            SettingsError: the name ends in something else.
+        """
+        from descend.export.onnx_model import onnx_bytes
+        from descend.runs.files import write_whole
+
+        if Path(path).suffix.lower() != ".onnx":
+            raise SettingsError(f"Expected a name ending in .onnx, found {str(path)!r}.")
+        write_whole(Path(path), onnx_bytes(self.schema, self.settings, self.params))
 
 
 def load(path: str | Path) -> Model:

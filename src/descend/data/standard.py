@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from descend.data.columns import NumberColumn
 from descend.errors import DataError
 
-_FARTHEST = 1e6
+FARTHEST = 1e6
 """Standardised numbers are kept within so many deviations: what lies farther is no different to
 a model, and float32 has squares to spare."""
 
@@ -22,7 +22,7 @@ def standard(values: NDArray[Any], mean: float, deviation: float) -> NDArray[np.
     """(values - mean) / deviation within bounds; NaN becomes 0."""
     scaled: NDArray[np.float64] = np.subtract(values, mean, dtype=np.float64)
     scaled /= deviation
-    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+    np.clip(scaled, -FARTHEST, FARTHEST, out=scaled)
     np.copyto(scaled, 0.0, where=np.isnan(scaled))
     return scaled
 
@@ -47,7 +47,7 @@ def standardise_array(
         if not np.isfinite(scaled.sum()):
             _raise_infinite(chunk, start, [column for _, column in numbers])
         scaled /= deviation
-        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+        np.clip(scaled, -FARTHEST, FARTHEST, out=scaled)
         absent = np.isnan(scaled)
         np.copyto(scaled, 0.0, where=absent)
         if plain:

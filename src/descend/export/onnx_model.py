@@ -1,0 +1,144 @@
+"""One ONNX graph from raw columns to predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from descend.data.columns import (
+    CategoryColumn,
+    ClassificationTarget,
+    DatetimeColumn,
+    NumberColumn,
+    RegressionTarget,
+    Schema,
+)
+from descend.data.encoder import Encoder
+from descend.export import inputs
+from descend.export.graph import Graph
+from descend.settings import Settings
+from descend.training.models import REACH
+from descend.types import Params
+
+DESCRIPTION = (
+    "Inputs [N, 1] by column name: numbers float64 (NaN is missing); text and booleans strings "
+    "(empty is missing); dates and times int64 microseconds since 1970-01-01 UTC, times of day "
+    "since midnight (the smallest int64, NumPy's NaT, is missing)."
+)
+
+
+def onnx_bytes(schema: Schema, settings: Settings, params: Params) -> bytes:
+    """The graph as a file's content.
+
+    Args:
+        schema: the columns.
+        settings: model, activation and loss, resolved.
+        params: the weights.
+
+    Raises:
+        InputError: the onnx package is not installed.
+    """
+    graph = Graph()
+    numbers: list[str] = []
+    codes: list[str] = []
+    for column in schema.columns:
+        if isinstance(column, NumberColumn):
+            numbers += inputs.number(graph, column)
+        elif isinstance(column, DatetimeColumn):
+            numbers += inputs.datetime(graph, column)
+        elif isinstance(column, CategoryColumn):
+            codes.append(inputs.category(graph, column))
+    outputs = _network(graph, settings, params, Encoder(schema), numbers, codes)
+    if isinstance(schema.target, ClassificationTarget):
+        _classes(graph, schema.target, outputs)
+    else:
+        _numbers(graph, schema.target, settings, outputs)
+    return graph.bytes("descend", DESCRIPTION)
+
+
+def _network(
+    graph: Graph,
+    settings: Settings,
+    params: Any,
+    encoder: Encoder,
+    numbers: list[str],
+    codes: list[str],
+) -> str:
+    """`[N, k]` outputs of the network, before the link."""
+    numeric = graph.add("Concat", *numbers, axis=1) if numbers else None
+    looked_up = None
+    if codes:
+        offsets = np.concatenate([[0], np.cumsum(encoder.category_sizes)[:-1]])
+        places = graph.add("Concat", *codes, axis=1)
+        places = graph.add("Add", places, graph.constant(offsets, np.int64))
+        looked_up = graph.add("Gather", graph.constant(params["table"], np.float32), places)
+    if settings.model == "linear":
+        total = graph.constant(params["bias"], np.float32)
+        if numeric is not None:
+            kernel = graph.constant(params["kernel"], np.float32)
+            total = graph.add("Add", graph.add("MatMul", numeric, kernel), total)
+        if looked_up is not None:
+            axes = graph.constant([1], np.int64)
+            added = graph.add("ReduceSum", looked_up, axes, keepdims=0)
+            total = graph.add("Add", added, total)
+        return total
+    parts = [] if numeric is None else [_bent(graph, numeric)]
+    if looked_up is not None:
+        width = np.shape(params["table"])[1] * len(codes)
+        parts.append(graph.add("Reshape", looked_up, graph.constant([-1, width], np.int64)))
+    values = graph.add("Concat", *parts, axis=1)
+    for place, layer in enumerate(params["layers"]):
+        kernel = graph.constant(layer["kernel"], np.float32)
+        values = graph.add("MatMul", values, kernel)
+        values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))
+        if place < len(params["layers"]) - 1:
+            values = _activated(graph, settings.activation, values)
+    return values
+
+
+def _bent(graph: Graph, values: str) -> str:
+    share = graph.add("Div", values, graph.constant(REACH, np.float32))
+    under = graph.add("Add", graph.add("Mul", share, share), graph.constant(1.0, np.float32))
+    return graph.add("Div", values, graph.add("Sqrt", under))
+
+
+def _activated(graph: Graph, activation: str, values: str) -> str:
+    if activation == "gelu":
+        return graph.add("Gelu", values, approximate="tanh")
+    return graph.add({"relu": "Relu", "tanh": "Tanh"}[activation], values)
+
+
+def _numbers(graph: Graph, target: RegressionTarget, settings: Settings, outputs: str) -> None:
+    if settings.loss == "poisson":
+        outputs = graph.add("Exp", outputs)
+    values = graph.cast(outputs, "double")
+    if target.standardised:
+        values = graph.add("Mul", values, graph.constant(target.deviation, np.float64))
+        values = graph.add("Add", values, graph.constant(target.mean, np.float64))
+    graph.output(values, "prediction", "double", ["N", len(target.names)])
+
+
+def _classes(graph: Graph, target: ClassificationTarget, outputs: str) -> None:
+    count = len(target.labels)
+    if count == 2:
+        second = graph.add("Sigmoid", outputs)
+        first = graph.add("Sub", graph.constant(1.0, np.float32), second)
+        probabilities = graph.add("Concat", first, second, axis=1)
+    else:
+        probabilities = graph.add("Softmax", outputs, axis=1)
+    place = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
+    kind, dtype = _label_kind(target)
+    label = graph.add("Gather", graph.constant(target.labels, dtype), place)
+    graph.output(label, "label", kind, ["N"])
+    graph.output(probabilities, "probabilities", "float", ["N", count])
+
+
+def _label_kind(target: ClassificationTarget) -> tuple[str, Any]:
+    if all(isinstance(label, bool) for label in target.labels):
+        return "bool", np.bool_
+    if all(isinstance(label, int) for label in target.labels):
+        return "int64", np.int64
+    if all(isinstance(label, int | float) for label in target.labels):
+        return "double", np.float64
+    return "string", object

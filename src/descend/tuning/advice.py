@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from descend.training.fit import Course
+from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning import stages, verdict
 from descend.tuning.law import UpdatesLaw
@@ -16,7 +17,6 @@ from descend.tuning.stages import Say, Work
 from descend.types import Advice
 
 GOALS = ("time", "examples", "quality")
-FINDS_ITS_RATE = frozenset({"dog", "dowg", "dadapt-adamw", "prodigy", "cocob"})
 
 
 def advise(
@@ -114,7 +114,7 @@ def _told(
         rows=len(work.arena.problem.store),
         budget=work.budget,
         start_loss=work.arena.start_loss,
-        target=winner.loss,
+        target=winner.reached,
         speed=verdict.speed_records(work.speed),
         trials=[
             *(

@@ -24,8 +24,8 @@ Cost = Callable[[int], float]
 LOOKS = 4
 """Evaluations in a leg of a trial."""
 FINALISTS = 4
-LEAST_SLOPE = 0.01
-"""Where the loss no longer falls, a difference of 1 % counts as an e-fold cost."""
+LEAST_SLOPE = 0.05
+"""Where the loss hardly falls any more, a difference of 5 % counts as an e-fold cost."""
 FAR = 10.0
 ALIKE = 1.3
 DECAY_PART = 0.25
@@ -44,7 +44,8 @@ class Trial:
         updates: made so far.
         losses: (updates, validation loss) at each look.
         diverged: whether its loss left the finite numbers, or all reason.
-        marks: (updates, validation loss) after the decay that closes each leg.
+        marks: (updates, judgement) at the end of each leg.
+        reached: least validation loss after the decays that close the legs.
         legs: how often it was kept.
     """
 
@@ -56,11 +57,12 @@ class Trial:
     losses: tuple[tuple[int, float], ...] = ()
     diverged: bool = False
     marks: tuple[tuple[int, float], ...] = ()
+    reached: float = math.inf
     legs: int = 0
 
     @property
     def loss(self) -> float:
-        """The least that a decay of its rate has brought; infinite where it diverged."""
+        """The best judgement; infinite where it diverged."""
         if self.diverged:
             return math.inf
         return min((loss for _, loss in self.marks), default=math.inf)
@@ -171,10 +173,11 @@ class Arena:
         return self._judged(trial)
 
     def _judged(self, trial: Trial) -> Trial:
-        """The trial with the loss that a short decay of its rate brings; its state stays.
+        """The trial with a judgement: half its loss, half what a short decay of its rate brings.
 
         At a constant rate a large one looks worse than it is: its noise floor goes away when the
-        rate is lowered, as training does in the end.
+        rate is lowered. But training lowers it only when the loss stands still, and until then a
+        loss that jumps about costs time. So both count.
         """
         assert trial.state is not None
         updates = max(1, round(DECAY_PART * trial.updates))
@@ -182,9 +185,16 @@ class Arena:
         branch = dataclasses.replace(trial, state=copied(trial.state))
         branch, _ = self.advance(branch, (trial.learning_rate * course).astype(np.float32))
         assert branch.state is not None
-        loss = self.evaluate(branch.state.params)
-        mark = (branch.updates, loss if math.isfinite(loss) else math.inf)
-        return dataclasses.replace(trial, marks=(*trial.marks, mark))
+        decayed = self.evaluate(branch.state.params)
+        last = [loss for _, loss in trial.losses[-LOOKS // 2 :]]
+        judged = 0.5 * decayed + 0.5 * sum(last) / len(last)
+        if not math.isfinite(judged):
+            return dataclasses.replace(trial, state=None, diverged=True)
+        return dataclasses.replace(
+            trial,
+            marks=(*trial.marks, (branch.updates, judged)),
+            reached=min(trial.reached, decayed),
+        )
 
     def verified(self, trial: Trial, updates: int) -> Trial:
         """The trial some updates further, to see that its rate lasts; nothing of it is wasted."""

@@ -121,11 +121,12 @@ def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict
         "learning_rate": trial.learning_rate,
         "updates": trial.updates,
         "seconds": trial.updates * speed.seconds_at(found, trial.batch_size),
-        "loss": trial.loss if math.isfinite(trial.loss) else None,
+        "loss": trial.reached if math.isfinite(trial.reached) else None,
+        "judged": trial.loss if math.isfinite(trial.loss) else None,
         "diverged": trial.diverged,
         "ratio": ratio,
         "losses": [list(look) for look in trial.losses],
-        "decayed": [list(mark) for mark in trial.marks],
+        "marks": [list(mark) for mark in trial.marks],
     }
 
 

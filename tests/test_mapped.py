@@ -13,6 +13,7 @@ from descend.data.mapped import MappedStore, open_store
 from descend.data.store import MemoryStore
 from descend.data.windows import Windows
 from descend.errors import FileFormatError
+from descend.reporting.text import inspection_text
 from descend.training.fit import fit
 from descend.training.stopping import Limits
 from descend.types import Position
@@ -256,7 +257,10 @@ def test_a_store_describes_itself(store: MappedStore) -> None:
     record = describe_store(store.folder)
     assert record["rows"] == {"training": ROWS, "validation": ROWS}
     assert record["bytes"] == 2 * ROWS * 28
-    assert record["made_from"] == {"made": "by a test"}
+    assert record["made_from"]["files"] == []
+    text = inspection_text(record)
+    assert "5,003 rows to learn from" in text
+    assert "numeric float32[3]" in text
     assert is_store(store.folder)
     assert not is_store(store.folder.parent)
 

@@ -115,6 +115,8 @@ def describe_store(path: Path) -> dict[str, Any]:
         FileFormatError: it is damaged, incomplete or of a newer version.
     """
     header, _ = read_header(path)
+    sources = header.key.get("fingerprint", {})
+    files = [file for source in sources.values() for file in source.get("files", ())]
     return {
         "kind": "row store",
         "path": str(path),
@@ -123,7 +125,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "row_bytes": header.row_bytes,
         "piece_rows": header.piece_rows,
         "columns": {group.name: [group.dtype, list(group.shape)] for group in header.groups},
-        "made_from": dict(header.key),
+        "made_from": {"files": files, "options": header.key.get("options", {})},
     }
 
 

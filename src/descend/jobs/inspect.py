@@ -8,6 +8,7 @@ from typing import Any
 
 from descend.data.columns import Schema
 from descend.data.describe import describe
+from descend.data.header import describe_store, is_store
 from descend.data.schema import inspect_columns, learn_schema
 from descend.data.table import open_table
 from descend.runs.run import find_model, is_run, read_run_record
@@ -17,8 +18,10 @@ from descend.settings import Settings
 def inspect(
     what: str, target: str | None, *, exclude: tuple[str, ...], categorical: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Look at a run, a model or a table; which of them it is decides what is told."""
+    """Look at a run, a model, a row store or a table; which it is decides what is told."""
     path = Path(what)
+    if is_store(path):
+        return describe_store(path)
     if is_run(path):
         record = read_run_record(path)
         return {"kind": "run", "path": what, **record}

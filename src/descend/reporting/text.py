@@ -84,6 +84,8 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     """What `descend inspect` prints of a table, a model or a run."""
     if record["kind"] == "run":
         return _run_text(record)
+    if record["kind"] == "row store":
+        return _store_text(record)
     counts = record["rows"]
     lines = [f"{record['path']}: {counts['total']:,} rows, {len(record['columns'])} columns"]
     if record["kind"] == "model":
@@ -101,6 +103,19 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     lines += ["", columns_text(record["columns"])]
     lines += [f"\nWarning: {warning}" for warning in record["warnings"]]
     return "\n".join(lines)
+
+
+def _store_text(record: Mapping[str, Any]) -> str:
+    counts = record["rows"]
+    files = ", ".join(file["path"] for file in record["made_from"]["files"])
+    shapes = [f"{name} {kind}{shape}" for name, (kind, shape) in record["columns"].items()]
+    return (
+        f"{record['path']}: a row store, {record['bytes'] / 1e9:.2g} GB\n"
+        f"{counts['training']:,} rows to learn from in shuffled order, {counts['validation']:,} to "
+        f"judge by; {record['row_bytes']:,} bytes each: {', '.join(shapes)}.\n"
+        f"Made from {files or 'data in memory'}. It can be deleted: the next run that needs it "
+        "makes it anew."
+    )
 
 
 def columns_text(columns: Sequence[Mapping[str, Any]]) -> str:

@@ -34,6 +34,10 @@ OPTIMIZERS = (
     "dadapt-adamw",
     "prodigy",
     "cocob",
+    "mechanic",
+    "momo",
+    "momo-adam",
+    "polyak",
 )
 
 
@@ -58,9 +62,10 @@ class Settings:
         warmup: fraction of the updates over which the learning rate rises from 0.
         loss: the loss of one row, or `auto`.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
-        weight_decay: of adamw and its kin.
+        weight_decay: of the update rule; None is 0.01 for adamw and 0 for the others.
         clip: largest norm of a gradient; longer ones are shortened to it.
-        epochs: most passes over the training rows.
+        epochs: most passes over the training rows; None is 30 for cosine and one-cycle, which need
+            an end, and no limit for the others.
         time_budget: most seconds of training.
         patience: evaluations without improvement before the learning rate is lowered, and in
             the end training stops.
@@ -89,7 +94,7 @@ class Settings:
     warmup: float = 0.0
     loss: str = "auto"
     l2: float = 0.0
-    weight_decay: float = 0.0
+    weight_decay: float | None = None
     clip: float | None = None
     epochs: int | None = None
     time_budget: float | None = None
@@ -140,7 +145,8 @@ class Settings:
         _check_number("momentum", self.momentum, low=0, below=1)
         _check_number("warmup", self.warmup, low=0, below=1)
         _check_number("l2", self.l2, low=0)
-        _check_number("weight_decay", self.weight_decay, low=0)
+        if self.weight_decay is not None:
+            _check_number("weight_decay", self.weight_decay, low=0)
         _check_number("patience", self.patience, low=1, whole=True)
         _check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (

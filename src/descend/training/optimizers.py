@@ -22,14 +22,18 @@ FACTORIES: dict[str, Factory] = {
     "momentum": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum), s),
     "nesterov": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum, nesterov=True), s),
     "adam": lambda s: _decayed(optax.adam(1.0), s),
-    "adamw": lambda s: optax.adamw(1.0, weight_decay=s.weight_decay, mask=is_weight),
+    "adamw": lambda s: optax.adamw(1.0, weight_decay=_decay(s), mask=is_weight),
     "rmsprop": lambda s: _decayed(optax.rmsprop(1.0, decay=0.99), s),
     "adagrad": lambda s: _decayed(optax.adagrad(1.0), s),
     "dog": lambda s: _decayed(optax.contrib.dog(1.0), s),
     "dowg": lambda s: _decayed(optax.contrib.dowg(1.0), s),
-    "dadapt-adamw": lambda s: optax.contrib.dadapt_adamw(1.0, weight_decay=s.weight_decay),
-    "prodigy": lambda s: optax.contrib.prodigy(1.0, weight_decay=s.weight_decay),
+    "dadapt-adamw": lambda s: optax.contrib.dadapt_adamw(1.0, weight_decay=_decay(s)),
+    "prodigy": lambda s: optax.contrib.prodigy(1.0, weight_decay=_decay(s)),
     "cocob": lambda s: _decayed(optax.contrib.cocob(), s),
+    "mechanic": lambda s: _decayed(optax.contrib.mechanize(optax.sgd(1.0, momentum=s.momentum)), s),
+    "momo": lambda s: _decayed(optax.contrib.momo(1.0), s),
+    "momo-adam": lambda s: _decayed(optax.contrib.momo_adam(1.0), s),
+    "polyak": lambda s: _decayed(optax.polyak_sgd(1.0), s),
 }
 
 DEFAULT_RATES: dict[str, float] = {
@@ -42,6 +46,10 @@ DEFAULT_RATES: dict[str, float] = {
     "adagrad": 0.02,
 }
 """Where `auto` stands without measuring; a rule not named finds its own rate and gets 1."""
+
+
+FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(DEFAULT_RATES)
+"""Rules without a learning rate to find: theirs comes from the path itself."""
 
 
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
@@ -73,9 +81,19 @@ def is_weight(params: Params) -> Params:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+ADAMW_DECAY = 0.01
+
+
+def _decay(settings: Settings) -> float:
+    if settings.weight_decay is not None:
+        return settings.weight_decay
+    return ADAMW_DECAY if settings.optimizer == "adamw" else 0.0
+
+
 def _decayed(
     rule: optax.GradientTransformation, settings: Settings
 ) -> optax.GradientTransformation:
-    if settings.weight_decay == 0.0:
+    decay = _decay(settings)
+    if decay == 0.0:
         return rule
-    return optax.chain(optax.add_decayed_weights(settings.weight_decay, mask=is_weight), rule)
+    return optax.chain(optax.add_decayed_weights(decay, mask=is_weight), rule)

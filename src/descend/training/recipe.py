@@ -16,6 +16,9 @@ from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import DEFAULT_RATES, make_optimizer
 from descend.training.problem import Problem
 
+PLANNED = ("cosine", "one-cycle")
+"""Schedules whose course needs to know the end."""
+PLANNED_EPOCHS = 30
 LEAST_RATE_FOR_LOG = 1e-6
 
 
@@ -66,7 +69,10 @@ def resolved(settings: Settings, schema: Schema) -> Settings:
             f"--batch-size {settings.batch_size:,} is larger than the {rows:,} training rows; "
             f"type at most {rows}, or --batch-size all for gradient descent."
         )
-    return settings.replace(task=task, loss=loss)
+    epochs = settings.epochs
+    if epochs is None and settings.schedule in PLANNED:
+        epochs = PLANNED_EPOCHS
+    return settings.replace(task=task, loss=loss, epochs=epochs)
 
 
 def default_batch_size(rows: int) -> int:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "compare": "descend.api",
+    "Comparison": "descend.jobs.compare",
     "train": "descend.api",
     "resume": "descend.api",
     "predict": "descend.api",
@@ -37,7 +39,7 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, stated once
 
 # For type checkers; a test holds it against the list above.
 if TYPE_CHECKING:
-    from descend.api import evaluate, load_model, predict, resume, train
+    from descend.api import compare, evaluate, load_model, predict, resume, train
     from descend.errors import (
         DataError,
         DescendError,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         SettingsError,
     )
     from descend.estimators import MiniBatchClassifier, MiniBatchRegressor
+    from descend.jobs.compare import Comparison
     from descend.jobs.train import Run
     from descend.model import Model
     from descend.settings import Settings

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.jobs.compare import Comparison
+from descend.jobs.compare import compare as compare_methods
 from descend.jobs.predict import predict as write_predictions
 from descend.jobs.resume import resume as resume_run
 from descend.jobs.train import Run
@@ -15,7 +17,7 @@ from descend.reporting.progress import make_progress
 from descend.runs.run import find_model
 from descend.settings import Settings, settings_from
 
-__all__ = ["evaluate", "export", "load_model", "predict", "resume", "train"]
+__all__ = ["compare", "evaluate", "export", "load_model", "predict", "resume", "train"]
 
 
 def train(
@@ -55,6 +57,58 @@ def train(
     return train_run(
         data,
         make_settings({"target": target, **options}),
+        out=out,
+        write=out is not None,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+    )
+
+
+def compare(
+    data: Any,
+    *,
+    target: str = "y",
+    sizes: Sequence[int] = (),
+    methods: Sequence[str] = (),
+    seeds: int = 3,
+    budget: float | None = None,
+    one_rate: bool = True,
+    out: str | Path | None = None,
+    force: bool = False,
+    quiet: bool = True,
+    **options: Any,
+) -> Comparison:
+    """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
+
+    Args:
+        data: whatever `train` takes.
+        target: the column to predict.
+        sizes: batch sizes besides all rows, one row and the advised one.
+        methods: further update rules, and for small problems `coordinate-descent`,
+            `conjugate-gradient` and `simulated-annealing`.
+        seeds: runs of each method.
+        budget: seconds of training for each run; None takes 2, or `epochs` alone where given.
+        one_rate: also run all at one learning rate.
+        out: the folder for compare.json and compare.html; None writes nothing.
+        force: replace an existing comparison.
+        quiet: show no progress.
+        **options: any field of `Settings`.
+
+    Returns:
+        `table`, `claims`, and everything in `record`.
+
+    Raises:
+        InputError: the table or an option cannot be used.
+        DivergedError: no learning rate was low enough for a method.
+    """
+    return compare_methods(
+        data,
+        make_settings({"target": target, **options}),
+        sizes=sizes,
+        methods=methods,
+        seeds=seeds,
+        budget=budget,
+        same_rate=one_rate,
         out=out,
         write=out is not None,
         force=force,

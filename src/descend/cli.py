@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from descend import __version__
-from descend.cli_options import settings_options
+from descend.cli_options import gathered_settings, settings_options, show
+from descend.cli_views import add_views
 from descend.errors import DescendError
 
 app = typer.Typer(
@@ -154,34 +155,11 @@ def inspect(
     show(record, json, inspection_text(record))
 
 
-def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | None) -> Any:
-    """Settings from a run's record, then a file, then what was typed: the last one wins."""
-    from descend.runs.run import read_run_record
-    from descend.settings import read_config, settings_from
-
-    options: dict[str, Any] = {}
-    if like is not None:
-        record = read_run_record(like)
-        measured = ("batch_size", "learning_rate")
-        options.update(record["asked"], **{name: record["settings"][name] for name in measured})
-    if config is not None:
-        options.update(read_config(config))
-    options.update(given)
-    return settings_from(options)
-
-
-def show(record: Any, as_json: bool, text: str) -> None:
-    """Print a result: one JSON object, or text for people."""
-    if as_json:
-        from descend.runs.files import json_text
-
-        print(json_text(record))
-    else:
-        print(text)
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+add_views(app)
 
 
 @app.command()

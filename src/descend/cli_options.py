@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -181,3 +182,29 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped.__doc__ = command.__doc__
     wrapped.__name__ = command.__name__
     return wrapped
+
+
+def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | None) -> Any:
+    """Settings from a run's record, then a file, then what was typed: the last one wins."""
+    from descend.runs.run import read_run_record
+    from descend.settings import read_config, settings_from
+
+    options: dict[str, Any] = {}
+    if like is not None:
+        record = read_run_record(like)
+        measured = ("batch_size", "learning_rate")
+        options.update(record["asked"], **{name: record["settings"][name] for name in measured})
+    if config is not None:
+        options.update(read_config(config))
+    options.update(given)
+    return settings_from(options)
+
+
+def show(record: Any, as_json: bool, text: str) -> None:
+    """Print a result: one JSON object, or text for people."""
+    if as_json:
+        from descend.runs.files import json_text
+
+        print(json_text(record))
+    else:
+        print(text)

@@ -1,0 +1,85 @@
+"""The commands that show: compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from descend.cli_options import gathered_settings, parse_duration, settings_options, show
+from descend.errors import SettingsError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what stands in the folder.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
+Png = Annotated[Path | None, typer.Option("--png", help="Save the plots in this folder.")]
+
+
+def add_views(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (compare,):
+        app.command()(command)
+
+
+@settings_options
+def compare(
+    data: Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")],
+    given: dict[str, Any],
+    sizes: Annotated[str, typer.Option(help="Further batch sizes: 32,256.")] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Further methods: nesterov, adam, ..., coordinate-descent, "
+            "conjugate-gradient, simulated-annealing."
+        ),
+    ] = "",
+    seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
+    budget: Annotated[str | None, typer.Option(help="Training time of each run: 10s.")] = None,
+    one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
+    out: Out = None,
+    force: Force = False,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with options.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A run whose settings to repeat.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Gradient descent, SGD, mini-batch, momentum side by side."""
+    from descend.jobs.compare import compare as run_comparison
+    from descend.reporting.compare_page import compare_text
+    from descend.reporting.progress import make_progress
+
+    done = run_comparison(
+        data,
+        gathered_settings(given, config, like),
+        sizes=_sizes(sizes),
+        methods=_names(methods),
+        seeds=seeds,
+        budget=None if budget is None else parse_duration(budget, "--budget"),
+        same_rate=one_rate,
+        out=out,
+        write=True,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+    )
+    assert done.folder is not None
+    files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
+    show(done.record, json, compare_text(done.record) + files)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in _names(text))
+    except ValueError:
+        raise SettingsError(
+            f"--sizes must be whole numbers with commas, like 32,256; found {text!r}."
+        ) from None

@@ -305,8 +305,8 @@ def cost_ratios(finalists: Sequence[Trial]) -> list[float]:
 
 
 def _slope(trial: Trial) -> float:
-    """Fall of the loss for an e-fold cost, from the first leg to the last."""
-    (before, high), (after, low) = trial.marks[0], trial.marks[-1]
+    """Fall of the loss for an e-fold cost, over the last leg."""
+    (before, high), (after, low) = trial.marks[-2:]
     return (high - low) / math.log(after / before)
 
 

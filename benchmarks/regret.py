@@ -48,8 +48,8 @@ REFERENCES = ((64, 0.01), (64, 0.04), (256, 0.04), (256, 0.16))
 SEEDS = (0, 1, 2)
 CAP = 3.0
 """A cell is given up at so many times the best time so far."""
-LONGEST = 60.0
-MOST_RATES = 9
+LONGEST = 40.0
+MOST_RATES = 10
 
 
 class Cells:
@@ -160,7 +160,11 @@ class Sweep:
         return found
 
     def run(self) -> None:
-        """Every size with rates by factors of two until the best is interior, then more seeds."""
+        """Every size with rates by factors of two until the best is interior, then more seeds.
+
+        Interior: the next two rates on both sides are worse, since some sizes have two good
+        regions.
+        """
         guess = 0.02
         for size in self.sizes:
             found = dict(self._rates(size, guess * min(1.0, size / 64)))
@@ -183,7 +187,8 @@ class Sweep:
         yield ask(power)
         while len(seen) < MOST_RATES:
             best = min(seen, key=lambda place: (seen[place], -place))
-            missing = [place for place in (best + 1, best - 1) if place not in seen]
+            near = (best + step for step in (1, -1, 2, -2)[: 2 * self.case.beyond])
+            missing = [place for place in near if place not in seen]
             if not missing:
                 return
             if not math.isfinite(seen[best]):

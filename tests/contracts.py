@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from descend import settings
@@ -174,7 +175,8 @@ def test_an_optimizer_keeps_the_types_of_what_it_holds(optimizer: str) -> None:
     for changes in ({}, {"clip": 1.0, "weight_decay": 0.01}):
         rule = make_optimizer(Settings("y", optimizer=optimizer, **changes))
         state = rule.init(params) if changes else opt_state
-        direction, after = jax.eval_shape(rule.update, params, state, params)
+        update = functools.partial(optax.with_extra_args_support(rule).update, value=1.0)
+        direction, after = jax.eval_shape(update, params, state, params)
         for ours, theirs in [(direction, params), (after, state)]:
             assert jax.tree.structure(ours) == jax.tree.structure(theirs)
             for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):

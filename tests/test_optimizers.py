@@ -81,8 +81,18 @@ def test_an_optimizer_equals_its_formula(
     name: str, formula: Callable[[Vector, dict[str, Vector], int], Vector]
 ) -> None:
     np.testing.assert_allclose(
-        followed(optimizer=name, momentum=0.8), by_formula(formula), rtol=2e-4, atol=1e-5
+        followed(optimizer=name, momentum=0.8, weight_decay=0.0),
+        by_formula(formula),
+        rtol=2e-4,
+        atol=1e-5,
     )
+
+
+def test_adamw_decays_unless_told_otherwise() -> None:
+    default = followed(optimizer="adamw")
+    assert np.array_equal(default, followed(optimizer="adamw", weight_decay=0.01))
+    assert not np.array_equal(default, followed(optimizer="adamw", weight_decay=0.0))
+    assert np.array_equal(followed(optimizer="adam"), followed(optimizer="adam", weight_decay=0.0))
 
 
 def test_momentum_of_0_is_plain_descent() -> None:

@@ -80,11 +80,11 @@ def advise(
     """Which batch size and learning rate to take, and why."""
     from descend.jobs.advise import advise as find
     from descend.reporting.progress import make_progress
-    from descend.reporting.text import advice_text
+    from descend.tuning.words import advice_text
 
     settings = gathered_settings(given, config, like)
-    _, record = find(data, settings, progress=make_progress("silent" if quiet else "auto"))
-    show(record, json, advice_text(record))
+    advice, record = find(data, settings, progress=make_progress("silent" if quiet else "auto"))
+    show(record, json, advice_text(advice))
 
 
 @app.command()

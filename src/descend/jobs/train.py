@@ -23,7 +23,6 @@ from descend.jobs.watcher import RunWatcher
 from descend.model import Model
 from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
-from descend.reporting.text import short_advice_text
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.run import RunFolder, check_replaceable, create_run
 from descend.settings import Settings
@@ -34,6 +33,7 @@ from descend.training.problem import Problem
 from descend.training.recipe import problem_of, resolved
 from descend.training.saved import course_restored, course_saved
 from descend.training.stopping import Limits
+from descend.tuning.words import short_text
 from descend.types import History, StopReason
 
 
@@ -98,7 +98,7 @@ def train(
     problem = problem_of(settings, prepared)
     settings, course, advice = choose(problem, settings, progress)
     if advice is not None:
-        progress.message(short_advice_text(dataclasses.asdict(advice)))
+        progress.message(short_text(advice))
     folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
     record = _first_record(data, asked, settings, prepared, command)
     if advice is not None:

@@ -65,21 +65,6 @@ def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
     return "\n".join(lines)
 
 
-def short_advice_text(advice: Mapping[str, Any]) -> str:
-    """The advice in two lines, for the start of a training run."""
-    low, high = advice["flat_region"]
-    flat = f" ({low:,} to {high:,} make little difference)" if low != high else ""
-    return (
-        f"Batch size {advice['batch_size']:,}{flat}, learning rate "
-        f"{advice['learning_rate']:.3g}: measured in {advice['cost']:.1f} s."
-    )
-
-
-def advice_text(record: Mapping[str, Any]) -> str:
-    """The advice in words a user acts on, with what it stands on."""
-    return short_advice_text(record["advice"])
-
-
 def inspection_text(record: Mapping[str, Any]) -> str:
     """What `descend inspect` prints of a table, a model or a run."""
     if record["kind"] == "run":

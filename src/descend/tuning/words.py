@@ -73,10 +73,9 @@ def _why(advice: Advice) -> str:
         if trial["ratio"] is not None and trial["batch_size"] != advice.batch_size:
             size = trial["batch_size"]
             best[size] = min(trial["ratio"], best.get(size, trial["ratio"]))
-    others = [f"{size:,} about {_times(ratio)}" for size, ratio in sorted(best.items())]
+    others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
     if others:
-        text += f" To get as far, batches of {', '.join(others)} would need."
-        text = text.replace(" would need.", " as long.")
+        text += f" To get as far would take, by batch size: {', '.join(others)} as long."
     if failed:
         text += f" {_count(failed, 'trial')} diverged."
     return text
@@ -131,7 +130,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2g} times" if ratio < 10 else "more than 10 times"
+    return f"about {ratio:.2g} times" if ratio < 10 else "more than 10 times"
 
 
 def _seconds(seconds: float) -> str:

@@ -18,6 +18,7 @@ _HOMES = {
     "resume": "descend.api",
     "predict": "descend.api",
     "evaluate": "descend.api",
+    "fit": "descend.api",
     "load_model": "descend.api",
     "MiniBatchClassifier": "descend.estimators",
     "MiniBatchRegressor": "descend.estimators",
@@ -39,7 +40,7 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, stated once
 
 # For type checkers; a test holds it against the list above.
 if TYPE_CHECKING:
-    from descend.api import compare, evaluate, load_model, predict, resume, train
+    from descend.api import compare, evaluate, fit, load_model, predict, resume, train
     from descend.errors import (
         DataError,
         DescendError,

@@ -8,6 +8,7 @@ from typing import Any
 
 from descend.jobs.compare import Comparison
 from descend.jobs.compare import compare as compare_methods
+from descend.jobs.fit_own import OwnRun, fit_own
 from descend.jobs.predict import predict as write_predictions
 from descend.jobs.resume import resume as resume_run
 from descend.jobs.train import Run
@@ -17,7 +18,7 @@ from descend.reporting.progress import make_progress
 from descend.runs.run import find_model
 from descend.settings import Settings, settings_from
 
-__all__ = ["compare", "evaluate", "export", "load_model", "predict", "resume", "train"]
+__all__ = ["compare", "evaluate", "export", "fit", "load_model", "predict", "resume", "train"]
 
 
 def train(
@@ -111,6 +112,79 @@ def compare(
         same_rate=one_rate,
         out=out,
         write=out is not None,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+    )
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    loss: Any = "auto",
+    optimizer: Any = "momentum",
+    target: str = "y",
+    validation: Any = 0.1,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = True,
+    **options: Any,
+) -> OwnRun:
+    """Train an own model by mini-batch gradient descent.
+
+    The objective is the weighted mean of the rows' losses, so every row must have a loss of its
+    own: a model whose layers couple the rows of a batch (batch normalisation) or carry state
+    (dropout, running means) is refused with the reason.
+
+    Args:
+        model: functions `(init, apply)` with `init(key) -> params` and
+            `apply(params, x) -> outputs [B, ...]`; a Flax NNX module or a Keras model on JAX, which
+            take a batch; or an Equinox module, which takes a row.
+        data: arrays `(X, y)` or `(X, y, weight)` of any shape, rows first; `X` alone, which is
+            then its own target; mappings of arrays for X; an iterator of such chunks, which are
+            held in memory; or a table with `target`, of which the model gets a mapping of
+            `numeric [B, d]` and `category [B, c]`.
+        loss: `(outputs, y) -> [B]`, or the name of a loss; `auto` is cross-entropy for whole
+            numbers `[B]`, else squared error.
+        optimizer: the name of an update rule, or an Optax transformation; one of your own has its
+            own learning rate, which is then multiplied by `learning_rate`, 1 for `auto`.
+        target: of a table, the column to predict.
+        validation: fraction of the rows kept to judge by, or rows of their own.
+        out: the run directory to write, with checkpoints; None writes nothing.
+        resume: go on with the run in `out`, with the same model and data.
+        force: replace an existing run directory.
+        quiet: show no progress.
+        **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup, l2,
+            epochs, time_budget, patience, seed.
+
+    Returns:
+        The run: `params`, `model`, `history`, `stop_reason`, and `predict`.
+
+    Raises:
+        InputError: the model, the data or an option cannot be used.
+        DivergedError: the loss left the finite numbers and could not be rescued.
+        InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, descend
+        >>> X = np.random.default_rng(0).normal(size=(500, 3))
+        >>> model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
+        >>> run = descend.fit(model, (X, X @ [1.0, 2.0, 3.0]), epochs=40)
+        >>> run.params.round(1).ravel().tolist()
+        [1.0, 2.0, 3.0]
+    """
+    if isinstance(optimizer, str):
+        options["optimizer"] = optimizer
+    return fit_own(
+        model,
+        data,
+        make_settings({"target": target, **options}),
+        loss=loss,
+        optimizer=optimizer,
+        validation=validation,
+        out=out,
+        resume=resume,
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
     )

@@ -19,15 +19,18 @@ from descend.data.prepare import Prepared
 from descend.data.schema import learn_schema
 from descend.data.store import MemoryStore
 from descend.data.table import open_table
-from descend.jobs.advise import choose
+from descend.jobs.advise import Chosen, choose
 from descend.jobs.interrupts import StopWish, stop_wish
 from descend.jobs.watcher import RunWatcher
 from descend.reporting.progress import Progress
+from descend.runs.checkpoint import CheckpointWriter
+from descend.runs.run import RunFolder
 from descend.settings import Settings
 from descend.training.engine import set_up
 from descend.training.fit import Course, begin, fit
 from descend.training.problem import Problem
 from descend.training.recipe import default_batch_size, default_learning_rate, problem_of
+from descend.training.saved import course_saved
 from descend.training.stopping import Limits
 from descend.types import Advice, Batch, Params, StopReason, TrainState
 
@@ -145,9 +148,27 @@ def train_prepared(
     if params is not None:
         course = _begun(problem, params)
     if course is None:
-        settings = _without_measuring(settings, len(problem.store))
-        settings, course, advice = choose(problem, settings, progress)
-    settings = _without_measuring(settings, len(problem.store), always=True)
+        settings, course, advice = decided(problem, settings, progress)
+    settings = without_measuring(settings, len(problem.store), always=True)
+    course, reason = run_problem(problem, settings, course, progress, interruptible=interruptible)
+    return Trained(settings, course, reason, advice)
+
+
+def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
+    """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
+    return choose(problem, without_measuring(settings, len(problem.store)), progress)
+
+
+def run_problem(
+    problem: Problem,
+    settings: Settings,
+    course: Course,
+    progress: Progress,
+    *,
+    folder: RunFolder | None = None,
+    interruptible: bool = True,
+) -> tuple[Course, StopReason]:
+    """Run the loop from a course on; with a folder, checkpoints are written on the way."""
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
     run = problem.run(
@@ -157,10 +178,14 @@ def train_prepared(
         warmup=settings.warmup,
         limits=Limits(settings.patience, settings.epochs, settings.time_budget),
     )
+    saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
     wishes = stop_wish() if interruptible else contextlib.nullcontext(StopWish())
     with wishes as wish, progress.open(settings.epochs, len(problem.store)):
-        course, reason = fit(run, course, RunWatcher(progress, None, None, wish))
-    return Trained(settings, course, reason, advice)
+        course, reason = fit(run, course, RunWatcher(progress, saver, folder, wish))
+        if saver is not None:
+            saver.save(*course_saved(course))
+            saver.close()
+    return course, reason
 
 
 def on_host(course: Course) -> Course:
@@ -184,7 +209,7 @@ def _begun(problem: Problem, params: Params) -> Course:
     return begin(TrainState(params, problem.optimizer.init(params), 0, 0))
 
 
-def _without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:
+def without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:
     """Settings with the usual numbers for `auto`, where measuring is not worth it."""
     size, rate = settings.batch_size, settings.learning_rate
     if isinstance(size, int) or size == "all":

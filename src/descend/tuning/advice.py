@@ -48,7 +48,13 @@ def advise(
 
     Returns:
         The advice, and the course of the winning trial for training to go on from; None where
-        there was nothing to try.
+        there was nothing to try. The evidence holds plain records: `speed` (a line for each
+        size), `noise` (at the snapshot, after a first trial, after the winner; each with its
+        `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
+        `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
+        the `ratio` of its cost to the best), `law` (B_crit with its interval, the exponent of the
+        rate), `curve` (what each size needs to the loss `target`), `undetermined`, `given`,
+        `decided_by`, `goal`, `budget`, and `seconds` (when each stage ended).
 
     Raises:
         DivergedError: no rate was low enough.

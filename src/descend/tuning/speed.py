@@ -84,11 +84,6 @@ class Footprint:
         return int(CHUNKS_HELD * chunk + self._fixed + values)
 
 
-def peak_memory(problem: Problem, state: TrainState, batch_size: int) -> int:
-    """Bytes that training holds at one batch size."""
-    return Footprint(problem, state)(batch_size)
-
-
 def largest_fitting(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
     """The largest of the sizes that keeps within the memory; the smallest where none does."""
     return max((size for size in sizes if footprint(size) <= memory), default=min(sizes))

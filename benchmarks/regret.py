@@ -276,6 +276,18 @@ class Sweep:
 
         return float(self.cells.once(f"quality {size} {rate:.4g} {seed}", measure))
 
+    def whole_run(self, size: int, rate: float) -> float:
+        """Seconds of a run to its end, evaluations left out."""
+
+        def measure() -> int:
+            run = self.problem.run(size, rate)
+            most = LONGEST / speed.seconds_at(self.speed, size)
+            course, _ = fit(run, self.problem.begin(), Enough(most))
+            return int(course.state.update)
+
+        updates = self.cells.once(f"whole {size} {rate:.4g}", measure)
+        return float(updates * speed.seconds_at(self.speed, size))
+
 
 def figures_of(sweep: Sweep) -> dict[str, Any]:
     """Regret of the advice and of the baselines on one problem."""
@@ -311,6 +323,7 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         "best": {"batch_size": best_size, "learning_rate": best_rate, "seconds": best},
         "advised": [[one["batch_size"], one["learning_rate"]] for one in advice],
         "cost": [one["cost"] for one in advice],
+        "whole_run": sweep.whole_run(best_size, best_rate),
         "regret": plain,
         "regret_with_cost": with_cost,
         "baselines": {

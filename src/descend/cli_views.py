@@ -1,4 +1,4 @@
-"""The commands that show: compare."""
+"""The commands that show: compare, landscape, report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Png = Annotated[Path | None, typer.Option("--png", help="Save the plots in this 
 
 def add_views(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (compare,):
+    for command in (compare, landscape):
         app.command()(command)
 
 
@@ -70,6 +70,38 @@ def compare(
     assert done.folder is not None
     files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
     show(done.record, json, compare_text(done.record) + files)
+
+
+def landscape(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|RUN", help="bowl, valley, double-well, many-minima, or a run directory."
+        ),
+    ] = "double-well",
+    directions: Annotated[
+        str, typer.Option(help="Of the plane of a run: path or random.")
+    ] = "path",
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The paths of every method over a surface, or over a plane through a run."""
+    from descend.jobs.landscape import landscape as measure
+    from descend.reporting.landscape_page import landscape_text
+    from descend.reporting.progress import make_progress
+
+    record = measure(
+        what,
+        out=out,
+        directions=directions,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+    )
+    show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ def compare(
         if one.family == "classical":
             check_small(make("sgd", settings.seed), one.optimizer)
     seconds = settings.time_budget or BUDGET
+    if settings.advice_budget is not None:
+        seconds = min(seconds, settings.advice_budget / len(chosen))
     tuned = tuned_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
     reference = next(one for one in chosen if one.advised and one.optimizer == "momentum")
     rate = tuned[reference.name].learning_rate

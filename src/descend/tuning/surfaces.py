@@ -55,7 +55,7 @@ def valley(rows: int = 512, seed: int = 0) -> Surface:
     )
 
 
-def double_well(rows: int = 4096, seed: int = 0, noise: float = 1.0) -> Surface:
+def double_well(rows: int = 4096, seed: int = 0, noise: float = 4.0) -> Surface:
     """¼(θ_0² − 1)² − θ_0/20 + ½θ_1² + noise·ξ·θ with a ξ of mean 0 for each row.
 
     The wells stand near θ_0 = −1 and +1; the right one is deeper. The gradient noise does not

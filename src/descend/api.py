@@ -52,7 +52,8 @@ def train(
         >>> import numpy as np, descend
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> run = descend.train((X, X @ [1.0, 2.0, 3.0]), model="linear", epochs=20)
-        >>> run.metrics["model"]["r2"] > 0.9
+        >>> metrics = run.metrics["model"]
+        >>> metrics["r2"] > 0.9
         True
     """
     return train_run(

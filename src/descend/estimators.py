@@ -27,8 +27,8 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> estimator = MiniBatchRegressor(model="linear", max_epochs=50, random_state=0)
-        >>> [round(value, 2) for value in estimator.fit(X, X @ [1.0, 2.0, 3.0]).coef_.tolist()]
-        [1.0, 2.0, 3.0]
+        >>> estimator.fit(X, X @ [1.0, 2.0, 3.0]).coef_.round(2)
+        array([1., 2., 3.])
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

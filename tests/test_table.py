@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
@@ -283,3 +285,21 @@ def test_what_the_csv_module_writes_is_read_back(
         writer.writerows([(f"~{text}", repr(number)) for text, number in rows])
     table = open_table(path)
     assert rows_of(table) == [(f"~{text}", number) for text, number in rows]
+
+
+@pytest.mark.parametrize("way", ["csv", "parquet", "query", "copied", "copied to a file"])
+def test_sums_over_numbered_rows_are_the_same_to_the_last_bit(tmp_path: Path, way: str) -> None:
+    random = np.random.default_rng(0)
+    made = pa.table({"x": random.normal(size=600_000), "y": random.normal(size=600_000)})
+    path = str(tmp_path / ("made.parquet" if way == "parquet" else "made.csv"))
+    write = pa.parquet.write_table if way == "parquet" else pa.csv.write_csv
+    write(made, path)
+    source = f"SELECT * FROM '{path}' ORDER BY x" if way == "query" else path
+    expressions = {"mean": f"avg(x) FILTER ({ROW} > 5)", "deviation": "stddev_pop(y)"}
+    with ExitStack() as stack:
+        table = open_table(source)
+        if way.startswith("copied"):
+            file = tmp_path / "copy" if way.endswith("file") else None
+            table = stack.enter_context(table.copied(file))
+        seen = {tuple(table.aggregate(expressions).values()) for _ in range(5)}
+    assert len(seen) == 1

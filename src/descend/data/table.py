@@ -178,10 +178,12 @@ class Table:
                 cursor.execute(
                     f"CREATE TABLE {relation} AS FROM {self._source.relation}"
                 ).fetchall()
+            _one_thread(self._connection)
             source = Source(self.name, relation, self._source.files, query=self._source.query)
             yield Table(source, self._connection)
         finally:
             self._cursor().execute(end).fetchall()
+            self._cursor().execute("RESET threads").fetchall()
 
     def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The rows in source order, `rows` at a time.
@@ -309,7 +311,16 @@ def _in_order(source: Source, connection: DuckDBPyConnection) -> Source:
         ):
             return source
         cursor.execute(f"CREATE TABLE result AS {source.query}").fetchall()
+    _one_thread(connection)
     return Source(source.name, "result", source.files, query=source.query)
+
+
+def _one_thread(connection: DuckDBPyConnection) -> None:
+    """DuckDB reads its own tables by several threads even where rows are numbered.
+
+    Sums would then differ in the last bits from one reading to the next, unlike those over files.
+    """
+    connection.cursor().execute("SET threads = 1").fetchall()
 
 
 def _type_of(sql_type: str) -> str:

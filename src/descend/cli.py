@@ -45,15 +45,21 @@ def train(
     force: Force = False,
     config: Config = None,
     like: Like = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve a page that follows the run.")
+    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files.")] = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
+    from descend.jobs.live import LivePage, TensorBoard
     from descend.jobs.train import train as run_training
     from descend.reporting.progress import make_progress
     from descend.reporting.text import summary_text
 
+    views = [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
     run = run_training(
         data,
         gathered_settings(given, config, like),
@@ -62,6 +68,7 @@ def train(
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
         command=sys.argv[1:],
+        onlookers=views,
     )
     show(run.record, json, summary_text(run.record, run.folder))
 
@@ -153,6 +160,10 @@ def inspect(
 
     record = look(what, target, exclude=_names(exclude), categorical=_names(categorical))
     show(record, json, inspection_text(record))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

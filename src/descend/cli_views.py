@@ -16,12 +16,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands in the folder.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
-Png = Annotated[Path | None, typer.Option("--png", help="Save the plots in this folder.")]
 
 
 def add_views(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (compare, landscape):
+    for command in (compare, landscape, report):
         app.command()(command)
 
 
@@ -102,6 +101,20 @@ def landscape(
         command=sys.argv[1:],
     )
     show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories; several share one page."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="The page to write.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Build the page of a run again from its records, or one page for several runs."""
+    from descend.jobs.report import report as build
+
+    print(build(runs, out))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def compare(
         "seeds": seeds,
         "advised": advised,
         "same_rate": rate if same_rate else None,
-        "tuning": {name: _tuned_record(one) for name, one in tuned.items()},
+        "tuning": [_tuned_record(name, one) for name, one in tuned.items()],
         "runs": records,
         "table": table_of(records),
         "claims": claims(records),
@@ -226,8 +226,9 @@ def _method_record(method: Method) -> dict[str, Any]:
     return {**dataclasses.asdict(method), "basic": basic}
 
 
-def _tuned_record(tuned: Tuned) -> dict[str, Any]:
+def _tuned_record(name: str, tuned: Tuned) -> dict[str, Any]:
     return {
+        "method": name,
         "learning_rate": tuned.learning_rate,
         "trials": [
             {"learning_rate": rate, "updates": updates, "loss": loss}

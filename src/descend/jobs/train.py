@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.advise import choose
 from descend.jobs.interrupts import stop_wish
+from descend.jobs.live import Onlooker, Watched
 from descend.jobs.watcher import RunWatcher
 from descend.model import Model
 from descend.reporting.page import train_report
@@ -75,6 +76,7 @@ def train(
     force: bool,
     progress: Progress,
     command: list[str] | None = None,
+    onlookers: Sequence[Onlooker] = (),
 ) -> Run:
     """Train a model on a table.
 
@@ -86,6 +88,7 @@ def train(
         force: whether an existing run directory may be replaced.
         progress: who is told what happens.
         command: what was typed, for the record.
+        onlookers: a live page, event files.
     """
     set_up()
     if out is not None:
@@ -108,8 +111,12 @@ def train(
             # The checkpoint first: a run that has a record can be resumed from where it began.
             save_checkpoint(folder.checkpoint, 0, *course_saved(course))
             folder.write_record(record)
-        return _trained(problem, course, settings, prepared, record, folder, progress)
+        for one in onlookers:
+            one.begin(record, folder.path if folder else None)
+        return _trained(problem, course, settings, prepared, record, folder, progress, onlookers)
     finally:
+        for one in onlookers:
+            one.close()
         if folder is not None:
             folder.release()
 
@@ -138,6 +145,7 @@ def _trained(
     record: dict[str, Any],
     folder: RunFolder | None,
     progress: Progress,
+    onlookers: Sequence[Onlooker] = (),
 ) -> Run:
     """Run the loop from a course on, and leave the files."""
     assert isinstance(settings.batch_size, int)
@@ -151,7 +159,7 @@ def _trained(
     )
     saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
     with stop_wish() as wish, progress.open(settings.epochs, len(problem.store)):
-        watcher = RunWatcher(progress, saver, folder, wish)
+        watcher = Watched(RunWatcher(progress, saver, folder, wish), onlookers)
         course, reason = fit(run, course, watcher)
         if saver is not None:
             saver.save(*course_saved(course))
@@ -162,7 +170,10 @@ def _trained(
             f"Stopped after {course.state.update:,} updates; everything is saved.\n"
             f"To go on: descend resume {folder.path}"
         )
-    return _finished(course, reason, settings, prepared, record, folder)
+    done = _finished(course, reason, settings, prepared, record, folder)
+    for one in onlookers:
+        one.finish(done.record, done.history)
+    return done
 
 
 def _finished(

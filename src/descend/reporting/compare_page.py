@@ -305,12 +305,12 @@ def _arrival_plot(record: Record) -> Plot:
 def _tuning_section(record: Record) -> Section:
     titles = {one["method"]["name"]: one["method"]["title"] for one in record["table"]}
     rows: list[list[Cell]] = []
-    for name, one in record["tuning"].items():
+    for one in record["tuning"]:
         for trial in one["trials"]:
             taken = trial["learning_rate"] == one["learning_rate"]
             rows.append(
                 [
-                    titles.get(name, name),
+                    titles.get(one["method"], one["method"]),
                     trial["learning_rate"],
                     trial["updates"],
                     "diverged" if trial["loss"] is None else number_text(trial["loss"]),

@@ -156,9 +156,7 @@ def _switches(plot: Plot) -> str:
         )
         parts.append(f"<fieldset><legend>Horizontal axis</legend>{buttons}</fieldset>")
     logs = [
-        (axis, f"{axis}axis")
-        for axis, offered in (("x", plot.log_x), ("y", plot.log_y))
-        if offered
+        (axis, f"{axis}axis") for axis, offered in (("x", plot.log_x), ("y", plot.log_y)) if offered
     ]
     if logs:
         words = {"x": "horizontal", "y": "vertical"}

@@ -111,4 +111,3 @@ class Summary:
     figures: Sequence[KeyFigure] = ()
     outcome: str = ""
     tone: str = "neutral"
-

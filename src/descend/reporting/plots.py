@@ -220,7 +220,9 @@ def thinned(history: History, most: int = MOST_POINTS) -> History:
 
 
 def _x_choices(lines: Sequence[History]) -> dict[str, list[list[float]]]:
-    axes = [*X_AXES, SECONDS] if any(one.seconds for history in lines for one in history) else X_AXES
+    axes = (
+        [*X_AXES, SECONDS] if any(one.seconds for history in lines for one in history) else X_AXES
+    )
     return {
         title: [[getattr(one, field) for one in history] for history in lines]
         for title, field in axes
@@ -251,8 +253,14 @@ def _surface(x: Numbers, y: Numbers, z: Iterable[Numbers], title: str) -> Trace:
 
 def _plain(values: Numbers) -> list[float | int | None]:
     """Python numbers; what is not finite becomes None, which JSON holds and Plotly leaves out."""
-    plain = [value.item() if hasattr(value, "item") else value for value in values]
-    return [value if value is not None and math.isfinite(value) else None for value in plain]
+    plain: list[float | int | None] = []
+    for value in values:
+        if value is None or not math.isfinite(value):
+            plain.append(None)
+        else:
+            # NumPy's numbers too: JSON knows Python's alone.
+            plain.append(int(value) if isinstance(value, int) else float(value))
+    return plain
 
 
 def _translucent(colour: str, opacity: float) -> str:

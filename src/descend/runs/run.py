@@ -154,19 +154,15 @@ def read_history(path: Path) -> History:
     try:
         with (path / HISTORY).open(newline="", encoding="utf-8") as source:
             lines = list(csv.DictReader(source))
-        return tuple(
-            HistoryLine(
-                **{
-                    name: (int if kind == "int" else float)(line[name])
-                    for name, kind in kinds.items()
-                }
-            )
-            for line in lines
-        )
+        return tuple(HistoryLine(**_numbers(line, kinds)) for line in lines)
     except FileNotFoundError:
         raise InputError(f"The run {path} has no {HISTORY} yet.") from None
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from error
+
+
+def _numbers(line: Mapping[str, str], kinds: Mapping[str, str]) -> dict[str, Any]:
+    return {name: (int if kind == "int" else float)(line[name]) for name, kind in kinds.items()}
 
 
 def find_model(path: Path) -> Path:

@@ -24,8 +24,8 @@ Cost = Callable[[int], float]
 LOOKS = 4
 """Evaluations in a leg of a trial."""
 FINALISTS = 4
-LEAST_SLOPE = 0.05
-"""Where the loss hardly falls any more, a difference of 5 % counts as an e-fold cost."""
+LEAST_SLOPE = 0.02
+"""Where the loss hardly falls any more, a difference of 2 % counts as an e-fold cost."""
 FAR = 10.0
 ALIKE = 1.3
 DECAY_PART = 0.25

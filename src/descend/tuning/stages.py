@@ -17,6 +17,8 @@ NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Rules for which the theory of gradient noise says where the batch size should be."""
 COST_PART, LEAST_COST, MOST_COST = 0.15, 4.0, 120.0
 """Budget of the advice: part of the expected training time, and its bounds in seconds."""
+MOST_RACE = 0.6
+"""All trials together take no more of the expected training time, however cheap it is."""
 EPOCHS_EXPECTED, UPDATES_EXPECTED = 60, 20_000
 CORE = (16, 1024)
 REFERENCE = 64
@@ -192,7 +194,7 @@ def raced(
         for size, found in breaking.items():
             entered += [arena.enter(size, one) for one in rate.rates_below(found)]
     total = max(0.2 * work.budget, work.budget - work.spent())
-    total = min(total, 0.3 * work.expected)
+    total = min(total, MOST_RACE * work.expected)
     if work.goal == "examples":
         per_row = [speed.seconds_at(work.speed, size) / size for size in sizes]
         total /= sum(per_row) / len(per_row)

@@ -1,0 +1,48 @@
+"""Which of the finalists is advised, and how far its regions reach."""
+
+from __future__ import annotations
+
+from descend.tuning import verdict
+from descend.tuning.race import Trial
+
+
+def trial(batch_size: int, learning_rate: float, loss: float = 0.5) -> Trial:
+    return Trial(batch_size, learning_rate, None, updates=100, marks=((100, loss),))
+
+
+def test_of_equal_sizes_the_smallest_and_of_its_rates_the_lowest() -> None:
+    large, small, slow = trial(256, 0.2), trial(64, 0.2), trial(64, 0.1)
+    worse = trial(16, 0.05)
+    order = verdict.ranked([large, small, slow, worse], [1.0, 1.03, 1.04, 1.2])
+    assert order == [slow, small, large, worse]
+
+
+def test_the_best_is_first_where_nothing_else_is_as_good() -> None:
+    best, other = trial(256, 0.2), trial(64, 0.2)
+    assert verdict.ranked([best, other], [1.0, 1.06]) == [best, other]
+
+
+def test_the_flat_region_ends_at_the_first_size_that_does_not_belong() -> None:
+    winner = trial(64, 0.1)
+    finalists, ratios = [winner, trial(256, 0.1), trial(16, 0.1)], [1.0, 1.08, 1.5]
+    costs = {8: 1.0, 32: 1.05, 64: 1.0, 128: 1.02, 512: 1.04, 1024: 1.5}
+    assert verdict.flat_region(winner, finalists, ratios, costs) == (32, 512)
+    assert verdict.flat_region(winner, finalists, ratios, {}) == (64, 256)
+
+
+def test_rates_that_did_as_well_are_of_the_same_size() -> None:
+    winner = trial(64, 0.1)
+    finalists = [winner, trial(64, 0.2), trial(64, 0.4), trial(16, 0.01)]
+    assert verdict.good_rates(winner, finalists, [1.0, 1.1, 1.2, 1.0]) == (0.1, 0.2)
+
+
+def test_the_law_goes_through_the_loss_that_most_sizes_reached() -> None:
+    trials = [
+        Trial(size, 0.1, None, marks=((10, 1.0), (updates, 0.5)))
+        for size, updates in ((4, 1700), (16, 500), (64, 200), (256, 125))
+    ]
+    law, level = verdict.fitted_law([*trials, trial(1, 0.1, 0.9)])
+    assert level == 0.5
+    assert law is not None
+    assert 50 < law.critical < 80
+    assert verdict.fitted_law(trials[:2])[0] is None

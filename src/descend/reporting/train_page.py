@@ -73,9 +73,7 @@ def _verdict(record: Record) -> str:
 def _metric_figures(metrics: Mapping[str, Mapping[str, float | None]]) -> list[KeyFigure]:
     model, baseline = metrics["model"], metrics["baseline"]
     return [
-        KeyFigure(
-            NAMES[name], number_text(model[name]), f"trivial: {number_text(baseline.get(name))}"
-        )
+        KeyFigure(NAMES[name], number_text(model[name]), _beside(name, baseline.get(name)))
         for name in ("r2", "rmse", "accuracy", "log_loss", "auc")
         if name in model
     ]
@@ -87,15 +85,24 @@ def _cost_figures(result: Record) -> list[KeyFigure]:
 
 
 def _setting_figures(record: Record) -> list[KeyFigure]:
-    asked, settings = record["asked"], record["settings"]
-    notes = {
-        name: "chosen by descend" if asked.get(name) == "auto" else "as asked"
-        for name in ("batch_size", "learning_rate")
-    }
+    settings = record["settings"]
     return [
-        KeyFigure("Batch size", _value_text(settings["batch_size"]), notes["batch_size"]),
-        KeyFigure("Learning rate", _value_text(settings["learning_rate"]), notes["learning_rate"]),
+        KeyFigure(
+            name.replace("_", " ").capitalize(), _value_text(settings[name]), _origin(record, name)
+        )
+        for name in ("batch_size", "learning_rate")
     ]
+
+
+def _origin(record: Record, name: str) -> str:
+    """Where a setting comes from; of a measured one, which others would do as well."""
+    if record["asked"].get(name) != "auto":
+        return "as asked"
+    if not record.get("advice"):
+        return "a fixed default"
+    region = {"batch_size": "flat_region", "learning_rate": "interval"}[name]
+    low, high = (_value_text(end) for end in record["advice"][region])
+    return "measured" if low == high else f"measured: {low} to {high} do about as well"
 
 
 def _course_section(record: Record, history: History) -> Section:
@@ -214,6 +221,13 @@ def _value_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else number_text(value)
+
+
+def _beside(name: str, trivial: float | None) -> str:
+    """What the trivial prediction gets; of its R², which is 0 but for chance, no digits."""
+    if trivial is not None and name == "r2" and abs(trivial) < 0.01:
+        return "trivial: 0"
+    return f"trivial: {number_text(trivial)}"
 
 
 def _percent(share: float | None) -> str:

@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const isTouch = matchMedia("(pointer: coarse)").matches;
+  const isTouch = matchMedia("(pointer: coarse), (max-width: 40rem)").matches;
   const drawn = [];
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
@@ -50,10 +50,17 @@
       hovermode: "x unified",
       dragmode: isTouch ? false : "zoom",
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" },
-      xaxis: { automargin: true, ticks: "outside", ticklen: 4, exponentformat: "power" },
-      yaxis: { automargin: true, ticks: "outside", ticklen: 4, exponentformat: "power" },
+      xaxis: { automargin: true, ticks: "outside", ticklen: 4, ...ticks(figure.layout.xaxis.type) },
+      yaxis: { automargin: true, ticks: "outside", ticklen: 4, ...ticks(figure.layout.yaxis.type) },
     };
     return merged(merged(base, figure.layout), themed());
+  }
+
+  // 20k and not 2×10⁴; on a logarithmic axis 0.02 and not a small 2 below 10⁻¹.
+  function ticks(type) {
+    return type === "log"
+      ? { dtick: "D2", minorloglabels: "complete", exponentformat: "SI", separatethousands: false }
+      : { dtick: null, exponentformat: "SI", separatethousands: false };
   }
 
   const config = {
@@ -61,7 +68,7 @@
     displaylogo: false,
     showTips: false,
     displayModeBar: isTouch ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     toImageButtonOptions: { scale: 2 },
   };
 
@@ -76,7 +83,8 @@
       if (input.dataset.log) {
         const axis = input.dataset.log + "axis";
         const type = input.checked ? "log" : "linear";
-        Plotly.relayout(canvas, { [axis + ".type"]: type, [axis + ".autorange"]: true });
+        const changes = { [axis]: { type, autorange: true, ...ticks(type) } };
+        Plotly.relayout(canvas, dotted(changes));
       } else if (input.type === "radio") {
         Plotly.update(
           canvas,

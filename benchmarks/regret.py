@@ -304,7 +304,8 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         onwards = one["updates_after"]
         seconds = math.inf if onwards is None else onwards * speed.seconds_at(sweep.speed, size)
         with_cost.append((one["cost"] + seconds) / best)
-        quality.append(sweep.quality(size, rate, seed))
+        if seed in SEEDS[: sweep.case.ends]:
+            quality.append(sweep.quality(size, rate, seed))
     noise = [one["noise_scale"] for one in advice if one["noise_scale"] is not None]
     per_row = {size: speed.seconds_at(sweep.speed, size) / size for size in table}
     baselines = {
@@ -332,7 +333,9 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         },
         "quality": {
             "advised": quality,
-            "best of sweep": [sweep.quality(best_size, best_rate, seed) for seed in SEEDS],
+            "best of sweep": [
+                sweep.quality(best_size, best_rate, seed) for seed in SEEDS[: sweep.case.ends]
+            ],
         },
         "sizes": {size: list(found) for size, found in sorted(table.items())},
     }

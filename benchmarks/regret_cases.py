@@ -36,12 +36,14 @@ class Case:
         load: makes it from the folder with the tables; None where its table is not there.
         sizes: batch sizes of the sweep, in their order; fewer where a cell takes a minute.
         beyond: rates that must be worse on either side of the best.
+        ends: seeds for which runs go to their end.
     """
 
     name: str
     load: Callable[[Path | None], Problem | None]
     sizes: tuple[int, ...] = (64, 256, 16, 1024, 32, 4, 4096, 128, 1, 16384)
     beyond: int = 2
+    ends: int = 3
 
     def with_optimizer(self, problem: Problem, name: str) -> Problem:
         """The same with another update rule."""
@@ -125,8 +127,8 @@ CASES = (
     Case("bike", _table("bike")),
     Case("diamonds", _table("diamonds")),
     Case("adult", _table("adult")),
-    Case("flights", _table("flights"), (64, 256, 32, 1024, 16), 1),
-    Case("fashion", _fashion, (64, 256, 16, 1024, 32, 128, 4), 1),
+    Case("flights", _table("flights"), (64, 256, 32, 1024, 16), 1, 1),
+    Case("fashion", _fashion, (64, 256, 16, 1024, 32, 128, 4), 1, 2),
     Case("linear", _table("diamonds", model="linear")),
     Case("quadratic", _quadratic),
 )

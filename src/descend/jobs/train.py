@@ -194,7 +194,8 @@ def _finished(
         model.save(folder.model)
         folder.write_history(course.history)
         folder.write_record(record)
-        folder.write_report(train_report(record, course.history))
+        # From the file, so that the same page can be built again.
+        folder.write_report(train_report(folder.read_record(), course.history))
     if reason is StopReason.DIVERGED:
         raise DivergedError(reason.value)
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from typing import Any, final
 
 from descend.reporting.page import train_report
 from descend.reporting.tensorboard import EventWriter
+from descend.runs.files import json_text
 from descend.training.fit import Course, Watcher
 from descend.types import History
 
@@ -96,7 +98,7 @@ class LivePage(Onlooker):
 
     def begin(self, record: Record, folder: Path | None) -> None:
         """Serve the page on a port that is free."""
-        self._record = record
+        self._record = _as_written(record)
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
@@ -108,7 +110,7 @@ class LivePage(Onlooker):
 
     def finish(self, record: Record, history: History) -> None:
         """Show the finished run, for as long as a browser that looks on needs to fetch it."""
-        self._record, self._history, self._finished = record, history, True
+        self._record, self._history, self._finished = _as_written(record), history, True
         if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN:
             self._shown.wait(2 * SECONDS_BETWEEN)
 
@@ -155,6 +157,12 @@ class TensorBoard(Onlooker):
         """End the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _as_written(record: Record) -> Record:
+    """The record as run.json gives it back, so that the page is that of the run directory."""
+    written: Record = json.loads(json_text(record))
+    return written
 
 
 def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:

@@ -335,7 +335,8 @@ def _thinned(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 def _seconds_text(one: Record) -> str:
     if one["seconds_to_target"] is None:
         return "did not arrive"
-    return _duration(one["seconds_to_target"]["median"])
+    text = _duration(one["seconds_to_target"]["median"])
+    return text if one["arrived"] == one["runs"] else f"{text} ({one['arrived']} of {one['runs']})"
 
 
 def _arrival_text(one: Record) -> str:

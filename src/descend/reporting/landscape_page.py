@@ -122,7 +122,10 @@ def _contours(record: Record) -> Plot:
     grid = record["grid"]
     low = min(min(row) for row in grid["loss"])
     heights = [[math.log10(value - low + 1e-3) for value in row] for row in grid["loss"]]
-    traces: list[Trace] = [contour(grid["x"], grid["y"], heights, title="log10 (loss − lowest)")]
+    ground = contour(grid["x"], grid["y"], heights, title="log10 (loss − lowest)")
+    # Lines alone: over filled contours the paths would be hard to see.
+    ground.update(contours={"coloring": "lines"}, ncontours=24, line={"width": 1})
+    traces: list[Trace] = [ground]
     for place, path in enumerate(record["paths"]):
         trace = line(
             path["method"],

@@ -137,13 +137,13 @@ def _smoother_curve(runs: Sequence[Record]) -> dict[str, Any] | None:
             parts[_rule(rule)] = ratio_of(pairs)
     if not parts:
         return None
-    told = " and ".join(f"{name} {ratio}" for name, ratio in parts.items())
+    told = "; ".join(f"{name} {ratio}" for name, ratio in parts.items())
     return _claim(
         "curve",
         "The loss curve of mini-batch is smoother than that of SGD.",
         parts,
-        f"The curve of SGD is {told} as rough as that of the advised mini-batch, each at its "
-        "tuned learning rate, where noise and rate trade against each other.",
+        "Roughness of the curve of SGD, as a multiple of that of the advised mini-batch, each at "
+        f"its tuned learning rate, where noise and rate trade against each other — {told}.",
     )
 
 

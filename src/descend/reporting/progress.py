@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_DRAWINGS = 0.12
 SECONDS_BETWEEN_LINES = 2.0
+SECONDS_WITHOUT_LINE = 10.0
+"""After so long a line is written between evaluations too."""
 
 
 class Progress(ABC):
@@ -104,30 +106,41 @@ class LineProgress(Progress):
         self._stream = stream or sys.stderr
         self._clock = clock
         self._pace = Pace(clock)
+        self._rows = 1
         self._next_line = -math.inf
 
     @contextmanager
     def open(self, epochs: int | None, rows: int) -> Iterator[None]:
         """Begin to count rows."""
         self._pace.begin(epochs, rows)
+        self._rows = max(1, rows)
+        self._next_line = self._clock()
         yield
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
-        """Do nothing: lines are written at evaluations."""
+        """Write a line, if the last one is long ago."""
+        if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - SECONDS_BETWEEN_LINES:
+            return
+        parts = [f"epoch {examples / self._rows:.3g}"]
+        if loss is not None:
+            parts.append(f"loss {_number(loss)}")
+        self._write(parts, examples)
 
     def evaluated(self, line: HistoryLine) -> None:
         """Write a line, if the last one is a while ago."""
-        now = self._clock()
-        if now < self._next_line:
+        if self._clock() < self._next_line:
             return
-        self._next_line = now + SECONDS_BETWEEN_LINES
         parts = [
-            f"epoch {line.epoch:g}",
+            f"epoch {line.epoch:.6g}",
             f"loss {_number(line.train_loss)}",
             f"validation loss {_number(line.validation_loss)}",
-            self._pace.text(line.examples),
         ]
-        self.message(" · ".join(part for part in parts if part))
+        self._write(parts, line.examples)
+
+    def _write(self, parts: list[str], examples: int) -> None:
+        self._next_line = self._clock() + SECONDS_BETWEEN_LINES
+        pace = self._pace.text(examples)
+        self.message(" · ".join([*parts, pace] if pace else parts))
 
     def message(self, text: str) -> None:
         """Write the text."""
@@ -157,9 +170,11 @@ class BarProgress(Progress):
 
         self._pace.begin(epochs, rows)
         self._epochs, self._rows = epochs, max(1, rows)
-        with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
-            yield
-        self._live = None
+        try:
+            with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+                yield
+        finally:
+            self._live = None
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Draw again, if the last drawing is a while ago."""

@@ -1,0 +1,110 @@
+"""What is said while a run trains, and when."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from descend.reporting.progress import (
+    SECONDS_BETWEEN_LINES,
+    SECONDS_WITHOUT_LINE,
+    BarProgress,
+    LineProgress,
+    Pace,
+    SilentProgress,
+    make_progress,
+)
+from descend.types import HistoryLine
+
+
+class Clock:
+    """Goes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def evaluation(update: int, validation_loss: float = 0.5) -> HistoryLine:
+    return HistoryLine(
+        update, update / 10, update * 32, 1.0, float("nan"), validation_loss, 32, 0.1
+    )
+
+
+def test_lines_are_some_seconds_apart() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = LineProgress(stream, clock)
+    with progress.open(10, 320):
+        for update in range(1, 101):
+            clock.now += SECONDS_BETWEEN_LINES / 10
+            progress.evaluated(evaluation(update))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("epoch 0.1 · loss — · validation loss 0.5")
+
+
+def test_a_long_epoch_is_not_silent() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = LineProgress(stream, clock)
+    with progress.open(2, 1000):
+        for chunk in range(1, 31):
+            clock.now += 1.0
+            progress.update(0, 10 * chunk, 0.25)
+    lines = stream.getvalue().splitlines()
+    assert 2 <= len(lines) <= 30 / (SECONDS_WITHOUT_LINE - SECONDS_BETWEEN_LINES)
+    assert lines[-1].startswith("epoch 0.2")
+    assert "loss 0.25" in lines[-1]
+    assert "rows/s" in lines[-1]
+
+
+def test_the_pace_counts_from_where_a_resumed_run_began() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.begin(epochs=10, rows=1000)
+    assert pace.text(5000) == ""
+    clock.now = 10.0
+    assert pace.text(6000) == "100 rows/s · 0:40 left at most"
+    pace.begin(epochs=None, rows=1000)
+    pace.text(0)
+    clock.now = 20.0
+    assert pace.text(1000) == "100 rows/s"
+
+
+def test_the_bar_shows_loss_and_pace_without_wearing_out_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    clock = Clock()
+    progress = BarProgress(clock)
+    with progress.open(4, 1000):
+        progress.evaluated(evaluation(1, 0.75))
+        for chunk in range(1, 1001):
+            clock.now += 0.001
+            progress.update(0, chunk, 0.25)
+        progress.message("[red]said[/red] while it is drawn")
+    text = stream.getvalue()
+    assert "epoch 1/4" in text
+    assert "loss 0.25" in text
+    assert "validation loss 0.75" in text
+    assert "[red]said[/red]" in text
+    assert text.count("epoch 1/4") <= 20
+
+
+def test_the_kind_of_progress_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(make_progress("silent"), SilentProgress)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert isinstance(make_progress(), LineProgress)
+    silent = SilentProgress()
+    with silent.open(1, 1):
+        silent.update(0, 1, 0.5)
+        silent.evaluated(evaluation(1))
+        silent.message("nobody hears this")
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]

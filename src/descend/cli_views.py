@@ -15,6 +15,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands in the folder.")]
+Png = Annotated[
+    Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
 
 
@@ -40,6 +43,7 @@ def compare(
     budget: Annotated[str | None, typer.Option(help="Training time of each run: 10s.")] = None,
     one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
     out: Out = None,
+    png: Png = None,
     force: Force = False,
     config: Annotated[Path | None, typer.Option(help="A TOML file with options.")] = None,
     like: Annotated[Path | None, typer.Option(help="A run whose settings to repeat.")] = None,
@@ -49,7 +53,8 @@ def compare(
 ) -> None:
     """Gradient descent, SGD, mini-batch, momentum side by side."""
     from descend.jobs.compare import compare as run_comparison
-    from descend.reporting.compare_page import compare_text
+    from descend.jobs.report import save_pictures
+    from descend.reporting.compare_page import compare_sections, compare_text
     from descend.reporting.progress import make_progress
 
     done = run_comparison(
@@ -67,6 +72,8 @@ def compare(
         command=sys.argv[1:],
     )
     assert done.folder is not None
+    if png is not None:
+        save_pictures(compare_sections(done.record), png)
     files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
     show(done.record, json, compare_text(done.record) + files)
 
@@ -82,6 +89,7 @@ def landscape(
         str, typer.Option(help="Of the plane of a run: path or random.")
     ] = "path",
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
+    png: Png = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -89,7 +97,8 @@ def landscape(
 ) -> None:
     """The paths of every method over a surface, or over a plane through a run."""
     from descend.jobs.landscape import landscape as measure
-    from descend.reporting.landscape_page import landscape_text
+    from descend.jobs.report import save_pictures
+    from descend.reporting.landscape_page import landscape_sections, landscape_text
     from descend.reporting.progress import make_progress
 
     record = measure(
@@ -100,6 +109,8 @@ def landscape(
         progress=make_progress("silent" if quiet else "auto"),
         command=sys.argv[1:],
     )
+    if png is not None:
+        save_pictures(landscape_sections(record), png)
     show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")
 
 
@@ -109,12 +120,13 @@ def report(
         typer.Argument(metavar="RUN...", help="Run directories; several share one page."),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write.")] = None,
+    png: Png = None,
     debug: Debug = False,
 ) -> None:
     """Build the page of a run again from its records, or one page for several runs."""
     from descend.jobs.report import report as build
 
-    print(build(runs, out))
+    print(build(runs, out, png))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -31,6 +31,16 @@ def runs_report(records: Mapping[str, Record], histories: Mapping[str, History])
         )
         for name, line in best.items()
     ]
+    return render(
+        f"{len(records)} runs",
+        Summary("Lower is better, where the runs have the same rows to judge by.", figures),
+        runs_sections(records, histories),
+        source="Made by descend from run.json and history.csv of each run.",
+    )
+
+
+def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History]) -> list[Section]:
+    """Their curves over each other, and their settings side by side."""
     targets = {str(record["settings"]["target"]) for record in records.values()}
     losses = {str(record["settings"]["loss"]) for record in records.values()}
     warnings = []
@@ -38,19 +48,14 @@ def runs_report(records: Mapping[str, Record], histories: Mapping[str, History])
         warnings.append(
             "These runs do not have one target and one loss: their losses cannot be compared."
         )
-    return render(
-        f"{len(records)} runs",
-        Summary("Lower is better, where the runs have the same rows to judge by.", figures),
-        [
-            Section(
-                "How they learned",
-                warnings=warnings,
-                plots=[loss_plot(histories), rate_plot(histories)],
-            ),
-            Section("Side by side", tables=[_table(records, histories)]),
-        ],
-        source="Made by descend from run.json and history.csv of each run.",
-    )
+    return [
+        Section(
+            "How they learned",
+            warnings=warnings,
+            plots=[loss_plot(histories), rate_plot(histories)],
+        ),
+        Section("Side by side", tables=[_table(records, histories)]),
+    ]
 
 
 def _table(records: Mapping[str, Record], histories: Mapping[str, History]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-SPEEDS = ("epoch_speed", "start_up", "reading", "store_speed", "predict_speed")
+SPEEDS = ("epoch_speed", "estimators", "start_up", "reading", "store_speed", "predict_speed")
 QUESTIONS = (*SPEEDS, "quality", "torture", "regret", "large", "fuzz")
 
 

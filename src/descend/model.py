@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 import descend
-from descend.data.columns import ClassificationTarget, RegressionTarget, Schema, schema_from_json
+from descend.data.columns import (
+    ClassificationTarget,
+    LeftOutColumn,
+    RegressionTarget,
+    Schema,
+    schema_from_json,
+)
 from descend.data.encoder import Encoder
 from descend.data.table import Table, open_table
 from descend.errors import FileFormatError, SettingsError
@@ -58,6 +64,18 @@ class Model:
     def __repr__(self) -> str:
         names = ", ".join(self.schema.target.names)
         return f"<descend.Model: {self.settings.model} for {self.schema.task} of {names}>"
+
+    def _repr_html_(self) -> str:
+        from descend.reporting.notebook import card
+
+        used = [one for one in self.schema.columns if not isinstance(one, LeftOutColumn)]
+        facts = [
+            ("predicts", ", ".join(self.schema.target.names)),
+            ("from", ", ".join(f"{column.name} ({column.kind})" for column in used)),
+            ("loss", self.settings.loss),
+            ("learned from", f"{self.schema.rows.training:,} rows"),
+        ]
+        return card(f"descend.Model: {self.settings.model} for {self.schema.task}", facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was compiled cannot be copied to another process, and is soon compiled again.

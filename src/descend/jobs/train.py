@@ -22,6 +22,7 @@ from descend.jobs.interrupts import stop_wish
 from descend.jobs.live import Onlooker, Watched
 from descend.jobs.watcher import RunWatcher
 from descend.model import Model
+from descend.reporting.notebook import card
 from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
@@ -65,6 +66,26 @@ class Run:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics["model"].items())
         where = f" in {self.folder}" if self.folder else ""
         return f"<descend.Run{where}: {figures}; {self.stop_reason.name}>"
+
+    def _repr_html_(self) -> str:
+        baseline = self.metrics["baseline"]
+        figures = [
+            (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
+            for name, value in self.metrics["model"].items()
+            if name in baseline
+        ]
+        settings = self.model.settings
+        facts = [
+            ("predicts", ", ".join(self.model.schema.target.names)),
+            *figures,
+            ("batch size", settings.batch_size),
+            ("learning rate", settings.learning_rate),
+            ("epochs", self.record["result"]["epochs"]),
+            ("seconds", self.record["result"]["seconds"]),
+            ("ended", self.stop_reason.value),
+            *([("folder", self.folder)] if self.folder else []),
+        ]
+        return card("descend.Run", facts)
 
 
 def train(

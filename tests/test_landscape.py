@@ -1,0 +1,63 @@
+"""`descend landscape`: records, pages, and names that must not become markup."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from descend.errors import InputError, SettingsError
+from descend.jobs.landscape import landscape
+from descend.jobs.train import train
+from descend.reporting.landscape_page import landscape_report, landscape_text
+from descend.reporting.progress import make_progress
+from descend.settings import Settings
+
+SILENT = make_progress("silent")
+EVIL = "</script><script>alert(1)</script>"
+
+
+def test_a_surface(tmp_path: Path) -> None:
+    record = landscape("valley", out=tmp_path / "valley", progress=SILENT)
+    page = (tmp_path / "valley" / "landscape.html").read_text()
+    again = json.loads((tmp_path / "valley" / "landscape.json").read_text())
+    assert landscape_report(again) == page
+    ends = {path["method"]: path["losses"][-1] for path in record["paths"]}
+    assert ends["Conjugate gradient"] == min(ends.values())
+    assert "Coordinate descent" in landscape_text(record)
+    assert len(record["grid"]["loss"]) == len(record["grid"]["y"])
+    with pytest.raises(InputError, match="--force"):
+        landscape("valley", out=tmp_path / "valley", progress=SILENT)
+    again["name"] = again["title"] = again["paths"][0]["method"] = EVIL
+    assert "<script>alert" not in landscape_report(again)
+
+
+def test_a_plane_through_a_run(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(200, 2))
+    data = tmp_path / "table.csv"
+    with data.open("w", newline="") as sink:
+        writer = csv.writer(sink)
+        writer.writerow(["a", "b", EVIL])
+        writer.writerows([*row, row @ [1.0, 2.0]] for row in X)
+    settings = Settings(
+        EVIL, model="linear", batch_size=16, learning_rate=0.02, epochs=3, optimizer="sgd"
+    )
+    train(str(data), settings, out=tmp_path / "run", write=True, force=False, progress=SILENT)
+    record = landscape(
+        str(tmp_path / "run"), out=tmp_path / "plane", directions="path", progress=SILENT
+    )
+    assert [path["rows_read"] for path in record["paths"]] == [1, 16, record["rows"]]
+    starts = {tuple(np.round(path["points"][0], 6)) for path in record["paths"]}
+    assert len(starts) == 1
+    assert "<script>alert" not in (tmp_path / "plane" / "landscape.html").read_text()
+
+
+def test_what_cannot_be_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="double-well"):
+        landscape("vally", out=tmp_path / "x", progress=SILENT)
+    with pytest.raises(SettingsError, match="--directions"):
+        landscape("bowl", out=tmp_path / "x", directions="north", progress=SILENT)

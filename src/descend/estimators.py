@@ -6,7 +6,13 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+
+try:
+    from sklearn.base import ClassifierMixin, RegressorMixin
+except ImportError as error:
+    raise ImportError(
+        "The estimators need scikit-learn. Type: pip install 'descend[sklearn]'"
+    ) from error
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d

@@ -18,6 +18,7 @@ from descend.data.describe import describe
 from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.advise import choose
+from descend.jobs.diagnosis import cause_of_divergence, cause_of_rescue
 from descend.jobs.interrupts import stop_wish
 from descend.jobs.live import Onlooker, Watched
 from descend.jobs.watcher import RunWatcher
@@ -37,6 +38,8 @@ from descend.training.saved import course_restored, course_saved
 from descend.training.stopping import Limits
 from descend.tuning.words import short_text
 from descend.types import History, StopReason
+
+DIVERGED = "The loss left the finite numbers again and again, at lower learning rates too."
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ def _trained(
             f"Stopped after {course.state.update:,} updates; everything is saved.\n"
             f"To go on: descend resume {folder.path}"
         )
+    if course.progress.rescues and reason is not StopReason.DIVERGED:
+        progress.message(cause_of_rescue(prepared.schema, settings))
     done = _finished(course, reason, settings, prepared, record, folder)
     for one in onlookers:
         one.finish(done.record, done.history)
@@ -209,6 +214,10 @@ def _finished(
     model = Model(prepared.schema, settings, params)
     metrics = model.score(blocks(prepared.validation, 65536))
     result = {**summary_of(course, reason), "metrics": metrics}
+    if course.progress.rescues:
+        diverged = reason is StopReason.DIVERGED
+        explain = cause_of_divergence if diverged else cause_of_rescue
+        result["cause"] = explain(prepared.schema, settings)
     record = {**record, "state": "finished", "result": result}
     run = Run(model, course.history, reason, record, folder.path if folder else None)
     if folder is not None:
@@ -218,7 +227,8 @@ def _finished(
         # From the file, so that the same page can be built again.
         folder.write_report(train_report(folder.read_record(), course.history))
     if reason is StopReason.DIVERGED:
-        raise DivergedError(reason.value)
+        kept = f" The best weights so far are kept in {folder.path}." if folder else ""
+        raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")
     return run
 
 

@@ -260,6 +260,9 @@ def _concluded(
     if course.loss_count:
         course = _evaluated(run, course, watcher)
         reason = stopping.finished(course.progress, run.limits) or reason
+    if course.progress.rescues and len(course.history) < 2:
+        # The epochs are over, and nothing finite was ever reached: that is no trained model.
+        reason = StopReason.DIVERGED
     return course, reason
 
 

@@ -47,8 +47,8 @@ fmt: venv ## format the code and sort its imports
 bench: .venv/bench ## how fast, against the peers
 	$(BIN)/python -m benchmarks
 
-torture: .venv/bench ## does it hold under kills, faults and odd input
-	$(BIN)/python -m benchmarks torture
+torture: venv ## does it hold under kills, faults and odd input
+	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks fuzz
 
 regret: .venv/bench ## how far is the advice from the best of a full sweep
 	$(BIN)/python -m benchmarks regret

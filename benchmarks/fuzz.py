@@ -1,0 +1,135 @@
+"""Does odd input end in a right answer or in one short text?
+
+Real files are damaged (`benchmarks/mutations.py`) and given to what reads them. An input passes
+if it is read as an independent reader reads it, or refused by an error of ours. What counts as a
+defect: any other exception, more than ten seconds, code in the file that runs, another answer.
+
+    python -m benchmarks fuzz --inputs 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import io
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.fuzz_targets import TARGETS, Target, WrongAnswerError, make_seeds
+from benchmarks.mutations import mutated
+from descend.errors import DescendError
+
+LONGEST = 10
+"""Seconds that an input may take."""
+
+
+class HangError(BaseException):
+    """An input took longer than it may."""
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Raise HangError after LONGEST seconds; end the program where even that does not help."""
+
+    def ring(number: int, frame: object) -> None:
+        raise HangError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(LONGEST)
+    faulthandler.dump_traceback_later(6 * LONGEST, exit=True)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, before)
+
+
+def tried(target: Target, folder: Path, dice: random.Random) -> tuple[str, str]:
+    """Damage one file and read it: `read`, `refused`, or what kind of defect, and its text."""
+    target.restore(folder)
+    path = folder / dice.choice(target.files)
+    path.write_bytes(mutated(path.read_bytes(), target.ways, dice))
+    try:
+        with watched(), contextlib.redirect_stdout(io.StringIO()):
+            target.read(folder, path)
+    except DescendError as error:
+        text = str(error)
+        long = len(text) > 1500 or "Traceback" in text
+        return ("long text", text[:3000]) if long else ("refused", text)
+    except WrongAnswerError as error:
+        return "wrong answer", str(error)
+    except HangError:
+        return "hang", traceback.format_exc(limit=-4)
+    except Exception:
+        return "traceback", traceback.format_exc(limit=-4)
+    finally:
+        if Path("HACKED").exists() or (folder / "HACKED").exists():
+            raise AssertionError(f"{path} was run as code")
+    return "read", ""
+
+
+def fuzz(inputs: int, seed: int, *, keep: Path | None = None) -> dict[str, Counter[str]]:
+    """Try so many inputs, spread over the kinds of files; defects are printed, and kept."""
+    dice = random.Random(seed)
+    counts: dict[str, Counter[str]] = {}
+    shares = [target.share for target in TARGETS]
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        folder = Path(name)
+        make_seeds(folder / "seeds")
+        for number in range(inputs):
+            target = dice.choices(TARGETS, shares)[0]
+            work = folder / target.name
+            work.mkdir(exist_ok=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outcome, text = tried(target, work, dice)
+            counts.setdefault(target.name, Counter())[outcome] += 1
+            if outcome not in ("read", "refused"):
+                print(f"input {number}, {target.name}: {outcome}\n{text}\n", flush=True)
+                if keep is not None:
+                    shutil.copytree(work, keep / f"{number}-{target.name}", dirs_exist_ok=True)
+    return counts
+
+
+def defects(counts: dict[str, Counter[str]]) -> int:
+    """Inputs that neither were read rightly nor refused in one text."""
+    return sum(
+        times
+        for of_kind in counts.values()
+        for outcome, times in of_kind.items()
+        if outcome not in ("read", "refused")
+    )
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for inputs that show a defect")
+    given = parser.parse_args(words)
+    began = time.perf_counter()
+    counts = fuzz(given.inputs, given.seed, keep=given.keep and given.keep.resolve())
+    names = ["read", "refused", "traceback", "hang", "wrong answer", "long text"]
+    print(f"{'file':<12}" + "".join(f"{name:>14}" for name in names))
+    total = Counter[str]()
+    for kind, of_kind in sorted(counts.items()):
+        total.update(of_kind)
+        print(f"{kind:<12}" + "".join(f"{of_kind[name]:>14,}" for name in names))
+    print(f"{'all':<12}" + "".join(f"{total[name]:>14,}" for name in names))
+    print(f"{total.total():,} inputs in {time.perf_counter() - began:.0f} s, none run as code")
+    return 1 if defects(counts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""What the fuzzer damages, what reads it, and what the right answer is."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+import descend
+from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation
+from descend.data.mapped import open_store
+from descend.jobs.inspect import inspect
+from descend.jobs.resume import resume
+from descend.model import Model, load
+from descend.reporting.progress import make_progress
+from descend.reporting.text import inspection_text
+from descend.runs.checkpoint import SLOTS
+from descend.runs.run import read_history, read_run_record
+from descend.runs.tensors import load_tensors
+from descend.settings import read_config, settings_from
+
+BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
+ROWS = 200
+OPTIONS = ["--target", "cnt", "--exclude", "instant,casual,registered"]
+FAST = ["--hidden", "4", "--batch-size", "60", "--learning-rate", "0.01", "--epochs", "12"]
+TOML = """target = "cnt"
+exclude = ["instant", "casual"]
+batch-size = 32
+learning-rate = 0.05
+hidden = [8, 4]
+epochs = 3
+schedule = "cosine"
+time-budget = "10m"
+validation = 0.2
+"""
+
+
+class WrongAnswerError(Exception):
+    """An answer that is not the right one."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file.
+
+    Attributes:
+        name: of the kind.
+        share: how often it is tried.
+        ways: to damage it.
+        files: those that are damaged, in a folder copied from that seed.
+        read: reads the folder, one file of which was damaged; raises WrongAnswerError.
+        seed: the folder of whole files.
+    """
+
+    name: str
+    share: float
+    ways: list[Mutation]
+    files: list[str]
+    read: Callable[[Path, Path], None]
+    seed: str
+
+    def restore(self, folder: Path) -> None:
+        """Make the files whole again."""
+        shutil.rmtree(folder)
+        shutil.copytree(folder.parent / "seeds" / self.seed, folder)
+
+
+def make_seeds(folder: Path) -> None:
+    """Whole files of every kind, made from the first rows of a real table."""
+    tables = folder / "tables"
+    tables.mkdir(parents=True)
+    text = "".join(BIKE.read_text().splitlines(keepends=True)[: ROWS + 1])
+    (tables / "plain.csv").write_text(text)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    words = ["a,b", 'say "so"', "two\nlines", "", "plain", "é", "12", "NULL"]
+    with (tables / "quoted.csv").open("w", newline="") as sink:
+        writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        writer.writerow(["note", "mnth", "day, first", "cnt"])
+        writer.writerows(
+            [words[place % 8], row["mnth"], row["dteday"], row["cnt"]]
+            for place, row in enumerate(rows)
+        )
+    typed = [{k: v if k == "dteday" else float(v) for k, v in row.items()} for row in rows]
+    (tables / "lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in typed))
+    frame = pa.Table.from_pylist(typed)
+    pa.parquet.write_table(frame, tables / "plain.parquet")
+    pa.parquet.write_table(frame, tables / "small.parquet", row_group_size=50, compression="zstd")
+    small = folder / "small"
+    small.mkdir()
+    (small / "small.csv").write_text("".join(text.splitlines(keepends=True)[:61]))
+    (folder / "config").mkdir()
+    (folder / "config" / "options.toml").write_text(TOML)
+    train = [sys.executable, "-m", "descend.cli", "train", str(tables / "plain.csv"), *OPTIONS]
+    run, store = folder / "run" / "run", folder / "store" / "kept"
+    more = ["--out", str(run), "--store", str(store), "--quiet"]
+    subprocess.run([*train, *FAST, *more], check=True, capture_output=True)
+    (run / "report.html").unlink()
+    for entry in next(store.glob("[!.]*")).iterdir():
+        shutil.move(entry, folder / "store" / entry.name)
+    shutil.rmtree(store)
+    one_of_memory = folder / "resume" / "run"
+    subprocess.run(
+        [*train, *FAST, "--out", str(one_of_memory), "--quiet"], check=True, capture_output=True
+    )
+
+
+def _table(folder: Path, path: Path) -> None:
+    target = "cnt" if path.stat().st_size % 3 else None
+    record = inspect(str(path), target, exclude=(), categorical=())
+    inspection_text(record)
+    _compare_rows(path, record["rows"]["total"])
+
+
+def _predict(folder: Path, path: Path) -> None:
+    values = _model(folder).predict(str(path))
+    if not np.isfinite(values).all():
+        raise WrongAnswerError("predictions that are not finite")
+    _compare_rows(path, len(values))
+
+
+@functools.lru_cache(maxsize=1)
+def _model(folder: Path) -> Model:
+    return load(folder.parent / "seeds" / "run" / "run" / "model.safetensors")
+
+
+def _train(folder: Path, path: Path) -> None:
+    settings = {"target": "cnt", "epochs": 1, "hidden": (4,), "batch_size": "all"}
+    run = descend.train(str(path), learning_rate=0.01, **settings)
+    rows = run.record["data"]["rows"]
+    _compare_rows(path, rows["total"])
+    if rows["training"] + rows["validation"] + rows["missing_target"] != rows["total"]:
+        raise WrongAnswerError(f"rows do not add up: {rows}")
+
+
+def _compare_rows(path: Path, rows: int) -> None:
+    expected = _independent_rows(path)
+    if expected is not None and rows not in expected:
+        raise WrongAnswerError(f"{rows} rows, expected {sorted(expected)}")
+
+
+def _independent_rows(path: Path) -> set[int] | None:
+    """The rows another reader finds, or None where it cannot read the file."""
+    if path.suffix == ".parquet":
+        try:
+            return {pa.parquet.ParquetFile(path).metadata.num_rows}
+        except (pa.ArrowException, OSError):
+            return None
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    if path.suffix == ".jsonl":
+        return {sum(1 for line in text.split("\n") if line.strip())}
+    try:
+        records = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error:
+        return None
+    return {len(records), len(records) - 1}
+
+
+def _load_model(folder: Path, path: Path) -> None:
+    """A file that loads at all is the one that was saved: the checksum covers everything."""
+    seed = folder.parent / "seeds" / "run" / path.relative_to(folder)
+    kind = "model" if path.name == "model.safetensors" else "checkpoint"
+    arrays, description = load_tensors(path, kind)
+    if kind == "model":
+        load(path)
+    whole, said = load_tensors(seed, kind)
+    same = arrays.keys() == whole.keys() and description == said
+    if not same or any(arrays[name].tobytes() != whole[name].tobytes() for name in whole):
+        raise WrongAnswerError("another content was loaded")
+
+
+def _record(folder: Path, path: Path) -> None:
+    record = read_run_record(folder / "run")
+    settings_from(record["settings"])
+    inspection_text(inspect(str(folder / "run"), None, exclude=(), categorical=()))
+
+
+def _history(folder: Path, path: Path) -> None:
+    read_history(folder / "run")
+
+
+def _config(folder: Path, path: Path) -> None:
+    settings_from(read_config(path))
+
+
+def _store(folder: Path, path: Path) -> None:
+    inspect(str(folder), None, exclude=(), categorical=())
+    seed = folder.parent / "seeds" / "store"
+    for store, whole in zip(open_store(folder), open_store(seed), strict=True):
+        rows, right = store.resident(), whole.resident()
+        same = all(rows.x[name].tobytes() == right.x[name].tobytes() for name in right.x)
+        if not same or rows.y.tobytes() != right.y.tobytes():
+            raise WrongAnswerError("other rows were read")
+
+
+def _resume(folder: Path, path: Path) -> None:
+    resume(folder / "run", progress=make_progress("silent"))
+    name = Path("run") / "model.safetensors"
+    whole = (folder.parent / "seeds" / "resume" / name).read_bytes()
+    if (folder / name).read_bytes() != whole:
+        raise WrongAnswerError("the run ended with another model")
+
+
+CHECKPOINTS = [f"run/checkpoint/{slot}" for slot in SLOTS]
+STORE = ["header.json", "header.json", "checksums"]
+STORE += [
+    f"{part}.{of}" for part in ("training", "validation") for of in ("numeric", "y", "weight")
+]
+TARGETS = [
+    Target("csv", 24, TABLE, ["plain.csv", "quoted.csv"], _table, "tables"),
+    Target("csv predict", 8, TABLE, ["plain.csv"], _predict, "tables"),
+    Target("csv train", 1, TABLE, ["small.csv"], _train, "small"),
+    Target("json lines", 8, TEXT, ["lines.jsonl"], _table, "tables"),
+    Target("parquet", 16, BINARY, ["plain.parquet", "small.parquet"], _table, "tables"),
+    Target("model", 12, BINARY, ["run/model.safetensors"], _load_model, "run"),
+    Target("checkpoint", 12, BINARY, CHECKPOINTS, _load_model, "run"),
+    Target("run.json", 8, TEXT, ["run/run.json"], _record, "run"),
+    Target("history.csv", 6, TEXT, ["run/history.csv"], _history, "run"),
+    Target("config", 8, TEXT, ["options.toml"], _config, "config"),
+    Target("store", 10, BINARY, STORE, _store, "store"),
+    Target("resume", 1, BINARY, ["run/run.json", *CHECKPOINTS], _resume, "resume"),
+]

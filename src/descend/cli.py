@@ -184,12 +184,22 @@ class _Signals:
 
     def __init__(self) -> None:
         self.came = False
+        sys.unraisablehook = self._again
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.came = True
         raise KeyboardInterrupt
+
+    def _again(self, lost: Any) -> None:
+        """Ctrl-C that fell into a callback, where Python drops errors, comes once more."""
+        if not (self.came and issubclass(lost.exc_type, KeyboardInterrupt)):
+            sys.__unraisablehook__(lost)
+            return
+        import threading
+
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def main() -> None:

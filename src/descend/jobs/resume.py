@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from descend.data.columns import schema_from_json
-from descend.data.layout import layout_from
+from descend.data.columns import Schema, schema_from_json
+from descend.data.layout import Layout, layout_from
 from descend.data.prepare import prepare
-from descend.errors import DataError, InputError
+from descend.errors import DataError, FileFormatError, InputError
 from descend.jobs.train import Run, continue_run
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import load_checkpoint
-from descend.runs.run import open_run
-from descend.settings import settings_from
+from descend.runs.run import RECORD, open_run
+from descend.settings import Settings, settings_from
 from descend.training.engine import set_up
 
 
@@ -28,22 +28,41 @@ def resume(path: Path, *, progress: Progress) -> Run:
     set_up()
     with open_run(path) as folder:
         record = folder.read_record()
-        source = record["data"]["source"]
+        source, fingerprint, settings, schema, layout = _recorded(path, record)
         if source is None:
             raise InputError(
                 f"The run {path} was trained on data in memory, which is gone. Train again."
             )
-        settings = settings_from(record["settings"])
         prepared = prepare(
             source,
             settings,
-            schema=schema_from_json(record["schema"]),
-            layout=layout_from(record["data"]["layout"]),
-            check=lambda now: _check_unchanged(path, record["data"]["fingerprint"], now),
+            schema=schema,
+            layout=layout,
+            check=lambda now: _check_unchanged(path, fingerprint, now),
             say=progress.message,
         )
         saved = load_checkpoint(folder.checkpoint)
         return continue_run(prepared, settings, record, folder, progress, saved)
+
+
+def _recorded(
+    path: Path, record: dict[str, Any]
+) -> tuple[str | None, Any, Settings, Schema, Layout]:
+    """Source, fingerprint, settings, schema and layout of a run."""
+    try:
+        data = record["data"]
+        return (
+            data["source"],
+            data["fingerprint"],
+            settings_from(record["settings"]),
+            schema_from_json(record["schema"]),
+            layout_from(data["layout"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path / RECORD} is damaged ({type(error).__name__}: {error}). "
+            "Bring the file back from a copy, or train again with --force."
+        ) from error
 
 
 def _check_unchanged(path: Path, before: Any, now: Any) -> None:

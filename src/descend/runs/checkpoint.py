@@ -10,7 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from descend.errors import DescendError, FileFormatError, InputError
+from descend.errors import FileFormatError, InputError
+from descend.runs.files import sync_folder
 from descend.runs.tensors import Arrays, load_tensors, save_tensors
 
 SLOTS = ("a.safetensors", "b.safetensors")
@@ -20,7 +21,9 @@ Saved = tuple[Arrays, dict[str, Any]]
 
 def save_checkpoint(folder: Path, number: int, arrays: Arrays, record: dict[str, Any]) -> None:
     """Write one checkpoint into the slot of its number."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)  # The folder too must survive power loss.
     slot = folder / SLOTS[number % len(SLOTS)]
     save_tensors(slot, "checkpoint", arrays, {"number": number, "record": record})
 
@@ -59,14 +62,14 @@ def _readable(folder: Path) -> list[tuple[int, Arrays, dict[str, Any]]]:
 class CheckpointWriter:
     """Writes checkpoints in a thread; where the disk is slow, the newest one waiting wins.
 
-    An error of the disk is raised at the next call, in the thread that trains.
+    What went wrong there is raised at the next call, in the thread that trains.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = next_number(folder)
         self._waiting: Saved | None = None
-        self._error: DescendError | None = None
+        self._error: Exception | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="descend-checkpoint", daemon=True)
@@ -103,10 +106,12 @@ class CheckpointWriter:
             try:
                 save_checkpoint(self._folder, self._number, *saved)
                 self._number += 1
-            except (DescendError, OSError) as error:
-                with self._changed:
-                    self._error = (
-                        error
-                        if isinstance(error, DescendError)
-                        else InputError(f"The checkpoint could not be saved: {error}.")
-                    )
+            except OSError as error:
+                self._keep_error(InputError(f"The checkpoint could not be saved: {error}."))
+            except Exception as error:
+                # Whatever it was: a thread that ended in silence would save nothing any more.
+                self._keep_error(error)
+
+    def _keep_error(self, error: Exception) -> None:
+        with self._changed:
+            self._error = error

@@ -12,6 +12,9 @@ from descend.errors import FileFormatError
 from descend.runs.tensors import Arrays, load_tensors, save_tensors
 from descend.types import Params
 
+DEEPEST = 100
+"""Dicts and lists within each other."""
+
 
 def save_model_file(path: Path, params: Params, description: Mapping[str, Any]) -> None:
     """Write a model, whole or not at all.
@@ -54,11 +57,15 @@ def nested(arrays: Arrays, path: Path) -> Params:
     tree: dict[str, Any] = {}
     for name, value in arrays.items():
         *folders, last = name.split("/")
+        if len(folders) > DEEPEST:
+            raise FileFormatError(f"{path} is damaged: an array is nested {len(folders)} deep.")
         place = tree
         for folder in folders:
             place = place.setdefault(folder, {})
             if not isinstance(place, dict):
                 raise FileFormatError(f"{path} is damaged: {name} stands inside an array.")
+        if last in place:
+            raise FileFormatError(f"{path} is damaged: {name} stands for several arrays.")
         place[last] = value
     return _lists(tree)
 

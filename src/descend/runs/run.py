@@ -104,10 +104,18 @@ def create_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder = _held(out)
-        _empty(out)
-        return folder
     except OSError as error:
         raise write_error(out, error) from error
+    try:
+        check_replaceable(out, force=force)  # Another run may have ended here just now.
+        _empty(out)
+    except OSError as error:
+        folder.release()
+        raise write_error(out, error) from error
+    except InputError:
+        folder.release()
+        raise
+    return folder
 
 
 def open_run(path: Path) -> RunFolder:
@@ -157,7 +165,9 @@ def read_history(path: Path) -> History:
         return tuple(HistoryLine(**_numbers(line, kinds)) for line in lines)
     except FileNotFoundError:
         raise InputError(f"The run {path} has no {HISTORY} yet.") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path / HISTORY} cannot be read: {error.strerror}.") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from error
 
 
@@ -177,7 +187,7 @@ def find_model(path: Path) -> Path:
         if is_run(path):
             raise InputError(f"The run {path} has no model yet. To go on: descend resume {path}")
         raise InputError(_no_run(path))
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"There is no model {path}. Name a .safetensors file or a run directory.")
     return path
 
@@ -213,9 +223,9 @@ def check_replaceable(out: Path, *, force: bool) -> None:
         return
     if not out.is_dir():
         raise InputError(f"--out must name a folder; {out} is a file.")
-    strangers = sorted(
-        entry.name for entry in out.iterdir() if entry.name not in OWN and not is_partial(entry)
-    )
+    held = {entry.name for entry in out.iterdir() if not is_partial(entry)}
+    # Our names alone make no run: a folder of somebody's plots has neither record nor lock.
+    strangers = sorted(held - OWN if held & {RECORD, LOCK} else held)
     if strangers:
         raise InputError(
             f"{out} exists and is no run directory: it holds {strangers[0]!r}. "
@@ -227,7 +237,7 @@ def check_replaceable(out: Path, *, force: bool) -> None:
 
 def _empty(out: Path) -> None:
     for entry in out.iterdir():
-        if entry.is_dir():
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         elif entry.name != LOCK:
             entry.unlink()

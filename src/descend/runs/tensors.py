@@ -60,6 +60,8 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
             arrays = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
         found = metadata["format"]
         version = int(metadata["version"])
+        description = metadata["description"]
+        checksum = _checksum(arrays, description)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"There is no file {path}.") from None
     except PermissionError:
@@ -75,9 +77,20 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
             f"{path} was written by a newer descend (format {version}, this one reads up to "
             f"{FORMAT}). Update: pip install -U descend"
         )
-    if metadata.get("sha256") != _checksum(arrays, metadata.get("description", "")):
+    if metadata.get("sha256") != checksum:
         raise FileFormatError(f"{path} was altered after it was written: its checksum is wrong.")
-    return arrays, json.loads(metadata["description"])
+    return arrays, _described(path, description)
+
+
+def _described(path: Path, text: str) -> dict[str, Any]:
+    """The description; a checksum is no proof that `save_tensors` wrote it."""
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}.") from error
+    if not isinstance(description, dict):
+        raise FileFormatError(f"{path} is damaged: it does not say what its arrays are.")
+    return description
 
 
 def _checksum(arrays: Arrays, description: str) -> str:

@@ -1,0 +1,26 @@
+"""`python -m descend`, and what the `descend` command runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is still being imported ends it as well."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    from descend.cli import main as run
+
+    run()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # Nothing is written yet, and an exception here might be taken for one of the import's.
+    os.write(2, b"descend: stopped.\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

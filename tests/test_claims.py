@@ -66,6 +66,10 @@ def test_a_run_that_never_came_counts_with_its_budget() -> None:
     assert verdicts(full=20.0, mini=None, stochastic=20.0)["faster"] == "undetermined"
 
 
+def test_where_nobody_came_nothing_is_told() -> None:
+    assert verdicts(full=None, mini=None, stochastic=None)["faster"] == "undetermined"
+
+
 def test_a_single_seed_tells_nothing() -> None:
     assert ratio_of([(9.0, 1.0)]).verdict == "undetermined"
 

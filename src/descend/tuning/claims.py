@@ -154,9 +154,9 @@ def _faster(runs: Sequence[Record]) -> dict[str, Any] | None:
             ratio = _times(_of(runs, family, rule), _of(runs, "mini", rule))
             if ratio is not None:
                 parts[f"{name} {_rule(rule)}"] = ratio
-    if not parts:
-        return None
     told = "; ".join(f"{name} {ratio}" for name, ratio in parts.items())
+    if not parts:
+        told = "nothing: in some seed neither came to the target; a longer budget would tell"
     return _claim(
         "faster",
         "Mini-batch converges faster, in seconds, than either extreme.",

@@ -126,6 +126,9 @@ def one_run(
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Course, Params]:
     """A run as `descend train` makes it, and its best weights."""
+    if method.family == "full":
+        # Another seed splits the table elsewhere: all rows may be some more or fewer.
+        method = dataclasses.replace(method, batch_size=len(problem.store))
     run = problem.run(method.batch_size, rate, schedule=schedule, warmup=warmup, limits=limits)
     begun = problem.begin()
     if run.partwise is None:
@@ -168,6 +171,7 @@ def _classical(
     problem: Problem, method: Method, seconds: float | None, clock: Callable[[], float]
 ) -> Course:
     check_small(problem, method.optimizer)
+    method = dataclasses.replace(method, batch_size=len(problem.store))
     history, best, why = run_classical(problem, method.optimizer, seconds or 10.0, clock)
     memory = Footprint(problem, problem.begin().state)(method.batch_size)
     return Course(method, TUNED, problem.seed, None, history, why, 0, digest(best), memory)

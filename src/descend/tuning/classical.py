@@ -157,6 +157,6 @@ def _coordinates(
             at[place] += found.x
             loss = float(found.fun)
             seen(at)
-        if not loss < before - 1e-9 * abs(before):
+        if math.isfinite(before) and loss >= before - 1e-9 * abs(before):
             return
         before = loss

@@ -29,8 +29,8 @@ DIFFERENT_ORDER = {"check_sample_weight_equivalence_on_dense_data": REASON}
 
 @parametrize_with_checks(
     [
-        MiniBatchRegressor(hidden=(16,), max_epochs=25),
-        MiniBatchClassifier(hidden=(16,), max_epochs=25),
+        MiniBatchRegressor(hidden=(8,), max_epochs=15),
+        MiniBatchClassifier(hidden=(8,), max_epochs=15),
     ],
     expected_failed_checks=lambda estimator: DIFFERENT_ORDER,
 )

@@ -21,7 +21,8 @@ all sizes taking turns; evaluations, and what a program takes to compile, are le
 the cost of the advice, where compiling is most of it on small tables. The target is a validation
 loss that a good run reaches: above the second best of four runs by 1 % of the way back to the
 start, or by 10 % of that loss where that is less. "Not reached" means: not within three times the
-time of the best. The best is taken over everything that was run, advised settings too.
+time of the best. The best is taken over all that was run until then; below 1 is an
+advised rate that lies between those of the sweep.
 
 The simple rules say a batch size; they are given the best learning rate that the sweep found for
 it, which nobody knows beforehand. "Largest that fits" is the largest size of the sweep.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -179,27 +180,53 @@ def version() -> None:
     print(__version__)
 
 
+LONGEST_IMPORT = 1.0
+"""Seconds that Ctrl-C waits for the end of an import."""
+
+
 class _Signals:
     """Ctrl-C and SIGTERM outside training end the program, cleaning up on the way."""
 
     def __init__(self) -> None:
         self.came = False
+        self._first = 0.0
         sys.unraisablehook = self._again
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.perf_counter()
+        self._first = self._first if self.came else now
         self.came = True
-        raise KeyboardInterrupt
+        if not _importing(frame):
+            raise KeyboardInterrupt
+        # Libraries turn an error during their import into others, or print it themselves.
+        if now - self._first < LONGEST_IMPORT:
+            _send_again(number)
+            return
+        os.write(2, b"descend: stopped.\n")
+        os._exit(130)
 
     def _again(self, lost: Any) -> None:
         """Ctrl-C that fell into a callback, where Python drops errors, comes once more."""
-        if not (self.came and issubclass(lost.exc_type, KeyboardInterrupt)):
+        if self.came and issubclass(lost.exc_type, KeyboardInterrupt):
+            _send_again(signal.SIGINT)
+        else:
             sys.__unraisablehook__(lost)
-            return
-        import threading
 
-        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    import threading
+
+    threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
 
 
 def main() -> None:
@@ -214,7 +241,9 @@ def main() -> None:
             raise
         status = _told(str(error), error.exit_status)
     except SystemExit as ended:
-        status = 130 if signals.came else ended.code if isinstance(ended.code, int) else 0
+        status = ended.code if isinstance(ended.code, int) else 0
+        if signals.came:
+            status = _told("stopped.", 130)
     except KeyboardInterrupt:
         status = _told("stopped.", 130)
     except BrokenPipeError:

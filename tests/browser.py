@@ -105,7 +105,7 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def requests(self) -> list[str]:
-        """The addresses that pages asked for since the start; the browser's own pages do not count."""
+        """The addresses that pages asked for since the start, without the browser's own."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         return [
             message["params"]["request"]["url"]

@@ -180,6 +180,10 @@ def version() -> None:
     print(__version__)
 
 
+NO_MEMORY = (
+    "the system refused memory. Type a bound with --memory 2GiB, which reads the rows from disk, "
+    "or a smaller --batch-size; or end other programs."
+)
 LONGEST_IMPORT = 1.0
 """Seconds that Ctrl-C waits for the end of an import."""
 
@@ -250,12 +254,16 @@ def main() -> None:
         # Whoever read our output has enough; nothing more can be written there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except MemoryError:
+        status = _told(NO_MEMORY, 2)
     except Exception as error:
         # A library may turn Ctrl-C into an error of its own, NumPy does while it is imported.
         if signals.came:
             status = _told("stopped.", 130)
         elif debug:
             raise
+        elif "RESOURCE_EXHAUSTED" in str(error):  # As JAX says it.
+            status = _told(NO_MEMORY, 2)
         else:
             status = _told(
                 f"a defect of ours: {type(error).__name__}: {error}\n"

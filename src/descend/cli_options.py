@@ -195,9 +195,19 @@ def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | N
         measured = ("batch_size", "learning_rate")
         options.update(record["asked"], **{name: record["settings"][name] for name in measured})
     if config is not None:
-        options.update(read_config(config))
+        options.update(_parsed(read_config(config)))
     options.update(given)
     return settings_from(options)
+
+
+def _parsed(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of a file; what stands in quotes is read as on the command line."""
+    parsed = {}
+    for key, value in config.items():
+        option = SETTINGS.get(key.replace("-", "_"))
+        parse = option.parse if option is not None and isinstance(value, str) else None
+        parsed[key] = parse(value) if parse else value
+    return parsed
 
 
 def show(record: Any, as_json: bool, text: str) -> None:

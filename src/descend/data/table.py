@@ -167,7 +167,7 @@ class Table:
                 when the `with` ends.
         """
         name = f"copied_{next(_NUMBERS)}"
-        relation, end = name, f"DROP TABLE {name}"
+        relation, end = name, f"DROP TABLE IF EXISTS {name}"
         cursor = self._cursor()
         with reading(self.name, query=self._source.query is not None):
             if path is not None:

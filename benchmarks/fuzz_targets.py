@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 import descend
 from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation
+from descend.cli_options import gathered_settings
 from descend.data.mapped import open_store
 from descend.jobs.inspect import inspect
 from descend.jobs.resume import resume
@@ -28,7 +29,7 @@ from descend.reporting.text import inspection_text
 from descend.runs.checkpoint import SLOTS
 from descend.runs.run import read_history, read_run_record
 from descend.runs.tensors import load_tensors
-from descend.settings import read_config, settings_from
+from descend.settings import settings_from
 
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
 ROWS = 200
@@ -194,7 +195,7 @@ def _history(folder: Path, path: Path) -> None:
 
 
 def _config(folder: Path, path: Path) -> None:
-    settings_from(read_config(path))
+    gathered_settings({}, path, None)
 
 
 def _store(folder: Path, path: Path) -> None:

@@ -10,12 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import descend
+from descend.data import prepare
+from descend.data.schema import Schema
+from descend.data.table import Table
 from descend.errors import DataError, FileFormatError, InputError
 from descend.jobs.resume import resume
 from descend.reporting.progress import make_progress
@@ -133,6 +139,41 @@ def test_a_small_disk_that_really_fills(tmp_path: Path) -> None:
         assert not list(disk.glob(".*.part"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_source_cut_while_it_is_read_is_named(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = prepare.learn_schema
+
+    def cut_afterwards(*args: Any, **options: Any) -> Schema:
+        schema = learn(*args, **options)
+        table.write_bytes(table.read_bytes()[:3000])
+        return schema
+
+    @contextmanager
+    def uncopied(read: Table, *args: Any, **options: Any) -> Iterator[Table]:
+        yield read
+
+    monkeypatch.setattr(prepare, "learn_schema", cut_afterwards)
+    monkeypatch.setattr(prepare, "staged", uncopied)
+    out = tmp_path / "cut"
+    with pytest.raises(DataError, match="changed while it was read"):
+        descend.train(str(table), target="y", out=out, epochs=1, **OPTIONS)
+    assert not out.exists()
+
+
+def test_output_that_nobody_reads_to_the_end(run: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.csv"
+    long.write_text("a\n" + "0.5\n" * 200_000)
+    command = [sys.executable, "-m", "descend", "predict", str(run), str(long)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b'"y"\n'
+        process.stdout.close()
+        error = process.stderr.read()
+    assert error == b""
 
 
 def test_nothing_is_decided_by_the_clock_on_the_wall() -> None:

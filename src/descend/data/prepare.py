@@ -25,6 +25,7 @@ from descend.data.split import is_validation
 from descend.data.staging import staged
 from descend.data.store import Filler, MemoryStore, RowStore
 from descend.data.table import Table, open_table
+from descend.errors import DataError
 from descend.settings import Settings
 from descend.types import Batch
 
@@ -115,7 +116,17 @@ def prepare(
             key = {"asked": asked, **key, "schema": schema.as_json()}
             write = functools.partial(_write, folder, parts, key, counts, settings, budget)
             rows = _placed(kept_store(folder, key, write, say), layout, budget)
+    _check_same(table, fingerprint["data"])
     return Prepared(schema, encoder, *rows, fingerprint, layout)
+
+
+def _check_same(table: Table, before: dict[str, Any]) -> None:
+    """Raise DataError where files changed between the first look at them and the last row."""
+    if before.get("files") and table.fingerprint() != before:
+        raise DataError(
+            f"{table.name} changed while it was read. Wait until nothing writes to it, then "
+            "start again."
+        )
 
 
 def _write(

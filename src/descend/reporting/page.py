@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from descend.reporting.advice_page import advice_sections, advice_summary, advice_title
 from descend.reporting.html import (
     anchors,
     escaped,
@@ -83,6 +84,20 @@ def train_report(record: Mapping[str, Any], history: History) -> str:
         train_summary(record),
         train_sections(record, history),
         source=f"Made by descend {record.get('descend', '')} from run.json and history.csv.",
+    )
+
+
+def advice_report(record: Mapping[str, Any]) -> str:
+    """The page of an advice.
+
+    Args:
+        record: what `descend advise --json` prints.
+    """
+    return render(
+        advice_title(record),
+        advice_summary(record),
+        advice_sections(record["advice"]),
+        source="Made by descend from the record of an advice.",
     )
 
 

@@ -35,6 +35,7 @@ MARKERS = {
     "cross": "P",
     "x": "X",
     "star": "*",
+    "circle-open": "$\u25cb$",
 }
 
 
@@ -58,7 +59,8 @@ def picture(plot: Plot) -> bytes:
     for trace in plot.figure["data"]:
         drawn = _draw(axes, trace)
         if drawn is not None:
-            title = trace.get("colorbar", {}).get("title", {}).get("text", "")
+            scale = trace.get("colorbar") or trace.get("marker", {}).get("colorbar", {})
+            title = scale.get("title", {}).get("text", "")
             canvas.colorbar(drawn, ax=axes).set_label(_text(title), parse_math=False)
     _frame(axes, plot.figure, plot.title)
     sink = io.BytesIO()
@@ -74,6 +76,8 @@ def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any 
             _draw_area(axes, trace)
             return None
         case "scatter" | "scattergl":
+            if isinstance(trace.get("marker", {}).get("color"), list):
+                return _draw_coloured(axes, trace)
             _draw_line(axes, trace)
             return None
         case "bar":
@@ -114,6 +118,20 @@ def _draw_line(axes: Axes, trace: Mapping[str, Any]) -> None:
     )
 
 
+def _draw_coloured(axes: Axes, trace: Mapping[str, Any]) -> Any:
+    """Points whose colour is a value."""
+    marker = trace["marker"]
+    return axes.scatter(
+        _numbers(trace["x"]),
+        _numbers(trace["y"]),
+        c=_numbers(marker["color"]),
+        cmap=_scale(marker),
+        s=_size(marker.get("size", 6)) ** 2,
+        edgecolors=marker.get("line", {}).get("color", "none"),
+        linewidths=0.6,
+    )
+
+
 def _draw_area(axes: Axes, trace: Mapping[str, Any]) -> None:
     red, green, blue, opacity = _rgba(trace["fillcolor"])
     corners = [
@@ -133,14 +151,20 @@ def _draw_area(axes: Axes, trace: Mapping[str, Any]) -> None:
 
 def _draw_surface(axes: Axes, trace: Mapping[str, Any]) -> Any:
     z = [_numbers(row) for row in trace["z"]]
-    name = str(trace.get("colorscale", "Cividis")).lower()
-    scale = name + ("_r" if trace.get("reversescale") else "")
+    scale = _scale(trace)
     x, y = _numbers(trace["x"]), _numbers(trace["y"])
     if trace["type"] == "heatmap":
         return axes.pcolormesh(x, y, z, cmap=scale, shading="nearest")
     filled = axes.contourf(x, y, z, levels=16, cmap=scale)
     axes.contour(x, y, z, levels=16, colors="black", linewidths=0.3, alpha=0.5)
     return filled
+
+
+def _scale(trace: Mapping[str, Any]) -> str:
+    """The scale of colours, by matplotlib's name."""
+    return str(trace.get("colorscale", "Cividis")).lower() + (
+        "_r" if trace.get("reversescale") else ""
+    )
 
 
 def _frame(axes: Axes, figure: Figure, title: str) -> None:

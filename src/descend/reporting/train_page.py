@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from descend.reporting.advice_page import advice_sections
 from descend.reporting.html import number_text
 from descend.reporting.parts import KeyFigure, Section, Summary, Table
 from descend.reporting.plots import best_line, loss_plot, rate_plot
@@ -44,10 +45,11 @@ def train_summary(record: Record) -> Summary:
 
 
 def train_sections(record: Record, history: History) -> list[Section]:
-    """The evidence: how it learned, how good it is, from which data, with which settings."""
+    """The evidence: how it learned, how good it is, on what its settings stand, from which data."""
     return [
         _course_section(record, history),
         *_quality_sections(record),
+        *advice_sections(record.get("advice") or {}),
         _data_section(record),
         _settings_section(record),
     ]

@@ -105,7 +105,7 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def requests(self) -> list[str]:
-        """The addresses that pages asked for since the start, without the browser's own."""
+        """The addresses that pages asked for since the start or `forget`; not its own."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         return [
             message["params"]["request"]["url"]
@@ -115,8 +115,13 @@ class Browser:
         ]
 
     def complaints(self) -> list[str]:
-        """Errors and warnings that the console showed since the start."""
+        """Errors and warnings that the console showed since the start or `forget`."""
         return [entry["message"] for entry in self._log("browser")]
+
+    def forget(self) -> None:
+        """Begin the lists of requests and complaints anew."""
+        for kind in ("performance", "browser"):
+            self._log(kind).clear()
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         """All entries of a log: the driver hands each out once."""

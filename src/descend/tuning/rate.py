@@ -80,7 +80,7 @@ def rates_below(breaking: float, parts: Sequence[float] = SPREAD) -> list[float]
     """Plain rates at these parts of a breaking rate.
 
     >>> rates_below(0.4)
-    [0.1, 0.025, 0.0062]
+    [0.1, 0.025, 0.0063]
     """
     return [plain(breaking * part) for part in parts]
 

@@ -64,7 +64,17 @@ class Browser:
 
     def wait_for(self, script: str, *arguments: Any) -> Any:
         """What the body of a function returns, once that is neither false nor empty."""
-        return waited_for(lambda: self.run(script, *arguments), script)
+
+        def look() -> Any:
+            try:
+                return self.run(script, *arguments)
+            except RuntimeError as error:
+                # The page went away under the script: it is loading itself anew.
+                if "aborted by navigation" in str(error) or "execution context" in str(error):
+                    return None
+                raise
+
+        return waited_for(look, script)
 
     def click(self, selector: str) -> None:
         """Click the first element that a CSS selector finds."""

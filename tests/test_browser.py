@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from descend.jobs.live import LivePage
 from descend.reporting.page import advice_report, train_report
 from tests.browser import Browser, chromium, missing_browser
 from tests.test_advice_page import advice_of
@@ -114,3 +115,26 @@ def test_nothing_is_wider_than_the_screen(page: Browser, width: int) -> None:
     page.wait_for("return innerWidth === arguments[0]", width)
     page.wait_for("return document.documentElement.scrollWidth <= innerWidth")
     page.resize(1280, 900)
+
+
+def test_the_live_page_grows_by_itself_and_stays_when_the_run_ends(browser: Browser) -> None:
+    record, history = record_of(), history_of()
+    running = {name: one for name, one in record.items() if name != "result"}
+    page = LivePage()
+    page.begin({**running, "state": "running"}, None)
+    try:
+        browser.forget()
+        browser.open(page.address)
+        for length in (3, 7):
+            page.evaluation(history[:length])
+            browser.wait_for(
+                f"{LOSS} return plot && plot.data && plot.data[0].x.length === arguments[0]",
+                length,
+            )
+        page.finish(record, history)
+    finally:
+        page.close()
+    browser.wait_for(DRAWN)
+    assert record["result"]["stop_text"] in browser.run("return document.body.textContent")
+    own = (page.address, "data:")
+    assert [url for url in browser.requests() if not url.startswith(own)] == []

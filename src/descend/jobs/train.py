@@ -28,7 +28,6 @@ from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.run import RunFolder, check_replaceable, create_run
-from descend.runs.seal import seal_of
 from descend.settings import Settings
 from descend.training.engine import describe_device, set_up
 from descend.training.evaluation import blocks
@@ -129,7 +128,6 @@ def train(
         progress.message(short_text(advice))
     folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
     record = _first_record(data, asked, settings, prepared, command)
-    record["seal"] = seal_of(record)
     if advice is not None:
         record["advice"] = dataclasses.asdict(advice)
     try:

@@ -15,6 +15,7 @@ from typing import Any, final
 
 from descend.errors import FileFormatError, InputError
 from descend.runs.files import is_partial, read_json, write_error, write_json, write_whole
+from descend.runs.seal import seal_of
 from descend.types import History, HistoryLine
 
 RECORD = "run.json"
@@ -61,7 +62,7 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write run.json."""
-        write_json(self.path / RECORD, record)
+        write_json(self.path / RECORD, {**record, "seal": seal_of(record)})
 
     def read_record(self) -> dict[str, Any]:
         """What run.json holds."""
@@ -149,6 +150,11 @@ def read_run_record(path: Path) -> dict[str, Any]:
     record = read_json(path / RECORD)
     if not isinstance(record, dict) or not {"asked", "settings", "data", "state"} <= record.keys():
         raise FileFormatError(f"{path / RECORD} is damaged: it is no record of a run.")
+    if record.get("seal") not in (None, seal_of(record)):
+        raise FileFormatError(
+            f"{path / RECORD} is damaged or was altered: its checksum is wrong. Bring the old "
+            "file back; to train with other settings: descend train --like."
+        )
     return record
 
 

@@ -1,4 +1,4 @@
-"""A checksum over the part of a record that decides how a run goes on."""
+"""A checksum over the record of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Any
 
 from descend.runs.files import json_text
 
-SEALED = ("asked", "settings", "data", "schema")
-
 
 def seal_of(record: Mapping[str, Any]) -> str:
     """The checksum, the same before the record is written and after it is read."""
-    content = json.loads(json_text({name: record.get(name) for name in SEALED}))
+    content = json.loads(json_text({name: record[name] for name in record if name != "seal"}))
     return hashlib.sha256(json_text(content).encode("utf-8")).hexdigest()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "advise": "descend.api",
+    "Advice": "descend.types",
     "compare": "descend.api",
     "Comparison": "descend.jobs.compare",
     "train": "descend.api",
@@ -40,7 +42,7 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, stated once
 
 # For type checkers; a test holds it against the list above.
 if TYPE_CHECKING:
-    from descend.api import compare, evaluate, fit, load_model, predict, resume, train
+    from descend.api import advise, compare, evaluate, fit, load_model, predict, resume, train
     from descend.errors import (
         DataError,
         DescendError,
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from descend.jobs.train import Run
     from descend.model import Model
     from descend.settings import Settings
-    from descend.types import StopReason
+    from descend.types import Advice, StopReason
 
 
 def __getattr__(name: str) -> Any:

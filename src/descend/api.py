@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.jobs.advise import advise as find_advice
 from descend.jobs.compare import Comparison
 from descend.jobs.compare import compare as compare_methods
 from descend.jobs.fit_own import OwnRun, fit_own
@@ -17,8 +18,19 @@ from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.run import find_model
 from descend.settings import Settings, settings_from
+from descend.types import Advice
 
-__all__ = ["compare", "evaluate", "export", "fit", "load_model", "predict", "resume", "train"]
+__all__ = [
+    "advise",
+    "compare",
+    "evaluate",
+    "export",
+    "fit",
+    "load_model",
+    "predict",
+    "resume",
+    "train",
+]
 
 
 def train(
@@ -64,6 +76,45 @@ def train(
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
     )
+
+
+def advise(
+    data: Any,
+    *,
+    target: str = "y",
+    out: str | Path | None = None,
+    quiet: bool = True,
+    **options: Any,
+) -> Advice:
+    """Which batch size and learning rate to take for a table, by measuring.
+
+    Args:
+        data: whatever `train` takes.
+        target: the column to predict.
+        out: a folder for `advice.json` and `advice.html`; None writes nothing.
+        quiet: show no progress.
+        **options: any field of `Settings`; a `batch_size` or `learning_rate` that is given is
+            kept, and the other is found.
+
+    Returns:
+        The batch size, the learning rate, the region in which the choice makes little
+        difference, and the evidence.
+
+    Raises:
+        InputError: the table or an option cannot be used; the message says what to change.
+        DivergedError: no learning rate was low enough.
+
+    Example:
+        >>> import numpy as np, descend
+        >>> X = np.random.default_rng(0).normal(size=(500, 3))
+        >>> advice = descend.advise((X, X @ [1.0, 2.0, 3.0]), model="linear", batch_size=16)
+        >>> advice.batch_size
+        16
+    """
+    settings = make_settings({"target": target, **options})
+    progress = make_progress("silent" if quiet else "auto")
+    advice, _ = find_advice(data, settings, progress=progress, out=Path(out) if out else None)
+    return advice
 
 
 def compare(

@@ -79,6 +79,9 @@ def train(
 def advise(
     data: Data,
     given: dict[str, Any],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for advice.json and advice.html.")
+    ] = None,
     config: Config = None,
     like: Like = None,
     json: Json = False,
@@ -91,7 +94,8 @@ def advise(
     from descend.tuning.words import advice_text
 
     settings = gathered_settings(given, config, like)
-    advice, record = find(data, settings, progress=make_progress("silent" if quiet else "auto"))
+    progress = make_progress("silent" if quiet else "auto")
+    advice, record = find(data, settings, progress=progress, out=out)
     show(record, json, advice_text(advice))
 
 

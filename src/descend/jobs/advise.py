@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from descend.data.prepare import Prepared, prepare
+from descend.reporting.page import advice_report
 from descend.reporting.progress import Progress
+from descend.runs.files import write_json, write_whole
 from descend.settings import Settings
 from descend.training.engine import set_up
 from descend.training.fit import Course
@@ -57,13 +60,16 @@ def choose(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
     return Chosen(settings.replace(**numbers), course or problem.begin(), advice)
 
 
-def advise(data: Any, settings: Settings, *, progress: Progress) -> tuple[Advice, dict[str, Any]]:
+def advise(
+    data: Any, settings: Settings, *, progress: Progress, out: Path | None = None
+) -> tuple[Advice, dict[str, Any]]:
     """Advice for a table, and the record that its report is made from.
 
     Args:
         data: whatever `open_table` takes.
         settings: as the user gave them.
         progress: who is told what happens.
+        out: a folder for the record and its page, or None.
     """
     set_up()
     prepared = prepare(data, settings, say=progress.message)
@@ -75,7 +81,12 @@ def advise(data: Any, settings: Settings, *, progress: Progress) -> tuple[Advice
         interval=(float(chosen.settings.learning_rate),) * 2,
         flat_region=(int(chosen.settings.batch_size),) * 2,
     )
-    return advice, advice_record(advice, prepared, chosen.settings)
+    record = advice_record(advice, prepared, chosen.settings)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "advice.json", record)
+        write_whole(out / "advice.html", advice_report(record))
+    return advice, record
 
 
 def advice_record(advice: Advice, prepared: Prepared, settings: Settings) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def number_text(value: float | None) -> str:
     """A number in four digits, as people write it."""
     if value is None or math.isnan(value):
         return "—"
-    if value.is_integer() and abs(value) < 1e9:
+    if float(value).is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}".replace("-", "−")
     digits = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
     return digits.replace("-", "−")

@@ -307,6 +307,8 @@ def cost_ratios(finalists: Sequence[Trial]) -> list[float]:
 def _slope(trial: Trial) -> float:
     """Fall of the loss for an e-fold cost, over the last leg."""
     (before, high), (after, low) = trial.marks[-2:]
+    if after <= before:
+        return 0.0  # A leg too short for any update.
     return (high - low) / math.log(after / before)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from descend import __version__
-from descend.cli_options import gathered_settings, settings_options, show
+from descend.cli_options import gathered_settings, names, settings_options, show
 from descend.cli_views import add_views
 from descend.errors import DescendError
 
@@ -163,16 +163,12 @@ def inspect(
     from descend.jobs.inspect import inspect as look
     from descend.reporting.text import inspection_text
 
-    record = look(what, target, exclude=_names(exclude), categorical=_names(categorical))
+    record = look(what, target, exclude=names(exclude), categorical=names(categorical))
     show(record, json, inspection_text(record))
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 add_views(app)

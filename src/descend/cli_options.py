@@ -39,7 +39,8 @@ def parse_size(text: str) -> int:
         ) from None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -93,10 +94,8 @@ SETTINGS: dict[str, Option] = {
         "The column to predict; several with commas for regression.", metavar="COLUMN"
     ),
     "task": Option("auto, regression or classification.", metavar="TASK"),
-    "exclude": Option("Columns to leave out.", parse=_names, metavar="COL,COL"),
-    "categorical": Option(
-        "Number columns to treat as categories.", parse=_names, metavar="COL,COL"
-    ),
+    "exclude": Option("Columns to leave out.", parse=names, metavar="COL,COL"),
+    "categorical": Option("Number columns to treat as categories.", parse=names, metavar="COL,COL"),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
     "model": Option("mlp or linear.", metavar="MODEL"),
     "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from descend.cli_options import gathered_settings, parse_duration, settings_options, show
+from descend.cli_options import gathered_settings, names, parse_duration, settings_options, show
 from descend.errors import SettingsError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -61,7 +61,7 @@ def compare(
         data,
         gathered_settings(given, config, like),
         sizes=_sizes(sizes),
-        methods=_names(methods),
+        methods=names(methods),
         seeds=seeds,
         budget=None if budget is None else parse_duration(budget, "--budget"),
         same_rate=one_rate,
@@ -129,13 +129,9 @@ def report(
     print(build(runs, out, png))
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _sizes(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in _names(text))
+        return tuple(int(size) for size in names(text))
     except ValueError:
         raise SettingsError(
             f"--sizes must be whole numbers with commas, like 32,256; found {text!r}."

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from descend.settings import GOALS
 from descend.training.fit import Course
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
@@ -15,8 +16,6 @@ from descend.tuning.race import Trial, cost_ratios, make_arena
 from descend.tuning.speed import Footprint
 from descend.tuning.stages import Say, Work
 from descend.types import Advice
-
-GOALS = ("time", "examples", "quality")
 
 
 def advise(

@@ -49,7 +49,7 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
     """`epochs` epochs of one `fit`, going on from where the last call ended."""
     import numpy as np
 
-    from descend.data.store import MemoryStore
+    from descend.data.rows.store import MemoryStore
     from descend.settings import Settings
     from descend.training.engine import set_up
     from descend.training.fit import fit

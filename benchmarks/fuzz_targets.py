@@ -20,7 +20,7 @@ import pyarrow.parquet
 import descend
 from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation
 from descend.cli_options import gathered_settings
-from descend.data.mapped import open_store
+from descend.data.rows.mapped import open_store
 from descend.jobs.inspect import inspect
 from descend.jobs.resume import resume
 from descend.model import Model, load

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.problems import TASKS, find_table
 from descend.data.prepare import prepare
-from descend.data.store import MemoryStore, RowStore
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, mlp

@@ -19,8 +19,8 @@ from benchmarks import measure
 from benchmarks.measure import Contestant
 
 if TYPE_CHECKING:
-    from descend.data.convert import Part
-    from descend.data.store import RowStore
+    from descend.data.rows.convert import Part
+    from descend.data.rows.store import RowStore
 
 MEMORY, MAPPED, WINDOWS = "in memory", "store, page cache", "store 4 times the window"
 SHAPES = {"mlp 90-128-64-1": (90, (128, 64)), "linear 20-1": (20, ())}
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowStore], RowStore]:
     """The same rows held in three ways, and a few that judge."""
-    from descend.data.convert import write_store
-    from descend.data.mapped import open_store
-    from descend.data.store import MemoryStore
-    from descend.data.windows import even_windows
+    from descend.data.rows.convert import write_store
+    from descend.data.rows.mapped import open_store
+    from descend.data.rows.store import MemoryStore
+    from descend.data.rows.windows import even_windows
 
     random = np.random.default_rng(0)
     x = random.standard_normal((rows, columns), dtype=np.float32)

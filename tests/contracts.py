@@ -14,10 +14,10 @@ import optax
 import pytest
 
 from descend import settings
-from descend.data.batches import Plan, chunks
-from descend.data.convert import write_store
-from descend.data.mapped import open_store
-from descend.data.store import MemoryStore, RowStore
+from descend.data.rows.batches import Plan, chunks
+from descend.data.rows.convert import write_store
+from descend.data.rows.mapped import open_store
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS

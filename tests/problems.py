@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.store import MemoryStore
+from descend.data.rows.store import MemoryStore
 from descend.settings import Settings
 from descend.training.fit import Course, Silent
 from descend.training.losses import LOSSES

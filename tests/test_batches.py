@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.batches import CHUNK_BYTES, Chunk, Plan, chunks, plan_batches, prefetched
-from descend.data.order import epoch_rows
-from descend.data.store import MemoryStore
+from descend.data.rows.batches import CHUNK_BYTES, Chunk, Plan, chunks, plan_batches, prefetched
+from descend.data.rows.order import epoch_rows
+from descend.data.rows.store import MemoryStore
 from descend.types import Position
 from tests.problems import numbered, numbers, store_of
 

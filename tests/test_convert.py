@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from descend.data import convert
-from descend.data.convert import write_store
-from descend.data.kept import kept_store, store_folder, usable_store
-from descend.data.layout import Layout, decide_layout, layout_from
-from descend.data.mapped import open_store
-from descend.data.memory import divide
-from descend.data.store import Filler
+from descend.data.rows import convert
+from descend.data.rows.convert import write_store
+from descend.data.rows.kept import kept_store, store_folder, usable_store
+from descend.data.rows.layout import Layout, decide_layout, layout_from
+from descend.data.rows.mapped import open_store
+from descend.data.rows.memory import divide
+from descend.data.rows.store import Filler
 from descend.errors import DataError, FileFormatError
 from tests.problems import numbered
 from tests.stored import KEY, in_file_order, parts_of, sorted_rows, written

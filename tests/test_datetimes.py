@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data.datetimes import PARTS, part_values
+from descend.data.columns.datetimes import PARTS, part_values
 
 EPOCH = datetime.datetime(1970, 1, 1)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import descend
-from descend.data.schema import learn_schema
-from descend.data.table import open_table
+from descend.data.columns.schema import learn_schema
+from descend.data.reading.table import open_table
 from descend.errors import DivergedError
 from descend.jobs.diagnosis import cause_of_divergence, cause_of_rescue, farthest
 from descend.settings import Settings

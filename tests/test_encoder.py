@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data.columns import (
+from descend.data.columns.column import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
@@ -23,9 +23,9 @@ from descend.data.columns import (
     Schema,
     schema_from_json,
 )
-from descend.data.encoder import Encoder
-from descend.data.schema import learn_schema, schema_from_arrays
-from descend.data.table import open_table
+from descend.data.columns.schema import learn_schema, schema_from_arrays
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import open_table
 from descend.errors import DataError
 from descend.settings import settings_from
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from descend.data.store import MemoryStore
+from descend.data.rows.store import MemoryStore
 from descend.training import evaluation
 from descend.training.evaluation import blocks, make_evaluate
 from tests.problems import labels, linear_problem, numbered, numbers, store_of

@@ -20,8 +20,8 @@ import pytest
 
 import descend
 from descend.data import prepare
-from descend.data.schema import Schema
-from descend.data.table import Table
+from descend.data.columns.schema import Schema
+from descend.data.reading.table import Table
 from descend.errors import DataError, FileFormatError, InputError
 from descend.jobs.resume import resume
 from descend.reporting.progress import make_progress

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from descend.data.store import MemoryStore
+from descend.data.rows.store import MemoryStore
 from descend.training import problem as problem_module
 from descend.training.fit import Course, Run, begin, fit, learning_rate, summary_of
 from descend.training.problem import Problem

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from descend.data import convert, mapped
-from descend.data.batches import chunks, plan_batches, reader
-from descend.data.header import HEADER, describe_store, is_store
-from descend.data.mapped import MappedStore, open_store
-from descend.data.store import MemoryStore
-from descend.data.windows import Windows
+from descend.data.rows import convert, mapped
+from descend.data.rows.batches import chunks, plan_batches, reader
+from descend.data.rows.header import HEADER, describe_store, is_store
+from descend.data.rows.mapped import MappedStore, open_store
+from descend.data.rows.store import MemoryStore
+from descend.data.rows.windows import Windows
 from descend.errors import FileFormatError
 from descend.reporting.text import inspection_text
 from descend.training.fit import fit
@@ -205,7 +205,7 @@ def read_through(store: MappedStore, use: str) -> None:
 
 def rewritten_header(store: MappedStore) -> None:
     """The header that a damaged store lost."""
-    from descend.data.header import write_header
+    from descend.data.rows.header import write_header
 
     first, second = store, MappedStore(store.folder, "validation", store.header, store.checksums)
     write_header(store.folder, store.header, np.concatenate([first.checksums, second.checksums]))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data import memory
-from descend.data.memory import BASE, FLOOR, MIB, divide, free_memory
+from descend.data.rows import memory
+from descend.data.rows.memory import BASE, FLOOR, MIB, divide, free_memory
 from descend.errors import SettingsError
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data import order
-from descend.data.order import EXACT_ROWS, epoch_rows
+from descend.data.rows import order
+from descend.data.rows.order import EXACT_ROWS, epoch_rows
 
 RowsAt = Callable[[int, int, int, int, int], np.ndarray]
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descend.data import convert, prepare, staging
-from descend.data.layout import Layout
-from descend.data.mapped import MappedStore
-from descend.data.memory import Budget, divide
+from descend.data import prepare
 from descend.data.prepare import Prepared
-from descend.data.table import Table
+from descend.data.reading import staging
+from descend.data.reading.table import Table
+from descend.data.rows import convert
+from descend.data.rows.layout import Layout
+from descend.data.rows.mapped import MappedStore
+from descend.data.rows.memory import Budget, divide
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.fit import fit

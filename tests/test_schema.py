@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from descend.data.columns import (
+from descend.data.columns.column import (
     CategoryColumn,
     ClassificationTarget,
     Column,
@@ -20,14 +20,14 @@ from descend.data.columns import (
     RegressionTarget,
     Schema,
 )
-from descend.data.schema import (
+from descend.data.columns.schema import (
     describe,
     inspect_columns,
     learn_schema,
     schema_from_json,
 )
-from descend.data.split import is_validation
-from descend.data.table import open_table
+from descend.data.columns.split import is_validation
+from descend.data.reading.table import open_table
 from descend.errors import DataError, FileFormatError
 from descend.settings import settings_from
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data.split import is_validation, is_validation_sql
+from descend.data.columns.split import is_validation, is_validation_sql
 
 
 def by_sql(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:

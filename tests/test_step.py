@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from descend.data.batches import Plan, chunks
-from descend.data.order import epoch_rows
+from descend.data.rows.batches import Plan, chunks
+from descend.data.rows.order import epoch_rows
 from descend.training.step import (
     compile_chunk,
     compile_parts,

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descend.data.store import MemoryStore
+from descend.data.rows.store import MemoryStore
 from tests.problems import labels, numbers, rows_of, store_of
 
 

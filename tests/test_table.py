@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data.table import ROW, Table, open_table
+from descend.data.reading.table import ROW, Table, open_table
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
 ROWS = [(1.0, "x", True), (2.5, None, False), (None, "z", None)]

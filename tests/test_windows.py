@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.windows import Windows, even_windows, windowed_rows
+from descend.data.rows.windows import Windows, even_windows, windowed_rows
 
 
 @st.composite

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from descend.data.columns import Target
+from descend.data.columns.column import Target
 from descend.errors import DivergedError
 from descend.estimator_input import held_out, holds_words, linear_weights, part, seed_of, to_numpy
 from descend.jobs.in_memory import (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, check_random_state
 
-from descend.data.columns import LeftOutColumn, NumberColumn, RegressionTarget
+from descend.data.columns.column import LeftOutColumn, NumberColumn, RegressionTarget
 from descend.jobs.in_memory import Rows
 from descend.jobs.stream import FEWEST_JUDGES
 from descend.model import Model

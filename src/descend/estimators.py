@@ -17,7 +17,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from descend.data.columns import ClassificationTarget, RegressionTarget
+from descend.data.columns.column import ClassificationTarget, RegressionTarget
 from descend.estimator_base import MiniBatchEstimator
 from descend.jobs.in_memory import weighted_moments
 

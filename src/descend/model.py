@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 import descend
-from descend.data.columns import (
+from descend.data.columns.column import (
     ClassificationTarget,
     LeftOutColumn,
     RegressionTarget,
     Schema,
     schema_from_json,
 )
-from descend.data.encoder import Encoder
-from descend.data.table import Table, open_table
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import Table, open_table
 from descend.errors import FileFormatError, SettingsError
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file

@@ -1,1 +1,1 @@
-"""What each column is, and rows as numbers."""
+"""From a user's table to batches: reading, what each column is, rows as numbers, their order."""

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.batches import prefetched
-from descend.data.columns import ClassificationTarget, Schema, schema_from_json
-from descend.data.convert import Part, write_store
-from descend.data.encoder import EncodedRows, Encoder
-from descend.data.kept import Say, default_folder, kept_store, store_folder, usable_store
-from descend.data.layout import Layout, decide_layout
-from descend.data.mapped import MappedStore
-from descend.data.memory import Budget, divide
-from descend.data.schema import learn_schema
-from descend.data.split import is_validation
-from descend.data.staging import staged
-from descend.data.store import Filler, MemoryStore, RowStore
-from descend.data.table import Table, open_table
+from descend.data.columns.column import ClassificationTarget, Schema, schema_from_json
+from descend.data.columns.schema import learn_schema
+from descend.data.columns.split import is_validation
+from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.reading.staging import staged
+from descend.data.reading.table import Table, open_table
+from descend.data.rows.batches import prefetched
+from descend.data.rows.convert import Part, write_store
+from descend.data.rows.kept import Say, default_folder, kept_store, store_folder, usable_store
+from descend.data.rows.layout import Layout, decide_layout
+from descend.data.rows.mapped import MappedStore
+from descend.data.rows.memory import Budget, divide
+from descend.data.rows.store import Filler, MemoryStore, RowStore
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.types import Batch

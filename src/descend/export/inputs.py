@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from descend.data.category_text import category_codes
-from descend.data.columns import CategoryColumn, DatetimeColumn, NumberColumn
-from descend.data.datetimes import DAY
-from descend.data.standard import FARTHEST
+from descend.data.columns.category_text import category_codes
+from descend.data.columns.column import CategoryColumn, DatetimeColumn, NumberColumn
+from descend.data.columns.datetimes import DAY
+from descend.data.encoding.standard import FARTHEST
 from descend.export.graph import Graph
 
 NOT_A_TIME = np.iinfo(np.int64).min

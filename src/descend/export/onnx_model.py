@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.columns import (
+from descend.data.columns.column import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
@@ -14,7 +14,7 @@ from descend.data.columns import (
     RegressionTarget,
     Schema,
 )
-from descend.data.encoder import Encoder
+from descend.data.encoding.encoder import Encoder
 from descend.export import inputs
 from descend.export.graph import Graph
 from descend.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from descend.data.columns import NumberColumn, RegressionTarget, Schema
+from descend.data.columns.column import NumberColumn, RegressionTarget, Schema
 from descend.settings import Settings
 
 EXTREME = 50.0

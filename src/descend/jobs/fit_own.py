@@ -15,9 +15,9 @@ import optax
 from numpy.typing import NDArray
 
 import descend
-from descend.data.batches import MICRO_ROWS
-from descend.data.encoder import Encoder
-from descend.data.table import open_table
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import open_table
+from descend.data.rows.batches import MICRO_ROWS
 from descend.errors import DataError, DivergedError, InterruptedRunError, SettingsError
 from descend.jobs.in_memory import decided, run_problem
 from descend.jobs.own_data import OwnRows, own_rows

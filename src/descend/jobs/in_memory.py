@@ -11,14 +11,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.arrays import schema_from_arrays
-from descend.data.columns import Column, NumberColumn, RowCounts, Schema, Target
-from descend.data.encoder import Encoder
-from descend.data.frames import arrow_table
+from descend.data.columns.arrays import schema_from_arrays
+from descend.data.columns.column import Column, NumberColumn, RowCounts, Schema, Target
+from descend.data.columns.schema import learn_schema
+from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
-from descend.data.schema import learn_schema
-from descend.data.store import MemoryStore
-from descend.data.table import open_table
+from descend.data.reading.frames import arrow_table
+from descend.data.reading.table import open_table
+from descend.data.rows.store import MemoryStore
 from descend.jobs.advise import Chosen, choose
 from descend.jobs.interrupts import StopWish, stop_wish
 from descend.jobs.watcher import RunWatcher

@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from descend.data.columns import Schema
-from descend.data.describe import describe
-from descend.data.header import describe_store, is_store
-from descend.data.schema import inspect_columns, learn_schema
-from descend.data.table import open_table
+from descend.data.columns.column import Schema
+from descend.data.columns.describe import describe
+from descend.data.columns.schema import inspect_columns, learn_schema
+from descend.data.reading.table import open_table
+from descend.data.rows.header import describe_store, is_store
 from descend.runs.run import find_model, is_run, read_run_record
 from descend.settings import Settings
 

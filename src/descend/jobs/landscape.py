@@ -172,9 +172,9 @@ def measure_escapes(surface: Surface, progress: Progress) -> tuple[list[Escape],
 
 def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any]:
     """The loss on a plane through the ways that three methods take from a run's initial weights."""
-    from descend.data.columns import schema_from_json
-    from descend.data.layout import layout_from
+    from descend.data.columns.column import schema_from_json
     from descend.data.prepare import prepare
+    from descend.data.rows.layout import layout_from
     from descend.training.recipe import problem_of
     from descend.tuning import plane
     from descend.tuning.methods import methods_for, tuned_rate

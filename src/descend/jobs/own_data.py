@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.columns import Schema
+from descend.data.columns.column import Schema
 from descend.data.prepare import prepare
-from descend.data.store import MemoryStore, RowStore
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.types import Batch

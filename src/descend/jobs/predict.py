@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from descend.data.batches import prefetched
-from descend.data.columns import ClassificationTarget
-from descend.data.table import Table, open_table
+from descend.data.columns.column import ClassificationTarget
+from descend.data.reading.table import Table, open_table
+from descend.data.rows.batches import prefetched
 from descend.errors import SettingsError
 from descend.model import Model, Predicted
 from descend.runs.files import whole_file

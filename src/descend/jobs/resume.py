@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from descend.data.columns import Schema, schema_from_json
-from descend.data.layout import Layout, layout_from
+from descend.data.columns.column import Schema, schema_from_json
 from descend.data.prepare import prepare
+from descend.data.rows.layout import Layout, layout_from
 from descend.errors import DataError, FileFormatError, InputError
 from descend.jobs.train import Run, continue_run
 from descend.reporting.progress import Progress

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.columns import Schema
-from descend.data.encoder import Encoder
+from descend.data.columns.column import Schema
+from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
-from descend.data.store import AnyArray, MemoryStore
+from descend.data.rows.store import AnyArray, MemoryStore
 from descend.errors import DivergedError
 from descend.jobs.in_memory import Rows, joined, on_host, stored, train_prepared
 from descend.reporting.progress import Progress as Bar

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import descend
-from descend.data.describe import describe
+from descend.data.columns.describe import describe
 from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.advise import choose

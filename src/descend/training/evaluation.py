@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.batches import prefetched
-from descend.data.store import MemoryStore, RowStore
+from descend.data.rows.batches import prefetched
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from descend.data.batches import Chunk, Feed, Plan, chunks
-from descend.data.store import RowStore
+from descend.data.rows.batches import Chunk, Feed, Plan, chunks
+from descend.data.rows.store import RowStore
 from descend.training import stopping
 from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import optax
 
-from descend.data.batches import Plan, plan_batches
-from descend.data.store import RowStore
+from descend.data.rows.batches import Plan, plan_batches
+from descend.data.rows.store import RowStore
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.fit import Course, Run, begin
 from descend.training.objective import Apply, Objective, PerExample, make_objective

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from descend.data.columns import ClassificationTarget, Schema
-from descend.data.encoder import Encoder
+from descend.data.columns.column import ClassificationTarget, Schema
+from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.errors import SettingsError
 from descend.settings import Settings

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.order import epoch_rows
-from descend.data.store import RowStore
+from descend.data.rows.order import epoch_rows
+from descend.data.rows.store import RowStore
 from descend.training.problem import Problem
 from descend.training.step import make_gradient
 from descend.types import Array, Batch, History, Params

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.store import RowStore
+from descend.data.rows.store import RowStore
 from descend.training.objective import Objective
 from descend.training.problem import Problem
 from descend.training.step import make_gradient

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import optax
 import scipy.optimize
 
-from descend.data.order import epoch_rows
+from descend.data.rows.order import epoch_rows
 from descend.training.objective import Objective, make_objective
 from descend.training.step import make_step
 from descend.tuning.surfaces import Surface

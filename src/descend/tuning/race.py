@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.store import MemoryStore, RowStore
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
 from descend.training.fit import Course
 from descend.training.problem import Problem

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.data.batches import Chunk, Feed, chunks
+from descend.data.rows.batches import Chunk, Feed, chunks
 from descend.training.problem import Problem
 from descend.training.step import copied, make_gradient
 from descend.types import Speed, TrainState

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from descend.data.batches import Chunk, Plan, chunks
-from descend.data.store import RowStore
+from descend.data.rows.batches import Chunk, Plan, chunks
+from descend.data.rows.store import RowStore
 from descend.types import Array, Position
 
 KEPT_BYTES = 24 << 20

@@ -1,0 +1,1 @@
+"""What each column is, and what was learned from the training rows."""

@@ -1,0 +1,1 @@
+"""Raw rows as numbers and category codes."""

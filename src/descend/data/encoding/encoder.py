@@ -1,0 +1,261 @@
+"""Turn rows of a table into the arrays of a Batch, by a Schema."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from descend.data.columns import labels
+from descend.data.columns.category_text import as_text, canonical, category_codes
+from descend.data.columns.column import (
+    CategoryColumn,
+    ClassificationTarget,
+    DatetimeColumn,
+    LeftOutColumn,
+    NumberColumn,
+    RegressionTarget,
+    Schema,
+)
+from descend.data.columns.datetimes import part_values
+from descend.data.encoding.needed import (
+    Plan,
+    check_finite,
+    check_readable,
+    plan_reading,
+)
+from descend.data.encoding.standard import standard, standardise_array
+from descend.data.reading.table import Table
+from descend.errors import DataError
+from descend.types import Batch
+
+
+class EncodedRows(NamedTuple):
+    """Rows as numbers, and which rows of the source they were.
+
+    Attributes:
+        batch: x `numeric` float32 `[n, d]` and `category` int32 `[n, c]`; y float32 `[n, k]`
+            or int32 `[n]`; weight float32 `[n]`. NumPy arrays; d and c may be 0.
+        row: int64 `[n]`, source row numbers from 0.
+    """
+
+    batch: Batch
+    row: NDArray[np.int64]
+
+
+@final
+class Encoder:
+    """Makes the numbers a model reads from the columns of a Schema.
+
+    A number x becomes (x - mean) / deviation in float64, then float32; a missing one becomes 0
+    and, where the training rows had missing values, its indicator 1. Categories are compared as
+    text, whole numbers without a decimal point, so 3, 3.0 and "3" are one value.
+
+    Attributes:
+        schema: what was learned.
+        numeric_names: of the d columns of `numeric`.
+        category_names: of the c columns of `category`.
+        category_sizes: codes of each; a code is at least 0 and less than the size.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._inputs = [one for one in schema.columns if not isinstance(one, LeftOutColumn)]
+        categories = [one for one in self._inputs if isinstance(one, CategoryColumn)]
+        self.category_names = tuple(column.name for column in categories)
+        self.category_sizes = tuple(column.size for column in categories)
+        self._codes = {column.name: category_codes(column) for column in categories}
+        names: list[str] = []
+        for column in self._inputs:
+            if isinstance(column, NumberColumn):
+                names.append(column.name)
+            elif isinstance(column, DatetimeColumn):
+                names += [f"{column.name} {part.name}" for part in column.parts]
+            if not isinstance(column, CategoryColumn) and column.missing > 0:
+                names.append(f"{column.name} missing")
+        self.numeric_names = tuple(names)
+
+    def encode(self, table: Table, *, target: bool, rows: int = 65536) -> Iterator[EncodedRows]:
+        """The rows of a table in order, as numbers.
+
+        Args:
+            table: has the columns of the schema, in any order; others are ignored.
+            target: True encodes target and weight too, and drops rows where a target is missing
+                or the weight is 0 or missing. False keeps every row, with y 0 and weight 1.
+            rows: most rows at a time.
+
+        Raises:
+            DataError: a needed column is absent, or holds what cannot be read as its kind.
+        """
+        plan = plan_reading(self.schema, self._inputs, table, target=target)
+        for batch in plan.table.batches(plan.select, rows=rows):
+            for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
+                check_readable(plan, needed, batch)
+            kept = _labelled(plan, batch) if target else batch
+            if kept.num_rows == 0:
+                continue
+            x = self._encode_inputs(plan, kept)
+            row = kept.column(kept.num_columns - 1).to_numpy()
+            y, weight = self._encode_labels(plan, kept, target=target)
+            yield EncodedRows(Batch(x, y, weight), row)
+
+    def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.
+
+        Raises:
+            DataError: X has another number of columns, or an infinite value.
+        """
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != len(self.schema.columns):
+            raise DataError(
+                f"Expected X with {len(self.schema.columns)} columns, as in training, "
+                f"found the shape {X.shape}."
+            )
+        count = len(X)
+        numeric = np.empty((count, len(self.numeric_names)), np.float32)
+        category = np.empty((count, len(self.category_names)), np.int32)
+        numbers = [
+            (place, column)
+            for place, column in enumerate(self.schema.columns)
+            if isinstance(column, NumberColumn)
+        ]
+        if len(numbers) + len(self.category_names) < len(self._inputs):
+            raise DataError("Dates cannot be read from an array; give a frame or a table.")
+        standardise_array(X, numbers, numeric)
+        for place, column in enumerate(self.schema.columns):
+            if isinstance(column, CategoryColumn):
+                code = self.category_names.index(column.name)
+                category[:, code] = self._array_codes(column, X[:, place])
+        return {"numeric": numeric, "category": category}
+
+    def encode_target(self, y: NDArray[Any]) -> NDArray[Any]:
+        """y of a Batch from an array of targets in their own units, or of labels.
+
+        Raises:
+            DataError: a label that training did not have.
+        """
+        return labels.encode_target(self.schema.target, y)
+
+    def decode_regression(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Predictions `[n, k]` in the target's own units (exp is not applied for Poisson)."""
+        assert isinstance(self.schema.target, RegressionTarget)
+        return labels.decode_regression(self.schema.target, outputs)
+
+    def decode_classes(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """The labels of class codes, with the type the user wrote; text as Python strings."""
+        assert isinstance(self.schema.target, ClassificationTarget)
+        return labels.decode_classes(self.schema.target, codes)
+
+    def _encode_inputs(self, plan: Plan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+        count = batch.num_rows
+        # Filled a column at a time, and turned into rows at the end: faster than strided writes.
+        numeric = np.empty((len(self.numeric_names), count), np.float32)
+        category = np.empty((len(self.category_names), count), np.int32)
+        number = code = 0
+        for column, needed in zip(self._inputs, plan.inputs, strict=True):
+            check_readable(plan, needed, batch)
+            values = batch.column(needed.place)
+            if isinstance(column, CategoryColumn):
+                category[code] = self._category(column, values)
+                code += 1
+                continue
+            if isinstance(column, NumberColumn):
+                floats = values.to_numpy(zero_copy_only=False)
+                check_finite(plan, needed, floats, batch)
+                numeric[number] = standard(floats, column.mean, column.deviation)
+                number += 1
+            elif isinstance(column, DatetimeColumn):
+                for part in _parts(column, values):
+                    numeric[number] = part
+                    number += 1
+            if column.missing > 0:
+                numeric[number] = values.is_null().to_numpy(zero_copy_only=False)
+                number += 1
+        return {
+            "numeric": np.ascontiguousarray(numeric.T),
+            "category": np.ascontiguousarray(category.T),
+        }
+
+    def _category(self, column: CategoryColumn, values: pa.Array) -> NDArray[np.int32]:
+        encoded = values.dictionary_encode()
+        known = self._codes[column.name]
+        missing = 1 if column.missing > 0 else 0
+        codes = [known.get(canonical(column, one), 0) for one in encoded.dictionary.to_pylist()]
+        places = encoded.indices
+        if places.null_count:
+            places = pc.fill_null(places, len(codes))
+        table = np.asarray([*codes, missing], np.int32)
+        return np.asarray(table[places.to_numpy(zero_copy_only=False)])
+
+    def _array_codes(self, column: CategoryColumn, values: NDArray[Any]) -> NDArray[np.int32]:
+        known, inverse = np.unique(values, return_inverse=True)
+        missing = 1 if column.missing > 0 else 0
+        codes = [
+            missing
+            if value is None or (isinstance(value, float) and math.isnan(value))
+            else self._codes[column.name].get(canonical(column, as_text(value)), 0)
+            for value in known.tolist()
+        ]
+        return np.asarray(codes, np.int32)[inverse]
+
+    def _encode_labels(
+        self, plan: Plan, batch: pa.RecordBatch, *, target: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """y and weight."""
+        count = batch.num_rows
+        learned = self.schema.target
+        weight = np.ones(count, np.float32)
+        if isinstance(learned, RegressionTarget):
+            y: NDArray[Any] = np.zeros((count, len(learned.names)), np.float32)
+        else:
+            y = np.zeros(count, np.int32)
+        if not target:
+            return y, weight
+        if plan.weight is not None:
+            values = batch.column(plan.weight.place).to_numpy(zero_copy_only=False)
+            check_finite(plan, plan.weight, values, batch)
+            weight = values.astype(np.float32)
+        if isinstance(learned, ClassificationTarget):
+            values = batch.column(plan.targets[0].place)
+            return labels.class_codes(learned, values, plan.table.name), weight
+        columns = []
+        for needed in plan.targets:
+            values = batch.column(needed.place).to_numpy(zero_copy_only=False)
+            check_finite(plan, needed, values, batch)
+            columns.append(values)
+        return labels.standard_target(learned, np.stack(columns, axis=1)), weight
+
+
+def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with every target and a weight above 0."""
+    tests = [batch.column(target.place).is_valid() for target in plan.targets]
+    if plan.weight is not None:
+        weight = batch.column(plan.weight.place)
+        lowest = pc.min(weight).as_py()
+        if lowest is not None and lowest < 0:
+            raise DataError(
+                f"{plan.table.name}, column {plan.weight.column.name!r} (the weight): expected "
+                f"weights of 0 or more, found {lowest:g}."
+            )
+        tests.append(pc.fill_null(pc.greater(weight, 0.0), fill_value=False))
+    kept = tests[0]
+    for test in tests[1:]:
+        kept = pc.and_(kept, test)
+    return batch if pc.all(kept).as_py() else batch.filter(kept)
+
+
+def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
+    """The standardised parts of dates or times; 0 where missing."""
+    absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
+    microseconds = pc.fill_null(values, column.minimum).to_numpy(zero_copy_only=False)
+    found = part_values(microseconds, [part.name for part in column.parts])
+    for part in column.parts:
+        scaled = standard(found[part.name], part.mean, part.deviation)
+        if absent is not None:
+            scaled[absent] = 0.0
+        yield scaled

@@ -1,0 +1,203 @@
+"""CSV files: find delimiter, header and column types, and say how DuckDB shall read them.
+
+DuckDB's own detection is not used: it skips leading lines that do not fit, renames repeated
+columns and changes dates with the first rows it sees, each without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from descend.data.reading.csv_dialect import find_delimiter, is_tabbed, parse, read_head
+from descend.data.reading.read_errors import check_names, closest
+from descend.errors import DataError
+
+NULLS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+"""What stands for a missing value: the list pandas uses."""
+
+SAMPLE_ROWS = 20_480
+SAMPLE_VALUES = 2_000_000
+
+
+@dataclass(frozen=True)
+class CsvFiles:
+    """Files of one kind, and how they are written.
+
+    Attributes:
+        paths: in the order of their rows.
+        headers: the column names of each file; the same names, perhaps in another order.
+        delimiter: between fields.
+        decimal: `.`, or `,` in numbers such as 2,5.
+        types: DuckDB type of each column: DOUBLE, BOOLEAN or VARCHAR.
+    """
+
+    paths: tuple[str, ...]
+    headers: tuple[tuple[str, ...], ...]
+    delimiter: str
+    decimal: str
+    types: Mapping[str, str]
+
+    def relation(self) -> str:
+        """What stands after FROM."""
+        parts = [
+            self._read([path for path, _ in group], header) for header, group in self._groups()
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        columns = ", ".join(quote_name(name) for name in self.headers[0])
+        return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts) + ")"
+
+    def _groups(self) -> list[tuple[tuple[str, ...], list[tuple[str, tuple[str, ...]]]]]:
+        """Neighbouring files with the same order of columns."""
+        groups: list[tuple[tuple[str, ...], list[tuple[str, tuple[str, ...]]]]] = []
+        for path, header in zip(self.paths, self.headers, strict=True):
+            if not groups or groups[-1][0] != header:
+                groups.append((header, []))
+            groups[-1][1].append((path, header))
+        return groups
+
+    def _read(self, paths: Sequence[str], header: Sequence[str]) -> str:
+        columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in header)
+        options = {
+            "auto_detect": "false",
+            "header": "true",
+            "skip": "0",
+            "delim": quote_text(self.delimiter),
+            "quote": quote_text('"'),
+            "escape": quote_text('"'),
+            "decimal_separator": quote_text(self.decimal),
+            "nullstr": text_list(NULLS),
+            "columns": "{" + columns + "}",
+        }
+        listed = ", ".join(f"{key} = {value}" for key, value in options.items())
+        return f"read_csv({text_list(paths)}, {listed})"
+
+
+def quote_name(name: str) -> str:
+    """A column name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """A string as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def text_list(texts: Sequence[str]) -> str:
+    """Strings as an SQL list."""
+    return "[" + ", ".join(quote_text(text) for text in texts) + "]"
+
+
+def find_csv(paths: Sequence[str], run: Callable[[str], pa.Table]) -> CsvFiles:
+    """Look at the head of each file.
+
+    Args:
+        paths: at least one.
+        run: runs SQL and returns a pyarrow Table.
+
+    Raises:
+        DataError: a file is empty, not text, without a usable header, or unlike the first.
+    """
+    texts = [read_head(path) for path in paths]
+    delimiter = "\t" if is_tabbed(paths[0]) else find_delimiter(texts[0])
+    headers = tuple(_header(path, text, delimiter) for path, text in zip(paths, texts, strict=True))
+    for path, header in zip(paths[1:], headers[1:], strict=True):
+        check_same_columns(paths[0], headers[0], path, header)
+    text_columns = dict.fromkeys(headers[0], "VARCHAR")
+    files = CsvFiles(tuple(paths), headers, delimiter, ".", text_columns)
+    types, decimal = _find_types(files, run)
+    return CsvFiles(files.paths, headers, delimiter, decimal, types)
+
+
+def check_same_columns(
+    first: str, columns: Sequence[str], other: str, found: Sequence[str]
+) -> None:
+    """Raise DataError unless two files have the same columns, in whatever order."""
+    if set(columns) == set(found):
+        return
+    lacking = [name for name in columns if name not in found]
+    if lacking:
+        near = closest(lacking[0], [name for name in found if name not in columns])
+        raise DataError(
+            f"{other} has no column {lacking[0]!r}, which {first} has.{near} "
+            "Files that are read together must have the same columns."
+        )
+    extra = next(name for name in found if name not in columns)
+    raise DataError(
+        f"{other} has a column {extra!r}, which {first} does not have. "
+        "Files that are read together must have the same columns."
+    )
+
+
+def _header(path: str, text: str, delimiter: str) -> tuple[str, ...]:
+    parsed = parse(text, delimiter, 1)
+    names = parsed[0] if parsed else []
+    if not names:
+        raise DataError(
+            f"{path}, line 1: expected a line of column names, found an empty line. Delete it."
+        )
+    # pandas writes its index as a column without a name.
+    header = tuple(name or f"column{place}" for place, name in enumerate(names))
+    check_names(path, header)
+    return header
+
+
+def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[str, str], str]:
+    """DOUBLE, BOOLEAN or VARCHAR for each column, from the first rows; and the decimal mark.
+
+    A column that is empty in the first rows is looked at as a whole.
+    """
+    names = files.headers[0]
+    rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
+    found = _survey(names, f"(SELECT * FROM {files.relation()} LIMIT {rows})", run)
+    empty = [name for name in names if name not in found]
+    if empty:
+        found |= _survey(empty, files.relation(), run)
+    mark = "comma" if any(record["certain"] for record in found.values()) else "number"
+    if files.delimiter == ",":
+        mark = "number"
+    types = dict.fromkeys(names, "VARCHAR")
+    for name, record in found.items():
+        if record[mark]:
+            types[name] = "DOUBLE"
+        elif record["boolean"]:
+            types[name] = "BOOLEAN"
+    return types, "," if mark == "comma" else "."
+
+
+def _survey(
+    names: Sequence[str], source: str, run: Callable[[str], pa.Table]
+) -> dict[str, dict[str, Any]]:
+    """What the values of each column look like; columns without values are not in it."""
+    columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
+    number = r"'\s*[-+]?[0-9]*,?[0-9]+([eE][-+]?[0-9]+)?\s*'"
+    # One long column, since a query with an aggregate for each of many columns plans for seconds.
+    rows = run(
+        f"""
+        SELECT place,
+            bool_and(try_cast(value AS DOUBLE) IS NOT NULL) AS number,
+            bool_and(lower(value) IN ('true', 'false')) AS boolean,
+            bool_and(regexp_full_match(value, {number})) AS commas_only,
+            bool_or(contains(value, ',')) AS commas
+        FROM (UNPIVOT (SELECT {columns} FROM {source}) ON COLUMNS(*) INTO NAME place VALUE value)
+        GROUP BY place
+        """
+    ).to_pylist()
+    found = {}
+    for row in rows:
+        comma = row["commas_only"] and row["commas"]
+        # With a decimal comma 3 is a number and 3.5 is not.
+        found[names[int(row["place"])]] = {
+            "number": row["number"],
+            "boolean": row["boolean"],
+            "comma": comma or (row["commas_only"] and row["number"]),
+            "certain": comma,
+        }
+    return found

@@ -1,0 +1,127 @@
+"""Tables that are already in memory: pandas, Polars, PyArrow and arrays, as a PyArrow Table."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from descend.data.reading.read_errors import check_names
+from descend.errors import DataError
+
+
+def arrow_table(data: Any) -> pa.Table:
+    """A PyArrow Table of the same content; copied only where the library needs it.
+
+    Args:
+        data: a pandas or Polars frame, a PyArrow Table, RecordBatch or RecordBatchReader (read
+            to its end), anything with the Arrow stream interface, or a pair (X, y).
+
+    Raises:
+        DataError: it is none of these, or a column holds values of mixed types.
+    """
+    if isinstance(data, tuple) and len(data) == 2:
+        return _from_arrays(*data)
+    if isinstance(data, np.ndarray):
+        return _from_matrix(data)
+    table = _from_frame(data)
+    check_names("the table given", table.column_names)
+    return table
+
+
+def content_hash(table: pa.Table) -> str:
+    """A hash of names, types and values."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    class Sink:
+        closed = False
+
+        def write(self, block: Any) -> int:
+            digest.update(block)
+            return len(block)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    with pa.PythonFile(Sink(), mode="w") as sink, pa.ipc.new_stream(sink, plain.schema) as writer:
+        writer.write_table(plain, max_chunksize=65536)
+    return digest.hexdigest()
+
+
+def _from_frame(data: Any) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    library = type(data).__module__.split(".")[0]
+    try:
+        if library == "pandas":
+            if any(not isinstance(name, str) for name in data.columns):
+                data = data.rename(columns=str)
+            names = list(data.columns)
+            check_names("the table given", names)
+            return pa.Table.from_pandas(data, preserve_index=False)
+        if library == "polars" and hasattr(data, "collect"):
+            data = data.collect()
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.table(data)
+    except (pa.ArrowException, TypeError) as error:
+        said = " ".join(str(part) for part in error.args)
+        raise DataError(
+            f"The table given cannot be read: {said}. Expected values of one type in each column."
+        ) from None
+    raise DataError(
+        "Expected a path, an SQL query, a pandas, Polars or PyArrow table, or arrays (X, y); "
+        f"found {type(data).__module__}.{type(data).__name__}."
+    )
+
+
+def _from_arrays(X: Any, y: Any) -> pa.Table:
+    table = _from_matrix(X) if not hasattr(X, "columns") else arrow_table(X)
+    # A pandas or Polars series keeps its name; an array becomes "y".
+    target = np.asarray(y)
+    if len(target) != table.num_rows:
+        raise DataError(
+            f"X has {table.num_rows} rows and y has {len(target)}; expected as many in each."
+        )
+    if target.ndim == 1:
+        columns = {"y": target}
+    elif target.ndim == 2:
+        columns = {
+            "y" if target.shape[1] == 1 else f"y{place}": target[:, place]
+            for place in range(target.shape[1])
+        }
+    else:
+        raise DataError(f"Expected y with 1 or 2 dimensions, found {target.ndim}.")
+    for name, values in columns.items():
+        if name in table.column_names:
+            raise DataError(f"X has a column {name!r}, the name that y gets. Rename it.")
+        table = table.append_column(name, _array(name, values))
+    return table
+
+
+def _from_matrix(X: Any) -> pa.Table:
+    matrix = np.asarray(X)
+    if matrix.ndim != 2:
+        raise DataError(
+            f"Expected X as rows and columns (2 dimensions), found {matrix.ndim}. "
+            "A single column is X.reshape(-1, 1)."
+        )
+    names = [f"x{place}" for place in range(matrix.shape[1])]
+    arrays = [_array(name, matrix[:, place]) for place, name in enumerate(names)]
+    return pa.table(dict(zip(names, arrays, strict=True)))
+
+
+def _array(name: str, values: Any) -> pa.Array:
+    try:
+        return pa.array(np.ascontiguousarray(values), from_pandas=True)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(
+            f"Column {name!r} cannot be read: {error}. Expected values of one type."
+        ) from None

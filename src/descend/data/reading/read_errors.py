@@ -1,0 +1,173 @@
+"""Say what is wrong with a table in one short text, whatever DuckDB, Arrow or the system said."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from descend.data.reading.csv_dialect import records
+from descend.errors import DataError
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".arrow", ".feather")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """A sentence that offers the nearest of the names, or nothing."""
+    known = list(names)
+    lower = {known_name.lower(): known_name for known_name in reversed(known)}
+    near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
+    return f" Did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def no_column(name: str, names: Sequence[str], purpose: str, table: str) -> DataError:
+    """The error of a column that the user names and the table lacks."""
+    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return DataError(
+        f"{table} has no column {name!r} ({purpose}).{closest(name, names)} "
+        f"Its columns are: {listed}."
+    )
+
+
+def check_names(table: str, names: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name; letter case makes no difference to SQL."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.get(name.lower())
+        if other == name:
+            raise DataError(
+                f"{table} has two columns named {name!r}; expected every name once. "
+                "Rename one of them."
+            )
+        if other is not None:
+            raise DataError(
+                f"{table} has the columns {other!r} and {name!r}, which differ in letter case "
+                "alone. Rename one of them."
+            )
+        seen[name.lower()] = name
+
+
+def missing_file(path: str) -> DataError:
+    """The error of a path where nothing is; offers near names in its folder."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return DataError(f"There is no file {path}: there is no folder {folder}.")
+    names = sorted(os.listdir(folder))
+    near = closest(Path(path).name, names)
+    tables = [name for name in names if Path(name).suffix in TABLE_SUFFIXES]
+    if not near and tables:
+        near = f" In {folder} there are: {', '.join(tables[:5])}."
+    return DataError(f"There is no file {path}.{near}")
+
+
+@contextmanager
+def reading(table: str, *, query: bool = False) -> Iterator[None]:
+    """Turn every failure of DuckDB and of the system inside into a DataError.
+
+    Args:
+        table: what is read, for the message.
+        query: whether it is the user's own SQL.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise DataError(_explain(str(error), table, query)) from None
+    except (OSError, pa.ArrowException) as error:
+        # While rows are streamed, Arrow passes on what DuckDB said.
+        raise DataError(_explain(str(error), table, query)) from None
+
+
+def _explain(text: str, table: str, query: bool) -> str:
+    """One short text for what DuckDB said at length."""
+    if "CSV Error on Line" in text:
+        return _explain_csv(text, table)
+    failed = re.search(r"Failed to cast value to numerical: (.*)", text)
+    json_line = re.search(r'in file "([^"]*)",.*?in (?:line|record/value) (\d+)', text)
+    if json_line:
+        path, line = json_line[1], int(json_line[2])
+        if failed:
+            return (
+                f"{path}, line {line}: expected a number, as in the first rows, found "
+                f"{failed[1]}. Correct the value, or write null for a missing one."
+            )
+        if "Malformed JSON" in text:
+            # DuckDB has counted the line before it looks at it.
+            line -= 1
+        said = text.splitlines()[0].rpartition(": ")[2].strip()
+        return f"{path}, line {line}: expected one JSON object on each line; found: {said}"
+    if "extension" in text and re.search(r"httpfs|azure|aws", text):
+        return (
+            f"{table}: reading from the network needs DuckDB's httpfs extension, which is not "
+            'installed here. Install it once with  python -c "import duckdb; '
+            "duckdb.sql('INSTALL httpfs')\"  or download the file and name it instead."
+        )
+    if "Out of Memory" in text:
+        return (
+            f"{table}: the memory allowed does not suffice. Allow more with --memory, "
+            f"or leave columns out with --exclude. ({text.splitlines()[0]})"
+        )
+    first = re.sub(r"^(\w+ )+Error: ", "", text.splitlines()[0]).strip()
+    if query:
+        return f"The query cannot be run: {_with_position(first, text)}"
+    if "No magic bytes" in text or "arquet" in first:
+        return f"{table} is not a complete Parquet file: {first}"
+    return f"{table} cannot be read: {first}"
+
+
+def _with_position(first: str, text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    extra = [line for line in lines if line.startswith(("LINE", "Did you mean", "Candidate"))]
+    return " ".join([first, *extra[:1]])
+
+
+def _explain_csv(text: str, table: str) -> str:
+    path = _match(r"^\s*file = (.*)$", text) or table
+    line = _editor_line(path, int(_match(r"CSV Error on Line: (\d+)", text) or 0))
+    where = f"{path}, line {line}"
+    value = re.search(
+        r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL
+    )
+    if value:
+        column, found, wanted = value.groups()
+        kind = {"DOUBLE": "a number", "BOOLEAN": "true or false"}.get(wanted, wanted)
+        return (
+            f"{where}, column {column!r}: expected {kind}, found {found!r}. Correct the value, "
+            f"leave it empty if it is missing, or leave the column out with --exclude {column}."
+        )
+    fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if fields:
+        wanted, found = fields.groups()
+        return (
+            f"{where}: expected {wanted} fields, as in line 1, found {found}. "
+            "Correct the line; a field that holds the delimiter must stand in double quotes."
+        )
+    if "unterminated quote" in text:
+        return f'{where}: a field begins with " and has no closing ". Add it, or double the quote.'
+    if "unicode" in text.lower():
+        return f"{where}: expected UTF-8 text, found other bytes. Save the file as UTF-8."
+    said = next((part for part in text.splitlines()[2:] if part.strip()), text.splitlines()[0])
+    return f"{where}: {said.strip()}"
+
+
+def _match(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text, re.MULTILINE)
+    return found.group(1).strip() if found else None
+
+
+def _editor_line(path: str, line: int) -> int:
+    """The line an editor shows; DuckDB counts line breaks in quotes for nothing."""
+    try:
+        for number, start in records(path):
+            if number == line:
+                return start
+    except (OSError, ValueError, csv.Error):
+        pass
+    return line

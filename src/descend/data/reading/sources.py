@@ -1,0 +1,245 @@
+"""What the user calls a table, as something that stands after FROM in SQL."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from descend.data.reading.csv_files import (
+    SAMPLE_ROWS,
+    CsvFiles,
+    check_same_columns,
+    find_csv,
+    quote_name,
+    quote_text,
+    text_list,
+)
+from descend.data.reading.read_errors import check_names, missing_file
+from descend.errors import DataError
+
+FORMATS = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"), "csv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
+}
+_COMPRESSED = (".gz", ".zst", ".bz2")
+_QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
+
+Run = Callable[[str], pa.Table]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from.
+
+    Attributes:
+        name: for messages.
+        relation: what stands after FROM.
+        files: the local files it reads.
+        csv: how CSV files are written, so that columns can be read as another type.
+        objects: Arrow data by the name it has in SQL.
+        query: the user's SQL, or None.
+    """
+
+    name: str
+    relation: str
+    files: tuple[str, ...] = ()
+    csv: CsvFiles | None = None
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    query: str | None = None
+
+    def reading(self, types: Mapping[str, str]) -> Source:
+        """CSV columns read as DOUBLE or VARCHAR; other sources have types of their own."""
+        if self.csv is None:
+            return self
+        known = {name: type_ for name, type_ in types.items() if name in self.csv.types}
+        changed = replace(self.csv, types={**self.csv.types, **known})
+        return replace(self, csv=changed, relation=changed.relation())
+
+
+def is_query(text: str) -> bool:
+    """Whether a string is SQL, not a path."""
+    return _QUERY.match(text) is not None and not os.path.exists(text)
+
+
+def find_source(data: str | os.PathLike[str] | Sequence[Any], run: Run) -> Source:
+    """The source of a path, glob, URL, query, or a list of paths.
+
+    Args:
+        data: what the user typed.
+        run: runs SQL and returns a pyarrow Table; needed to look at CSV and JSON.
+
+    Raises:
+        DataError: no such file, a folder, an unknown or damaged format.
+    """
+    if isinstance(data, str) and is_query(data):
+        return _query_source(data)
+    if isinstance(data, str) and _URL.match(data) and not data.startswith("file://"):
+        return Source(data, _remote_relation(data))
+    if isinstance(data, str | os.PathLike):
+        name = os.fspath(data).removeprefix("file://")
+        return _file_source(name, _expand(name), run)
+    paths = [path for part in data for path in _expand(os.fspath(part))]
+    if not paths:
+        raise DataError("Expected at least one file, found an empty list.")
+    name = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    return _file_source(name, paths, run)
+
+
+def _query_source(text: str) -> Source:
+    """A query; the files its quoted strings name are remembered for the fingerprint."""
+    query = text.strip().rstrip(";").strip()
+    quoted = re.findall(r"'((?:[^']|'')+)'", query)
+    files = [path for part in quoted for path in sorted(glob.glob(part)) if os.path.isfile(path)]
+    return Source("the query", f"({query}\n)", tuple(dict.fromkeys(files)), query=query)
+
+
+def _remote_relation(url: str) -> str:
+    """DuckDB reads it through its own extensions and detects what it can."""
+    kind = _format_by_name(url.partition("?")[0]) or "csv"
+    if kind == "arrow":
+        raise DataError(f"{url}: Arrow files are read from this machine only. Download it first.")
+    reader = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}[kind]
+    options = ", header = true, skip = 0" if kind == "csv" else ""
+    return f"{reader}({quote_text(url)}{options})"
+
+
+def _expand(path: str) -> list[str]:
+    """The files of a path or glob, by name."""
+    path = os.path.expanduser(path)
+    if os.path.isdir(path):
+        raise _folder_error(path)
+    if os.path.exists(path):
+        return [path]
+    if glob.has_magic(path):
+        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+        if not found:
+            raise DataError(f"No file matches {path}. Is the folder right, and the glob quoted?")
+        return found
+    raise missing_file(path)
+
+
+def _folder_error(path: str) -> DataError:
+    suffixes = [
+        Path(name).suffix for name in sorted(os.listdir(path)) if Path(name).suffix in FORMATS
+    ]
+    if not suffixes:
+        return DataError(f"{path} is a folder without tables in it; expected a file.")
+    common = max(dict.fromkeys(suffixes), key=suffixes.count)
+    return DataError(
+        f"{path} is a folder; expected a file. To read all {common} files in it together, "
+        f"type '{os.path.join(path, '*' + common)}'."
+    )
+
+
+def _file_source(name: str, paths: Sequence[str], run: Run) -> Source:
+    kinds = {path: _format_of(path) for path in paths}
+    other = next((path for path in paths if kinds[path] != kinds[paths[0]]), None)
+    if other is not None:
+        raise DataError(
+            f"{paths[0]} is {kinds[paths[0]]} and {other} is {kinds[other]}; "
+            "expected files of one format."
+        )
+    for path in paths:
+        if os.path.getsize(path) == 0:
+            raise DataError(f"{path} is empty; expected a table.")
+    kind = kinds[paths[0]]
+    files = tuple(paths)
+    if kind == "csv":
+        csv = find_csv(files, run)
+        return Source(name, csv.relation(), files, csv)
+    if kind == "json":
+        return Source(name, _json_relation(files, run), files)
+    if kind == "parquet":
+        _check_footers(files)
+        by_name = ", union_by_name = true" if len(files) > 1 else ""
+        return Source(name, f"read_parquet({text_list(files)}{by_name})", files)
+    return Source(name, "source", files, objects={"source": _arrow_dataset(files)})
+
+
+def _format_by_name(path: str) -> str | None:
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    while suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def _format_of(path: str) -> str:
+    """By name, else by the first bytes."""
+    named = _format_by_name(path)
+    if named:
+        return named
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(6)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"ARROW1"):
+        return "arrow"
+    if head.startswith((b"PK", b"\xd0\xcf")):
+        raise DataError(
+            f"{path} is an archive or a spreadsheet; expected CSV, Parquet, JSON lines or Arrow. "
+            "Save the sheet as CSV."
+        )
+    return "json" if head.lstrip().startswith((b"{", b"[")) else "csv"
+
+
+def _check_footers(paths: Sequence[str]) -> None:
+    from pyarrow import parquet
+
+    first: list[str] = []
+    for path in paths:
+        try:
+            names = parquet.read_schema(path).names
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"{path} is not a complete Parquet file: {said}") from None
+        check_names(path, names)
+        first = first or names
+        check_same_columns(paths[0], first, path, names)
+
+
+def _arrow_dataset(paths: Sequence[str]) -> Any:
+    from pyarrow import dataset
+
+    first: list[str] = []
+    for path in paths:
+        try:
+            with pa.memory_map(path) as stream:
+                names = pa.ipc.open_file(stream).schema.names
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise DataError(
+                f"{path} is not an Arrow or Feather file: {said} "
+                "(Arrow streams and Feather version 1 are not read; write it anew.)"
+            ) from None
+        check_names(path, names)
+        first = first or names
+        check_same_columns(paths[0], first, path, names)
+    return dataset.dataset(list(paths), format="ipc")
+
+
+def _json_relation(paths: Sequence[str], run: Run) -> str:
+    """Whole numbers in the first rows are read as DOUBLE, and dates as text, as from CSV."""
+    options = f"sample_size = {SAMPLE_ROWS}, union_by_name = true"
+    rows = run(f"DESCRIBE SELECT * FROM read_json({text_list(paths)}, {options})").to_pylist()
+    columns = []
+    for row in rows:
+        found = row["column_type"]
+        if found in ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"):
+            found = "DOUBLE"
+        elif found in ("DATE", "TIME", "UUID") or found.startswith("TIMESTAMP"):
+            found = "VARCHAR"
+        columns.append(f"{quote_name(row['column_name'])}: {quote_text(found)}")
+    return f"read_json({text_list(paths)}, columns = {{{', '.join(columns)}}})"

@@ -1,0 +1,326 @@
+"""Chunks of mini-batches, in the order of the epoch, each with the position after it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, TypeVar, final
+
+import numpy as np
+
+from descend.data.rows.mapped import MappedStore, WindowReader
+from descend.data.rows.order import epoch_rows
+from descend.data.rows.store import AnyArray, RowStore
+from descend.data.rows.windows import Windows, windowed_rows
+from descend.types import Array, Batch, Position
+
+CHUNK_BYTES = 4 << 20
+MOST_UPDATES = 4096
+MICRO_ROWS = 8192
+"""Rows whose gradient is computed at once; larger batches are summed piece by piece, which keeps
+the working set in the cache (three times faster at 100,000 rows) and memory bounded."""
+
+MOST_BATCH_BYTES = 128 << 20
+"""A batch of more bytes is brought in parts, whose gradients are summed one after the other."""
+PARTS_OF_WINDOW = 16
+"""Where rows are read in windows, a part of a batch is at most this fraction of a window."""
+
+START = Position(0, 0)
+
+T = TypeVar("T")
+U = TypeVar("U")
+Read = Callable[[int, int, int], Batch]
+
+
+class Chunk(NamedTuple):
+    """Mini-batches for a stretch of updates, or a part of one large mini-batch.
+
+    Attributes:
+        batch: leaves `[plan.updates_per_chunk, plan.places, ...]`; those past `updates` are filler.
+        updates: mini-batches that count; 0 for every part of a mini-batch but its last.
+        examples: rows that count.
+        position: where the order stands after this chunk; before the last part of a mini-batch
+            it stands at its beginning.
+    """
+
+    batch: Batch
+    updates: int
+    examples: int
+    position: Position
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the rows of an epoch are cut into updates, chunks and stretches between evaluations.
+
+    Attributes:
+        rows: rows in the table.
+        batch_size: rows per update, at most `rows`.
+        seed: of the order.
+        updates_per_chunk: most updates in one chunk.
+        stretches: an epoch is cut into this many parts, and no chunk crosses a cut.
+        micro_rows: most rows whose gradient is computed at once.
+        parts: chunks that a batch is cut into, where it is too large for one.
+        windows: how an epoch goes through rows that are not all in memory; None: uniformly.
+    """
+
+    rows: int
+    batch_size: int
+    seed: int
+    updates_per_chunk: int
+    stretches: int = 1
+    micro_rows: int = MICRO_ROWS
+    parts: int = 1
+    windows: Windows | None = None
+
+    @property
+    def part_rows(self) -> int:
+        """Rows of a part of a batch; the last part may be shorter."""
+        return -(-self.batch_size // self.parts)
+
+    def batch_rows(self, position: Position) -> int:
+        """Rows of the mini-batch that begins at a position."""
+        return min(self.batch_size, self.rows - position.index)
+
+    @property
+    def pieces(self) -> int:
+        """Micro-batches that a batch, or a part of it, is cut into."""
+        return -(-self.part_rows // self.micro_rows)
+
+    @property
+    def places(self) -> int:
+        """Rows of a batch, or a part, with filler, so that all its pieces have one length."""
+        return self.pieces * -(-self.part_rows // self.pieces)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates in an epoch: 100,000 rows at batch size 1,000 are 100."""
+        return -(-self.rows // self.batch_size)
+
+    @property
+    def updates_per_stretch(self) -> int:
+        """Updates from one cut of the epoch to the next; the last stretch may be shorter."""
+        return -(-self.updates_per_epoch // self.stretches)
+
+
+def plan_batches(
+    store: RowStore,
+    batch_size: int,
+    seed: int,
+    *,
+    stretches: int = 1,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Plan:
+    """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call."""
+    rows, windows = len(store), store.windows
+    most = MOST_BATCH_BYTES
+    if windows is not None:
+        most = max(chunk_bytes, windows.rows * store.row_bytes // PARTS_OF_WINDOW)
+    parts = max(1, -(-batch_size * store.row_bytes // most))
+    whole = Plan(rows, batch_size, seed, 1, stretches, parts=parts, windows=windows)
+    by_bytes = chunk_bytes // (store.row_bytes * batch_size)
+    updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_stretch))
+    return replace(whole, updates_per_chunk=updates)
+
+
+def chunks(store: RowStore, plan: Plan, start: Position = START) -> Iterator[Chunk]:
+    """Chunks without end from `start` on, epoch after epoch."""
+    if plan.parts > 1:
+        yield from _in_parts(store, plan, start)
+        return
+    if plan.batch_size == plan.rows:
+        yield from _whole_table(store, plan, start)
+        return
+    read = reader(store, plan)
+    position = start
+    while True:
+        update = position.index // plan.batch_size
+        cut = min(
+            plan.updates_per_epoch,
+            (update // plan.updates_per_stretch + 1) * plan.updates_per_stretch,
+        )
+        stop = min(plan.rows, min(update + plan.updates_per_chunk, cut) * plan.batch_size)
+        batch = read(position.epoch, position.index, stop)
+        counted = stop - position.index
+        updates = -(-counted // plan.batch_size)
+        position = _after(plan, position.epoch, stop)
+        yield Chunk(_shaped_batch(batch, plan), updates, counted, position)
+
+
+def reader(store: RowStore, plan: Plan) -> Read:
+    """`(epoch, start, stop) -> Batch`: the rows at places of an epoch's order, copied."""
+    if plan.windows is None:
+        return lambda epoch, start, stop: store.gather(
+            epoch_rows(plan.seed, epoch, start, stop, plan.rows)
+        )
+    windows = plan.windows
+    if isinstance(store, MappedStore) and store.header.piece_rows == windows.piece_rows:
+        return WindowReader(store, windows, plan.seed)
+    return lambda epoch, start, stop: store.gather(
+        windowed_rows(windows, plan.seed, epoch, start, stop, plan.rows)
+    )
+
+
+def _in_parts(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
+    """Batches too large for memory, part by part; the table as a whole in its own order."""
+    read = reader(store, plan)
+    position = start
+    while True:
+        end = min(plan.rows, position.index + plan.batch_size)
+        following = _after(plan, position.epoch, end)
+        for first in range(position.index, end, plan.part_rows):
+            last = min(end, first + plan.part_rows)
+            if plan.batch_size == plan.rows:
+                batch = store.gather(np.arange(first, last, dtype=np.int64))
+            else:
+                batch = read(position.epoch, first, last)
+            shaped = _shaped_batch(batch, plan)
+            final = last == end
+            yield Chunk(shaped, int(final), last - first, following if final else position)
+        position = following
+
+
+def _after(plan: Plan, epoch: int, stop: int) -> Position:
+    return Position(epoch + 1, 0) if stop == plan.rows else Position(epoch, stop)
+
+
+def _whole_table(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
+    """Gradient descent: all rows at every update, so one gathering serves all epochs."""
+    batch = _shaped_batch(store.gather(np.arange(plan.rows, dtype=np.int64)), plan)
+    epoch = start.epoch
+    while True:
+        epoch += 1
+        yield Chunk(batch, 1, plan.rows, Position(epoch, 0))
+
+
+def _shaped_batch(batch: Batch, plan: Plan) -> Batch:
+    """The rows as `[updates, places, ...]`, filler weighing nothing where rows run short."""
+    lacking = plan.updates_per_chunk * plan.part_rows - len(batch.weight)
+    if lacking:
+        batch = _map(batch, lambda values: np.concatenate([values, _repeated(values, lacking)]))
+        batch.weight[-lacking:] = 0.0
+    _quieten(batch)
+    batch = _map(batch, lambda values: _shaped(values, plan))
+    batch.weight[:, plan.part_rows :] = 0.0
+    return batch
+
+
+def _repeated(values: AnyArray, times: int) -> AnyArray:
+    """The first row, so many times."""
+    return np.broadcast_to(values[:1], (times, *values.shape[1:]))
+
+
+def _quieten(batch: Batch) -> None:
+    """Give rows of weight 0 the content of a row that counts.
+
+    0 times a gradient that is not finite would not be 0.
+    """
+    idle = batch.weight == 0.0
+    if not idle.any():
+        return
+    working = int(np.argmin(idle))
+    for values in (*batch.x.values(), batch.y):
+        values[idle] = 0 if idle[working] else values[working]
+
+
+def _shaped(values: AnyArray, plan: Plan) -> AnyArray:
+    """`[updates, places, ...]`; the places past the rows of a batch repeat its last."""
+    shaped = values.reshape(plan.updates_per_chunk, plan.part_rows, *values.shape[1:])
+    if plan.places == plan.part_rows:
+        return shaped
+    places = np.minimum(np.arange(plan.places), plan.part_rows - 1)
+    return np.take(shaped, places, axis=1)
+
+
+def _map(batch: Batch, change: Callable[[Array], Array]) -> Batch:
+    return Batch(
+        {name: change(values) for name, values in batch.x.items()},
+        change(batch.y),
+        change(batch.weight),
+    )
+
+
+class _Failure(NamedTuple):
+    error: BaseException
+
+
+def prefetched(
+    source: Iterator[T], prepare: Callable[[T], U], *, depth: int = 2
+) -> Generator[U, None, None]:
+    """Run `source` and `prepare` in a thread, at most `depth` items ahead of the reader.
+
+    Closing the returned generator ends the thread; an error in it is raised to the reader.
+    """
+    ready: queue.Queue[U | _Failure] = queue.Queue(maxsize=depth)
+    closed = threading.Event()
+
+    def offer(item: U | _Failure) -> None:
+        while not closed.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in source:
+                offer(prepare(item))
+                if closed.is_set():
+                    return
+            offer(_Failure(StopIteration()))
+        except BaseException as error:
+            offer(_Failure(error))
+
+    thread = threading.Thread(target=work, name="descend-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, _Failure):
+                if isinstance(item.error, StopIteration):
+                    return
+                raise item.error
+            yield item
+    finally:
+        closed.set()
+        # Whoever waits for a free place gets one, and then sees that it is over.
+        while not ready.empty():
+            ready.get_nowait()
+        thread.join()
+
+
+@final
+class Feed(Generic[T, U]):
+    """Items that are prepared while the reader is busy with the one before.
+
+    Where preparing may wait for a disk, a thread does it. Where it only costs time, the reader
+    calls `look_ahead` as soon as the device has something to do: a thread would compete with it
+    for a core and for the interpreter (a tenth to a half of an epoch of small updates).
+
+    Args:
+        source: the items.
+        prepare: what is done to each.
+        waits: whether a thread is worth it.
+    """
+
+    def __init__(self, source: Iterator[T], prepare: Callable[[T], U], *, waits: bool) -> None:
+        self._thread = prefetched(source, prepare) if waits else None
+        self._prepared = self._thread or map(prepare, source)
+        self._ready: list[U] = []
+
+    def take(self) -> U:
+        """The next item."""
+        return self._ready.pop() if self._ready else next(self._prepared)
+
+    def look_ahead(self) -> None:
+        """Prepare the next item now, unless a thread does."""
+        if self._thread is None and not self._ready:
+            self._ready.append(next(self._prepared))
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._thread is not None:
+            self._thread.close()

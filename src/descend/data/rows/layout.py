@@ -1,0 +1,69 @@
+"""Where the rows of a run stand and in which order it goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from descend.data.rows.convert import piece_rows_of
+from descend.data.rows.memory import Budget
+from descend.data.rows.windows import Windows, even_windows
+from descend.errors import FileFormatError
+
+_PLACE_BYTES = 8
+"""The order of a window's rows, for each of them."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Decided once for a run and recorded, so that it goes on in the same order after a stop.
+
+    Attributes:
+        stored: whether rows stand in a store on disk, in shuffled order, or in memory in the
+            order of the source.
+        windows: how an epoch goes through the rows; None for the uniform order.
+    """
+
+    stored: bool
+    windows: Windows | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The layout as values that JSON holds."""
+        windows = None if self.windows is None else self.windows._asdict()
+        return {"stored": self.stored, "windows": windows}
+
+
+def layout_from(record: Mapping[str, Any]) -> Layout:
+    """Read back what `Layout.as_json` wrote.
+
+    Raises:
+        FileFormatError: something is absent or impossible.
+    """
+    try:
+        windows = record["windows"]
+        if windows is not None:
+            windows = Windows(int(windows["piece_rows"]), int(windows["span"]))
+        if windows is not None and min(windows) < 1:
+            raise ValueError(windows)
+        return Layout(bool(record["stored"]), windows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"The record of the run is damaged: layout {record!r}.") from error
+
+
+def decide_layout(
+    training: int, validation: int, row_bytes: int, budget: Budget, *, stored: bool
+) -> Layout:
+    """The layout for a table of this size.
+
+    Args:
+        training: rows to learn from.
+        validation: rows that judge.
+        row_bytes: of one row as numbers.
+        budget: of memory.
+        stored: whether a store is asked for although the rows may fit in memory.
+    """
+    if (training + validation) * row_bytes <= budget.table:
+        return Layout(stored)
+    rows = budget.window // (row_bytes + _PLACE_BYTES)
+    return Layout(True, even_windows(training, piece_rows_of(row_bytes), rows))

@@ -1,0 +1,154 @@
+"""Rows that can be had by number."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+
+from descend.data.rows.windows import Windows
+from descend.types import Batch
+
+ALIGNMENT = 64
+"""Bytes; XLA takes over arrays that begin at a multiple, and copies others."""
+
+Floats = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[np.generic]
+
+
+class RowStore(Protocol):
+    """What training needs of a table: its length and any rows by number."""
+
+    def __len__(self) -> int:
+        """Rows in the store."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether gathering may wait for a disk, so that a thread of its own is worth it."""
+        ...
+
+    @property
+    def windows(self) -> Windows | None:
+        """How an epoch goes through rows that are not all in memory; None: in uniform order."""
+        ...
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """The rows with these numbers, in this order, as arrays that the caller may keep."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        ...
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean over the rows whose weight is not 0; 1 where there is no such row."""
+        ...
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """A table as arrays in memory.
+
+    Attributes:
+        x: the inputs, each `[N, ...]`.
+        y: the target `[N, ...]`.
+        weight: float32 `[N]`.
+    """
+
+    windows: ClassVar[None] = None
+    waits: ClassVar[bool] = False
+    x: Mapping[str, AnyArray]
+    y: AnyArray
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """The rows with these numbers, copied."""
+        return Batch(
+            x={name: _take(values, rows) for name, values in self.x.items()},
+            y=_take(self.y, rows),
+            weight=_take(self.weight, rows),
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        total = sum(values.nbytes for values in (*self.x.values(), self.y, self.weight))
+        return max(1, total // max(1, len(self)))
+
+    @functools.cached_property
+    def mean_weight(self) -> float:
+        """Mean over the rows whose weight is not 0; 1 where there is no such row."""
+        total = float(np.sum(self.weight, dtype=np.float64))
+        return total / max(1, int(np.count_nonzero(self.weight))) or 1.0
+
+    @classmethod
+    def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:
+        """Join batches of rows, at least one, in their order."""
+        parts = list(parts)
+        return cls(
+            x={name: np.concatenate([part.x[name] for part in parts]) for name in parts[0].x},
+            y=np.concatenate([part.y for part in parts]),
+            weight=np.concatenate([part.weight for part in parts]),
+        )
+
+
+@final
+class Filler:
+    """Makes a MemoryStore of batches as they come, so that no row stands in memory twice.
+
+    Args:
+        rows: how many are expected; more or fewer do no harm but cost a copy.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._done = 0
+        self._arrays: dict[str, AnyArray] = {}
+        self._more: list[Batch] = []
+
+    def add(self, batch: Batch) -> None:
+        """Copy the rows of a batch behind those before."""
+        leaves = {**batch.x, "y": batch.y, "weight": batch.weight}
+        self._arrays = self._arrays or {
+            name: np.empty((self._rows, *values.shape[1:]), values.dtype)
+            for name, values in leaves.items()
+        }
+        stop = self._done + len(batch.weight)
+        if self._more or stop > self._rows:
+            self._more.append(batch)
+            return
+        for name, values in leaves.items():
+            self._arrays[name][self._done : stop] = values
+        self._done = stop
+
+    def store(self) -> MemoryStore:
+        """The rows; at least one batch must have come."""
+        arrays = {name: values[: self._done] for name, values in self._arrays.items()}
+        x = {name: values for name, values in arrays.items() if name not in ("y", "weight")}
+        first = Batch(x, arrays["y"], arrays["weight"])
+        return MemoryStore.from_batches([first, *self._more]) if self._more else MemoryStore(*first)
+
+
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+    """An array, not filled, that a device which shares our memory can use without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def _take(values: AnyArray, rows: npt.NDArray[np.int64]) -> AnyArray:
+    taken = aligned((len(rows), *values.shape[1:]), values.dtype)
+    # mode="clip" keeps NumPy from buffering the result; the row numbers are ours, hence in range.
+    return np.take(values, rows, axis=0, mode="clip", out=taken)

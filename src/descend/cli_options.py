@@ -114,6 +114,7 @@ SETTINGS: dict[str, Option] = {
     "momentum": Option("Of momentum and nesterov.", float, metavar="X"),
     "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
     "warmup": Option("Part of the run in which the rate rises from 0.", float, metavar="X"),
+    "averaging": Option("Judge and keep the mean of the weights over the last updates.", bool),
     "loss": Option(
         "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
     ),
@@ -160,7 +161,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
             annotation=Annotated[
                 option.kind | None,
                 typer.Option(
-                    "--" + name.replace("_", "-"), help=option.help, metavar=option.metavar
+                    _declared(name, option), help=option.help, metavar=option.metavar or None
                 ),
             ],
         )
@@ -181,6 +182,11 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped.__doc__ = command.__doc__
     wrapped.__name__ = command.__name__
     return wrapped
+
+
+def _declared(name: str, option: Option) -> str:
+    dashed = name.replace("_", "-")
+    return f"--{dashed}/--no-{dashed}" if option.kind is bool else f"--{dashed}"
 
 
 def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | None) -> Any:

@@ -193,7 +193,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 stacklevel=3,
             )
         self._stream = None
-        self.model_ = Model(schema, trained.settings, to_numpy(trained.course.best.params))
+        self.model_ = Model(schema, trained.settings, to_numpy(trained.course.best.mean))
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []
         self._remember(trained)

@@ -60,6 +60,8 @@ class Settings:
         momentum: of momentum and nesterov.
         schedule: the course of the learning rate.
         warmup: fraction of the updates over which the learning rate rises from 0.
+        averaging: whether the mean of the weights over the last updates is what is judged and
+            kept, instead of the weights after the very last one.
         loss: the loss of one row, or `auto`.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
         weight_decay: of the update rule; None is 0.01 for adamw and 0 for the others.
@@ -92,6 +94,7 @@ class Settings:
     momentum: float = 0.9
     schedule: str = "constant"
     warmup: float = 0.0
+    averaging: bool = True
     loss: str = "auto"
     l2: float = 0.0
     weight_decay: float | None = None
@@ -137,6 +140,11 @@ class Settings:
             raise SettingsError(
                 "--hidden must be the units of each layer, such as (128, 64); "
                 f"found {self.hidden!r}."
+            )
+        if not isinstance(self.averaging, bool):
+            raise SettingsError(
+                f"averaging must be true or false (--averaging, --no-averaging); "
+                f"found {self.averaging!r}."
             )
         for units in self.hidden:
             _check_number("hidden", units, low=1, whole=True)

@@ -39,12 +39,15 @@ class TrainState(NamedTuple):
     Attributes:
         params: the weights of the model.
         opt_state: what the optimizer remembers.
+        mean: the mean of the weights along the way, which is evaluated and kept; the weights
+            themselves where nothing is averaged.
         update: updates made so far.
         examples: rows seen so far, repeats counted.
     """
 
     params: Params
     opt_state: Any
+    mean: Params
     update: int
     examples: int
 

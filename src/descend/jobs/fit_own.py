@@ -151,7 +151,7 @@ def fit_own(
             folder.write_record(record)
     try:
         course, reason = run_problem(problem, settings, course, progress, folder=folder)
-        params = jax.tree.map(np.array, course.best.params)
+        params = jax.tree.map(np.array, course.best.mean)
         record = {**record, "state": "finished", "result": summary_of(course, reason)}
         if folder is not None:
             _leave(folder, params, course, record, reason)

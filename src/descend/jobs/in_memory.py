@@ -31,8 +31,9 @@ from descend.training.fit import Course, begin, fit
 from descend.training.problem import Problem
 from descend.training.recipe import default_batch_size, default_learning_rate, problem_of
 from descend.training.saved import course_saved
+from descend.training.step import state_at
 from descend.training.stopping import Limits
-from descend.types import Advice, Batch, Params, StopReason, TrainState
+from descend.types import Advice, Batch, Params, StopReason
 
 ROWS_WORTH_MEASURING = 20_000
 """With fewer training rows a fit takes less time than advice on it: `auto` takes the defaults."""
@@ -206,7 +207,7 @@ def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
 
 def _begun(problem: Problem, params: Params) -> Course:
     """The course of a new run from some weights; they stay whole."""
-    return begin(TrainState(params, problem.optimizer.init(params), 0, 0))
+    return begin(state_at(params, problem.optimizer))
 
 
 def without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:

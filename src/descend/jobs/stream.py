@@ -54,7 +54,7 @@ class Stream:
     def params(self) -> Params:
         """The weights to use: the newest ones, and the best ones in the end."""
         assert self.course is not None
-        return self.course.best.params if self.converged else self.course.state.params
+        return self.course.best.mean if self.converged else self.course.state.mean
 
 
 def go_on(

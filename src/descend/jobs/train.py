@@ -210,7 +210,7 @@ def _finished(
     record: dict[str, Any],
     folder: RunFolder | None,
 ) -> Run:
-    params = jax.tree.map(np.array, course.best.params)
+    params = jax.tree.map(np.array, course.best.mean)
     model = Model(prepared.schema, settings, params)
     metrics = model.score(blocks(prepared.validation, 65536))
     result = {**summary_of(course, reason), "metrics": metrics}

@@ -15,9 +15,10 @@ import numpy as np
 from descend.data.rows.batches import Chunk, Feed, Plan, chunks
 from descend.data.rows.store import RowStore
 from descend.training import stopping
+from descend.training.averaging import Marks, fading, newest
 from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule
-from descend.training.step import PartwiseUpdate, RunChunk, Sums, copied
+from descend.training.step import PartwiseUpdate, RunChunk, Sums, at_mean, copied
 from descend.training.stopping import Limits, Progress
 from descend.types import Array, Batch, History, HistoryLine, Position, StopReason, TrainState
 
@@ -31,7 +32,7 @@ class Course(NamedTuple):
     Attributes:
         state: what the next update starts from.
         position: where the order of rows stands.
-        best: the state with the least validation loss.
+        best: the state with the least validation loss; its mean are the weights to keep.
         progress: what the stopping rule remembers.
         history: a line per evaluation.
         seconds: training time so far.
@@ -95,6 +96,7 @@ class Run:
         schedule: its course.
         limits: what ends the run.
         partwise: the compiled update where `plan` cuts a batch into parts, else None.
+        window: longest window of the mean of the weights, in updates; None: no mean is taken.
     """
 
     store: RowStore
@@ -105,6 +107,7 @@ class Run:
     schedule: Schedule
     limits: Limits
     partwise: PartwiseUpdate | None = None
+    window: float | None = None
 
 
 def begin(state: TrainState) -> Course:
@@ -128,7 +131,7 @@ def fit(
         clock: seconds, for tests.
 
     Returns:
-        The course at the end and the reason; `course.best.params` are the weights to keep.
+        The course at the end and the reason; `course.best.mean` are the weights to keep.
     """
     watcher = watcher or Silent()
     if not course.history:
@@ -198,12 +201,22 @@ def _dispatched(run: Run, course: Course, chunk: Chunk, sums: Sums | None) -> tu
     rates = (peak * run.schedule(numbers)).astype(np.float32)
     if run.partwise is not None and sums is not None:
         rows = run.plan.batch_rows(course.position)
-        state, losses = run.partwise.finish(course.state, sums, rates, rows)
+        share = float(marks_of(run, course.state.update, 1).shares[0])
+        state, losses = run.partwise.finish(course.state, sums, rates, rows, share)
     else:
+        marks = marks_of(run, course.state.update, chunk.updates)
         state, losses = run.run_chunk(
-            course.state, chunk.batch, rates, chunk.updates, chunk.examples
+            course.state, chunk.batch, rates, chunk.updates, chunk.examples, marks
         )
     return course._replace(state=state, position=chunk.position), losses
+
+
+def marks_of(run: Run, first: int, updates: int) -> Marks:
+    """Which weights of the next updates enter the mean."""
+    length = run.plan.updates_per_chunk
+    if run.window is None:
+        return newest(updates, length)
+    return fading(first, updates, length, run.window)
 
 
 def _counted(run: Run, course: Course, chunk: Chunk, losses: Array) -> tuple[Course, float, float]:
@@ -220,13 +233,21 @@ def _evaluation_due(plan: Plan, course: Course) -> bool:
     """At the cuts of the plan; where an epoch has few updates, only after several epochs."""
     if course.position.index != 0:
         return (course.position.index // plan.batch_size) % plan.updates_per_stretch == 0
-    every = -(-FEWEST_UPDATES // plan.updates_per_epoch)
-    return course.position.epoch % every == 0
+    return course.position.epoch % _epochs_between(plan) == 0
+
+
+def updates_between(plan: Plan) -> int:
+    """Updates from one evaluation to the next."""
+    return plan.updates_per_stretch * _epochs_between(plan)
+
+
+def _epochs_between(plan: Plan) -> int:
+    return -(-FEWEST_UPDATES // plan.updates_per_epoch)
 
 
 def _evaluated(run: Run, course: Course, watcher: Watcher) -> Course:
     """The course after an evaluation: a line of history, or back where the loss exploded."""
-    loss = run.evaluate(course.state.params)
+    loss = run.evaluate(course.state.mean)
     if stopping.exploded(course.progress, loss):
         return _rescued(run, course, watcher, loss)
     progress = stopping.seen(course.progress, loss)
@@ -294,7 +315,7 @@ def _rescued(run: Run, course: Course, watcher: Watcher, loss: float) -> Course:
 
 def _retreat(course: Course, progress: Progress) -> Course:
     """Back to the best weights; the counts of work done and the position stay."""
-    best = copied(course.best)
+    best = at_mean(course.best)
     state = best._replace(update=course.state.update, examples=course.state.examples)
     return course._replace(state=state, progress=progress, loss_sum=0.0, loss_count=0)
 

@@ -11,8 +11,9 @@ import optax
 
 from descend.data.rows.batches import Plan, plan_batches
 from descend.data.rows.store import RowStore
+from descend.training.averaging import window_of
 from descend.training.evaluation import Evaluate, make_evaluate
-from descend.training.fit import Course, Run, begin
+from descend.training.fit import Course, Run, begin, updates_between
 from descend.training.objective import Apply, Objective, PerExample, make_objective
 from descend.training.schedules import make_schedule
 from descend.training.step import (
@@ -68,6 +69,7 @@ class Problem:
         optimizer: an Optax transformation made with learning rate 1.
         l2: strength of the penalty on the weights.
         seed: of the initial weights and of the order of rows.
+        averaging: whether the mean of the weights along the way is what is judged and kept.
     """
 
     store: RowStore
@@ -78,6 +80,7 @@ class Problem:
     optimizer: optax.GradientTransformation
     l2: float = 0.0
     seed: int = 0
+    averaging: bool = False
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -137,4 +140,9 @@ class Problem:
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup),
             limits=limits,
+            window=self.window(plan),
         )
+
+    def window(self, plan: Plan) -> float | None:
+        """The longest window of the mean of the weights, in updates; None without one."""
+        return window_of(plan, updates_between(plan)) if self.averaging else None

@@ -47,6 +47,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         optimizer=make_optimizer(settings),
         l2=settings.l2,
         seed=settings.seed,
+        averaging=settings.averaging,
     )
 
 
@@ -63,16 +64,23 @@ def resolved(settings: Settings, schema: Schema) -> Settings:
         raise SettingsError(
             f"--loss {loss} does not fit {task}; type --loss {fitting} or leave it out."
         )
-    rows = schema.rows.training
+    return fitted(settings.replace(task=task, loss=loss), schema.rows.training)
+
+
+def fitted(settings: Settings, rows: int) -> Settings:
+    """The settings for so many training rows, with an end where the schedule needs one.
+
+    Raises:
+        SettingsError: the batch is larger than the table.
+    """
     if isinstance(settings.batch_size, int) and settings.batch_size > rows:
         raise SettingsError(
             f"--batch-size {settings.batch_size:,} is larger than the {rows:,} training rows; "
             f"type at most {rows}, or --batch-size all for gradient descent."
         )
-    epochs = settings.epochs
-    if epochs is None and settings.schedule in PLANNED:
-        epochs = PLANNED_EPOCHS
-    return settings.replace(task=task, loss=loss, epochs=epochs)
+    if settings.epochs is None and settings.schedule in PLANNED:
+        return settings.replace(epochs=PLANNED_EPOCHS)
+    return settings
 
 
 def default_batch_size(rows: int) -> int:

@@ -63,23 +63,23 @@ def course_restored(arrays: dict[str, np.ndarray], record: dict[str, Any], like:
 
 
 def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
-    leaves = jax.tree.leaves((state.params, state.opt_state))
+    leaves = jax.tree.leaves((state.params, state.opt_state, state.mean))
     return {f"{part}/{number}": np.array(leaf) for number, leaf in enumerate(leaves)}
 
 
 def _state(
     part: str, arrays: dict[str, np.ndarray], record: dict[str, Any], like: TrainState
 ) -> TrainState:
-    leaves, structure = jax.tree.flatten((like.params, like.opt_state))
+    leaves, structure = jax.tree.flatten((like.params, like.opt_state, like.mean))
     restored = []
     for number, leaf in enumerate(leaves):
         saved = arrays[f"{part}/{number}"]
         if saved.shape != np.shape(leaf) or saved.dtype != np.asarray(leaf).dtype:
             raise ValueError(f"array {part}/{number} is {saved.dtype}{saved.shape}")
         restored.append(jax.device_put(saved))
-    params, opt_state = jax.tree.unflatten(structure, restored)
+    params, opt_state, mean = jax.tree.unflatten(structure, restored)
     update, examples = record[part]
-    return TrainState(params, opt_state, update, examples)
+    return TrainState(params, opt_state, mean, update, examples)
 
 
 def _written(value: float | int) -> str | int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
+from descend.training.averaging import Marks, newest
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Metrics, Params, TrainState
 
@@ -18,8 +19,31 @@ Carry = tuple[Params, Any]
 GradientOf = Callable[[Params, Batch], tuple[Array, Params]]
 Step = Callable[[Carry, Batch, Array], tuple[Carry, Metrics]]
 Rates = npt.NDArray[np.float32]
-RunChunk = Callable[[TrainState, Batch, Rates, int, int], tuple[TrainState, Array]]
 Apply = Callable[[Carry, Array, Params, Array], Carry]
+
+
+class RunChunk(Protocol):
+    """The updates of a chunk; the state passed in is used up."""
+
+    def __call__(
+        self,
+        state: TrainState,
+        batch: Batch,
+        rates: Rates,
+        updates: int,
+        examples: int,
+        marks: Marks | None = None,
+    ) -> tuple[TrainState, Array]:
+        """The state after the first `updates` batches, and the losses `[U]` of these.
+
+        Args:
+            state: where the chunk begins.
+            batch: leaves `[U, B, ...]`.
+            rates: learning rates `[U]`.
+            updates: batches that count.
+            examples: rows that count.
+            marks: which weights enter the mean; None: the mean is the newest weights.
+        """
 
 
 class Sums(NamedTuple):
@@ -42,12 +66,12 @@ class PartwiseUpdate(NamedTuple):
     Attributes:
         add: `(sums or None, params, part) -> sums`; the part has leaves `[1, places, ...]`, and
             the sums passed in are used up.
-        finish: `(state, sums, learning_rates [1], rows) -> (state, losses [1])`; the state
-            passed in is used up.
+        finish: `(state, sums, learning_rates [1], rows, share) -> (state, losses [1])`; `share`
+            is that of the new weights in the mean. The state passed in is used up.
     """
 
     add: Callable[[Sums | None, Params, Batch], Sums]
-    finish: Callable[[TrainState, Sums, Rates, int], tuple[TrainState, Array]]
+    finish: Callable[[TrainState, Sums, Rates, int, float], tuple[TrainState, Array]]
 
 
 def make_step(
@@ -144,31 +168,51 @@ def compile_chunk(step: Step) -> RunChunk:
     The number of updates is an argument, not a shape: a short chunk at the end of an epoch runs
     in the same program. The state passed in is used up (its buffers are donated).
 
-    Returns:
-        `(state, batch, learning_rates [U], updates, examples) -> (state, losses [U])`; only the
-        first `updates` batches are run, and only the first `updates` losses mean anything.
+    The mean of the weights is taken between two stretches of updates, so that it costs nothing
+    within them.
     """
 
-    def run(carry: Carry, batch: Batch, rates: Array, updates: Array) -> tuple[Carry, Array]:
+    def run(
+        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
+    ) -> tuple[Carry, Params, Array]:
         def one(index: Array, so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:
             carry, losses = so_far
             mini_batch = jax.tree.map(lambda leaf: leaf[index], batch)
             carry, metrics = step(carry, mini_batch, rates[index])
             return carry, losses.at[index].set(metrics.loss)
 
-        carry, losses = jax.lax.fori_loop(0, updates, one, (carry, jnp.zeros_like(rates)))
-        return carry, losses
+        def stretch(
+            number: Array, so_far: tuple[Carry, Params, Array, Array]
+        ) -> tuple[Carry, Params, Array, Array]:
+            carry, mean, losses, start = so_far
+            stop = marks.stops[number]
+            carry, losses = jax.lax.fori_loop(start, stop, one, (carry, losses))
+            return carry, _mixed(mean, carry[0], marks.shares[number]), losses, stop
 
-    compiled = jax.jit(run, donate_argnums=0)
+        first = (carry, mean, jnp.zeros_like(rates), jnp.int32(0))
+        carry, mean, losses, _ = jax.lax.fori_loop(0, marks.used, stretch, first)
+        return carry, mean, losses
+
+    compiled = jax.jit(run, donate_argnums=(0, 1))
 
     def run_chunk(
-        state: TrainState, batch: Batch, rates: Rates, updates: int, examples: int
+        state: TrainState,
+        batch: Batch,
+        rates: Rates,
+        updates: int,
+        examples: int,
+        marks: Marks | None = None,
     ) -> tuple[TrainState, Array]:
-        (params, opt_state), losses = compiled(
-            (state.params, state.opt_state), batch, rates, np.int32(updates)
+        marks = marks or newest(updates, len(rates))
+        (params, opt_state), mean, losses = compiled(
+            (state.params, state.opt_state),
+            state.mean,
+            batch,
+            rates,
+            marks._replace(used=np.asarray(marks.used, np.int32)),
         )
-        state = TrainState(params, opt_state, state.update + updates, state.examples + examples)
-        return state, losses
+        update, seen = state.update + updates, state.examples + examples
+        return TrainState(params, opt_state, mean, update, seen), losses
 
     return run_chunk
 
@@ -198,16 +242,19 @@ def compile_parts(
         added: Sums = jax.tree.map(jnp.add, sums, one(params, part))
         return added
 
-    def apply(carry: Carry, sums: Sums, rates: Array) -> tuple[Carry, Array]:
+    def apply(
+        carry: Carry, mean: Params, sums: Sums, rates: Array, part: Array
+    ) -> tuple[Carry, Params, Array]:
         share = 1.0 / (jnp.maximum(1, sums.rows) * objective.mean_weight)
         gradient = jax.tree.map(lambda leaf: leaf * share.astype(leaf.dtype), sums.gradient)
         gradient = _with_penalty(objective, carry[0], gradient)
         loss = sums.loss * share
-        return applied(carry, loss, gradient, rates[0]), loss[None]
+        carry = applied(carry, loss, gradient, rates[0])
+        return carry, _mixed(mean, carry[0], part), loss[None]
 
     first = jax.jit(one)
     following = jax.jit(more, donate_argnums=0)
-    compiled = jax.jit(apply, donate_argnums=0)
+    compiled = jax.jit(apply, donate_argnums=(0, 1))
 
     def add(sums: Sums | None, params: Params, part: Batch) -> Sums:
         total: Sums = first(params, part) if sums is None else following(sums, params, part)
@@ -215,9 +262,13 @@ def compile_parts(
         jax.block_until_ready(total)
         return total
 
-    def finish(state: TrainState, sums: Sums, rates: Rates, rows: int) -> tuple[TrainState, Array]:
-        (params, opt_state), losses = compiled((state.params, state.opt_state), sums, rates)
-        return TrainState(params, opt_state, state.update + 1, state.examples + rows), losses
+    def finish(
+        state: TrainState, sums: Sums, rates: Rates, rows: int, share: float = 1.0
+    ) -> tuple[TrainState, Array]:
+        (params, opt_state), mean, losses = compiled(
+            (state.params, state.opt_state), state.mean, sums, rates, np.float32(share)
+        )
+        return TrainState(params, opt_state, mean, state.update + 1, state.examples + rows), losses
 
     return PartwiseUpdate(add, finish)
 
@@ -226,17 +277,36 @@ def initial_state(
     init: Callable[[int], Params], optimizer: optax.GradientTransformation, seed: int
 ) -> TrainState:
     """The state before the first update; the same seed gives the same weights."""
-    params = jax.device_put(init(seed))
-    return TrainState(params, jax.jit(optimizer.init)(params), 0, 0)
+    return state_at(jax.device_put(init(seed)), optimizer)
+
+
+def state_at(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first update, at some weights, which stay whole."""
+    return copied(TrainState(params, jax.jit(optimizer.init)(params), params, 0, 0))
 
 
 def copied(state: TrainState) -> TrainState:
     """A state whose arrays are its own, so that the original may be donated."""
-    params, opt_state = _copy((state.params, state.opt_state))
-    return TrainState(params, opt_state, state.update, state.examples)
+    params, opt_state, mean = _copy((state.params, state.opt_state, state.mean))
+    return TrainState(params, opt_state, mean, state.update, state.examples)
+
+
+def at_mean(state: TrainState) -> TrainState:
+    """The state whose weights are the mean; its arrays are its own."""
+    return copied(state._replace(params=state.mean))
 
 
 @jax.jit
-def _copy(carry: Carry) -> Carry:
-    copy: Carry = jax.tree.map(jnp.copy, carry)
-    return copy
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
+
+
+def _mixed(mean: Params, weights: Params, share: Array) -> Params:
+    """(1 − share) · mean + share · weights: exactly the one or the other at 0 and 1."""
+
+    def mixed(one: Array, other: Array) -> Array:
+        part = share.astype(one.dtype)
+        return (1 - part) * one + part * other
+
+    both: Params = jax.tree.map(mixed, mean, weights)
+    return both

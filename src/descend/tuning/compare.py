@@ -136,7 +136,7 @@ def one_run(
         compile_sizes(problem, begun.state, [method.batch_size])
     memory = Footprint(problem, begun.state)(method.batch_size)
     course, reason = fit(run, begun, clock=clock)
-    best = course.best.params
+    best = course.best.mean
     done = Course(
         method,
         panel,

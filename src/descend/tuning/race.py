@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
-from descend.training.fit import Course
+from descend.training.fit import Course, Run, marks_of
 from descend.training.problem import Problem
 from descend.training.step import PartwiseUpdate, Sums, copied
 from descend.tuning.tape import Tape
@@ -108,7 +108,7 @@ class Arena:
         tape = self.tape(trial.batch_size)
         run = self.problem.run(trial.batch_size, trial.learning_rate)
         if run.partwise is not None:
-            return self._advance_partwise(trial, rates, run.partwise)
+            return self._advance_partwise(trial, rates, run, run.partwise)
         state, (number, offset), seen, done = trial.state, trial.place, [], 0
         while done < len(rates):
             chunk = tape.chunk(number, offset)
@@ -116,7 +116,8 @@ class Arena:
             padded = np.zeros(run.plan.updates_per_chunk, np.float32)
             padded[:updates] = rates[done : done + updates]
             examples = min(chunk.examples, updates * trial.batch_size)
-            state, losses = run.run_chunk(state, chunk.batch, padded, updates, examples)
+            marks = marks_of(run, state.update, updates)
+            state, losses = run.run_chunk(state, chunk.batch, padded, updates, examples, marks)
             seen.append(np.asarray(losses)[:updates])
             done += updates
             whole = updates == chunk.updates
@@ -129,7 +130,7 @@ class Arena:
         return trial, np.concatenate(seen)
 
     def _advance_partwise(
-        self, trial: Trial, rates: Rates, update: PartwiseUpdate
+        self, trial: Trial, rates: Rates, run: Run, update: PartwiseUpdate
     ) -> tuple[Trial, npt.NDArray[np.float32]]:
         """The same where a batch comes in parts."""
         assert trial.state is not None
@@ -145,7 +146,8 @@ class Arena:
             number += 1
             if chunk.updates:
                 rate = rates[len(seen) : len(seen) + 1]
-                state, losses = update.finish(state, sums, rate, examples)
+                share = float(marks_of(run, state.update, 1).shares[0])
+                state, losses = update.finish(state, sums, rate, examples, share)
                 seen.append(np.asarray(losses))
                 sums, examples = None, 0
                 if not np.isfinite(seen[-1][-1]):
@@ -165,7 +167,7 @@ class Arena:
             rates = np.full(stop - trial.updates, trial.learning_rate, np.float32)
             trial, losses = self.advance(trial, rates)
             assert trial.state is not None
-            loss = self.evaluate(trial.state.params)
+            loss = self.evaluate(trial.state.mean)
             if not np.isfinite(losses).all() or self.hopeless(loss):
                 return dataclasses.replace(trial, state=None, diverged=True)
             trial = dataclasses.replace(trial, losses=(*trial.losses, (trial.updates, loss)))
@@ -173,19 +175,25 @@ class Arena:
         return self._judged(trial)
 
     def _judged(self, trial: Trial) -> Trial:
-        """The trial with a judgement: half its loss, half what a short decay of its rate brings.
+        """The trial with a judgement: the loss of the mean of its weights.
 
-        At a constant rate a large one looks worse than it is: its noise floor goes away when the
-        rate is lowered. But training lowers it only when the loss stands still, and until then a
-        loss that jumps about costs time. So both count.
+        Where no mean is taken: half its loss, half what a short decay of its rate brings. At a
+        constant rate a large one looks worse than it is: its noise floor goes away when the rate
+        is lowered. But training lowers it only when the loss stands still, and until then a loss
+        that jumps about costs time. So both count.
         """
         assert trial.state is not None
+        if self.problem.averaging:
+            mark = trial.losses[-1]
+            return dataclasses.replace(
+                trial, marks=(*trial.marks, mark), reached=min(trial.reached, mark[1])
+            )
         updates = max(1, round(DECAY_PART * trial.updates))
         course = 0.5 * (1.0 + np.cos(np.pi * (np.arange(updates) + 0.5) / updates))
         branch = dataclasses.replace(trial, state=copied(trial.state))
         branch, _ = self.advance(branch, (trial.learning_rate * course).astype(np.float32))
         assert branch.state is not None
-        decayed = self.evaluate(branch.state.params)
+        decayed = self.evaluate(branch.state.mean)
         last = [loss for _, loss in trial.losses[-LOOKS // 2 :]]
         judged = 0.5 * decayed + 0.5 * sum(last) / len(last)
         if not math.isfinite(judged):

@@ -6,8 +6,9 @@ interior. What counts is the time to a validation loss that a good run reaches,
     T = updates until then × seconds per update,
 
 updates from a run of the package's own loop, seconds measured beforehand, all sizes taking turns.
-Seconds are processor seconds of one thread: other work on the machine disturbs them little.
-Evaluations and compiling are left out of T; what the advice costs contains both.
+Evaluations and compiling are left out of T; what the advice costs contains both. Seconds are those
+of a clock on the wall, so the stages `speed` and `advice` want a machine that does nothing else;
+`sweep`, which counts updates, does not mind.
 
 Each cell of the sweep is saved as soon as it is known; a run that was stopped goes on from there.
 """
@@ -16,13 +17,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
-import os
 import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ from descend.tuning import speed
 from descend.tuning.advice import advise
 from descend.types import Speed
 
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 FOLDER = Path(__file__).parent.parent / "docs" / "regret"
 GOOD, BETTER, STRICTEST = 0.01, 0.1, 0.001
 """The target is above the second best of four runs by 1 % of the way back to the start, or by 10 %
@@ -50,6 +48,7 @@ CAP = 3.0
 """A cell is given up at so many times the best time so far."""
 LONGEST = 40.0
 MOST_RATES = 10
+STAGES = ("speed", "sweep", "advice")
 
 
 class Cells:
@@ -110,21 +109,21 @@ class Sweep:
         rows = len(problem.store)
         self.sizes = [size for size in case.sizes if size <= rows // 2]
         self.speed = self._speed()
-        self.target = self._target()
         self.best = math.inf
 
     def _speed(self) -> Speed:
         def measure() -> dict[str, Any]:
             sizes = sorted({*self.sizes, *(s for s in (200,) if s <= len(self.problem.store))})
             state = self.problem.begin().state
-            found = speed.measure_speed(
-                self.problem, state, sizes, clock=time.process_time, repeats=7, seconds=0.03
-            )
+            found = speed.measure_speed(self.problem, state, sizes, repeats=7, seconds=0.03)
             return dataclasses.asdict(found)
 
         return Speed(**{k: tuple(v) for k, v in self.cells.once("speed", measure).items()})
 
-    def _target(self) -> float:
+    @functools.cached_property
+    def target(self) -> float:
+        """The validation loss that counts as reached."""
+
         def measure() -> dict[str, Any]:
             start = self.problem.evaluate(self.problem.begin().state.params)
             reached = sorted(
@@ -226,7 +225,7 @@ class Sweep:
         def measure() -> dict[str, Any]:
             problem = dataclasses.replace(self.problem, seed=seed)
             jax.config.update("jax_enable_compilation_cache", seed != SEEDS[0])
-            advice, course = advise(problem, clock=time.process_time)
+            advice, course = advise(problem)
             jax.config.update("jax_enable_compilation_cache", True)
             assert course is not None
             size, rate = advice.batch_size, advice.learning_rate
@@ -250,9 +249,7 @@ class Sweep:
         size = min(200, len(adam.store))
 
         def measure() -> dict[str, Any]:
-            found = speed.measure_speed(
-                adam, adam.begin().state, [size], clock=time.process_time, repeats=7, seconds=0.03
-            )
+            found = speed.measure_speed(adam, adam.begin().state, [size], repeats=7, seconds=0.03)
             each = found.seconds_per_update[0]
             most = min(20 * self.best, LONGEST) / each
             runs = [
@@ -343,12 +340,10 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Sweep, advise, compare, and keep what was found."""
-    if "xla_cpu_multi_thread_eigen" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = ONE_THREAD
-        os.execv(sys.executable, [sys.executable, "-m", "benchmarks", "regret", *arguments])
     parser = argparse.ArgumentParser(prog="regret", description=__doc__)
     parser.add_argument("--tables", type=Path, help="folder with the tables that are not shipped")
     parser.add_argument("--only", help="names of problems, separated by commas")
+    parser.add_argument("--stage", choices=STAGES, default=STAGES[-1], help="how far to go")
     parser.add_argument("--quick", action="store_true", help="4,000 rows; nothing is kept")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
@@ -365,6 +360,9 @@ def main(arguments: list[str]) -> None:
         problem = small(problem, 4000) if options.quick else problem
         print(f"{case.name}: {len(problem.store):,} rows", flush=True)
         sweep = Sweep(case, problem, Cells(folder / "cells" / f"{case.name}.json"))
-        sweep.run()
-        found.append(figures_of(sweep))
-    report(found, folder)
+        if options.stage != "speed":
+            sweep.run()
+        if options.stage == "advice":
+            found.append(figures_of(sweep))
+    if options.stage == "advice":
+        report(found, folder)

@@ -88,6 +88,7 @@ def _fashion(folder: Path | None) -> Problem | None:
         apply=network.apply,
         per_example=LOSSES["cross_entropy"].per_example,
         optimizer=make_optimizer(Settings("y")),
+        averaging=True,
     )
 
 
@@ -114,6 +115,7 @@ def _quadratic(folder: Path | None) -> Problem:
         apply=apply,
         per_example=loss,
         optimizer=make_optimizer(Settings("y", optimizer="sgd")),
+        averaging=True,
     )
 
 

@@ -22,6 +22,7 @@ import json
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_report import report
 from descend.training.engine import set_up
 from descend.training.fit import Course, Silent, fit
-from descend.training.problem import Problem
+from descend.training.problem import Problem, programs
 from descend.training.stopping import Limits
 from descend.tuning import speed
 from descend.tuning.advice import advise
@@ -48,6 +49,8 @@ CAP = 3.0
 """A cell is given up at so many times the best time so far."""
 LONGEST = 40.0
 MOST_RATES = 10
+THOROUGH = 10.0
+"""Seconds that `descend advise` takes at the least."""
 STAGES = ("speed", "sweep", "advice")
 
 
@@ -216,32 +219,67 @@ class Sweep:
         return chosen
 
     def advised(self, seed: int) -> dict[str, Any]:
-        """The advice of a seed, and what training then still needs.
+        """The advice of a seed, and what a user waits for with it: advice, then training.
 
         The first seed compiles everything anew, as a first run on a machine does; the others find
         the programs in the cache.
         """
 
         def measure() -> dict[str, Any]:
-            problem = dataclasses.replace(self.problem, seed=seed)
-            jax.config.update("jax_enable_compilation_cache", seed != SEEDS[0])
+            problem = self._forgotten(seed)
+            started = time.perf_counter()
             advice, course = advise(problem)
-            jax.config.update("jax_enable_compilation_cache", True)
             assert course is not None
-            size, rate = advice.batch_size, advice.learning_rate
-            most = LONGEST / speed.seconds_at(self.speed, size)
-            onwards, _ = updates_until(problem, size, rate, self.target, most, course)
-            done = course.state.update
+            reached = self._trained(problem, advice.batch_size, advice.learning_rate, course)
+            waited = time.perf_counter() - started
             return {
-                "batch_size": size,
-                "learning_rate": rate,
+                "batch_size": advice.batch_size,
+                "learning_rate": advice.learning_rate,
                 "flat_region": advice.flat_region,
                 "cost": advice.cost,
-                "noise_scale": advice.evidence["noise"][-1]["noise_scale"],
-                "updates_after": None if onwards is None else max(0.0, onwards - done),
+                "waited": waited if reached else None,
             }
 
         return dict(self.cells.once(f"advice {seed}", measure))
+
+    def known(self, size: int, rate: float, seed: int) -> float:
+        """What a user waits for who knows the best setting: compiling, updates, evaluations."""
+
+        def measure() -> float | None:
+            problem = self._forgotten(seed)
+            started = time.perf_counter()
+            reached = self._trained(problem, size, rate, problem.begin())
+            return time.perf_counter() - started if reached else None
+
+        found = self.cells.once(f"known {size} {rate:.4g} {seed}", measure)
+        return math.inf if found is None else float(found)
+
+    def _forgotten(self, seed: int) -> Problem:
+        """The problem as a new process finds it, and for the first seed a new machine."""
+        jax.clear_caches()
+        programs.cache_clear()
+        jax.config.update("jax_enable_compilation_cache", seed != SEEDS[0])
+        return dataclasses.replace(self.problem, seed=seed)
+
+    def _trained(self, problem: Problem, size: int, rate: float, course: Course) -> bool:
+        """Whether training reaches the target from a course on."""
+        most = course.state.update + LONGEST / speed.seconds_at(self.speed, size)
+        return updates_until(problem, size, rate, self.target, most, course)[0] is not None
+
+    def thorough(self) -> dict[str, Any]:
+        """What `descend advise` says, which may take longer, and the noise scale it measures."""
+
+        def measure() -> dict[str, Any]:
+            advice, _ = advise(self.problem, at_least=THOROUGH)
+            noise = advice.evidence["noise"]
+            return {
+                "batch_size": advice.batch_size,
+                "learning_rate": advice.learning_rate,
+                "cost": advice.cost,
+                "noise_scale": noise[-1]["noise_scale"] if noise else None,
+            }
+
+        return dict(self.cells.once("thorough", measure))
 
     def sklearn(self) -> float:
         """T of the setting that scikit-learn's networks begin with: Adam, 0.001, batches of 200."""
@@ -293,17 +331,21 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
     best_size = min(finite, key=lambda size: finite[size][1])
     best_rate, best = finite[best_size]
     advice = [sweep.advised(seed) for seed in SEEDS]
-    plain, with_cost, quality = [], [], []
-    for one, seed in zip(advice, SEEDS, strict=True):
-        size, rate = one["batch_size"], one["learning_rate"]
-        sweep.best = best
-        plain.append(statistics.median(sweep.seconds(size, rate, other) for other in SEEDS) / best)
-        onwards = one["updates_after"]
-        seconds = math.inf if onwards is None else onwards * speed.seconds_at(sweep.speed, size)
-        with_cost.append((one["cost"] + seconds) / best)
-        if seed in SEEDS[: sweep.case.ends]:
-            quality.append(sweep.quality(size, rate, seed))
-    noise = [one["noise_scale"] for one in advice if one["noise_scale"] is not None]
+    thorough = sweep.thorough()
+    sweep.best = best
+
+    def regret(one: dict[str, Any]) -> float:
+        found = [sweep.seconds(one["batch_size"], one["learning_rate"], seed) for seed in SEEDS]
+        return statistics.median(found) / best
+
+    known = statistics.median(sweep.known(best_size, best_rate, seed) for seed in SEEDS)
+    waited = [math.inf if one["waited"] is None else one["waited"] for one in advice]
+    quality = [
+        sweep.quality(one["batch_size"], one["learning_rate"], seed)
+        for one, seed in zip(advice, SEEDS, strict=True)
+        if seed in SEEDS[: sweep.case.ends]
+    ]
+    scale = thorough["noise_scale"]
     per_row = {size: speed.seconds_at(sweep.speed, size) / size for size in table}
     baselines = {
         "batch 32, best rate": 32,
@@ -311,8 +353,7 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         "largest that fits": max(table),
         "highest throughput": min(per_row, key=lambda size: per_row[size]),
     }
-    if noise:
-        scale = statistics.median(noise)
+    if scale is not None:
         baselines["noise scale alone"] = min(table, key=lambda s: abs(math.log(s / scale)))
     return {
         "problem": sweep.case.name,
@@ -322,8 +363,10 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         "advised": [[one["batch_size"], one["learning_rate"]] for one in advice],
         "cost": [one["cost"] for one in advice],
         "whole_run": sweep.whole_run(best_size, best_rate),
-        "regret": plain,
-        "regret_with_cost": with_cost,
+        "regret": [regret(one) for one in advice],
+        "thorough": {**thorough, "regret": regret(thorough)},
+        "waited": {"advised": waited, "known": known},
+        "regret_with_cost": [one / known for one in waited],
         "baselines": {
             **{name: table[size][1] / best for name, size in baselines.items() if size in table},
             "scikit-learn's default": sweep.sklearn() / best,

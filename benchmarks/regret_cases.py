@@ -129,7 +129,7 @@ CASES = (
     Case("bike", _table("bike")),
     Case("diamonds", _table("diamonds")),
     Case("adult", _table("adult")),
-    Case("flights", _table("flights"), (64, 256, 32, 1024, 16), 1, 1),
+    Case("flights", _table("flights"), (64, 256, 128, 32, 1024, 16), 1, 1),
     Case("fashion", _fashion, (64, 256, 16, 1024, 32, 128, 4), 1, 2),
     Case("linear", _table("diamonds", model="linear")),
     Case("quadratic", _quadratic),

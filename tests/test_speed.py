@@ -67,8 +67,8 @@ def test_two_measurements_join_in_order() -> None:
 
 def test_no_size_is_beyond_the_rows() -> None:
     assert speed.candidate_sizes(1) == (1,)
-    assert speed.candidate_sizes(450) == (1, 4, 16, 64, 256, 450)
-    assert max(speed.candidate_sizes(100_000)) == 65_536
+    assert speed.candidate_sizes(450) == (1, 8, 32, 128, 450)
+    assert max(speed.candidate_sizes(100_000)) == 32_768
 
 
 def test_memory_grows_with_the_batch_and_bounds_it() -> None:

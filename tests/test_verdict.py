@@ -10,11 +10,11 @@ def trial(batch_size: int, learning_rate: float, loss: float = 0.5) -> Trial:
     return Trial(batch_size, learning_rate, None, updates=100, marks=((100, loss),))
 
 
-def test_of_equal_sizes_the_smallest_and_of_its_rates_the_lowest() -> None:
-    large, small, slow = trial(256, 0.2), trial(64, 0.2), trial(64, 0.1)
-    worse = trial(16, 0.05)
-    order = verdict.ranked([large, small, slow, worse], [1.0, 1.03, 1.04, 1.2])
-    assert order == [slow, small, large, worse]
+def test_of_equal_sizes_the_largest_and_of_its_rates_the_lowest() -> None:
+    small, large, slow = trial(64, 0.2), trial(256, 0.2), trial(256, 0.1)
+    worse = trial(1024, 0.05)
+    order = verdict.ranked([small, large, slow, worse], [1.0, 1.03, 1.08, 1.2])
+    assert order == [slow, large, small, worse]
 
 
 def test_the_best_is_first_where_nothing_else_is_as_good() -> None:

@@ -10,11 +10,10 @@ from descend.settings import GOALS
 from descend.training.fit import Course
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
-from descend.tuning import stages, verdict
+from descend.tuning import contest, stages, verdict
 from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial, cost_ratios, make_arena
-from descend.tuning.speed import Footprint
-from descend.tuning.stages import Say, Work
+from descend.tuning.stages import LEAST_COST, Say, Work
 from descend.types import Advice
 
 
@@ -25,6 +24,7 @@ def advise(
     learning_rate: float | None = None,
     goal: str = "time",
     budget: float | None = None,
+    at_least: float = LEAST_COST,
     memory: int | None = None,
     optimizer: str = "momentum",
     clock: Callable[[], float] = time.perf_counter,
@@ -38,7 +38,10 @@ def advise(
         learning_rate: the rate where that is settled; then only the size is sought.
         goal: `time` to a good validation loss, `examples` to it, or the `quality` of the loss.
         budget: seconds that the advice may take, about; None takes 15 % of the expected training
-            time, at least what a few trials need and at most two minutes.
+            time, and at most two minutes.
+        at_least: seconds that None takes at the least. What they do not suffice for is left out:
+            other sizes than one, and the noise, where training is over sooner than their programs
+            are compiled.
         memory: bytes that training may hold; None takes half of what is free.
         optimizer: name of the update rule: some find their own rate, and noise alone says little
             about rules that scale every weight.
@@ -52,8 +55,8 @@ def advise(
         `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
         `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
         the `ratio` of its cost to the best), `law` (B_crit with its interval, the exponent of the
-        rate), `curve` (what each size needs to the loss `target`), `undetermined`, `given`,
-        `decided_by`, `goal`, `budget`, and `seconds` (when each stage ended).
+        rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
+        was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each stage ended).
 
     Raises:
         DivergedError: no rate was low enough.
@@ -66,26 +69,36 @@ def advise(
     if batch_size is not None and learning_rate is not None:
         return _nothing_to_find(batch_size, learning_rate), None
     arena = make_arena(problem)
-    footprint = Footprint(problem, arena.snapshot)
-    sizes = stages.possible_sizes(arena, footprint, batch_size, memory)
-    work = stages.measured(arena, footprint, sizes, goal, budget, clock, started, on_progress)
+    work = stages.begun(
+        arena,
+        batch_size=batch_size,
+        memory=memory,
+        goal=goal,
+        budget=budget,
+        at_least=at_least,
+        clock=clock,
+        started=started,
+        say=on_progress,
+    )
+    stages.measure_speeds(work)
+    work.note("speed")
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
-    reference = stages.nearest_size(work.speed.batch_sizes, stages.REFERENCE)
-    trials = stages.reference_trials(work, reference, learning_rate)
-    stages.measure_noise(work, 0, arena.snapshot.params)
+    trials = stages.reference_trials(work, learning_rate)
+    noise = stages.NoiseLog(work)
+    noise.measure(0, arena.snapshot.params)
     alive = [one for one in trials if one.state is not None]
     if alive:
         best = min(alive, key=lambda one: one.loss)
         assert best.state is not None
-        stages.measure_noise(work, best.updates, best.state.params)
+        noise.measure(best.updates, best.state.params)
     work.note("noise")
     chosen = [batch_size] if batch_size is not None else stages.shortlisted(work, optimizer)
-    finalists, others = stages.raced(work, chosen, sizes, learning_rate, trials)
+    finalists, others = contest.raced(work, chosen, learning_rate, trials)
     ratios = cost_ratios(finalists)
-    winner = stages.lasting_winner(work, finalists, ratios)
+    winner = contest.lasting_winner(work, finalists, ratios)
     assert winner.state is not None
-    stages.measure_noise(work, winner.updates, winner.state.params)
+    noise.measure(winner.updates, winner.state.params)
     course = arena.course_of(winner, winner.updates * work.cost(winner.batch_size))
     return _told(work, winner, finalists, ratios, others), course
 
@@ -110,7 +123,7 @@ def _told(
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
     fitted, level = verdict.fitted_law(everyone)
-    if work.noise[-1].noise_scale is None:
+    if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
     if fitted is None or not math.isfinite(fitted.interval[1]):
         work.undetermined.append("critical batch size")
@@ -131,6 +144,8 @@ def _told(
         curve=verdict.predicted(winner, work.speed, fitted),
         law=verdict.law_record(fitted, level, everyone),
         undetermined=list(work.undetermined),
+        left_out=list(work.left_out),
+        expected=work.expected,
         decided_by="trial" if len(everyone) > 1 else "given",
     )
     return Advice(

@@ -23,7 +23,7 @@ Cost = Callable[[int], float]
 
 LOOKS = 4
 """Evaluations in a leg of a trial."""
-FINALISTS = 4
+FINALISTS = 3
 LEAST_SLOPE = 0.02
 """Where the loss hardly falls any more, a difference of 2 % counts as an e-fold cost."""
 FAR = 10.0

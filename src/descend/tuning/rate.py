@@ -8,24 +8,26 @@ import numpy as np
 
 from descend.tuning.race import Arena, Trial
 
-LOWEST, HIGHEST = 1e-6, 1e3
+LOWEST, LOW, HIGHEST = 1e-6, 1e-4, 1e3
+"""Where the search for rates ends, begins, and ends."""
 UPDATES_PER_OCTAVE = 8
 SMALL_BATCH = 64
 LEAST_GAIN = 0.02
 """A gain of less than this part of the loss at the start may be chance."""
 GIVEN_UP = 3
 """Octaves in a row without a good loss after which the rate rises no further."""
-SPREAD = (1 / 4, 1 / 16, 1 / 64)
+SPREAD = (1 / 2, 1 / 4, 1 / 8, 1 / 32)
 """Rates to try first, as parts of the one at which a rising rate breaks down."""
 
 
 def breaking_rate(
-    arena: Arena, batch_size: int, low: float = LOWEST, high: float = HIGHEST
+    arena: Arena, batch_size: int, low: float = LOW, high: float = HIGHEST
 ) -> float | None:
     """Where the loss breaks down while the rate doubles every few updates from the snapshot.
 
     It only brackets: the rate that training stands is lower, by a factor that depends on how
-    fast the rate rose. The validation loss is looked at, since a small batch with a rare row in
+    fast the rate rose. Where even the first rate was too high the search begins anew with lower
+    ones. The validation loss is looked at, since a small batch with a rare row in
     it looks like a breakdown; and a network that has died is no better than the snapshot, not
     worse, so what counts is half of the best gain.
 
@@ -50,7 +52,10 @@ def breaking_rate(
         if len(looks) >= GIVEN_UP and all(loss > limit for _, loss in looks[-GIVEN_UP:]):
             break
     limit = _sound(arena.start_loss, looks)
-    return max((rate for rate, loss in looks if loss <= limit), default=None)
+    found = max((rate for rate, loss in looks if loss <= limit), default=None)
+    if found is None and low > LOWEST:
+        return breaking_rate(arena, batch_size, LOWEST, 2 * low)
+    return found
 
 
 def _sound(start: float, looks: Sequence[tuple[float, float]]) -> float:
@@ -61,16 +66,17 @@ def _sound(start: float, looks: Sequence[tuple[float, float]]) -> float:
     return best + 0.5 * (start - best)
 
 
-def breaking_rates(arena: Arena, sizes: Sequence[int]) -> dict[int, float]:
-    """The breaking rate of each size, each sought near that of the size before."""
+def breaking_rates(
+    arena: Arena, sizes: Sequence[int], before: float | None = None
+) -> dict[int, float]:
+    """The breaking rate of each size, sought near `before` and that of the size before."""
     found: dict[int, float] = {}
-    before: float | None = None
     for size in sorted(sizes):
         if before is None:
             rate = breaking_rate(arena, size)
         else:
             low, high = max(LOWEST, before / 8), min(HIGHEST, before * 16)
-            rate = breaking_rate(arena, size, low, high) or breaking_rate(arena, size)
+            rate = breaking_rate(arena, size, low, high)
         if rate is not None:
             found[size] = before = rate
     return found
@@ -80,7 +86,7 @@ def rates_below(breaking: float, parts: Sequence[float] = SPREAD) -> list[float]
     """Plain rates at these parts of a breaking rate.
 
     >>> rates_below(0.4)
-    [0.1, 0.025, 0.0063]
+    [0.2, 0.1, 0.05, 0.013]
     """
     return [plain(breaking * part) for part in parts]
 

@@ -32,13 +32,16 @@ FILL = 0.05
 Clock = Callable[[], float]
 
 
-def candidate_sizes(rows: int, factor: int = 4) -> tuple[int, ...]:
-    """Powers of `factor` up to the rows of the table, and where it is small, all its rows.
+def candidate_sizes(rows: int) -> tuple[int, ...]:
+    """1, then from 8 on by factors of 4 up to the rows, and where these are few, all of them.
+
+    Neighbours by a factor of 4 differ little near the best (1.0 to 1.9 times the time): finer
+    steps are for later.
 
     >>> candidate_sizes(450)
-    (1, 4, 16, 64, 256, 450)
+    (1, 8, 32, 128, 450)
     """
-    sizes = [factor**power for power in range(64) if factor**power <= rows]
+    sizes = [1, *(2 * 4**power for power in range(1, 32) if 2 * 4**power <= rows)]
     if rows < 4096 and rows >= 1.5 * sizes[-1]:
         sizes.append(rows)
     return tuple(sizes)

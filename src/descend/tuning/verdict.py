@@ -12,23 +12,24 @@ from descend.tuning.race import Trial
 from descend.types import Speed
 
 SAME, FLAT = 1.05, 1.10
-"""Costs within 5 % are the same: the smallest size is taken; within 10 % the region is flat."""
+"""Sizes within 5 % cost the same, and the largest is taken; within 10 % the region is flat, and
+of the rates the lowest is taken."""
 FITTED_SIZES = 4
 
 
 def ranked(finalists: Sequence[Trial], ratios: Sequence[float]) -> list[Trial]:
     """The finalists in the order of choice.
 
-    As good as the best (5 %), the smallest size first, and of its rates the lowest: a short race
-    flatters high rates, whose noise floor it does not reach, and a low one is further from
-    divergence. Then the others by cost.
+    As good as the best (5 %), the largest size first, and of its rates (10 %) the lowest: a short
+    race flatters small batches and high rates, whose noise floor it does not reach, and a low rate
+    is further from divergence. Then the others by cost.
     """
     pairs = list(zip(finalists, ratios, strict=True))
-    size = min((one.batch_size for one, ratio in pairs if ratio <= SAME), default=0)
+    size = max((one.batch_size for one, ratio in pairs if ratio <= SAME), default=0)
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair
-        first = one.batch_size == size and ratio <= SAME
+        first = one.batch_size == size and ratio <= FLAT
         return not first, one.learning_rate if first else ratio
 
     return [one for one, _ in sorted(pairs, key=order)]

@@ -25,6 +25,7 @@ def advice_text(advice: Advice) -> str:
     parts = [
         _what(advice),
         _why(advice),
+        _left_out(evidence),
         _noise(evidence),
         _law(evidence),
         _costs(evidence),
@@ -81,7 +82,21 @@ def _why(advice: Advice) -> str:
     return text
 
 
+def _left_out(evidence: Mapping[str, Any]) -> str:
+    left_out = evidence.get("left_out")
+    if not left_out:
+        return ""
+    verb = "was" if left_out == ["noise"] else "were"
+    return (
+        f"Training takes about {_seconds(evidence['expected'])} here, so {' and '.join(left_out)} "
+        f"{verb} not measured: that would take longer than it could save. "
+        "--advice-budget 20s measures them."
+    )
+
+
 def _noise(evidence: Mapping[str, Any]) -> str:
+    if not evidence["noise"]:
+        return ""
     last = evidence["noise"][-1]
     if last["noise_scale"] is None:
         return (
@@ -98,6 +113,8 @@ def _noise(evidence: Mapping[str, Any]) -> str:
 
 def _law(evidence: Mapping[str, Any]) -> str:
     law = evidence["law"]
+    if "other sizes" in evidence.get("left_out", ()):
+        return ""
     if law is None or law["interval"][1] is None:
         return "From what batch size on updates gain nothing is undetermined after so short trials."
     low, high = law["interval"]

@@ -64,6 +64,7 @@ def test_every_run_is_the_run_of_train_to_the_bit(table: Any, comparison: Compar
             batch_size=method["batch_size"],
             optimizer=method["optimizer"],
             learning_rate=run["learning_rate"],
+            averaging=comparison.record["settings"]["averaging"],
             seed=run["seed"],
         )
         assert digest(trained.model.params) == run["weights_sha256"]

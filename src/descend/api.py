@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.errors import SettingsError
 from descend.jobs.advise import advise as find_advice
 from descend.jobs.compare import Comparison
 from descend.jobs.compare import compare as compare_methods
-from descend.jobs.fit_own import OwnRun, fit_own
+from descend.jobs.fit_own import fit_own
+from descend.jobs.own_problem import Own, posed_own
+from descend.jobs.own_run import OwnRun
+from descend.jobs.posed import Pose, posed_table
 from descend.jobs.predict import predict as write_predictions
 from descend.jobs.resume import resume as resume_run
 from descend.jobs.train import Run
@@ -70,7 +74,7 @@ def train(
     """
     return train_run(
         data,
-        make_settings({"target": target, **options}),
+        settings_from({"target": target, **options}),
         out=out,
         write=out is not None,
         force=force,
@@ -82,15 +86,25 @@ def advise(
     data: Any,
     *,
     target: str = "y",
+    model: Any = "mlp",
+    loss: Any = "auto",
+    optimizer: Any = "momentum",
+    validation: Any = 0.1,
     out: str | Path | None = None,
     quiet: bool = True,
     **options: Any,
 ) -> Advice:
-    """Which batch size and learning rate to take for a table, by measuring.
+    """Which batch size and learning rate to take, by measuring.
 
     Args:
-        data: whatever `train` takes.
+        data: whatever `train` takes; for an own model, what `fit` takes.
         target: the column to predict.
+        model: `mlp`, `linear`, or an own model as `fit` takes it.
+        loss: the name of a loss; for an own model also `(outputs, y) -> [B]`.
+        optimizer: the name of an update rule; for an own model also one of Optax. The rate of
+            `optax.adam` is found; that of `optax.adam(1e-3)` is settled, and only the batch size
+            is.
+        validation: fraction of the rows kept to judge by, a file, or rows of their own.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         quiet: show no progress.
         **options: any field of `Settings`; a `batch_size` or `learning_rate` that is given is
@@ -101,7 +115,8 @@ def advise(
         difference, and the evidence.
 
     Raises:
-        InputError: the table or an option cannot be used; the message says what to change.
+        InputError: the data, the model or an option cannot be used; the message says what to
+            change.
         DivergedError: no learning rate was low enough.
 
     Example:
@@ -111,9 +126,9 @@ def advise(
         >>> advice.batch_size
         16
     """
-    settings = make_settings({"target": target, **options})
+    pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
     progress = make_progress("silent" if quiet else "auto")
-    advice, _ = find_advice(data, settings, progress=progress, out=Path(out) if out else None)
+    advice, _ = find_advice(pose, settings, progress=progress, out=Path(out) if out else None)
     return advice
 
 
@@ -121,6 +136,10 @@ def compare(
     data: Any,
     *,
     target: str = "y",
+    model: Any = "mlp",
+    loss: Any = "auto",
+    optimizer: Any = "momentum",
+    validation: Any = 0.1,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
     seeds: int = 3,
@@ -134,8 +153,15 @@ def compare(
     """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
 
     Args:
-        data: whatever `train` takes.
+        data: whatever `train` takes; for an own model, what `fit` takes.
         target: the column to predict.
+        model: `mlp`, `linear`, or an own model as `fit` takes it. A model that comes with weights
+            (Flax, Equinox, Keras) begins at them with every seed, and the rows that judge an own
+            model are those of the first seed.
+        loss: the name of a loss; for an own model also `(outputs, y) -> [B]`.
+        optimizer: the rule that the advised batch size is found for; an own one of Optax is run
+            beside the others.
+        validation: fraction of the rows kept to judge by, a file, or rows of their own.
         sizes: batch sizes besides all rows, one row and the advised one.
         methods: further update rules, and for small problems `coordinate-descent`,
             `conjugate-gradient` and `simulated-annealing`.
@@ -151,12 +177,23 @@ def compare(
         `table`, `claims`, and everything in `record`.
 
     Raises:
-        InputError: the table or an option cannot be used.
+        InputError: the data, the model or an option cannot be used.
         DivergedError: no learning rate was low enough for a method.
+
+    Example:
+        >>> import numpy as np, descend
+        >>> X = np.random.default_rng(0).normal(size=(200, 3))
+        >>> done = descend.compare(
+        ...     (X, X @ [1.0, 2.0, 3.0]), model="linear", batch_size=16, epochs=3, seeds=1,
+        ...     budget=0.1, one_rate=False,
+        ... )
+        >>> [line["method"]["batch_size"] for line in done.table][-4:]
+        [16, 16, 1, 1]
     """
+    pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
     return compare_methods(
-        data,
-        make_settings({"target": target, **options}),
+        pose,
+        settings,
         sizes=sizes,
         methods=methods,
         seeds=seeds,
@@ -167,6 +204,26 @@ def compare(
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
     )
+
+
+def _posed(own: Own, target: str, options: Mapping[str, Any]) -> tuple[Pose, Settings]:
+    """What is to be measured: our model on a table, or somebody's own, and the settings."""
+    model, loss, optimizer, data, validation = own
+    if not isinstance(model, str):
+        return posed_own(own), _own_settings(own, target, options)
+    for name, value in (("loss", loss), ("optimizer", optimizer)):
+        if not isinstance(value, str):
+            raise SettingsError(
+                f"{name} is your own, so the model must be too: give model=(init, apply), a Flax, "
+                f"Equinox or Keras model. Found model={model!r}."
+            )
+    named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
+    return posed_table(data), settings_from({"target": target, **named, **options})
+
+
+def _own_settings(own: Own, target: str, options: Mapping[str, Any]) -> Settings:
+    named = {"optimizer": own.optimizer} if isinstance(own.optimizer, str) else {}
+    return settings_from({"target": target, **named, **options})
 
 
 def fit(
@@ -187,7 +244,9 @@ def fit(
 
     The objective is the weighted mean of the rows' losses, so every row must have a loss of its
     own: a model whose layers couple the rows of a batch (batch normalisation) or carry state
-    (dropout, running means) is refused with the reason.
+    (dropout, running means) is refused with the reason. Batch size and learning rate are found
+    by measuring where they are not given, as `train` does; `advise` and `compare` take the same
+    `model`, `loss`, `optimizer` and `validation`.
 
     Args:
         model: functions `(init, apply)` with `init(key) -> params` and
@@ -195,67 +254,51 @@ def fit(
             take a batch; or an Equinox module, which takes a row.
         data: arrays `(X, y)` or `(X, y, weight)` of any shape, rows first; `X` alone, which is
             then its own target; mappings of arrays for X; an iterator of such chunks, which are
-            held in memory; or a table with `target`, of which the model gets a mapping of
-            `numeric [B, d]` and `category [B, c]`.
+            written to a row store on disk where they are more than `memory` allows; or a table
+            with `target`, of which the model gets a mapping of `numeric [B, d]` and
+            `category [B, c]`. Arrays are taken as they are, a table is scaled.
         loss: `(outputs, y) -> [B]`, or the name of a loss; `auto` is cross-entropy for whole
             numbers `[B]`, else squared error.
-        optimizer: the name of an update rule, or an Optax transformation; one of your own has its
-            own learning rate, which is then multiplied by `learning_rate`, 1 for `auto`.
+        optimizer: the name of an update rule; an Optax transformation with a rate of its own,
+            such as `optax.adam(1e-3)`, which `learning_rate` multiplies, 1 for `auto`; or a
+            function of the rate, such as `optax.adam`, whose updates are in proportion to it.
         target: of a table, the column to predict.
         validation: fraction of the rows kept to judge by, or rows of their own.
-        out: the run directory to write, with checkpoints; None writes nothing.
-        resume: go on with the run in `out`, with the same model and data.
+        out: the run directory to write, with checkpoints and a report; None writes nothing.
+        resume: go on with the run in `out`, with the same model, data and settings; `epochs`,
+            `time_budget` and `patience` may be others. A run that is finished comes back as it is.
         force: replace an existing run directory.
         quiet: show no progress.
-        **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup, l2,
-            epochs, time_budget, patience, seed.
+        **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup,
+            averaging, l2, epochs, time_budget, patience, seed, goal, advice_budget, memory, store.
 
     Returns:
-        The run: `params`, `model`, `history`, `stop_reason`, and `predict`.
+        The run: `params`, `model`, `history`, `stop_reason`, `metrics`, and `predict`.
 
     Raises:
         InputError: the model, the data or an option cannot be used.
-        DivergedError: the loss left the finite numbers and could not be rescued.
+        DivergedError: the loss left the finite numbers and could not be rescued; the message names
+            the probable cause.
         InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
 
     Example:
         >>> import jax.numpy as jnp, numpy as np, descend
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
-        >>> run = descend.fit(model, (X, X @ [1.0, 2.0, 3.0]), epochs=40)
+        >>> data = (X, X @ [1.0, 2.0, 3.0])
+        >>> run = descend.fit(model, data, batch_size=16, learning_rate=0.05, epochs=40)
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    if isinstance(optimizer, str):
-        options["optimizer"] = optimizer
+    own = Own(model, loss, optimizer, data, validation)
     return fit_own(
-        model,
-        data,
-        make_settings({"target": target, **options}),
-        loss=loss,
-        optimizer=optimizer,
-        validation=validation,
+        own,
+        _own_settings(own, target, options),
         out=out,
         resume=resume,
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
     )
-
-
-def make_settings(options: Mapping[str, Any]) -> Settings:
-    """Settings from options as a Python user writes them: lists, or names with commas."""
-    read = dict(options)
-    for name in ("exclude", "categorical", "hidden"):
-        value = read.get(name)
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, int):
-            value = [value]
-        if value is not None:
-            read[name] = tuple(value)
-    if isinstance(read.get("target"), list | tuple):
-        read["target"] = ",".join(read["target"])
-    return settings_from(read)
 
 
 def resume(run: str | Path, *, quiet: bool = True) -> Run:

@@ -90,12 +90,13 @@ def advise(
 ) -> None:
     """Which batch size and learning rate to take, and why."""
     from descend.jobs.advise import advise as find
+    from descend.jobs.posed import posed_table
     from descend.reporting.progress import make_progress
     from descend.tuning.words import advice_text
 
     settings = gathered_settings(given, config, like)
     progress = make_progress("silent" if quiet else "auto")
-    advice, record = find(data, settings, progress=progress, out=out)
+    advice, record = find(posed_table(data), settings, progress=progress, out=out)
     show(record, json, advice_text(advice))
 
 

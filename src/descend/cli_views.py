@@ -53,13 +53,15 @@ def compare(
 ) -> None:
     """Gradient descent, SGD, mini-batch, momentum side by side."""
     from descend.jobs.compare import compare as run_comparison
+    from descend.jobs.posed import data_name, posed_table
     from descend.jobs.report import save_pictures
     from descend.reporting.compare_page import compare_sections, compare_text
     from descend.reporting.progress import make_progress
 
     done = run_comparison(
-        data,
+        posed_table(data),
         gathered_settings(given, config, like),
+        name=data_name(data, "table"),
         sizes=_sizes(sizes),
         methods=names(methods),
         seeds=seeds,

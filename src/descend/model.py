@@ -22,7 +22,7 @@ from descend.data.columns.column import (
 )
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import Table, open_table
-from descend.errors import FileFormatError, SettingsError
+from descend.errors import FileFormatError, InputError, SettingsError
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
@@ -223,9 +223,16 @@ def load(path: str | Path) -> Model:
     """Read a model from its file.
 
     Raises:
+        InputError: it is the file of an own model.
         FileFormatError: the file is truncated, altered, or of a newer version.
     """
     params, metadata = load_model_file(Path(path))
+    if metadata.get("kind") == "own":
+        raise InputError(
+            f"{path} holds the weights of an own model, which only your program can build. Call "
+            "descend.fit again with the folder of the run as out and with resume=True; a run that "
+            "is finished comes back as it is."
+        )
     try:
         schema = schema_from_json(metadata["schema"])
         settings = settings_from(metadata["settings"])

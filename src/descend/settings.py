@@ -229,6 +229,8 @@ def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
     if isinstance(value, str) and name in ("exclude", "categorical"):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, int) and name == "hidden":
+        return (value,)
     if isinstance(value, list | tuple):
         return tuple(_plain("", part) for part in value)
     # NumPy's scalars, known without importing NumPy: `--help` need not wait for it.

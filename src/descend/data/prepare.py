@@ -100,9 +100,7 @@ def prepare(
         counts = {part.part: len(part) for part in kept}
         layout = layout or _decided(counts, kept[0].row_bytes, budget, settings)
         say(f"Rows are read from {folder}, made before from the same data.")
-        return Prepared(
-            schema, Encoder(schema), *_placed(kept, layout, budget), fingerprint, layout
-        )
+        return Prepared(schema, Encoder(schema), *placed(kept, layout, budget), fingerprint, layout)
     with staged(table, settings, memory=budget.reading, store=folder) as text_read:
         schema = schema or learn_schema(text_read, settings, validation=judging)
         encoder = Encoder(schema)
@@ -111,11 +109,11 @@ def prepare(
         layout = layout or _decided(counts, row_bytes, budget, settings)
         parts = _parts(encoder, text_read, judging, settings, budget.encoded_rows(row_bytes))
         if not layout.stored:
-            rows: tuple[RowStore, RowStore] = _in_memory(parts, counts)
+            rows: tuple[RowStore, RowStore] = in_memory(parts, counts)
         else:
             key = {"asked": asked, **key, "schema": schema.as_json()}
-            write = functools.partial(_write, folder, parts, key, counts, settings, budget)
-            rows = _placed(kept_store(folder, key, write, say), layout, budget)
+            write = functools.partial(write_rows, folder, parts, key, counts, settings, budget)
+            rows = placed(kept_store(folder, key, write, say), layout, budget)
     _check_same(table, fingerprint["data"])
     return Prepared(schema, encoder, *rows, fingerprint, layout)
 
@@ -129,7 +127,7 @@ def _check_same(table: Table, before: dict[str, Any]) -> None:
         )
 
 
-def _write(
+def write_rows(
     folder: Path,
     parts: Iterator[Part],
     key: dict[str, Any],
@@ -204,7 +202,7 @@ def _row_bytes(encoder: Encoder) -> int:
     return 4 * (len(encoder.numeric_names) + len(encoder.category_names) + outputs + 1)
 
 
-def _placed(
+def placed(
     stored: tuple[MappedStore, MappedStore], layout: Layout, budget: Budget
 ) -> tuple[RowStore, RowStore]:
     """The rows of a store, in memory where the layout or their small number allows it."""
@@ -217,7 +215,7 @@ def _placed(
     return training.in_windows(layout.windows), judging
 
 
-def _in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStore, MemoryStore]:
+def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStore, MemoryStore]:
     """The rows as arrays, each copied once."""
     fillers = {part: Filler(rows) for part, rows in counts.items()}
     for part, batch in parts:

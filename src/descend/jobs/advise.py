@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from descend.data.prepare import Prepared, prepare
+from descend.jobs.posed import Pose
 from descend.reporting.page import advice_report
 from descend.reporting.progress import Progress
 from descend.runs.files import write_json, write_whole
@@ -14,8 +14,8 @@ from descend.settings import Settings
 from descend.training.engine import set_up
 from descend.training.fit import Course
 from descend.training.problem import Problem
-from descend.training.recipe import problem_of, resolved
 from descend.tuning.advice import advise as measure
+from descend.tuning.stages import LEAST_COST
 from descend.types import Advice
 
 
@@ -33,8 +33,20 @@ class Chosen(NamedTuple):
     advice: Advice | None
 
 
-def choose(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
+THOROUGH = 10.0
+"""Seconds that an advice takes at the least where somebody asked for one."""
+
+
+def choose(
+    problem: Problem, settings: Settings, progress: Progress, *, at_least: float = LEAST_COST
+) -> Chosen:
     """Decide what `auto` stands for; with numbers given, nothing is measured.
+
+    Args:
+        problem: what is to be trained.
+        settings: with `auto` where something is to be found.
+        progress: who is told what happens.
+        at_least: seconds that it may take however short the training is.
 
     Raises:
         DivergedError: no learning rate was low enough.
@@ -52,6 +64,7 @@ def choose(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
         learning_rate=rate,
         goal=settings.goal,
         budget=settings.advice_budget,
+        at_least=at_least,
         memory=settings.memory,
         optimizer=settings.optimizer,
         on_progress=progress.message,
@@ -61,39 +74,34 @@ def choose(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
 
 
 def advise(
-    data: Any, settings: Settings, *, progress: Progress, out: Path | None = None
+    pose: Pose, settings: Settings, *, progress: Progress, out: Path | None = None
 ) -> tuple[Advice, dict[str, Any]]:
-    """Advice for a table, and the record that its report is made from.
+    """Advice for a problem, and the record that its report is made from.
 
     Args:
-        data: whatever `open_table` takes.
+        pose: makes the problem.
         settings: as the user gave them.
         progress: who is told what happens.
         out: a folder for the record and its page, or None.
     """
     set_up()
-    prepared = prepare(data, settings, say=progress.message)
-    settings = resolved(settings, prepared.schema)
-    chosen = choose(problem_of(settings, prepared), settings, progress)
+    posed = pose(settings, progress)
+    chosen = choose(posed.problem, posed.settings, progress, at_least=THOROUGH)
     advice = chosen.advice or Advice(
         batch_size=int(chosen.settings.batch_size),
         learning_rate=float(chosen.settings.learning_rate),
         interval=(float(chosen.settings.learning_rate),) * 2,
         flat_region=(int(chosen.settings.batch_size),) * 2,
     )
-    record = advice_record(advice, prepared, chosen.settings)
+    record = {
+        "advice": dataclasses.asdict(advice),
+        "settings": posed.recorded(chosen.settings),
+        "rows": posed.data["rows"],
+        "task": posed.data["task"],
+        "own": dict(posed.own),
+    }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "advice.json", record)
         write_whole(out / "advice.html", advice_report(record))
     return advice, record
-
-
-def advice_record(advice: Advice, prepared: Prepared, settings: Settings) -> dict[str, Any]:
-    """What `descend advise --json` prints."""
-    return {
-        "advice": dataclasses.asdict(advice),
-        "settings": settings.as_json(),
-        "rows": dataclasses.asdict(prepared.schema.rows),
-        "task": prepared.schema.task,
-    }

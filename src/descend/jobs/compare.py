@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import descend
-from descend.data.prepare import Prepared, prepare
 from descend.errors import InputError, SettingsError
 from descend.jobs.advise import choose
+from descend.jobs.posed import Pose, Posed
 from descend.reporting.compare_page import compare_report
 from descend.reporting.progress import Progress
 from descend.runs.files import write_error, write_json, write_whole
 from descend.settings import Settings
 from descend.training.engine import describe_device, set_up
-from descend.training.problem import Problem
-from descend.training.recipe import problem_of, resolved
 from descend.training.stopping import Limits
 from descend.tuning.claims import claims
 from descend.tuning.classical import check_small
@@ -72,9 +69,10 @@ class Comparison:
 
 
 def compare(
-    data: Any,
+    pose: Pose,
     settings: Settings,
     *,
+    name: str = "table",
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
     seeds: int = 3,
@@ -86,12 +84,13 @@ def compare(
     progress: Progress,
     command: list[str] | None = None,
 ) -> Comparison:
-    """Run the methods on a table and say what was measured.
+    """Run the methods on a problem and say what was measured.
 
     Args:
-        data: whatever `open_table` takes.
+        pose: makes the problem.
         settings: as the user gave them; batch size and learning rate, where given, are those of
             the mini-batch.
+        name: what the folder is called where `out` is None.
         sizes: further batch sizes.
         methods: further update rules and classical methods.
         seeds: runs of each method.
@@ -108,18 +107,19 @@ def compare(
     if budget is not None and not budget > 0:
         raise SettingsError(f"--budget must be greater than 0; found {budget}.")
     set_up()
-    folder = _free_folder(data, out, force) if write else None
+    folder = _free_folder(name, out, force) if write else None
     asked = settings
+    # The methods as they are told of: a mean would hide the noise that is to be seen.
+    settings = settings.replace(averaging=False)
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
         settings = settings.replace(time_budget=budget or BUDGET)
     elif budget is not None:
         settings = settings.replace(time_budget=budget)
-    prepared = prepare(data, settings, say=progress.message)
-    settings = resolved(settings, prepared.schema)
-    make = _Problems(data, settings, prepared, progress)
-    rows = len(prepared.training)
-    advised = _advised(make(settings.optimizer, settings.seed), settings, rows, progress)
-    chosen = methods_for(rows, advised, sizes, methods)
+    posed = pose(settings, progress)
+    settings, make = posed.settings, posed.again
+    rows = len(posed.problem.store)
+    advised = _advised(posed, progress)
+    chosen = methods_for(rows, advised, sizes, methods, own_rule=posed.own_rule)
     for one in chosen:
         if one.family == "classical":
             check_small(make("sgd", settings.seed), one.optimizer)
@@ -146,13 +146,9 @@ def compare(
         "descend": descend.__version__,
         "command": command,
         "asked": asked.as_json(),
-        "settings": settings.as_json(),
-        "data": {
-            "source": data if isinstance(data, str | Path) and str(data) else None,
-            "fingerprint": prepared.fingerprint,
-            "rows": dataclasses.asdict(prepared.schema.rows),
-            "task": prepared.schema.task,
-        },
+        "settings": posed.recorded(settings),
+        "own": dict(posed.own),
+        "data": dict(posed.data),
         "device": describe_device(),
         "seeds": seeds,
         "advised": advised,
@@ -237,42 +233,21 @@ def _tuned_record(name: str, tuned: Tuned) -> dict[str, Any]:
     }
 
 
-class _Problems:
-    """`(optimizer, seed) -> problem`, as `descend train` with that seed would pose it."""
-
-    def __init__(
-        self, data: Any, settings: Settings, prepared: Prepared, progress: Progress
-    ) -> None:
-        self._data = data
-        self._settings = settings
-        self._prepared = functools.lru_cache(maxsize=1)(self._prepare)
-        self._first = prepared
-        self._progress = progress
-
-    def __call__(self, optimizer: str, seed: int) -> Problem:
-        settings = self._settings.replace(optimizer=optimizer, seed=seed)
-        first = seed == self._settings.seed
-        return problem_of(settings, self._first if first else self._prepared(seed))
-
-    def _prepare(self, seed: int) -> Prepared:
-        return prepare(self._data, self._settings.replace(seed=seed), say=self._progress.message)
-
-
-def _advised(problem: Problem, settings: Settings, rows: int, progress: Progress) -> int:
-    """The size that the user names, or that measuring recommends for momentum."""
+def _advised(posed: Posed, progress: Progress) -> int:
+    """The size that the user names, or that measuring recommends."""
+    settings, rows = posed.settings, len(posed.problem.store)
     if isinstance(settings.batch_size, int):
         return settings.batch_size
-    chosen = choose(problem, settings.replace(batch_size="auto"), progress)
+    chosen = choose(posed.problem, settings.replace(batch_size="auto"), progress)
     return min(max(2, int(chosen.settings.batch_size)), max(2, rows // 2))
 
 
-def _free_folder(data: Any, out: str | Path | None, force: bool) -> Path:
+def _free_folder(name: str, out: str | Path | None, force: bool) -> Path:
     if out is None:
-        stem = data_name(data)
         return next(
             folder
             for number in itertools.count(1)
-            if not (folder := Path("runs") / f"{stem}-compare-{number}").exists()
+            if not (folder := Path("runs") / f"{name}-compare-{number}").exists()
         )
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
@@ -282,13 +257,3 @@ def _free_folder(data: Any, out: str | Path | None, force: bool) -> Path:
             f"The comparison {folder} exists. Type --force to replace it, or another --out."
         )
     return folder
-
-
-def data_name(data: Any) -> str:
-    """A name for a folder: that of the file without folders and endings."""
-    if isinstance(data, str | Path) and not str(data).lower().startswith(
-        ("select", "with", "from")
-    ):
-        stem = Path(str(data)).name.split(".")[0]
-        return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or "table"
-    return "table"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from descend.data.columns.column import NumberColumn, RegressionTarget, Schema
 from descend.settings import Settings
 
+DIVERGED = "The loss left the finite numbers again and again, at lower learning rates too."
 EXTREME = 50.0
 """Deviations from the mean beyond which a value is no part of any usual distribution."""
 LARGE_COUNT = 1e4
@@ -54,12 +55,12 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
     if targets and settings.loss == "squared_error":
         return (
             f"Probable cause: the loss. Squared error grows with the square of an extreme target; "
-            f"{_listed(targets)}. Correct these rows, or type --loss huber."
+            f"{listed(targets)}. Correct these rows, or type --loss huber."
         )
     if inputs:
         names = ",".join(one.column for one in inputs[:3])
         return (
-            f"Probable cause: extreme values; {_listed(inputs)}. Correct these rows, or leave "
+            f"Probable cause: extreme values; {listed(inputs)}. Correct these rows, or leave "
             f"the column out with --exclude {names}."
         )
     return (
@@ -70,13 +71,23 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
 
 def cause_of_rescue(schema: Schema, settings: Settings) -> str:
     """What made a run explode that went on at a lower learning rate."""
+    extremes = [*_extreme_inputs(schema)]
+    if isinstance(schema.target, RegressionTarget):
+        extremes += _extreme_targets(schema.target)
+    return rescue_text(settings, extremes)
+
+
+def rescue_text(settings: Settings, extremes: Sequence[Extreme]) -> str:
+    """Why a run exploded that went on at a lower learning rate.
+
+    Args:
+        settings: with a number for the learning rate.
+        extremes: values far out, which make steps long.
+    """
     text = (
         f"The learning rate {settings.learning_rate:.4g} was too high: steps were longer than the "
         "slope of the loss holds, and at a lower rate the explosions ended."
     )
-    extremes = [*_extreme_inputs(schema)]
-    if isinstance(schema.target, RegressionTarget):
-        extremes += _extreme_targets(schema.target)
     if extremes:
         worst = max(extremes, key=lambda one: one.deviations)
         text += f" Extreme values make steps long: {worst}."
@@ -111,5 +122,6 @@ def farthest(name: str, least: float, most: float, mean: float, deviation: float
     return Extreme(name, value, deviations) if deviations >= EXTREME else None
 
 
-def _listed(extremes: Sequence[Extreme]) -> str:
+def listed(extremes: Sequence[Extreme]) -> str:
+    """The first of them in words."""
     return "; ".join(map(str, extremes[:3]))

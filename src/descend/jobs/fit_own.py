@@ -3,104 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
-from numpy.typing import NDArray
 
 import descend
-from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
-from descend.data.rows.batches import MICRO_ROWS
-from descend.errors import DataError, DivergedError, InterruptedRunError, SettingsError
-from descend.jobs.in_memory import decided, run_problem
-from descend.jobs.own_data import OwnRows, own_rows
-from descend.jobs.own_models import OwnModel, check_rows_apart, own_model
+from descend.data.rows.layout import layout_from
+from descend.errors import DivergedError, FileFormatError, InterruptedRunError, SettingsError
+from descend.jobs.advise import choose
+from descend.jobs.diagnosis import DIVERGED
+from descend.jobs.loop import run_problem
+from descend.jobs.own_diagnosis import own_cause
+from descend.jobs.own_problem import Own, OwnProblem, own_problem
+from descend.jobs.own_run import Outputs, OwnRun, own_metrics
+from descend.jobs.resume import check_unchanged
+from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import load_checkpoint, save_checkpoint
 from descend.runs.model_file import save_model_file
-from descend.runs.run import RunFolder, check_replaceable, create_run, open_run
-from descend.settings import Settings
-from descend.training.engine import describe_device, set_up
+from descend.runs.run import RECORD, RunFolder, check_replaceable, create_run, open_run
+from descend.settings import Settings, settings_from
+from descend.training.engine import describe_device, set_up, versions
 from descend.training.fit import Course, summary_of
-from descend.training.losses import LOSSES, Loss, resolve_loss
-from descend.training.optimizers import make_optimizer
-from descend.training.problem import Problem
-from descend.training.recipe import resolved
 from descend.training.saved import course_restored, course_saved
-from descend.types import Array, History, Params, StopReason
+from descend.tuning.words import short_text
+from descend.types import Params, StopReason
 
-PROBED_ROWS = 8
-
-
-@dataclass(frozen=True)
-class OwnRun:
-    """A finished run of an own model.
-
-    Attributes:
-        params: the best weights, as NumPy arrays.
-        history: a line per evaluation.
-        stop_reason: why it ended.
-        record: what run.json holds.
-        folder: the run directory, or None where nothing was written.
-    """
-
-    params: Params
-    history: History
-    stop_reason: StopReason
-    record: Mapping[str, Any]
-    folder: Path | None
-    _model: OwnModel
-    _rows: OwnRows
-    _apply: Callable[[Params, Any], Array]
-
-    @property
-    def model(self) -> Any:
-        """The model as it was given, with the best weights; a Keras model gets them itself."""
-        return self._model.rebuilt(jax.tree.map(jax.numpy.asarray, self.params))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Outputs of the model for rows, through the link of the loss where that is one of ours.
-
-        Args:
-            X: inputs as in training: arrays, or a table.
-        """
-        if self._rows.schema is not None:
-            encoder = Encoder(self._rows.schema)
-            parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
-        else:
-            x = X if isinstance(X, Mapping) else {"x": np.asarray(X)}
-            count = len(next(iter(x.values())))
-            parts = [
-                {name: values[start : start + MICRO_ROWS] for name, values in x.items()}
-                for start in range(0, count, MICRO_ROWS)
-            ]
-        return np.concatenate([np.asarray(self._compiled(self.params, part)) for part in parts])
-
-    @functools.cached_property
-    def _compiled(self) -> Any:
-        return jax.jit(self._apply)
-
-    def __repr__(self) -> str:
-        where = f" in {self.folder}" if self.folder else ""
-        loss = self.record["result"]["best_validation_loss"]
-        return f"<descend.OwnRun{where}: validation loss {loss:.4g}; {self.stop_reason.name}>"
+ENDS = ("epochs", "time_budget", "patience")
+PLACES = ("memory", "store")
+"""Settings that may be others when a run goes on: where it ends, and where its rows stand."""
 
 
 def fit_own(
-    model: Any,
-    data: Any,
+    own: Own,
     settings: Settings,
     *,
-    loss: str | Callable[[Array, Array], Array],
-    optimizer: str | optax.GradientTransformation,
-    validation: Any,
     out: str | Path | None,
     resume: bool,
     force: bool,
@@ -108,137 +47,123 @@ def fit_own(
 ) -> OwnRun:
     """What `descend.fit` does; see there."""
     set_up()
-    if resume and out is None:
-        raise SettingsError("resume=True needs out=, the folder of the run to go on with.")
-    if out is not None and not resume:
+    if resume:
+        if out is None:
+            raise SettingsError("resume=True needs out=, the folder of the run to go on with.")
+        with open_run(Path(out)) as folder:
+            record = folder.read_record()
+            _check_same(folder, record, settings)
+            layout = layout_from(record["data"]["layout"])
+            problem = own_problem(own, settings, progress, layout)
+            before = {"own": record["own"], "data": record["data"]["fingerprint"]}
+            now = {"own": dict(problem.posed.own), "data": problem.rows.fingerprint}
+            check_unchanged(folder.path, before, now, "Train anew.")
+            settings, course = _restored(folder, problem, record)
+            return _trained(problem, settings, course, record, folder, progress)
+    if out is not None:
         check_replaceable(Path(out), force=force)
-    rows = own_rows(data, settings, validation)
-    made = own_model(model)
-    chosen = _chosen_loss(loss, rows, settings)
-    bare: Callable[[Params, Any], Array] = made.apply
-    if rows.single:
-        # What is asked of the model is one array; a store has its arrays by name.
-        def bare(params: Params, x: Any) -> Array:
-            return made.apply(params, x["x"])
+    problem = own_problem(own, settings, progress)
+    chosen = choose(problem.posed.problem, problem.posed.settings, progress)
+    record = _first_record(settings, chosen.settings, problem)
+    if chosen.advice is not None:
+        progress.message(short_text(chosen.advice))
+        record["advice"] = dataclasses.asdict(chosen.advice)
+    if out is None:
+        return _trained(problem, chosen.settings, chosen.course, record, None, progress)
+    with create_run(Path(out), "run", force=force) as folder:
+        save_checkpoint(folder.checkpoint, 0, *course_saved(chosen.course))
+        folder.write_record(record)
+        return _trained(problem, chosen.settings, chosen.course, record, folder, progress)
 
-    few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
-    check_rows_apart(made._replace(apply=bare), chosen.per_example, few, settings.seed)
-    if not isinstance(optimizer, str):
-        rate = 1.0 if settings.learning_rate == "auto" else settings.learning_rate
-        settings = settings.replace(learning_rate=rate)
-    problem = Problem(
-        store=rows.training,
-        validation=rows.validation,
-        init=made.init,
-        apply=bare,
-        per_example=chosen.per_example,
-        optimizer=make_optimizer(settings) if isinstance(optimizer, str) else optimizer,
-        l2=settings.l2,
-        seed=settings.seed,
-    )
-    folder: RunFolder | None = None
-    if resume and out is not None:
-        folder = open_run(Path(out))
-        record, settings, course = _restored(folder, problem, settings, rows)
-    else:
-        settings, course, advice = decided(problem, settings, progress)
-        record = _first_record(settings, rows)
-        if advice is not None:
-            record["advice"] = dataclasses.asdict(advice)
-        if out is not None:
-            folder = create_run(Path(out), "run", force=force)
-            save_checkpoint(folder.checkpoint, 0, *course_saved(course))
-            folder.write_record(record)
-    try:
-        course, reason = run_problem(problem, settings, course, progress, folder=folder)
-        params = jax.tree.map(np.array, course.best.mean)
-        record = {**record, "state": "finished", "result": summary_of(course, reason)}
-        if folder is not None:
-            _leave(folder, params, course, record, reason)
-    finally:
-        if folder is not None:
-            folder.release()
+
+def _trained(
+    own: OwnProblem,
+    settings: Settings,
+    course: Course,
+    record: dict[str, Any],
+    folder: RunFolder | None,
+    progress: Progress,
+) -> OwnRun:
+    """Run the loop from a course on, and leave the files."""
+    course, reason = run_problem(own.posed.problem, settings, course, progress, folder=folder)
+    if reason is StopReason.INTERRUPTED and folder is not None:
+        folder.write_history(course.history)
+        raise InterruptedRunError(
+            f"Stopped after {course.state.update:,} updates; everything is saved.\n"
+            "To go on, call descend.fit again with resume=True."
+        )
+    params = jax.tree.map(np.array, course.best.mean)
+    result = {**summary_of(course, reason), "metrics": {}}
+    if course.history:
+        result["metrics"] = own_metrics(own, params)
+    if course.progress.rescues:
+        result["cause"] = own_cause(own, settings, course, reason)
+    record = {**record, "state": "finished", "result": result}
+    if folder is not None:
+        save_model_file(folder.model, _named_leaves(params), {"kind": "own"})
+        folder.write_history(course.history)
+        folder.write_record(record)
+        folder.write_report(train_report(folder.read_record(), course.history))
     if reason is StopReason.DIVERGED:
-        raise DivergedError(reason.value)
+        kept = f" The best weights so far are kept in {folder.path}." if folder else ""
+        raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")
+    if course.progress.rescues:
+        progress.message(result["cause"])
     return OwnRun(
         params,
         course.history,
         reason,
         record,
         folder.path if folder else None,
-        made,
-        rows,
-        lambda weights, x: chosen.link(bare(weights, x)),
+        own.model,
+        Outputs.of(own),
     )
 
 
-def _chosen_loss(
-    loss: str | Callable[[Array, Array], Array], rows: OwnRows, settings: Settings
-) -> Loss:
-    """The loss of a row by itself, and its link."""
-    if callable(loss):
-        return Loss(loss, lambda outputs: outputs)
-    if rows.schema is not None:
-        return LOSSES[resolved(settings.replace(loss=loss), rows.schema).loss]
-    y = rows.training.gather(np.arange(1)).y
-    labels = y.ndim == 1 and y.dtype.kind in "iub"
-    name = resolve_loss(loss, "classification" if labels else "regression")
-    if name == "cross_entropy":
-        return LOSSES[name]
-    chosen = LOSSES[name]
-
-    def flat(outputs: Array, y: Array) -> Array:
-        count = outputs.shape[0]
-        return chosen.per_example(outputs.reshape(count, -1), y.reshape(count, -1))
-
-    return Loss(flat, chosen.link)
-
-
-def _first_record(settings: Settings, rows: OwnRows) -> dict[str, Any]:
+def _first_record(asked: Settings, settings: Settings, own: OwnProblem) -> dict[str, Any]:
     return {
         "descend": descend.__version__,
-        "kind": "own",
         "state": "running",
-        "asked": settings.as_json(),
-        "settings": settings.as_json(),
-        "data": {
-            "source": None,
-            "fingerprint": rows.fingerprint,
-            "rows": {"training": len(rows.training), "validation": len(rows.validation)},
-        },
-        "versions": {"jax": jax.__version__, "numpy": np.__version__},
+        "command": None,
+        "asked": asked.as_json(),
+        "settings": own.posed.recorded(settings),
+        "own": dict(own.posed.own),
+        "data": dict(own.posed.data),
+        "versions": versions(),
         "device": describe_device(),
     }
 
 
+def _check_same(folder: RunFolder, record: dict[str, Any], settings: Settings) -> None:
+    """Refuse a run of another kind, or one that other settings would lead elsewhere."""
+    if "own" not in record:
+        raise SettingsError(
+            f"{folder.path} is a run of descend train; type: descend resume {folder.path}"
+        )
+    if record.get("seal") is None:
+        raise FileFormatError(f"{folder.path / RECORD} is damaged: it has no checksum.")
+    before = settings_from(record["asked"])
+    free = {*ENDS, *PLACES}
+    if settings.schedule != "constant" or settings.warmup:
+        free.remove("epochs")  # They are the horizon of the schedule.
+    for name, value in settings.as_json().items():
+        if name not in free and value != getattr(before, name):
+            raise SettingsError(
+                f"{name} was {getattr(before, name)!r} when the run {folder.path} began, and is "
+                f"{value!r} now. Go on with the same, or train anew."
+            )
+
+
 def _restored(
-    folder: RunFolder, problem: Problem, settings: Settings, rows: OwnRows
-) -> tuple[dict[str, Any], Settings, Course]:
-    """The run in a folder, to go on with the same model and data."""
-    record = folder.read_record()
-    if record.get("kind") != "own":
-        raise SettingsError(f"{folder.path} is a run of `descend train`; type: descend resume.")
-    if record["data"]["fingerprint"] != rows.fingerprint:
-        raise DataError(f"The data of the run {folder.path} changed since. Train anew.")
+    folder: RunFolder, own: OwnProblem, record: dict[str, Any]
+) -> tuple[Settings, Course]:
+    """The settings and the course of the run in a folder."""
     numbers = {name: record["settings"][name] for name in ("batch_size", "learning_rate")}
-    course = problem.begin()
+    course = own.posed.problem.begin()
     saved = load_checkpoint(folder.checkpoint)
     if saved is not None:
         course = course_restored(*saved, like=course)
-    return record, settings.replace(**numbers), course
-
-
-def _leave(
-    folder: RunFolder, params: Params, course: Course, record: dict[str, Any], reason: StopReason
-) -> None:
-    folder.write_history(course.history)
-    if reason is StopReason.INTERRUPTED:
-        raise InterruptedRunError(
-            f"Stopped after {course.state.update:,} updates; everything is saved.\n"
-            "To go on, call descend.fit again with resume=True."
-        )
-    save_model_file(folder.model, _named_leaves(params), {"kind": "own"})
-    folder.write_record(record)
+    return own.posed.settings.replace(**numbers), course
 
 
 def _named_leaves(params: Params) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,19 +19,14 @@ from descend.data.reading.frames import arrow_table
 from descend.data.reading.table import open_table
 from descend.data.rows.store import MemoryStore
 from descend.jobs.advise import Chosen, choose
-from descend.jobs.interrupts import StopWish, stop_wish
-from descend.jobs.watcher import RunWatcher
+from descend.jobs.loop import run_problem
 from descend.reporting.progress import Progress
-from descend.runs.checkpoint import CheckpointWriter
-from descend.runs.run import RunFolder
 from descend.settings import Settings
 from descend.training.engine import set_up
-from descend.training.fit import Course, begin, fit
+from descend.training.fit import Course, begin
 from descend.training.problem import Problem
 from descend.training.recipe import default_batch_size, default_learning_rate, problem_of
-from descend.training.saved import course_saved
 from descend.training.step import state_at
-from descend.training.stopping import Limits
 from descend.types import Advice, Batch, Params, StopReason
 
 ROWS_WORTH_MEASURING = 20_000
@@ -158,35 +152,6 @@ def train_prepared(
 def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
     """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
     return choose(problem, without_measuring(settings, len(problem.store)), progress)
-
-
-def run_problem(
-    problem: Problem,
-    settings: Settings,
-    course: Course,
-    progress: Progress,
-    *,
-    folder: RunFolder | None = None,
-    interruptible: bool = True,
-) -> tuple[Course, StopReason]:
-    """Run the loop from a course on; with a folder, checkpoints are written on the way."""
-    assert isinstance(settings.batch_size, int)
-    assert isinstance(settings.learning_rate, float)
-    run = problem.run(
-        min(settings.batch_size, len(problem.store)),
-        settings.learning_rate,
-        schedule=settings.schedule,
-        warmup=settings.warmup,
-        limits=Limits(settings.patience, settings.epochs, settings.time_budget),
-    )
-    saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
-    wishes = stop_wish() if interruptible else contextlib.nullcontext(StopWish())
-    with wishes as wish, progress.open(settings.epochs, len(problem.store)):
-        course, reason = fit(run, course, RunWatcher(progress, saver, folder, wish))
-        if saver is not None:
-            saver.save(*course_saved(course))
-            saver.close()
-    return course, reason
 
 
 def on_host(course: Course) -> Course:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from descend.data.columns.column import Schema
-from descend.data.prepare import prepare
-from descend.data.rows.store import MemoryStore, RowStore
-from descend.errors import DataError
+import descend
+from descend.data.columns.column import ClassificationTarget, Target
+from descend.data.columns.describe import describe
+from descend.data.encoding.encoder import Encoder
+from descend.data.prepare import placed, prepare, write_rows
+from descend.data.rows.kept import Say, default_folder, kept_store, store_folder
+from descend.data.rows.layout import Layout, decide_layout
+from descend.data.rows.mapped import MappedStore
+from descend.data.rows.memory import divide
+from descend.data.rows.spool import Spool
+from descend.data.rows.store import RowStore
+from descend.jobs.own_chunks import Chunks
 from descend.settings import Settings
-from descend.types import Batch
 
 
 class OwnRows(NamedTuple):
@@ -25,103 +32,109 @@ class OwnRows(NamedTuple):
         validation: to judge by.
         single: whether x is one array, which the model gets bare, and not a mapping.
         fingerprint: what tells this data from another.
-        schema: of a table, else None.
+        layout: where the rows stand and in which order a run goes through them.
+        columns: what each array or column is, a line for each.
+        labels: the least and the largest target, where targets are whole numbers `[B]`.
+        encoder: of a table, else None.
     """
 
     training: RowStore
     validation: RowStore
     single: bool
-    fingerprint: Any
-    schema: Schema | None = None
+    fingerprint: dict[str, Any]
+    layout: Layout
+    columns: list[dict[str, Any]]
+    labels: tuple[int, int] | None
+    encoder: Encoder | None = None
 
 
-def own_rows(data: Any, settings: Settings, validation: Any) -> OwnRows:
-    """The rows that `descend.fit` is given.
+def own_rows(
+    data: Any, settings: Settings, validation: Any, *, layout: Layout | None, say: Say
+) -> OwnRows:
+    """The rows that a user gives for a model of their own.
 
     Args:
         data: `X`, which then is its own target; `(X, y)` or `(X, y, weight)` with arrays or
-            mappings of arrays for X; an iterator of such tuples; or a table.
-        settings: seed, and for a table its options.
+            mappings of arrays for X; an iterator of such tuples, which are written to a row
+            store on disk when they are more than memory may hold; or a table.
+        settings: seed, memory, store, and for a table its options.
         validation: a fraction, or rows of the same kind.
+        layout: what was decided before, for a run that goes on.
+        say: told where rows are kept.
 
     Raises:
         DataError: arrays that do not fit each other, or too few rows.
     """
-    if isinstance(data, Iterator):
-        parts = [_batch(one) for one in data]
-        if not parts:
-            raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
-        store = MemoryStore.from_batches(parts)
-    elif isinstance(data, np.ndarray | tuple | Mapping) or hasattr(data, "__jax_array__"):
-        store = MemoryStore(*_batch(data))
-    else:
-        prepared = prepare(data, settings.replace(validation=validation))
+    if is_table(data):
+        prepared = prepare(data, settings.replace(validation=validation), layout=layout, say=say)
         return OwnRows(
             prepared.training,
             prepared.validation,
             False,
             prepared.fingerprint,
-            prepared.schema,
+            prepared.layout,
+            [dataclasses.asdict(line) for line in describe(prepared.schema)],
+            _codes(prepared.schema.target),
+            prepared.encoder,
         )
-    single = list(store.x) == ["x"]
-    if not isinstance(validation, int | float):
-        return OwnRows(store, MemoryStore(*_batch(validation)), single, _hash(store))
-    held = int(len(store) * validation)
-    if not 0 < held < len(store):
-        raise DataError(
-            f"validation={validation} of {len(store)} rows leaves none to learn from or to judge "
-            "by; give another fraction, or rows of their own."
-        )
-    order = np.random.default_rng(settings.seed).permutation(len(store))
-    judging, learning = np.sort(order[:held]), np.sort(order[held:])
+    chunked = isinstance(data, Iterator)
+    budget = divide(settings.memory)
+    if layout is not None:
+        most = 0 if layout.stored else None
+    elif settings.store is not None:
+        most = 0
+    else:
+        most = budget.table if chunked else None
+    kept_in = Path(settings.store) if settings.store is not None else default_folder()
+    with Spool(kept_in) as spool:
+        chunks = Chunks(validation, settings.seed, spool, most)
+        for chunk in data if chunked else [data]:
+            chunks.add(chunk)
+        chunks.check()
+        if spool.rows:
+            stored = _stored(chunks, kept_in, settings, say)
+            layout = layout or decide_layout(*chunks.counts, chunks.row_bytes, budget, stored=True)
+            training, judging = placed(stored, layout, budget)
+        else:
+            layout = layout or Layout(stored=False)
+            training, judging = chunks.in_memory()
     return OwnRows(
-        MemoryStore(*store.gather(learning)),
-        MemoryStore(*store.gather(judging)),
-        single,
-        _hash(store),
+        training,
+        judging,
+        chunks.single,
+        chunks.fingerprint(),
+        layout,
+        chunks.columns(),
+        chunks.labels,
     )
 
 
-def _batch(data: Any) -> Batch:
-    X, y, weight = _taken_apart(data)
-    x = {name: _plain(values) for name, values in _mapping(X).items()}
-    rows = len(next(iter(x.values())))
-    y = _plain(y)
-    weight = np.ones(rows, np.float32) if weight is None else np.asarray(weight, np.float32)
-    lengths = {name: len(values) for name, values in {**x, "y": y, "weight": weight}.items()}
-    if len(set(lengths.values())) > 1 or rows == 0:
-        raise DataError(f"Expected arrays of as many rows, at least one, found {lengths}.")
-    for name, values in {**x, "y": y}.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{name} has values that are not finite; replace or leave them out.")
-    return Batch(x, y, weight)
+def _stored(
+    chunks: Chunks, kept_in: Path, settings: Settings, say: Say
+) -> tuple[MappedStore, MappedStore]:
+    """The row store of rows that stand on disk; one of the same rows is used again."""
+    training, judging = chunks.counts
+    key = {
+        "fingerprint": chunks.fingerprint(),
+        "options": {"validation": [training, judging], "seed": settings.seed},
+        "descend": descend.__version__,
+    }
+    folder = store_folder(kept_in, "chunks", key)
+    budget = divide(settings.memory)
+
+    def write() -> None:
+        parts = chunks.spooled(budget.encoded_rows(chunks.row_bytes))
+        counts = {"training": training, "validation": judging}
+        write_rows(folder, parts, key, counts, settings, budget)
+
+    return kept_store(folder, key, write, say)
 
 
-def _taken_apart(data: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(data, tuple):
-        return data, data, None
-    if len(data) not in (2, 3):
-        raise DataError(f"Expected (X, y) or (X, y, weight), found {len(data)} parts.")
-    return data if len(data) == 3 else (*data, None)
+def _codes(target: Target) -> tuple[int, int] | None:
+    return (0, len(target.labels) - 1) if isinstance(target, ClassificationTarget) else None
 
 
-def _mapping(X: Any) -> Mapping[str, Any]:
-    return X if isinstance(X, Mapping) else {"x": X}
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    """As JAX computes with it; small integers such as pixels stay small."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"Expected arrays of numbers, found {array.dtype}.")
-    if array.dtype == np.float64:
-        return array.astype(np.float32)
-    return array.astype(np.int32) if array.dtype.itemsize == 8 else array
-
-
-def _hash(store: MemoryStore) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for values in (*store.x.values(), store.y, store.weight):
-        digest.update(f"{values.dtype}{values.shape}".encode())
-        digest.update(np.ascontiguousarray(values).data)
-    return digest.hexdigest()
+def is_table(data: Any) -> bool:
+    """Whether data has columns, and is neither arrays nor chunks of them."""
+    of_jax = type(data).__module__.split(".")[0] in ("jax", "jaxlib")
+    return not (of_jax or isinstance(data, np.ndarray | tuple | Mapping | Iterator))

@@ -126,7 +126,7 @@ def _keras(model: Any) -> OwnModel:
 
 def check_rows_apart(
     model: OwnModel, per_example: Callable[[Array, Array], Array], rows: Batch, seed: int
-) -> None:
+) -> tuple[int, ...]:
     """Raise InputError where a row's output depends on the other rows of its batch.
 
     A batch then has no gradient that is the mean of its rows' gradients, and what the batch size
@@ -137,6 +137,9 @@ def check_rows_apart(
         per_example: the loss.
         rows: a few rows.
         seed: of the weights.
+
+    Returns:
+        The shape of the outputs for these rows.
     """
     params = _shaken(model.init(seed), seed)
     together = model.apply(params, rows.x)
@@ -161,6 +164,7 @@ def check_rows_apart(
             f"Expected a loss for each of {count} rows, `(outputs, y) -> [B]`, found the shape "
             f"{np.shape(losses)}. Leave the mean over the batch out."
         )
+    return tuple(together.shape)
 
 
 def _shaken(params: Params, seed: int) -> Params:

@@ -22,12 +22,17 @@ def resume(path: Path, *, progress: Progress) -> Run:
     """Go on with the run in a folder.
 
     Raises:
-        InputError: there is no run, it is finished, or its data was not a file.
+        InputError: there is no run, its data was not a file, or its model is not ours.
         DataError: the data changed since.
     """
     set_up()
     with open_run(path) as folder:
         record = folder.read_record()
+        if record.get("own"):
+            raise InputError(
+                f"{path} is a run of an own model, which only your program can build. Call "
+                f"descend.fit again with out={str(path)!r} and resume=True."
+            )
         source, fingerprint, settings, schema, layout = _recorded(path, record)
         if source is None:
             raise InputError(
@@ -38,7 +43,7 @@ def resume(path: Path, *, progress: Progress) -> Run:
             settings,
             schema=schema,
             layout=layout,
-            check=lambda now: _check_unchanged(path, fingerprint, now),
+            check=lambda now: check_unchanged(path, fingerprint, now),
             say=progress.message,
         )
         saved = load_checkpoint(folder.checkpoint)
@@ -67,14 +72,23 @@ def _recorded(
         ) from error
 
 
-def _check_unchanged(path: Path, before: Any, now: Any) -> None:
+def check_unchanged(
+    path: Path, before: Any, now: Any, instead: str = "Train anew with --like."
+) -> None:
+    """Raise DataError where the data of a run is no longer what it was.
+
+    Args:
+        path: of the run.
+        before: fingerprint, as the record holds it.
+        now: fingerprint.
+        instead: what to do where the old data is gone.
+    """
     before, now = (json.loads(json.dumps(one)) for one in (before, now))
     if before == now:
         return
     changed = "; ".join(_differences(before, now)) or "its content"
     raise DataError(
-        f"The data of the run {path} changed since: {changed}. "
-        "Bring the old data back, or train anew with --like."
+        f"The data of the run {path} changed since: {changed}. Bring the old data back. {instead}"
     )
 
 

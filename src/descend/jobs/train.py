@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,28 +16,25 @@ from descend.data.columns.describe import describe
 from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.advise import choose
-from descend.jobs.diagnosis import cause_of_divergence, cause_of_rescue
-from descend.jobs.interrupts import stop_wish
-from descend.jobs.live import Onlooker, Watched
-from descend.jobs.watcher import RunWatcher
+from descend.jobs.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
+from descend.jobs.live import Onlooker
+from descend.jobs.loop import run_problem
+from descend.jobs.posed import data_name
 from descend.model import Model
 from descend.reporting.notebook import card
 from descend.reporting.page import train_report
 from descend.reporting.progress import Progress
-from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
+from descend.runs.checkpoint import save_checkpoint
 from descend.runs.run import RunFolder, check_replaceable, create_run
 from descend.settings import Settings
-from descend.training.engine import describe_device, set_up
+from descend.training.engine import describe_device, set_up, versions
 from descend.training.evaluation import blocks
-from descend.training.fit import Course, fit, summary_of
+from descend.training.fit import Course, summary_of
 from descend.training.problem import Problem
 from descend.training.recipe import problem_of, resolved
 from descend.training.saved import course_restored, course_saved
-from descend.training.stopping import Limits
 from descend.tuning.words import short_text
 from descend.types import History, StopReason
-
-DIVERGED = "The loss left the finite numbers again and again, at lower learning rates too."
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,11 @@ def train(
     settings, course, advice = choose(problem, settings, progress)
     if advice is not None:
         progress.message(short_text(advice))
-    folder = create_run(Path(out) if out else None, _stem(data), force=force) if write else None
+    folder = (
+        create_run(Path(out) if out else None, data_name(data, "run"), force=force)
+        if write
+        else None
+    )
     record = _first_record(data, asked, settings, prepared, command)
     if advice is not None:
         record["advice"] = dataclasses.asdict(advice)
@@ -172,22 +171,9 @@ def _trained(
     onlookers: Sequence[Onlooker] = (),
 ) -> Run:
     """Run the loop from a course on, and leave the files."""
-    assert isinstance(settings.batch_size, int)
-    assert isinstance(settings.learning_rate, float)
-    run = problem.run(
-        settings.batch_size,
-        settings.learning_rate,
-        schedule=settings.schedule,
-        warmup=settings.warmup,
-        limits=Limits(settings.patience, settings.epochs, settings.time_budget),
+    course, reason = run_problem(
+        problem, settings, course, progress, folder=folder, onlookers=onlookers
     )
-    saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
-    with stop_wish() as wish, progress.open(settings.epochs, len(problem.store)):
-        watcher = Watched(RunWatcher(progress, saver, folder, wish), onlookers)
-        course, reason = fit(run, course, watcher)
-        if saver is not None:
-            saver.save(*course_saved(course))
-            saver.close()
     if reason is StopReason.INTERRUPTED and folder is not None:
         folder.write_history(course.history)
         raise InterruptedRunError(
@@ -257,21 +243,6 @@ def _first_record(
             "warnings": list(schema.warnings),
         },
         "schema": schema.as_json(),
-        "versions": {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "platform": sys.platform,
-        },
+        "versions": versions(),
         "device": describe_device(),
     }
-
-
-def _stem(data: Any) -> str:
-    """A name for the run: that of the file without folders and endings."""
-    if isinstance(data, str | Path) and not str(data).lower().startswith(
-        ("select", "with", "from")
-    ):
-        stem = Path(str(data)).name.split(".")[0]
-        return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or "run"
-    return "run"

@@ -16,14 +16,15 @@ from descend.reporting.advice_plots import (
 )
 from descend.reporting.html import number_text
 from descend.reporting.parts import KeyFigure, Section, Summary
+from descend.reporting.text import subject
 
 Record = Mapping[str, Any]
 
 
 def advice_title(record: Record) -> str:
     """Like `Batch size and learning rate for predicting cnt`."""
-    target = record.get("settings", {}).get("target", "the target")
-    return f"Batch size and learning rate for predicting {target}"
+    what = "training" if record.get("own") else "predicting"
+    return f"Batch size and learning rate for {what} {subject(record)}"
 
 
 def advice_summary(record: Record) -> Summary:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from descend.reporting.html import number_text
 from descend.reporting.page import render
 from descend.reporting.parts import Cell, KeyFigure, Plot, Section, Summary, Table
 from descend.reporting.plots import Trace, figure, line, points
-from descend.reporting.text import table_text
+from descend.reporting.text import subject, table_text
 
 Record = Mapping[str, Any]
 
@@ -66,9 +65,7 @@ def compare_report(record: Record) -> str:
 
 def compare_title(record: Record) -> str:
     """Like `Methods compared: cnt from bike_sharing.csv`."""
-    source = record["data"].get("source")
-    name = PurePath(str(source).replace("\\", "/")).name if source else "a table"
-    return f"Methods compared: {record['settings']['target']} from {name}"
+    return f"Methods compared: {subject(record)}"
 
 
 def compare_summary(record: Record) -> Summary:

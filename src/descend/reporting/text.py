@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 NAMES = {
@@ -14,6 +14,20 @@ NAMES = {
     "log_loss": "log loss",
     "auc": "AUC",
 }
+
+
+def subject(record: Mapping[str, Any]) -> str:
+    """What is learned: like `cnt from bike_sharing.csv`, or the name of an own model."""
+    if record.get("own"):
+        name = record["own"]["model"]
+        return "an own model" if name == "own" else f"an own model, {name}"
+    target = record.get("settings", {}).get("target", "the target")
+    data = record.get("data")
+    if data is None:
+        return str(target)
+    # Both kinds of separators: a report may be built elsewhere than the run was made.
+    source = str(data.get("source") or "").replace("\\", "/")
+    return f"{target} from {PurePath(source).name if source else 'a table'}"
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
@@ -47,7 +61,9 @@ def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
     result, settings = record["result"], record["settings"]
     rows = record["data"]["rows"]
     lines = [
-        metrics_text(result["metrics"]),
+        metrics_text(result["metrics"])
+        if result["metrics"]
+        else f"validation loss {_figure(result['best_validation_loss'])}",
         f"on {rows['validation']:,} validation rows; {rows['training']:,} rows were learned from.",
         "",
         f"{result['updates']:,} updates of {settings['batch_size']:,} rows, "
@@ -60,8 +76,9 @@ def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
             "",
             f"Run      {folder}",
             f"Report   {folder / 'report.html'}",
-            f"Predict  descend predict {folder} DATA -o predictions.csv",
         ]
+    if folder is not None and not record.get("own"):
+        lines.append(f"Predict  descend predict {folder} DATA -o predictions.csv")
     return "\n".join(lines)
 
 
@@ -125,6 +142,10 @@ def _run_text(record: Mapping[str, Any]) -> str:
     path = Path(record["path"])
     if "result" in record:
         return f"{path}: {record['state']}\n\n{summary_text(record, path)}"
+    if record.get("own"):
+        return (
+            f"{path}: {record['state']}. To go on: descend.fit(..., out={str(path)!r}, resume=True)"
+        )
     return f"{path}: {record['state']}. To go on: descend resume {path}"
 
 

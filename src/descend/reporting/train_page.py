@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from descend.reporting.advice_page import advice_sections
 from descend.reporting.html import number_text
 from descend.reporting.parts import KeyFigure, Section, Summary, Table
 from descend.reporting.plots import best_line, loss_plot, rate_plot
-from descend.reporting.text import NAMES
+from descend.reporting.text import NAMES, subject
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -21,10 +20,7 @@ TONES = {"NO_IMPROVEMENT": "good", "TARGET_REACHED": "good", "DIVERGED": "bad"}
 
 def train_title(record: Record) -> str:
     """Like `Predicting cnt from bike_sharing.csv`."""
-    source = record["data"].get("source")
-    # Both kinds of separators: a report may be built elsewhere than the run was made.
-    name = PurePath(str(source).replace("\\", "/")).name if source else "a table"
-    return f"Predicting {record['settings']['target']} from {name}"
+    return f"{'Training' if record.get('own') else 'Predicting'} {subject(record)}"
 
 
 def train_summary(record: Record) -> Summary:
@@ -34,7 +30,7 @@ def train_summary(record: Record) -> Summary:
         return Summary(
             "This run is not finished: there is no model to judge yet.",
             _setting_figures(record),
-            outcome=f"State: {record.get('state', 'unknown')}. `descend resume` goes on.",
+            outcome=f"State: {record.get('state', 'unknown')}. {_goes_on(record)} goes on.",
         )
     return Summary(
         _verdict(record),
@@ -55,11 +51,18 @@ def train_sections(record: Record, history: History) -> list[Section]:
     ]
 
 
+def _goes_on(record: Record) -> str:
+    return "descend.fit(..., resume=True)" if record.get("own") else "`descend resume`"
+
+
 def _verdict(record: Record) -> str:
     metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
-    model, baseline = metrics["model"], metrics["baseline"]
     held_out = f"On {rows:,} rows it had not learned from"
-    target = record["settings"]["target"]
+    if not metrics:
+        loss = number_text(record["result"]["best_validation_loss"])
+        return f"{held_out}, the model has a mean loss of {loss}."
+    model, baseline = metrics["model"], metrics["baseline"]
+    target = "the target" if record.get("own") else record["settings"]["target"]
     if "accuracy" in model:
         return (
             f"{held_out}, the model names {target} rightly {_percent(model['accuracy'])} of the "
@@ -73,7 +76,7 @@ def _verdict(record: Record) -> str:
 
 
 def _metric_figures(metrics: Mapping[str, Mapping[str, float | None]]) -> list[KeyFigure]:
-    model, baseline = metrics["model"], metrics["baseline"]
+    model, baseline = metrics.get("model", {}), metrics.get("baseline", {})
     return [
         KeyFigure(NAMES[name], number_text(model[name]), _beside(name, baseline.get(name)))
         for name in ("r2", "rmse", "accuracy", "log_loss", "auc")
@@ -135,7 +138,7 @@ def _course_section(record: Record, history: History) -> Section:
 
 def _quality_sections(record: Record) -> list[Section]:
     result = record.get("result")
-    if result is None:
+    if result is None or not result["metrics"]:
         return []
     model, baseline = result["metrics"]["model"], result["metrics"]["baseline"]
     trivial = "commonest class" if "accuracy" in model else "mean"
@@ -173,7 +176,9 @@ def _data_section(record: Record) -> Section:
             ]
             for column in data["columns"]
         ],
-        caption=f"{_count(len(data['columns']), 'column')} besides the target",
+        caption="The arrays of a row"
+        if record.get("own")
+        else f"{_count(len(data['columns']), 'column')} besides the target",
     )
     return Section(
         "Data",

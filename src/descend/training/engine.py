@@ -34,3 +34,19 @@ def describe_device() -> str:
 
     device = jax.devices()[0]
     return f"{device.platform}: {device.device_kind}"
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a run depend on, for records."""
+    import platform
+    import sys
+
+    import jax
+    import numpy as np
+
+    return {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "platform": sys.platform,
+    }

@@ -57,14 +57,23 @@ def resolved(settings: Settings, schema: Schema) -> Settings:
     Raises:
         SettingsError: the loss does not fit the task, or the batch is larger than the table.
     """
-    task = schema.task
-    loss = resolve_loss(settings.loss, task)
-    if (loss == "cross_entropy") != (task == "classification"):
+    loss = fitting_loss(settings.loss, schema.task)
+    return fitted(settings.replace(task=schema.task, loss=loss), schema.rows.training)
+
+
+def fitting_loss(loss: str, task: str) -> str:
+    """The loss that is meant in a task.
+
+    Raises:
+        SettingsError: it does not fit the task.
+    """
+    found = resolve_loss(loss, task)
+    if (found == "cross_entropy") != (task == "classification"):
         fitting = "cross_entropy" if task == "classification" else "squared_error"
         raise SettingsError(
-            f"--loss {loss} does not fit {task}; type --loss {fitting} or leave it out."
+            f"--loss {found} does not fit {task}; type --loss {fitting} or leave it out."
         )
-    return fitted(settings.replace(task=task, loss=loss), schema.rows.training)
+    return found
 
 
 def fitted(settings: Settings, rows: int) -> Settings:

@@ -16,6 +16,8 @@ from descend.tuning.speed import measure_speed
 
 CLASSICAL = ("coordinate-descent", "conjugate-gradient", "simulated-annealing")
 BASIC = ("sgd", "momentum")
+OWN_RULE = "own"
+"""Stands for an update rule that the user brought."""
 STEPS = (1 / 4, 1.0, 4.0, 16.0)
 """Where a rising rate would cost too much: rates to try, as parts of that of a smaller batch."""
 NEIGHBOURS = (1 / 2, 2.0)
@@ -58,7 +60,12 @@ class Tuned:
 
 
 def methods_for(
-    rows: int, advised: int, sizes: Sequence[int] = (), added: Sequence[str] = ()
+    rows: int,
+    advised: int,
+    sizes: Sequence[int] = (),
+    added: Sequence[str] = (),
+    *,
+    own_rule: bool = False,
 ) -> list[Method]:
     """Gradient descent, stochastic and mini-batch, plain and with momentum, and what is added.
 
@@ -67,6 +74,7 @@ def methods_for(
         advised: batch size that measuring recommends.
         sizes: further batch sizes.
         added: update rules, run at the advised size, and classical methods.
+        own_rule: whether the user's own update rule is run at the advised size too.
 
     Raises:
         SettingsError: a size or a name that cannot be.
@@ -93,6 +101,8 @@ def methods_for(
             found.append(Method(name, title, "classical", name, rows))
         elif name not in BASIC:
             found.append(_method(advised, name, rows, advised))
+    if own_rule:
+        found.append(_method(advised, OWN_RULE, rows, advised))
     return found
 
 

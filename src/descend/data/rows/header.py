@@ -22,7 +22,10 @@ VERSION = 1
 HEADER = "header.json"
 CHECKSUMS = "checksums"
 PARTS = ("training", "validation")
-_DTYPES = ("float32", "int32")
+_DTYPES = {
+    *("float32", "float16", "bool"),
+    *("int32", "int16", "int8", "uint32", "uint16", "uint8"),
+}
 
 Checksums = npt.NDArray[np.uint32]
 
@@ -33,7 +36,7 @@ class Group:
 
     Attributes:
         name: `y`, `weight`, or the name of an input.
-        dtype: float32 or int32.
+        dtype: float32 or int32; of arrays that a user brings, any number of four bytes or less.
         shape: of one row.
     """
 

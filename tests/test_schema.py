@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
@@ -405,23 +408,28 @@ def test_an_impossible_deviation_is_refused(deviation: float) -> None:
         schema_from_json(record)
 
 
-def test_the_same_table_gives_the_same_schema(tmp_path: Path) -> None:
-    size = 300_000
+def test_the_same_table_gives_the_same_schema_on_any_number_of_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 150_000
     random = np.random.default_rng(5)
-    frame = pa.table(
-        {
-            "a": random.normal(size=size) * np.exp(random.normal(size=size)),
-            "b": random.choice(["x", "y", "z"], size),
-            "d": pa.array(random.integers(0, 10**15, size).astype("datetime64[us]")),
-            "y": random.normal(size=size),
-        }
-    )
-    pa.parquet.write_table(frame, tmp_path / "t.parquet", row_group_size=10_000)
-    schemas = {
-        json.dumps(learn_schema(open_table(path), settings_from({"target": "y"})).as_json())
-        for path in [tmp_path / "t.parquet"] * 3
+    columns: dict[str, Any] = {
+        name: random.normal(size=size) * np.exp(random.normal(size=size)) for name in "abcy"
     }
-    assert len(schemas) == 1
+    columns["kind"] = random.choice(["x", "y", "z"], size)
+    columns["day"] = pa.array(random.integers(0, 10**15, size).astype("datetime64[us]"))
+    frame = pa.table(columns)
+    pa.parquet.write_table(frame, tmp_path / "t.parquet", row_group_size=10_000)
+    pa.csv.write_csv(frame, tmp_path / "t.csv")
+    for suffix in ("parquet", "csv"):
+        schemas = set()
+        for cores in (1, 2, 5):
+            monkeypatch.setattr(os, "cpu_count", lambda found=cores: found)
+            table = open_table(tmp_path / f"t.{suffix}")
+            with table.copied(None) if suffix == "csv" else nullcontext(table) as read:
+                schema = learn_schema(read, settings_from({"target": "y"}))
+            schemas.add(json.dumps(schema.as_json()))
+        assert len(schemas) == 1
 
 
 def test_descriptions_are_a_line_for_each_column() -> None:

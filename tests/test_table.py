@@ -213,7 +213,7 @@ def test_row_numbers_are_the_order_of_the_files(tmp_path: Path, suffix: str) -> 
     assert (np.concatenate(read) == numbers).all()
 
 
-def test_sums_are_the_same_to_the_last_bit() -> None:
+def test_sums_over_frames_are_the_same_to_the_last_bit() -> None:
     values = np.random.default_rng(0).normal(size=500_000) * 10.0 ** np.arange(500_000).clip(0, 20)
     table = open_table(pa.table({"v": values}))
     sums = {
@@ -235,6 +235,18 @@ def test_two_readings_side_by_side() -> None:
     for one, other in zip(table.batches(["v"]), table.batches(["v"]), strict=True):
         assert table.count() == 200_000
         assert one.equals(other)
+
+
+def test_an_error_breaks_off_the_queries_beside_it() -> None:
+    table = open_table(pa.table({"v": [1]}))
+    endless = "SELECT sum(a.range % 7) FROM range(1000000000) a, range(1000) b"
+
+    def wrong() -> object:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        table.side_by_side([wrong, lambda: table.query(endless)])
+    assert table.side_by_side([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
 
 
 def test_csv_columns_are_read_as_asked(tmp_path: Path) -> None:
@@ -301,5 +313,6 @@ def test_sums_over_numbered_rows_are_the_same_to_the_last_bit(tmp_path: Path, wa
         if way.startswith("copied"):
             file = tmp_path / "copy" if way.endswith("file") else None
             table = stack.enter_context(table.copied(file))
+        stack.enter_context(table.in_row_order())
         seen = {tuple(table.aggregate(expressions).values()) for _ in range(5)}
     assert len(seen) == 1

@@ -22,7 +22,7 @@ from descend.data.columns.column import (
 from descend.data.columns.split import is_validation
 from descend.data.columns.survey import NumberSurvey, ValueSurvey
 from descend.data.columns.targets import choose_task, learn_target
-from descend.data.reading.table import TableColumn
+from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 from descend.settings import Settings
 

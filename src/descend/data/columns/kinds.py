@@ -6,7 +6,7 @@ import re
 
 from descend.data.columns.survey import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.data.reading.expressions import TIME
-from descend.data.reading.table import TableColumn
+from descend.data.reading.table_column import TableColumn
 
 _IDENTIFIER_NAME = re.compile(
     r"(^|[^a-z])(id|ids|key|uuid|guid|index|instant|rownum)$", re.IGNORECASE

@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.columns.split import is_validation_sql
 from descend.data.columns.survey import Selection
 from descend.data.reading.expressions import category_sql, number_sql
-from descend.data.reading.table import ROW, Table, TableColumn
+from descend.data.reading.table import MARK, ROW, Table
+from descend.data.reading.table_column import TableColumn
 
 _SAMPLE = 20_000
 _CORRELATION = 0.999
 _DETERMINED = 0.999
 _ROWS_PER_VALUE = 3
+_GOLDEN = 0x9E3779B1
 
 
 def leaking_columns(
@@ -35,7 +36,7 @@ def leaking_columns(
     line of the target, or where rows that share its value nearly always share the target too.
 
     Args:
-        table: its rows.
+        table: its training rows marked.
         numbers: input columns of numbers.
         categories: input columns of categories.
         rows: which rows to learn from.
@@ -46,14 +47,16 @@ def leaking_columns(
     columns = [*numbers, *categories]
     if not columns:
         return []
-    used = f"({rows.labelled}) AND {rows.weighted} AND {rows.training}"
+    sampled = MARK
     if training_rows > _SAMPLE:
-        used += f" AND {is_validation_sql(ROW, _SAMPLE / training_rows, rows.seed + 1)}"
+        # Multiples of the golden ratio lie evenly, whatever the order of the rows.
+        most = round(2**32 * _SAMPLE / training_rows)
+        sampled += f" AND {ROW} % {2**31} * {_GOLDEN} % {2**32} < {most}"
     select = [category_sql(target) if classes else number_sql(target)]
     select += [number_sql(column) for column in numbers]
     select += [category_sql(column) for column in categories]
     listed = ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select))
-    sample = table.query(f"SELECT {listed} FROM {table.rows} WHERE {used}")
+    sample = table.query(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")
     y = _codes(sample.column(0)) if classes else _floats(sample.column(0))
     found = []
     for place, column in enumerate(columns, 1):

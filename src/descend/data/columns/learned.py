@@ -13,10 +13,11 @@ from descend.data.columns.column import (
 )
 from descend.data.columns.datetimes import PARTS, TIME_PARTS
 from descend.data.columns.kinds import left_out_number, left_out_values, time_pattern
-from descend.data.columns.survey import NumberSurvey, Selection, ValueSurvey
+from descend.data.columns.survey import NumberSurvey, ValueSurvey
 from descend.data.columns.time_survey import survey_times
 from descend.data.reading.expressions import TIME
-from descend.data.reading.table import Table, TableColumn
+from descend.data.reading.table import Table
+from descend.data.reading.table_column import TableColumn
 
 
 def learn_columns(
@@ -25,7 +26,6 @@ def learn_columns(
     numbers: Mapping[str, NumberSurvey],
     values: Mapping[str, ValueSurvey],
     categorical: Sequence[str],
-    rows: Selection,
     training: int,
 ) -> tuple[Column, ...]:
     """Every column as its kind, by what was surveyed."""
@@ -47,7 +47,7 @@ def learn_columns(
     names = {
         column.name: TIME_PARTS if pattern == TIME else PARTS for column, pattern in times.items()
     }
-    surveyed = survey_times(table, times, names, rows)
+    surveyed = survey_times(table, times, names)
     for column, pattern in times.items():
         one = surveyed[column.name]
         missing, distinct = training - one.seen, values[column.name].distinct

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from descend.data.columns.column import RowCounts
-from descend.data.columns.survey import NumberSurvey, Selection, survey_numbers
+from descend.data.columns.number_survey import counts_of
+from descend.data.columns.survey import NumberSurvey, Selection
 from descend.data.reading.read_errors import no_column
-from descend.data.reading.table import Table, TableColumn
+from descend.data.reading.table import Table
+from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 from descend.settings import Settings
 
@@ -59,26 +61,26 @@ def count_rows(
     validation: Table | None,
 ) -> RowCounts:
     """The rows used and skipped; DataError where none are left for a purpose."""
-    kept = counts["weighted"] - counts["training"]
+    kept = counts["counted"] - counts["training"]
     name = ", ".join(repr(target.name) for target in targets)
     if counts["labelled"] == 0:
         raise DataError(
             f"{table.name}: the target {name} is missing in all {counts['total']} rows."
         )
-    if counts["weighted"] == 0:
+    if counts["counted"] == 0:
         raise DataError(f"{table.name}: no row has a weight above 0 ({settings.weight!r}).")
     if validation is not None:
         kept = _validation_rows(validation, rows)
     if counts["training"] == 0 or kept == 0:
         lacking = "training" if counts["training"] == 0 else "validation"
         raise DataError(
-            f"{table.name}: no rows are left for {lacking}, of {counts['weighted']} with a target "
+            f"{table.name}: no rows are left for {lacking}, of {counts['counted']} with a target "
             f"at --validation {settings.validation}. Give another fraction, or more rows."
         )
     return RowCounts(
         total=counts["total"],
         missing_target=counts["total"] - counts["labelled"],
-        unweighted=counts["labelled"] - counts["weighted"],
+        unweighted=counts["labelled"] - counts["counted"],
         training=counts["training"],
         validation=kept,
     )
@@ -87,4 +89,6 @@ def count_rows(
 def _validation_rows(validation: Table, rows: Selection) -> int:
     targets = [named(validation, target.name, "the target") for target in rows.targets]
     weight = named(validation, rows.weight.name, "--weight") if rows.weight else None
-    return survey_numbers(validation, [], Selection(tuple(targets), weight))[1]["training"]
+    judges = Selection(tuple(targets), weight)
+    with validation.marked(judges.training) as marked:
+        return counts_of(marked, judges)["training"]

@@ -14,15 +14,13 @@ from descend.data.columns.column import (
 from descend.data.columns.describe import ColumnDescription, describe
 from descend.data.columns.leakage import leaking_columns
 from descend.data.columns.learned import learn_columns
+from descend.data.columns.number_survey import counts_of, raise_infinite, survey_numbers
 from descend.data.columns.roles import check_roles, check_weight, count_rows, named
-from descend.data.columns.survey import (
-    Selection,
-    raise_infinite,
-    survey_numbers,
-    survey_values,
-)
+from descend.data.columns.survey import Selection
 from descend.data.columns.targets import choose_task, learn_target, may_be_classes
-from descend.data.reading.table import Table, TableColumn
+from descend.data.columns.value_survey import survey_values
+from descend.data.reading.table import Table
+from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 from descend.settings import Settings
 
@@ -64,13 +62,28 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
         fraction = None
     rows = Selection(tuple(targets), weight, fraction, settings.seed)
 
+    with table.marked(rows.training) as marked, marked.in_row_order():
+        return _learned(marked, settings, inputs, excluded, rows, validation)
+
+
+def _learned(
+    table: Table,
+    settings: Settings,
+    inputs: Sequence[TableColumn],
+    excluded: Sequence[TableColumn],
+    rows: Selection,
+    validation: Table | None,
+) -> Schema:
+    """The schema of a table whose training rows are marked."""
+    targets = rows.targets
     numbers = [
         one for one in inputs if one.type == "number" and one.name not in settings.categorical
     ]
     numeric_targets = [target for target in targets if target.type == "number"]
-    asked = [*numbers, *numeric_targets, *([weight] if weight else [])]
-    survey, counts = survey_numbers(table, asked, rows)
-    check_weight(table, weight, survey)
+    asked = [*numbers, *numeric_targets, *([rows.weight] if rows.weight else [])]
+    survey = survey_numbers(table, asked)
+    counts = counts_of(table, rows)
+    check_weight(table, rows.weight, survey)
     for column in asked:
         if survey[column.name].infinite:
             raise_infinite(table, column)
@@ -84,7 +97,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
         table.name, targets, survey, values, settings, task, reason
     )
     columns = learn_columns(
-        table, [*inputs, *excluded], survey, values, settings.categorical, rows, row_counts.training
+        table, [*inputs, *excluded], survey, values, settings.categorical, row_counts.training
     )
     columns = _in_table_order(table, columns)
     if all(isinstance(column, LeftOutColumn) for column in columns):
@@ -120,15 +133,15 @@ def inspect_columns(
     table, inputs, excluded = _inputs(table, exclude, categorical)
     rows = Selection()
     numbers = [one for one in inputs if one.type == "number" and one.name not in categorical]
-    survey, counts = survey_numbers(table, numbers, rows)
-    for column in numbers:
-        if survey[column.name].infinite:
-            raise_infinite(table, column)
-    others = [one for one in inputs if one not in numbers]
-    values = survey_values(table, [one for one in others if one.type != "other"], rows)
-    columns = learn_columns(
-        table, [*inputs, *excluded], survey, values, categorical, rows, counts["training"]
-    )
+    others = [one for one in inputs if one not in numbers and one.type != "other"]
+    with table.marked(rows.training) as marked, marked.in_row_order():
+        survey = survey_numbers(marked, numbers)
+        for column in numbers:
+            if survey[column.name].infinite:
+                raise_infinite(marked, column)
+        values = survey_values(marked, others, rows)
+        training = counts_of(marked, rows)["training"]
+        columns = learn_columns(marked, [*inputs, *excluded], survey, values, categorical, training)
     return _in_table_order(table, columns)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from descend.data.columns.column import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.columns.survey import MOST_VALUES, NumberSurvey, ValueSurvey
-from descend.data.reading.table import TableColumn
+from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 from descend.settings import Settings
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from descend.data.columns.column import DatetimePart
 from descend.data.columns.datetimes import part_values
-from descend.data.columns.survey import Selection
 from descend.data.reading.expressions import time_sql
-from descend.data.reading.table import Table, TableColumn
+from descend.data.reading.table import MARK, Table
+from descend.data.reading.table_column import TableColumn
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,19 @@ def survey_times(
     table: Table,
     columns: Mapping[TableColumn, str | None],
     names: Mapping[str, Sequence[str]],
-    rows: Selection,
 ) -> dict[str, TimeSurvey]:
     """Mean and deviation of the parts of dates and times, in one reading.
 
     Args:
-        table: its rows.
+        table: its training rows marked.
         columns: each with the pattern of its text.
         names: the parts wanted of each column.
-        rows: which rows to learn from.
     """
     if not columns:
         return {}
     times = [time_sql(column, pattern) for column, pattern in columns.items()]
-    used = f"({rows.labelled}) AND {rows.weighted} AND {rows.training}"
     sums: dict[str, _Sums] = {column.name: _Sums(names[column.name]) for column in columns}
-    for batch in table.batches([*times, used]):
+    for batch in table.batches([*times, MARK]):
         kept = batch.column(len(times))
         for place, column in enumerate(columns):
             values = batch.column(place).filter(kept).drop_null()

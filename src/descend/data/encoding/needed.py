@@ -20,7 +20,8 @@ from descend.data.columns.column import (
 )
 from descend.data.reading.expressions import TIME, category_sql, number_sql, present_sql, time_sql
 from descend.data.reading.read_errors import closest
-from descend.data.reading.table import ROW, Table, TableColumn
+from descend.data.reading.table import ROW, Table
+from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 
 _WORDS = {"number": "a number", "datetime": "a date or time"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -156,13 +155,12 @@ def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[s
     """
     names = files.headers[0]
     rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
-    found = _survey(names, f"(SELECT * FROM {files.relation()} LIMIT {rows})", run)
+    commas = files.delimiter != ","
+    found = _survey(names, f"(SELECT * FROM {files.relation()} LIMIT {rows})", run, commas=commas)
     empty = [name for name in names if name not in found]
     if empty:
-        found |= _survey(empty, files.relation(), run)
+        found |= _survey(empty, files.relation(), run, commas=commas)
     mark = "comma" if any(record["certain"] for record in found.values()) else "number"
-    if files.delimiter == ",":
-        mark = "number"
     types = dict.fromkeys(names, "VARCHAR")
     for name, record in found.items():
         if record[mark]:
@@ -173,31 +171,41 @@ def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[s
 
 
 def _survey(
-    names: Sequence[str], source: str, run: Callable[[str], pa.Table]
-) -> dict[str, dict[str, Any]]:
-    """What the values of each column look like; columns without values are not in it."""
+    names: Sequence[str], source: str, run: Callable[[str], pa.Table], *, commas: bool
+) -> dict[str, dict[str, bool]]:
+    """What the values of each column look like; columns without values are not in it.
+
+    Args:
+        names: of the columns.
+        source: what stands after FROM; every column is text.
+        run: runs SQL.
+        commas: whether numbers may be written with a decimal comma.
+    """
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
     number = r"'\s*[-+]?[0-9]*,?[0-9]+([eE][-+]?[0-9]+)?\s*'"
+    tests = [f"bool_and(regexp_full_match(value, {number}))", "bool_or(contains(value, ','))"]
+    commas_only, some = tests if commas else ["false", "false"]
     # One long column, since a query with an aggregate for each of many columns plans for seconds.
-    rows = run(
+    # CASE spares numbers the comparison of texts.
+    table = run(
         f"""
-        SELECT place,
-            bool_and(try_cast(value AS DOUBLE) IS NOT NULL) AS number,
-            bool_and(lower(value) IN ('true', 'false')) AS boolean,
-            bool_and(regexp_full_match(value, {number})) AS commas_only,
-            bool_or(contains(value, ',')) AS commas
+        SELECT place, bool_and(try_cast(value AS DOUBLE) IS NOT NULL) AS number,
+            bool_and(CASE WHEN try_cast(value AS DOUBLE) IS NULL
+                THEN lower(value) IN ('true', 'false') ELSE false END) AS boolean,
+            {commas_only} AS commas_only,
+            {some} AS some_commas
         FROM (UNPIVOT (SELECT {columns} FROM {source}) ON COLUMNS(*) INTO NAME place VALUE value)
         GROUP BY place
         """
-    ).to_pylist()
+    )
     found = {}
-    for row in rows:
-        comma = row["commas_only"] and row["commas"]
-        # With a decimal comma 3 is a number and 3.5 is not.
+    for row in table.to_pylist():
+        certain = row["commas_only"] and row["some_commas"]
         found[names[int(row["place"])]] = {
             "number": row["number"],
             "boolean": row["boolean"],
-            "comma": comma or (row["commas_only"] and row["number"]),
-            "certain": comma,
+            # With a decimal comma 3 is a number and 3.5 is not.
+            "comma": certain or (row["commas_only"] and row["number"]),
+            "certain": certain,
         }
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from descend.data.reading.csv_files import quote_text
-from descend.data.reading.table import TableColumn
+from descend.data.reading.table_column import TableColumn
 
 TIME = "time"
 """In place of a strptime pattern: times of day."""

@@ -48,6 +48,7 @@ class Source:
         csv: how CSV files are written, so that columns can be read as another type.
         objects: Arrow data by the name it has in SQL.
         query: the user's SQL, or None.
+        own: whether it is a table of DuckDB's own, which knows the numbers of its rows.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     csv: CsvFiles | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     query: str | None = None
+    own: bool = False
 
     def reading(self, types: Mapping[str, str]) -> Source:
         """CSV columns read as DOUBLE or VARCHAR; other sources have types of their own."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import numpy as np
 import pyarrow as pa
 
+from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import quote_name, quote_text
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.read_errors import check_names, reading
 from descend.data.reading.sources import Source, find_source
+from descend.data.reading.table_column import TableColumn, column_of
 from descend.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,31 +26,12 @@ if TYPE_CHECKING:
 
 ROW = '"row number"'
 """SQL for the source row number, from 0, in `Table.rows`."""
-
-_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL")
-_IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY_SCAN"}
+MARK = '"marked row"'
+"""SQL for what `Table.marked` says of a row."""
 
 _NUMBERS = itertools.count()
 
-
-@dataclass(frozen=True)
-class TableColumn:
-    """A column as the table has it.
-
-    Attributes:
-        name: as the user wrote it.
-        type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`.
-        sql_type: DuckDB's name of the type.
-    """
-
-    name: str
-    type: str
-    sql_type: str
-
-    @property
-    def sql(self) -> str:
-        """The column in SQL."""
-        return quote_name(self.name)
+T = TypeVar("T")
 
 
 @final
@@ -63,26 +44,32 @@ class Table:
     Attributes:
         name: what the user gave, for messages.
         columns: in the order of the source.
+        rows: what stands after FROM: the columns and `ROW`, the source row number from 0.
     """
 
-    def __init__(self, source: Source, connection: DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        source: Source,
+        instance: Instance,
+        columns: tuple[TableColumn, ...] | None = None,
+    ) -> None:
         self.name = source.name
         self._source = source
-        self._connection = connection
-        described = self.query(f"DESCRIBE SELECT * FROM {source.relation}").to_pylist()
-        self.columns = tuple(
-            TableColumn(row["column_name"], _type_of(row["column_type"]), row["column_type"])
-            for row in described
-        )
+        self._instance = instance
+        number = "rowid" if source.own else "row_number() OVER () - 1"
+        self.rows = f"(SELECT *, {number} AS {ROW} FROM {source.relation})"
+        if columns is None:
+            described = self.query(f"DESCRIBE SELECT * FROM {source.relation}").to_pylist()
+            columns = tuple(column_of(row["column_name"], row["column_type"]) for row in described)
+        self.columns = columns
 
-    @property
-    def rows(self) -> str:
-        """What stands after FROM: the columns and `ROW`, the source row number from 0.
+    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of tasks that query this table, run at once."""
+        return self._instance.side_by_side(tasks)
 
-        A query with `ROW` in it is run in source order by one thread, so sums are the same to
-        the last bit every time.
-        """
-        return f"(SELECT *, row_number() OVER () - 1 AS {ROW} FROM {self._source.relation})"
+    def in_row_order(self) -> AbstractContextManager[None]:
+        """Inside the `with`, sums over `rows` are the same to the last bit every time."""
+        return self._instance.one_thread()
 
     def column(self, name: str) -> TableColumn | None:
         """The column of that name, or None."""
@@ -128,25 +115,27 @@ class Table:
         if not expressions:
             return {}
         select = ", ".join(f"{sql} AS {quote_name(key)}" for key, sql in expressions.items())
-        source = self._source.relation
-        if any(ROW in text for text in (select, where)):
-            source = self.rows
-        row: dict[str, Any] = self.query(
-            f"SELECT {select} FROM {source} WHERE {where}"
-        ).to_pylist()[0]
+        sql = f"SELECT {select} FROM {self._from(select + where)} WHERE {where}"
+        row: dict[str, Any] = self.query(sql).to_pylist()[0]
         return row
+
+    def _from(self, sql: str) -> str:
+        """What stands after FROM: counting rows costs time, so only where it is asked for."""
+        return self.rows if ROW in sql or MARK in sql else self._source.relation
 
     def query(self, sql: str) -> pa.Table:
         """The result of an SQL query over `self.rows`; it is held in memory, so keep it small."""
         with reading(self.name, query=self._source.query is not None):
-            return self._cursor().sql(sql).to_arrow_table()
+            return self._instance.run(self._cursor(), lambda it: it.sql(sql).to_arrow_table())
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
         """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
         name = f"kept_{next(_NUMBERS)}"
         with reading(self.name, query=self._source.query is not None):
-            self._cursor().execute(f"CREATE TABLE {name} AS {sql}").fetchall()
+            self._instance.run(
+                self._cursor(), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
+            )
         try:
             yield name
         finally:
@@ -168,8 +157,8 @@ class Table:
         """
         name = f"copied_{next(_NUMBERS)}"
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
-        cursor = self._cursor()
         with reading(self.name, query=self._source.query is not None):
+            cursor = self._cursor()
             if path is not None:
                 cursor.execute(f"ATTACH {quote_text(str(path))} AS {name}")
                 relation, end = f"{name}.main.rows", f"DETACH {name}"
@@ -178,12 +167,32 @@ class Table:
                 cursor.execute(
                     f"CREATE TABLE {relation} AS FROM {self._source.relation}"
                 ).fetchall()
-            _one_thread(self._connection)
-            source = Source(self.name, relation, self._source.files, query=self._source.query)
-            yield Table(source, self._connection)
+            source = replace(self._source, relation=relation, own=True, csv=None, objects={})
+            yield Table(source, self._instance, self.columns)
         finally:
             self._cursor().execute(end).fetchall()
-            self._cursor().execute("RESET threads").fetchall()
+
+    @contextmanager
+    def marked(self, sql: str) -> Iterator[Table]:
+        """The same rows with a condition on them as `MARK`, reckoned once where that helps.
+
+        Args:
+            sql: the condition; `ROW` may stand in it.
+        """
+        if not self._source.own:
+            yield self._with_rows(f"(SELECT *, {sql} AS {MARK} FROM {self.rows})")
+            return
+        with self.kept(f"SELECT {sql} AS {MARK} FROM {self.rows}") as marks:
+            yield self._with_rows(
+                f"(SELECT it.*, it.rowid AS {ROW}, marks.{MARK} "
+                f"FROM {self._source.relation} AS it POSITIONAL JOIN {marks} AS marks)"
+            )
+
+    def _with_rows(self, rows: str) -> Table:
+        """The same table, its rows numbered in this way."""
+        table = Table(self._source, self._instance, self.columns)
+        table.rows = rows
+        return table
 
     def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The rows in source order, `rows` at a time.
@@ -198,7 +207,7 @@ class Table:
         listed = "".join(f'{sql} AS "{place}", ' for place, sql in enumerate(select))
         if not select:
             listed = "true, "
-        source = self.rows if ROW in listed else self._source.relation
+        source = self._from(listed)
         sql = f"SELECT {listed[:-2]} FROM {source}"
         start = 0
         with reading(self.name, query=self._source.query is not None):
@@ -220,11 +229,11 @@ class Table:
         """
         sql_types = {"number": "DOUBLE", "text": "VARCHAR"}
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
-        return self if changed is self._source else Table(changed, self._connection)
+        return self if changed is self._source else Table(changed, self._instance)
 
     def _cursor(self) -> DuckDBPyConnection:
         """A connection of its own for one query, so that several can be read side by side."""
-        cursor = self._connection.cursor()
+        cursor = self._instance.cursor()
         for name, data in self._source.objects.items():
             cursor.register(name, data)
         return cursor
@@ -249,12 +258,12 @@ def open_table(data: Any, *, memory: int | None = None) -> Table:
         >>> open_table(pa.table({"size": [1.5, 2.5]})).count()
         2
     """
-    connection = _connect(memory)
+    instance = Instance(memory)
 
     def run(sql: str) -> pa.Table:
         name = data if isinstance(data, str) else "the files"
         with reading(str(name)):
-            return connection.cursor().sql(sql).to_arrow_table()
+            return instance.cursor().sql(sql).to_arrow_table()
 
     if isinstance(data, str | os.PathLike) or _is_paths(data):
         source = find_source(data, run)
@@ -262,8 +271,8 @@ def open_table(data: Any, *, memory: int | None = None) -> Table:
         frame = arrow_table(data)
         source = Source("the table given", "source", objects={"source": frame})
     if source.query is not None:
-        source = _in_order(source, connection)
-    table = Table(source, connection)
+        source = in_order(source, instance)
+    table = Table(source, instance)
     check_names(table.name, [column.name for column in table.columns])
     if table.query(f"SELECT 1 FROM {source.relation} LIMIT 1").num_rows == 0:
         header = " It has a header and nothing else." if source.csv else ""
@@ -273,63 +282,3 @@ def open_table(data: Any, *, memory: int | None = None) -> Table:
 
 def _is_paths(data: Any) -> bool:
     return isinstance(data, list) and all(isinstance(part, str | os.PathLike) for part in data)
-
-
-def _connect(memory: int | None) -> DuckDBPyConnection:
-    import duckdb
-
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "preserve_insertion_order": "true",
-            "temp_directory": os.path.join(tempfile.gettempdir(), f"descend-{os.getpid()}"),
-            "TimeZone": "UTC",
-        }
-    )
-    if memory is not None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET memory_limit = '{memory} bytes'")
-    return connection
-
-
-def _in_order(source: Source, connection: DuckDBPyConnection) -> Source:
-    """The query itself where its rows come in the order of its files, else its result, kept.
-
-    Joins, groups and sorts with ties may give another order each time they run, and random
-    functions other values; row numbers would then mean nothing.
-    """
-    assert source.query is not None
-    with reading(source.name, query=True):
-        cursor = connection.cursor()
-        names = list(cursor.sql(source.query).columns)
-        check_names(source.name, names)
-        plan = cursor.sql(f"EXPLAIN (FORMAT json) {source.query}").fetchall()[0][1]
-        operators = set(re.findall(r'"name": "([^"]*)"', plan))
-        steady = all(name in _IN_ORDER or "SCAN" in name or "READ_" in name for name in operators)
-        if steady and not re.search(
-            r"random|uuid|now\(|current_|today|nextval", plan, re.IGNORECASE
-        ):
-            return source
-        cursor.execute(f"CREATE TABLE result AS {source.query}").fetchall()
-    _one_thread(connection)
-    return Source(source.name, "result", source.files, query=source.query)
-
-
-def _one_thread(connection: DuckDBPyConnection) -> None:
-    """DuckDB reads its own tables by several threads even where rows are numbered.
-
-    Sums would then differ in the last bits from one reading to the next, unlike those over files.
-    """
-    connection.cursor().execute("SET threads = 1").fetchall()
-
-
-def _type_of(sql_type: str) -> str:
-    if _NUMBER.match(sql_type):
-        return "number"
-    if sql_type in ("VARCHAR", "UUID", '"NULL"', "NULL") or sql_type.startswith("ENUM"):
-        return "text"
-    if sql_type.startswith("TIMESTAMP"):
-        return "datetime"
-    if sql_type.startswith("TIME"):
-        return "time"
-    return {"BOOLEAN": "boolean", "DATE": "date"}.get(sql_type, "other")

@@ -1,0 +1,112 @@
+"""DuckDB as it is used here: several queries at once, rows in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, final
+
+from descend.data.reading.read_errors import check_names, reading
+from descend.data.reading.sources import Source
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+T = TypeVar("T")
+
+_IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY_SCAN"}
+
+
+@final
+class Instance:
+    """DuckDB, with files of its own for what does not fit in memory, and fetching nothing.
+
+    Args:
+        memory: bytes that it may use; None: what DuckDB takes by itself.
+    """
+
+    def __init__(self, memory: int | None) -> None:
+        import duckdb
+
+        self._connection = duckdb.connect(
+            config={
+                "autoinstall_known_extensions": "false",
+                "preserve_insertion_order": "true",
+                "temp_directory": os.path.join(tempfile.gettempdir(), f"descend-{os.getpid()}"),
+                "TimeZone": "UTC",
+            }
+        )
+        self._running: set[DuckDBPyConnection] = set()
+        if memory is not None:
+            self._set(f"memory_limit = '{memory} bytes'")
+
+    def cursor(self) -> DuckDBPyConnection:
+        """A connection of its own, so that several queries can be read side by side."""
+        return self._connection.cursor()
+
+    def run(self, cursor: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], T]) -> T:
+        """Work with a cursor, which `side_by_side` may break off."""
+        self._running.add(cursor)
+        try:
+            return work(cursor)
+        finally:
+            self._running.discard(cursor)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Every query inside takes the rows in their order, by the thread that asks.
+
+        Sums of numbers with decimals depend on their order in the last bits.
+        """
+        self._set("threads = 1")
+        try:
+            yield
+        finally:
+            self.cursor().execute("RESET threads").fetchall()
+
+    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of several tasks, run at once; an error or Ctrl-C breaks off the others."""
+        if len(tasks) == 1:
+            return [tasks[0]()]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            futures = [pool.submit(task) for task in tasks]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                # A task may be between two queries, and begin another.
+                while wait(futures, timeout=0.02).not_done:
+                    for cursor in tuple(self._running):
+                        cursor.interrupt()
+                raise
+
+    def _set(self, what: str) -> None:
+        self.cursor().execute(f"SET {what}").fetchall()
+
+
+def in_order(source: Source, instance: Instance) -> Source:
+    """The query itself where its rows come in the order of its files, else its result, kept.
+
+    Joins, groups and sorts with ties may give another order each time they run, and random
+    functions other values; row numbers would then mean nothing.
+    """
+    assert source.query is not None
+    with reading(source.name, query=True):
+        cursor = instance.cursor()
+        names = list(cursor.sql(source.query).columns)
+        check_names(source.name, names)
+        plan = cursor.sql(f"EXPLAIN (FORMAT json) {source.query}").fetchall()[0][1]
+        operators = set(re.findall(r'"name": "([^"]*)"', plan))
+        steady = all(name in _IN_ORDER or "SCAN" in name or "READ_" in name for name in operators)
+        if steady and not re.search(
+            r"random|uuid|now\(|current_|today|nextval", plan, re.IGNORECASE
+        ):
+            return source
+        cursor.execute(f"CREATE TABLE result AS {source.query}").fetchall()
+    return replace(source, relation="result", own=True)

@@ -142,6 +142,52 @@ def flax_dropout():
     return nnx.Sequential(nnx.Linear(4, 1, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
 
 
+def flax_in_evaluation():
+    nnx = pytest.importorskip("flax.nnx")
+    keys = nnx.Rngs(0)
+    net = nnx.Sequential(
+        nnx.Linear(4, 8, rngs=keys),
+        nnx.BatchNorm(8, rngs=keys),
+        nnx.Dropout(0.5, rngs=keys),
+        nnx.Linear(8, 1, rngs=keys),
+    )
+    net.eval()
+    return net
+
+
+def keras_with_constants():
+    keras = pytest.importorskip("keras")
+    scaling = keras.layers.Normalization()
+    scaling.adapt(rows()[0])
+    frozen = keras.layers.Dense(8)
+    frozen.trainable = False
+    return keras.Sequential([keras.Input((4,)), scaling, frozen, keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("make", [flax_in_evaluation, keras_with_constants])
+def test_variables_that_no_call_changes_are_constants(make):
+    model = make()
+    before = [np.array(one) for one in constants_of(model)]
+    run = fit(model, rows())
+    assert run.metrics["model"]["r2"] > 0.9
+    assert all(
+        (one == other).all() for one, other in zip(before, constants_of(run.model), strict=True)
+    )
+
+
+def constants_of(model):
+    if hasattr(model, "non_trainable_variables"):
+        return [np.asarray(one.value) for one in model.non_trainable_variables]
+    nnx = pytest.importorskip("flax.nnx")
+    return [np.asarray(one) for one in jax.tree.leaves(nnx.state(model, nnx.BatchStat))]
+
+
+def keras_dropout():
+    keras = pytest.importorskip("keras")
+    layers = [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    return keras.Sequential(layers)
+
+
 def equinox_dropout():
     equinox = pytest.importorskip("equinox")
     return equinox.nn.Sequential(
@@ -168,6 +214,7 @@ def keras_normalised():
         (equinox_dropout, "carries state.*Dropout"),
         (equinox_normalised, "carries state"),
         (keras_normalised, "carries state.*moving_mean"),
+        (keras_dropout, "carries state.*seed_generator"),
         (lambda: (linear()[0], lambda params, x: (x, params)), "returns more"),
         (lambda: 3, "functions \\(init, apply\\)"),
     ],

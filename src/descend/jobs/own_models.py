@@ -19,11 +19,14 @@ class OwnModel(NamedTuple):
         init: `seed -> params`.
         apply: `(params, x) -> outputs [B, ...]`, each row by itself.
         rebuilt: `params -> model`, of the kind that the user gave.
+        changed: `(params, x) -> names`, of variables that a call changes although no gradient
+            does.
     """
 
     init: Callable[[int], Params]
     apply: Callable[[Params, Any], Array]
     rebuilt: Callable[[Params], Any]
+    changed: Callable[[Params, Any], list[str]] = lambda params, x: []
 
 
 def own_model(model: Any) -> OwnModel:
@@ -57,23 +60,35 @@ def _flax(model: Any) -> OwnModel:
 
     if not isinstance(model, nnx.Module):
         raise InputError("Expected a Flax NNX module; give a Linen module as (init, apply).")
+    # Other variables are constants: running means that stand still, keys of dropout in evaluation.
     structure, *states = nnx.split(model, nnx.Param, ...)
-    params, rest = states
-    if jax.tree.leaves(rest):
-        kinds = sorted({type(one).__name__ for _, one in nnx.to_flat_state(rest)})
-        raise _carries_state(f"variables of the kinds {', '.join(kinds)}")
+    params, constants = states
     # A state is a tree of one array or more; as plain dicts it can be saved by name.
     plain = nnx.to_pure_dict(params)
 
     def merged(weights: Params) -> Any:
         state = jax.tree.map(lambda one: one, params)
         nnx.replace_by_pure_dict(state, weights)
-        return nnx.merge(structure, state)
+        # A call may write to its variables: they are the model's own no longer.
+        return nnx.merge(structure, state, jax.tree.map(lambda one: one, constants))
 
     def apply(weights: Params, x: Any) -> Array:
         return merged(weights)(x)
 
-    return OwnModel(lambda seed: _copied(plain), apply, merged)
+    def changed(weights: Params, x: Any) -> list[str]:
+        called = merged(weights)
+        called(x)
+        before = nnx.to_flat_state(constants)
+        *_, after = (nnx.to_flat_state(one) for one in nnx.split(called, nnx.Param, ...)[1:])
+        return sorted(
+            {
+                type(one).__name__
+                for (_, one), (_, other) in zip(before, after, strict=True)
+                if not _equal(one[...], other[...])
+            }
+        )
+
+    return OwnModel(lambda seed: _copied(plain), apply, merged, changed)
 
 
 def _equinox(model: Any) -> OwnModel:
@@ -108,26 +123,30 @@ def _keras(model: Any) -> OwnModel:
         )
     if not model.built:
         raise InputError("The Keras model has no weights yet; begin it with keras.Input(shape).")
-    if model.non_trainable_variables:
-        names = ", ".join(one.path for one in model.non_trainable_variables[:3])
-        raise _carries_state(f"variables that no gradient changes ({names})")
     leaves = [one.value for one in model.trainable_variables]
+    # Frozen layers and the means of a Normalization layer are constants.
+    constants = [one.value for one in model.non_trainable_variables]
 
     def apply(weights: Params, x: Any) -> Array:
-        return model.stateless_call(weights, [], x, training=True)[0]
+        return model.stateless_call(weights, constants, x, training=True)[0]
+
+    def changed(weights: Params, x: Any) -> list[str]:
+        after = model.stateless_call(weights, constants, x, training=True)[1]
+        pairs = zip(model.non_trainable_variables, constants, after, strict=True)
+        return [variable.path for variable, one, other in pairs if not _equal(one, other)]
 
     def rebuilt(weights: Params) -> Any:
         for variable, value in zip(model.trainable_variables, weights, strict=True):
             variable.assign(value)
         return model
 
-    return OwnModel(lambda seed: _copied(leaves), apply, rebuilt)
+    return OwnModel(lambda seed: _copied(leaves), apply, rebuilt, changed)
 
 
 def check_rows_apart(
     model: OwnModel, per_example: Callable[[Array, Array], Array], rows: Batch, seed: int
 ) -> tuple[int, ...]:
-    """Raise InputError where a row's output depends on the other rows of its batch.
+    """Raise InputError where a row's output depends on other rows, of its batch or before it.
 
     A batch then has no gradient that is the mean of its rows' gradients, and what the batch size
     does to training cannot be told from what it does to the model.
@@ -142,6 +161,9 @@ def check_rows_apart(
         The shape of the outputs for these rows.
     """
     params = _shaken(model.init(seed), seed)
+    changed = model.changed(params, rows.x)
+    if changed:
+        raise _carries_state(f"variables that a call changes ({', '.join(changed[:3])})")
     together = model.apply(params, rows.x)
     if not hasattr(together, "shape"):
         raise _carries_state("its apply returns more than outputs")
@@ -182,8 +204,14 @@ def _shaken(params: Params, seed: int) -> Params:
 def _carries_state(what: str) -> InputError:
     return InputError(
         f"The model carries state from batch to batch: {what}. Batch normalisation and dropout do "
-        "so; use layer or group normalisation, and l2 or early stopping, instead."
+        "so while they learn; use layer or group normalisation, and l2 or early stopping, instead."
     )
+
+
+def _equal(one: Array, other: Array) -> bool:
+    if jax.numpy.issubdtype(one.dtype, jax.dtypes.prng_key):
+        one, other = jax.random.key_data(one), jax.random.key_data(other)
+    return np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def _copied(params: Params) -> Params:

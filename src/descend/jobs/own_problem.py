@@ -102,7 +102,7 @@ def own_problem(
     chosen, loss_name = _chosen_loss(own.loss, rows)
     if rows.single:
         # What is asked of the model is one array; a store has its arrays by name.
-        made = made._replace(apply=_of_one_array(made.apply))
+        made = made._replace(apply=_of_one_array(made.apply), changed=_of_one_array(made.changed))
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
     outputs = check_rows_apart(made, chosen.per_example, few, settings.seed)
     if loss_name == "cross_entropy" and rows.labels is not None:
@@ -223,8 +223,8 @@ def _as_it_is(outputs: Array) -> Array:
     return outputs
 
 
-def _of_one_array(apply: Callable[[Params, Any], Array]) -> Callable[[Params, Any], Array]:
-    return lambda params, x: apply(params, x["x"])
+def _of_one_array(called: Callable[[Params, Any], Any]) -> Callable[[Params, Any], Any]:
+    return lambda params, x: called(params, x["x"])
 
 
 def _name(part: Any) -> str:

@@ -17,6 +17,8 @@ from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params
 
 BLOCK_ROWS = 8192
+BLOCK_BYTES = 64 << 20
+"""At most so many rows, and of large rows fewer, are evaluated at once."""
 RESIDENT_BYTES = 256 << 20
 MOST_WAITING = 4
 
@@ -79,7 +81,7 @@ def _added(loss: float, weight: float, part: tuple[Array, Array]) -> tuple[float
 
 def blocks(store: RowStore, rows: int = BLOCK_ROWS) -> Iterator[Batch]:
     """All rows in order, in blocks of one shape; the last is filled with rows of weight 0."""
-    size = min(rows, len(store))
+    size = min(rows, len(store), max(1, BLOCK_BYTES // store.row_bytes))
     for start in range(0, len(store), size):
         stop = min(start + size, len(store))
         block = store.gather(np.arange(start, stop, dtype=np.int64))

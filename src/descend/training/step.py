@@ -12,6 +12,7 @@ import numpy.typing as npt
 import optax
 
 from descend.training.averaging import Marks, newest
+from descend.training.kernel import fits_one_kernel, in_one_kernel
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Metrics, Params, TrainState
 
@@ -169,10 +170,19 @@ def compile_chunk(step: Step) -> RunChunk:
     in the same program. The state passed in is used up (its buffers are donated).
 
     The mean of the weights is taken between two stretches of updates, so that it costs nothing
-    within them.
+    within them. Where an update is small, the loops are one kernel.
     """
+    # Traced once, for the question whether it is small and for the loop.
+    step = jax.jit(step, inline=True)
 
     def run(
+        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
+    ) -> tuple[Carry, Params, Array]:
+        first, rate = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (batch, rates)))
+        small = fits_one_kernel(step, carry, first, rate)
+        return (in_one_kernel(loops) if small else loops)(carry, mean, batch, rates, marks)
+
+    def loops(
         carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
     ) -> tuple[Carry, Params, Array]:
         def one(index: Array, so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:

@@ -25,10 +25,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import measure
 from benchmarks.fuzz_targets import TARGETS, Target, WrongAnswerError, make_seeds
 from benchmarks.mutations import mutated
 from descend.errors import DescendError
 
+DEFECTS = ("traceback", "hang", "wrong answer", "long text")
 LONGEST = 10
 """Seconds that an input may take."""
 
@@ -95,7 +97,7 @@ def fuzz(inputs: int, seed: int, *, keep: Path | None = None) -> dict[str, Count
                 warnings.simplefilter("ignore")
                 outcome, text = tried(target, work, dice)
             counts.setdefault(target.name, Counter())[outcome] += 1
-            if outcome not in ("read", "refused"):
+            if outcome in DEFECTS:
                 print(f"input {number}, {target.name}: {outcome}\n{text}\n", flush=True)
                 if keep is not None:
                     shutil.copytree(work, keep / f"{number}-{target.name}", dirs_exist_ok=True)
@@ -108,7 +110,7 @@ def defects(counts: dict[str, Counter[str]]) -> int:
         times
         for of_kind in counts.values()
         for outcome, times in of_kind.items()
-        if outcome not in ("read", "refused")
+        if outcome in DEFECTS
     )
 
 
@@ -116,18 +118,25 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--keep", type=Path, help="a folder for inputs that show a defect")
     given = parser.parse_args(words)
     began = time.perf_counter()
     counts = fuzz(given.inputs, given.seed, keep=given.keep and given.keep.resolve())
-    names = ["read", "refused", "traceback", "hang", "wrong answer", "long text"]
-    print(f"{'file':<12}" + "".join(f"{name:>14}" for name in names))
-    total = Counter[str]()
-    for kind, of_kind in sorted(counts.items()):
-        total.update(of_kind)
-        print(f"{kind:<12}" + "".join(f"{of_kind[name]:>14,}" for name in names))
-    print(f"{'all':<12}" + "".join(f"{total[name]:>14,}" for name in names))
-    print(f"{total.total():,} inputs in {time.perf_counter() - began:.0f} s, none run as code")
+    names = ["read", "refused", *DEFECTS]
+    total = sum(counts.values(), Counter[str]())
+    lines = [
+        [kind, *(of_kind[name] for name in names)]
+        for kind, of_kind in [*sorted(counts.items()), ("all", total)]
+    ]
+    seconds = time.perf_counter() - began
+    text = (
+        f"Damaged files that were read rightly, refused in one text, or showed a defect:\n\n"
+        f"{measure.table(['file', *names], lines)}\n\n"
+        f"{total.total():,} inputs in {seconds:.0f} s, none run as code."
+    )
+    facts = {"seed": given.seed, "counts": {kind: dict(of) for kind, of in counts.items()}}
+    measure.record("fuzz", text, facts, save=not given.no_save)
     return 1 if defects(counts) else 0
 
 

@@ -1,8 +1,10 @@
 """Does a run survive being killed at any moment?
 
-A run is started, killed at a random moment by SIGKILL, SIGTERM or SIGINT, resumed, perhaps killed
+A run is started, killed by SIGKILL, SIGTERM or SIGINT at a random moment of a phase drawn at
+random (starting, converting, training, saving; after a kill: going on), resumed, perhaps killed
 again, and resumed to the end. Its model must equal that of an undisturbed run byte for byte, and
-its history but for the seconds.
+its history but for the seconds. Where batch size and learning rate are found by measuring, they
+must stay as they were found first, and the model be that of a run that went on undisturbed.
 
     python -m benchmarks torture --kills 100
 """
@@ -10,6 +12,8 @@ its history but for the seconds.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import shutil
 import signal
@@ -18,123 +22,333 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
+
+from benchmarks import measure
 
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
+COMMON = "--target cnt --exclude instant,dteday,casual,registered --patience 1000 --quiet"
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-TASKS = {
-    "memory": "--epochs 40 --batch-size 16 --learning-rate 0.02",
-    "linear": "--epochs 60 --batch-size 8 --learning-rate 0.01 --model linear",
-    "adam": "--epochs 25 --batch-size 32 --learning-rate 0.002 --optimizer adam --schedule cosine",
-    "store": "--epochs 15 --batch-size 32 --learning-rate 0.02 --store STORE",
-}
+STOPPED = {130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+MOST_KILLS = 3
+"""Of one run."""
+LOOK = 0.005
+"""Seconds between two looks at the files of a run."""
+PHASES = ("starting", "converting", "training", "going on", "saving")
 
 
-class Task(NamedTuple):
-    """A training whose end is known.
+@dataclass(frozen=True)
+class Task:
+    """A training.
 
     Attributes:
         name: for the report.
         options: of `descend train`.
-        model: the bytes an undisturbed run ends with.
-        history: its lines without the seconds.
-        seconds: it took.
+        copies: the table is written so many times, one behind the other.
+        program: the module that is run.
+        stored: whether rows are kept in a store.
+        converts: whether every run makes that store anew.
+        auto: whether batch size and learning rate are found by measuring.
     """
 
     name: str
-    options: list[str]
+    options: str
+    copies: int = 1
+    program: str = "descend.cli"
+    stored: bool = False
+    converts: bool = False
+    auto: bool = False
+
+
+TASKS = (
+    Task("memory", "--hidden 16 --batch-size 32 --learning-rate 0.02 --epochs 80"),
+    Task("linear", "--model linear --batch-size 8 --learning-rate 0.01 --epochs 60"),
+    Task(
+        "adam",
+        "--hidden 16 --batch-size 32 --learning-rate 0.002 --epochs 60 --optimizer adam "
+        "--schedule cosine",
+    ),
+    Task("store", "--hidden 16 --batch-size 32 --learning-rate 0.02 --epochs 60", stored=True),
+    Task(
+        "converting",
+        "--hidden 16 --batch-size 512 --learning-rate 0.02 --epochs 15",
+        copies=20,
+        stored=True,
+        converts=True,
+    ),
+    Task(
+        "windows",
+        "--hidden 16 --batch-size 64 --learning-rate 0.02 --epochs 30",
+        copies=3,
+        program="benchmarks.little_memory",
+        stored=True,
+        converts=True,
+    ),
+    Task("auto", "--hidden 16 --epochs 80 --advice-budget 2s", auto=True),
+)
+
+
+@dataclass(frozen=True)
+class End:
+    """What a run ended with: the bytes of its model, its history without the seconds."""
+
     model: bytes
     history: list[list[str]]
-    seconds: float
 
 
-def undisturbed(name: str, options: list[str], folder: Path) -> Task:
-    out = folder / f"{name}-whole"
-    began = time.perf_counter()
-    subprocess.run(_train(options, out), check=True, capture_output=True)
-    seconds = time.perf_counter() - began
-    return Task(name, options, (out / "model.safetensors").read_bytes(), _history(out), seconds)
+@dataclass(frozen=True)
+class Place:
+    """The folder of one task, with its table and its stores."""
+
+    task: Task
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        """The run directory."""
+        return self.folder / "run"
+
+    @property
+    def stores(self) -> Path:
+        """Where its rows are kept."""
+        return self.folder / "stores"
+
+    @property
+    def copy(self) -> Path:
+        """The run as it was when the choices had just been made."""
+        return self.folder / "copy"
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """What run.json holds, where it was written."""
+        path = self.out / "run.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def clear(self) -> None:
+        """Begin anew."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        shutil.rmtree(self.copy, ignore_errors=True)
+        if self.task.converts:
+            shutil.rmtree(self.stores, ignore_errors=True)
+
+    def replaced(self) -> Path:
+        """The run directory, empty."""
+        shutil.rmtree(self.out)
+        return self.out
+
+    def command(self) -> list[str]:
+        """To begin, or to go on where something can be gone on with."""
+        program = [sys.executable, "-m", self.task.program]
+        if (self.out / "run.json").exists():
+            return [*program, "resume", str(self.out), "--quiet"]
+        stores = ["--store", str(self.stores)] if self.task.stored else []
+        options = f"{COMMON} {self.task.options} --out".split()
+        return [*program, "train", str(self.folder / "bike.csv"), *stores, *options, str(self.out)]
+
+    def end(self) -> End:
+        """What the run ended with."""
+        lines = [line.split(",") for line in (self.out / "history.csv").read_text().splitlines()]
+        seconds = lines[0].index("seconds")
+        history = [line[:seconds] + line[seconds + 1 :] for line in lines]
+        return End((self.out / "model.safetensors").read_bytes(), history)
 
 
-def survives(task: Task, out: Path, dice: random.Random, most_kills: int = 3) -> tuple[int, str]:
-    """Kill and resume until the end: how many kills there were, and what went wrong."""
-    kills = 0
-    command = _train(task.options, out)
-    while True:
-        killed = kills < most_kills and (kills == 0 or dice.random() < 0.5)
-        moment = dice.uniform(0.0, 1.05 * task.seconds)
-        status, error = _run(command, moment if killed else None, dice.choice(SIGNALS))
-        if status is None or status in (130, -signal.SIGTERM, -signal.SIGINT):
-            kills += 1
-        elif status != 0:
-            return kills, f"exit {status}: {error[-500:]}"
-        else:
-            return kills, _difference(task, out)
-        command = _train(task.options, out)
+def made_place(task: Task, folder: Path) -> Place:
+    """The folder of a task with its table."""
+    place = Place(task, folder / task.name)
+    place.folder.mkdir()
+    head, *rows = BIKE.read_text().splitlines(keepends=True)
+    (place.folder / "bike.csv").write_text(head + "".join(rows) * task.copies)
+    return place
+
+
+class Watch:
+    """Tells from its files in which phase a process is that begins now."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.resumed = (place.out / "run.json").exists()
+        self._model = self._model_written()
+
+    def phase(self) -> str:
+        """One of PHASES."""
+        out = self._place.out
+        if self._model_written() != self._model or any(out.glob(".model*.part")):
+            return "saving"
+        if self.resumed:
+            return "going on"
         if (out / "run.json").exists():
-            command = [sys.executable, "-m", "descend.cli", "resume", str(out), "--quiet"]
+            return "training"
+        converting = any(self._place.stores.glob(".*.part"))
+        return "converting" if converting else "starting"
 
-
-def _run(command: list[str], moment: float | None, number: int) -> tuple[int | None, str]:
-    """The exit status of a command, or None where it was killed at the moment."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        killed = False
+    def _model_written(self) -> int:
         try:
-            _, error = process.communicate(timeout=moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            killed = number == signal.SIGKILL
-            _, error = process.communicate(timeout=60)
-        return (None if killed and process.returncode != 0 else process.returncode), error.decode()
+            return (self._place.out / "model.safetensors").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
 
-def _train(options: list[str], out: Path) -> list[str]:
-    columns = ["--target", "cnt", "--exclude", "instant,dteday,casual,registered"]
-    program = [sys.executable, "-m", "descend.cli", "train", str(BIKE), *columns]
-    return [*program, *options, "--out", str(out), "--quiet"]
+@contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, with the package of this checkout."""
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root / "src"), str(root)])
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    with process:
+        yield process
 
 
-def _history(out: Path) -> list[list[str]]:
-    lines = [line.split(",") for line in (out / "history.csv").read_text().splitlines()]
-    seconds = lines[0].index("seconds")
-    return [line[:seconds] + line[seconds + 1 :] for line in lines]
+def undisturbed(place: Place, *, anew: bool = True) -> tuple[End, dict[str, float]]:
+    """What a run that nobody kills ends with, and the seconds that each phase took."""
+    if anew:
+        place.clear()
+    watch, phases = Watch(place), dict[str, float]()
+    with started(place.command()) as process:
+        before = time.perf_counter()
+        while process.poll() is None:
+            time.sleep(LOOK)
+            now = time.perf_counter()
+            phase = watch.phase()
+            phases[phase] = phases.get(phase, 0.0) + now - before
+            before = now
+        assert process.stderr is not None
+        if process.returncode != 0:
+            raise RuntimeError(process.stderr.read().decode())
+    phases["going on"] = sum(phases.values())
+    return place.end(), phases
 
 
-def _difference(task: Task, out: Path) -> str:
-    if (out / "model.safetensors").read_bytes() != task.model:
-        return "another model"
-    if _history(out) != task.history:
-        return "another history"
-    return ""
+def survives(
+    place: Place, whole: End, phases: dict[str, float], dice: random.Random
+) -> tuple[list[str], str]:
+    """Kill and resume until the end: in which phases it was killed, and what went wrong.
+
+    Args:
+        place: where.
+        whole: what an undisturbed run ends with.
+        phases: and how long its phases are.
+        dice: chooses the moments.
+    """
+    place.clear()
+    killed: list[str] = []
+    chosen = None
+    while True:
+        status, phase, error = _run(place, phases, dice, kill=len(killed) < MOST_KILLS)
+        chosen = chosen or _choices(place)
+        if phase is not None and status in STOPPED:
+            killed.append(phase)
+            if dice.random() < 0.4:
+                # The others go on undisturbed.
+                phases = dict.fromkeys(phases, 0.0)
+        elif status != 0:
+            return killed, f"exit {status}: {error[-500:]}"
+        else:
+            break
+    if _choices(place) != chosen:
+        return killed, "other choices"
+    found = place.end()
+    if place.task.auto:
+        # What was measured once is not measured alike again: the same choices go on undisturbed.
+        place.copy.rename(place.replaced())
+        whole = undisturbed(place, anew=False)[0]
+    if found.model != whole.model:
+        return killed, "another model"
+    return killed, "" if found.history == whole.history else "another history"
+
+
+def _choices(place: Place) -> dict[str, Any] | None:
+    record = place.record
+    return record and {name: record.get(name) for name in ("settings", "advice", "schema")}
+
+
+def _run(
+    place: Place, phases: dict[str, float], dice: random.Random, *, kill: bool
+) -> tuple[int, str | None, str]:
+    """Exit status, the phase in which a signal was sent (None: it ended before), and its text."""
+    watch = Watch(place)
+    possible = {"going on", "saving"} if watch.resumed else {*PHASES} - {"going on"}
+    coming = [phase for phase in PHASES if phase in possible and phases.get(phase)]
+    target = dice.choice(coming) if kill and coming else None
+    moment: float | None = None
+    sent: str | None = None
+    with started(place.command()) as process:
+        while process.poll() is None:
+            phase = watch.phase()
+            if place.task.auto and place.record and not place.copy.exists():
+                shutil.copytree(place.out, place.copy, ignore=shutil.ignore_patterns("*.part"))
+            if moment is None and phase == target:
+                moment = time.perf_counter() + dice.uniform(0.0, phases[phase])
+            if moment is not None and time.perf_counter() >= moment:
+                sent = phase
+                process.send_signal(dice.choice(SIGNALS))
+                break
+            time.sleep(LOOK)
+        error = process.communicate(timeout=600)[1].decode()
+        return process.returncode, sent, error
 
 
 def main(words: list[str] | None = None) -> int:
+    """Kill, resume, compare, print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, help="at least so many")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-save", action="store_true", help="print only")
     given = parser.parse_args(words)
     dice = random.Random(given.seed)
-    total, runs, wrong = 0, Counter[str](), Counter[str]()
+    kills: dict[str, Counter[str]] = {task.name: Counter() for task in TASKS}
+    runs, equal, wrong = Counter[str](), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tasks = [
-            undisturbed(task, options.replace("STORE", name + "/store").split(), folder)
-            for task, options in TASKS.items()
-        ]
-        while total < given.kills:
-            task = tasks[sum(runs.values()) % len(tasks)]
-            out = folder / "run"
-            kills, problem = survives(task, out, dice)
-            total += kills
+        places = [made_place(task, Path(name)) for task in TASKS]
+        known = {}
+        for place in places:
+            first, _ = undisturbed(place)
+            # The second finds everything compiled, as those that are killed do.
+            known[place.task.name] = undisturbed(place)
+            if not place.task.auto and known[place.task.name][0] != first:
+                raise RuntimeError(f"{place.task.name}: two undisturbed runs differ")
+        while sum(of_task.total() for of_task in kills.values()) < given.kills:
+            place = places[runs.total() % len(places)]
+            task = place.task
+            end, phases = known[task.name]
+            killed, problem = survives(place, end, phases, dice)
+            kills[task.name].update(killed)
             runs[task.name] += 1
+            equal[task.name] += not problem
             if problem:
-                wrong[f"{task.name}: {problem}"] += 1
-            shutil.rmtree(out, ignore_errors=True)
-    count = sum(runs.values())
-    print(f"{total} kills in {count} runs ({dict(runs)}): {count - wrong.total()} of {count} equal")
+                wrong[f"{task.name}, killed {' and '.join(killed)}: {problem}"] += 1
+            print(
+                f"{task.name}: killed {', '.join(killed) or 'never'}: {problem or 'equal'}",
+                file=sys.stderr,
+                flush=True,
+            )
+    lines = [
+        [
+            task.name,
+            *(kills[task.name][phase] for phase in PHASES),
+            *(kills[task.name].total(), runs[task.name], equal[task.name]),
+        ]
+        for task in TASKS
+    ]
+    total = sum(of_task.total() for of_task in kills.values())
+    text = (
+        "Kills by the phase in which they came, and runs that ended as undisturbed ones:\n\n"
+        + measure.table(["training", *PHASES, "kills", "runs", "equal"], lines)
+        + f"\n\n{total} kills in {runs.total()} runs: {equal.total()} of {runs.total()} equal."
+    )
     for problem, times in wrong.items():
-        print(f"{times} x {problem}")
+        text += f"\n\n{times} x {problem}"
+    facts = {"kills": {name: dict(of) for name, of in kills.items()}, "runs": dict(runs)}
+    measure.record("torture", text, {**facts, "equal": dict(equal)}, save=not given.no_save)
     return 1 if wrong else 0
 
 

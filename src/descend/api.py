@@ -61,16 +61,17 @@ def train(
 
     Raises:
         InputError: the table or an option cannot be used; the message says what to change.
-        DivergedError: the loss left the finite numbers and could not be rescued.
+        DivergedError: the loss left the finite numbers and could not be rescued; the message names
+            the probable cause.
         InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
 
-    Example:
-        >>> import numpy as np, descend
-        >>> X = np.random.default_rng(0).normal(size=(500, 3))
-        >>> run = descend.train((X, X @ [1.0, 2.0, 3.0]), model="linear", epochs=20)
-        >>> metrics = run.metrics["model"]
-        >>> metrics["r2"] > 0.9
+    Examples:
+        >>> import descend
+        >>> run = descend.train("bikes.csv", target="count", batch_size=16, learning_rate=0.05)
+        >>> run.metrics["model"]["r2"] > 0.9
         True
+        >>> run.model.predict("bikes.csv").shape
+        (240,)
     """
     return train_run(
         data,
@@ -119,7 +120,7 @@ def advise(
             change.
         DivergedError: no learning rate was low enough.
 
-    Example:
+    Examples:
         >>> import numpy as np, descend
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> advice = descend.advise((X, X @ [1.0, 2.0, 3.0]), model="linear", batch_size=16)
@@ -180,7 +181,7 @@ def compare(
         InputError: the data, the model or an option cannot be used.
         DivergedError: no learning rate was low enough for a method.
 
-    Example:
+    Examples:
         >>> import numpy as np, descend
         >>> X = np.random.default_rng(0).normal(size=(200, 3))
         >>> done = descend.compare(
@@ -281,7 +282,7 @@ def fit(
             the probable cause.
         InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, numpy as np, descend
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
@@ -305,11 +306,20 @@ def resume(run: str | Path, *, quiet: bool = True) -> Run:
     """Go on with a run that was interrupted, as if it never had been.
 
     Args:
-        run: the run directory.
+        run: the run directory; one that is finished comes back as it is.
         quiet: show no progress.
 
+    Returns:
+        The run.
+
     Raises:
-        InputError: there is no such run, or its data changed since.
+        InputError: there is no such run, or it is one of an own model: call `fit` again.
+        DataError: its data changed since.
+
+    Examples:
+        >>> import descend
+        >>> descend.resume("runs/bikes").stop_reason.name
+        'EPOCHS'
     """
     return resume_run(Path(run), progress=make_progress("silent" if quiet else "auto"))
 
@@ -317,9 +327,23 @@ def resume(run: str | Path, *, quiet: bool = True) -> Run:
 def load_model(path: str | Path) -> Model:
     """A trained model from its file or its run directory.
 
+    Args:
+        path: a run directory, or the `model.safetensors` in it. Loading it runs no code.
+
+    Returns:
+        The model: `predict`, `predict_proba`, `evaluate`, `save`, `export`.
+
     Raises:
-        InputError: there is no model there.
+        InputError: there is no model there, or it is one that only your program can build.
         FileFormatError: the file is truncated, altered, or of a newer version.
+
+    Examples:
+        >>> import descend
+        >>> model = descend.load_model("runs/bikes")
+        >>> model
+        <descend.Model: linear for regression of count>
+        >>> model.predict("bikes.csv").shape
+        (240,)
     """
     return load(find_model(Path(path)))
 
@@ -329,11 +353,19 @@ def predict(model: Model | str | Path, data: Any, output: str | Path | None = No
 
     Args:
         model: a model, its file, or its run directory.
-        data: whatever `train` takes.
+        data: whatever `train` takes; columns in any order, others ignored.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
 
     Returns:
         The number of rows written.
+
+    Raises:
+        InputError: there is no model, a needed column is absent, or the file cannot be written.
+
+    Examples:
+        >>> import descend
+        >>> descend.predict("runs/bikes", "bikes.csv", "predictions.csv")
+        240
     """
     return write_predictions(_loaded(model), data, output)
 
@@ -341,9 +373,22 @@ def predict(model: Model | str | Path, data: Any, output: str | Path | None = No
 def evaluate(model: Model | str | Path, data: Any) -> dict[str, dict[str, float]]:
     """Metrics on raw rows that have the target, beside those of the trivial prediction.
 
+    Args:
+        model: a model, its file, or its run directory.
+        data: whatever `train` takes, with the target.
+
     Returns:
         `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression;
         accuracy, log_loss and (two classes) auc for classification.
+
+    Raises:
+        InputError: there is no model, or a needed column is absent.
+
+    Examples:
+        >>> import descend
+        >>> metrics = descend.evaluate("runs/bikes", "bikes.csv")
+        >>> metrics["model"]["rmse"] < metrics["baseline"]["rmse"]
+        True
     """
     return _loaded(model).evaluate(data)
 

@@ -29,7 +29,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
     Inputs and targets are scaled, missing numbers are allowed, and a frame may hold text and
     dates. For the parameters see `MiniBatchEstimator`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> estimator = MiniBatchRegressor(model="linear", max_epochs=50, random_state=0)
@@ -117,7 +117,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
     For the parameters see `MiniBatchEstimator`; `class_weight` is `"balanced"` or a weight for
     each class, and multiplies `sample_weight`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(500, 3))
         >>> y = np.where(X[:, 0] > 0, "up", "down")

@@ -1,17 +1,15 @@
 import itertools
-import threading
-from collections.abc import Iterator
-from contextlib import closing
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.rows.batches import CHUNK_BYTES, Chunk, Plan, chunks, plan_batches, prefetched
+from descend.data.rows.batches import CHUNK_BYTES, Chunk, Plan, chunks, plan_batches
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import MemoryStore
-from descend.types import Position
+from descend.types import Batch, Position
 from tests.problems import numbered, numbers, store_of
 
 
@@ -177,60 +175,20 @@ def test_chunks_of_any_size_hold_the_same_rows() -> None:
     assert all(np.array_equal(order, orders[0]) for order in orders)
 
 
-def prefetch_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "descend-prefetch"]
+@given(plan=plans)
+def test_arrays_filled_again_hold_the_same_rows(plan: Plan) -> None:
+    store = numbers(plan.rows)
+    again = chunks(store, plan, standing=2)
+    before = None
+    for own in itertools.islice(chunks(store, plan), 6):
+        chunk = next(again)
+        assert chunk[1:] == own[1:]
+        assert same_batch(chunk.batch, own.batch)
+        # The chunk before this one stands still.
+        assert before is None or same_batch(*before)
+        before = chunk.batch, own.batch
 
 
-def test_prefetched_items_come_prepared_in_order_and_end() -> None:
-    assert list(prefetched(iter(range(50)), lambda item: item * item)) == [n * n for n in range(50)]
-    assert not prefetch_threads()
-
-
-def test_an_error_in_the_source_reaches_the_reader_after_what_came_before() -> None:
-    def source() -> Iterator[int]:
-        yield 1
-        raise OSError("disk")
-
-    items = prefetched(source(), lambda item: item)
-    assert next(items) == 1
-    with pytest.raises(OSError, match="disk"):
-        next(items)
-    assert not prefetch_threads()
-
-
-def test_an_error_in_the_preparation_reaches_the_reader() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(prefetched(iter([1, 0]), lambda item: 1 / item))
-    assert not prefetch_threads()
-
-
-@pytest.mark.parametrize("taken", [1, 5])
-def test_closing_ends_the_thread_in_the_middle_of_an_endless_source(taken: int) -> None:
-    with closing(prefetched(itertools.count(), lambda item: item)) as items:
-        assert [next(items) for _ in range(taken)] == list(range(taken))
-        assert len(prefetch_threads()) == 1
-    assert not prefetch_threads()
-
-
-def test_an_unused_prefetch_starts_nothing() -> None:
-    prefetched(itertools.count(), lambda item: item).close()
-    assert not prefetch_threads()
-
-
-def test_prefetching_stays_within_its_depth() -> None:
-    count = 0
-    ahead = threading.Event()
-
-    def prepare(item: int) -> int:
-        nonlocal count
-        count += 1
-        if count >= 5:
-            ahead.set()
-        return item
-
-    with closing(prefetched(itertools.count(), prepare, depth=3)) as items:
-        next(items)
-        # One is read, three lie in the queue, and one waits for a place in it.
-        assert ahead.wait(timeout=30)
-        threading.Event().wait(0.05)
-        assert count == 5
+def same_batch(left: Batch, right: Batch) -> bool:
+    leaves = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return all(np.array_equal(one, other) for one, other in leaves)

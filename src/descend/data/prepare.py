@@ -18,8 +18,8 @@ from descend.data.columns.split import is_validation
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.reading.staging import staged
 from descend.data.reading.table import Table, open_table
-from descend.data.rows.batches import prefetched
 from descend.data.rows.convert import Part, write_store
+from descend.data.rows.feed import prefetched
 from descend.data.rows.kept import Say, default_folder, kept_store, store_folder, usable_store
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped import MappedStore

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from descend.data.columns.column import ClassificationTarget
 from descend.data.reading.table import Table, open_table
-from descend.data.rows.batches import prefetched
+from descend.data.rows.feed import prefetched
 from descend.errors import SettingsError
 from descend.model import Model, Predicted
 from descend.runs.files import whole_file

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.batches import prefetched
+from descend.data.rows.feed import prefetched
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params

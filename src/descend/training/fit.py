@@ -9,18 +9,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
-from descend.data.rows.batches import Chunk, Feed, Plan, chunks
+from descend.data.rows.batches import Chunk, Plan
 from descend.data.rows.store import RowStore
 from descend.training import stopping
 from descend.training.averaging import Marks, fading, newest
 from descend.training.evaluation import Evaluate
+from descend.training.placing import feed
 from descend.training.schedules import Schedule
 from descend.training.step import PartwiseUpdate, RunChunk, Sums, at_mean, copied
 from descend.training.stopping import Limits, Progress
-from descend.types import Array, Batch, History, HistoryLine, Position, StopReason, TrainState
+from descend.types import Array, History, HistoryLine, Position, StopReason, TrainState
 
 FEWEST_UPDATES = 10
 """Updates between two evaluations at the least, so that large batches are not judged on noise."""
@@ -139,8 +139,7 @@ def fit(
         if not course.history:
             return course, StopReason.DIVERGED
     sums: Sums | None = None
-    source = chunks(run.store, run.plan, course.position)
-    with closing(Feed(source, _placing(), waits=run.store.waits)) as feed:
+    with closing(feed(run.store, run.plan, course.position)) as coming:
         while True:
             reason = stopping.ended(course.progress, run.limits, course.position, course.seconds)
             if reason is not None:
@@ -150,7 +149,7 @@ def fit(
             if stopping.stands_still(course.progress, run.limits):
                 course = _lowered(run, course, watcher)
             started, seconds = clock(), course.seconds
-            chunk = feed.take()
+            chunk = coming.take()
             if run.partwise is not None:
                 sums = run.partwise.add(sums, course.state.params, chunk.batch)
             if not chunk.updates:
@@ -159,7 +158,7 @@ def fit(
             course, losses = _dispatched(run, course, chunk, sums)
             sums = None
             if not stopping.used_up(run.limits, course.position, seconds):
-                feed.look_ahead()
+                coming.look_ahead()
             course, loss, share = _counted(run, course, chunk, losses)
             course = course._replace(seconds=seconds + clock() - started)
             if stopping.exploded(course.progress, loss, share):
@@ -178,20 +177,6 @@ def learning_rate(run: Run, course: Course) -> float:
 def _rate_at(run: Run, course: Course, update: int) -> float:
     factor = run.schedule(np.asarray([update]))[0]
     return float(run.learning_rate * course.progress.rate_factor * factor)
-
-
-def _placing() -> Callable[[Chunk], Chunk]:
-    """Brings chunks to the device; a batch that comes again (gradient descent) stays there."""
-    host: Batch | None = None
-    device: Batch | None = None
-
-    def place(chunk: Chunk) -> Chunk:
-        nonlocal host, device
-        if device is None or chunk.batch is not host:
-            host, device = chunk.batch, jax.device_put(chunk.batch)
-        return chunk._replace(batch=device)
-
-    return place
 
 
 def _dispatched(run: Run, course: Course, chunk: Chunk, sums: Sums | None) -> tuple[Course, Array]:

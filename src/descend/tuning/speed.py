@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.data.rows.batches import Chunk, Feed, chunks
+from descend.data.rows.batches import Chunk, chunks
+from descend.training.placing import feed
 from descend.training.problem import Problem
 from descend.training.step import copied, make_gradient
 from descend.types import Speed, TrainState
@@ -117,8 +118,7 @@ class _Course:
         self._run_chunk = problem.compiled(plan)
         self._rates = np.zeros(plan.updates_per_chunk, np.float32)
         self._state = copied(state)
-        source = chunks(problem.store, plan)
-        self._feed = Feed(source, _placed, waits=problem.store.waits)
+        self._feed = feed(problem.store, plan)
         self._run(self._feed.take(), 0)
 
     def seconds(self, clock: Clock, least: float) -> float:
@@ -218,10 +218,6 @@ def saturated(speed: Speed) -> bool:
     """Whether the last two steps up in size made a row no cheaper (one may be a chance dip)."""
     per_row = [s / b for b, s in zip(speed.batch_sizes, speed.seconds_per_update, strict=True)]
     return len(per_row) > 2 and min(per_row[-2:]) > (1.0 - FILL) * min(per_row[:-2])
-
-
-def _placed(chunk: Chunk) -> Chunk:
-    return chunk._replace(batch=jax.device_put(chunk.batch))
 
 
 def _bytes(tree: Any) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, TypeVar, final
+from typing import NamedTuple
 
 import numpy as np
 
 from descend.data.rows.mapped import MappedStore, WindowReader
 from descend.data.rows.order import epoch_rows
-from descend.data.rows.store import AnyArray, RowStore
+from descend.data.rows.store import AnyArray, MemoryStore, RowStore
 from descend.data.rows.windows import Windows, windowed_rows
 from descend.types import Array, Batch, Position
 
@@ -29,8 +28,6 @@ PARTS_OF_WINDOW = 16
 
 START = Position(0, 0)
 
-T = TypeVar("T")
-U = TypeVar("U")
 Read = Callable[[int, int, int], Batch]
 
 
@@ -125,15 +122,25 @@ def plan_batches(
     return replace(whole, updates_per_chunk=updates)
 
 
-def chunks(store: RowStore, plan: Plan, start: Position = START) -> Iterator[Chunk]:
-    """Chunks without end from `start` on, epoch after epoch."""
+def chunks(
+    store: RowStore, plan: Plan, start: Position = START, *, standing: int | None = None
+) -> Iterator[Chunk]:
+    """Chunks without end from `start` on, epoch after epoch.
+
+    Args:
+        store: the rows.
+        plan: how they are cut.
+        start: where the order begins.
+        standing: chunks that stand at a time, the newest among them: the arrays of an older one
+            may be filled again. None: each chunk has arrays of its own.
+    """
     if plan.parts > 1:
         yield from _in_parts(store, plan, start)
         return
     if plan.batch_size == plan.rows:
         yield from _whole_table(store, plan, start)
         return
-    read = reader(store, plan)
+    read = reader(store, plan, standing)
     position = start
     while True:
         update = position.index // plan.batch_size
@@ -149,18 +156,44 @@ def chunks(store: RowStore, plan: Plan, start: Position = START) -> Iterator[Chu
         yield Chunk(_shaped_batch(batch, plan), updates, counted, position)
 
 
-def reader(store: RowStore, plan: Plan) -> Read:
-    """`(epoch, start, stop) -> Batch`: the rows at places of an epoch's order, copied."""
-    if plan.windows is None:
+def reader(store: RowStore, plan: Plan, standing: int | None = None) -> Read:
+    """`(epoch, start, stop) -> Batch`: the rows at places of an epoch's order, copied.
+
+    Where they come from memory, as many as a chunk holds are returned, filler behind them.
+    """
+    windows = plan.windows
+    if windows is None:
+        if isinstance(store, MemoryStore) and plan.parts == 1:
+            return _filling(store, plan, standing)
         return lambda epoch, start, stop: store.gather(
             epoch_rows(plan.seed, epoch, start, stop, plan.rows)
         )
-    windows = plan.windows
     if isinstance(store, MappedStore) and store.header.piece_rows == windows.piece_rows:
         return WindowReader(store, windows, plan.seed)
     return lambda epoch, start, stop: store.gather(
         windowed_rows(windows, plan.seed, epoch, start, stop, plan.rows)
     )
+
+
+def _filling(store: MemoryStore, plan: Plan, standing: int | None) -> Read:
+    """Reads into whole chunks, which are used again: fresh memory costs as much as the copying."""
+    rows = plan.updates_per_chunk * plan.part_rows
+    spaces: Iterator[Batch]
+    if standing is None:
+        spaces = (store.space(rows) for _ in itertools.count())
+    else:
+        spaces = itertools.cycle([store.space(rows) for _ in range(standing)])
+
+    def read(epoch: int, start: int, stop: int) -> Batch:
+        space = next(spaces)
+        store.gather_into(space, epoch_rows(plan.seed, epoch, start, stop, plan.rows))
+        if stop - start < rows:
+            for values in (*space.x.values(), space.y):
+                values[stop - start :] = values[0]
+            space.weight[stop - start :] = 0.0
+        return space
+
+    return read
 
 
 def _in_parts(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
@@ -240,87 +273,3 @@ def _map(batch: Batch, change: Callable[[Array], Array]) -> Batch:
         change(batch.y),
         change(batch.weight),
     )
-
-
-class _Failure(NamedTuple):
-    error: BaseException
-
-
-def prefetched(
-    source: Iterator[T], prepare: Callable[[T], U], *, depth: int = 2
-) -> Generator[U, None, None]:
-    """Run `source` and `prepare` in a thread, at most `depth` items ahead of the reader.
-
-    Closing the returned generator ends the thread; an error in it is raised to the reader.
-    """
-    ready: queue.Queue[U | _Failure] = queue.Queue(maxsize=depth)
-    closed = threading.Event()
-
-    def offer(item: U | _Failure) -> None:
-        while not closed.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def work() -> None:
-        try:
-            for item in source:
-                offer(prepare(item))
-                if closed.is_set():
-                    return
-            offer(_Failure(StopIteration()))
-        except BaseException as error:
-            offer(_Failure(error))
-
-    thread = threading.Thread(target=work, name="descend-prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, _Failure):
-                if isinstance(item.error, StopIteration):
-                    return
-                raise item.error
-            yield item
-    finally:
-        closed.set()
-        # Whoever waits for a free place gets one, and then sees that it is over.
-        while not ready.empty():
-            ready.get_nowait()
-        thread.join()
-
-
-@final
-class Feed(Generic[T, U]):
-    """Items that are prepared while the reader is busy with the one before.
-
-    Where preparing may wait for a disk, a thread does it. Where it only costs time, the reader
-    calls `look_ahead` as soon as the device has something to do: a thread would compete with it
-    for a core and for the interpreter (a tenth to a half of an epoch of small updates).
-
-    Args:
-        source: the items.
-        prepare: what is done to each.
-        waits: whether a thread is worth it.
-    """
-
-    def __init__(self, source: Iterator[T], prepare: Callable[[T], U], *, waits: bool) -> None:
-        self._thread = prefetched(source, prepare) if waits else None
-        self._prepared = self._thread or map(prepare, source)
-        self._ready: list[U] = []
-
-    def take(self) -> U:
-        """The next item."""
-        return self._ready.pop() if self._ready else next(self._prepared)
-
-    def look_ahead(self) -> None:
-        """Prepare the next item now, unless a thread does."""
-        if self._thread is None and not self._ready:
-            self._ready.append(next(self._prepared))
-
-    def close(self) -> None:
-        """End the thread."""
-        if self._thread is not None:
-            self._thread.close()

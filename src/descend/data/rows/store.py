@@ -74,11 +74,24 @@ class MemoryStore:
 
     def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
         """The rows with these numbers, copied."""
+        space = self.space(len(rows))
+        self.gather_into(space, rows)
+        return space
+
+    def space(self, rows: int) -> Batch:
+        """Room for so many rows, not filled."""
         return Batch(
-            x={name: _take(values, rows) for name, values in self.x.items()},
-            y=_take(self.y, rows),
-            weight=_take(self.weight, rows),
+            x={name: _room(values, rows) for name, values in self.x.items()},
+            y=_room(self.y, rows),
+            weight=_room(self.weight, rows),
         )
+
+    def gather_into(self, space: Batch, rows: npt.NDArray[np.int64]) -> None:
+        """Copy the rows with these numbers to the beginning of a space."""
+        for name, values in self.x.items():
+            _take(values, rows, space.x[name])
+        _take(self.y, rows, space.y)
+        _take(self.weight, rows, space.weight)
 
     @property
     def row_bytes(self) -> int:
@@ -148,7 +161,10 @@ def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
-def _take(values: AnyArray, rows: npt.NDArray[np.int64]) -> AnyArray:
-    taken = aligned((len(rows), *values.shape[1:]), values.dtype)
+def _room(like: AnyArray, rows: int) -> AnyArray:
+    return aligned((rows, *like.shape[1:]), like.dtype)
+
+
+def _take(values: AnyArray, rows: npt.NDArray[np.int64], space: AnyArray) -> None:
     # mode="clip" keeps NumPy from buffering the result; the row numbers are ours, hence in range.
-    return np.take(values, rows, axis=0, mode="clip", out=taken)
+    np.take(values, rows, axis=0, mode="clip", out=space[: len(rows)])

@@ -15,7 +15,6 @@ from descend.training.engine import set_up
 from descend.training.fit import Course
 from descend.training.problem import Problem
 from descend.tuning.advice import advise as measure
-from descend.tuning.stages import LEAST_COST
 from descend.types import Advice
 
 
@@ -38,7 +37,7 @@ THOROUGH = 10.0
 
 
 def choose(
-    problem: Problem, settings: Settings, progress: Progress, *, at_least: float = LEAST_COST
+    problem: Problem, settings: Settings, progress: Progress, *, at_least: float = 0.0
 ) -> Chosen:
     """Decide what `auto` stands for; with numbers given, nothing is measured.
 

@@ -13,7 +13,7 @@ from descend.training.problem import Problem
 from descend.tuning import contest, stages, verdict
 from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial, cost_ratios, make_arena
-from descend.tuning.stages import LEAST_COST, Say, Work
+from descend.tuning.stages import Say, Work
 from descend.types import Advice
 
 
@@ -24,7 +24,7 @@ def advise(
     learning_rate: float | None = None,
     goal: str = "time",
     budget: float | None = None,
-    at_least: float = LEAST_COST,
+    at_least: float = 0.0,
     memory: int | None = None,
     optimizer: str = "momentum",
     clock: Callable[[], float] = time.perf_counter,
@@ -56,7 +56,8 @@ def advise(
         `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
         the `ratio` of its cost to the best), `law` (B_crit with its interval, the exponent of the
         rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
-        was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each stage ended).
+        was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each
+        stage ended).
 
     Raises:
         DivergedError: no rate was low enough.

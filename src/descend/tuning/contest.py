@@ -13,6 +13,8 @@ from descend.tuning.stages import Work, learn_speed, listed, note_breaking
 LEAST_RACE, MOST_RACE = 0.12, 0.6
 """Bounds of what all trials together take, as parts of the expected training time. A trial says
 little before it has gone some 3 % of the way: early losses favour rates that do not last."""
+SHORTEST_RACE = 0.2
+"""Seconds: less is lost beside what a program takes to compile."""
 LATE = 2.5
 """The race ends with the leg in which so many times its time is over: trials are compiled and
 evaluated too, which their counted costs leave out."""
@@ -42,7 +44,7 @@ def raced(
         parts = _parts(entered, known.get(work.reference))
         for size, found in breaking.items():
             entered += [arena.enter(size, one) for one in rate.rates_below(found, parts)]
-    total = max(LEAST_RACE * work.expected, work.budget - work.spent())
+    total = max(LEAST_RACE * work.expected, SHORTEST_RACE, work.budget - work.spent())
     total = min(total, MOST_RACE * work.expected)
     end = work.spent() + LATE * total
     if work.goal == "examples":

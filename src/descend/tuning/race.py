@@ -21,8 +21,10 @@ from descend.types import TrainState
 Rates = npt.NDArray[np.float32]
 Cost = Callable[[int], float]
 
-LOOKS = 4
+LOOKS = 2
 """Evaluations in a leg of a trial."""
+JUDGES = BLOCK_ROWS
+"""Validation rows that judge trials; a block, whose program training needs too."""
 FINALISTS = 3
 LEAST_SLOPE = 0.02
 """Where the loss hardly falls any more, a difference of 2 % counts as an e-fold cost."""
@@ -78,7 +80,7 @@ class Arena:
     Attributes:
         problem: what is trained.
         snapshot: where every trial starts; never changed.
-        evaluate: `params -> validation loss`, on at most `BLOCK_ROWS` rows.
+        evaluate: `params -> validation loss`, on at most `JUDGES` rows.
         start_loss: of the snapshot.
         tapes: the chunks of each size in use.
     """
@@ -194,7 +196,7 @@ class Arena:
         branch, _ = self.advance(branch, (trial.learning_rate * course).astype(np.float32))
         assert branch.state is not None
         decayed = self.evaluate(branch.state.mean)
-        last = [loss for _, loss in trial.losses[-LOOKS // 2 :]]
+        last = [loss for _, loss in trial.losses[-LOOKS:]]
         judged = 0.5 * decayed + 0.5 * sum(last) / len(last)
         if not math.isfinite(judged):
             return dataclasses.replace(trial, state=None, diverged=True)
@@ -223,7 +225,7 @@ class Arena:
         )
 
 
-def make_arena(problem: Problem, rows: int = BLOCK_ROWS) -> Arena:
+def make_arena(problem: Problem, rows: int = JUDGES) -> Arena:
     """The arena of a problem, its snapshot the initial weights.
 
     Args:

@@ -14,8 +14,8 @@ from descend.types import GradientNoise, Params, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Rules for which the theory of gradient noise says where the batch size should be."""
-COST_PART, LEAST_COST, MOST_COST = 0.15, 1.0, 120.0
-"""Budget of the advice: part of the expected training time, and its bounds in seconds."""
+COST_PART, MOST_COST = 0.15, 120.0
+"""Budget of the advice: part of the expected training time, and most seconds."""
 MEASURING_PART = 0.4
 """Part of the budget for compiling and timing further sizes; the rest is for trials."""
 EPOCHS_EXPECTED, UPDATES_EXPECTED = 40, 15_000
@@ -101,16 +101,15 @@ def begun(
     problem, snapshot = arena.problem, arena.snapshot
     footprint = speed.Footprint(problem, snapshot)
     possible = _possible_sizes(arena, footprint, batch_size, memory)
-    wanted = max(1, min(REFERENCE, len(problem.store) // FEWEST_UPDATES))
-    reference = nearest_size(possible, wanted)
+    most = max(1, len(problem.store) // FEWEST_UPDATES)
+    reference = nearest_size(possible, min(REFERENCE, most))
     say(f"Measuring updates of {reference:,} rows")
     before = clock()
     speed.compile_sizes(problem, snapshot, [reference])
     compiling = clock() - before
     found = speed.measure_speed(problem, snapshot, [reference], footprint=footprint, clock=clock)
-    per_update = found.seconds_per_update[0]
     epochs = EPOCHS_EXPECTED * problem.plan(reference).updates_per_epoch
-    expected = max(epochs, UPDATES_EXPECTED) * per_update
+    expected = max(epochs, UPDATES_EXPECTED) * speed.seconds_at(found, reference)
     if budget is None:
         budget = min(MOST_COST, max(at_least, COST_PART * expected))
     return Work(
@@ -152,10 +151,10 @@ def measure_speeds(work: Work) -> None:
     each = 0.6 * work.compiling + speed.REPEATS * speed.SECONDS
     afford = int(MEASURING_PART * work.budget / each)
     nearest = sorted(
-        (size for size in work.possible if size != work.reference),
+        (size for size in work.possible if size not in work.speed.batch_sizes),
         key=lambda size: (abs(math.log(size / work.reference)), -size),
     )
-    per_row = work.speed.seconds_per_update[0] / work.reference
+    per_row = speed.seconds_at(work.speed, work.reference) / work.reference
     cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
     sizes = cheap[:afford]
     if nearest and not sizes:
@@ -245,7 +244,9 @@ def shortlisted(work: Work, optimizer: str) -> list[int]:
     if work.noise and work.noise[-1].noise_scale is not None:
         low, high = work.noise[-1].interval
     margin = 10.0 if optimizer in NOISE_DECIDES else 100.0
-    chosen = law.shortlist(work.speed.batch_sizes, work.cost, (low / margin, high * margin))
+    chosen = [work.reference]
+    if "other sizes" not in work.left_out:
+        chosen = law.shortlist(work.speed.batch_sizes, work.cost, (low / margin, high * margin))
     work.evidence["shortlist"] = chosen
     return chosen
 

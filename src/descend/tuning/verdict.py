@@ -12,15 +12,15 @@ from descend.tuning.race import Trial
 from descend.types import Speed
 
 SAME, FLAT = 1.05, 1.10
-"""Sizes within 5 % cost the same, and the largest is taken; within 10 % the region is flat, and
-of the rates the lowest is taken."""
+"""Costs within 5 % are the same: the largest size is taken, and of its rates the lowest; within
+10 % the region is flat."""
 FITTED_SIZES = 4
 
 
 def ranked(finalists: Sequence[Trial], ratios: Sequence[float]) -> list[Trial]:
     """The finalists in the order of choice.
 
-    As good as the best (5 %), the largest size first, and of its rates (10 %) the lowest: a short
+    As good as the best (5 %), the largest size first, and of its rates the lowest: a short
     race flatters small batches and high rates, whose noise floor it does not reach, and a low rate
     is further from divergence. Then the others by cost.
     """
@@ -29,7 +29,7 @@ def ranked(finalists: Sequence[Trial], ratios: Sequence[float]) -> list[Trial]:
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair
-        first = one.batch_size == size and ratio <= FLAT
+        first = one.batch_size == size and ratio <= SAME
         return not first, one.learning_rate if first else ratio
 
     return [one for one, _ in sorted(pairs, key=order)]

@@ -10,16 +10,21 @@ def trial(batch_size: int, learning_rate: float, loss: float = 0.5) -> Trial:
     return Trial(batch_size, learning_rate, None, updates=100, marks=((100, loss),))
 
 
-def test_of_equal_sizes_the_largest_and_of_its_rates_the_lowest() -> None:
+def test_the_reference_stays_first_and_of_its_rates_the_lowest() -> None:
     small, large, slow = trial(64, 0.2), trial(256, 0.2), trial(256, 0.1)
     worse = trial(1024, 0.05)
-    order = verdict.ranked([small, large, slow, worse], [1.0, 1.03, 1.04, 1.2])
+    order = verdict.ranked([small, large, slow, worse], [1.0, 1.13, 1.14, 1.2], 256)
     assert order == [slow, large, small, worse]
 
 
-def test_the_best_is_first_where_nothing_else_is_as_good() -> None:
+def test_a_size_that_is_surely_better_is_first() -> None:
+    best, other, slow = trial(64, 0.2), trial(256, 0.2), trial(64, 0.1)
+    assert verdict.ranked([best, other, slow], [1.0, 1.3, 1.06], 256) == [best, slow, other]
+
+
+def test_without_the_reference_the_best_is_first() -> None:
     best, other = trial(256, 0.2), trial(64, 0.2)
-    assert verdict.ranked([best, other], [1.0, 1.06]) == [best, other]
+    assert verdict.ranked([other, best], [1.06, 1.0], 128) == [best, other]
 
 
 def test_the_flat_region_ends_at_the_first_size_that_does_not_belong() -> None:

@@ -15,9 +15,9 @@ LEAST_RACE, MOST_RACE = 0.12, 0.6
 little before it has gone some 3 % of the way: early losses favour rates that do not last."""
 SHORTEST_RACE = 0.2
 """Seconds: less is lost beside what a program takes to compile."""
-LATE = 2.5
-"""The race ends with the leg in which so many times its time is over: trials are compiled and
-evaluated too, which their counted costs leave out."""
+LATE = 1.5
+"""The race ends with the leg in which so many times its time is over: evaluations, and sizes that
+are compiled on the way, are not in its counted costs."""
 AROUND = (2.0, 1.0, 0.5)
 """Rates of the other sizes, as parts of what was best at the reference, relative to where both
 break down."""
@@ -118,7 +118,7 @@ def _refinement(work: Work, learning_rate: float | None) -> Refine:
 
 def lasting_winner(work: Work, finalists: Sequence[Trial], ratios: Sequence[float]) -> Trial:
     """The first in the order of choice whose rate lasts an epoch, or what a tenth buys of it."""
-    order = verdict.ranked(finalists, ratios)
+    order = verdict.ranked(finalists, ratios, work.reference)
     for trial in order:
         epoch = work.arena.problem.plan(trial.batch_size).updates_per_epoch
         afford = 0.1 * work.budget / speed.seconds_at(work.speed, trial.batch_size)

@@ -12,24 +12,30 @@ from descend.tuning.race import Trial
 from descend.types import Speed
 
 SAME, FLAT = 1.05, 1.10
-"""Costs within 5 % are the same: the largest size is taken, and of its rates the lowest; within
-10 % the region is flat."""
+"""Of rates whose costs are within 5 % the lowest is taken; within 10 % the region is flat."""
+SURE = 1.25
+"""A size has to be as much better than the one that everything began with: which of two neighbours
+wins a short race changes by chance."""
 FITTED_SIZES = 4
 
 
-def ranked(finalists: Sequence[Trial], ratios: Sequence[float]) -> list[Trial]:
+def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) -> list[Trial]:
     """The finalists in the order of choice.
 
-    As good as the best (5 %), the largest size first, and of its rates the lowest: a short
-    race flatters small batches and high rates, whose noise floor it does not reach, and a low rate
-    is further from divergence. Then the others by cost.
+    The reference size comes first unless another is surely better. Of the rates of the first size
+    that are as good as its best (5 %) the lowest is first: a short race flatters high rates, whose
+    noise floor it does not reach, and a low one is further from divergence. Then the others by
+    cost.
     """
     pairs = list(zip(finalists, ratios, strict=True))
-    size = max((one.batch_size for one, ratio in pairs if ratio <= SAME), default=0)
+    best, least = min(pairs, key=lambda pair: pair[1])
+    own = [ratio for one, ratio in pairs if one.batch_size == reference]
+    size = reference if own and min(own) <= SURE * least else best.batch_size
+    same = SAME * min(ratio for one, ratio in pairs if one.batch_size == size)
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair
-        first = one.batch_size == size and ratio <= SAME
+        first = one.batch_size == size and ratio <= same
         return not first, one.learning_rate if first else ratio
 
     return [one for one, _ in sorted(pairs, key=order)]

@@ -10,7 +10,7 @@ import pytest
 from descend.settings import Settings
 from descend.training import step as step_module
 from descend.training.averaging import fading
-from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel
+from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel, with_other
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS, Inputs, Network, linear, mlp
 from descend.training.objective import make_objective
@@ -102,3 +102,28 @@ def test_the_compiler_knows_the_attribute() -> None:
     np.testing.assert_allclose(jax.jit(tagged)(inputs), jax.jit(doubled)(inputs), rtol=1e-5)
     with pytest.raises(jax.errors.JaxRuntimeError):
         jax.jit(in_one_kernel(jnp.sort))(jnp.ones(1000))
+
+
+def test_what_cannot_be_one_kernel_runs_as_the_ordinary_program() -> None:
+    refusals = []
+
+    def refusing(x: Array) -> Array:
+        refusals.append(x.shape)
+        if x.shape == (3,):
+            raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such kernel")
+        return x + 1
+
+    called = with_other(refusing, lambda x: x + 2)
+
+    found = [called(np.zeros(rows)).tolist() for rows in (2, 3, 3, 2)]
+
+    assert found == [[1, 1], [2, 2, 2], [2, 2, 2], [1, 1]]
+    assert refusals == [(2,), (3,), (2,)], "it is asked once for each shape"
+
+
+def test_other_failures_are_told() -> None:
+    def broken(x: Array) -> Array:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
+        with_other(broken, lambda x: x)(np.zeros(2))

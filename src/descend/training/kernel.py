@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
@@ -86,6 +87,33 @@ def in_one_kernel(function: Callable[..., T]) -> Callable[..., T]:
         return found
 
     return tagged
+
+
+def with_other(function: Callable[..., T], other: Callable[..., T]) -> Callable[..., T]:
+    """The function, or for arguments of shapes that XLA cannot compile it for, the other one.
+
+    Which programs the emitter has no kernel for is not documented: some reductions are among them.
+    Whether it has one depends on the shapes alone, so a resumed run gets the same program. A program
+    that is not compiled has not used up its arguments.
+    """
+    refused: set[tuple[tuple[int, ...], ...]] = set()
+
+    def called(*arguments: Any) -> T:
+        if refused and _shapes(arguments) in refused:
+            return other(*arguments)
+        try:
+            return function(*arguments)
+        except jax.errors.JaxRuntimeError as error:
+            if "UNIMPLEMENTED" not in str(error):
+                raise
+            refused.add(_shapes(arguments))
+            return other(*arguments)
+
+    return called
+
+
+def _shapes(arguments: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(np.shape(leaf) for leaf in jax.tree.leaves(arguments))
 
 
 def fits_one_kernel(function: Callable[..., Any], *arguments: Any) -> bool:

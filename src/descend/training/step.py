@@ -12,7 +12,7 @@ import numpy.typing as npt
 import optax
 
 from descend.training.averaging import Marks, newest
-from descend.training.kernel import fits_one_kernel, in_one_kernel
+from descend.training.kernel import fits_one_kernel, in_one_kernel, with_other
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Metrics, Params, TrainState
 
@@ -175,12 +175,12 @@ def compile_chunk(step: Step) -> RunChunk:
     # Traced once, for the question whether it is small and for the loop.
     step = jax.jit(step, inline=True)
 
-    def run(
+    def small(
         carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
     ) -> tuple[Carry, Params, Array]:
         first, rate = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (batch, rates)))
-        small = fits_one_kernel(step, carry, first, rate)
-        return (in_one_kernel(loops) if small else loops)(carry, mean, batch, rates, marks)
+        fits = fits_one_kernel(step, carry, first, rate)
+        return (in_one_kernel(loops) if fits else loops)(carry, mean, batch, rates, marks)
 
     def loops(
         carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
@@ -203,7 +203,9 @@ def compile_chunk(step: Step) -> RunChunk:
         carry, mean, losses, _ = jax.lax.fori_loop(0, marks.used, stretch, first)
         return carry, mean, losses
 
-    compiled = jax.jit(run, donate_argnums=(0, 1))
+    compiled = with_other(
+        jax.jit(small, donate_argnums=(0, 1)), jax.jit(loops, donate_argnums=(0, 1))
+    )
 
     def run_chunk(
         state: TrainState,

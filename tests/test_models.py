@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.models import ACTIVATIONS, EMBEDDING_WIDTH, Inputs, Network, linear, mlp
+from descend.training.models import ACTIVATIONS, EMBEDDING_WIDTH, Inputs, Network, bent, linear, mlp
 from descend.types import Array, Params
 
 SIZES = (3, 5)
@@ -145,3 +145,26 @@ def test_columns_of_categories_do_not_share_rows_of_the_table() -> None:
     }
     expected = [a + 3 + b for a in range(3) for b in range(5)]
     assert np.array_equal(network.apply(params, x)[:, 0], expected)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 64, 65, 200])
+@pytest.mark.parametrize("hidden", [(3, 7), (9, 2)])
+def test_gradients_are_those_of_plain_products(rows: int, hidden: tuple[int, ...]) -> None:
+    network = mlp(Inputs(5, ()), [0.0], hidden, "tanh")
+    random = np.random.default_rng(rows)
+    params = jax.tree.map(
+        lambda leaf: random.standard_normal(leaf.shape).astype(np.float32), network.init(0)
+    )
+    x = random.standard_normal((rows, 5)).astype(np.float32)
+
+    def plain(params: Params) -> Array:
+        values = bent(x)
+        for layer in params["layers"][:-1]:
+            values = jax.numpy.tanh(values @ layer["kernel"] + layer["bias"])
+        return (values @ params["layers"][-1]["kernel"] + params["layers"][-1]["bias"]).sum()
+
+    found = jax.grad(lambda params: network.apply(params, {"numeric": x}).sum())(params)
+    for one, other in zip(
+        jax.tree.leaves(found), jax.tree.leaves(jax.grad(plain)(params)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

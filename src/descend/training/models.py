@@ -21,6 +21,9 @@ rows hold begins by saying little."""
 REACH = 3.0
 """Deviations within which the mlp sees a number, however far out it lies."""
 
+FEW_ROWS = 64
+"""Up to so many rows of a batch are transposed before they are multiplied."""
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
@@ -144,11 +147,41 @@ def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
             flat = looked_up.reshape(*looked_up.shape[:-2], -1)
             values = jnp.concatenate([values, flat], axis=-1)
         for layer in params["layers"][:-1]:
-            values = act(values @ layer["kernel"] + layer["bias"])
+            values = act(_product(values, layer["kernel"]) + layer["bias"])
         last = params["layers"][-1]
         return values @ last["kernel"] + last["bias"]
 
     return apply
+
+
+@jax.custom_vjp
+def _product(values: Array, kernel: Array) -> Array:
+    """`[B, n] @ [n, m]`, whose gradient is multiplied in the fastest order on a CPU."""
+    return values @ kernel
+
+
+def _product_forward(values: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return values @ kernel, (values, kernel)
+
+
+def _product_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    """The gradient of the kernel is valuesᵀ·slope, a product that transposes as it goes.
+
+    A few rows are cheaper to transpose before; of many, the side with fewer columns is. Measured
+    on 90-128-64-1, an update takes 0.90 of the time at 8 rows, 0.92 at 32, 0.97 from 128 on.
+    """
+    values, kernel = saved
+    rows, inputs = values.shape
+    if rows == 1 or (rows > FEW_ROWS and inputs <= slope.shape[1]):
+        gradient = values.T @ slope
+    elif rows <= FEW_ROWS:
+        gradient = jax.lax.optimization_barrier(values.T) @ slope
+    else:
+        gradient = jax.lax.optimization_barrier(slope.T @ values).T
+    return slope @ kernel.T, gradient
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def _normal(
@@ -163,7 +196,8 @@ def bent(values: Array) -> Array:
     A value far outside of what training saw (a slip of the pen, a heavy tail) then leaves no wild
     prediction (Holzmüller et al. 2024, arXiv 2407.04491, section 3, "smooth clipping").
     """
-    return values * jax.lax.rsqrt(1.0 + jnp.square(values / REACH))
+    # Times the inverse: a division costs as much as the rest.
+    return values * jax.lax.rsqrt(1.0 + jnp.square(values) * (1.0 / REACH**2))
 
 
 def _offsets(inputs: Inputs) -> np.ndarray:

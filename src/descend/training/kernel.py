@@ -93,8 +93,8 @@ def with_other(function: Callable[..., T], other: Callable[..., T]) -> Callable[
     """The function, or for arguments of shapes that XLA cannot compile it for, the other one.
 
     Which programs the emitter has no kernel for is not documented: some reductions are among them.
-    Whether it has one depends on the shapes alone, so a resumed run gets the same program. A program
-    that is not compiled has not used up its arguments.
+    Whether it has one depends on the shapes alone, so a resumed run gets the same program. What is
+    not compiled has not used up its arguments.
     """
     refused: set[tuple[tuple[int, ...], ...]] = set()
 

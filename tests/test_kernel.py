@@ -40,7 +40,7 @@ def end_of(network: Network, loss: str, optimizer: str, rows: int) -> tuple[list
     fits = fits_one_kernel(step, (state.params, state.opt_state), first, jnp.float32(0))
     marks = fading(0, UPDATES - 2, UPDATES, window=5.0)
     rates = np.full(UPDATES, 0.01, np.float32)
-    found = compile_chunk(step)(state, batch, rates, UPDATES - 2, 0, marks)
+    found = compile_chunk(step, one_kernel=True)(state, batch, rates, UPDATES - 2, 0, marks)
     return [np.asarray(leaf) for leaf in jax.tree.leaves(found)], fits
 
 

@@ -7,7 +7,9 @@ less than 1 kB; the attribute that selects it can be given by hand, for one prog
 XLA that does not know the attribute calls the function in the ordinary way.
 
 The emitter knows no scatter, no sort and no calls to libraries, and multiplies matrices naively,
-so it is asked only where a function has none of these.
+so it is asked only where a function has none of these. A program that it has no kernel for is an
+error of the compiler, and the next one may end the process. So only networks with which this was
+tried are compiled this way, never a user's own.
 """
 
 from __future__ import annotations

@@ -46,12 +46,17 @@ def programs(
     optimizer: optax.GradientTransformation,
     l2: float,
     mean_weight: float,
+    one_kernel: bool,
 ) -> Programs:
     """One for each network, loss and update rule: a grid search compiles once."""
     objective = make_objective(apply, per_example, l2, mean_weight)
     return Programs(
         objective,
-        functools.cache(lambda pieces: compile_chunk(make_step(objective, optimizer, pieces))),
+        functools.cache(
+            lambda pieces: compile_chunk(
+                make_step(objective, optimizer, pieces), one_kernel=one_kernel
+            )
+        ),
         functools.cache(lambda pieces: compile_parts(objective, optimizer, pieces)),
     )
 
@@ -70,6 +75,8 @@ class Problem:
         l2: strength of the penalty on the weights.
         seed: of the initial weights and of the order of rows.
         averaging: whether the mean of the weights along the way is what is judged and kept.
+        one_kernel: whether small updates may be compiled as one kernel: only for networks with
+            which that was tried, since a program unknown to XLA's emitter may end the process.
     """
 
     store: RowStore
@@ -81,6 +88,7 @@ class Problem:
     l2: float = 0.0
     seed: int = 0
     averaging: bool = False
+    one_kernel: bool = False
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -104,7 +112,9 @@ class Problem:
     @functools.cached_property
     def _programs(self) -> Programs:
         mean_weight = self.store.mean_weight
-        return programs(self.apply, self.per_example, self.optimizer, self.l2, mean_weight)
+        return programs(
+            self.apply, self.per_example, self.optimizer, self.l2, mean_weight, self.one_kernel
+        )
 
     def begin(self, seed: int | None = None) -> Course:
         """The course of a new run, from the initial weights of a seed."""

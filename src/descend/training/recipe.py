@@ -48,6 +48,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
+        one_kernel=True,
     )
 
 

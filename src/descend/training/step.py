@@ -163,14 +163,18 @@ def _with_penalty(objective: Objective, params: Params, gradient: Params) -> Par
     return jax.tree.map(jnp.add, gradient, jax.grad(objective.penalty)(params))
 
 
-def compile_chunk(step: Step) -> RunChunk:
+def compile_chunk(step: Step, *, one_kernel: bool = False) -> RunChunk:
     """A stretch of updates over the batches of a chunk, compiled once for each shape.
 
     The number of updates is an argument, not a shape: a short chunk at the end of an epoch runs
     in the same program. The state passed in is used up (its buffers are donated).
 
     The mean of the weights is taken between two stretches of updates, so that it costs nothing
-    within them. Where an update is small, the loops are one kernel.
+    within them.
+
+    Args:
+        step: one update.
+        one_kernel: whether the loops may be one kernel where an update is small.
     """
     # Traced once, for the question whether it is small and for the loop.
     step = jax.jit(step, inline=True)
@@ -179,7 +183,7 @@ def compile_chunk(step: Step) -> RunChunk:
         carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
     ) -> tuple[Carry, Params, Array]:
         first, rate = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (batch, rates)))
-        fits = fits_one_kernel(step, carry, first, rate)
+        fits = one_kernel and fits_one_kernel(step, carry, first, rate)
         return (in_one_kernel(loops) if fits else loops)(carry, mean, batch, rates, marks)
 
     def loops(

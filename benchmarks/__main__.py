@@ -5,8 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
-SPEEDS = ("epoch_speed", "estimators", "start_up", "reading", "store_speed", "predict_speed")
-QUESTIONS = (*SPEEDS, "quality", "torture", "regret", "large", "fuzz")
+SPEEDS = (
+    "epoch_speed",
+    "estimators",
+    "start_up",
+    "package",
+    "reading",
+    "store_speed",
+    "predict_speed",
+)
+QUESTIONS = (*SPEEDS, "update_profile", "quality", "torture", "regret", "large", "fuzz", "wheel")
 
 
 def main(arguments: list[str]) -> int:

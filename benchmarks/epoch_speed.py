@@ -15,11 +15,14 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import measure, peers
 from benchmarks.measure import Apart, Contestant
 from benchmarks.problems import Problem, linear_table, made_table
+
+if TYPE_CHECKING:
+    from descend.training.problem import Problem as Training
 
 SIZES = (1, 8, 32, 128, 1000, 100_000)
 FEWEST_UPDATES = 2000
@@ -45,19 +48,17 @@ ENTRANTS = {
 }
 
 
-def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoch:
-    """`epochs` epochs of one `fit`, going on from where the last call ended."""
+def training_of(problem: Problem) -> Training:
+    """The problem as `descend` has it, judged on its first rows."""
     import numpy as np
 
     from descend.data.rows.store import MemoryStore
     from descend.settings import Settings
     from descend.training.engine import set_up
-    from descend.training.fit import fit
     from descend.training.losses import LOSSES
     from descend.training.models import Inputs, linear, mlp
     from descend.training.optimizers import make_optimizer
     from descend.training.problem import Problem as Training
-    from descend.training.stopping import Limits
 
     def store(rows: slice) -> MemoryStore:
         x = problem.x[rows]
@@ -66,7 +67,7 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
     set_up()
     inputs = Inputs(problem.x.shape[1], ())
     network = mlp(inputs, [0.0], problem.hidden) if problem.hidden else linear(inputs, [0.0])
-    training = Training(
+    return Training(
         store=store(slice(None)),
         validation=store(slice(VALIDATION_ROWS)),
         init=network.init,
@@ -74,6 +75,14 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
         per_example=LOSSES["squared_error"].per_example,
         optimizer=make_optimizer(Settings(target="y", momentum=problem.momentum)),
     )
+
+
+def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoch:
+    """`epochs` epochs of one `fit`, going on from where the last call ended."""
+    from descend.training.fit import fit
+    from descend.training.stopping import Limits
+
+    training = training_of(problem)
     run = training.run(batch_size, problem.learning_rate)
     course = training.begin()
 
@@ -169,10 +178,6 @@ def report(records: Sequence[dict[str, Any]]) -> str:
             "\n".join([f"Seconds for an epoch, {model}:\n", measure.table(heads, rows), *missing])
         )
     return "\n\n".join(texts)
-
-
-def _median(seconds: dict[str, float] | None) -> str:
-    return f"{seconds['median']:.4g}" if seconds else ""
 
 
 def _shown(ratio: dict[str, Any] | None, bound: str) -> str:

@@ -48,7 +48,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
-        one_kernel=True,
+        one_kernel=settings.model == "linear",
     )
 
 

@@ -74,6 +74,8 @@ def training_of(problem: Problem) -> Training:
         apply=network.apply,
         per_example=LOSSES["squared_error"].per_example,
         optimizer=make_optimizer(Settings(target="y", momentum=problem.momentum)),
+        averaging=True,
+        one_kernel=not problem.hidden,
     )
 
 

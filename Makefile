@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fmt bench torture regret docs lock clean
+.PHONY: help venv demo test fmt bench torture regret wheel docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -52,6 +52,9 @@ torture: venv ## does it hold under kills, faults and odd input
 
 regret: .venv/bench ## how far is the advice from the best of a full sweep
 	$(BIN)/python -m benchmarks regret
+
+wheel: venv ## does the wheel work where nothing else is installed; PYTHONS="..." names interpreters
+	$(BIN)/python -m benchmarks wheel --python $(or $(PYTHONS),$(PYTHON))
 
 docs: venv ## build the documentation in site/
 	$(BIN)/pip install --quiet -r requirements/docs.lock

@@ -22,11 +22,11 @@ def bikes_table() -> str:
 @pytest.fixture(scope="session")
 def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `bikes.csv` and a finished run on it, `runs/bikes`."""
-    import descend
+    from descend import train
 
     folder = tmp_path_factory.mktemp("examples")
     (folder / "bikes.csv").write_text(bikes_table())
-    descend.train(
+    train(
         folder / "bikes.csv",
         target="count",
         model="linear",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 Record = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def ratio_of(
         return Ratio(value, value, value, at_least, at_most)
     if len(logs) < 2:
         return Ratio(value, 0.0, math.inf, at_least, at_most)
-    quantile = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, len(logs) - 1))
+    quantile = float(scipy.special.stdtrit(len(logs) - 1, 0.5 + LEVEL / 2))
     half = quantile * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     return Ratio(value, value * math.exp(-half), value * math.exp(half), at_least, at_most)
 

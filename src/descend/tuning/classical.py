@@ -10,7 +10,6 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 
 from descend.errors import SettingsError
 from descend.training.problem import Problem
@@ -68,6 +67,8 @@ def run_classical(
     Returns:
         A line for each step, with `examples` the rows read; the best weights; why it ended.
     """
+    from scipy import optimize
+
     begun = problem.begin().state.params
     start, unravel = jax.flatten_util.ravel_pytree(begun)
     both = full_value_and_gradient(problem)
@@ -113,7 +114,7 @@ def run_classical(
     seen(first)
     try:
         if method == "conjugate-gradient":
-            done = scipy.optimize.minimize(
+            done = optimize.minimize(
                 value_and_gradient, first, jac=True, method="CG", callback=seen
             )
             why = str(done.message)
@@ -122,7 +123,7 @@ def run_classical(
             why = "No coordinate brought a gain."
         else:
             bounds = np.stack([first - REACH, first + REACH], axis=1)
-            scipy.optimize.dual_annealing(
+            optimize.dual_annealing(
                 value_of,
                 bounds,
                 x0=first,
@@ -141,6 +142,8 @@ def _coordinates(
     value: Callable[[Floats], float], start: Floats, seen: Callable[[Floats], None]
 ) -> None:
     """An exact line search along each weight in turn, round after round."""
+    from scipy import optimize
+
     at, before = start.copy(), math.inf
     while True:
         loss = before
@@ -151,9 +154,7 @@ def _coordinates(
                 moved[place] += length
                 return value(moved)
 
-            found = scipy.optimize.minimize_scalar(
-                along, bracket=(0.0, 0.1), options={"maxiter": 12}
-            )
+            found = optimize.minimize_scalar(along, bracket=(0.0, 0.1), options={"maxiter": 12})
             at[place] += found.x
             loss = float(found.fun)
             seen(at)

@@ -13,10 +13,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -104,15 +103,23 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
 
-    def screenshot(self, path: Path) -> None:
-        """The whole page as a picture, what lies below the window included."""
-        size = self.command("Page.getLayoutMetrics")["cssContentSize"]
+    def picture(self, box: Sequence[float] | None = None) -> bytes:
+        """A PNG of a box (left, top, width, height) of the page, or of the whole of it."""
+        if box is None:
+            size = self.command("Page.getLayoutMetrics")["cssContentSize"]
+            box = (0, 0, size["width"], size["height"])
+        left, top, width, height = box
         shot = self.command(
             "Page.captureScreenshot",
             captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1},
+            clip={"x": left, "y": top, "width": width, "height": height, "scale": 1},
         )
-        path.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
+
+    def printed(self) -> bytes:
+        """The page on A4 paper, as PDF."""
+        paper = {"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": True}
+        return base64.b64decode(self.command("Page.printToPDF", **paper)["data"])
 
     def requests(self) -> list[str]:
         """The addresses that pages asked for since the start or `forget`; not its own."""

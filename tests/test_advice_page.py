@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from descend.reporting.advice_page import advice_sections, advice_summary
-from descend.reporting.page import advice_report
+from descend.reporting.advice_page import advice_page, advice_sections, advice_summary
+from descend.reporting.page import render
 from descend.reporting.parts import Plot
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -164,12 +164,14 @@ def test_what_was_not_measured_is_left_out(absent: str | None) -> None:
     record["advice"]["evidence"] = (
         {} if absent is None else {name: one for name, one in evidence.items() if name != absent}
     )
-    assert "<h1>Batch size and learning rate for predicting price</h1>" in advice_report(record)
+    assert "<h1>Batch size and learning rate for predicting price</h1>" in render(
+        advice_page(record)
+    )
 
 
 def test_a_noise_that_cannot_be_told_from_none_has_no_plot_of_its_scale() -> None:
     record = record_of(evidence={"noise": [noise(0, None, None)]})
-    assert 'data-plot="noise-scale"' not in advice_report(record)
+    assert 'data-plot="noise-scale"' not in render(advice_page(record))
 
 
 def test_the_summary_says_what_to_take_and_what_decided() -> None:
@@ -183,7 +185,7 @@ def test_the_summary_says_what_to_take_and_what_decided() -> None:
 
 
 def test_a_hostile_target_is_shown_and_never_run() -> None:
-    page = advice_report({**record_of(), "settings": {"target": EVIL}})
+    page = render(advice_page({**record_of(), "settings": {"target": EVIL}}))
     assert EVIL not in page
     assert "&lt;/script&gt;" in page
 

@@ -6,13 +6,16 @@ import jax
 import numpy as np
 import pytest
 
+from descend.settings import Settings
+from descend.training.optimizers import make_optimizer
 from descend.tuning.escape import Escape, escape_law, escapes
 from descend.tuning.surfaces import double_well
 
 
 def test_many_runs_at_once_are_the_runs_one_by_one() -> None:
     surface = double_well(rows=256)
-    found = escapes(surface, 4, 0.1, runs=16, updates=150, momentum=0.5, seed=3)
+    rule = make_optimizer(Settings("y", optimizer="momentum", momentum=0.5))
+    found = escapes(surface, 4, 0.1, runs=16, updates=150, optimizer=rule, seed=3)
     key, left = jax.random.key(3), 0
     theta = np.tile(np.array(surface.start), (16, 1))
     velocity, out = np.zeros_like(theta), np.zeros(16, bool)
@@ -54,5 +57,5 @@ def test_little_noise_stays() -> None:
 
 
 def test_two_points_are_no_line() -> None:
-    one = Escape(4, 0.1, 0.0, 8, 1.0, 5.0)
+    one = Escape(4, 0.1, "SGD", 8, 1.0, 5.0)
     assert escape_law([one, one]) is None

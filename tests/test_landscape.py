@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 from descend.errors import InputError, SettingsError
 from descend.jobs.landscape import landscape
+from descend.jobs.landscape_surface import WALKS
 from descend.jobs.train import train
-from descend.reporting.landscape_page import landscape_report, landscape_text
+from descend.reporting.landscape_page import landscape_page, landscape_text
+from descend.reporting.page import render
 from descend.reporting.progress import make_progress
 from descend.settings import Settings
 
@@ -24,15 +27,21 @@ def test_a_surface(tmp_path: Path) -> None:
     record = landscape("valley", out=tmp_path / "valley", progress=SILENT)
     page = (tmp_path / "valley" / "landscape.html").read_text()
     again = json.loads((tmp_path / "valley" / "landscape.json").read_text())
-    assert landscape_report(again) == page
+    assert render(landscape_page(again)) == page
     ends = {path["method"]: path["losses"][-1] for path in record["paths"]}
-    assert ends["Conjugate gradient"] == min(ends.values())
+    assert ends["Conjugate gradient"] == pytest.approx(min(ends.values()), rel=1e-5)
+    tuned = [path for path in record["paths"] if path["trials"]]
+    assert len(tuned) == len(WALKS)
+    for path in tuned:
+        known = [math.inf if loss is None else loss for loss in path["trials"]]
+        assert record["rates"][int(np.argmin(known))] == path["learning_rate"]
+        assert 0 < int(np.argmin(known)) < len(known) - 1
     assert "Coordinate descent" in landscape_text(record)
     assert len(record["grid"]["loss"]) == len(record["grid"]["y"])
     with pytest.raises(InputError, match="--force"):
         landscape("valley", out=tmp_path / "valley", progress=SILENT)
     again["name"] = again["title"] = again["paths"][0]["method"] = EVIL
-    assert "<script>alert" not in landscape_report(again)
+    assert "<script>alert" not in render(landscape_page(again))
 
 
 def test_a_plane_through_a_run(tmp_path: Path) -> None:
@@ -44,13 +53,26 @@ def test_a_plane_through_a_run(tmp_path: Path) -> None:
         writer.writerow(["a", "b", EVIL])
         writer.writerows([*row, row @ [1.0, 2.0]] for row in X)
     settings = Settings(
-        EVIL, model="linear", batch_size=16, learning_rate=0.02, epochs=3, optimizer="sgd"
+        EVIL,
+        model="linear",
+        batch_size=16,
+        learning_rate=0.02,
+        epochs=3,
+        optimizer="sgd",
+        advice_budget=0.6,
     )
     train(str(data), settings, out=tmp_path / "run", write=True, force=False, progress=SILENT)
     record = landscape(
         str(tmp_path / "run"), out=tmp_path / "plane", directions="path", progress=SILENT
     )
-    assert [path["rows_read"] for path in record["paths"]] == [1, 16, record["rows"]]
+    # The run's own way first, then the other sizes and rules, then conjugate gradient.
+    rows = record["rows"]
+    assert [path["rows_read"] for path in record["paths"]] == [16, 1, rows, 1, 16, rows, rows]
+    assert record["paths"][0]["learning_rate"] == settings.learning_rate
+    assert record["paths"][-1]["learning_rate"] is None
+    # On a linear model conjugate gradient ends where no method ends lower.
+    ends = [path["losses"][-1] for path in record["paths"]]
+    assert ends[-1] <= min(ends) + 1e-6
     starts = {tuple(np.round(path["points"][0], 6)) for path in record["paths"]}
     assert len(starts) == 1
     assert "<script>alert" not in (tmp_path / "plane" / "landscape.html").read_text()

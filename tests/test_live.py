@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
 import threading
 import urllib.error
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descend.errors import InputError
-from descend.jobs.live import LOOPBACK, LivePage, Onlooker, TensorBoard
+from descend.errors import InputError, InterruptedRunError
+from descend.jobs.live import LOOPBACK, SECONDS_BETWEEN, LivePage, Onlooker, TensorBoard
 from descend.jobs.report import report
+from descend.jobs.resume import resume
 from descend.jobs.train import Run, train
 from descend.reporting.progress import make_progress
 from descend.reporting.tensorboard import EventWriter, crc32c
@@ -38,7 +40,7 @@ class Looking(Onlooker):
         self.page = page
         self.seen: list[tuple[str, Any]] = []
 
-    def begin(self, record: Any, folder: Path | None) -> None:
+    def begin(self, record: Any, folder: Path | None, history: History) -> None:
         self.seen.append(fetched(self.page.address))
 
     def evaluation(self, history: History) -> None:
@@ -51,7 +53,7 @@ class Looking(Onlooker):
         """Nothing to do."""
 
 
-def trained(folder: Path, *onlookers: Any, seed: int = 0) -> Run:
+def trained(folder: Path, *onlookers: Any, seed: int = 0, data: Any = None) -> Run:
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 3))
     settings = Settings(
@@ -64,7 +66,7 @@ def trained(folder: Path, *onlookers: Any, seed: int = 0) -> Run:
         seed=seed,
     )
     return train(
-        (X, X @ [1.0, 2.0, 3.0]),
+        (X, X @ [1.0, 2.0, 3.0]) if data is None else data,
         settings,
         out=folder,
         write=True,
@@ -83,13 +85,45 @@ def test_the_page_grows_while_a_run_trains(tmp_path: Path) -> None:
     lengths = [updates_in(content) for content, _ in looking.seen]
     assert lengths[0] == 0
     assert lengths[1:-1] == list(range(1, len(run.history) + 1))
-    assert all(headers["Refresh"] for _, headers in looking.seen[:-1])
-    assert looking.seen[-1][1]["Refresh"] is None
+    # Only a page of a run that goes on asks for itself again, and may ask nobody else.
+    for content, _ in looking.seen[:-1]:
+        assert f'data-live="{SECONDS_BETWEEN}"' in content
+        assert "connect-src 'self';" in content
+    assert "data-live=" not in looking.seen[-1][0]
+    assert "connect-src" not in looking.seen[-1][0]
     assert said == [f"Live page: {page.address}"]
     # The run is over: nobody listens any more.
     with pytest.raises(urllib.error.URLError):
         fetched(page.address)
     assert looking.seen[-1][0] == (tmp_path / "run" / "report.html").read_text()
+
+
+class Pressing(Looking):
+    """Presses Ctrl-C after some evaluations."""
+
+    def evaluation(self, history: History) -> None:
+        super().evaluation(history)
+        if len(history) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_that_goes_on_is_followed_from_what_it_had_learned(tmp_path: Path) -> None:
+    data = tmp_path / "table.csv"
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    rows = np.column_stack([X, X @ [1.0, 2.0, 3.0]])
+    np.savetxt(data, rows, delimiter=",", header="a,b,c,y", comments="")
+    page = LivePage()
+    with pytest.raises(InterruptedRunError):
+        trained(tmp_path / "run", page, Pressing(page), data=str(data))
+    page = LivePage()
+    page._shown.set()  # nobody has to be waited for
+    looking = Looking(page)
+    run = resume(tmp_path / "run", progress=make_progress("silent"), onlookers=(page, looking))
+    lengths = [updates_in(content) for content, _ in looking.seen]
+    assert lengths[0] >= 3
+    assert lengths[1:-1] == list(range(lengths[0] + 1, len(run.history) + 1))
+    assert looking.seen[-1][0] == (tmp_path / "run" / "report.html").read_text()
+    assert "This page follows the run." in looking.seen[0][0]
 
 
 def updates_in(page: str) -> int:
@@ -103,7 +137,7 @@ def updates_in(page: str) -> int:
 
 def test_only_this_machine_is_answered() -> None:
     page = LivePage()
-    page.begin(record_with("y"), None)
+    page.begin(record_with("y"), None, ())
     try:
         assert page._server is not None
         assert page._server.server_address[0] == LOOPBACK == "127.0.0.1"
@@ -119,7 +153,7 @@ def test_only_this_machine_is_answered() -> None:
 
 def test_names_in_the_data_cannot_become_markup() -> None:
     page = LivePage()
-    page.begin(record_with(EVIL), None)
+    page.begin(record_with(EVIL), None, ())
     try:
         content, _ = fetched(page.address)
     finally:
@@ -210,3 +244,20 @@ def test_pages_are_built_again_from_the_records(tmp_path: Path) -> None:
         report([tmp_path / "one", tmp_path / "one"])
     with pytest.raises(InputError, match="run directory"):
         report([tmp_path])
+
+
+def test_the_plots_of_pages_are_saved_as_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run = trained(tmp_path / "one")
+    trained(tmp_path / "two", seed=1)
+    for folders in ([tmp_path / "one"], [tmp_path / "one", tmp_path / "two"]):
+        pictures = tmp_path / f"pictures-{len(folders)}"
+        report(folders, tmp_path / "page.html", pictures)
+        assert {path.name for path in pictures.iterdir()} == {"loss.png", "learning-rate.png"}
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir())
+    # Two runs are not drawn as one.
+    both, alone = (tmp_path / f"pictures-{count}" / "loss.png" for count in (2, 1))
+    assert both.read_bytes() != alone.read_bytes()
+    assert run.folder is not None
+    with pytest.raises(InputError, match="page"):
+        report([run.folder], pictures=tmp_path / "page.html")

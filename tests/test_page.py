@@ -16,10 +16,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.reporting.html import anchors, cell_text, json_escaped, number_text, table_html
-from descend.reporting.page import render, train_report
-from descend.reporting.parts import KeyFigure, Plot, Section, Summary, Table
+from descend.reporting.escaping import json_escaped
+from descend.reporting.html import anchors, cell_text, number_text, table_html
+from descend.reporting.page import render
+from descend.reporting.parts import (
+    Finding,
+    Interval,
+    KeyFigure,
+    Page,
+    Plot,
+    Ranged,
+    Section,
+    Summary,
+    Table,
+)
 from descend.reporting.plots import figure, line
+from descend.reporting.train_page import train_page
 from descend.types import History, HistoryLine
 from tests.browser import Browser, chromium, missing_browser
 
@@ -124,17 +136,29 @@ def plot_of(name: str, text: str = "a") -> Plot:
 
 
 def sections_of(text: str) -> list[Section]:
-    table = Table([text, "n"], [[text, 1]], caption=text)
-    plots = [plot_of("plot", text)]
-    return [Section(text, [text], plots, [table], [text], [text], folded=True)]
+    table = Table([text, "n", "m"], [[text, 1, Ranged(text, text)]], caption=text)
+    finding = Finding(text, text, "good", text, [Interval(text, text, 2.0, 1.0, 3.0)])
+    return [
+        Section(
+            text,
+            text=[text],
+            findings=[finding],
+            plots=[plot_of("plot", text)],
+            tables=[table],
+            warnings=[text],
+            code=[text],
+            folded=True,
+        )
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_shown_and_never_run(text: str) -> None:
     summary = Summary(text, [KeyFigure(text, text, text)], text)
-    page = render(text, summary, sections_of(text), source=text)
+    page = render(Page(text, summary, sections_of(text), text))
     page.encode("utf-8")
-    plain = Outline(render("a", Summary("a", [KeyFigure("a", "a", "a")], "a"), sections_of("a")))
+    plain_summary = Summary("a", [KeyFigure("a", "a", "a")], "a")
+    plain = Outline(render(Page("a", plain_summary, sections_of("a"), "a")))
     outline = Outline(page)
     # The same elements with the same attributes: the text made none.
     assert [(tag, sorted(some)) for tag, some in outline.tags] == [
@@ -159,7 +183,7 @@ def test_json_in_a_page_comes_back_and_ends_no_script(value: Any) -> None:
 
 
 def test_scripts_run_by_their_checksum_alone() -> None:
-    outline = Outline(train_report(record_of(), history_of()))
+    outline = Outline(render(train_page(record_of(), history_of())))
     (policy,) = [value for value in outline.values("content") if "script-src" in value]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
@@ -173,7 +197,7 @@ def test_scripts_run_by_their_checksum_alone() -> None:
 
 
 def test_a_page_is_complete_in_itself() -> None:
-    page = train_report(record_of(), history_of(20_000))
+    page = render(train_page(record_of(), history_of(20_000)))
     assert len(page.encode("utf-8")) < 3e6
     outline = Outline(page)
     assert not outline.values("src")
@@ -188,48 +212,50 @@ def test_a_page_is_complete_in_itself() -> None:
 
 
 def test_every_plot_has_its_numbers_in_a_table() -> None:
-    outline = Outline(train_report(record_of(), history_of()))
+    outline = Outline(render(train_page(record_of(), history_of())))
     plots = outline.values("data-plot")
     assert plots == ["loss", "learning-rate"]
     assert json.loads(outline.scripts[0]).keys() == set(plots)
-    figures = train_report(record_of(), history_of()).split("<figure")[1:]
+    figures = render(train_page(record_of(), history_of())).split("<figure")[1:]
     assert all("<table" in one.split("</figure>")[0] for one in figures)
 
 
 def test_the_summary_says_how_good_the_model_is_beside_the_trivial_one() -> None:
-    text = Outline(train_report(record_of(), history_of())).text
+    text = Outline(render(train_page(record_of(), history_of()))).text
     assert "predictions of price are off by 1.5 on average; always predicting the mean" in text
     assert "lowered twice" in text
     assert "exploded once" in text
     classes = {"model": {"accuracy": 0.912}, "baseline": {"accuracy": 0.5}}
     record = copy.deepcopy(record_of())
     record["result"]["metrics"] = classes
-    text = Outline(train_report(record, history_of())).text
+    text = Outline(render(train_page(record, history_of()))).text
     assert "rightly 91.2 % of the time; always saying the commonest class is right 50 %" in text
 
 
 def test_a_measured_setting_says_what_else_would_do() -> None:
     advice = {"batch_size": 64, "flat_region": [16, 128], "interval": [0.1, 0.1]}
-    assert "16 to 128 do about as well" in train_report(record_of(advice=advice), history_of())
-    assert "a fixed default" in train_report(record_of(), history_of())
+    assert "16 to 128 do about as well" in render(
+        train_page(record_of(advice=advice), history_of())
+    )
+    assert "a fixed default" in render(train_page(record_of(), history_of()))
 
 
 @pytest.mark.parametrize("history", [(), history_of(1)])
 def test_a_run_that_is_not_finished_has_a_page(history: History) -> None:
     record = record_of(state="running")
     del record["result"]
-    assert "not finished" in Outline(train_report(record, history)).text
+    assert "not finished" in Outline(render(train_page(record, history))).text
 
 
 def test_figures_that_no_number_was_found_for_are_dashes() -> None:
     record = copy.deepcopy(record_of())
     record["result"]["metrics"] = {"model": dict.fromkeys(METRICS["model"]), "baseline": {}}
-    assert "off by — on average" in Outline(train_report(record, ())).text
+    assert "off by — on average" in Outline(render(train_page(record, ()))).text
 
 
 def test_two_plots_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="one name"):
-        render("a", Summary("a"), [Section("a", plots=[plot_of("x"), plot_of("x")])])
+        render(Page("a", Summary("a"), [Section("a", plots=[plot_of("x"), plot_of("x")])]))
 
 
 def test_anchors_differ() -> None:
@@ -276,7 +302,7 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.browser
 def test_a_browser_runs_no_text_from_the_data(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(train_report(record_of(EVIL), history_of()), encoding="utf-8")
+    path.write_text(render(train_page(record_of(EVIL), history_of())), encoding="utf-8")
     browser.open(path.as_uri())
     browser.wait_for("return document.documentElement.dataset.drawn")
     assert browser.run("return document.title").startswith("Predicting </script>")

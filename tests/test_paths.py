@@ -10,6 +10,7 @@ from descend.settings import Settings
 from descend.training.optimizers import make_optimizer
 from descend.tuning.paths import Path, classical_path, descend_path, full_loss
 from descend.tuning.surfaces import SURFACES, Surface, bowl, double_well, many_minima, valley
+from descend.tuning.walk_rates import RATES, walk_rate
 
 QUADRATICS = [bowl, valley]
 
@@ -65,6 +66,34 @@ def test_coordinate_descent_walks_along_the_axes(make: type) -> None:
     np.testing.assert_allclose(path.points[2], [0.0, 0.0], atol=2e-2)
     steps = np.diff(path.points, axis=0)
     assert np.all(np.min(np.abs(steps), axis=1) == 0.0)
+
+
+@pytest.mark.parametrize("make", QUADRATICS)
+def test_the_rate_of_gradient_descent_is_the_best_of_its_closed_form(make: type) -> None:
+    """The loss along the path is Σ_k ½·h_k·(1 − ηh_k)^{2t}·θ_k² above that of the minimum."""
+    surface = make()
+    curvature, start = np.diag(surface.hessian), np.array(surface.start)
+    steps = np.arange(1, 41)[:, None]
+    optimizer = make_optimizer(Settings("y", optimizer="sgd"))
+    found = walk_rate(surface, optimizer, batch_size=len(surface.rows), updates=40)
+    floor = float(full_loss(surface)(np.zeros(2, np.float32)))
+    for rate, loss in zip(RATES, found.losses, strict=True):
+        along = 0.5 * curvature * (1 - rate * curvature) ** (2 * steps) * start**2
+        expected = floor + along.sum(axis=1).mean()
+        if expected < 1e6:
+            assert loss == pytest.approx(expected, rel=1e-3)
+    known = [np.inf if loss is None else loss for loss in found.losses]
+    assert found.learning_rate == RATES[int(np.argmin(known))]
+
+
+def test_a_noisier_gradient_gets_a_lower_rate() -> None:
+    optimizer = make_optimizer(Settings("y", optimizer="sgd"))
+    rates = [
+        walk_rate(valley(), optimizer, batch_size=size, updates=50).learning_rate
+        for size in (1, 32, 512)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] < rates[-1]
 
 
 def test_gradient_descent_zigzags_only_in_the_valley() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from descend.errors import InputError
-from descend.reporting.parts import Plot, Table
+from descend.jobs.report import save_pictures
+from descend.reporting.compare_page import compare_page
+from descend.reporting.landscape_page import landscape_page
+from descend.reporting.parts import Page, Plot, Table
 from descend.reporting.plots import (
     MOST_TABLE_LINES,
     Trace,
@@ -30,6 +34,7 @@ from descend.reporting.plots import (
     thinned,
 )
 from descend.types import History, HistoryLine
+from tests.records import compare_record, landscape_record
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LOSSES = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=50)
@@ -139,6 +144,20 @@ def test_every_figure_can_be_a_picture(plot: Plot) -> None:
     drawn = picture(plot)
     assert drawn.startswith(PNG)
     assert picture(plot) == drawn
+
+
+@pytest.mark.parametrize(
+    "page", [compare_page(compare_record()), landscape_page(landscape_record())]
+)
+def test_every_plot_of_a_page_is_saved_as_a_picture(page: Page, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    save_pictures(page, tmp_path / "pictures")
+    found = {path.stem: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
+    assert sorted(found) == sorted(plot.name for plot in page.plots)
+    assert all(content.startswith(PNG) for content in found.values())
+    # No two plots show the same, and none is empty.
+    assert len(set(found.values())) == len(found)
+    assert min(map(len, found.values())) > 10_000
 
 
 def test_a_picture_shows_what_the_figure_holds() -> None:

@@ -143,7 +143,7 @@ def compare(
     validation: Any = 0.1,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
-    seeds: int = 3,
+    seeds: int | None = None,
     budget: float | None = None,
     one_rate: bool = True,
     out: str | Path | None = None,
@@ -191,6 +191,8 @@ def compare(
         >>> [line["method"]["batch_size"] for line in done.table][-4:]
         [16, 16, 1, 1]
     """
+    # The methods as they are told of: a mean would hide the noise that is to be seen.
+    options.setdefault("averaging", False)
     pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
     return compare_methods(
         pose,

@@ -31,6 +31,8 @@ ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run director
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
+EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run directory to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
@@ -46,21 +48,17 @@ def train(
     force: Force = False,
     config: Config = None,
     like: Like = None,
-    live: Annotated[
-        bool, typer.Option("--live", help="Serve a page that follows the run.")
-    ] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files.")] = False,
+    live: Live = False,
+    tensorboard: EventFiles = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
-    from descend.jobs.live import LivePage, TensorBoard
     from descend.jobs.train import train as run_training
     from descend.reporting.progress import make_progress
     from descend.reporting.text import summary_text
 
-    views = [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
     run = run_training(
         data,
         gathered_settings(given, config, like),
@@ -69,7 +67,7 @@ def train(
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
         command=sys.argv[1:],
-        onlookers=views,
+        onlookers=_onlookers(live, tensorboard),
     )
     show(run.record, json, summary_text(run.record, run.folder))
 
@@ -101,13 +99,24 @@ def advise(
 
 
 @app.command()
-def resume(run: Path, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+def resume(
+    run: Path,
+    live: Live = False,
+    tensorboard: EventFiles = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
     """Go on with an interrupted run: descend resume RUN."""
     from descend.jobs.resume import resume as resume_run
     from descend.reporting.progress import make_progress
     from descend.reporting.text import summary_text
 
-    done = resume_run(run, progress=make_progress("silent" if quiet else "auto"))
+    done = resume_run(
+        run,
+        progress=make_progress("silent" if quiet else "auto"),
+        onlookers=_onlookers(live, tensorboard),
+    )
     show(done.record, json, summary_text(done.record, done.folder))
 
 
@@ -166,6 +175,12 @@ def inspect(
 
     record = look(what, target, exclude=names(exclude), categorical=names(categorical))
     show(record, json, inspection_text(record))
+
+
+def _onlookers(live: bool, tensorboard: bool) -> list[Any]:
+    from descend.jobs.live import LivePage, TensorBoard
+
+    return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
 
 
 def _say(text: str) -> None:

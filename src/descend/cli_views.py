@@ -39,7 +39,9 @@ def compare(
             "conjugate-gradient, simulated-annealing."
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs of each method; otherwise 3 to 8, as time allows.")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Training time of each run: 10s.")] = None,
     one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
     out: Out = None,
@@ -55,9 +57,12 @@ def compare(
     from descend.jobs.compare import compare as run_comparison
     from descend.jobs.posed import data_name, posed_table
     from descend.jobs.report import save_pictures
-    from descend.reporting.compare_page import compare_sections, compare_text
+    from descend.reporting.compare_page import compare_page
+    from descend.reporting.compare_text import compare_text
     from descend.reporting.progress import make_progress
 
+    # The methods as they are told of: a mean would hide the noise that is to be seen.
+    given.setdefault("averaging", False)
     done = run_comparison(
         posed_table(data),
         gathered_settings(given, config, like),
@@ -75,7 +80,7 @@ def compare(
     )
     assert done.folder is not None
     if png is not None:
-        save_pictures(compare_sections(done.record), png)
+        save_pictures(compare_page(done.record), png)
     files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
     show(done.record, json, compare_text(done.record) + files)
 
@@ -100,7 +105,7 @@ def landscape(
     """The paths of every method over a surface, or over a plane through a run."""
     from descend.jobs.landscape import landscape as measure
     from descend.jobs.report import save_pictures
-    from descend.reporting.landscape_page import landscape_sections, landscape_text
+    from descend.reporting.landscape_page import landscape_page, landscape_text
     from descend.reporting.progress import make_progress
 
     record = measure(
@@ -112,7 +117,7 @@ def landscape(
         command=sys.argv[1:],
     )
     if png is not None:
-        save_pictures(landscape_sections(record), png)
+        save_pictures(landscape_page(record), png)
     show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")
 
 

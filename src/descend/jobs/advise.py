@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from descend.jobs.posed import Pose
-from descend.reporting.page import advice_report
+from descend.reporting.advice_page import advice_page
+from descend.reporting.page import render
 from descend.reporting.progress import Progress
 from descend.runs.files import write_json, write_whole
 from descend.settings import Settings
@@ -102,5 +103,5 @@ def advise(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "advice.json", record)
-        write_whole(out / "advice.html", advice_report(record))
+        write_whole(out / "advice.html", render(advice_page(record)))
     return advice, record

@@ -13,7 +13,9 @@ import descend
 from descend.errors import InputError, SettingsError
 from descend.jobs.advise import choose
 from descend.jobs.posed import Pose, Posed
-from descend.reporting.compare_page import compare_report
+from descend.reporting.compare_measures import MEASURES
+from descend.reporting.compare_page import compare_page
+from descend.reporting.page import render
 from descend.reporting.progress import Progress
 from descend.runs.files import write_error, write_json, write_whole
 from descend.settings import Settings
@@ -21,24 +23,14 @@ from descend.training.engine import describe_device, set_up
 from descend.training.stopping import Limits
 from descend.tuning.claims import claims
 from descend.tuning.classical import check_small
-from descend.tuning.compare import Course
+from descend.tuning.compare import Repeats
 from descend.tuning.compare import compare as run_all
+from descend.tuning.courses import Conditions, Course
 from descend.tuning.methods import BASIC, Method, Tuned, methods_for, tuned_rates
 
 BUDGET = 2.0
 """Seconds of training for each run, where the user names none."""
 RECORD, PAGE = "compare.json", "compare.html"
-MEASURES = (
-    "updates_to_target",
-    "epochs_to_target",
-    "seconds_to_target",
-    "best",
-    "deviation_at_start",
-    "deviation_when_trained",
-    "roughness",
-    "rows_per_second",
-    "memory",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +67,7 @@ def compare(
     name: str = "table",
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
-    seeds: int = 3,
+    seeds: int | None = None,
     budget: float | None = None,
     same_rate: bool = True,
     out: str | Path | None = None,
@@ -93,7 +85,7 @@ def compare(
         name: what the folder is called where `out` is None.
         sizes: further batch sizes.
         methods: further update rules and classical methods.
-        seeds: runs of each method.
+        seeds: runs of each method; None takes 3 to 8, as many as `Repeats.seconds` allow.
         budget: seconds of training for each run; the settings' epochs end it too.
         same_rate: whether a second panel runs all at one learning rate.
         out: the folder to write; None takes the next free name under `runs/`.
@@ -102,15 +94,13 @@ def compare(
         progress: who is told what happens.
         command: what was typed, for the record.
     """
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise SettingsError(f"--seeds must be at least 1; found {seeds}.")
     if budget is not None and not budget > 0:
         raise SettingsError(f"--budget must be greater than 0; found {budget}.")
     set_up()
     folder = _free_folder(name, out, force) if write else None
     asked = settings
-    # The methods as they are told of: a mean would hide the noise that is to be seen.
-    settings = settings.replace(averaging=False)
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
         settings = settings.replace(time_budget=budget or BUDGET)
     elif budget is not None:
@@ -133,11 +123,14 @@ def compare(
         make,
         chosen,
         tuned,
-        seeds=[settings.seed + number for number in range(seeds)],
+        Conditions(
+            Limits(settings.patience, settings.epochs, settings.time_budget),
+            settings.schedule,
+            settings.warmup,
+        ),
+        first_seed=settings.seed,
+        repeats=Repeats() if seeds is None else Repeats.exactly(seeds),
         same_rate=rate if same_rate else None,
-        limits=Limits(settings.patience, settings.epochs, settings.time_budget),
-        schedule=settings.schedule,
-        warmup=settings.warmup,
         say=progress.message,
     )
     records = [run_record(run) for run in runs]
@@ -150,7 +143,8 @@ def compare(
         "own": dict(posed.own),
         "data": dict(posed.data),
         "device": describe_device(),
-        "seeds": seeds,
+        "seeds": len({run.seed for run in runs}),
+        "budget": settings.time_budget,
         "advised": advised,
         "same_rate": rate if same_rate else None,
         "tuning": [_tuned_record(name, one) for name, one in tuned.items()],
@@ -164,7 +158,7 @@ def compare(
         except OSError as error:
             raise write_error(folder, error) from error
         write_json(folder / RECORD, record)
-        write_whole(folder / PAGE, compare_report(record))
+        write_whole(folder / PAGE, render(compare_page(record)))
     return Comparison(record, folder)
 
 
@@ -187,9 +181,9 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "exploded": sum(one["rescues"] > 0 or one["outcome"] == "DIVERGED" for one in group),
         }
         for measure in MEASURES:
-            values = [one["measures"][measure] for one in group]
+            values = [one["measures"][measure.name] for one in group]
             known = [value for value in values if value is not None]
-            line[measure] = (
+            line[measure.name] = (
                 {"median": statistics.median(known), "low": min(known), "high": max(known)}
                 if known
                 else None
@@ -211,6 +205,7 @@ def run_record(run: Course) -> dict[str, Any]:
         "learning_rate": run.learning_rate,
         "outcome": run.outcome,
         "rescues": run.rescues,
+        "steady": run.steady,
         "weights_sha256": run.weights,
         "measures": dict(run.measures),
         "history": history,

@@ -19,8 +19,9 @@ from descend.jobs.own_diagnosis import own_cause
 from descend.jobs.own_problem import Own, OwnProblem, own_problem
 from descend.jobs.own_run import Outputs, OwnRun, own_metrics
 from descend.jobs.resume import check_unchanged
-from descend.reporting.page import train_report
+from descend.reporting.page import render
 from descend.reporting.progress import Progress
+from descend.reporting.train_page import train_page
 from descend.runs.checkpoint import load_checkpoint, save_checkpoint
 from descend.runs.model_file import save_model_file
 from descend.runs.run import RECORD, RunFolder, check_replaceable, create_run, open_run
@@ -103,7 +104,7 @@ def _trained(
         save_model_file(folder.model, _named_leaves(params), {"kind": "own"})
         folder.write_history(course.history)
         folder.write_record(record)
-        folder.write_report(train_report(folder.read_record(), course.history))
+        folder.write_report(render(train_page(folder.read_record(), course.history)))
     if reason is StopReason.DIVERGED:
         kept = f" The best weights so far are kept in {folder.path}." if folder else ""
         raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")

@@ -6,20 +6,22 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, final
 
-from descend.reporting.page import train_report
+from descend.reporting.page import render
 from descend.reporting.tensorboard import EventWriter
+from descend.reporting.train_page import train_page
 from descend.runs.files import json_text
 from descend.training.fit import Course, Watcher
 from descend.types import History
 
 LOOPBACK = "127.0.0.1"
 SECONDS_BETWEEN = 2
-"""A browser asks for the page again after so long."""
+"""The page asks for itself again after so long."""
 
 Record = Mapping[str, Any]
 
@@ -28,8 +30,8 @@ class Onlooker(ABC):
     """Told of a run by its records; changes nothing of it."""
 
     @abstractmethod
-    def begin(self, record: Record, folder: Path | None) -> None:
-        """Called before the first update."""
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
+        """Called before the first update, or where a run goes on with what it has learned."""
 
     @abstractmethod
     def evaluation(self, history: History) -> None:
@@ -42,6 +44,20 @@ class Onlooker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Called at the very end, however the run ended."""
+
+
+@contextmanager
+def looked_on(
+    onlookers: Sequence[Onlooker], record: Record, folder: Path | None, history: History
+) -> Iterator[None]:
+    """Onlookers from the begin of a run to its end, however that comes."""
+    try:
+        for one in onlookers:
+            one.begin(record, folder, history)
+        yield
+    finally:
+        for one in onlookers:
+            one.close()
 
 
 class Watched:
@@ -74,8 +90,8 @@ class Watched:
 class LivePage(Onlooker):
     """The report of a run while it trains, on this machine alone.
 
-    The page is made when it is asked for, so that nobody looking costs nothing. Browsers are told
-    to ask again by the `Refresh` header: the page itself still fetches nothing.
+    The page is made when it is asked for, so that nobody looking costs nothing. It asks for itself
+    again and takes over what is new, so that zoom and switches stay as the reader set them.
 
     Args:
         say: told where the page is.
@@ -96,9 +112,9 @@ class LivePage(Onlooker):
         assert self._server is not None
         return f"http://{LOOPBACK}:{self._server.server_address[1]}/"
 
-    def begin(self, record: Record, folder: Path | None) -> None:
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Serve the page on a port that is free."""
-        self._record = _as_written(record)
+        self._record, self._history = _as_written(record), history
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
@@ -124,8 +140,8 @@ class LivePage(Onlooker):
         """The page as it is now, and whether it is the last."""
         self._asked_at = time.monotonic()
         finished = self._finished
-        page = train_report(self._record, self._history)
-        return page, finished
+        page = train_page(self._record, self._history)
+        return render(page, live=None if finished else SECONDS_BETWEEN), finished
 
     def was_sent(self, last: bool) -> None:
         """Called when a page has been sent."""
@@ -140,7 +156,7 @@ class TensorBoard(Onlooker):
     def __init__(self) -> None:
         self._writer: EventWriter | None = None
 
-    def begin(self, record: Record, folder: Path | None) -> None:
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Begin a file, where the run has a folder."""
         if folder is not None:
             self._writer = EventWriter(folder / "tensorboard")
@@ -186,8 +202,6 @@ def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
             self.send_header("X-Content-Type-Options", "nosniff")
-            if not last:
-                self.send_header("Refresh", str(SECONDS_BETWEEN))
             self.end_headers()
             self.wfile.write(content)
             live.was_sent(last)

@@ -7,28 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import InputError
-from descend.reporting.compare_page import compare_report, compare_sections
-from descend.reporting.landscape_page import landscape_report, landscape_sections
-from descend.reporting.page import train_report
-from descend.reporting.parts import Section
-from descend.reporting.runs_page import runs_report, runs_sections
-from descend.reporting.train_page import train_sections
+from descend.reporting.advice_page import advice_page
+from descend.reporting.compare_page import compare_page
+from descend.reporting.landscape_page import landscape_page
+from descend.reporting.page import render
+from descend.reporting.parts import Page
+from descend.reporting.runs_page import runs_page
+from descend.reporting.train_page import train_page
 from descend.runs.files import read_json, write_error, write_whole
 from descend.runs.run import REPORT, is_run, read_history, read_run_record
 
 Record = Mapping[str, Any]
 
-OTHERS: dict[str, tuple[Callable[[Record], str], Callable[[Record], list[Section]]]] = {
-    "compare": (compare_report, compare_sections),
-    "landscape": (landscape_report, landscape_sections),
+OTHERS: dict[str, Callable[[Record], Page]] = {
+    "compare": compare_page,
+    "landscape": landscape_page,
+    "advice": advice_page,
 }
 
 
 def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | None = None) -> Path:
-    """Build the page of a run, a comparison or a landscape, or one page for several runs.
+    """Build the page of a run, a comparison, a landscape or an advice, or one for several runs.
 
     Args:
-        folders: run directories; or one folder of `descend compare` or `descend landscape`.
+        folders: run directories; or one folder of `descend compare`, `landscape` or `advise`.
         out: the page to write; None takes the folder's own page, or for several runs `runs.html`.
         pictures: a folder to save the plots in as PNG files; None saves none.
 
@@ -40,28 +42,17 @@ def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | No
         FileFormatError: a record is damaged.
     """
     if len(folders) == 1:
-        folder = folders[0]
-        for kind, (page, sections) in OTHERS.items():
-            if not is_run(folder) and (folder / f"{kind}.json").is_file():
-                made = read_json(folder / f"{kind}.json")
-                if pictures is not None:
-                    save_pictures(sections(made), pictures)
-                return _written(out or folder / f"{kind}.html", page(made))
-        record, history = read_run_record(folder), read_history(folder)
-        if pictures is not None:
-            save_pictures(train_sections(record, history), pictures)
-        return _written(out or folder / REPORT, train_report(record, history))
-    names = [str(folder) for folder in folders]
-    if len(set(names)) < len(names):
-        raise InputError(f"A run is named twice: {', '.join(names)}.")
-    records = {name: read_run_record(Path(name)) for name in names}
-    histories = {name: read_history(Path(name)) for name in names}
+        page, usual = _page_of(folders[0])
+    else:
+        page, usual = _page_of_several(folders), Path("runs.html")
     if pictures is not None:
-        save_pictures(runs_sections(records, histories), pictures)
-    return _written(out or Path("runs.html"), runs_report(records, histories))
+        save_pictures(page, pictures)
+    path = out or usual
+    write_whole(path, render(page))
+    return path
 
 
-def save_pictures(sections: Sequence[Section], folder: Path) -> None:
+def save_pictures(page: Page, folder: Path) -> None:
     """Save every plot of a page as a PNG file named after it.
 
     Raises:
@@ -73,11 +64,22 @@ def save_pictures(sections: Sequence[Section], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
-    for section in sections:
-        for plot in section.plots:
-            write_whole(folder / f"{plot.name}.png", picture(plot))
+    for plot in page.plots:
+        write_whole(folder / f"{plot.name}.png", picture(plot))
 
 
-def _written(path: Path, page: str) -> Path:
-    write_whole(path, page)
-    return path
+def _page_of(folder: Path) -> tuple[Page, Path]:
+    """The page of a folder, and where it usually stands."""
+    if not is_run(folder):
+        for kind, page_of in OTHERS.items():
+            if (folder / f"{kind}.json").is_file():
+                return page_of(read_json(folder / f"{kind}.json")), folder / f"{kind}.html"
+    return train_page(read_run_record(folder), read_history(folder)), folder / REPORT
+
+
+def _page_of_several(folders: Sequence[Path]) -> Page:
+    names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise InputError(f"A run is named twice: {', '.join(names)}.")
+    records = {name: read_run_record(Path(name)) for name in names}
+    return runs_page(records, {name: read_history(Path(name)) for name in names})

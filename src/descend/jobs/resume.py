@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from descend.data.columns.column import Schema, schema_from_json
 from descend.data.prepare import prepare
 from descend.data.rows.layout import Layout, layout_from
 from descend.errors import DataError, FileFormatError, InputError
+from descend.jobs.live import Onlooker
 from descend.jobs.train import Run, continue_run
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import load_checkpoint
@@ -18,8 +20,13 @@ from descend.settings import Settings, settings_from
 from descend.training.engine import set_up
 
 
-def resume(path: Path, *, progress: Progress) -> Run:
+def resume(path: Path, *, progress: Progress, onlookers: Sequence[Onlooker] = ()) -> Run:
     """Go on with the run in a folder.
+
+    Args:
+        path: of the run.
+        progress: who is told what happens.
+        onlookers: a live page, event files.
 
     Raises:
         InputError: there is no run, its data was not a file, or its model is not ours.
@@ -47,7 +54,7 @@ def resume(path: Path, *, progress: Progress) -> Run:
             say=progress.message,
         )
         saved = load_checkpoint(folder.checkpoint)
-        return continue_run(prepared, settings, record, folder, progress, saved)
+        return continue_run(prepared, settings, record, folder, progress, saved, onlookers)
 
 
 def _recorded(

@@ -17,13 +17,14 @@ from descend.data.prepare import Prepared, prepare
 from descend.errors import DivergedError, InterruptedRunError
 from descend.jobs.advise import choose
 from descend.jobs.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
-from descend.jobs.live import Onlooker
+from descend.jobs.live import Onlooker, looked_on
 from descend.jobs.loop import run_problem
 from descend.jobs.posed import data_name
 from descend.model import Model
 from descend.reporting.notebook import card
-from descend.reporting.page import train_report
+from descend.reporting.page import render
 from descend.reporting.progress import Progress
+from descend.reporting.train_page import train_page
 from descend.runs.checkpoint import save_checkpoint
 from descend.runs.run import RunFolder, check_replaceable, create_run
 from descend.settings import Settings
@@ -134,12 +135,8 @@ def train(
             # The checkpoint first: a run that has a record can be resumed from where it began.
             save_checkpoint(folder.checkpoint, 0, *course_saved(course))
             folder.write_record(record)
-        for one in onlookers:
-            one.begin(record, folder.path if folder else None)
         return _trained(problem, course, settings, prepared, record, folder, progress, onlookers)
     finally:
-        for one in onlookers:
-            one.close()
         if folder is not None:
             folder.release()
 
@@ -151,13 +148,14 @@ def continue_run(
     folder: RunFolder,
     progress: Progress,
     saved: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
+    onlookers: Sequence[Onlooker] = (),
 ) -> Run:
     """Go on from what a checkpoint holds; from the start where none was written yet."""
     problem = problem_of(settings, prepared)
     course = problem.begin()
     if saved is not None:
         course = course_restored(*saved, like=course)
-    return _trained(problem, course, settings, prepared, record, folder, progress)
+    return _trained(problem, course, settings, prepared, record, folder, progress, onlookers)
 
 
 def _trained(
@@ -168,12 +166,29 @@ def _trained(
     record: dict[str, Any],
     folder: RunFolder | None,
     progress: Progress,
-    onlookers: Sequence[Onlooker] = (),
+    onlookers: Sequence[Onlooker],
 ) -> Run:
     """Run the loop from a course on, and leave the files."""
-    course, reason = run_problem(
-        problem, settings, course, progress, folder=folder, onlookers=onlookers
-    )
+    with looked_on(onlookers, record, folder.path if folder else None, course.history):
+        course, reason = run_problem(
+            problem, settings, course, progress, folder=folder, onlookers=onlookers
+        )
+        done = _ended(course, reason, settings, prepared, record, folder, progress)
+        for one in onlookers:
+            one.finish(done.record, done.history)
+    return done
+
+
+def _ended(
+    course: Course,
+    reason: StopReason,
+    settings: Settings,
+    prepared: Prepared,
+    record: dict[str, Any],
+    folder: RunFolder | None,
+    progress: Progress,
+) -> Run:
+    """The finished run, or the error that says how to go on."""
     if reason is StopReason.INTERRUPTED and folder is not None:
         folder.write_history(course.history)
         raise InterruptedRunError(
@@ -182,10 +197,7 @@ def _trained(
         )
     if course.progress.rescues and reason is not StopReason.DIVERGED:
         progress.message(cause_of_rescue(prepared.schema, settings))
-    done = _finished(course, reason, settings, prepared, record, folder)
-    for one in onlookers:
-        one.finish(done.record, done.history)
-    return done
+    return _finished(course, reason, settings, prepared, record, folder)
 
 
 def _finished(
@@ -211,7 +223,7 @@ def _finished(
         folder.write_history(course.history)
         folder.write_record(record)
         # From the file, so that the same page can be built again.
-        folder.write_report(train_report(folder.read_record(), course.history))
+        folder.write_report(render(train_page(folder.read_record(), course.history)))
     if reason is StopReason.DIVERGED:
         kept = f" The best weights so far are kept in {folder.path}." if folder else ""
         raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")

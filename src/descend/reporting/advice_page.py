@@ -15,10 +15,24 @@ from descend.reporting.advice_plots import (
     target_plot,
 )
 from descend.reporting.html import number_text
-from descend.reporting.parts import KeyFigure, Section, Summary
+from descend.reporting.parts import KeyFigure, Page, Section, Summary
 from descend.reporting.text import subject
 
 Record = Mapping[str, Any]
+
+
+def advice_page(record: Record) -> Page:
+    """The page of an advice.
+
+    Args:
+        record: what `descend advise --json` prints.
+    """
+    return Page(
+        advice_title(record),
+        advice_summary(record),
+        advice_sections(record["advice"]),
+        "Made by descend from the record of an advice.",
+    )
 
 
 def advice_title(record: Record) -> str:

@@ -1,31 +1,17 @@
-"""Tables, plots and sections as HTML. Whatever their text holds, it is shown letter by letter."""
+"""Tables, plots and sections as HTML."""
 
 from __future__ import annotations
 
-import html
-import json
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
-from descend.reporting.parts import Cell, Plot, Section, Summary, Table
+from descend.reporting.escaping import escaped, json_escaped
+from descend.reporting.findings import findings_html
+from descend.reporting.parts import Cell, Plot, Ranged, Section, Summary, Table
 
-
-def escaped(text: object) -> str:
-    """Text for HTML, inside an element or a quoted attribute.
-
-    What cannot stand in a page (control characters, half characters) becomes `�`, and so do the
-    characters that turn the direction of what follows.
-    """
-    return html.escape("".join(map(_shown, str(text))))
-
-
-def json_escaped(value: Any) -> str:
-    """JSON that can stand in a script element: no `<`, no `&`, nothing beyond ASCII."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return "".join(f"\\u{ord(letter):04x}" if letter in "<>&" else letter for letter in text)
+LONG_TABLE = 20
+"""Rows beyond which a table scrolls within a window of its own."""
 
 
 def figures_json(plots: Sequence[Plot]) -> str:
@@ -54,6 +40,7 @@ def section_html(section: Section, anchor: str) -> str:
     """A heading and what stands under it."""
     parts = [f"<p>{escaped(text)}</p>" for text in section.text]
     parts += [f"<p class=warning>{escaped(text)}</p>" for text in section.warnings]
+    parts += [findings_html(section.findings)] if section.findings else []
     parts += [plot_html(plot) for plot in section.plots]
     parts += [table_html(table) for table in section.tables]
     parts += [f"<pre tabindex=0><code>{escaped(text)}</code></pre>" for text in section.code]
@@ -70,10 +57,11 @@ def plot_html(plot: Plot) -> str:
     """The place of a plot, its switches, its caption and its numbers as a table."""
     name = escaped(plot.name)
     caption = f"<p class=caption>{escaped(plot.caption)}</p>" if plot.caption else ""
+    shape = "canvas tall" if plot.tall else "canvas"
     return (
         f'<figure data-plot="{name}">\n<figcaption><h3>{escaped(plot.title)}</h3></figcaption>\n'
         f"{_switches(plot)}"
-        f'<div class=canvas role=img aria-label="{escaped(plot.title)}. '
+        f'<div class="{shape}" role=img aria-label="{escaped(plot.title)}. '
         'The numbers are in the table below."></div>\n'
         f"{caption}"
         f"<details class=numbers><summary>The numbers as a table</summary>\n"
@@ -84,8 +72,8 @@ def plot_html(plot: Plot) -> str:
 def table_html(table: Table) -> str:
     """A table that scrolls sideways where it is wider than the screen."""
     numeric = [
-        any(isinstance(row[place], int | float) for row in table.rows)
-        and all(isinstance(row[place], int | float | None) for row in table.rows)
+        any(isinstance(row[place], int | float | Ranged) for row in table.rows)
+        and all(isinstance(row[place], int | float | Ranged | None) for row in table.rows)
         for place in range(len(table.header))
     ]
     caption = f"<caption>{escaped(table.caption)}</caption>" if table.caption else ""
@@ -101,8 +89,9 @@ def table_html(table: Table) -> str:
             cells.append(f"<{tag}{scope}{_numeric_class(numeric[place])}>{cell_text(cell)}</{tag}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     label = f' aria-label="{escaped(table.caption)}"' if table.caption else ""
+    long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
     return (
-        f"<div class=scroll tabindex=0 role=region{label}><table>{caption}"
+        f"<div class={long} tabindex=0 role=region{label}><table>{caption}"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
     )
 
@@ -117,6 +106,9 @@ def cell_text(cell: Cell) -> str:
         return f"{cell:,}"
     if isinstance(cell, float):
         return number_text(cell)
+    if isinstance(cell, Ranged):
+        span = f"<small>{escaped(cell.span)}</small>" if cell.span else ""
+        return f"{escaped(cell.value)}{span}"
     return escaped(cell)
 
 
@@ -172,14 +164,3 @@ def _switches(plot: Plot) -> str:
 
 def _numeric_class(is_number: bool) -> str:
     return " class=n" if is_number else ""
-
-
-def _shown(letter: str) -> str:
-    if letter in "\n\t":
-        return letter
-    if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:
-        return "\ufffd"
-    return letter
-
-
-_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Figure = Mapping[str, Any]
 """A Plotly figure: `{"data": [trace, ...], "layout": {...}}`. Built by `plots`, which escapes."""
 
-Cell = str | int | float | None
+
+class Ranged(NamedTuple):
+    """A cell with the range that it lies in, both as text."""
+
+    value: str
+    span: str
+
+
+Cell = str | int | float | Ranged | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Plot:
             first is the one that the figure holds.
         log_x: whether the horizontal axis can be made logarithmic.
         log_y: whether the vertical axis can be made logarithmic.
+        tall: whether it is a picture of a plane, about as high as wide.
     """
 
     name: str
@@ -56,6 +65,47 @@ class Plot:
     x_choices: Mapping[str, Sequence[Sequence[float]]] | None = None
     log_x: bool = False
     log_y: bool = False
+    tall: bool = False
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A ratio with what is sure of it, drawn as a bar about 1.
+
+    Attributes:
+        label: what it is the ratio of.
+        text: the numbers.
+        value: the ratio, above 0.
+        low: lower end; None where nothing is sure.
+        high: upper end.
+        tone: `good` where it is surely above 1, `bad` where below, `neutral` where neither.
+    """
+
+    label: str
+    text: str
+    value: float | None
+    low: float | None
+    high: float | None
+    tone: str = "neutral"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement with its verdict and the ratios that decided.
+
+    Attributes:
+        title: the statement.
+        verdict: in a word or three.
+        tone: of the verdict: `good`, `neutral` or `bad`.
+        text: what was measured.
+        intervals: the ratios.
+    """
+
+    title: str
+    verdict: str
+    tone: str
+    text: str
+    intervals: Sequence[Interval] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +115,7 @@ class Section:
     Attributes:
         heading: of the section.
         text: paragraphs, before everything else.
+        findings: statements with their verdicts.
         plots: figures.
         tables: tables.
         warnings: what the reader should not miss.
@@ -74,6 +125,7 @@ class Section:
 
     heading: str
     text: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     warnings: Sequence[str] = ()
@@ -111,3 +163,25 @@ class Summary:
     figures: Sequence[KeyFigure] = ()
     outcome: str = ""
     tone: str = "neutral"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, told and not yet drawn.
+
+    Attributes:
+        title: of the page.
+        summary: what is read first.
+        sections: the evidence. Plots are told apart by their names: no two may be alike.
+        source: the line at the foot.
+    """
+
+    title: str
+    summary: Summary
+    sections: Sequence[Section]
+    source: str = ""
+
+    @property
+    def plots(self) -> list[Plot]:
+        """All plots, from top to bottom."""
+        return [plot for section in self.sections for plot in section.plots]

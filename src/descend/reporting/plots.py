@@ -27,6 +27,8 @@ COLOUR_SCALE = "Cividis"
 MOST_POINTS = 1500
 """Of a run in a plot: more cannot be seen, and would make the page heavy."""
 MOST_TABLE_LINES = 60
+LONGEST_NAME = 41
+"""In a legend."""
 MARKED = 40
 """Up to so many points of a line are marked one by one."""
 
@@ -37,6 +39,15 @@ SECONDS = ("seconds", "seconds")
 def label(text: object) -> str:
     """Text as Plotly shows it letter by letter: its own tags and entities are taken apart."""
     return html.escape(str(text), quote=False)
+
+
+def shortened(name: str) -> str:
+    """A name for a legend, which a long one would push out of the picture.
+
+    >>> shortened("runs/" + 60 * "a" + "-1")
+    'runs/aaaaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaa-1'
+    """
+    return name if len(name) <= LONGEST_NAME else f"{name[:24]}…{name[-16:]}"
 
 
 def line(
@@ -63,13 +74,13 @@ def line(
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(xs) <= MARKED else "lines",
-        "name": label(name),
+        "name": label(shortened(name)),
         "x": xs,
         "y": ys,
         "line": {
             "color": colour,
             "width": 2,
-            "dash": dash or DASHES[place % len(DASHES)],
+            "dash": dash or DASHES[(place + place // len(COLOURS)) % len(DASHES)],
             "shape": shape,
         },
         "marker": {"color": colour, "size": 6, "symbol": SYMBOLS[place % len(SYMBOLS)]},
@@ -82,7 +93,7 @@ def points(name: str, x: Numbers, y: Numbers, place: int = 0, *, size: int = 9) 
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": label(name),
+        "name": label(shortened(name)),
         "x": _plain(x),
         "y": _plain(y),
         "marker": {"color": colour, "size": size, "symbol": SYMBOLS[place % len(SYMBOLS)]},
@@ -95,7 +106,7 @@ def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int 
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": label(name),
+        "name": label(shortened(name)),
         "x": [*forth, *reversed(forth)],
         "y": [*_plain(high), *reversed(_plain(low))],
         "fill": "toself",

@@ -36,6 +36,7 @@ MARKERS = {
     "x": "X",
     "star": "*",
     "circle-open": "$\u25cb$",
+    "triangle-up-open": "$\u25b3$",
 }
 
 
@@ -154,17 +155,24 @@ def _draw_surface(axes: Axes, trace: Mapping[str, Any]) -> Any:
     scale = _scale(trace)
     x, y = _numbers(trace["x"]), _numbers(trace["y"])
     if trace["type"] == "heatmap":
-        return axes.pcolormesh(x, y, z, cmap=scale, shading="nearest")
+        low, high = trace.get("zmin"), trace.get("zmax")
+        return axes.pcolormesh(x, y, z, cmap=scale, shading="nearest", vmin=low, vmax=high)
+    if trace["contours"]["coloring"] == "lines":
+        axes.contour(x, y, z, levels=trace.get("ncontours"), cmap=scale, linewidths=0.8)
+        return None
     filled = axes.contourf(x, y, z, levels=16, cmap=scale)
     axes.contour(x, y, z, levels=16, colors="black", linewidths=0.3, alpha=0.5)
     return filled
 
 
-def _scale(trace: Mapping[str, Any]) -> str:
-    """The scale of colours, by matplotlib's name."""
-    return str(trace.get("colorscale", "Cividis")).lower() + (
-        "_r" if trace.get("reversescale") else ""
-    )
+def _scale(trace: Mapping[str, Any]) -> Any:
+    """The scale of colours: one of matplotlib's by name, or one made of the colours given."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    scale = trace.get("colorscale", "Cividis")
+    if isinstance(scale, str):
+        return scale.lower() + ("_r" if trace.get("reversescale") else "")
+    return LinearSegmentedColormap.from_list("own", [(place, colour) for place, colour in scale])
 
 
 def _frame(axes: Axes, figure: Figure, title: str) -> None:

@@ -5,65 +5,112 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.reporting.page import render
-from descend.reporting.parts import Cell, KeyFigure, Section, Summary, Table
+from descend.reporting.html import number_text
+from descend.reporting.parts import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots import best_line, loss_plot, rate_plot
 from descend.types import History
 
 Record = Mapping[str, Any]
 
-SETTINGS = ("model", "optimizer", "batch_size", "learning_rate", "schedule", "l2", "seed")
+ALWAYS = ("batch_size", "learning_rate")
+"""Settings that are shown even where all runs have the same."""
+ALIKE = ("model", "hidden", "optimizer", "schedule", "l2", "loss")
+"""Settings that are named where all runs have the same."""
+HEADER = ("run", "best validation loss", "updates", "epochs", "seconds", "ended")
 
 
-def runs_report(records: Mapping[str, Record], histories: Mapping[str, History]) -> str:
+def runs_page(records: Mapping[str, Record], histories: Mapping[str, History]) -> Page:
     """The page of several runs.
 
     Args:
         records: what each run.json holds, by the name of the run.
         histories: of the same runs.
     """
-    best = {name: best_line(history) for name, history in histories.items()}
-    figures = [
-        KeyFigure(
-            name,
-            "—" if line is None else f"{line.validation_loss:.4g}",
-            f"best validation loss; {len(histories[name])} evaluations",
-        )
-        for name, line in best.items()
-    ]
-    return render(
+    return Page(
         f"{len(records)} runs",
-        Summary("Lower is better, where the runs have the same rows to judge by.", figures),
+        _summary(records, histories),
         runs_sections(records, histories),
-        source="Made by descend from run.json and history.csv of each run.",
+        "Made by descend from run.json and history.csv of each run.",
     )
 
 
 def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History]) -> list[Section]:
     """Their curves over each other, and their settings side by side."""
-    targets = {str(record["settings"]["target"]) for record in records.values()}
-    losses = {str(record["settings"]["loss"]) for record in records.values()}
-    warnings = []
-    if len(targets) > 1 or len(losses) > 1:
-        warnings.append(
-            "These runs do not have one target and one loss: their losses cannot be compared."
-        )
+    differing = _differing(records)
+    alike = [
+        f"{option.replace('_', ' ')} {_text(next(iter(records.values()))['settings'][option])}"
+        for option in ALIKE
+        if option not in differing
+        and all(option in record["settings"] for record in records.values())
+    ]
     return [
         Section(
             "How they learned",
-            warnings=warnings,
+            warnings=_warnings(records),
             plots=[loss_plot(histories), rate_plot(histories)],
         ),
-        Section("Side by side", tables=[_table(records, histories)]),
+        Section(
+            "Side by side",
+            text=[f"All have {', '.join(alike)}."] if alike else [],
+            tables=[_table(records, histories, differing)],
+        ),
     ]
 
 
-def _table(records: Mapping[str, Record], histories: Mapping[str, History]) -> Table:
-    header = ["run", "best validation loss", "updates", "epochs", "seconds", "ended"]
+def _summary(records: Mapping[str, Record], histories: Mapping[str, History]) -> Summary:
+    """Which run came lowest."""
+    lines = {name: best_line(history) for name, history in histories.items()}
+    lowest = {name: one.validation_loss for name, one in lines.items() if one is not None}
+    figures = [
+        KeyFigure(
+            name,
+            number_text(lowest.get(name)),
+            "best validation loss" + (f", after {one.seconds:.3g} s" if one is not None else ""),
+        )
+        for name, one in lines.items()
+    ]
+    if len(lowest) < 2 or _warnings(records):
+        return Summary(f"The loss curves of {len(records)} runs over each other.", figures)
+    first, second = sorted(lowest, key=lambda name: lowest[name])[:2]
+    return Summary(
+        f"{first} came lowest: a validation loss of {number_text(lowest[first])}, against "
+        f"{number_text(lowest[second])} of {second}.",
+        figures,
+    )
+
+
+def _warnings(records: Mapping[str, Record]) -> list[str]:
+    """Why their losses cannot be compared, where they cannot."""
+    settings = [record["settings"] for record in records.values()]
+    if len({(str(one.get("target")), str(one.get("loss"))) for one in settings}) > 1:
+        return ["These runs do not have one target and one loss: their losses cannot be compared."]
+    judged = {
+        (str(record["data"].get("fingerprint")), one.get("seed"), str(one.get("validation")))
+        for record, one in zip(records.values(), settings, strict=True)
+    }
+    if len(judged) > 1:
+        return [
+            "These runs are not judged by the same rows (the data, --seed or --validation differ): "
+            "compare their losses with care."
+        ]
+    return []
+
+
+def _differing(records: Mapping[str, Record]) -> list[str]:
+    """The settings in which the runs differ, and those that are shown always."""
+    settings = [record["settings"] for record in records.values()]
+    found = [name for name in settings[0] if len({_text(one.get(name)) for one in settings}) > 1]
+    return [*ALWAYS, *(name for name in found if name not in ALWAYS)]
+
+
+def _table(
+    records: Mapping[str, Record], histories: Mapping[str, History], differing: list[str]
+) -> Table:
     rows: list[list[Cell]] = []
     for name, record in records.items():
         line, last = best_line(histories[name]), histories[name][-1:]
         result = record.get("result") or {}
+        ended = str(result.get("stop_reason", record.get("state")))
         rows.append(
             [
                 name,
@@ -71,13 +118,21 @@ def _table(records: Mapping[str, Record], histories: Mapping[str, History]) -> T
                 last[0].update if last else 0,
                 last[0].epoch if last else 0.0,
                 last[0].seconds if last else 0.0,
-                result.get("stop_reason", record.get("state")),
-                *(_cell(record["settings"].get(option)) for option in SETTINGS),
+                ended.replace("_", " ").lower(),
+                *(_cell(record["settings"].get(option)) for option in differing),
             ]
         )
-    titles = [option.replace("_", " ") for option in SETTINGS]
-    return Table([*header, *titles], rows, caption="The runs side by side")
+    titles = [option.replace("_", " ") for option in differing]
+    return Table([*HEADER, *titles], rows, caption="The runs side by side")
 
 
 def _cell(value: object) -> Cell:
-    return value if isinstance(value, int | float | str) or value is None else str(value)
+    return value if isinstance(value, int | float) and value is not True else _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from descend.reporting.advice_page import advice_sections
 from descend.reporting.html import number_text
-from descend.reporting.parts import KeyFigure, Section, Summary, Table
+from descend.reporting.parts import KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots import best_line, loss_plot, rate_plot
 from descend.reporting.text import NAMES, subject
 from descend.types import History
@@ -16,6 +16,21 @@ from descend.types import History
 Record = Mapping[str, Any]
 
 TONES = {"NO_IMPROVEMENT": "good", "TARGET_REACHED": "good", "DIVERGED": "bad"}
+
+
+def train_page(record: Record, history: History) -> Page:
+    """The page of a training run.
+
+    Args:
+        record: what run.json holds; one of a run that is not finished will do.
+        history: of the run.
+    """
+    return Page(
+        train_title(record),
+        train_summary(record),
+        train_sections(record, history),
+        f"Made by descend {record.get('descend', '')} from run.json and history.csv.",
+    )
 
 
 def train_title(record: Record) -> str:

@@ -1,76 +1,36 @@
 """What is told of batch sizes, held against measured runs: held, did not hold, or undetermined.
 
-Everything is compared within a seed, as a ratio; over the seeds the ratio has a 90 % interval
-(Student's t on its logarithm). A claim holds where the interval lies on its side of 1, does not
-hold where it lies on the other, and is undetermined where it holds 1.
+Everything is compared within a seed, as a ratio that the claim says is above 1. What is said of
+gradients is tested over the mini-batches that were drawn, at the weights of these runs; what is
+said of runs, over the seeds.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import scipy.special
+from descend.tuning.ratios import (
+    FAILED,
+    HELD,
+    OPEN,
+    Ratio,
+    drawn_ratio,
+    exact_ratio,
+    ratio_of,
+    shared_risk,
+    verdict_of,
+)
 
 Record = Mapping[str, Any]
+BySeed = Mapping[int, Record]
+Parts = dict[str, Ratio | None]
 
-HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
-LEVEL = 0.9
-
-
-class Ratio(NamedTuple):
-    """A ratio over seeds: its geometric mean and interval.
-
-    `low` and `high` are infinitely wide where a single seed cannot tell. Where a run never came
-    to the target within its budget, the ratio is only known to be `at_least` so much.
-    """
-
-    value: float
-    low: float
-    high: float
-    at_least: bool = False
-    at_most: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """Whether it is above 1."""
-        if self.low > 1.0 and not self.at_most:
-            return HELD
-        if self.high < 1.0 and not self.at_least:
-            return FAILED
-        return OPEN
-
-    def __str__(self) -> str:
-        sign = "at least " if self.at_least else "at most " if self.at_most else ""
-        if not math.isfinite(self.value) or not math.isfinite(self.high):
-            return f"{sign}{_short(self.value)} times"
-        return f"{sign}{_short(self.value)} times ({_short(self.low)} to {_short(self.high)})"
-
-
-def ratio_of(
-    pairs: Sequence[tuple[float, float]],
-    *,
-    at_least: bool = False,
-    at_most: bool = False,
-    exact: bool = False,
-) -> Ratio:
-    """The ratio of the first to the second of each pair, a pair for each seed.
-
-    >>> str(ratio_of([(4.0, 2.0), (6.0, 3.0), (2.0, 1.0)]))
-    '2 times (2 to 2)'
-    """
-    logs = np.array([math.log(one / other) for one, other in pairs])
-    value = math.exp(float(logs.mean()))
-    if exact:
-        return Ratio(value, value, value, at_least, at_most)
-    if len(logs) < 2:
-        return Ratio(value, 0.0, math.inf, at_least, at_most)
-    quantile = float(scipy.special.stdtrit(len(logs) - 1, 0.5 + LEVEL / 2))
-    half = quantile * float(logs.std(ddof=1)) / math.sqrt(len(logs))
-    return Ratio(value, value * math.exp(-half), value * math.exp(half), at_least, at_most)
+RULES = {"sgd": "plain", "momentum": "with momentum"}
+WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
+UNKNOWN = {"value": None, "interval": None, "verdict": OPEN, "text": "not known"}
+WORDS = {HELD: "It held.", FAILED: "It did not hold here.", OPEN: "These runs leave it open."}
 
 
 def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
@@ -93,165 +53,159 @@ def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _closer(runs: Sequence[Record]) -> dict[str, Any] | None:
-    sizes = sorted({_size(run) for run in runs})
-    parts: dict[str, Ratio] = {}
-    for name, when in (("start", "deviation_at_start"), ("trained", "deviation_when_trained")):
-        for small, large in itertools.pairwise(sizes):
-            pairs = _by_seed(_at_size(runs, small), _at_size(runs, large), when)
-            if pairs:
-                parts[f"{small:,} against {large:,} rows, {name}"] = ratio_of(pairs)
-    if not parts:
-        return None
-    told = "; ".join(f"{name}: {ratio}" for name, ratio in parts.items())
-    whole = " A batch of all rows is the true gradient." if _has_full(runs) else ""
+    sizes = sorted(
+        {_size(run) for run in runs if run["method"]["family"] in ("stochastic", "mini")}
+    )
+    parts: Parts = {}
+    for small, large in itertools.pairwise(sizes):
+        one, other = _at_size(runs, small), _at_size(runs, large)
+        for when in WHEN:
+            parts[f"{small:,} against {large:,} rows, {when}"] = _scatter(one, other, when)
     return _claim(
         "closer",
         "A larger batch is closer to the true gradient.",
+        "How much further the gradient of the smaller batch is from that over all rows",
         parts,
-        f"How much further the gradient of the smaller batch is from the true one — {told}.{whole}",
     )
 
 
 def _less_noisy(runs: Sequence[Record]) -> dict[str, Any] | None:
-    mini, one = _of(runs, "mini", "momentum"), _of(runs, "stochastic", "momentum")
-    pairs = _by_seed(one, mini, "deviation_when_trained")
-    if not pairs:
-        return None
-    ratio = ratio_of(pairs)
+    one, mini = _of(runs, "stochastic", "momentum"), _of(runs, "mini", "momentum")
+    parts: Parts = {}
+    if one and mini:
+        parts = {when: _scatter(one, mini, when) for when in WHEN}
     return _claim(
         "noise",
         "The mini-batch gradient is less noisy than that of SGD.",
-        {"trained": ratio},
-        f"At trained weights the gradient of one row scatters {ratio} as far as that of the "
-        "advised mini-batch.",
+        "How much further the gradient of one row scatters than that of the advised mini-batch",
+        parts,
     )
 
 
 def _smoother_curve(runs: Sequence[Record]) -> dict[str, Any] | None:
-    parts = {}
-    for rule in ("sgd", "momentum"):
-        pairs = _by_seed(
-            _of(runs, "stochastic", rule), _of(runs, "mini", rule), "roughness", offset=0.01
-        )
-        if pairs:
-            parts[_rule(rule)] = ratio_of(pairs)
-    if not parts:
-        return None
-    told = "; ".join(f"{name} {ratio}" for name, ratio in parts.items())
     return _claim(
         "curve",
         "The loss curve of mini-batch is smoother than that of SGD.",
-        parts,
-        "Roughness of the curve of SGD, as a multiple of that of the advised mini-batch, each at "
-        f"its tuned learning rate, where noise and rate trade against each other — {told}.",
-    )
-
-
-def _faster(runs: Sequence[Record]) -> dict[str, Any] | None:
-    parts = {}
-    for rule in ("sgd", "momentum"):
-        for family, name in (("stochastic", "SGD"), ("full", "gradient descent")):
-            ratio = _times(_of(runs, family, rule), _of(runs, "mini", rule))
-            if ratio is not None:
-                parts[f"{name} {_rule(rule)}"] = ratio
-    told = "; ".join(f"{name} {ratio}" for name, ratio in parts.items())
-    if not parts:
-        told = "nothing: in some seed neither came to the target; a longer budget would tell"
-    return _claim(
-        "faster",
-        "Mini-batch converges faster, in seconds, than either extreme.",
-        parts,
-        f"Seconds to the target, as a multiple of those of the advised mini-batch — {told}.",
-    )
-
-
-def _memory(runs: Sequence[Record]) -> dict[str, Any] | None:
-    pairs = _by_seed(_of(runs, "full", "momentum"), _of(runs, "mini", "momentum"), "memory")
-    if not pairs:
-        return None
-    ratio = ratio_of(pairs, exact=True)
-    return _claim(
-        "memory",
-        "Full batches need more memory.",
-        {"memory": ratio},
-        f"Training with all rows in a batch holds {_short(ratio.value)} times the memory of the "
-        "advised mini-batch; of that, chunks of rows that are read ahead are a part.",
+        "Roughness of SGD's loss curve by that of the advised mini-batch's, each at its own rate",
+        _compared(
+            (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule)) for rule in RULES
+        ),
     )
 
 
 def _momentum(runs: Sequence[Record]) -> dict[str, Any] | None:
-    parts = {}
-    for family, name in (
-        ("full", "gradient descent"),
-        ("mini", "the advised mini-batch"),
-        ("stochastic", "SGD"),
-    ):
-        pairs = _by_seed(
-            _of(runs, family, "sgd"), _of(runs, family, "momentum"), "roughness", offset=0.01
-        )
-        if pairs:
-            parts[name] = ratio_of(pairs)
-    if not parts:
-        return None
-    told = "; ".join(f"{name} {ratio}" for name, ratio in parts.items())
+    kinds = {"full": "gradient descent", "mini": "the advised mini-batch", "stochastic": "SGD"}
     return _claim(
         "momentum",
         "Momentum smooths.",
+        "Roughness of the loss curve without momentum by that with it, each at its own rate",
+        _compared(
+            (name, _of(runs, family, "sgd"), _of(runs, family, "momentum"))
+            for family, name in kinds.items()
+        ),
+    )
+
+
+def _faster(runs: Sequence[Record]) -> dict[str, Any] | None:
+    parts: Parts = {}
+    for rule, words in RULES.items():
+        for family, name in (("stochastic", "SGD"), ("full", "gradient descent")):
+            slow, fast = _of(runs, family, rule), _of(runs, "mini", rule)
+            if slow and fast:
+                parts[f"{name} {words}"] = _times(slow, fast)
+    return _claim(
+        "faster",
+        "Mini-batch converges faster, in seconds, than either extreme.",
+        "Seconds to the target, as a multiple of those of the advised mini-batch",
         parts,
-        f"Roughness of the loss curve without momentum, as a multiple of that with it — {told}.",
+    )
+
+
+def _memory(runs: Sequence[Record]) -> dict[str, Any] | None:
+    pairs = _pairs(_of(runs, "full", "momentum"), _of(runs, "mini", "momentum"), "memory")
+    return _claim(
+        "memory",
+        "Full batches need more memory.",
+        "Bytes that training with all rows in a batch holds, as a multiple of those of the advised "
+        "mini-batch; chunks of rows that are read ahead are a part of both",
+        {"all rows": exact_ratio(pairs)} if pairs else {},
     )
 
 
 def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
-    """Claim 10: how far apart the sizes end, at one rate and at tuned ones."""
     pairs = []
     for seed in sorted({run["seed"] for run in runs}):
-        gaps = []
-        for panel in ("same", "tuned"):
-            own = [
-                run["measures"]["best"]
-                for run in runs
-                if run["panel"] == panel and run["seed"] == seed and run["method"]["basic"]
-            ]
-            gaps.append(max(own) / min(own) - 1.0 if len(own) > 1 and min(own) > 0 else None)
-        if gaps[0] and gaps[1]:
+        own = [run for run in runs if run["seed"] == seed and run["method"]["basic"]]
+        same, tuned = (
+            [run["measures"]["best"] for run in own if run["panel"] == panel]
+            for panel in ("same", "tuned")
+        )
+        if not same or not tuned:
+            continue
+        best = min(*same, *tuned)
+        gaps = [sum(losses) / len(losses) - best for losses in (same, tuned)]
+        if min(gaps) > 0:
             pairs.append((gaps[0], gaps[1]))
-    if not pairs:
-        return None
-    ratio = ratio_of(pairs)
     return _claim(
         "tuning",
         "Much of the difference between batch sizes is the learning rate.",
-        {"gap": ratio},
-        "From the best to the worst method, the gap in validation loss at one learning rate for "
-        f"all is {ratio} the gap at tuned rates.",
+        "How far the methods end above the best of them, on average, at one learning rate for all, "
+        "as a multiple of the same at tuned rates",
+        {"all methods": ratio_of(pairs)} if pairs else {},
     )
 
 
-def _claim(name: str, text: str, parts: Mapping[str, Ratio], sentence: str) -> dict[str, Any]:
-    """All parts on one side decide; one that is on the other side contradicts."""
-    verdicts = [ratio.verdict for ratio in parts.values()]
-    verdict = FAILED if FAILED in verdicts else HELD if set(verdicts) == {HELD} else OPEN
-    why = {
-        HELD: "It held.",
-        FAILED: "It did not hold here.",
-        OPEN: "The intervals leave it open.",
-    }
-    if FAILED in verdicts and HELD in verdicts:
-        why[FAILED] = "It held in part only."
+def _claim(name: str, text: str, measured: str, parts: Parts) -> dict[str, Any] | None:
+    """A claim whose ratios should all be above 1; None where it has no parts."""
+    if not parts:
+        return None
+    verdict = verdict_of(parts)
+    risk = shared_risk(parts)
+    part_of = verdict == FAILED and any(
+        part is not None and part.above() for part in parts.values()
+    )
+    words = "It held in part only." if part_of else WORDS[verdict]
+    told = "; ".join(f"{label}: {part or UNKNOWN['text']}" for label, part in parts.items())
     return {
         "name": name,
         "claim": text,
         "verdict": verdict,
-        "sentence": f"{why[verdict]} {sentence}",
-        "ratios": {
-            part: {**ratio._asdict(), "verdict": ratio.verdict} for part, ratio in parts.items()
-        },
+        "words": words,
+        "measured": measured,
+        "sentence": f"{words} {measured}: {told}.",
+        "ratios": [
+            {"part": label, **(UNKNOWN if part is None else part.as_json(risk))}
+            for label, part in parts.items()
+        ],
     }
 
 
-def _times(slow: Mapping[int, Record], fast: Mapping[int, Record]) -> Ratio | None:
-    """Seconds to the target; a run that did not arrive counts with all its seconds."""
+def _scatter(one: BySeed, other: BySeed, when: str) -> Ratio | None:
+    """How much further gradients of one method scatter than those of the other."""
+    measure = WHEN[when]
+    pairs = _pairs(one, other, measure)
+    errors = _pairs(one, other, f"{measure}_error")
+    draws = _pairs(one, other, "gradients_drawn")
+    if not pairs or len(errors) < len(pairs):
+        return None
+    return drawn_ratio(pairs, errors, int(min(min(pair) for pair in draws)))
+
+
+def _compared(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
+    """Roughness of the first by that of the second, by name; where both were run."""
+    parts: Parts = {}
+    for name, rough, smooth in kinds:
+        if rough and smooth:
+            pairs = _pairs(rough, smooth, "roughness")
+            parts[name] = ratio_of(pairs) if pairs else None
+    return parts
+
+
+def _times(slow: BySeed, fast: BySeed) -> Ratio | None:
+    """Seconds to the target; a run that did not arrive counts with all its seconds.
+
+    None where in some seed neither arrived.
+    """
     pairs, at_least, at_most = [], False, False
     for seed in sorted(slow.keys() & fast.keys()):
         one, other = slow[seed]["measures"], fast[seed]["measures"]
@@ -269,25 +223,21 @@ def _times(slow: Mapping[int, Record], fast: Mapping[int, Record]) -> Ratio | No
     return ratio_of(pairs, at_least=at_least, at_most=at_most) if pairs else None
 
 
-def _at_size(runs: Sequence[Record], size: int) -> dict[int, Record]:
+def _pairs(one: BySeed, other: BySeed, measure: str) -> list[tuple[float, float]]:
+    """The measures of two methods, a pair for each seed that has both and neither 0."""
+    both = [
+        (one[seed]["measures"][measure], other[seed]["measures"][measure])
+        for seed in sorted(one.keys() & other.keys())
+    ]
+    return [(left, right) for left, right in both if left and right]
+
+
+def _at_size(runs: Sequence[Record], size: int) -> BySeed:
     """A run at a batch size for each seed."""
     return {run["seed"]: run for run in runs if _size(run) == size}
 
 
-def _by_seed(
-    one: Mapping[int, Record], other: Mapping[int, Record], measure: str, offset: float = 0.0
-) -> list[tuple[float, float]]:
-    """The measures of two methods, a pair for each seed; nothing where one is 0 or unknown."""
-    pairs = []
-    for seed in sorted(one.keys() & other.keys()):
-        left, right = one[seed]["measures"][measure], other[seed]["measures"][measure]
-        if left is None or right is None or min(left, right) + offset <= 0:
-            return []
-        pairs.append((left + offset, right + offset))
-    return pairs
-
-
-def _of(runs: Sequence[Record], family: str, rule: str) -> dict[int, Record]:
+def _of(runs: Sequence[Record], family: str, rule: str) -> BySeed:
     """The runs of a kind of method by seed; of mini-batches the advised one."""
     return {
         run["seed"]: run
@@ -298,17 +248,5 @@ def _of(runs: Sequence[Record], family: str, rule: str) -> dict[int, Record]:
     }
 
 
-def _has_full(runs: Sequence[Record]) -> bool:
-    return any(run["method"]["family"] == "full" for run in runs)
-
-
 def _size(run: Record) -> int:
     return int(run["method"]["batch_size"])
-
-
-def _rule(rule: str) -> str:
-    return {"sgd": "plain", "momentum": "with momentum"}[rule]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

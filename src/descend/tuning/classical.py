@@ -55,6 +55,7 @@ def run_classical(
     method: str,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
+    look: Callable[[Params], None] = lambda params: None,
 ) -> tuple[History, Params, str]:
     """The course of a classical method from the initial weights, for so many seconds.
 
@@ -63,6 +64,7 @@ def run_classical(
         method: `conjugate-gradient`, `coordinate-descent` or `simulated-annealing`.
         seconds: most time.
         clock: for tests.
+        look: given the weights of each line.
 
     Returns:
         A line for each step, with `examples` the rows read; the best weights; why it ended.
@@ -95,6 +97,7 @@ def run_classical(
         params = unravel(jnp.asarray(flat, jnp.float32))
         loss = problem.evaluate(params)
         best = min(best, (loss, params), key=lambda one: one[0])
+        look(params)
         rows = len(problem.store)
         lines.append(
             HistoryLine(

@@ -1,79 +1,68 @@
-"""Gradient descent, stochastic and mini-batch side by side, by the same loop that trains models."""
+"""Gradient descent, stochastic and mini-batch side by side: the same seeds, the same seconds."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import jax
-import numpy as np
-
-from descend.training.fit import fit
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
-from descend.tuning.classical import check_small, run_classical
-from descend.tuning.measures import arrival, gradient_deviation, roughness
+from descend.tuning.courses import SAME, TUNED, Conditions, Course, classical_run, one_run
+from descend.tuning.measures import Deviation, arrival, gradient_deviation, roughness
 from descend.tuning.methods import Method, Tuned
-from descend.tuning.speed import Footprint, compile_sizes
-from descend.types import History, Params
+from descend.types import Params
 
 TARGET_PART = 0.05
 """The target lies so far above the best loss of all methods, as a part of the best gain."""
-TUNED, SAME = "tuned", "same"
 
 Make = Callable[[str, int], Problem]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Course:
-    """One run of the comparison, and what was measured of it.
+class Repeats:
+    """How often every method is run, each time with another seed.
+
+    How many seeds there are depends on what the first ones cost, never on what they showed:
+    stopping where the result looks clear would make it look clearer than it is.
 
     Attributes:
-        method: which.
-        panel: `tuned`, or `same` where all have one learning rate.
-        seed: of the split, the weights and the order of rows.
-        learning_rate: peak; None where a method has none.
-        history: a line per evaluation.
-        outcome: the name of a StopReason, or a sentence of SciPy's.
-        rescues: times its rate was lowered because the loss exploded.
-        weights: SHA-256 of the best weights.
-        memory: bytes that training at this batch size holds.
-        measures: target, arrival, noise and speed, by name; None where there is none.
+        fewest: seeds in any case.
+        most: seeds, where there are seconds for them; those beyond the fewest at tuned rates alone.
+        seconds: that all runs may take together, about.
     """
 
-    method: Method
-    panel: str
-    seed: int
-    learning_rate: float | None
-    history: History
-    outcome: str
-    rescues: int
-    weights: str
-    memory: int
-    measures: Mapping[str, float | None] = field(default_factory=dict)
+    fewest: int = 3
+    most: int = 8
+    seconds: float = 90.0
 
-    @property
-    def best(self) -> float:
-        """The least validation loss."""
-        return min(line.validation_loss for line in self.history)
+    @classmethod
+    def exactly(cls, seeds: int) -> Repeats:
+        """So many seeds, whatever they cost."""
+        return cls(seeds, seeds)
+
+    def another(self, done: int, spent: float, last: float) -> bool:
+        """Whether to run one more seed.
+
+        Args:
+            done: seeds so far.
+            spent: seconds so far.
+            last: of those, what the tuned runs of the last seed took.
+        """
+        return done < self.fewest or (done < self.most and spent + last < self.seconds)
 
 
 def compare(
     make_problem: Make,
     methods: Sequence[Method],
     tuned: Mapping[str, Tuned],
+    conditions: Conditions,
     *,
-    seeds: Sequence[int],
+    first_seed: int,
+    repeats: Repeats,
     same_rate: float | None,
-    limits: Limits,
-    schedule: str = "constant",
-    warmup: float = 0.0,
     say: Say = lambda text: None,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Course]:
     """Run every method with every seed, at its own rate and at one rate, and measure it.
 
@@ -81,82 +70,30 @@ def compare(
         make_problem: `(optimizer, seed) -> problem`.
         methods: to compare.
         tuned: the learning rate of each, by name.
-        seeds: a run for each.
+        conditions: of each run.
+        first_seed: the others follow it.
+        repeats: how many seeds.
         same_rate: the one rate of the second panel; None leaves that panel out.
-        limits: of each run.
-        schedule: of the learning rate.
-        warmup: part of a run in which it rises.
         say: told what is being done.
-        clock: seconds, for tests.
     """
+    places = {method.name: place for place, method in enumerate(methods)}
     found: list[Course] = []
-    for seed in seeds:
-        kept: dict[str, Params] = {}
-        runs: list[Course] = []
-        for panel in (TUNED, SAME) if same_rate is not None else (TUNED,):
-            for method in methods:
-                if method.family == "classical":
-                    if panel == TUNED:
-                        say(f"Seed {seed}: {method.title}")
-                        problem = make_problem("sgd", seed)
-                        runs.append(_classical(problem, method, limits.seconds, clock))
-                    continue
-                rate = tuned[method.name].learning_rate if panel == TUNED else same_rate
-                assert rate is not None
-                say(f"Seed {seed}: {method.title}, learning rate {rate:.3g}")
-                problem = make_problem(method.optimizer, seed)
-                course, best = one_run(
-                    problem, method, panel, rate, limits, schedule, warmup, clock
-                )
-                runs.append(course)
-                if panel == TUNED:
-                    kept[method.name] = best
-        found += _measured(make_problem("sgd", seed), runs, kept)
+    begun = time.perf_counter()
+    done, last = 0, 0.0
+    while repeats.another(done, time.perf_counter() - begun, last):
+        seed, started = first_seed + done, time.perf_counter()
+        # A machine that is slow for a while should not always be slow for the same method.
+        turned = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
+        say(f"Seed {seed}: {len(methods)} methods, each at its own learning rate")
+        runs, kept = _tuned_runs(make_problem, turned, tuned, conditions, seed)
+        last = time.perf_counter() - started
+        if same_rate is not None and done < repeats.fewest:
+            say(f"Seed {seed}: all at learning rate {same_rate:.3g}")
+            runs += _same_runs(make_problem, turned, same_rate, conditions, seed, runs)
+        measured = _measured(make_problem("sgd", seed), runs, kept)
+        found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
+        done += 1
     return found
-
-
-def one_run(
-    problem: Problem,
-    method: Method,
-    panel: str,
-    rate: float,
-    limits: Limits,
-    schedule: str = "constant",
-    warmup: float = 0.0,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[Course, Params]:
-    """A run as `descend train` makes it, and its best weights."""
-    if method.family == "full":
-        # Another seed splits the table elsewhere: all rows may be some more or fewer.
-        method = dataclasses.replace(method, batch_size=len(problem.store))
-    run = problem.run(method.batch_size, rate, schedule=schedule, warmup=warmup, limits=limits)
-    begun = problem.begin()
-    if run.partwise is None:
-        # Compiling would count as training otherwise.
-        compile_sizes(problem, begun.state, [method.batch_size])
-    memory = Footprint(problem, begun.state)(method.batch_size)
-    course, reason = fit(run, begun, clock=clock)
-    best = course.best.mean
-    done = Course(
-        method,
-        panel,
-        problem.seed,
-        rate,
-        course.history,
-        reason.name,
-        course.progress.rescues,
-        digest(best),
-        memory,
-    )
-    return done, best
-
-
-def digest(params: Params) -> str:
-    """SHA-256 of weights: equal where every bit is."""
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        found.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
-    return found.hexdigest()
 
 
 def target_of(runs: Sequence[Course]) -> float:
@@ -167,14 +104,47 @@ def target_of(runs: Sequence[Course]) -> float:
     return best + TARGET_PART * (start - best)
 
 
-def _classical(
-    problem: Problem, method: Method, seconds: float | None, clock: Callable[[], float]
-) -> Course:
-    check_small(problem, method.optimizer)
-    method = dataclasses.replace(method, batch_size=len(problem.store))
-    history, best, why = run_classical(problem, method.optimizer, seconds or 10.0, clock)
-    memory = Footprint(problem, problem.begin().state)(method.batch_size)
-    return Course(method, TUNED, problem.seed, None, history, why, 0, digest(best), memory)
+def _tuned_runs(
+    make_problem: Make,
+    methods: Sequence[Method],
+    tuned: Mapping[str, Tuned],
+    conditions: Conditions,
+    seed: int,
+) -> tuple[list[Course], dict[str, Params]]:
+    """The runs at tuned rates, and the best weights of those that have a rate."""
+    runs: list[Course] = []
+    kept: dict[str, Params] = {}
+    for method in methods:
+        if method.family == "classical":
+            runs.append(classical_run(make_problem("sgd", seed), method, conditions))
+            continue
+        rate = tuned[method.name].learning_rate
+        problem = make_problem(method.optimizer, seed)
+        course, kept[method.name] = one_run(problem, method, TUNED, rate, conditions)
+        runs.append(course)
+    return runs, kept
+
+
+def _same_runs(
+    make_problem: Make,
+    methods: Sequence[Method],
+    rate: float,
+    conditions: Conditions,
+    seed: int,
+    tuned: Sequence[Course],
+) -> list[Course]:
+    """The runs at one rate; one that is tuned to it was run already."""
+    before = {run.method.name: run for run in tuned if run.learning_rate == rate}
+    runs = []
+    for method in methods:
+        if method.family == "classical":
+            continue
+        if method.name in before:
+            runs.append(dataclasses.replace(before[method.name], panel=SAME))
+            continue
+        problem = make_problem(method.optimizer, seed)
+        runs.append(one_run(problem, method, SAME, rate, conditions)[0])
+    return runs
 
 
 def _measured(problem: Problem, runs: Sequence[Course], kept: Mapping[str, Params]) -> list[Course]:
@@ -189,10 +159,15 @@ def _measured(problem: Problem, runs: Sequence[Course], kept: Mapping[str, Param
 
 
 def _with_measures(
-    run: Course, target: float, start: Mapping[int, float], later: Mapping[int, float]
+    run: Course, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
 ) -> Course:
     came = arrival(run.history, target)
-    last = run.history[-1]
+    first, last = run.history[0], run.history[-1]
+    at_start, trained = start[run.method.batch_size], later[run.method.batch_size]
+    steady = run.history[: run.steady]
+    rough = roughness([line.examples for line in steady], [line.validation_loss for line in steady])
+    # The target is a part of the best gain above the best loss; so that gain is known from it.
+    gain = (first.validation_loss - target) / (1.0 - TARGET_PART)
     measures: dict[str, float | None] = {
         "target": target,
         "best": run.best,
@@ -200,9 +175,12 @@ def _with_measures(
         "epochs_to_target": came.epoch if came else None,
         "seconds_to_target": came.seconds if came else None,
         "seconds": last.seconds,
-        "deviation_at_start": start[run.method.batch_size],
-        "deviation_when_trained": later[run.method.batch_size],
-        "roughness": roughness([line.validation_loss for line in run.history]),
+        "deviation_at_start": at_start.value,
+        "deviation_at_start_error": at_start.error,
+        "deviation_when_trained": trained.value,
+        "deviation_when_trained_error": trained.error,
+        "gradients_drawn": at_start.draws,
+        "roughness": rough / gain if rough is not None and gain > 0 else None,
         "rows_per_second": last.examples / last.seconds if last.seconds > 0 else None,
         "memory": float(run.memory),
     }

@@ -10,17 +10,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+import optax
 
 from descend.tuning.surfaces import Surface
 from descend.types import Array
 
-Carry = tuple[Array, Array, Array]
+Carry = tuple[Array, Any, Array]
 
+PLAIN = optax.sgd(1.0)
 FEWEST_LEFT = 0.2
 """The time to leave is told where at least this part of the runs left."""
 
@@ -32,7 +35,7 @@ class Escape:
     Attributes:
         batch_size: rows per update, drawn with replacement.
         learning_rate: constant.
-        momentum: 0 for plain SGD.
+        rule: the update rule.
         runs: how many.
         left: part of the runs that left the basin within the updates.
         time: mean time to leave in learning rate × updates: the time that all runs together
@@ -41,7 +44,7 @@ class Escape:
 
     batch_size: int
     learning_rate: float
-    momentum: float
+    rule: str
     runs: int
     left: float
     time: float | None
@@ -69,13 +72,14 @@ def escapes(
     batch_size: int,
     learning_rate: float,
     *,
-    momentum: float = 0.0,
+    rule: str = "SGD",
+    optimizer: optax.GradientTransformation | None = None,
     runs: int = 256,
     updates: int = 20_000,
     seed: int = 0,
     border: float = 0.0,
 ) -> Escape:
-    """Run SGD many times from the shallow side of a double well.
+    """Run a method many times from the shallow side of a double well.
 
     A run has left when θ_0 passes `border`. The rows of a batch are drawn with replacement, so
     that the noise has variance Σ/B exactly; runs are vectorised and share nothing.
@@ -84,7 +88,8 @@ def escapes(
         surface: `double-well`, or another whose shallow basin lies at θ_0 < border.
         batch_size: rows per update.
         learning_rate: constant.
-        momentum: m in v ← m·v + g, θ ← θ − η·v.
+        rule: name of the update rule.
+        optimizer: an Optax transformation made with learning rate 1; None is plain SGD.
         runs: how many at once.
         updates: most updates.
         seed: of the draws.
@@ -92,28 +97,28 @@ def escapes(
     """
     left_at = _left_at(
         surface.loss,
+        optimizer or PLAIN,
         batch_size,
         runs,
         jnp.asarray(surface.rows),
         jnp.asarray(surface.start, jnp.float32),
         jnp.float32(learning_rate),
-        jnp.float32(momentum),
         jnp.int32(updates),
         jnp.float32(border),
         jax.random.key(seed),
     )
-    return _summary(np.asarray(left_at), batch_size, learning_rate, momentum, updates)
+    return _summary(np.asarray(left_at), batch_size, learning_rate, rule, updates)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _left_at(
     loss: Callable[[Array, Array], Array],
+    optimizer: optax.GradientTransformation,
     batch_size: int,
     runs: int,
     rows: Array,
     start: Array,
     learning_rate: Array,
-    momentum: Array,
     updates: Array,
     border: Array,
     key: Array,
@@ -123,17 +128,17 @@ def _left_at(
     gradient = jax.vmap(jax.grad(lambda theta, batch: jnp.mean(losses(theta, batch))))
 
     def one_update(number: Array, carry: Carry) -> Carry:
-        theta, velocity, left_at = carry
+        theta, memory, left_at = carry
         draws = jax.random.randint(
             jax.random.fold_in(key, number), (runs, batch_size), 0, len(rows)
         )
-        velocity = momentum * velocity + gradient(theta, rows[draws])
-        theta = theta - learning_rate * velocity
+        change, memory = jax.vmap(optimizer.update)(gradient(theta, rows[draws]), memory, theta)
+        theta = theta + learning_rate * change
         first = (theta[:, 0] > border) & (left_at < 0)
-        return theta, velocity, jnp.where(first, number, left_at)
+        return theta, memory, jnp.where(first, number, left_at)
 
     theta = jnp.tile(start, (runs, 1))
-    begun = (theta, jnp.zeros_like(theta), jnp.full((runs,), -1, jnp.int32))
+    begun = (theta, jax.vmap(optimizer.init)(theta), jnp.full((runs,), -1, jnp.int32))
     return jax.lax.fori_loop(1, updates + 1, one_update, begun)[2]
 
 
@@ -157,11 +162,11 @@ def _summary(
     left_at: npt.NDArray[np.int32],
     batch_size: int,
     learning_rate: float,
-    momentum: float,
+    rule: str,
     updates: int,
 ) -> Escape:
     left = left_at > 0
     share = float(left.mean())
     spent = float(np.sum(np.where(left, left_at, updates)))
     time = spent / int(left.sum()) * learning_rate if share >= FEWEST_LEFT else None
-    return Escape(batch_size, learning_rate, momentum, len(left_at), share, time)
+    return Escape(batch_size, learning_rate, rule, len(left_at), share, time)

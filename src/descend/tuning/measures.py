@@ -18,9 +18,12 @@ from descend.types import Array, Batch, History, Params
 
 BLOCK = 16_384
 """Rows whose gradient is taken at once, where all rows count."""
-MOST_DRAWS = 64
+FEWEST_DRAWS, MOST_DRAWS = 8, 512
 ROWS_DRAWN = 200_000
 """About so many rows are read for one batch size."""
+FEWEST_LOOKS = 7
+NORMAL_MEDIAN = 0.6745
+"""Median of the absolute value of a normal variable with deviation 1."""
 
 
 class Arrival(NamedTuple):
@@ -57,27 +60,52 @@ def arrival(history: History, target: float) -> Arrival | None:
     return None
 
 
-def roughness(losses: Sequence[float]) -> float | None:
-    """The part of a loss curve's way that leads up, until its lowest point.
+def roughness(lengths: Sequence[float], losses: Sequence[float]) -> float | None:
+    """How far an evaluation lies from the straight line between its neighbours, typically.
 
-    Σ max(0, l_k − l_{k−1}) / Σ |l_k − l_{k−1}|: 0 falls all the time, towards 1/2 is a random walk.
-    None where there are too few points to tell.
+    With a = (x_{k+1} − x_k)/(x_{k+1} − x_{k−1}) and b = 1 − a, the distance is
+    d_k = |l_k − a·l_{k−1} − b·l_{k+1}| / √(1 + a² + b²), and the roughness the median of the d_k
+    by 0.6745. For a smooth course with independent noise on it this is the deviation of the
+    noise, however densely the course was looked at, so that curves of different density can be
+    compared; the median keeps the steep beginning out. (Gasser, Sroka & Jennen-Steinmetz 1986,
+    Biometrika 73(3), with the median of Hampel 1974 in place of the mean square)
 
-    >>> roughness([4.0, 2.0, 3.0, 1.0])
-    0.2
+    Args:
+        lengths: where along the run each evaluation was, rising.
+        losses: of the evaluations, finite.
+
+    Returns:
+        In units of the loss; None from fewer than `FEWEST_LOOKS` evaluations.
+
+    >>> round(roughness([0, 1, 2, 3, 4, 5, 6], [1, 0, 1, 0, 1, 0, 1]), 3)
+    1.211
     """
-    values = [loss for loss in losses if math.isfinite(loss)]
-    if not values:
+    x, y = np.asarray(lengths, np.float64), np.asarray(losses, np.float64)
+    if len(x) < FEWEST_LOOKS:
         return None
-    steps = np.diff(values[: int(np.argmin(values)) + 1])
-    if len(steps) < 3:
-        return None
-    return float(np.sum(np.maximum(steps, 0.0)) / np.sum(np.abs(steps)))
+    before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
+    after = 1.0 - before
+    apart = np.abs(y[1:-1] - before * y[:-2] - after * y[2:])
+    return float(np.median(apart / np.sqrt(1.0 + before**2 + after**2)) / NORMAL_MEDIAN)
+
+
+class Deviation(NamedTuple):
+    """How far mini-batch gradients scatter around the true one.
+
+    Attributes:
+        value: √(mean |g_B − G|²)/|G|.
+        error: standard error of its logarithm, over the mini-batches drawn.
+        draws: how many.
+    """
+
+    value: float
+    error: float
+    draws: int
 
 
 def gradient_deviation(
     problem: Problem, params: Params, batch_sizes: Sequence[int]
-) -> dict[int, float]:
+) -> dict[int, Deviation]:
     """√(mean |g_B − G|²)/|G| for mini-batches as training draws them, no row twice in an epoch.
 
     G is the gradient over all training rows. With all rows in a batch the deviation is 0.
@@ -88,19 +116,29 @@ def gradient_deviation(
         batch_sizes: of the mini-batches.
     """
     store = problem.store
-    gradient = jax.jit(make_gradient(problem.objective))
-    whole = _flat(full_gradient(problem, params))
-    norm = float(np.linalg.norm(whole))
-    found: dict[int, float] = {}
+    gradient = make_gradient(problem.objective)
+    whole = full_gradient(problem, params)
+    norm = float(np.linalg.norm(_flat(whole)))
+
+    @jax.jit
+    def squared(params: Params, batch: Batch) -> Array:
+        apart = jax.tree.map(jnp.subtract, gradient(params, batch)[1], whole)
+        return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(apart)), jnp.float32(0.0))
+
+    found: dict[int, Deviation] = {}
     for size in batch_sizes:
         if size >= len(store):
-            found[size] = 0.0
+            found[size] = Deviation(0.0, 0.0, 1)
             continue
-        squares = [
-            float(np.sum((_flat(gradient(params, batch)[1]) - whole) ** 2))
-            for batch in _drawn(store, size, problem.seed)
-        ]
-        found[size] = math.sqrt(float(np.mean(squares))) / norm if norm > 0 else math.inf
+        looks = [squared(params, batch) for batch in _drawn(store, size, problem.seed)]
+        squares = np.asarray(looks, np.float64)
+        mean = float(squares.mean())
+        if not (norm > 0 and mean > 0):
+            found[size] = Deviation(0.0 if norm > 0 else math.inf, math.inf, len(squares))
+            continue
+        # log √(mean) has half the relative error of the mean.
+        error = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / mean
+        found[size] = Deviation(math.sqrt(mean) / norm, error, len(squares))
     return found
 
 
@@ -134,9 +172,10 @@ def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float,
 
 
 def _drawn(store: RowStore, size: int, seed: int) -> Iterator[Batch]:
+    """Mini-batches from half of each epoch: all of one add up to the true gradient."""
     rows = len(store)
-    draws = max(4, min(MOST_DRAWS, ROWS_DRAWN // size))
-    per_epoch = rows // size
+    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, ROWS_DRAWN // size))
+    per_epoch = max(1, rows // size // 2)
     for number in range(draws):
         epoch, place = divmod(number, per_epoch)
         yield store.gather(epoch_rows(seed, epoch, place * size, (place + 1) * size, rows))

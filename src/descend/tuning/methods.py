@@ -21,8 +21,8 @@ OWN_RULE = "own"
 STEPS = (1 / 4, 1.0, 4.0, 16.0)
 """Where a rising rate would cost too much: rates to try, as parts of that of a smaller batch."""
 NEIGHBOURS = (1 / 2, 2.0)
-FAMILIES = {"full": "Gradient descent", "stochastic": "Stochastic gradient descent"}
-RULES = {"sgd": "", "momentum": " with momentum"}
+FAMILIES = {"full": "Gradient descent", "stochastic": "SGD"}
+RULES = {"sgd": "", "momentum": " + momentum"}
 
 
 @dataclass(frozen=True)

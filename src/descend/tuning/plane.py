@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from descend.training.problem import Problem
+from descend.tuning.classical import run_classical
 from descend.tuning.race import Arena
 from descend.types import Params
 
@@ -27,7 +29,7 @@ class Way:
     Attributes:
         title: of the method.
         batch_size: rows per update.
-        learning_rate: constant.
+        learning_rate: constant; None where a method has none.
         updates: made when each snapshot was taken, the start first.
         snapshots: float32 `[n, weights]`.
         losses: validation loss of each.
@@ -35,7 +37,7 @@ class Way:
 
     title: str
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     updates: tuple[int, ...]
     snapshots: npt.NDArray[np.float32]
     losses: tuple[float, ...]
@@ -89,6 +91,32 @@ def way_of(
         losses.append(loss)
         updates.append(trial.updates)
     return Way(title, batch_size, learning_rate, tuple(updates), np.stack(snapshots), tuple(losses))
+
+
+def classical_way(problem: Problem, method: str, seconds: float, most: int) -> Way:
+    """Where a classical method on all rows takes the weights.
+
+    Args:
+        problem: small enough for it.
+        method: of `run_classical`.
+        seconds: most time.
+        most: snapshots that are kept, closer together at first.
+    """
+    seen: list[npt.NDArray[np.float32]] = []
+    history, _, _ = run_classical(
+        problem, method, seconds, look=lambda params: seen.append(flat(params))
+    )
+    last = len(history) - 1
+    kept = sorted({0, *(round(float(place)) for place in np.geomspace(1, max(1, last), most))})
+    kept = [place for place in kept if place <= last]
+    return Way(
+        method.replace("-", " ").capitalize(),
+        len(problem.store),
+        None,
+        tuple(kept),
+        np.stack([seen[place] for place in kept]),
+        tuple(history[place].validation_loss for place in kept),
+    )
 
 
 def flat(params: Params) -> npt.NDArray[np.float32]:

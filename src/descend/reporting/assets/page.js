@@ -1,29 +1,18 @@
 // Draws the figures of a page and follows its switches. The figures are JSON in the page; nothing
-// is fetched.
+// is fetched, but for the page itself where it is served while a run trains.
 "use strict";
 (() => {
   const root = document.documentElement;
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const narrow = matchMedia("(max-width: 40rem)");
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const isTouch = matchMedia("(pointer: coarse), (max-width: 40rem)").matches;
-  const drawn = [];
+  const isTouch = matchMedia("(pointer: coarse)").matches || narrow.matches;
+  const PAPER = { width: 680, height: 300, tall: 460 };
+  let figures = JSON.parse(document.getElementById("figures").textContent);
+  let onPaper = false;
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const isDark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches;
-
-  function themed() {
-    const axis = { gridcolor: colour("line"), linecolor: colour("line"), zerolinecolor: colour("line"), tickcolor: colour("line") };
-    return {
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: colour("ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
-      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("accent") },
-      xaxis: axis,
-      yaxis: axis,
-    };
-  }
 
   function merged(one, other) {
     const result = { ...one };
@@ -34,33 +23,83 @@
     return result;
   }
 
-  // What Plotly's relayout takes: {"xaxis.gridcolor": ...} for {xaxis: {gridcolor: ...}}.
-  function dotted(value, prefix = "") {
-    return Object.entries(value).reduce((flat, [key, inner]) => {
-      const path = prefix + key;
-      return inner && typeof inner === "object"
-        ? { ...flat, ...dotted(inner, path + ".") }
-        : { ...flat, [path]: inner };
-    }, {});
-  }
-
-  function laidOut(figure) {
-    const base = {
-      margin: { l: 62, r: 14, t: 34, b: 52 },
-      hovermode: "x unified",
-      dragmode: isTouch ? false : "zoom",
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" },
-      xaxis: { automargin: true, ticks: "outside", ticklen: 4, ...ticks(figure.layout.xaxis.type) },
-      yaxis: { automargin: true, ticks: "outside", ticklen: 4, ...ticks(figure.layout.yaxis.type) },
+  function themed() {
+    const line = colour("line");
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: colour("ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
+      hoverlabel: { bgcolor: colour("card"), bordercolor: line, font: { color: colour("ink") } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("accent") },
+      xaxis: axis,
+      yaxis: axis,
     };
-    return merged(merged(base, figure.layout), themed());
   }
 
   // 20k and not 2×10⁴; on a logarithmic axis 0.02 and not a small 2 below 10⁻¹.
-  function ticks(type) {
-    return type === "log"
-      ? { dtick: "D2", minorloglabels: "complete", exponentformat: "SI", separatethousands: false }
-      : { dtick: null, exponentformat: "SI", separatethousands: false };
+  function axisOf(layout, type, values) {
+    const known = values.flat().filter((value) => value > 0);
+    const decades = Math.log10(Math.max(...known) / Math.min(...known));
+    const ticks = { exponentformat: "SI", separatethousands: false };
+    if (type === "log") {
+      ticks.minorloglabels = "complete";
+      if (decades < (narrow.matches ? 1.5 : 3)) ticks.dtick = "D2";
+    }
+    return { automargin: true, ticks: "outside", ticklen: 4, ...ticks, ...layout, type };
+  }
+
+  // Rows that the legend takes above the plot: it may not eat what it explains.
+  function legendRows(data, width) {
+    const named = data.filter((trace) => trace.name && trace.showlegend !== false);
+    if (named.length < 2) return 1;
+    const longest = Math.max(...named.map((trace) => 48 + 6.8 * trace.name.length));
+    const columns = Math.max(1, Math.floor((width - 76) / longest));
+    return Math.ceil(named.length / columns);
+  }
+
+  // The figure of a place as its switches have it.
+  function chosen(place, canvas) {
+    const figure = figures[place.dataset.plot];
+    const choice = place.querySelector("input[type=radio]:checked");
+    const types = {};
+    for (const axis of ["x", "y"]) {
+      const box = place.querySelector(`input[data-log="${axis}"]`);
+      const type = figure.layout[axis + "axis"].type || "linear";
+      types[axis] = box ? (box.checked ? "log" : "linear") : type;
+    }
+    const data = figure.data.map((trace, number) =>
+      choice ? { ...trace, x: figure.x_choices[choice.value][number] } : { ...trace },
+    );
+    const isTall = canvas.classList.contains("tall");
+    const width = onPaper ? PAPER.width : canvas.clientWidth;
+    const rows = legendRows(data, width);
+    canvas.style.setProperty("--legend", `${19 * (rows - 1)}px`);
+    const layout = merged(
+      merged(
+        {
+          autosize: true,
+          margin: { l: 62, r: 14, t: 15 + 19 * rows, b: 52 },
+          hovermode: "x unified",
+          dragmode: isTouch ? false : "zoom",
+          legend: { orientation: "h", x: 0, xanchor: "left", y: 1.01, yanchor: "bottom" },
+          uirevision: "same",
+        },
+        figure.layout,
+      ),
+      themed(),
+    );
+    for (const axis of ["x", "y"]) {
+      const name = axis + "axis";
+      layout[name] = axisOf(layout[name], types[axis], data.map((trace) => trace[axis] || []));
+      layout[name].uirevision = `${types[axis]} ${choice && axis === "x" ? choice.value : ""}`;
+    }
+    if (choice) layout.xaxis.title.text = choice.value;
+    if (onPaper) {
+      const height = (isTall ? PAPER.tall : PAPER.height) + 19 * (rows - 1);
+      Object.assign(layout, { autosize: false, width: PAPER.width, height });
+    }
+    return { data, layout };
   }
 
   const config = {
@@ -72,30 +111,18 @@
     toImageButtonOptions: { scale: 2 },
   };
 
-  async function draw(place) {
-    const name = place.dataset.plot;
-    const figure = figures[name];
+  function draw(place) {
     const canvas = place.querySelector(".canvas");
-    await Plotly.newPlot(canvas, figure.data, laidOut(figure), config);
-    drawn.push(canvas);
-    place.addEventListener("change", (event) => {
-      const input = event.target;
-      if (input.dataset.log) {
-        const axis = input.dataset.log + "axis";
-        const type = input.checked ? "log" : "linear";
-        const changes = { [axis]: { type, autorange: true, ...ticks(type) } };
-        Plotly.relayout(canvas, dotted(changes));
-      } else if (input.type === "radio") {
-        Plotly.update(
-          canvas,
-          { x: figure.x_choices[input.value] },
-          { "xaxis.title.text": input.value, "xaxis.autorange": true },
-        );
-      }
-    });
+    const { data, layout } = chosen(place, canvas);
+    return Plotly.react(canvas, data, layout, config);
   }
 
-  const repaint = () => drawn.forEach((canvas) => Plotly.relayout(canvas, dotted(themed())));
+  const drawAll = () => Promise.all([...document.querySelectorAll("[data-plot]")].map(draw));
+
+  document.addEventListener("change", (event) => {
+    const place = event.target.closest("[data-plot]");
+    if (place) draw(place);
+  });
 
   const button = document.querySelector(".theme");
   const name = () => (button.textContent = isDark() ? "Light" : "Dark");
@@ -104,27 +131,96 @@
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     name();
-    repaint();
+    drawAll();
   });
   prefersDark.addEventListener("change", () => {
     name();
-    repaint();
+    drawAll();
   });
+  narrow.addEventListener("change", drawAll);
 
-  // Paper is light: the plots, whose colours are no style sheet's, are drawn again for it.
+  // Paper is light and has a width of its own: the plots, which no style sheet reaches, are drawn
+  // again for it.
   let onScreen;
   addEventListener("beforeprint", () => {
     onScreen = root.dataset.theme;
     root.dataset.theme = "light";
-    repaint();
+    onPaper = true;
+    drawAll();
   });
   addEventListener("afterprint", () => {
     if (onScreen) root.dataset.theme = onScreen;
     else delete root.dataset.theme;
-    repaint();
+    onPaper = false;
+    drawAll();
   });
 
-  Promise.all([...document.querySelectorAll("[data-plot]")].map(draw)).then(() => {
+  // The page of a run that still trains asks for itself again and takes over what is new. Plots
+  // stay where they are, with their zoom and their switches.
+  function takeOver(next) {
+    const [top, left] = [scrollY, scrollX];
+    const focused = document.activeElement?.closest("[data-plot] input");
+    figures = JSON.parse(next.getElementById("figures").textContent);
+    const main = document.adoptNode(next.querySelector("main"));
+    const before = document.querySelector("main");
+    for (const place of main.querySelectorAll("[data-plot]")) {
+      const old = before.querySelector(`[data-plot="${CSS.escape(place.dataset.plot)}"]`);
+      if (!old) continue;
+      const canvas = place.querySelector(".canvas");
+      canvas.replaceWith(old.querySelector(".canvas"));
+      for (const input of place.querySelectorAll("input")) {
+        const key = input.dataset.log
+          ? `[data-log="${input.dataset.log}"]`
+          : `[value="${CSS.escape(input.value)}"]`;
+        const same = old.querySelector("input" + key);
+        if (!same) continue;
+        if (same === focused) input.dataset.focused = "yes";
+        input.checked = same.checked;
+      }
+    }
+    for (const fold of before.querySelectorAll("details[open]")) {
+      const section = main.querySelector("#" + CSS.escape(fold.closest("section").id));
+      const plot = fold.closest("[data-plot]");
+      const home = plot
+        ? main.querySelector(`[data-plot="${CSS.escape(plot.dataset.plot)}"]`)
+        : section;
+      const same = home?.querySelector("details");
+      if (same) same.open = true;
+    }
+    before.replaceWith(main);
+    for (const place of ["nav", "footer"]) {
+      document.querySelector(place).replaceWith(document.adoptNode(next.querySelector(place)));
+    }
+    const header = document.querySelector("header");
+    const told = [...next.querySelector("header").children].filter((one) => !one.matches(".top"));
+    header.replaceChildren(header.querySelector(".top"), ...told);
+    scrollTo({ top, left, behavior: "instant" });
+    const again = document.querySelector("[data-focused]");
+    again?.removeAttribute("data-focused");
+    again?.focus({ preventScroll: true });
+    return drawAll();
+  }
+
+  async function follow() {
+    while (root.dataset.live) {
+      await new Promise((done) => setTimeout(done, 1000 * Number(root.dataset.live)));
+      if (document.hidden) continue;
+      try {
+        const answer = await fetch(location.pathname, { cache: "no-store" });
+        if (!answer.ok) throw new Error(answer.statusText);
+        const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (!next.documentElement.dataset.live) delete root.dataset.live;
+        await takeOver(next);
+      } catch {
+        delete root.dataset.live;
+        const told = document.querySelector(".live");
+        if (told) told.textContent = "The run is no longer served: it ended or was stopped.";
+      }
+    }
+  }
+
+  drawAll().then(() => {
     root.dataset.drawn = "yes";
+    if (root.dataset.live) follow();
   });
 })();

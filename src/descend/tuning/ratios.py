@@ -1,0 +1,143 @@
+"""Ratios of two methods' measurements, with what can be said for sure of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.special
+
+HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
+RISK = 0.05
+"""Of saying that a ratio is above 1, or below it, where it is not."""
+
+
+class Ratio(NamedTuple):
+    """How many times as large one measurement is as the other.
+
+    Attributes:
+        log: mean of the logarithm.
+        error: its standard error; 0 for what is exact, infinite where nothing can be told.
+        freedom: degrees of freedom of the error (Student's t).
+        at_least: some run never came to the target, so that the ratio may be larger.
+        at_most: the same on the other side.
+    """
+
+    log: float
+    error: float
+    freedom: float
+    at_least: bool = False
+    at_most: bool = False
+
+    @property
+    def value(self) -> float:
+        """The ratio itself: a geometric mean."""
+        return math.exp(self.log)
+
+    def above(self, risk: float = RISK) -> bool:
+        """Whether it is surely above 1."""
+        return not self.at_most and self.log > self._reach(risk)
+
+    def below(self, risk: float = RISK) -> bool:
+        """Whether it is surely below 1."""
+        return not self.at_least and -self.log > self._reach(risk)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 90 % interval; None where there is none."""
+        reach = self._reach(RISK)
+        if not math.isfinite(reach):
+            return None
+        # Far apart is far apart: beyond e^±100 nobody looks.
+        return tuple(math.exp(min(100.0, max(-100.0, self.log + end))) for end in (-reach, reach))  # type: ignore[return-value]
+
+    def __str__(self) -> str:
+        sign = "≥ " if self.at_least else "≤ " if self.at_most else ""
+        interval = self.interval
+        if interval is None or self.error == 0.0:
+            return f"{sign}{short(self.value)} ×"
+        return f"{sign}{short(self.value)} × ({short(interval[0])} to {short(interval[1])})"
+
+    def as_json(self, risk: float) -> dict[str, Any]:
+        """What a record says of it; its verdict as one of several at this risk."""
+        verdict = HELD if self.above() else FAILED if self.below(risk) else OPEN
+        return {
+            "value": self.value,
+            "interval": self.interval,
+            "at_least": self.at_least,
+            "at_most": self.at_most,
+            "verdict": verdict,
+            "text": str(self),
+        }
+
+    def _reach(self, risk: float) -> float:
+        if self.error == 0.0 or not math.isfinite(self.error):
+            return self.error
+        return self.error * float(scipy.special.stdtrit(self.freedom, 1.0 - risk))
+
+
+def ratio_of(
+    pairs: Sequence[tuple[float, float]], *, at_least: bool = False, at_most: bool = False
+) -> Ratio:
+    """The ratio of the first to the second of each pair, a pair for each seed.
+
+    >>> str(ratio_of([(4.0, 2.0), (6.0, 3.0), (2.0, 1.0)]))
+    '2 ×'
+    >>> str(ratio_of([(4.0, 2.0), (6.0, 2.0)]))
+    '2.45 × (0.681 to 8.81)'
+    """
+    logs = np.array([math.log(one / other) for one, other in pairs])
+    mean, count = float(logs.mean()), len(logs)
+    if count < 2:
+        return Ratio(mean, math.inf, 1, at_least, at_most)
+    error = float(logs.std(ddof=1)) / math.sqrt(count)
+    return Ratio(mean, error, count - 1, at_least, at_most)
+
+
+def exact_ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
+    """The same for what is counted and not measured."""
+    return ratio_of(pairs)._replace(error=0.0)
+
+
+def drawn_ratio(
+    pairs: Sequence[tuple[float, float]], errors: Sequence[tuple[float, float]], draws: int
+) -> Ratio:
+    """The same where each measurement is a mean over draws with an error of its own.
+
+    The interval is over the draws, at the weights of these runs: one seed is enough.
+
+    Args:
+        pairs: for each seed.
+        errors: standard errors of the logarithms.
+        draws: the fewest that any of the errors comes from.
+    """
+    squares = sum(one**2 + other**2 for one, other in errors)
+    return ratio_of(pairs)._replace(error=math.sqrt(squares) / len(pairs), freedom=draws - 1)
+
+
+def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
+    """Whether every part is above 1.
+
+    It held if each is, at risk `RISK` (an intersection of tests keeps it); it did not if one is
+    below 1, at `RISK` shared by all of them (Bonferroni). None is a part nothing is known of.
+    """
+    known = [part for part in parts.values() if part is not None]
+    if any(part.below(shared_risk(parts)) for part in known):
+        return FAILED
+    return HELD if known and len(known) == len(parts) and all(map(Ratio.above, known)) else OPEN
+
+
+def shared_risk(parts: Mapping[str, Ratio | None]) -> float:
+    """What each of several parts may risk so that all together risk `RISK`."""
+    return RISK / max(1, len(parts))
+
+
+def short(value: float) -> str:
+    """Three digits.
+
+    >>> short(0.12345), short(12345.6)
+    ('0.123', '12,346')
+    """
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

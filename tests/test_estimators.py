@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from descend.errors import InputError
+from descend.errors import DivergedError, InputError
 from descend.estimators import MiniBatchClassifier, MiniBatchRegressor
 
 REASON = (
@@ -244,6 +244,18 @@ def test_a_parameter_that_cannot_be_is_named(options, said):
     X, y = numbers(40)
     with pytest.raises((ValueError, InputError), match=said):
         linear(**options).fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("extreme", [False, True])
+def test_a_divergence_names_its_cause(method, extreme):
+    X, y = numbers(4000)
+    table = pd.DataFrame(X, columns=["size", "age", "price"])
+    if extreme:
+        table.loc[7, "age"] = 1e12
+    said = "column 'age' holds 1e\\+12" if extreme else "the learning rate 1e\\+30"
+    with pytest.raises(DivergedError, match=said):
+        getattr(linear(learning_rate=1e30, max_epochs=3), method)(table, y)
 
 
 def test_a_constant_target_is_learned():

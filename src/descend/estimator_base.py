@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from descend.data.columns.column import Target
 from descend.errors import DivergedError
 from descend.estimator_input import held_out, holds_words, linear_weights, part, seed_of, to_numpy
+from descend.jobs.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
 from descend.jobs.in_memory import (
     Rows,
     Trained,
@@ -185,7 +186,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.DIVERGED:
-            raise DivergedError(trained.reason.value)
+            raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
+        if trained.course.progress.rescues:
+            self._progress().message(cause_of_rescue(schema, trained.settings))
         if trained.reason is StopReason.INTERRUPTED:
             warnings.warn(
                 "Training was interrupted; the best weights so far are kept.",

@@ -12,6 +12,7 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.data.rows.store import AnyArray, MemoryStore
 from descend.errors import DivergedError
+from descend.jobs.diagnosis import DIVERGED, cause_of_divergence
 from descend.jobs.in_memory import Rows, joined, on_host, stored, train_prepared
 from descend.reporting.progress import Progress as Bar
 from descend.settings import Settings
@@ -78,7 +79,7 @@ def go_on(
         params: weights to begin from, at the first part.
 
     Raises:
-        DivergedError: the loss left the finite numbers.
+        DivergedError: the loss left the finite numbers; the message names the probable cause.
     """
     if stream.converged:
         return replace(stream, lines=())
@@ -104,7 +105,7 @@ def go_on(
         interruptible=False,
     )
     if trained.reason is StopReason.DIVERGED:
-        raise DivergedError(trained.reason.value)
+        raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
     course = on_host(trained.course)
     lines = course.history[known:]
     if not stream.judged:

@@ -198,3 +198,11 @@ def test_every_figure_is_json_and_can_be_a_picture(name: str) -> None:
     from descend.reporting.png import picture
 
     assert picture(plot).startswith(PNG)
+
+
+def test_what_was_not_worth_measuring_is_said() -> None:
+    told = {**advice_of()["evidence"], "left_out": ["other sizes", "noise"], "expected": 0.8}
+
+    text = " ".join(advice_sections({**advice_of(), "evidence": told})[0].text)
+
+    assert "Not measured: other sizes and noise. Training takes about" in text

@@ -84,7 +84,8 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
         "Which batch size and learning rate",
         text=[
             "Short trials from the same weights decided: the better half of them ran twice as "
-            "far, again and again. Their cost is the same; their losses differ."
+            "far, again and again. Their cost is the same; their losses differ.",
+            *_left_out(evidence),
         ],
         plots=[
             target_plot(advice, evidence),
@@ -92,6 +93,17 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
             race_plot(evidence["trials"]),
         ],
     )
+
+
+def _left_out(evidence: Record) -> list[str]:
+    left_out = evidence.get("left_out")
+    if not left_out:
+        return []
+    seconds = span_text(evidence["expected"])
+    return [
+        f"Not measured: {' and '.join(left_out)}. Training takes about {seconds} here, and measuring "
+        "them would take longer than it could save."
+    ]
 
 
 def _noise_section(evidence: Record) -> Section:

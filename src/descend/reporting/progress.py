@@ -131,7 +131,7 @@ class LineProgress(Progress):
         if self._clock() < self._next_line:
             return
         parts = [
-            f"epoch {line.epoch:.6g}",
+            f"epoch {round(line.epoch, 2):.6g}",
             f"loss {_number(line.train_loss)}",
             f"validation loss {_number(line.validation_loss)}",
         ]

@@ -101,8 +101,8 @@ def _left_out(evidence: Record) -> list[str]:
         return []
     seconds = span_text(evidence["expected"])
     return [
-        f"Not measured: {' and '.join(left_out)}. Training takes about {seconds} here, and measuring "
-        "them would take longer than it could save."
+        f"Not measured: {' and '.join(left_out)}. Training takes about {seconds} here, and "
+        "measuring them would take longer than it could save."
     ]
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.columns.arrays import schema_from_arrays
+from descend.data.columns.arrays import columns_from_array
 from descend.data.columns.column import Column, NumberColumn, RowCounts, Schema, Target
 from descend.data.columns.schema import learn_schema
 from descend.data.encoding.encoder import Encoder
@@ -71,22 +71,17 @@ def learned_schema(
     The numbers of an array are scaled by their weighted mean and deviation, so that a row of
     weight 2 is the same as two rows.
     """
-    # Columns do not depend on the target: numbers that are all different stand for it.
-    placeholder = np.arange(len(rows.weight), dtype=np.float64)
-    settings = settings.replace(target="y", task="regression", loss="auto")
+    count = len(rows.weight)
     if isinstance(rows.X, np.ndarray):
-        everything = np.ones(len(placeholder), bool)
-        schema = schema_from_arrays(
-            rows.X, placeholder, settings, feature_names=names, training=everything
-        )
-        columns = _weighted_columns(schema.columns, rows)
+        columns = columns_from_array(rows.X, np.ones(count, bool), names)
+        columns = _weighted_columns(columns, rows)
     else:
+        # Columns do not depend on the target: numbers that are all different stand for it.
         frame = arrow_table(rows.X)
         name = _free_name("y", frame.column_names)
-        table = open_table(frame.append_column(name, [placeholder]))
-        schema = learn_schema(table, settings.replace(target=name), validation=table)
-        columns = schema.columns
-    count = len(placeholder)
+        table = open_table(frame.append_column(name, [np.arange(count, dtype=np.float64)]))
+        settings = settings.replace(target=name, task="regression", loss="auto")
+        columns = learn_schema(table, settings, validation=table).columns
     return Schema(
         columns=columns,
         target=target,

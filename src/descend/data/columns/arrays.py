@@ -60,7 +60,6 @@ def schema_from_arrays(
         )
     if y.ndim not in (1, 2) or len(y) != len(X):
         raise DataError(f"Expected y with {len(X)} rows, as X has, found the shape {y.shape}.")
-    names = list(feature_names or [f"x{place}" for place in range(X.shape[1])])
     targets = y.reshape(len(y), -1)
     labelled = ~_absent(targets).any(axis=1)
     weighted = labelled if weight is None else labelled & _weighted(np.asarray(weight), len(X))
@@ -77,11 +76,8 @@ def schema_from_arrays(
     if rows.training == 0:
         raise DataError(f"No rows are left for training, of {len(X)}.")
     target, reason, warnings = _learn_target(targets, used, settings)
-    columns = _learn_columns(X, used, names)
-    if all(isinstance(column, LeftOutColumn) for column in columns):
-        raise DataError("Every column of X is constant or empty; there is nothing to learn from.")
     return Schema(
-        columns=columns,
+        columns=columns_from_array(X, used, feature_names),
         target=target,
         task_reason=reason,
         weight=None if weight is None else "sample_weight",
@@ -173,10 +169,21 @@ class _Sums:
     maximum: NDArray[np.float64]
 
 
-def _learn_columns(
-    X: NDArray[Any], used: NDArray[np.bool_], names: Sequence[str]
+def columns_from_array(
+    X: NDArray[Any], used: NDArray[np.bool_], feature_names: Sequence[str] | None = None
 ) -> tuple[Column, ...]:
+    """What each column of an array is.
+
+    Args:
+        X: `[rows, columns]` of numbers; NaN is missing.
+        used: the rows to learn from, `[rows]`.
+        feature_names: of the columns; else `x0`, `x1`, ...
+
+    Raises:
+        DataError: an infinite value, or no column to learn from.
+    """
     width = X.shape[1]
+    names = list(feature_names or [f"x{place}" for place in range(width)])
     shift = _typical(X, used)
     sums = _Sums(
         np.zeros(width),
@@ -210,6 +217,8 @@ def _learn_columns(
             continue
         mean = float(centre[place] + shift[place])
         columns.append(NumberColumn(name, "number", missing, None, mean, spread, low, high))
+    if all(isinstance(column, LeftOutColumn) for column in columns):
+        raise DataError("Every column of X is constant or empty; there is nothing to learn from.")
     return tuple(columns)
 
 

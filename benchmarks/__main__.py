@@ -14,7 +14,17 @@ SPEEDS = (
     "store_speed",
     "predict_speed",
 )
-QUESTIONS = (*SPEEDS, "update_profile", "quality", "torture", "regret", "large", "fuzz", "wheel")
+QUESTIONS = (
+    *SPEEDS,
+    "update_profile",
+    "epoch_profile",
+    "quality",
+    "torture",
+    "regret",
+    "large",
+    "fuzz",
+    "wheel",
+)
 
 
 def main(arguments: list[str]) -> int:

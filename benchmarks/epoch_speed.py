@@ -34,6 +34,11 @@ OTHERS_AT_LEAST = {
 }
 """Times that `descend` is to be faster: than the fastest other; for linear, than SGDRegressor."""
 
+PROFILES = (
+    "Where the time goes, and what stands between this and a bound that is missed: "
+    "update_profile.md and epoch_profile.md here, docs/decisions/updates-in-one-program.md."
+)
+
 DESCEND, SCAN, SGD = "descend", "JAX scan by hand", "scikit-learn SGD"
 LIBRARIES: dict[str, peers.Peer] = {
     "PyTorch DataLoader": peers.torch_loader,
@@ -179,7 +184,7 @@ def report(records: Sequence[dict[str, Any]]) -> str:
         texts.append(
             "\n".join([f"Seconds for an epoch, {model}:\n", measure.table(heads, rows), *missing])
         )
-    return "\n\n".join(texts)
+    return "\n\n".join([*texts, PROFILES])
 
 
 def _shown(ratio: dict[str, Any] | None, bound: str) -> str:

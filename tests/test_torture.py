@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.torture import Task, made_place, survives, undisturbed
+from benchmarks.torture_runs import Kill, Task, made_place, survives, undisturbed
 
 OPTIONS = "--epochs 10 --batch-size 16 --hidden 16 --learning-rate 0.02"
 
@@ -17,7 +17,7 @@ def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path) -> None:
     place = made_place(Task("short", OPTIONS), tmp_path)
     whole, phases = undisturbed(place)
     dice = random.Random(3)
-    kills: list[str] = []
+    kills: list[Kill] = []
     for _ in range(3):
         killed, problem = survives(place, whole, phases, dice)
         kills += killed

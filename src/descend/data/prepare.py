@@ -233,8 +233,8 @@ def _parts(
             continue
         assert not isinstance(settings.validation, str)
         judges = is_validation(part.row, settings.validation, settings.seed)
-        yield "training", _chosen(part, ~judges)
-        yield "validation", _chosen(part, judges)
+        yield "training", _chosen(part, np.flatnonzero(~judges))
+        yield "validation", _chosen(part, np.flatnonzero(judges))
     if judging is not None:
         for part in encoder.encode(judging, target=True, rows=rows):
             yield "validation", part.batch
@@ -243,9 +243,9 @@ def _parts(
 def _chosen(part: EncodedRows, which: np.ndarray) -> Batch:
     batch = part.batch
     return Batch(
-        {name: values[which] for name, values in batch.x.items()},
-        batch.y[which],
-        batch.weight[which],
+        {name: np.take(values, which, axis=0) for name, values in batch.x.items()},
+        np.take(batch.y, which, axis=0),
+        np.take(batch.weight, which),
     )
 
 

@@ -11,62 +11,49 @@ from descend.data.columns.column import (
     LeftOutColumn,
     NumberColumn,
 )
-from descend.data.columns.datetimes import PARTS, TIME_PARTS
 from descend.data.columns.kinds import left_out_number, left_out_values, time_pattern
-from descend.data.columns.survey import NumberSurvey, ValueSurvey
-from descend.data.columns.time_survey import survey_times
-from descend.data.reading.expressions import TIME
-from descend.data.reading.table import Table
+from descend.data.columns.survey import NumberSurvey, TimeSurvey, ValueSurvey
 from descend.data.reading.table_column import TableColumn
 
 
 def learn_columns(
-    table: Table,
     columns: Sequence[TableColumn],
     numbers: Mapping[str, NumberSurvey],
     values: Mapping[str, ValueSurvey],
     categorical: Sequence[str],
     training: int,
-) -> tuple[Column, ...]:
+) -> list[Column]:
     """Every column as its kind, by what was surveyed."""
     learned: list[Column] = []
-    times: dict[TableColumn, str | None] = {}
     for column in columns:
         if column.name in numbers:
             learned.append(_number(column, numbers[column.name], training))
-        elif column.name in values:
-            survey = values[column.name]
-            is_time, pattern = time_pattern(column, survey)
-            if is_time and survey.distinct > 1 and column.name not in categorical:
-                times[column] = pattern
-            else:
-                learned.append(_category(column, survey, training, column.name in categorical))
-        else:
+        elif column.name not in values:
             reason = f"unsupported type {column.sql_type}" if column.type == "other" else "excluded"
             learned.append(LeftOutColumn(column.name, column.type, 0, None, reason))
-    names = {
-        column.name: TIME_PARTS if pattern == TIME else PARTS for column, pattern in times.items()
-    }
-    surveyed = survey_times(table, times, names)
-    for column, pattern in times.items():
-        one = surveyed[column.name]
-        missing, distinct = training - one.seen, values[column.name].distinct
-        if not one.parts:
-            learned.append(LeftOutColumn(column.name, column.type, missing, distinct, "constant"))
-            continue
-        learned.append(
-            DatetimeColumn(
-                name=column.name,
-                type=column.type,
-                missing=missing,
-                distinct=distinct,
-                pattern=pattern,
-                minimum=one.minimum,
-                maximum=one.maximum,
-                parts=one.parts,
-            )
-        )
-    return tuple(learned)
+        else:
+            survey = values[column.name]
+            if survey.times is not None:
+                learned.append(_datetime(column, survey, survey.times, training))
+            else:
+                learned.append(_category(column, survey, training, column.name in categorical))
+    return learned
+
+
+def _datetime(column: TableColumn, survey: ValueSurvey, times: TimeSurvey, training: int) -> Column:
+    missing = training - times.seen
+    if not times.parts:
+        return LeftOutColumn(column.name, column.type, missing, survey.distinct, "constant")
+    return DatetimeColumn(
+        name=column.name,
+        type=column.type,
+        missing=missing,
+        distinct=survey.distinct,
+        pattern=time_pattern(column, survey)[1],
+        minimum=times.minimum,
+        maximum=times.maximum,
+        parts=times.parts,
+    )
 
 
 def _number(column: TableColumn, survey: NumberSurvey, training: int) -> Column:

@@ -92,14 +92,15 @@ def _learned(
     task, reason = choose_task(targets, survey, settings)
     labels = targets if task == "classification" or may_be_classes(targets, survey) else []
     others = [one for one in inputs if one not in numbers]
-    values = survey_values(table, [*_countable(others, settings), *labels], rows)
+    values = survey_values(
+        table, [*_countable(others, settings), *labels], rows, settings.categorical
+    )
     target, task_reason, warnings = learn_target(
         table.name, targets, survey, values, settings, task, reason
     )
-    columns = learn_columns(
-        table, [*inputs, *excluded], survey, values, settings.categorical, row_counts.training
-    )
-    columns = _in_table_order(table, columns)
+    training = row_counts.training
+    learned = learn_columns([*inputs, *excluded], survey, values, settings.categorical, training)
+    columns = _in_table_order(table, learned)
     if all(isinstance(column, LeftOutColumn) for column in columns):
         raise DataError(_nothing_left(table, columns))
     kinds = {column.name: column.kind for column in columns}
@@ -109,9 +110,9 @@ def _learned(
         [one for one in inputs if kinds[one.name] == "category"],
         rows,
         classes=target.task == "classification",
-        training_rows=row_counts.training,
+        training_rows=training,
     )
-    warnings += _missing_warnings(columns, row_counts.training)
+    warnings += _missing_warnings(columns, training)
     return Schema(
         columns=columns,
         target=target,
@@ -139,9 +140,9 @@ def inspect_columns(
         for column in numbers:
             if survey[column.name].infinite:
                 raise_infinite(marked, column)
-        values = survey_values(marked, others, rows)
+        values = survey_values(marked, others, rows, categorical)
         training = counts_of(marked, rows)["training"]
-        columns = learn_columns(marked, [*inputs, *excluded], survey, values, categorical, training)
+    columns = learn_columns([*inputs, *excluded], survey, values, categorical, training)
     return _in_table_order(table, columns)
 
 

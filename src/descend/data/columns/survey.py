@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from descend.data.columns.column import DatetimePart
 from descend.data.columns.split import is_validation_sql
 from descend.data.reading.expressions import number_sql, present_sql
 from descend.data.reading.table import ROW
@@ -49,11 +50,11 @@ class Selection:
         return f"({self.labelled}) AND {self.weighted}"
 
     @property
-    def training(self) -> str:
-        """Counted, and not kept for validation."""
+    def training(self) -> tuple[str, ...]:
+        """Counted, and not kept for validation: these conditions together."""
         if self.fraction is None:
-            return self.counted
-        return f"{self.counted} AND NOT {is_validation_sql(ROW, self.fraction, self.seed)}"
+            return (self.counted,)
+        return (self.counted, f"NOT {is_validation_sql(ROW, self.fraction, self.seed)}")
 
 
 @dataclass(frozen=True)
@@ -84,25 +85,45 @@ class NumberSurvey:
 
 
 @dataclass(frozen=True)
+class TimeSurvey:
+    """Dates or times in the training rows, as microseconds since 1970 (or since midnight).
+
+    Attributes:
+        seen: rows that have one.
+        minimum: of them.
+        maximum: of them.
+        parts: what they become, with mean and deviation; constant ones are left out.
+    """
+
+    seen: int
+    minimum: int
+    maximum: int
+    parts: tuple[DatetimePart, ...]
+
+
+@dataclass(frozen=True)
 class ValueSurvey:
     """A column of values in the training rows.
 
     Attributes:
         seen: rows that have a value.
         distinct: different values.
-        values: the commonest values by falling count, then by value, each with its count.
-        iso: all of them are ISO 8601 dates or times.
-        clock: all of them are times of day.
-        patterns: strptime patterns that all of them match.
         longest: characters of the longest.
         length: characters on average.
+        iso: all of them are text in the form of ISO 8601 dates or times.
+        clock: all of them are text in the form of times of day.
+        patterns: strptime patterns that all of them match.
+        times: of a column that is taken for dates or times.
+        values: of other columns the commonest by falling count, then by value, each with its
+            count.
     """
 
     seen: int = 0
     distinct: int = 0
-    values: tuple[tuple[str, int], ...] = ()
+    longest: int = 0
+    length: float = 0.0
     iso: bool = False
     clock: bool = False
     patterns: tuple[str, ...] = ()
-    longest: int = 0
-    length: float = 0.0
+    times: TimeSurvey | None = None
+    values: tuple[tuple[str, int], ...] = ()

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
 from descend.data.columns.column import DatetimePart
 from descend.data.columns.datetimes import part_values
-from descend.data.reading.expressions import time_sql
-from descend.data.reading.table import MARK, Table
-from descend.data.reading.table_column import TableColumn
+from descend.data.columns.survey import TimeSurvey
+from descend.data.reading.table import Table
 
 
-@dataclass(frozen=True)
-class TimeSurvey:
-    """A column of dates or times in the training rows; the times in microseconds since 1970."""
-
-    seen: int
-    minimum: int
-    maximum: int
-    parts: tuple[DatetimePart, ...]
-
-
-def survey_times(
-    table: Table,
-    columns: Mapping[TableColumn, str | None],
-    names: Mapping[str, Sequence[str]],
-) -> dict[str, TimeSurvey]:
-    """Mean and deviation of the parts of dates and times, in one reading.
+def survey_times(table: Table, source: str, names: Sequence[str]) -> TimeSurvey:
+    """Mean and deviation of the parts of dates and times.
 
     Args:
-        table: its training rows marked.
-        columns: each with the pattern of its text.
-        names: the parts wanted of each column.
+        table: where `source` is found.
+        source: SQL of a query for `time`, microseconds or NULL, and `n`, how many rows have it.
+        names: the parts that are wanted.
     """
-    if not columns:
-        return {}
-    times = [time_sql(column, pattern) for column, pattern in columns.items()]
-    sums: dict[str, _Sums] = {column.name: _Sums(names[column.name]) for column in columns}
-    for batch in table.batches([*times, MARK]):
-        kept = batch.column(len(times))
-        for place, column in enumerate(columns):
-            values = batch.column(place).filter(kept).drop_null()
-            sums[column.name].add(values)
-    return {name: one.survey() for name, one in sums.items()}
+    sums = _Sums(names)
+    # In their order: then the sums are the same to the last bit.
+    for batch in table.stream(
+        f"SELECT time, sum(n)::BIGINT AS n FROM ({source}) WHERE time IS NOT NULL "
+        "GROUP BY time ORDER BY time"
+    ):
+        sums.add(*(column.to_numpy().astype(np.int64) for column in batch.columns))
+    return sums.survey()
 
 
 class _Sums:
@@ -55,14 +36,13 @@ class _Sums:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.seen = 0
-        self.minimum: int | None = None
-        self.maximum: int | None = None
+        self.minimum = 0
+        self.maximum = 0
         self.shift: np.ndarray | None = None
         self.first = np.zeros(len(names))
         self.second = np.zeros(len(names))
 
-    def add(self, times: pa.Array) -> None:
-        microseconds = times.to_numpy(zero_copy_only=False).astype(np.int64)
+    def add(self, microseconds: np.ndarray, counts: np.ndarray) -> None:
         if not len(microseconds):
             return
         parts = part_values(microseconds, self.names)
@@ -70,16 +50,16 @@ class _Sums:
         if self.shift is None:
             # Sums of squares about a typical value keep their digits.
             self.shift = matrix.mean(axis=1)
+            self.minimum = int(microseconds[0])
+        self.maximum = int(microseconds[-1])
         matrix -= self.shift[:, None]
-        self.first += matrix.sum(axis=1)
-        self.second += (matrix * matrix).sum(axis=1)
-        self.seen += len(microseconds)
-        low, high = int(microseconds.min()), int(microseconds.max())
-        self.minimum = low if self.minimum is None else min(self.minimum, low)
-        self.maximum = high if self.maximum is None else max(self.maximum, high)
+        weighted = matrix * counts
+        self.first += weighted.sum(axis=1)
+        self.second += (weighted * matrix).sum(axis=1)
+        self.seen += int(counts.sum())
 
     def survey(self) -> TimeSurvey:
-        if self.shift is None or self.minimum is None or self.maximum is None:
+        if self.shift is None:
             return TimeSurvey(0, 0, 0, ())
         mean = self.first / self.seen
         deviation = np.sqrt(np.maximum(self.second / self.seen - mean * mean, 0.0))

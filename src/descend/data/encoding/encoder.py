@@ -252,10 +252,13 @@ def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
 def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
     """The standardised parts of dates or times; 0 where missing."""
     absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
-    microseconds = pc.fill_null(values, column.minimum).to_numpy(zero_copy_only=False)
+    # Times repeat, and finding equal ones is cheaper than their sines.
+    encoded = pc.fill_null(values, column.minimum).dictionary_encode()
+    places = encoded.indices.to_numpy()
+    microseconds = encoded.dictionary.to_numpy()
     found = part_values(microseconds, [part.name for part in column.parts])
     for part in column.parts:
-        scaled = standard(found[part.name], part.mean, part.deviation)
+        scaled = standard(found[part.name], part.mean, part.deviation)[places]
         if absent is not None:
             scaled[absent] = 0.0
         yield scaled

@@ -173,16 +173,21 @@ class Table:
             self._cursor().execute(end).fetchall()
 
     @contextmanager
-    def marked(self, sql: str) -> Iterator[Table]:
-        """The same rows with a condition on them as `MARK`, reckoned once where that helps.
+    def marked(self, conditions: Sequence[str]) -> Iterator[Table]:
+        """The same rows, with `MARK` where all conditions hold: reckoned once where that helps.
 
         Args:
-            sql: the condition; `ROW` may stand in it.
+            conditions: SQL; `ROW` may stand in it.
         """
+        # Inside an AND what a condition repeats would be reckoned again and again.
+        names = [f"condition{place}" for place in range(len(conditions))]
+        listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
+        mark = f"{' AND '.join(names)} AS {MARK}"
         if not self._source.own:
-            yield self._with_rows(f"(SELECT *, {sql} AS {MARK} FROM {self.rows})")
+            rows = f"(SELECT *, {listed} FROM {self.rows})"
+            yield self._with_rows(f"(SELECT * EXCLUDE ({', '.join(names)}), {mark} FROM {rows})")
             return
-        with self.kept(f"SELECT {sql} AS {MARK} FROM {self.rows}") as marks:
+        with self.kept(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})") as marks:
             yield self._with_rows(
                 f"(SELECT it.*, it.rowid AS {ROW}, marks.{MARK} "
                 f"FROM {self._source.relation} AS it POSITIONAL JOIN {marks} AS marks)"
@@ -207,20 +212,21 @@ class Table:
         listed = "".join(f'{sql} AS "{place}", ' for place, sql in enumerate(select))
         if not select:
             listed = "true, "
-        source = self._from(listed)
-        sql = f"SELECT {listed[:-2]} FROM {source}"
         start = 0
+        for batch in self.stream(f"SELECT {listed[:-2]} FROM {self._from(listed)}", rows=rows):
+            count = batch.num_rows
+            # pa.array would import pandas, where that is installed.
+            buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
+            numbers = pa.Array.from_buffers(pa.int64(), count, [None, buffer])
+            arrays = [*batch.columns[: len(select)], numbers]
+            names = [*(str(place) for place in range(len(select))), "row_number"]
+            yield pa.RecordBatch.from_arrays(arrays, names)
+            start += count
+
+    def stream(self, sql: str, *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
+        """The result of an SQL query over `self.rows`, so many rows at a time."""
         with reading(self.name, query=self._source.query is not None):
-            cursor = self._cursor()
-            for batch in cursor.sql(sql).to_arrow_reader(rows):
-                count = batch.num_rows
-                # pa.array would import pandas, where that is installed.
-                buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
-                numbers = pa.Array.from_buffers(pa.int64(), count, [None, buffer])
-                arrays = [*batch.columns[: len(select)], numbers]
-                names = [*(str(place) for place in range(len(select))), "row_number"]
-                yield pa.RecordBatch.from_arrays(arrays, names)
-                start += count
+            yield from self._cursor().sql(sql).to_arrow_reader(rows)
 
     def reading(self, types: Mapping[str, str]) -> Table:
         """The same table with columns of CSV files read as `number` or `text` as named.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import descend.torch
 from descend.errors import InputError
+from descend.reporting.advice_page import advice_page
+from descend.tuning.words import advice_text
 from descend.types import Advice
 
 try:
@@ -44,7 +47,20 @@ def test_it_gives_advice_and_leaves_the_model_alone():
     after = list(model.parameters())
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert all(one.grad is None for one in after)
-    assert {"seconds_per_update", "noise", "trials"} <= advice.evidence.keys()
+
+
+@needs_torch
+def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
+    data, loss = problem(0.5), torch.nn.functional.mse_loss
+    advice = descend.torch.advise(linear(), loss, data, budget=1.0, out=tmp_path)
+    text = advice_text(advice)
+    assert "Decided by 9 trials" in text
+    assert "Gradient noise" in text or "undetermined" in text
+    page = advice_page(json.loads((tmp_path / "advice.json").read_text()))
+    names = {plot.name for section in page.sections for plot in section.plots}
+    assert {"trials", "race", "seconds-per-update"} <= names
+    assert "Linear" in page.title
+    assert "Linear" in (tmp_path / "advice.html").read_text()
 
 
 @needs_torch
@@ -62,7 +78,7 @@ def test_its_noise_is_that_of_a_naive_loop_over_rows():
     single = np.stack(gradients).astype(np.float64)
     mean = single.mean(axis=0)
     trace = float(np.sum((single - mean) ** 2, axis=1).mean())
-    found = bench.noise()
+    found = bench.noise(model)
     assert found.squared_norm == pytest.approx(float(mean @ mean), rel=0.3)
     assert found.trace == pytest.approx(trace, rel=0.3)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ def advise(
     optimizer: MakeOptimizer | None = None,
     budget: float = 30.0,
     seed: int = 0,
+    out: str | Path | None = None,
     clock: Clock = time.perf_counter,
 ) -> Advice:
     """Find the batch size and the learning rate of a PyTorch model by measuring.
@@ -53,10 +56,12 @@ def advise(
             momentum 0.9.
         budget: seconds that the advice may take, about.
         seed: of the rows and of their order.
+        out: a folder for `advice.json` and `advice.html`; None writes nothing.
         clock: seconds, for tests.
 
     Returns:
-        The advice; a batch size is at most the rows of the dataset.
+        The advice, with evidence in the form of that of `descend.advise`. A batch size is at most
+        the rows of the dataset.
 
     Raises:
         InputError: torch is not installed, or the dataset has fewer than 20 rows.
@@ -71,8 +76,9 @@ def advise(
     if not math.isfinite(rates[rate]):
         raise DivergedError("No learning rate was low enough: the loss left the finite numbers.")
     updates = max(10, int(0.05 * budget / seconds[reference]))
-    noises = [bench.noise(), bench.noise(bench.train(reference, rate, updates)[0])]
-    scale = next((one.noise_scale for one in reversed(noises) if one.noise_scale), None)
+    trained, _ = bench.train(reference, rate, updates)
+    noises = [bench.noise_record(0, bench.module), bench.noise_record(updates, trained)]
+    scale = next((one["noise_scale"] for one in reversed(noises) if one["noise_scale"]), None)
     expected = {size: cost * (1.0 + (scale or 1.0) / size) for size, cost in seconds.items()}
     chosen = sorted(expected, key=lambda size: expected[size])[:3]
     trials = []
@@ -80,29 +86,69 @@ def advise(
     for size, spread in itertools.product(chosen, SPREADS):
         tried = spread * rate * _rate_factor(scale, size, reference)
         count = max(2, int(slot / seconds[size]))
-        trials.append((bench.train(size, tried, count)[1], size, tried, count))
-    best = min(trials)
-    if not math.isfinite(best[0]):
+        trials.append(_trial_record(size, tried, count, slot, bench.train(size, tried, count)[1]))
+    alive = [one for one in trials if not one["diverged"]]
+    if not alive:
         raise DivergedError("No trial stayed finite at the rates that went well before.")
-    near = [size for size in expected if expected[size] <= NEAR * expected[best[1]]]
-    good = [one[2] for one in trials if one[1] == best[1] and one[0] <= best[0] * 1.05 + 1e-12]
-    return Advice(
-        batch_size=best[1],
-        learning_rate=float(f"{best[2]:.3g}"),
+    best = min(alive, key=lambda one: float(one["loss"]))
+    size = best["batch_size"]
+    near = [one for one in expected if expected[one] <= NEAR * expected[size]]
+    good = [
+        one["learning_rate"]
+        for one in alive
+        if one["batch_size"] == size and one["loss"] <= best["loss"] * 1.05 + 1e-12
+    ]
+    advice = Advice(
+        batch_size=size,
+        learning_rate=float(f"{best['learning_rate']:.3g}"),
         interval=(min(good), max(good)),
-        flat_region=(min(*near, best[1]), max(*near, best[1])),
+        flat_region=(min(*near, size), max(*near, size)),
         evidence={
-            "seconds_per_update": seconds,
-            "rates_at_reference": rates,
-            "reference": reference,
-            "noise": noises,
-            "trials": [
-                dict(zip(("loss", "batch_size", "learning_rate", "updates"), one, strict=True))
-                for one in trials
+            "goal": "time",
+            "rows": len(bench.rows),
+            "budget": budget,
+            "given": [],
+            "decided_by": "trial",
+            "start_loss": bench.judged(bench.module),
+            "target": best["loss"],
+            "speed": [
+                {"batch_size": one, "seconds_per_update": cost, "peak_memory": None}
+                for one, cost in seconds.items()
             ],
+            "reference": reference,
+            "rates_at_reference": rates,
+            "noise": noises,
+            "trials": trials,
+            "shortlist": chosen,
+            "law": None,
+            "curve": [],
+            "undetermined": ["critical batch size"] + ([] if scale else ["noise scale"]),
         },
         cost=clock() - started,
     )
+    if out is not None:
+        from descend.jobs.advise import write_advice
+
+        own = {"model": type(module).__name__}
+        write_advice(Path(out), {"advice": dataclasses.asdict(advice), "settings": {}, "own": own})
+    return advice
+
+
+def _trial_record(
+    size: int, rate: float, updates: int, seconds: float, loss: float
+) -> dict[str, Any]:
+    """A trial in the form of those of `descend.advise`."""
+    finite = math.isfinite(loss)
+    return {
+        "batch_size": size,
+        "learning_rate": rate,
+        "updates": updates,
+        "seconds": seconds,
+        "loss": loss if finite else None,
+        "diverged": not finite,
+        "ratio": None,
+        "losses": [[updates, loss]] if finite else [],
+    }
 
 
 def _rate_factor(scale: float | None, size: int, reference: int) -> float:
@@ -208,26 +254,47 @@ class _Bench:
             value = self._update(model, rule, self._draw(size))
             if number % 16 == 0 and not math.isfinite(value.item()):
                 return model, math.inf
-        with self.torch.no_grad():
-            model.eval()
-            value = float(self.loss(model(self.judging[0]), self.judging[1]))
-            model.train()
-        return model, value if math.isfinite(value) else math.inf
+        return model, self.judged(model)
 
-    def noise(self, model: Any = None) -> GradientNoise:
+    def judged(self, model: Any) -> float:
+        """The loss of a model on the rows that judge; infinite where it is not finite."""
+        model = copy.deepcopy(model).eval()
+        with self.torch.no_grad():
+            value = float(self.loss(model(self.judging[0]), self.judging[1]))
+        return value if math.isfinite(value) else math.inf
+
+    def noise_record(self, updates: int, model: Any) -> dict[str, Any]:
+        """The noise after some updates, in the form of those of `descend.advise`."""
+        noise = self.noise(model)
+        return {
+            "updates": updates,
+            "squared_norm": noise.squared_norm,
+            "trace": noise.trace,
+            "noise_scale": noise.noise_scale,
+            "interval": [one if math.isfinite(one) else None for one in noise.interval],
+            "rows": GROUPS * self.group_rows,
+        }
+
+    @property
+    def group_rows(self) -> int:
+        """Rows whose gradients are taken together for the noise."""
+        return min(GROUP_ROWS, max(1, len(self.rows) // 16))
+
+    def noise(self, model: Any) -> GradientNoise:
         """The gradient noise at the weights of a model, from the gradients of groups of rows."""
-        model = copy.deepcopy(self.module) if model is None else model
-        rows = min(GROUP_ROWS, max(1, len(self.rows) // 16))
+        model = copy.deepcopy(model)
         gradients = []
         for _ in range(GROUPS):
             model.zero_grad()
-            x, y = self._draw(rows)
+            x, y = self._draw(self.group_rows)
             self.loss(model(x), y).backward()
             parts = [one.grad.reshape(-1) for one in model.parameters() if one.grad is not None]
             gradients.append(self.torch.cat(parts).double().cpu().numpy())
         together = np.stack(gradients)
         nothing = np.zeros((0, 0))
-        return gradient_noise(Products(together @ together.T, rows, nothing, np.zeros(0)))
+        return gradient_noise(
+            Products(together @ together.T, self.group_rows, nothing, np.zeros(0))
+        )
 
     def _draw(self, size: int) -> tuple[Any, Any]:
         replace = size > len(self.rows)

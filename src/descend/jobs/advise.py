@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from descend.jobs.posed import Pose
 from descend.reporting.advice_page import advice_page
 from descend.reporting.page import render
 from descend.reporting.progress import Progress
-from descend.runs.files import write_json, write_whole
+from descend.runs.files import write_error, write_json, write_whole
 from descend.settings import Settings
 from descend.training.engine import set_up
 from descend.training.fit import Course
@@ -101,7 +102,19 @@ def advise(
         "own": dict(posed.own),
     }
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "advice.json", record)
-        write_whole(out / "advice.html", render(advice_page(record)))
+        write_advice(out, record)
     return advice, record
+
+
+def write_advice(out: Path, record: Mapping[str, Any]) -> None:
+    """Leave the record of an advice and its page in a folder.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(out, error) from error
+    write_json(out / "advice.json", record)
+    write_whole(out / "advice.html", render(advice_page(record)))

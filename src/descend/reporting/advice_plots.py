@@ -285,7 +285,9 @@ def _column(lines: Sequence[Record], name: str) -> list[Any]:
     return [one[name] for one in lines]
 
 
-def _bytes(number: float) -> str:
+def _bytes(number: float | None) -> str:
+    if number is None:
+        return "—"
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:
             return f"{number:.3g} {unit}"

@@ -158,7 +158,9 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def _bytes(number: float) -> str:
+def _bytes(number: float | None) -> str:
+    if number is None:
+        return "—"
     for unit in ("B", "KB", "MB"):
         if number < 999.5:
             return f"{number:.3g} {unit}"

@@ -1,8 +1,7 @@
-"""The schema of a 2-D array of numbers, without DuckDB."""
+"""The columns of a 2-D array of numbers, without DuckDB."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,152 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.columns.column import (
-    ClassificationTarget,
-    Column,
-    LeftOutColumn,
-    NumberColumn,
-    RegressionTarget,
-    RowCounts,
-    Schema,
-)
-from descend.data.columns.split import is_validation
-from descend.data.columns.survey import NumberSurvey, ValueSurvey
-from descend.data.columns.targets import choose_task, learn_target
-from descend.data.reading.table_column import TableColumn
+from descend.data.columns.column import Column, LeftOutColumn, NumberColumn
 from descend.errors import DataError
-from descend.settings import Settings
 
 _CHUNK = 4096
-
-
-def schema_from_arrays(
-    X: NDArray[Any],
-    y: NDArray[Any],
-    settings: Settings,
-    *,
-    feature_names: Sequence[str] | None = None,
-    weight: NDArray[Any] | None = None,
-    training: NDArray[np.bool_] | None = None,
-) -> Schema:
-    """The schema that `learn_schema` would give for numbers, in milliseconds.
-
-    Every column is a number, whatever its values; constant and empty ones are left out.
-
-    Args:
-        X: `[rows, columns]` of numbers; NaN is missing.
-        y: `[rows]` or `[rows, targets]`; numbers, text or bools. NaN is missing.
-        settings: task, loss, validation and seed are used.
-        feature_names: of the columns of X; else `x0`, `x1`, ...
-        weight: `[rows]`, or None.
-        training: rows to learn from; else those that `settings.validation` leaves.
-
-    Raises:
-        DataError: the arrays do not fit each other, or cannot be learned from.
-    """
-    X, y = np.asarray(X), np.asarray(y)
-    if X.ndim != 2 or X.dtype.kind not in "fiub":
-        raise DataError(
-            f"Expected X as a 2-D array of numbers, found {X.dtype} of shape {X.shape}."
-        )
-    if y.ndim not in (1, 2) or len(y) != len(X):
-        raise DataError(f"Expected y with {len(X)} rows, as X has, found the shape {y.shape}.")
-    targets = y.reshape(len(y), -1)
-    labelled = ~_absent(targets).any(axis=1)
-    weighted = labelled if weight is None else labelled & _weighted(np.asarray(weight), len(X))
-    if training is None and isinstance(settings.validation, float):
-        training = ~is_validation(np.arange(len(X)), settings.validation, settings.seed)
-    used = np.asarray(weighted if training is None else weighted & training)
-    rows = RowCounts(
-        total=len(X),
-        missing_target=int(len(X) - labelled.sum()),
-        unweighted=int(labelled.sum() - weighted.sum()),
-        training=int(used.sum()),
-        validation=int(weighted.sum() - used.sum()),
-    )
-    if rows.training == 0:
-        raise DataError(f"No rows are left for training, of {len(X)}.")
-    target, reason, warnings = _learn_target(targets, used, settings)
-    return Schema(
-        columns=columns_from_array(X, used, feature_names),
-        target=target,
-        task_reason=reason,
-        weight=None if weight is None else "sample_weight",
-        rows=rows,
-        warnings=tuple(warnings),
-    )
-
-
-def _absent(values: NDArray[Any]) -> NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        return np.asarray(np.isnan(values))
-    if values.dtype.kind == "O":
-        return np.asarray([[_is_absent(one) for one in row] for row in values])
-    return np.zeros(values.shape, bool)
-
-
-def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _weighted(weight: NDArray[Any], count: int) -> NDArray[np.bool_]:
-    if weight.shape != (count,):
-        raise DataError(f"Expected {count} weights, one a row, found the shape {weight.shape}.")
-    if (weight < 0).any() or np.isinf(weight).any():
-        raise DataError("Expected finite weights of 0 or more, found others.")
-    return np.asarray(weight > 0)
-
-
-def _learn_target(
-    targets: NDArray[Any], used: NDArray[np.bool_], settings: Settings
-) -> tuple[RegressionTarget | ClassificationTarget, str, list[str]]:
-    """The rules of `targets`, with what they need counted by NumPy."""
-    several = targets.shape[1] > 1
-    names = [f"y{place}" if several else "y" for place in range(targets.shape[1])]
-    kind = {"f": "number", "i": "number", "u": "number", "b": "boolean"}.get(
-        targets.dtype.kind, "text"
-    )
-    columns = [TableColumn(name, kind, str(targets.dtype)) for name in names]
-    survey: dict[str, NumberSurvey] = {}
-    values: dict[str, ValueSurvey] = {}
-    for place, name in enumerate(names):
-        one = targets[used, place]
-        if kind == "number":
-            survey[name] = _survey_target(name, one.astype(np.float64))
-        if not several and (kind != "number" or survey[name].whole or survey[name].distinct <= 3):
-            known, counts = np.unique(
-                one.astype(str) if kind == "text" else one, return_counts=True
-            )
-            texts = [_text(label) for label in known.tolist()]
-            pairs = tuple(zip(texts, counts.tolist(), strict=True))
-            values[name] = ValueSurvey(seen=len(one), distinct=len(known), values=pairs)
-    task, reason = choose_task(columns, survey, settings)
-    if task == "classification" and not values:
-        raise DataError("Classification needs classes; y holds numbers with decimals.")
-    return learn_target("y", columns, survey, values, settings, task, reason)
-
-
-def _survey_target(name: str, values: NDArray[np.float64]) -> NumberSurvey:
-    if np.isinf(values).any():
-        raise DataError(f"The target {name!r} has infinite values; expected finite numbers.")
-    return NumberSurvey(
-        seen=len(values),
-        lowest=float(values.min()),
-        mean=float(values.mean()),
-        deviation=float(values.std()),
-        minimum=float(values.min()),
-        maximum=float(values.max()),
-        distinct=len(np.unique(values)),
-        whole=bool((values == np.floor(values)).all()),
-    )
-
-
-def _text(label: Any) -> str:
-    if isinstance(label, bool):
-        return str(label).lower()
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label)
 
 
 @dataclass
@@ -172,7 +29,9 @@ class _Sums:
 def columns_from_array(
     X: NDArray[Any], used: NDArray[np.bool_], feature_names: Sequence[str] | None = None
 ) -> tuple[Column, ...]:
-    """What each column of an array is.
+    """What `learn_schema` would make of each column of an array, in milliseconds.
+
+    Every column is a number, whatever its values; constant and empty ones are left out.
 
     Args:
         X: `[rows, columns]` of numbers; NaN is missing.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from descend.data.columns.arrays import schema_from_arrays
 from descend.data.columns.column import (
     Column,
     LeftOutColumn,
@@ -30,7 +29,6 @@ __all__ = [
     "describe",
     "inspect_columns",
     "learn_schema",
-    "schema_from_arrays",
     "schema_from_json",
     "target_names",
 ]

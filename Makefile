@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fmt bench torture regret wheel docs lock clean
+.PHONY: help venv demo test fmt bench torture regret wheel screenshots docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -34,6 +34,7 @@ test: venv ## check format, lint, types and import layers, then run the tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tests.install_browser
 	$(BIN)/pytest -n 2 -q
 
 fmt: venv ## format the code and sort its imports
@@ -55,6 +56,9 @@ regret: .venv/bench ## how far is the advice from the best of a full sweep
 
 wheel: venv ## does the wheel work where nothing else is installed; PYTHONS="..." names interpreters
 	$(BIN)/python -m benchmarks wheel --python $(or $(PYTHONS),$(PYTHON))
+
+screenshots: venv ## pictures of every page in runs/screenshots, and those of docs/images
+	$(BIN)/python -m tests.screenshots
 
 docs: venv ## build the documentation in site/
 	$(BIN)/pip install --quiet -r requirements/docs.lock

@@ -100,6 +100,8 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
+        # Beyond the window there is no scroll bar: with one, a picture would be too narrow.
+        self.command("Emulation.setScrollbarsHidden", hidden=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
 

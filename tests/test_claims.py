@@ -66,11 +66,12 @@ def test_what_is_clear_held() -> None:
 
 
 def test_the_data_may_say_otherwise() -> None:
-    assert verdicts(full=9.0, mini=1.0, stochastic=0.5)["faster"] == "did not hold"
+    assert verdicts(full=9.0, mini=1.0, stochastic=0.5)["faster"] == "held in part"
+    assert verdicts(full=0.9, mini=1.0, stochastic=0.5)["faster"] == "did not hold"
     smaller = verdicts("memory", full=10.0, mini=20.0, stochastic=1.0)
     assert smaller["memory"] == "did not hold"
     noisier = runs_of("deviation_when_trained", full=0.0, mini=2.0, stochastic=1.0)
-    assert told(noisier)["noise"]["verdict"] == "did not hold"
+    assert told(noisier)["noise"]["verdict"] == "held in part"
     assert "in part only" in told(noisier)["noise"]["sentence"]
 
 

@@ -258,6 +258,9 @@ def test_the_plots_of_pages_are_saved_as_pictures(tmp_path: Path) -> None:
     # Two runs are not drawn as one.
     both, alone = (tmp_path / f"pictures-{count}" / "loss.png" for count in (2, 1))
     assert both.read_bytes() != alone.read_bytes()
+    (tmp_path / "compare.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a record of descend compare"):
+        report([tmp_path / "one", tmp_path])
     assert run.folder is not None
     with pytest.raises(InputError, match="page"):
         report([run.folder], pictures=tmp_path / "page.html")

@@ -26,7 +26,7 @@ from descend.tuning.classical import check_small
 from descend.tuning.compare import Repeats
 from descend.tuning.compare import compare as run_all
 from descend.tuning.courses import Conditions, Course
-from descend.tuning.methods import BASIC, Method, Tuned, methods_for, tuned_rates
+from descend.tuning.methods import BASIC, Method, Tuned, check_asked, methods_for, tuned_rates
 
 BUDGET = 2.0
 """Seconds of training for each run, where the user names none."""
@@ -98,6 +98,7 @@ def compare(
         raise SettingsError(f"--seeds must be at least 1; found {seeds}.")
     if budget is not None and not budget > 0:
         raise SettingsError(f"--budget must be greater than 0; found {budget}.")
+    check_asked(sizes, methods)
     set_up()
     folder = _free_folder(name, out, force) if write else None
     asked = settings

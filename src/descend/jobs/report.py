@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ OTHERS: dict[str, Callable[[Record], Page]] = {
     "landscape": landscape_page,
     "advice": advice_page,
 }
+
+
+COMMANDS = {"advice": "advise"}
 
 
 def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | None = None) -> Path:
@@ -81,5 +85,11 @@ def _page_of_several(folders: Sequence[Path]) -> Page:
     names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise InputError(f"A run is named twice: {', '.join(names)}.")
+    for folder, kind in itertools.product(folders, OTHERS):
+        if not is_run(folder) and (folder / f"{kind}.json").is_file():
+            raise InputError(
+                f"{folder} holds a record of descend {COMMANDS.get(kind, kind)}; only runs of "
+                "descend train are laid over each other."
+            )
     records = {name: read_run_record(Path(name)) for name in names}
     return runs_page(records, {name: read_history(Path(name)) for name in names})

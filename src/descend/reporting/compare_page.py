@@ -30,7 +30,9 @@ from descend.reporting.text import subject
 
 Record = Mapping[str, Any]
 
-TONES = {"held": "good", "did not hold": "bad", "undetermined": "neutral"}
+TONES = {"held": "good", "held in part": "bad", "did not hold": "bad", "undetermined": "neutral"}
+LEAST_GAIN = 0.02
+"""Where the best method gains less than this part of the loss, there was nothing to learn."""
 TUNED, SAME = "each at its own learning rate", "all at one learning rate"
 CLAIMS_NOTE = (
     "Every ratio below is above 1 where the claim is right; the line in the middle of a bar is 1, "
@@ -68,6 +70,28 @@ def compare_title(record: Record) -> str:
     return f"Methods compared: {subject(record)}"
 
 
+def compare_warnings(record: Record) -> list[str]:
+    """What a reader should know before the figures."""
+    warnings = []
+    gains = [
+        (run["history"]["validation_loss"][0] - run["measures"]["best"])
+        / abs(run["history"]["validation_loss"][0] or 1.0)
+        for run in record["runs"]
+    ]
+    if gains and max(gains) < LEAST_GAIN:
+        warnings.append(
+            f"No method gained more than {100 * max(gains):.2g} % of the loss: there is little to "
+            "learn here, and what differs below is mostly chance."
+        )
+    unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
+    if unknown and record.get("budget"):
+        warnings.append(
+            f"{duration(record['budget'])} were too short to tell some of it: "
+            f"--budget {10 * record['budget']:.0f}s gives each run ten times as long."
+        )
+    return warnings
+
+
 def compare_summary(record: Record) -> Summary:
     """Which was fastest, by how much, and how the claims fared."""
     lines = [one for one in record["table"] if one["panel"] == "tuned"]
@@ -100,7 +124,12 @@ def fastest_of(lines: Sequence[Record]) -> Record | None:
 def compare_sections(record: Record) -> list[Section]:
     """The claims, the measured tables, the curves, and how the rates were found."""
     sections = [
-        Section("What is commonly told", text=[CLAIMS_NOTE], findings=_findings(record)),
+        Section(
+            "What is commonly told",
+            text=[CLAIMS_NOTE],
+            warnings=compare_warnings(record),
+            findings=_findings(record),
+        ),
         Section(
             "How soon",
             text=[ARRIVAL_NOTE],

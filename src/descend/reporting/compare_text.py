@@ -14,6 +14,7 @@ from descend.reporting.compare_measures import (
     middle_text,
     ranged,
 )
+from descend.reporting.compare_page import compare_warnings
 from descend.reporting.html import number_text
 from descend.reporting.text import table_text
 
@@ -36,6 +37,7 @@ def compare_text(record: Record) -> str:
         parts.append(f"All at learning rate {rate}\n\n{_arrivals(same)}")
     told = "\n".join(map(_claim_text, record["claims"]))
     parts.append(f"What is commonly told, on this table\n\n{told}")
+    parts += [textwrap.fill(warning, WIDTH) for warning in compare_warnings(record)]
     return "\n\n".join(parts)
 
 

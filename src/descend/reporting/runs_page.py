@@ -16,6 +16,7 @@ ALWAYS = ("batch_size", "learning_rate")
 """Settings that are shown even where all runs have the same."""
 ALIKE = ("model", "hidden", "optimizer", "schedule", "l2", "loss")
 """Settings that are named where all runs have the same."""
+TITLES = {"epochs": "most epochs"}
 HEADER = ("run", "best validation loss", "updates", "epochs", "seconds", "ended")
 
 
@@ -122,7 +123,7 @@ def _table(
                 *(_cell(record["settings"].get(option)) for option in differing),
             ]
         )
-    titles = [option.replace("_", " ") for option in differing]
+    titles = [TITLES.get(option, option.replace("_", " ")) for option in differing]
     return Table([*HEADER, *titles], rows, caption="The runs side by side")
 
 

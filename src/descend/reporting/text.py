@@ -50,7 +50,7 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     model, baseline = metrics["model"], metrics["baseline"]
     trivial = "mean" if "r2" in model else "commonest class"
     rows = [
-        [NAMES.get(name, name), _figure(value), _figure(baseline[name])]
+        [NAMES.get(name, name), *(_figure(rounded(name, one)) for one in (value, baseline[name]))]
         for name, value in sorted(model.items(), key=_place)
     ]
     return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
@@ -155,6 +155,15 @@ def _place(figure: tuple[str, float]) -> int:
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
+
+
+def rounded(name: str, value: float | None) -> float | None:
+    """A part of 1 to four places: what is nearly 0 is not a figure of its own.
+
+    >>> rounded("r2", -0.0000123), rounded("rmse", 0.0000123)
+    (0.0, 1.23e-05)
+    """
+    return round(value, 4) + 0.0 if name == "r2" and value is not None else value
 
 
 def _figure(value: float | None) -> str:

@@ -10,7 +10,7 @@ from descend.reporting.advice_page import advice_sections
 from descend.reporting.html import number_text
 from descend.reporting.parts import KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots import best_line, loss_plot, rate_plot
-from descend.reporting.text import NAMES, subject
+from descend.reporting.text import NAMES, rounded, subject
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -160,7 +160,10 @@ def _quality_sections(record: Record) -> list[Section]:
     names = [name for name in NAMES if name in model] + sorted(set(model) - set(NAMES))
     table = Table(
         header=["on validation rows", "model", f"always the {trivial}"],
-        rows=[[NAMES.get(name, name), model[name], baseline.get(name)] for name in names],
+        rows=[
+            [NAMES.get(name, name), *(rounded(name, one.get(name)) for one in (model, baseline))]
+            for name in names
+        ],
         caption="The model beside the trivial prediction",
     )
     return [Section("How good it is", tables=[table])]

@@ -1,4 +1,6 @@
-"""What is told of batch sizes, held against measured runs: held, did not hold, or undetermined.
+"""What is told of batch sizes, held against measured runs.
+
+A claim held, held in part, did not hold, or is undetermined.
 
 Everything is compared within a seed, as a ratio that the claim says is above 1. What is said of
 gradients is tested over the mini-batches that were drawn, at the weights of these runs; what is
@@ -29,8 +31,15 @@ Parts = dict[str, Ratio | None]
 
 RULES = {"sgd": "plain", "momentum": "with momentum"}
 WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
-UNKNOWN = {"value": None, "interval": None, "verdict": OPEN, "text": "not known"}
-WORDS = {HELD: "It held.", FAILED: "It did not hold here.", OPEN: "These runs leave it open."}
+NO_CURVE = "not known: too few evaluations"
+NO_ARRIVAL = "not known: in some run neither came to the target"
+PART = "held in part"
+WORDS = {
+    HELD: "It held.",
+    PART: "It held in part only.",
+    FAILED: "It did not hold here.",
+    OPEN: "These runs leave it open.",
+}
 
 
 def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
@@ -118,6 +127,7 @@ def _faster(runs: Sequence[Record]) -> dict[str, Any] | None:
         "Mini-batch converges faster, in seconds, than either extreme.",
         "Seconds to the target, as a multiple of those of the advised mini-batch",
         parts,
+        NO_ARRIVAL,
     )
 
 
@@ -155,17 +165,27 @@ def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
     )
 
 
-def _claim(name: str, text: str, measured: str, parts: Parts) -> dict[str, Any] | None:
-    """A claim whose ratios should all be above 1; None where it has no parts."""
+def _claim(
+    name: str, text: str, measured: str, parts: Parts, why: str = NO_CURVE
+) -> dict[str, Any] | None:
+    """A claim whose ratios should all be above 1; None where it has no parts.
+
+    Args:
+        name: short.
+        text: the claim as it is told.
+        measured: what the ratios are of.
+        parts: the ratios; None where one cannot be known.
+        why: it cannot.
+    """
     if not parts:
         return None
     verdict = verdict_of(parts)
     risk = shared_risk(parts)
-    part_of = verdict == FAILED and any(
-        part is not None and part.above() for part in parts.values()
-    )
-    words = "It held in part only." if part_of else WORDS[verdict]
-    told = "; ".join(f"{label}: {part or UNKNOWN['text']}" for label, part in parts.items())
+    if verdict == FAILED and any(part is not None and part.above() for part in parts.values()):
+        verdict = PART
+    words = WORDS[verdict]
+    unknown = {"value": None, "interval": None, "verdict": OPEN}
+    told = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
     return {
         "name": name,
         "claim": text,
@@ -174,7 +194,7 @@ def _claim(name: str, text: str, measured: str, parts: Parts) -> dict[str, Any] 
         "measured": measured,
         "sentence": f"{words} {measured}: {told}.",
         "ratios": [
-            {"part": label, **(UNKNOWN if part is None else part.as_json(risk))}
+            {"part": label, **(part.as_json(risk) if part else {**unknown, "text": why})}
             for label, part in parts.items()
         ],
     }

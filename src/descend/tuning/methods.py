@@ -59,6 +59,24 @@ class Tuned:
     trials: tuple[tuple[float, int, float | None], ...] = ()
 
 
+def check_asked(sizes: Sequence[int], added: Sequence[str], rows: int | None = None) -> None:
+    """Refuse sizes and methods that cannot be; before the table is read, as far as that goes.
+
+    Raises:
+        SettingsError: a size or a name that cannot be.
+    """
+    for size in sizes:
+        if size < 1 or (rows is not None and size > rows):
+            most = "" if rows is None else f" to the {rows:,} training rows"
+            raise SettingsError(f"--sizes must be whole numbers from 1{most}; found {size}.")
+    for name in added:
+        if name not in (*OPTIMIZERS, *CLASSICAL):
+            raise SettingsError(
+                f"--methods must be names out of {', '.join((*OPTIMIZERS, *CLASSICAL))}; "
+                f"found {name!r}."
+            )
+
+
 def methods_for(
     rows: int,
     advised: int,
@@ -79,17 +97,7 @@ def methods_for(
     Raises:
         SettingsError: a size or a name that cannot be.
     """
-    for size in sizes:
-        if not 1 <= size <= rows:
-            raise SettingsError(
-                f"--sizes must be whole numbers from 1 to the {rows:,} training rows; found {size}."
-            )
-    for name in added:
-        if name not in (*OPTIMIZERS, *CLASSICAL):
-            raise SettingsError(
-                f"--methods must be names out of {', '.join((*OPTIMIZERS, *CLASSICAL))}; "
-                f"found {name!r}."
-            )
+    check_asked(sizes, added, rows)
     found = [
         _method(size, rule, rows, advised)
         for size in sorted({1, advised, rows, *sizes}, reverse=True)

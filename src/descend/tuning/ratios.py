@@ -56,7 +56,9 @@ class Ratio(NamedTuple):
     def __str__(self) -> str:
         sign = "≥ " if self.at_least else "≤ " if self.at_most else ""
         interval = self.interval
-        if interval is None or self.error == 0.0:
+        if interval is None:
+            return f"{sign}{short(self.value)} ×, of one seed"
+        if self.error == 0.0:
             return f"{sign}{short(self.value)} ×"
         return f"{sign}{short(self.value)} × ({short(interval[0])} to {short(interval[1])})"
 

@@ -221,6 +221,7 @@
 
   drawAll().then(() => {
     root.dataset.drawn = "yes";
+    performance.mark("drawn");
     if (root.dataset.live) follow();
   });
 })();

@@ -1,10 +1,11 @@
 """Does memory stay under the bound, and speed where it is, as the table grows?
 
 A CSV of 20 columns is made for each number of rows and trained on by the command line in a
-process of its own, `--memory` the same for all. The largest is over 4 GB by default. Printed are
-the peak of resident memory that the system counted for the process, rows per second of reading
-(CSV to rows, learning the schema included) and of training. The rows at 10⁸ are an extrapolation
-and marked as one, unless they are measured with `--rows`.
+process of its own, `--memory` the same for all; then its rows are evaluated and predicted under
+the same bound. The largest is over 4 GB by default. Printed are the peaks of resident memory that
+the system counted for each process, rows per second of reading (CSV to rows, learning the schema
+included), of training and of predicting (CSV to CSV). The rows at 10⁸ are an extrapolation and
+marked as one, unless they are measured with `--rows`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import measure
@@ -27,6 +28,10 @@ ROWS = (100_000, 1_000_000, 5_000_000, 25_000_000)
 FARTHEST = 100_000_000
 MIB = 1 << 20
 PLOT = Path(__file__).parent.parent / "docs" / "larger-than-memory.svg"
+HEADS = (
+    *("rows", "CSV, GB", "store, GB", "peak MiB: training", "evaluating", "predicting"),
+    *("rows/s: reading", "training", "predicting"),
+)
 COMMAND = "from descend.cli import main; main()"
 
 
@@ -38,19 +43,25 @@ class Line:
         rows: of the CSV.
         csv_bytes: its size.
         store_bytes: of the row store, 0 where all rows fit in memory.
-        peak: bytes of resident memory at most.
+        peak: bytes of resident memory at most, in training.
+        peak_evaluating: and in evaluating.
+        peak_predicting: and in predicting.
         seconds: of the whole command.
         reading_rate: rows per second from CSV to rows.
         training_rate: rows per second of training.
+        predicting_rate: rows per second from CSV to predictions.
     """
 
     rows: int
     csv_bytes: int
     store_bytes: int
     peak: int
+    peak_evaluating: int
+    peak_predicting: int
     seconds: float
     reading_rate: float
     training_rate: float
+    predicting_rate: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,15 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.folder is None:
                 csv.unlink()
     bound = options.memory * MIB
-    highest = max(line.peak for line in lines)
+    highest = max(
+        peak for line in lines for peak in (line.peak, line.peak_evaluating, line.peak_predicting)
+    )
     verdict = "under" if highest <= bound else "OVER"
     text = (
-        f"Training one epoch with `--memory {options.memory}MiB`, batches of "
-        f"{options.batch_size}:\n\n"
-        + measure.table(
-            ["rows", "CSV, GB", "store, GB", "peak MiB", "reading, rows/s", "training, rows/s"],
-            [cells(line) for line in [*lines, *extrapolated(lines)]],
-        )
+        f"Training one epoch, evaluating and predicting with `--memory {options.memory}MiB`, "
+        f"batches of {options.batch_size}:\n\n"
+        + measure.table(HEADS, [cells(line) for line in [*lines, *extrapolated(lines)]])
         + f"\n\nThe highest peak is {highest / MIB:.0f} MiB, {verdict} the bound."
     )
     facts = {"memory": bound, "highest_peak": highest, "runs": [asdict(line) for line in lines]}
@@ -115,14 +125,14 @@ def run(csv: Path, rows: int, folder: Path, memory: int, batch_size: str) -> Lin
     typed += ["--batch-size", batch_size, "--out", str(out), "--force", "--quiet"]
     if batch_size != "auto":
         typed += ["--learning-rate", "0.01"]
-    begun = time.perf_counter()
     environment = {**os.environ, "XDG_CACHE_HOME": str(stores)}
-    child = subprocess.Popen([sys.executable, "-c", COMMAND, *typed], env=environment)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - begun
-    if status:
-        raise SystemExit(f"descend {' '.join(typed)} ended with {status}")
-    scale = 1 if sys.platform == "darwin" else 1024
+    seconds, peak = measured(typed, environment)
+    bound = ["--memory", f"{memory}MiB"]
+    predictions = folder / "predictions.csv"
+    _, evaluating = measured(["evaluate", str(out), str(csv), *bound], environment)
+    predict = ["predict", str(out), str(csv), "-o", str(predictions), *bound]
+    predict_seconds, predicting = measured(predict, environment)
+    predictions.unlink()
     result = json.loads((out / "run.json").read_text())["result"]
     kept = [path for path in stores.rglob("training.*") if f"made-{rows}-" in str(path)]
     kept += [path for path in stores.rglob("validation.*") if f"made-{rows}-" in str(path)]
@@ -133,11 +143,26 @@ def run(csv: Path, rows: int, folder: Path, memory: int, batch_size: str) -> Lin
         rows=rows,
         csv_bytes=csv.stat().st_size,
         store_bytes=size,
-        peak=usage.ru_maxrss * scale,
+        peak=peak,
+        peak_evaluating=evaluating,
+        peak_predicting=predicting,
         seconds=seconds,
         reading_rate=rows / (seconds - result["seconds"]),
         training_rate=result["examples"] / result["seconds"],
+        predicting_rate=rows / predict_seconds,
     )
+
+
+def measured(typed: Sequence[str], environment: Mapping[str, str]) -> tuple[float, int]:
+    """Seconds of a command in a process of its own, and its most resident memory in bytes."""
+    begun = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *typed], env=environment, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"descend {' '.join(typed)} ended with {status}")
+    return time.perf_counter() - begun, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def extrapolated(lines: Sequence[Line]) -> list[Line]:
@@ -147,14 +172,12 @@ def extrapolated(lines: Sequence[Line]) -> list[Line]:
         return []
     times = FARTHEST / last.rows
     return [
-        Line(
+        replace(
+            last,
             rows=FARTHEST,
             csv_bytes=round(times * last.csv_bytes),
             store_bytes=round(times * last.store_bytes),
-            peak=last.peak,
             seconds=times * last.seconds,
-            reading_rate=last.reading_rate,
-            training_rate=last.training_rate,
         )
     ]
 
@@ -167,9 +190,10 @@ def cells(line: Line) -> list[str]:
         f"{line.rows:,}{mark}",
         f"{line.csv_bytes / 1e9:.2f}",
         store,
-        f"{line.peak / MIB:.0f}",
+        *(f"{peak / MIB:.0f}" for peak in (line.peak, line.peak_evaluating, line.peak_predicting)),
         f"{line.reading_rate:,.0f}",
         f"{line.training_rate:,.0f}",
+        f"{line.predicting_rate:,.0f}",
     ]
 
 

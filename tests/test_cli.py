@@ -135,6 +135,19 @@ def test_predictions_go_to_the_screen_and_to_parquet(
     assert set(table["town"].to_pylist()) <= set(labels)
 
 
+def test_predicting_and_evaluating_take_a_bound(
+    descend: Descend, houses: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    descend("train", houses, "--target", "price", "--out", run, *FAST)
+    for command in ("predict", "evaluate"):
+        free = descend(command, run, houses)
+        assert descend(command, run, houses, "--memory", "1GiB")[:2] == (0, free.out)
+        refused = descend(command, run, houses, "--memory", "100MiB")
+        assert (refused.status, refused.out) == (2, "")
+        assert "at least 640 MiB" in refused.err
+
+
 def test_the_same_seed_gives_the_same_bytes(descend: Descend, houses: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         descend(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import itertools
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +23,12 @@ import descend
 from descend.data import prepare
 from descend.data.columns.schema import Schema
 from descend.data.reading.table import Table
+from descend.data.rows import convert
+from descend.data.rows.memory import Budget, divide
 from descend.errors import DataError, FileFormatError, InputError
 from descend.jobs.resume import resume
 from descend.reporting.progress import make_progress
-from descend.runs.checkpoint import SLOTS, load_checkpoint, save_checkpoint
+from descend.runs.checkpoint import SLOTS, load_checkpoint
 from descend.runs.run import open_run
 
 OPTIONS = {"batch_size": 50, "learning_rate": 0.01, "hidden": (4,), "quiet": True}
@@ -123,24 +126,6 @@ def test_a_full_disk_leaves_the_last_checkpoint(run: Path, monkeypatch: pytest.M
     assert not list(run.rglob("*.part"))
 
 
-def test_a_small_disk_that_really_fills(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.call(mount, stderr=-3):
-        pytest.skip("no file system can be mounted here")
-    try:
-        save_checkpoint(disk, 0, {"w": np.zeros(100_000, np.float32)}, {"at": 0})
-        with pytest.raises(InputError, match="disk is full"):
-            save_checkpoint(disk, 1, {"w": np.zeros(200_000, np.float32)}, {"at": 1})
-        saved = load_checkpoint(disk)
-        assert saved is not None
-        assert saved[1] == {"at": 0}
-        assert not list(disk.glob(".*.part"))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_a_source_cut_while_it_is_read_is_named(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,23 +148,45 @@ def test_a_source_cut_while_it_is_read_is_named(
     assert not out.exists()
 
 
-def test_output_that_nobody_reads_to_the_end(run: Path, tmp_path: Path) -> None:
-    long = tmp_path / "long.csv"
-    long.write_text("a\n" + "0.5\n" * 200_000)
-    command = [sys.executable, "-m", "descend", "predict", str(run), str(long)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == b'"y"\n'
-        process.stdout.close()
-        error = process.stderr.read()
-    assert error == b""
+def test_a_clock_that_jumps_changes_nothing(
+    run: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = itertools.cycle([0.0, 1e9, -1e9, 86_400.0])
+    monkeypatch.setattr(time, "time", lambda: 1e9 + next(jumps))
+    monkeypatch.setattr(time, "time_ns", lambda: int(1e18 + 1e9 * next(jumps)))
+    out = tmp_path / "jumping"
+    descend.train(str(table), target="y", out=out, epochs=12, **OPTIONS)
+    assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    os.utime(run / "checkpoint" / SLOTS[0], (2e9, 2e9))  # The files are from the future.
+    again(run)
+    assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
-def test_nothing_is_decided_by_the_clock_on_the_wall() -> None:
-    for path in Path(descend.__file__).parent.rglob("*.py"):
-        if path.name != "tensorboard.py":  # Its files tell the time of day.
-            assert "time.time(" not in path.read_text(), path
+def test_a_store_damaged_between_two_parts_of_a_run_is_made_anew(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def little(memory: int | None) -> Budget:
+        return dataclasses.replace(divide(memory), table=2_000, window=3_000, validation=100)
+
+    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(convert, "PIECE_BYTES", 300)
+    stores = tmp_path / "stores"
+    options: dict[str, Any] = {"target": "y", "epochs": 12, "store": str(stores), **OPTIONS}
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    descend.train(str(table), out=whole, **options)
+    descend.train(str(table), out=out, **options)
+    for slot in SLOTS[1:]:  # The first is from the beginning of the run.
+        (out / "checkpoint" / slot).unlink(missing_ok=True)
+    data = next(stores.rglob("training.numeric"))
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"piece \d+ of training.numeric was altered"):
+        again(out)
+    again(out)
+    model = (whole / "model.safetensors").read_bytes()
+    assert (out / "model.safetensors").read_bytes() == model
+    assert (out / "history.csv").exists()
 
 
 @pytest.mark.slow

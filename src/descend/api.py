@@ -350,13 +350,20 @@ def load_model(path: str | Path) -> Model:
     return load(find_model(Path(path)))
 
 
-def predict(model: Model | str | Path, data: Any, output: str | Path | None = None) -> int:
+def predict(
+    model: Model | str | Path,
+    data: Any,
+    output: str | Path | None = None,
+    *,
+    memory: int | None = None,
+) -> int:
     """Write predictions for raw rows, in their order, to a CSV or Parquet file.
 
     Args:
         model: a model, its file, or its run directory.
         data: whatever `train` takes; columns in any order, others ignored.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
+        memory: bytes that the whole process may use; None takes what is free, less a reserve.
 
     Returns:
         The number of rows written.
@@ -369,15 +376,18 @@ def predict(model: Model | str | Path, data: Any, output: str | Path | None = No
         >>> descend.predict("runs/bikes", "bikes.csv", "predictions.csv")
         240
     """
-    return write_predictions(_loaded(model), data, output)
+    return write_predictions(_loaded(model), data, output, memory=memory)
 
 
-def evaluate(model: Model | str | Path, data: Any) -> dict[str, dict[str, float]]:
+def evaluate(
+    model: Model | str | Path, data: Any, *, memory: int | None = None
+) -> dict[str, dict[str, float]]:
     """Metrics on raw rows that have the target, beside those of the trivial prediction.
 
     Args:
         model: a model, its file, or its run directory.
         data: whatever `train` takes, with the target.
+        memory: bytes that the whole process may use; None takes what is free, less a reserve.
 
     Returns:
         `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression;
@@ -392,7 +402,7 @@ def evaluate(model: Model | str | Path, data: Any) -> dict[str, dict[str, float]
         >>> metrics["model"]["rmse"] < metrics["baseline"]["rmse"]
         True
     """
-    return _loaded(model).evaluate(data)
+    return _loaded(model).evaluate(data, memory=memory)
 
 
 def export(model: Model | str | Path, path: str | Path) -> None:

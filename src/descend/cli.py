@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from descend import __version__
-from descend.cli_options import gathered_settings, names, settings_options, show
+from descend.cli_options import gathered_settings, names, parse_size, settings_options, show
+from descend.cli_process import run_command_line
 from descend.cli_views import add_views
-from descend.errors import DescendError
 
 app = typer.Typer(
     name="descend",
@@ -33,6 +29,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
 EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Most memory of the whole process: 4GiB."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="The run directory to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
@@ -127,23 +127,30 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
     ] = None,
+    memory: Memory = None,
     debug: Debug = False,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
 
-    rows = api.predict(model, data, output)
+    rows = api.predict(model, data, output, memory=_size(memory))
     if output is not None:
         print(f"{rows:,} predictions written to {output}", file=sys.stderr)
 
 
 @app.command()
-def evaluate(model: ModelOrRun, data: Data, json: Json = False, debug: Debug = False) -> None:
+def evaluate(
+    model: ModelOrRun,
+    data: Data,
+    memory: Memory = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
     from descend import api
     from descend.reporting.text import metrics_text
 
-    metrics = api.evaluate(model, data)
+    metrics = api.evaluate(model, data, memory=_size(memory))
     show(metrics, json, metrics_text(metrics))
 
 
@@ -183,6 +190,10 @@ def _onlookers(live: bool, tensorboard: bool) -> list[Any]:
     return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
 
 
+def _size(text: str | None) -> int | None:
+    return None if text is None else parse_size(text)
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -196,102 +207,9 @@ def version() -> None:
     print(__version__)
 
 
-NO_MEMORY = (
-    "the system refused memory. Type a bound with --memory 2GiB, which reads the rows from disk, "
-    "or a smaller --batch-size; or end other programs."
-)
-LONGEST_IMPORT = 1.0
-"""Seconds that Ctrl-C waits for the end of an import."""
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM outside training end the program, cleaning up on the way."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self._first = 0.0
-        sys.unraisablehook = self._again
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        now = time.perf_counter()
-        self._first = self._first if self.came else now
-        self.came = True
-        if not _importing(frame):
-            raise KeyboardInterrupt
-        # Libraries turn an error during their import into others, or print it themselves.
-        if now - self._first < LONGEST_IMPORT:
-            _send_again(number)
-            return
-        os.write(2, b"descend: stopped.\n")
-        os._exit(130)
-
-    def _again(self, lost: Any) -> None:
-        """Ctrl-C that fell into a callback, where Python drops errors, comes once more."""
-        if self.came and issubclass(lost.exc_type, KeyboardInterrupt):
-            _send_again(signal.SIGINT)
-        else:
-            sys.__unraisablehook__(lost)
-
-
-def _importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _send_again(number: int) -> None:
-    import threading
-
-    threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
-
-
 def main() -> None:
     """Run the command line; every error of ours is one short text and an exit status."""
-    signals = _Signals()
-    debug = "--debug" in sys.argv
-    try:
-        app()
-        status = 0
-    except DescendError as error:
-        if debug:
-            raise
-        status = _told(str(error), error.exit_status)
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 0
-        if signals.came:
-            status = _told("stopped.", 130)
-    except KeyboardInterrupt:
-        status = _told("stopped.", 130)
-    except BrokenPipeError:
-        # Whoever read our output has enough; nothing more can be written there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    except MemoryError:
-        status = _told(NO_MEMORY, 2)
-    except Exception as error:
-        # A library may turn Ctrl-C into an error of its own, NumPy does while it is imported.
-        if signals.came:
-            status = _told("stopped.", 130)
-        elif debug:
-            raise
-        elif "RESOURCE_EXHAUSTED" in str(error):  # As JAX says it.
-            status = _told(NO_MEMORY, 2)
-        else:
-            status = _told(
-                f"a defect of ours: {type(error).__name__}: {error}\n"
-                "Run again with --debug and report what it prints.",
-                1,
-            )
-    sys.exit(status)
-
-
-def _told(text: str, status: int) -> int:
-    print(f"descend: {text}", file=sys.stderr)
-    return status
+    run_command_line(app)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from descend.data.columns.column import (
     Schema,
     schema_from_json,
 )
-from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.reading.table import Table, open_table
+from descend.data.rows.memory import divide
 from descend.errors import FileFormatError, InputError, SettingsError
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
@@ -115,14 +116,32 @@ class Model:
             raise AttributeError("This model predicts numbers; it has no classes.")
         return self.schema.target.labels
 
-    def evaluate(self, data: Any) -> dict[str, dict[str, float]]:
+    def evaluate(self, data: Any, *, memory: int | None = None) -> dict[str, dict[str, float]]:
         """Metrics on raw rows that have the target, beside those of the trivial prediction.
+
+        Args:
+            data: whatever `descend.train` takes, with the target.
+            memory: bytes that the whole process may use.
 
         Returns:
             `{"model": {"r2": ..., ...}, "baseline": {...}}`.
         """
-        table = open_table(data)
-        return self.score(part.batch for part in self.encoder.encode(table, target=True))
+        parts = self.encoded(data, target=True, memory=memory)
+        return self.score(part.batch for part in parts)
+
+    def encoded(
+        self, data: Any, *, target: bool, memory: int | None = None
+    ) -> Iterator[EncodedRows]:
+        """The rows of a table as the network reads them, in bounded memory.
+
+        Raises:
+            DataError: the table cannot be read, or lacks a column.
+            SettingsError: the memory is less than the least.
+        """
+        budget = divide(memory)
+        table = open_table(data, memory=budget.reading)
+        rows = budget.encoded_rows(self.encoder.row_bytes)
+        return self.encoder.encode(table, target=target, rows=rows)
 
     def predicted(self, table: Table) -> Iterator[Predicted]:
         """Predictions for a table, a stretch of rows at a time, in order."""
@@ -184,6 +203,8 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file, whole or not at all."""
+        # Where its rows stood is no part of what was learned: equal runs give equal files.
+        settings = self.settings.replace(memory=None, store=None)
         save_model_file(
             Path(path),
             self.params,
@@ -191,7 +212,7 @@ class Model:
                 "kind": "table",
                 "descend": descend.__version__,
                 "schema": self.schema.as_json(),
-                "settings": self.settings.as_json(),
+                "settings": settings.as_json(),
             },
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.columns.column import ClassificationTarget, Schema, schema_from_json
+from descend.data.columns.column import Schema, schema_from_json
 from descend.data.columns.schema import learn_schema
 from descend.data.columns.split import is_validation
 from descend.data.encoding.encoder import EncodedRows, Encoder
@@ -104,7 +104,7 @@ def prepare(
     with staged(table, settings, memory=budget.reading, store=folder) as text_read:
         schema = schema or learn_schema(text_read, settings, validation=judging)
         encoder = Encoder(schema)
-        row_bytes = _row_bytes(encoder)
+        row_bytes = encoder.row_bytes
         counts = {"training": schema.rows.training, "validation": schema.rows.validation}
         layout = layout or _decided(counts, row_bytes, budget, settings)
         parts = _parts(encoder, text_read, judging, settings, budget.encoded_rows(row_bytes))
@@ -194,12 +194,6 @@ def _wanted(
     if layout is not None:
         return layout.stored
     return settings.store is not None or kept[0].header.bytes > budget.table
-
-
-def _row_bytes(encoder: Encoder) -> int:
-    target = encoder.schema.target
-    outputs = 1 if isinstance(target, ClassificationTarget) else len(target.names)
-    return 4 * (len(encoder.numeric_names) + len(encoder.category_names) + outputs + 1)
 
 
 def placed(

@@ -13,17 +13,20 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from descend.data.columns.column import ClassificationTarget
-from descend.data.reading.table import Table, open_table
+from descend.data.encoding.encoder import EncodedRows
 from descend.data.rows.feed import prefetched
-from descend.errors import SettingsError
+from descend.errors import InputError, SettingsError
 from descend.model import Model, Predicted
 from descend.runs.files import whole_file
 
-ROWS = 65536
-
 
 def predict(
-    model: Model, data: Any, output: str | Path | None, *, probabilities: bool = True
+    model: Model,
+    data: Any,
+    output: str | Path | None,
+    *,
+    probabilities: bool = True,
+    memory: int | None = None,
 ) -> int:
     """Predict every row of a table and write a table of predictions.
 
@@ -35,6 +38,7 @@ def predict(
         data: whatever `open_table` takes.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
         probabilities: whether to write them.
+        memory: bytes that the whole process may use; None takes what is free, less a reserve.
 
     Returns:
         The number of rows written.
@@ -44,11 +48,13 @@ def predict(
         DataError: the table lacks a column that the model needs.
     """
     kind = _kind(output)
-    table = open_table(data)
+    encoded = model.encoded(data, target=False, memory=memory)
     if output is None:
-        return _written(model, table, kind, sys.stdout.buffer, probabilities)
+        if sys.stdout is None:
+            raise InputError("There is no output to write to: it is closed. Name a file with -o.")
+        return _written(model, encoded, kind, sys.stdout.buffer, probabilities)
     with whole_file(Path(output)) as sink:
-        return _written(model, table, kind, sink, probabilities)
+        return _written(model, encoded, kind, sink, probabilities)
 
 
 def _kind(output: str | Path | None) -> str:
@@ -63,7 +69,9 @@ def _kind(output: str | Path | None) -> str:
     return ending[1:]
 
 
-def _written(model: Model, table: Table, kind: str, sink: Any, probabilities: bool) -> int:
+def _written(
+    model: Model, encoded: Iterator[EncodedRows], kind: str, sink: Any, probabilities: bool
+) -> int:
     schema = _schema(model, probabilities)
     writer: Any
     if kind == "csv":
@@ -71,7 +79,6 @@ def _written(model: Model, table: Table, kind: str, sink: Any, probabilities: bo
     else:
         writer = pyarrow.parquet.ParquetWriter(sink, schema)
     rows = 0
-    encoded = model.encoder.encode(table, target=False, rows=ROWS)
     # Reading and encoding run in a thread of their own, beside the network.
     with writer, closing(prefetched(encoded, lambda part: part)) as parts:
         for part in parts:

@@ -80,6 +80,13 @@ class Encoder:
                 names.append(f"{column.name} missing")
         self.numeric_names = tuple(names)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row as numbers, with its target and its weight."""
+        target = self.schema.target
+        outputs = 1 if isinstance(target, ClassificationTarget) else len(target.names)
+        return 4 * (len(self.numeric_names) + len(self.category_names) + outputs + 1)
+
     def encode(self, table: Table, *, target: bool, rows: int = 65536) -> Iterator[EncodedRows]:
         """The rows of a table in order, as numbers.
 

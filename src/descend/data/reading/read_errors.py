@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -108,6 +109,12 @@ def _explain(text: str, table: str, query: bool) -> str:
             f"{table}: reading from the network needs DuckDB's httpfs extension, which is not "
             'installed here. Install it once with  python -c "import duckdb; '
             "duckdb.sql('INSTALL httpfs')\"  or download the file and name it instead."
+        )
+    if os.strerror(errno.ENOSPC) in text:
+        return (
+            f"The disk is too full to read {table}: a copy of its rows, or what does not fit in "
+            "memory, is kept there for a while. Free some space, or name a folder on another disk "
+            "with --store (and with TMPDIR in the environment)."
         )
     if "Out of Memory" in text:
         return (

@@ -267,6 +267,12 @@ def survives(
     return killed, "" if found.history == whole.history else "another history"
 
 
+def _copied(place: Place) -> None:
+    """The run as it was soon after its choices were made, for a run that is not disturbed."""
+    if place.task.auto and place.record and not place.copy.exists():
+        shutil.copytree(place.out, place.copy, ignore=shutil.ignore_patterns("*.part"))
+
+
 def _choices(place: Place) -> dict[str, Any] | None:
     record = place.record
     return record and {name: record.get(name) for name in ("settings", "advice", "schema")}
@@ -285,8 +291,7 @@ def _run(
     with started(place) as process:
         while process.poll() is None:
             phase = watch.phase()
-            if place.task.auto and place.record and not place.copy.exists():
-                shutil.copytree(place.out, place.copy, ignore=shutil.ignore_patterns("*.part"))
+            _copied(place)
             if moment is None and phase == target:
                 moment = time.perf_counter() + dice.uniform(0.0, phases[phase])
             if moment is not None and time.perf_counter() >= moment:
@@ -295,4 +300,6 @@ def _run(
                 break
             time.sleep(LOOK)
         error = process.communicate(timeout=600)[1].decode()
+        # A kill right after the choices were made may have come before the look.
+        _copied(place)
         return process.returncode, sent, error

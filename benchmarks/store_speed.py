@@ -1,13 +1,15 @@
 """How fast is an epoch from a store on disk, against the same rows in memory?
 
-Three ways to hold one made table: arrays in memory; the store mapped into memory as a whole (it
-fits the bound, and the order is uniform); and read in windows, as where the store is several
-times larger than the memory allowed for it. All three run the same compiled updates.
+Ways to hold one made table: arrays in memory; the store mapped into memory as a whole (it fits the
+bound, and the order is uniform); read in windows, as where the store is four times larger than the
+memory allowed for it; and the same from the disk itself, the system's cache of its files dropped
+before each epoch. All run the same compiled updates.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from descend.data.rows.store import RowStore
 
 MEMORY, MAPPED, WINDOWS = "in memory", "store, page cache", "store 4 times the window"
+COLD = "the same, cache dropped"
 SHAPES = {"mlp 90-128-64-1": (90, (128, 64)), "linear 20-1": (20, ())}
 BATCHES = (32, 256, 4096)
 
@@ -43,10 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     Contestant(kind, epoch_of(store, judges, hidden, batch_size))
                     for kind, store in stores.items()
                 ]
+                contestants[-1] = from_disk(contestants[-1], Path(folder) / "cold")
                 seconds = measure.seconds_each(contestants, options.repeats)
                 ratios = {kind: measure.ratio(seconds[MEMORY], seconds[kind]) for kind in stores}
                 rate = options.rows / measure.spread(seconds[MEMORY]).median
-                lines.append([name, batch_size, f"{rate:,.0f}", ratios[MAPPED], ratios[WINDOWS]])
+                others = (MAPPED, WINDOWS, COLD)
+                lines.append([name, batch_size, f"{rate:,.0f}", *(ratios[kind] for kind in others)])
                 facts.append(
                     {
                         "model": name,
@@ -54,10 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         "rows_per_second_in_memory": rate,
                         "mapped": ratios[MAPPED].as_json(),
                         "windows": ratios[WINDOWS].as_json(),
+                        "windows_cache_dropped": ratios[COLD].as_json(),
                     }
                 )
-    heads = ["model", "batch", "rows/s in memory", f"{MAPPED}, of that", f"{WINDOWS}, of that"]
-    text = f"An epoch of {options.rows:,} rows:\n\n" + measure.table(heads, lines)
+    heads = ["model", "batch", "rows/s in memory", *(MAPPED, WINDOWS, COLD)]
+    text = (
+        f"An epoch of {options.rows:,} rows; from a store, as a part of the rate in memory:\n\n"
+        + measure.table(heads, lines)
+    )
     measure.record("store_speed", text, {"rates": facts}, save=not options.no_save)
 
 
@@ -81,11 +90,41 @@ def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowSto
         yield "validation", table.gather(np.arange(1000))
 
     counts = {"training": rows, "validation": 1000}
-    write_store(folder / "store", parts(), key={}, rows=counts, seed=0)
+    for name in ("store", "cold"):
+        write_store(folder / name, parts(), key={}, rows=counts, seed=0)
     mapped, judges = open_store(folder / "store")
     windows = even_windows(rows, mapped.header.piece_rows, rows // 4)
-    stores = {MEMORY: table, MAPPED: mapped.resident(), WINDOWS: mapped.in_windows(windows)}
+    stores = {
+        MEMORY: table,
+        MAPPED: mapped.resident(),
+        WINDOWS: mapped.in_windows(windows),
+        # What is mapped into memory stays in the cache, so these are files of their own.
+        COLD: open_store(folder / "cold")[0].in_windows(windows),
+    }
     return stores, judges.resident()
+
+
+def from_disk(contestant: Contestant, folder: Path) -> Contestant:
+    """The same, after the system has given up its cache of a folder's files."""
+
+    def run() -> object:
+        for path in folder.glob("training.*"):
+            with path.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                if path.stat().st_size:
+                    check_dropped(opened.fileno(), path)
+        return contestant.run()
+
+    return Contestant(contestant.name, run)
+
+
+def check_dropped(handle: int, path: Path) -> None:
+    """Raise SystemExit where the beginning of a file is in the cache still."""
+    try:
+        os.preadv(handle, [bytearray(4096)], 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return
+    raise SystemExit(f"{path} stays in the cache of the system; measure on another disk (TMPDIR).")
 
 
 def epoch_of(

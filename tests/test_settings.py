@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_dashes_and_underscores_are_one(options: dict[str, Any]) -> None:
 
 def test_every_option_is_described() -> None:
     for name in FIELDS:
-        assert f"        {name}: " in (Settings.__doc__ or "")
+        assert f"\n    {name}: " in inspect.cleandoc(Settings.__doc__ or "")
 
 
 WHOLE_NUMBERS = [0, -1, 1.0, 2.5, True, math.nan, math.inf, "many", [1], None]

@@ -1,7 +1,7 @@
 import contextlib
 import dataclasses
-import json
 import inspect
+import json
 import math
 from pathlib import Path
 from typing import Any

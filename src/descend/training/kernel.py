@@ -41,6 +41,7 @@ SIMPLE = frozenset(
             "min",
             "mul",
             "neg",
+            "one_minus_square",  # As JAX 0.12 writes the slope of tanh.
             "pow",
             "rsqrt",
             "sign",

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.problems import TASKS, find_table
+from benchmarks.problems import TASKS, Task, find_table
 from descend.data.prepare import prepare
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
@@ -23,6 +23,8 @@ from descend.training.recipe import problem_of, resolved
 from descend.types import Array
 
 HIDDEN = (128, 64)
+POWERS = (64, 256, 16, 1024, 32, 128, 512, 4, 4096, 8, 2048, 2, 8192, 1, 16384)
+"""Batch sizes of a sweep, those first whose times bound the others."""
 QUADRATIC = (200, 20_000)
 """Dimensions and rows of the noisy quadratic."""
 
@@ -37,13 +39,15 @@ class Case:
         sizes: batch sizes of the sweep, in their order; fewer where a cell takes a minute.
         beyond: rates that must be worse on either side of the best.
         ends: seeds for which runs go to their end.
+        held_out: whether no choice of ours was made with its sweep in sight.
     """
 
     name: str
     load: Callable[[Path | None], Problem | None]
-    sizes: tuple[int, ...] = (64, 256, 16, 1024, 32, 4, 4096, 128, 1, 16384)
+    sizes: tuple[int, ...] = POWERS
     beyond: int = 2
     ends: int = 3
+    held_out: bool = False
 
     def with_optimizer(self, problem: Problem, name: str) -> Problem:
         """The same with another update rule."""
@@ -59,23 +63,42 @@ def small(problem: Problem, rows: int) -> Problem:
     return dataclasses.replace(problem, store=store)
 
 
-def _table(task_name: str, **options: Any) -> Callable[[Path | None], Problem | None]:
+def _table(task: Task, **options: Any) -> Callable[[Path | None], Problem | None]:
     def load(folder: Path | None) -> Problem | None:
-        task = TASKS[task_name]
         path = find_table(task.table, folder)
         if path is None:
             return None
-        settings = Settings(task.target, exclude=task.exclude, **options)
-        prepared = prepare(str(path), settings)
-        return problem_of(resolved(settings, prepared.schema), prepared)
+        return _posed(str(path), Settings(task.target, exclude=task.exclude, **options))
 
     return load
 
 
-def _fashion(folder: Path | None) -> Problem | None:
-    path = folder / "fashion_mnist.npz" if folder else None
-    if path is None or not path.exists():
-        return None
+def _posed(source: Any, settings: Settings) -> Problem:
+    prepared = prepare(source, settings)
+    return problem_of(resolved(settings, prepared.schema), prepared)
+
+
+def _friedman(folder: Path | None) -> Problem:
+    """10 sin(π x0 x1) + 20 (x2 − ½)² + 10 x3 + 5 x4 + noise (Friedman 1991, section 4.3)."""
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    x = random.random((30_000, 10))
+    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
+    y += 10 * x[:, 3] + 5 * x[:, 4] + random.standard_normal(len(x))
+    columns = {f"x{number}": column for number, column in enumerate(x.T)}
+    return _posed(pd.DataFrame({**columns, "y": y}), Settings("y"))
+
+
+def _images(name: str) -> Callable[[Path | None], Problem | None]:
+    def load(folder: Path | None) -> Problem | None:
+        path = folder / f"{name}.npz" if folder else None
+        return None if path is None or not path.exists() else _image_problem(path)
+
+    return load
+
+
+def _image_problem(path: Path) -> Problem:
     arrays = np.load(path)
     pixels = arrays["x_train"].reshape(len(arrays["x_train"]), -1) / np.float32(255.0)
     labels = arrays["y_train"].astype(np.int32)
@@ -89,6 +112,7 @@ def _fashion(folder: Path | None) -> Problem | None:
         per_example=LOSSES["cross_entropy"].per_example,
         optimizer=make_optimizer(Settings("y")),
         averaging=True,
+        rising=True,
     )
 
 
@@ -116,6 +140,7 @@ def _quadratic(folder: Path | None) -> Problem:
         per_example=loss,
         optimizer=make_optimizer(Settings("y", optimizer="sgd")),
         averaging=True,
+        rising=True,
     )
 
 
@@ -125,12 +150,17 @@ def _store(x: np.ndarray, y: np.ndarray) -> RowStore:
     return MemoryStore({"numeric": numeric, "category": category}, y, np.ones(len(x), np.float32))
 
 
+COARSE = (64, 256, 16, 1024, 32, 128, 512, 4)
+"""Where a cell takes a minute."""
 CASES = (
-    Case("bike", _table("bike")),
-    Case("diamonds", _table("diamonds")),
-    Case("adult", _table("adult")),
-    Case("flights", _table("flights"), (64, 256, 128, 32, 1024, 16), 1, 1),
-    Case("fashion", _fashion, (64, 256, 16, 1024, 32, 128, 4), 1, 2),
-    Case("linear", _table("diamonds", model="linear")),
+    Case("bike", _table(TASKS["bike"])),
+    Case("diamonds", _table(TASKS["diamonds"])),
+    Case("adult", _table(TASKS["adult"])),
+    Case("flights", _table(TASKS["flights"]), (64, 256, 128, 32, 512, 1024, 16), 1, 1),
+    Case("fashion", _images("fashion_mnist"), COARSE, 1, 2),
+    Case("linear", _table(TASKS["diamonds"], model="linear")),
     Case("quadratic", _quadratic),
+    Case("mnist", _images("mnist"), COARSE, 1, 2, held_out=True),
+    Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
+    Case("friedman", _friedman, held_out=True),
 )

@@ -21,7 +21,7 @@ from descend.jobs.train import train as train_run
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.run import find_model
-from descend.settings import Settings, settings_from
+from descend.settings import AS_TOLD_OF, Settings, settings_from
 from descend.types import Advice
 
 __all__ = [
@@ -191,8 +191,7 @@ def compare(
         >>> [line["method"]["batch_size"] for line in done.table][-4:]
         [16, 16, 1, 1]
     """
-    # The methods as they are told of: a mean would hide the noise that is to be seen.
-    options.setdefault("averaging", False)
+    options = {**AS_TOLD_OF, **options}
     pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
     return compare_methods(
         pose,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,7 +113,11 @@ SETTINGS: dict[str, Option] = {
     "optimizer": Option("momentum, sgd, nesterov, adam, adamw, ...", metavar="NAME"),
     "momentum": Option("Of momentum and nesterov.", float, metavar="X"),
     "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
-    "warmup": Option("Part of the run in which the rate rises from 0.", float, metavar="X"),
+    "warmup": Option(
+        "Part of the run in which the rate rises from 0; auto: 60 updates, an epoch at most.",
+        parse=_number_or_word("--warmup", ("auto",), whole=False),
+        metavar="X|auto",
+    ),
     "averaging": Option("Judge and keep the mean of the weights over the last updates.", bool),
     "loss": Option(
         "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
@@ -189,8 +193,10 @@ def _declared(name: str, option: Option) -> str:
     return f"--{dashed}/--no-{dashed}" if option.kind is bool else f"--{dashed}"
 
 
-def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | None) -> Any:
-    """Settings from a run's record, then a file, then what was typed: the last one wins."""
+def gathered_settings(
+    given: dict[str, Any], config: Path | None, like: Path | None, fixed: Mapping[str, Any] = {}
+) -> Any:
+    """Settings from a run's record, then `fixed`, a file, what was typed: the last one wins."""
     from descend.runs.run import read_run_record
     from descend.settings import read_config, settings_from
 
@@ -199,6 +205,7 @@ def gathered_settings(given: dict[str, Any], config: Path | None, like: Path | N
         record = read_run_record(like)
         measured = ("batch_size", "learning_rate")
         options.update(record["asked"], **{name: record["settings"][name] for name in measured})
+    options.update(fixed)
     if config is not None:
         options.update(_parsed(read_config(config)))
     options.update(given)

@@ -60,12 +60,11 @@ def compare(
     from descend.reporting.compare_page import compare_page
     from descend.reporting.compare_text import compare_text
     from descend.reporting.progress import make_progress
+    from descend.settings import AS_TOLD_OF
 
-    # The methods as they are told of: a mean would hide the noise that is to be seen.
-    given.setdefault("averaging", False)
     done = run_comparison(
         posed_table(data),
-        gathered_settings(given, config, like),
+        gathered_settings(given, config, like, AS_TOLD_OF),
         name=data_name(data, "table"),
         sizes=_sizes(sizes),
         methods=names(methods),

@@ -40,6 +40,9 @@ OPTIMIZERS = (
     "polyak",
 )
 
+AS_TOLD_OF: Mapping[str, Any] = {"averaging": False, "warmup": 0.0}
+"""Options with which the rules of an update are what textbooks tell of: for showing them."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -59,7 +62,8 @@ class Settings:
         optimizer: the name of an update rule.
         momentum: of momentum and nesterov.
         schedule: the course of the learning rate.
-        warmup: fraction of the updates over which the learning rate rises from 0.
+        warmup: fraction of the updates over which the learning rate rises from 0; `auto` is the
+            first 60 updates, an epoch at most.
         averaging: whether the mean of the weights over the last updates is what is judged and
             kept, instead of the weights after the very last one.
         loss: the loss of one row, or `auto`.
@@ -93,7 +97,7 @@ class Settings:
     optimizer: str = "momentum"
     momentum: float = 0.9
     schedule: str = "constant"
-    warmup: float = 0.0
+    warmup: float | str = "auto"
     averaging: bool = True
     loss: str = "auto"
     l2: float = 0.0
@@ -151,7 +155,8 @@ class Settings:
         if self.store is not None and not (isinstance(self.store, str) and self.store):
             raise SettingsError(f"--store must name a folder; found {self.store!r}.")
         _check_number("momentum", self.momentum, low=0, below=1)
-        _check_number("warmup", self.warmup, low=0, below=1)
+        if self.warmup != "auto":
+            _check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
         _check_number("l2", self.l2, low=0)
         if self.weight_decay is not None:
             _check_number("weight_decay", self.weight_decay, low=0)
@@ -171,6 +176,11 @@ class Settings:
     def targets(self) -> tuple[str, ...]:
         """The target columns, one or several."""
         return tuple(name.strip() for name in self.target.split(","))
+
+    @property
+    def rising_part(self) -> float:
+        """The fraction of the updates over which the learning rate rises where it is named."""
+        return 0.0 if isinstance(self.warmup, str) else self.warmup
 
     def as_json(self) -> dict[str, Any]:
         """The options as values that JSON holds."""

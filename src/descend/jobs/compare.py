@@ -127,7 +127,7 @@ def compare(
         Conditions(
             Limits(settings.patience, settings.epochs, settings.time_budget),
             settings.schedule,
-            settings.warmup,
+            settings.rising_part,
         ),
         first_seed=settings.seed,
         repeats=Repeats() if seeds is None else Repeats.exactly(seeds),

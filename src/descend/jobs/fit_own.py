@@ -145,7 +145,7 @@ def _check_same(folder: RunFolder, record: dict[str, Any], settings: Settings) -
         raise FileFormatError(f"{folder.path / RECORD} is damaged: it has no checksum.")
     before = settings_from(record["asked"])
     free = {*ENDS, *PLACES}
-    if settings.schedule != "constant" or settings.warmup:
+    if settings.schedule != "constant" or settings.rising_part:
         free.remove("epochs")  # They are the horizon of the schedule.
     for name, value in settings.as_json().items():
         if name not in free and value != getattr(before, name):

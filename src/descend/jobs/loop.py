@@ -46,7 +46,7 @@ def run_problem(
         settings.batch_size,
         settings.learning_rate,
         schedule=settings.schedule,
-        warmup=settings.warmup,
+        warmup=settings.rising_part,
         limits=Limits(settings.patience, settings.epochs, settings.time_budget),
     )
     saver = CheckpointWriter(folder.checkpoint) if folder is not None else None

@@ -19,7 +19,7 @@ from descend.settings import Settings
 from descend.training.losses import LOSSES, Loss, resolve_loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
-from descend.training.recipe import fitted, fitting_loss
+from descend.training.recipe import fitted, fitting_loss, rises
 from descend.tuning.methods import OWN_RULE
 from descend.types import Array, Params
 
@@ -117,6 +117,7 @@ def own_problem(
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
+        rising=rises(settings),
     )
 
     def again(optimizer: str, seed: int) -> Problem:
@@ -158,7 +159,8 @@ def _rule(
         return None, settings
     if isinstance(optimizer, optax.GradientTransformation):
         rate = 1.0 if settings.learning_rate == "auto" else settings.learning_rate
-        return optimizer, settings.replace(learning_rate=rate)
+        warmup = 0.0 if settings.warmup == "auto" else settings.warmup  # It has its own course.
+        return optimizer, settings.replace(learning_rate=rate, warmup=warmup)
     if callable(optimizer):
         made = optimizer(1.0)
         if isinstance(made, optax.GradientTransformation):

@@ -15,7 +15,7 @@ from descend.training.averaging import window_of
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.fit import Course, Run, begin, updates_between
 from descend.training.objective import Apply, Objective, PerExample, make_objective
-from descend.training.schedules import make_schedule
+from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (
     PartwiseUpdate,
     RunChunk,
@@ -75,6 +75,7 @@ class Problem:
         l2: strength of the penalty on the weights.
         seed: of the initial weights and of the order of rows.
         averaging: whether the mean of the weights along the way is what is judged and kept.
+        rising: whether the learning rate rises over the first updates where no warm-up is named.
         one_kernel: whether small updates may be compiled as one kernel: only for networks with
             which that was tried, since a program unknown to XLA's emitter may end the process.
     """
@@ -88,6 +89,7 @@ class Problem:
     l2: float = 0.0
     seed: int = 0
     averaging: bool = False
+    rising: bool = False
     one_kernel: bool = False
 
     @functools.cached_property
@@ -148,10 +150,14 @@ class Problem:
             partwise=self._programs.partwise(plan.pieces) if plan.parts > 1 else None,
             evaluate=self.evaluate,
             learning_rate=learning_rate,
-            schedule=make_schedule(schedule, total, warmup),
+            schedule=make_schedule(schedule, total, warmup, self.rise(plan)),
             limits=limits,
             window=self.window(plan),
         )
+
+    def rise(self, plan: Plan) -> int:
+        """Updates over which the learning rate rises at first."""
+        return min(RISE, plan.updates_per_epoch) if self.rising else 0
 
     def window(self, plan: Plan) -> float | None:
         """The longest window of the mean of the weights, in updates; None without one."""

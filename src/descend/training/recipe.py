@@ -13,7 +13,7 @@ from descend.errors import SettingsError
 from descend.settings import Settings
 from descend.training.losses import LOSSES, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
-from descend.training.optimizers import DEFAULT_RATES, make_optimizer
+from descend.training.optimizers import DEFAULT_RATES, FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
 
 PLANNED = ("cosine", "one-cycle")
@@ -48,8 +48,14 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
+        rising=rises(settings),
         one_kernel=settings.model == "linear",
     )
+
+
+def rises(settings: Settings) -> bool:
+    """Whether the learning rate rises over the first updates, although no warm-up is named."""
+    return settings.warmup == "auto" and settings.optimizer not in FINDS_ITS_RATE
 
 
 def resolved(settings: Settings, schema: Schema) -> Settings:

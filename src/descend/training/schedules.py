@@ -11,10 +11,12 @@ Floats = npt.NDArray[np.float64]
 Schedule = Callable[[npt.NDArray[np.int64]], Floats]
 
 LEAST = 1e-3
+RISE = 60
+"""Updates of the rise that is taken by itself, an epoch at most: see docs/decisions/warmup.md."""
 ENDLESS = 100_000
 
 
-def make_schedule(name: str, total: int | None, warmup: float = 0.0) -> Schedule:
+def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int = 0) -> Schedule:
     """A function from update numbers (from 0) to factors in (0, 1].
 
     Args:
@@ -25,18 +27,20 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0) -> Schedule
         total: updates in the whole run, or None where it has no planned end: p is then the part
             of 100,000 updates.
         warmup: part of the run over which the factor rises from 0 in a straight line.
+        rise: updates over which it does so, where that is the longer.
 
     Returns:
         The schedule; factors stay above 0, so that no update is lost.
     """
     course = _COURSES[name]
     horizon = max(1, total if total is not None else ENDLESS)
+    rising = max(warmup * horizon, rise)
 
     def schedule(updates: npt.NDArray[np.int64]) -> Floats:
         done = np.minimum(updates / horizon, 1.0)
         factor = course(done)
-        if warmup > 0:
-            factor = factor * np.minimum(1.0, (updates + 1) / max(1.0, warmup * horizon))
+        if rising > 1:
+            factor = factor * np.minimum(1.0, (updates + 1) / rising)
         return np.maximum(factor, LEAST)
 
     return schedule

@@ -130,7 +130,7 @@ class Browser:
             message["params"]["request"]["url"]
             for message in messages
             if message["method"] == "Network.requestWillBeSent"
-            and not message["params"]["request"]["url"].startswith("chrome:")
+            and not message["params"]["request"]["url"].startswith(("chrome:", "chrome-untrusted:"))
         ]
 
     def complaints(self) -> list[str]:

@@ -15,8 +15,9 @@ from descend.tuning.race import Arena, Trial, cost_ratios, make_arena, run_legs,
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits
 
 
-def arena_of(rows: int = 230, optimizer: str = "momentum") -> Arena:
-    return make_arena(mlp_problem(numbers(rows), numbers(50, seed=1), optimizer=optimizer))
+def arena_of(rows: int = 230, optimizer: str = "momentum", **parts: bool) -> Arena:
+    problem = mlp_problem(numbers(rows), numbers(50, seed=1), optimizer=optimizer)
+    return make_arena(dataclasses.replace(problem, **parts))
 
 
 def constant(updates: int, learning_rate: float = 0.01) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_gradient_descent_and_a_batch_in_parts_race_too() -> None:
 def test_the_snapshot_stays_as_it_was() -> None:
     arena = arena_of(optimizer="adam")
     before = jax.tree.map(np.array, arena.snapshot)
-    run_legs(arena, [arena.enter(16, r) for r in (0.01, 0.1)], lambda size: 1.0, 200.0)
+    run_legs(arena, [arena.enter(16, r) for r in (0.01, 0.1)], lambda size: 1.0, 60.0)
     assert same_bits(before, jax.tree.map(np.array, arena.snapshot))
 
 
@@ -90,9 +91,9 @@ def test_a_trial_that_explodes_is_out() -> None:
 def test_all_finalists_have_the_same_cost_behind_them() -> None:
     arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
     entered = [arena.enter(size, r) for size in (4, 16, 64) for r in (0.02, 0.1)]
-    finalists, others = run_legs(arena, entered, lambda size: size + 10.0, 40_000.0, finalists=3)
+    finalists, others = run_legs(arena, entered, lambda size: size + 10.0, 10_000.0, finalists=3)
     costs = [one.updates * (one.batch_size + 10.0) for one in finalists]
-    assert max(costs) / min(costs) == pytest.approx(1.0, abs=0.02)
+    assert costs == pytest.approx([10_000.0] * 3, rel=0.02)
     assert len(finalists) == 3
     assert len(finalists) + len(others) == 6
     assert [one.loss for one in finalists] == sorted(one.loss for one in finalists)
@@ -109,6 +110,26 @@ def test_what_is_entered_on_the_way_runs_the_whole_way() -> None:
     assert len({one.updates for one in finalists}) == 1
 
 
+def test_who_runs_beside_a_trial_does_not_change_it() -> None:
+    def raced(abreast: int) -> list[Trial]:
+        arena = dataclasses.replace(arena_of(), abreast=abreast)
+        entered = [arena.enter(16, r) for r in (0.003, 0.01, 0.03, 0.1)]
+        return run_legs(arena, entered, lambda size: 1.0, 64.0)[0]
+
+    for one, other in zip(raced(1), raced(3), strict=True):
+        assert dataclasses.replace(one, state=None) == dataclasses.replace(other, state=None)
+        assert same_bits(one.state, other.state)
+
+
+def test_a_trial_begins_with_the_rise_of_a_run() -> None:
+    arena = arena_of(averaging=True, rising=True)
+    rise = arena.problem.rise(arena.problem.plan(16))
+    assert rise > 1
+    rates = 0.01 * np.minimum(1.0, np.arange(1, 41) / rise)
+    by_hand, _ = arena.advance(arena.enter(16, 0.01), rates.astype(np.float32))
+    assert same_bits(by_hand.state, arena.leg(arena.enter(16, 0.01), 40).state)
+
+
 def test_the_race_ends_early_when_it_is_late() -> None:
     arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
     entered = [arena.enter(16, r) for r in (0.1, 0.05)]
@@ -117,11 +138,19 @@ def test_the_race_ends_early_when_it_is_late() -> None:
 
 
 def test_a_loss_above_the_best_is_told_as_cost() -> None:
-    """The loss falls by 0.1 for an e-fold cost, so 0.1 more is an e-fold cost."""
-    best = Trial(16, 0.1, None, updates=100, marks=((100, 0.5), (round(100 * math.e), 0.4)))
-    worse = dataclasses.replace(best, marks=((100, 0.6), (round(100 * math.e), 0.5)))
-    ratios = cost_ratios([best, worse])
-    assert ratios == pytest.approx([1.0, math.e], rel=0.02)
+    """The worse one comes past the same losses after half as many updates more."""
+    best = Trial(16, 0.1, None, updates=200, marks=((100, 0.5), (150, 0.45), (200, 0.4)))
+    worse = dataclasses.replace(best, marks=((150, 0.5), (225, 0.45), (300, 0.4)), updates=300)
+    assert cost_ratios([best, worse], lambda size: 2.0, 0.6) == pytest.approx([1.0, 1.5])
+    assert cost_ratios([worse, best], lambda size: 2.0, 0.6) == pytest.approx([1.5, 1.0])
+
+
+def test_a_trial_above_all_that_the_best_came_past_has_a_cost_too() -> None:
+    best = Trial(16, 0.1, None, updates=200, marks=((100, 0.4), (200, 0.3)))
+    behind = dataclasses.replace(best, marks=((100, 0.9), (200, 0.8)))
+    hopeless = dataclasses.replace(best, marks=((100, 2.0), (200, 2.0)))
+    ratios = cost_ratios([best, behind, hopeless], lambda size: 1.0, 1.0)
+    assert ratios == pytest.approx([1.0, math.sqrt(100 / (100 / 6) * 200 / (100 / 3)), 707.1], 0.01)
 
 
 def test_rows_that_judge_are_drawn_once() -> None:

@@ -12,7 +12,7 @@ from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning import contest, stages, verdict
 from descend.tuning.law import UpdatesLaw
-from descend.tuning.race import Trial, cost_ratios, make_arena
+from descend.tuning.race import Trial, cost_ratios
 from descend.tuning.stages import Say, Work
 from descend.types import Advice
 
@@ -69,9 +69,8 @@ def advise(
         learning_rate = 1.0
     if batch_size is not None and learning_rate is not None:
         return _nothing_to_find(batch_size, learning_rate), None
-    arena = make_arena(problem)
     work = stages.begun(
-        arena,
+        problem,
         batch_size=batch_size,
         memory=memory,
         goal=goal,
@@ -81,13 +80,14 @@ def advise(
         started=started,
         say=on_progress,
     )
-    stages.measure_speeds(work)
-    work.note("speed")
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
+    stages.compile_others(work)
     trials = stages.reference_trials(work, learning_rate)
+    stages.measure_speeds(work)
+    work.note("speed")
     noise = stages.NoiseLog(work)
-    noise.measure(0, arena.snapshot.params)
+    noise.measure(0, work.arena.snapshot.params)
     alive = [one for one in trials if one.state is not None]
     if alive:
         best = min(alive, key=lambda one: one.loss)
@@ -96,11 +96,11 @@ def advise(
     work.note("noise")
     chosen = [batch_size] if batch_size is not None else stages.shortlisted(work, optimizer)
     finalists, others = contest.raced(work, chosen, learning_rate, trials)
-    ratios = cost_ratios(finalists)
+    ratios = cost_ratios(finalists, work.cost, work.arena.start_loss)
     winner = contest.lasting_winner(work, finalists, ratios)
     assert winner.state is not None
     noise.measure(winner.updates, winner.state.params)
-    course = arena.course_of(winner, winner.updates * work.cost(winner.batch_size))
+    course = work.arena.course_of(winner, winner.updates * work.cost(winner.batch_size))
     return _told(work, winner, finalists, ratios, others), course
 
 

@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from descend.errors import DivergedError
 from descend.tuning import rate, speed, verdict
 from descend.tuning.race import Refine, Trial, run_legs
-from descend.tuning.stages import Work, learn_speed, listed, note_breaking
+from descend.tuning.stages import TRIALS, Work, learn_speed, listed, note_breaking
 
-LEAST_RACE, MOST_RACE = 0.12, 0.6
-"""Bounds of what all trials together take, as parts of the expected training time. A trial says
-little before it has gone some 3 % of the way: early losses favour rates that do not last."""
-SHORTEST_RACE = 0.2
-"""Seconds: less is lost beside what a program takes to compile."""
 LATE = 1.5
 """The race ends with the leg in which so many times its time is over: evaluations, and sizes that
 are compiled on the way, are not in its counted costs."""
@@ -44,17 +39,14 @@ def raced(
         parts = _parts(entered, known.get(work.reference))
         for size, found in breaking.items():
             entered += [arena.enter(size, one) for one in rate.rates_below(found, parts)]
-    total = max(LEAST_RACE * work.expected, SHORTEST_RACE, work.budget - work.spent())
-    total = min(total, MOST_RACE * work.expected)
-    end = work.spent() + LATE * total
-    if work.goal == "examples":
-        per_row = [speed.seconds_at(work.speed, size) / size for size in sizes]
-        total /= sum(per_row) / len(per_row)
+    each = speed.seconds_at(work.speed, work.reference)
+    end = work.budget if work.asked else work.spent() + LATE * TRIALS * work.length
+    work.keep_apart([work.reference, *sizes])
     finalists, gone = run_legs(
         arena,
         entered,
         work.cost,
-        total,
+        work.length / each * work.cost(work.reference),
         refine=_refinement(work, learning_rate),
         late=lambda: work.spent() > end,
         say=work.say,
@@ -90,12 +82,10 @@ def _refinement(work: Work, learning_rate: float | None) -> Refine:
         new = []
         sizes = list(dict.fromkeys(one.batch_size for one in ranked))
         if learning_rate is None:
-            for size in sizes[:2]:
+            for size in sizes[:2] if number == 0 else []:
                 best = next(one for one in ranked if one.batch_size == size)
                 new += [(size, rate.plain(best.learning_rate * part)) for part in (2.0, 0.5)]
-        if number == 0:
-            return new
-        if "other sizes" in work.left_out:
+        if number == 0 or work.hurried:
             return new
         possible = work.possible
         raced = {one.batch_size for one in (*ranked, *out)}
@@ -106,6 +96,7 @@ def _refinement(work: Work, learning_rate: float | None) -> Refine:
             below if first.batch_size == min(raced) else []
         ):
             learn_speed(work, size)
+            work.keep_apart([size, *raced])
             part = size / first.batch_size
             rates = {first.learning_rate * part, first.learning_rate * math.sqrt(part)}
             new += [

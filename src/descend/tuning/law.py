@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 GRID = np.geomspace(1e-2, 1e7, 1081)
+FEWEST_SIZES = 3
 SPREAD = 0.15
 """Standard deviation of log S that is assumed at the least: one run, rates by factors of two."""
 QUANTILE_1 = 2.706
@@ -50,7 +51,7 @@ def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw 
         updates: batch size to updates until the loss was reached.
         spread: of log S, where the residuals do not show a larger one.
     """
-    if len(updates) < 3:
+    if len(updates) < FEWEST_SIZES:
         return None
     sizes = np.array(list(updates), dtype=np.float64)
     logs = np.log(np.array(list(updates.values()), dtype=np.float64))
@@ -88,7 +89,7 @@ def shortlist(
     critical: tuple[float, float],
     *,
     slack: float = 1.5,
-    fewest: int = 3,
+    fewest: int = FEWEST_SIZES,
     most: int = 5,
 ) -> list[int]:
     """The sizes that may be best: within `slack` of the least cost for some B_crit in a range.

@@ -21,6 +21,8 @@ OWN_RULE = "own"
 STEPS = (1 / 4, 1.0, 4.0, 16.0)
 """Where a rising rate would cost too much: rates to try, as parts of that of a smaller batch."""
 NEIGHBOURS = (1 / 2, 2.0)
+TRIALS = 5
+"""All trials of a method together cost about as much as so many that run to the end."""
 FAMILIES = {"full": "Gradient descent", "stochastic": "SGD"}
 RULES = {"sgd": "", "momentum": " + momentum"}
 
@@ -186,14 +188,15 @@ def tuned_rate(
         return [(batch_size, plain(ranked[0].learning_rate * part)) for part in NEIGHBOURS]
 
     trials = [arena.enter(batch_size, rate) for rate in rates]
-    best, rest = run_legs(arena, trials, lambda size: cost, seconds, finalists=2, refine=nearby)
+    length = seconds / TRIALS
+    best, rest = run_legs(arena, trials, lambda size: cost, length, finalists=2, refine=nearby)
     if not best:
         lowest = min(rates) / 16
         best, rest = run_legs(
             arena,
             [arena.enter(batch_size, plain(lowest * part)) for part in (1.0, 4.0)],
             lambda size: cost,
-            seconds,
+            length,
             finalists=2,
         )
     if not best:

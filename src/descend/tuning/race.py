@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,8 +28,10 @@ LOOKS = 2
 JUDGES = BLOCK_ROWS
 """Validation rows that judge trials; a block, whose program training needs too."""
 FINALISTS = 3
-LEAST_SLOPE = 0.02
-"""Where the loss hardly falls any more, a difference of 2 % counts as an e-fold cost."""
+ROUNDS = 3
+"""The least of legs of a race: each is as long as those before it together."""
+ABREAST = 2
+"""Trials that run at once: small updates leave most of a machine free."""
 FAR = 10.0
 ALIKE = 1.3
 DECAY_PART = 0.25
@@ -40,13 +44,13 @@ class Trial:
 
     Attributes:
         batch_size: rows per update.
-        learning_rate: constant.
+        learning_rate: constant, after the rise that the problem's runs begin with.
         state: where it stands; None once it is out of the race.
         place: the chunk it stands in, from 0, and the updates made of that.
         updates: made so far.
         losses: (updates, validation loss) at each look.
         diverged: whether its loss left the finite numbers, or all reason.
-        marks: (updates, judgement) at the end of each leg.
+        marks: (updates, judgement), at the end of each leg or at each look.
         reached: least validation loss after the decays that close the legs.
         legs: how often it was kept.
     """
@@ -83,6 +87,7 @@ class Arena:
         evaluate: `params -> validation loss`, on at most `JUDGES` rows.
         start_loss: of the snapshot.
         tapes: the chunks of each size in use.
+        abreast: trials that run at once; 1 where two would not fit in memory.
     """
 
     problem: Problem
@@ -90,6 +95,7 @@ class Arena:
     evaluate: Evaluate
     start_loss: float
     tapes: dict[int, Tape] = field(default_factory=dict)
+    abreast: int = ABREAST
 
     def enter(self, batch_size: int, learning_rate: float) -> Trial:
         """A trial at the snapshot."""
@@ -162,12 +168,13 @@ class Arena:
     def leg(self, trial: Trial, until: int) -> Trial:
         """The trial after `until` updates in all, looked at on the way and judged decayed."""
         before = trial.updates
+        course = self.problem.run(trial.batch_size, trial.learning_rate).schedule
         for look in range(1, LOOKS + 1):
             stop = before + round((until - before) * look / LOOKS)
             if stop <= trial.updates:
                 continue
-            rates = np.full(stop - trial.updates, trial.learning_rate, np.float32)
-            trial, losses = self.advance(trial, rates)
+            rates = trial.learning_rate * course(np.arange(trial.updates, stop))
+            trial, losses = self.advance(trial, rates.astype(np.float32))
             assert trial.state is not None
             loss = self.evaluate(trial.state.mean)
             if not np.isfinite(losses).all() or self.hopeless(loss):
@@ -186,10 +193,8 @@ class Arena:
         """
         assert trial.state is not None
         if self.problem.averaging:
-            mark = trial.losses[-1]
-            return dataclasses.replace(
-                trial, marks=(*trial.marks, mark), reached=min(trial.reached, mark[1])
-            )
+            reached = min(loss for _, loss in trial.losses)
+            return dataclasses.replace(trial, marks=trial.losses, reached=reached)
         updates = max(1, round(DECAY_PART * trial.updates))
         course = 0.5 * (1.0 + np.cos(np.pi * (np.arange(updates) + 0.5) / updates))
         branch = dataclasses.replace(trial, state=copied(trial.state))
@@ -251,7 +256,7 @@ def run_legs(
     arena: Arena,
     trials: Sequence[Trial],
     cost: Cost,
-    total: float,
+    length: float,
     *,
     finalists: int = FINALISTS,
     refine: Refine = lambda ranked, tried, number: [],
@@ -264,7 +269,7 @@ def run_legs(
         arena: what the trials share.
         trials: at the snapshot, or a little further.
         cost: `batch_size -> cost of an update`.
-        total: cost of all legs together, their decays included.
+        length: cost of a trial that runs to the end.
         finalists: how many run to the end: after a short race the winner alone changes by chance.
         refine: settings to enter between two legs, from the ranking and what was tried.
         late: whether the race has to end with this leg.
@@ -275,15 +280,10 @@ def run_legs(
     """
     running, out = list(trials), []
     tried = {(one.batch_size, one.learning_rate) for one in running}
-    rounds = max(2, math.ceil(math.log2(max(1.0, len(running) / finalists))) + 1)
-    share = total / rounds / (1.0 + DECAY_PART)
-    done = max((one.updates * cost(one.batch_size) for one in running), default=0.0)
-    done = max(done - share / max(1, len(running)), done / 2.0)
+    rounds = rounds_of(len(running), finalists)
     for number in range(rounds):
-        done = max(2.0 * done, done + share / max(1, len(running)))
-        running = [
-            arena.leg(one, max(LOOKS, round(done / cost(one.batch_size)))) for one in running
-        ]
+        reached = length / 2 ** (rounds - 1 - number)
+        running = run_abreast(arena, running, cost, reached)
         out += [one for one in running if one.diverged]
         running = sorted((one for one in running if not one.diverged), key=lambda one: one.loss)
         last = number == rounds - 1 or late()
@@ -302,24 +302,74 @@ def run_legs(
     return running, out
 
 
-def cost_ratios(finalists: Sequence[Trial]) -> list[float]:
-    """How much longer than the best each would take to a loss: differences over the slope.
+def rounds_of(entrants: int, finalists: int = FINALISTS) -> int:
+    """Legs of a race.
 
-    All have the same cost behind them. If the loss falls by s when the cost grows e-fold, a trial
-    that is d above the best needs e^(d/s) times the cost.
+    >>> rounds_of(4), rounds_of(24)
+    (3, 4)
     """
-    best = min(one.loss for one in finalists)
-    slopes = [_slope(one) for one in finalists if len(one.marks) > 1]
-    slope = max(float(np.median(slopes)) if slopes else 0.0, LEAST_SLOPE * abs(best), 1e-12)
-    return [math.exp(min(20.0, (one.loss - best) / slope)) for one in finalists]
+    return max(ROUNDS, math.ceil(math.log2(max(1.0, entrants / finalists))) + 1)
 
 
-def _slope(trial: Trial) -> float:
-    """Fall of the loss for an e-fold cost, over the last leg."""
-    (before, high), (after, low) = trial.marks[-2:]
-    if after <= before:
-        return 0.0  # A leg too short for any update.
-    return (high - low) / math.log(after / before)
+def run_abreast(arena: Arena, trials: Sequence[Trial], cost: Cost, reached: float) -> list[Trial]:
+    """The trials after legs to a cost in all, two of them at a time; none that is there is run.
+
+    What a trial finds does not depend on who runs beside it.
+    """
+
+    def run(one: Trial) -> Trial:
+        until = max(LOOKS, round(reached / cost(one.batch_size)))
+        return one if one.marks and one.updates >= until else arena.leg(one, until)
+
+    for one in trials:
+        arena.tape(one.batch_size)
+    with ThreadPoolExecutor(arena.abreast) as pool:
+        return list(pool.map(run, trials))
+
+
+def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[float]:
+    """How much longer than the best each takes to the losses that it came past.
+
+    Where a trial stands at a loss after a cost C, and the one with the least loss in the end stood
+    there after c, it takes C/c times as long; what counts is the geometric mean over its looks
+    since half of its way, and the best of these is 1.
+
+    Args:
+        finalists: who ran to the end.
+        cost: `batch_size -> cost of an update`.
+        start: loss of the snapshot.
+    """
+    leader = min(finalists, key=lambda one: one.loss)
+    curve = [(0.0, start), *_spent(leader, cost)]
+    ratios = []
+    for one in finalists:
+        own = _spent(one, cost)
+        late = [(spent, loss) for spent, loss in own if spent >= 0.5 * own[-1][0]]
+        logs = [math.log(spent / _spent_until(curve, loss)) for spent, loss in late]
+        ratios.append(math.exp(sum(logs) / len(logs)))
+    least = min(ratios)
+    return [one / least for one in ratios]
+
+
+def _spent(trial: Trial, cost: Cost) -> list[tuple[float, float]]:
+    """The judgements of a trial as (cost until then, the best until then)."""
+    losses = itertools.accumulate((loss for _, loss in trial.marks), min)
+    each = cost(trial.batch_size)
+    return [(updates * each, loss) for (updates, _), loss in zip(trial.marks, losses, strict=True)]
+
+
+def _spent_until(curve: Sequence[tuple[float, float]], level: float) -> float:
+    """Where a falling curve first comes down to a level, on straight lines between its points.
+
+    It is a thousandth of the curve at the least; below all its points, where the last is.
+    """
+    before, high = curve[0]
+    for spent, loss in curve[1:]:
+        if loss <= level:
+            part = (high - level) / max(high - loss, 1e-300)
+            return max(before + (spent - before) * min(1.0, max(0.0, part)), 1e-3 * curve[-1][0])
+        before, high = spent, loss
+    return curve[-1][0]
 
 
 def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from descend.tuning.race import Arena, Trial
 
-LOWEST, LOW, HIGHEST = 1e-6, 1e-4, 1e3
+LOWEST, LOW, HIGHEST = 1e-6, 1e-3, 1e3
 """Where the search for rates ends, begins, and ends."""
 UPDATES_PER_OCTAVE = 8
 SMALL_BATCH = 64

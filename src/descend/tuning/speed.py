@@ -190,16 +190,13 @@ def measure_speed(
 
 
 def joined(one: Speed, other: Speed) -> Speed:
-    """Two measurements of different sizes as one."""
-    lines = sorted(
-        zip(
-            one.batch_sizes + other.batch_sizes,
-            one.seconds_per_update + other.seconds_per_update,
-            one.peak_memory + other.peak_memory,
-            strict=True,
-        )
-    )
-    sizes, seconds, memory = zip(*lines, strict=True)
+    """Two measurements as one; of a size that both have the other counts."""
+    lines: dict[int, tuple[float, int]] = {}
+    for each in (one, other):
+        figures = zip(each.seconds_per_update, each.peak_memory, strict=True)
+        lines.update(zip(each.batch_sizes, figures, strict=True))
+    sizes = sorted(lines)
+    seconds, memory = zip(*(lines[size] for size in sizes), strict=True)
     return Speed(tuple(sizes), tuple(seconds), tuple(memory))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from descend.training.problem import Problem
 from descend.tuning import law, rate, speed, verdict
 from descend.tuning.noise import NoiseMeter, cosines, gradient_noise
-from descend.tuning.race import LOOKS, Arena, Trial
+from descend.tuning.race import ABREAST, Arena, Trial, make_arena, run_abreast
 from descend.types import GradientNoise, Params, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
@@ -26,6 +29,14 @@ REFERENCE = 128
 561,000 rows were fastest at 64 to 256."""
 FEWEST_UPDATES = 16
 """An epoch of the reference has as many, in a small table by smaller batches."""
+FINAL_PART, MOST_PART = 0.04, 0.1
+"""What a trial that runs to the end costs, as part of the expected training: early losses favour
+rates that do not last, and in a short training a long race is past the target."""
+FIRST_LEG = 4
+"""Trials begin with so much less than what those that run to the end take."""
+TRIALS = 6
+"""All trials together cost about as much as so many that run to the end."""
+QUICK_REPEATS = 3
 
 Say = Callable[[str], None]
 
@@ -37,6 +48,7 @@ class Work:
     Attributes:
         arena: where trials run.
         footprint: bytes of training at a size.
+        limit: bytes that it may hold.
         possible: sizes that may be advised.
         reference: the size that everything begins with.
         goal: what is looked for.
@@ -46,7 +58,9 @@ class Work:
         speed: what was measured of sizes so far.
         compiling: seconds that the first program took to compile.
         budget: seconds that the advice may take, about.
+        asked: whether the user named the budget.
         expected: seconds that training is expected to take.
+        coming: sizes that are being compiled, and what tells when they are.
         noise: what was measured of it so far.
         evidence: plain records of all that was measured.
         undetermined: what the measurements could not tell.
@@ -55,6 +69,7 @@ class Work:
 
     arena: Arena
     footprint: speed.Footprint
+    limit: int
     possible: tuple[int, ...]
     reference: int
     goal: str
@@ -64,11 +79,31 @@ class Work:
     speed: Speed
     compiling: float
     budget: float
+    asked: bool
     expected: float
+    coming: tuple[list[int], Future[None]] | None = None
     noise: list[GradientNoise] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     undetermined: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def length(self) -> float:
+        """Seconds of updates of a trial that runs to the end."""
+        least = 0.0 if self.asked else FINAL_PART * self.expected
+        afford = (self.budget - self.spent()) / TRIALS
+        return min(max(least, afford), MOST_PART * self.expected)
+
+    @property
+    def affordable(self) -> int:
+        """Further sizes for which the budget has time."""
+        each = 0.6 * self.compiling + speed.REPEATS * speed.SECONDS
+        return int(MEASURING_PART * self.budget / each)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether training is over before everything could be measured."""
+        return self.affordable < NOISE_COSTS
 
     def cost(self, batch_size: int) -> float:
         """What an update costs: seconds, or rows where the goal is to see few."""
@@ -84,9 +119,14 @@ class Work:
         """Record when a stage ended."""
         self.evidence.setdefault("seconds", {})[stage] = self.spent()
 
+    def keep_apart(self, sizes: Sequence[int]) -> None:
+        """Trials of these sizes run one after the other where two would not fit in memory."""
+        most = max(self.footprint(size) for size in sizes)
+        self.arena.abreast = ABREAST if ABREAST * most <= self.limit else 1
+
 
 def begun(
-    arena: Arena,
+    problem: Problem,
     *,
     batch_size: int | None,
     memory: int | None,
@@ -98,23 +138,31 @@ def begun(
     say: Say,
 ) -> Work:
     """What an update of the reference size costs, and from it what the advice may cost."""
-    problem, snapshot = arena.problem, arena.snapshot
+    snapshot = problem.begin().state
     footprint = speed.Footprint(problem, snapshot)
-    possible = _possible_sizes(arena, footprint, batch_size, memory)
+    limit = speed.memory_limit() if memory is None else memory
+    possible = _possible_sizes(problem, footprint, batch_size, limit)
     most = max(1, len(problem.store) // FEWEST_UPDATES)
     reference = nearest_size(possible, min(REFERENCE, most))
     say(f"Measuring updates of {reference:,} rows")
     before = clock()
-    speed.compile_sizes(problem, snapshot, [reference])
+    with ThreadPoolExecutor(1) as pool:
+        compiled = pool.submit(speed.compile_sizes, problem, snapshot, [reference])
+        arena = make_arena(problem)
+        compiled.result()
     compiling = clock() - before
-    found = speed.measure_speed(problem, snapshot, [reference], footprint=footprint, clock=clock)
+    found = speed.measure_speed(
+        problem, snapshot, [reference], footprint=footprint, clock=clock, repeats=QUICK_REPEATS
+    )
     epochs = EPOCHS_EXPECTED * problem.plan(reference).updates_per_epoch
     expected = max(epochs, UPDATES_EXPECTED) * speed.seconds_at(found, reference)
+    asked = budget is not None
     if budget is None:
         budget = min(MOST_COST, max(at_least, COST_PART * expected))
-    return Work(
+    work = Work(
         arena=arena,
         footprint=footprint,
+        limit=limit,
         possible=possible,
         reference=reference,
         goal=goal,
@@ -124,50 +172,62 @@ def begun(
         speed=found,
         compiling=compiling,
         budget=budget,
+        asked=asked,
         expected=expected,
     )
+    work.keep_apart([reference])
+    return work
 
 
 def _possible_sizes(
-    arena: Arena, footprint: speed.Footprint, batch_size: int | None, memory: int | None
+    problem: Problem, footprint: speed.Footprint, batch_size: int | None, limit: int
 ) -> tuple[int, ...]:
     """Sizes that fit in memory and come in one part; only the given one where one is given."""
     if batch_size is not None:
         return (batch_size,)
-    sizes = speed.candidate_sizes(len(arena.problem.store))
-    limit = speed.memory_limit() if memory is None else memory
-    whole = [size for size in sizes if arena.problem.plan(size).parts == 1]
+    sizes = speed.candidate_sizes(len(problem.store))
+    whole = [size for size in sizes if problem.plan(size).parts == 1]
     most = speed.largest_fitting(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)
 
 
-def measure_speeds(work: Work) -> None:
-    """What updates cost at the sizes round the reference, as many as the budget allows.
+def compile_others(work: Work) -> None:
+    """Begin to compile the sizes round the reference, while trials of that run.
 
-    Each has to be compiled. Where training takes no longer than that, the sizes that would be
-    found better could not make up for it: then there is only the reference.
+    As many as the budget allows, and one in any case, which costs next to nothing on a second
+    core. Where training takes no longer than compiling, what others would be found better could
+    not make up for it.
     """
-    problem, snapshot = work.arena.problem, work.arena.snapshot
-    each = 0.6 * work.compiling + speed.REPEATS * speed.SECONDS
-    afford = int(MEASURING_PART * work.budget / each)
     nearest = sorted(
-        (size for size in work.possible if size not in work.speed.batch_sizes),
-        key=lambda size: (abs(math.log(size / work.reference)), -size),
+        (size for size in work.possible if size != work.reference),
+        key=lambda size: (abs(math.log(size / work.reference)), size),
     )
     per_row = speed.seconds_at(work.speed, work.reference) / work.reference
     cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
-    sizes = cheap[:afford]
+    sizes = cheap[: work.affordable] or ([] if work.asked else nearest[:1])
     if nearest and not sizes:
         work.left_out.append("other sizes")
-    if afford < NOISE_COSTS:
+    elif work.hurried and len(sizes) < len(nearest):
+        work.left_out.append(f"sizes other than {listed(sorted([*sizes, work.reference]))}")
+    if work.hurried:
         work.left_out.append("noise")
-    if not sizes:
+    if sizes:
+        pool = ThreadPoolExecutor(1)
+        arena = work.arena
+        done = pool.submit(speed.compile_sizes, arena.problem, arena.snapshot, sizes[:2], 1)
+        work.coming = sizes, done
+        pool.shutdown(wait=False)
+
+
+def measure_speeds(work: Work) -> None:
+    """What updates cost at the sizes that were compiled; the nearest and the reference in turns."""
+    if work.coming is None:
         return
-    core, beyond = sizes[:2], sizes[2:]
-    work.say(f"Measuring updates of {listed(sorted(core))} rows")
-    speed.compile_sizes(problem, snapshot, core)
-    _learn(work, core)
-    for size in beyond:
+    sizes, compiled = work.coming
+    work.say(f"Measuring updates of {listed(sorted(sizes[:2]))} rows")
+    compiled.result()
+    _learn(work, [work.reference, *sizes[:2]])
+    for size in sizes[2:]:
         larger = size > work.reference
         if not (larger and speed.saturated(work.speed)):
             _learn(work, [size])
@@ -199,10 +259,9 @@ def reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
         breaking = rate.breaking_rate(work.arena, size)
         note_breaking(work, {size: breaking} if breaking is not None else {})
         rates = rate.rates_below(breaking) if breaking is not None else []
-    length = 0.01 * min(work.budget, work.expected)
-    updates = max(LOOKS, round(length / speed.seconds_at(work.speed, size)))
+    each = speed.seconds_at(work.speed, size)
     trials = [work.arena.enter(size, one) for one in rates]
-    return [work.arena.leg(one, updates) for one in trials]
+    return run_abreast(work.arena, trials, lambda _: each, work.length / FIRST_LEG)
 
 
 def note_breaking(work: Work, found: dict[int, float]) -> None:
@@ -244,11 +303,21 @@ def shortlisted(work: Work, optimizer: str) -> list[int]:
     if work.noise and work.noise[-1].noise_scale is not None:
         low, high = work.noise[-1].interval
     margin = 10.0 if optimizer in NOISE_DECIDES else 100.0
-    chosen = [work.reference]
-    if "other sizes" not in work.left_out:
-        chosen = law.shortlist(work.speed.batch_sizes, work.cost, (low / margin, high * margin))
+    chosen = law.shortlist(work.speed.batch_sizes, work.cost, (low / margin, high * margin))
+    if work.hurried:
+        chosen = [size for size in chosen if not _outdone(work, size)]
     work.evidence["shortlist"] = chosen
     return chosen
+
+
+def _outdone(work: Work, size: int) -> bool:
+    """Whether a size cannot be surely better than the reference, whatever the noise.
+
+    A smaller batch never needs fewer updates, and a larger one never fewer examples.
+    """
+    ratio = work.cost(size) / work.cost(work.reference)
+    least = ratio if size < work.reference else ratio * work.reference / size
+    return size != work.reference and least > 1.0 / verdict.SURE
 
 
 def nearest_size(sizes: Sequence[int], wanted: int) -> int:

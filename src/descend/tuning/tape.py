@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ KEPT_BYTES = 24 << 20
 
 
 class Tape:
-    """The chunks of an epoch's order by number, the last few kept."""
+    """The chunks of an epoch's order by number, the last few kept; for several threads."""
 
     def __init__(self, store: RowStore, plan: Plan) -> None:
         self._store, self._plan = store, plan
@@ -26,6 +27,7 @@ class Tape:
         self._most = max(1, KEPT_BYTES // self.chunk_bytes)
         self._source: Iterator[Chunk] = chunks(store, plan)
         self._next = 0
+        self._lock = threading.Lock()
 
     @property
     def chunk_bytes(self) -> int:
@@ -34,10 +36,11 @@ class Tape:
 
     def chunk(self, number: int, offset: int = 0) -> Chunk:
         """The chunk with this number, the first `offset` of its updates moved to its end."""
-        if number not in self._kept:
-            self._read(number)
-        self._kept.move_to_end(number)
-        chunk = self._kept[number]
+        with self._lock:
+            if number not in self._kept:
+                self._read(number)
+            self._kept.move_to_end(number)
+            chunk = self._kept[number]
         if offset == 0:
             return chunk
 

@@ -11,8 +11,8 @@ from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial
 from descend.types import Speed
 
-SAME, FLAT = 1.05, 1.10
-"""Of rates whose costs are within 5 % the lowest is taken; within 10 % the region is flat."""
+FLAT = 1.10
+"""Costs within 10 % are as good: of such rates the lowest is taken, such sizes are the region."""
 SURE = 1.25
 """A size has to be as much better than the one that everything began with: which of two neighbours
 wins a short race changes by chance."""
@@ -23,7 +23,7 @@ def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) 
     """The finalists in the order of choice.
 
     The reference size comes first unless another is surely better. Of the rates of the first size
-    that are as good as its best (5 %) the lowest is first: a short race flatters high rates, whose
+    that are as good as its best (10 %) the lowest is first: a short race flatters high rates, whose
     noise floor it does not reach, and a low one is further from divergence. Then the others by
     cost.
     """
@@ -31,7 +31,7 @@ def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) 
     best, least = min(pairs, key=lambda pair: pair[1])
     own = [ratio for one, ratio in pairs if one.batch_size == reference]
     size = reference if own and min(own) <= SURE * least else best.batch_size
-    same = SAME * min(ratio for one, ratio in pairs if one.batch_size == size)
+    same = FLAT * min(ratio for one, ratio in pairs if one.batch_size == size)
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.tuning.law import FEWEST_SIZES
 from descend.types import Advice
 
 GOALS = {
@@ -113,7 +114,7 @@ def _noise(evidence: Mapping[str, Any]) -> str:
 
 def _law(evidence: Mapping[str, Any]) -> str:
     law = evidence["law"]
-    if "other sizes" in evidence.get("left_out", ()):
+    if law is None and len(evidence.get("shortlist", ())) < FEWEST_SIZES:
         return ""
     if law is None or law["interval"][1] is None:
         return "From what batch size on updates gain nothing is undetermined after so short trials."

@@ -10,9 +10,9 @@ from descend.tuning import rate, speed, verdict
 from descend.tuning.race import Refine, Trial, run_legs
 from descend.tuning.stages import TRIALS, Work, learn_speed, listed, note_breaking
 
-LATE = 1.5
-"""The race ends with the leg in which so many times its time is over: evaluations, and sizes that
-are compiled on the way, are not in its counted costs."""
+LATE, SHORTEST = 2.0, 0.3
+"""The race ends with the leg in which so many times its time, and so many seconds, are over:
+evaluations, and sizes that are compiled on the way, are not in its counted costs."""
 AROUND = (2.0, 1.0, 0.5)
 """Rates of the other sizes, as parts of what was best at the reference, relative to where both
 break down."""
@@ -40,7 +40,9 @@ def raced(
         for size, found in breaking.items():
             entered += [arena.enter(size, one) for one in rate.rates_below(found, parts)]
     each = speed.seconds_at(work.speed, work.reference)
-    end = work.budget if work.asked else work.spent() + LATE * TRIALS * work.length
+    end = work.budget
+    if not work.asked:
+        end = max(end, work.spent() + max(LATE * TRIALS * work.length, SHORTEST))
     work.keep_apart([work.reference, *sizes])
     finalists, gone = run_legs(
         arena,

@@ -32,6 +32,8 @@ ROUNDS = 3
 """The least of legs of a race: each is as long as those before it together."""
 ABREAST = 2
 """Trials that run at once: small updates leave most of a machine free."""
+TOLD, TOLD_PART = 0.005, 0.05
+"""How well losses are told apart: part of the gain since the start, and of the loss."""
 FAR = 10.0
 ALIKE = 1.3
 DECAY_PART = 0.25
@@ -51,7 +53,7 @@ class Trial:
         losses: (updates, validation loss) at each look.
         diverged: whether its loss left the finite numbers, or all reason.
         marks: (updates, judgement), at the end of each leg or at each look.
-        reached: least validation loss after the decays that close the legs.
+        reached: least validation loss, after the decays that close the legs where there are such.
         legs: how often it was kept.
     """
 
@@ -68,10 +70,8 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """The best judgement; infinite where it diverged."""
-        if self.diverged:
-            return math.inf
-        return min((loss for _, loss in self.marks), default=math.inf)
+        """The newest judgement: what was good and did not last is not good. Infinite without."""
+        return math.inf if self.diverged or not self.marks else self.marks[-1][1]
 
 
 Refine = Callable[[Sequence[Trial], Sequence[Trial], int], list[tuple[int, float]]]
@@ -270,7 +270,8 @@ def run_legs(
         trials: at the snapshot, or a little further.
         cost: `batch_size -> cost of an update`.
         length: cost of a trial that runs to the end.
-        finalists: how many run to the end: after a short race the winner alone changes by chance.
+        finalists: how many run to the end, and the best sizes and a lower rate besides: after a
+            short race the winner alone changes by chance.
         refine: settings to enter between two legs, from the ranking and what was tried.
         late: whether the race has to end with this leg.
         say: told what happens.
@@ -286,13 +287,11 @@ def run_legs(
         running = run_abreast(arena, running, cost, reached)
         out += [one for one in running if one.diverged]
         running = sorted((one for one in running if not one.diverged), key=lambda one: one.loss)
-        last = number == rounds - 1 or late()
-        kept = running[:finalists] if last else _kept(running, finalists)
-        out += [dataclasses.replace(one, state=None) for one in running if one not in kept]
-        running = kept
-        if last:
+        if number == rounds - 1 or late():
             break
-        new = []
+        kept = _kept(running, finalists)
+        out += [dataclasses.replace(one, state=None) for one in running if one not in kept]
+        running, new = kept, []
         for pair in refine(running, out, number):
             if not any(_alike(pair, other) for other in tried):
                 new.append(pair)
@@ -330,9 +329,11 @@ def run_abreast(arena: Arena, trials: Sequence[Trial], cost: Cost, reached: floa
 def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[float]:
     """How much longer than the best each takes to the losses that it came past.
 
-    Where a trial stands at a loss after a cost C, and the one with the least loss in the end stood
-    there after c, it takes C/c times as long; what counts is the geometric mean over its looks
-    since half of its way, and the best of these is 1.
+    Where a trial stands at a loss after a cost C, and the one with the least loss in the end first
+    stood there after c, it takes C/c times as long; what counts is the geometric mean over its
+    looks since half of its way, and the best of these is 1. Losses are told to half a percent
+    of the way from the start, or 5 % of the loss where that is less: on a plateau, smaller
+    differences would stand for long times.
 
     Args:
         finalists: who ran to the end.
@@ -340,22 +341,22 @@ def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[fl
         start: loss of the snapshot.
     """
     leader = min(finalists, key=lambda one: one.loss)
-    curve = [(0.0, start), *_spent(leader, cost)]
+    lowest = itertools.accumulate((loss for _, loss in leader.marks), min)
+    spent_by = [updates * cost(leader.batch_size) for updates, _ in leader.marks]
+    curve = [(0.0, start), *zip(spent_by, lowest, strict=True)]
+    told = TOLD * max(0.0, start - leader.loss)
     ratios = []
     for one in finalists:
-        own = _spent(one, cost)
-        late = [(spent, loss) for spent, loss in own if spent >= 0.5 * own[-1][0]]
-        logs = [math.log(spent / _spent_until(curve, loss)) for spent, loss in late]
+        each = cost(one.batch_size)
+        half = 0.5 * one.marks[-1][0]
+        logs = [
+            math.log(updates * each / _spent_until(curve, loss + min(told, TOLD_PART * abs(loss))))
+            for updates, loss in one.marks
+            if updates >= half
+        ]
         ratios.append(math.exp(sum(logs) / len(logs)))
     least = min(ratios)
     return [one / least for one in ratios]
-
-
-def _spent(trial: Trial, cost: Cost) -> list[tuple[float, float]]:
-    """The judgements of a trial as (cost until then, the best until then)."""
-    losses = itertools.accumulate((loss for _, loss in trial.marks), min)
-    each = cost(trial.batch_size)
-    return [(updates * each, loss) for (updates, _), loss in zip(trial.marks, losses, strict=True)]
 
 
 def _spent_until(curve: Sequence[tuple[float, float]], level: float) -> float:
@@ -373,11 +374,16 @@ def _spent_until(curve: Sequence[tuple[float, float]], level: float) -> float:
 
 
 def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:
-    """The better half, and the best of each of three sizes: early losses favour small batches."""
+    """The better half, the best of each of three sizes, and of two the next lower rate too.
+
+    Early losses favour small batches, and rates that are too high to last.
+    """
     kept = list(ranked[: max(finalists, -(-len(ranked) // 2))])
-    for size in list(dict.fromkeys(one.batch_size for one in ranked))[:3]:
-        if not any(one.batch_size == size for one in kept):
-            kept.append(next(one for one in ranked if one.batch_size == size))
+    for place, size in enumerate(list(dict.fromkeys(one.batch_size for one in ranked))[:3]):
+        own = [one for one in ranked if one.batch_size == size]
+        lower = [one for one in own if one.learning_rate < own[0].learning_rate]
+        safer = sorted(lower, key=lambda one: one.learning_rate)[-1:] if place < 2 else []
+        kept += [one for one in (own[0], *safer) if one not in kept]
     return kept
 
 

@@ -29,7 +29,7 @@ REFERENCE = 128
 561,000 rows were fastest at 64 to 256."""
 FEWEST_UPDATES = 16
 """An epoch of the reference has as many, in a small table by smaller batches."""
-FINAL_PART, MOST_PART = 0.04, 0.1
+FINAL_PART = 0.04
 """What a trial that runs to the end costs, as part of the expected training: early losses favour
 rates that do not last, and in a short training a long race is past the target."""
 FIRST_LEG = 4
@@ -90,9 +90,8 @@ class Work:
     @functools.cached_property
     def length(self) -> float:
         """Seconds of updates of a trial that runs to the end."""
-        least = 0.0 if self.asked else FINAL_PART * self.expected
-        afford = (self.budget - self.spent()) / TRIALS
-        return min(max(least, afford), MOST_PART * self.expected)
+        length = FINAL_PART * self.expected
+        return min(length, (self.budget - self.spent()) / TRIALS) if self.asked else length
 
     @property
     def affordable(self) -> int:
@@ -317,7 +316,7 @@ def _outdone(work: Work, size: int) -> bool:
     """
     ratio = work.cost(size) / work.cost(work.reference)
     least = ratio if size < work.reference else ratio * work.reference / size
-    return size != work.reference and least > 1.0 / verdict.SURE
+    return size != work.reference and least * verdict.needed(size, work.reference) > 1.0
 
 
 def nearest_size(sizes: Sequence[int], wanted: int) -> int:

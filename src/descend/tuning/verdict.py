@@ -13,9 +13,10 @@ from descend.types import Speed
 
 FLAT = 1.10
 """Costs within 10 % are as good: of such rates the lowest is taken, such sizes are the region."""
-SURE = 1.25
+SURE_LARGER, SURE_SMALLER = 1.25, 1.4
 """A size has to be as much better than the one that everything began with: which of two neighbours
-wins a short race changes by chance."""
+wins a short race changes by chance, and early losses favour small batches, since the critical batch
+size rises as the loss falls (McCandlish et al. 2018, arXiv 1812.06162, section 2.2)."""
 FITTED_SIZES = 4
 
 
@@ -30,7 +31,8 @@ def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) 
     pairs = list(zip(finalists, ratios, strict=True))
     best, least = min(pairs, key=lambda pair: pair[1])
     own = [ratio for one, ratio in pairs if one.batch_size == reference]
-    size = reference if own and min(own) <= SURE * least else best.batch_size
+    kept = own and min(own) <= needed(best.batch_size, reference) * least
+    size = reference if kept else best.batch_size
     same = FLAT * min(ratio for one, ratio in pairs if one.batch_size == size)
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
@@ -39,6 +41,11 @@ def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) 
         return not first, one.learning_rate if first else ratio
 
     return [one for one, _ in sorted(pairs, key=order)]
+
+
+def needed(size: int, reference: int) -> float:
+    """How many times as fast as the reference a size has to be."""
+    return SURE_SMALLER if size < reference else SURE_LARGER
 
 
 def good_rates(

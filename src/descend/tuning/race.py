@@ -374,15 +374,15 @@ def _spent_until(curve: Sequence[tuple[float, float]], level: float) -> float:
 
 
 def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:
-    """The better half, the best of each of three sizes, and of two the next lower rate too.
+    """The better half, of each of three sizes the best and the next lower rate.
 
     Early losses favour small batches, and rates that are too high to last.
     """
     kept = list(ranked[: max(finalists, -(-len(ranked) // 2))])
-    for place, size in enumerate(list(dict.fromkeys(one.batch_size for one in ranked))[:3]):
+    for size in list(dict.fromkeys(one.batch_size for one in ranked))[:3]:
         own = [one for one in ranked if one.batch_size == size]
         lower = [one for one in own if one.learning_rate < own[0].learning_rate]
-        safer = sorted(lower, key=lambda one: one.learning_rate)[-1:] if place < 2 else []
+        safer = sorted(lower, key=lambda one: one.learning_rate)[-1:]
         kept += [one for one in (own[0], *safer) if one not in kept]
     return kept
 

@@ -20,6 +20,7 @@ from descend.jobs.compare import Comparison
 from descend.reporting.compare_page import compare_page
 from descend.reporting.compare_text import compare_text
 from descend.reporting.page import render
+from descend.settings import AS_TOLD_OF
 from descend.training.step import make_gradient
 from descend.training.stopping import Limits
 from descend.tuning.classical import run_classical
@@ -117,7 +118,7 @@ def _assert_as_trained(run: Mapping[str, Any], data: Any, folder: Path, **option
     method = run["method"]
     trained = descend.train(
         data,
-        **{"averaging": False, **options},
+        **{**AS_TOLD_OF, **options},
         time_budget=600.0,
         batch_size=method["batch_size"],
         optimizer=method["optimizer"],

@@ -172,7 +172,7 @@ def test_a_rate_of_its_own_is_settled_and_one_that_is_asked_for_is_found() -> No
 
 
 def test_a_function_of_the_rate_is_the_transformation_with_that_rate() -> None:
-    one = fit(linear(), rows(), optimizer=optax.adam, learning_rate=0.02)
+    one = fit(linear(), rows(), optimizer=optax.adam, learning_rate=0.02, warmup=0.0)
     other = fit(linear(), rows(), optimizer=optax.adam(0.02), learning_rate=1.0)
     assert one.params["kernel"] == pytest.approx(other.params["kernel"], abs=1e-5)
 
@@ -199,6 +199,7 @@ def test_methods_are_compared_and_an_own_rule_beside_them(tmp_path: Path) -> Non
         optimizer=optax.adam,
         learning_rate=run["learning_rate"],
         averaging=done.record["settings"]["averaging"],
+        warmup=done.record["settings"]["warmup"],
         epochs=3,
     )
     assert [line.validation_loss for line in trained.history] == run["history"]["validation_loss"]

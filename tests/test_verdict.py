@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from descend.tuning import verdict
+from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial
+from descend.types import Speed
 
 
 def trial(batch_size: int, learning_rate: float, loss: float = 0.5) -> Trial:
@@ -29,10 +33,13 @@ def test_without_the_reference_the_best_is_first() -> None:
 
 def test_the_flat_region_ends_at_the_first_size_that_does_not_belong() -> None:
     winner = trial(64, 0.1)
-    finalists, ratios = [winner, trial(256, 0.1), trial(16, 0.1)], [1.0, 1.08, 1.5]
+    finalists = [winner, trial(256, 0.1), trial(256, 0.2), trial(16, 0.1)]
+    ratios, tried = verdict.to_winner(winner, finalists, [1.2, 1.5, 1.26, 1.8])
+    assert ratios == pytest.approx([1.0, 1.25, 1.05, 1.5])
+    assert tried == pytest.approx({64: 1.0, 256: 1.05, 16: 1.5})
     costs = {8: 1.0, 32: 1.05, 64: 1.0, 128: 1.02, 512: 1.04, 1024: 1.5}
-    assert verdict.flat_region(winner, finalists, ratios, costs) == (32, 512)
-    assert verdict.flat_region(winner, finalists, ratios, {}) == (64, 256)
+    assert verdict.flat_region(winner, tried, costs) == (32, 512)
+    assert verdict.flat_region(winner, tried, {}) == (64, 256)
 
 
 def test_rates_that_did_as_well_are_of_the_same_size() -> None:
@@ -51,3 +58,15 @@ def test_the_law_goes_through_the_loss_that_most_sizes_reached() -> None:
     assert law is not None
     assert 50 < law.critical < 80
     assert verdict.fitted_law(trials[:2])[0] is None
+
+
+def test_a_size_that_ran_to_the_end_tells_its_cost_itself_the_others_by_the_law() -> None:
+    winner = trial(64, 0.1)
+    found = Speed((16, 64, 256), (1.0, 2.0, 6.0), (0, 0, 0))
+    law = UpdatesLaw(50.0, 64.0, (32.0, 128.0))
+    lines = verdict.predicted(winner, {64: 1.0, 16: 1.5}, found, law, lambda size: 2.0 + size)
+    seen = {line["batch_size"]: line["updates"] for line in lines}
+    assert seen == pytest.approx({16: 100 * 1.5 * 66 / 18, 64: 100.0, 256: 100 * 1.25 / 2.0})
+    assert [line["seconds"] for line in lines] == pytest.approx([seen[16], 200.0, 6 * seen[256]])
+    alone = verdict.predicted(winner, {64: 1.0}, found, None, lambda size: 1.0)
+    assert [line["batch_size"] for line in alone] == [64]

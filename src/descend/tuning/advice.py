@@ -54,7 +54,7 @@ def advise(
         size), `noise` (at the snapshot, after a first trial, after the winner; each with its
         `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
         `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
-        the `ratio` of its cost to the best), `law` (B_crit with its interval, the exponent of the
+        the `ratio` of its cost to the best of the advised size), `law` (B_crit with its interval, the exponent of the
         rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
         was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each
         stage ended).
@@ -124,6 +124,7 @@ def _told(
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
     fitted, level = verdict.fitted_law(everyone)
+    ratios, tried = verdict.to_winner(winner, finalists, ratios)
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
     if fitted is None or not math.isfinite(fitted.interval[1]):
@@ -142,7 +143,7 @@ def _told(
             ),
             *(verdict.trial_record(one, work.speed) for one in others),
         ],
-        curve=verdict.predicted(winner, work.speed, fitted),
+        curve=verdict.predicted(winner, tried, work.speed, fitted, work.cost),
         law=verdict.law_record(fitted, level, everyone),
         undetermined=list(work.undetermined),
         left_out=list(work.left_out),
@@ -153,7 +154,7 @@ def _told(
         batch_size=winner.batch_size,
         learning_rate=winner.learning_rate,
         interval=verdict.good_rates(winner, finalists, ratios),
-        flat_region=verdict.flat_region(winner, finalists, ratios, _costs(work, winner, fitted)),
+        flat_region=verdict.flat_region(winner, tried, _costs(work, winner, fitted)),
         evidence=work.evidence,
         cost=work.spent(),
     )

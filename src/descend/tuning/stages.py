@@ -239,6 +239,7 @@ def _learn(work: Work, sizes: Sequence[int]) -> None:
         sizes,
         footprint=work.footprint,
         clock=work.clock,
+        repeats=QUICK_REPEATS if work.hurried else speed.REPEATS,
     )
     work.speed = speed.joined(work.speed, new)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from descend.tuning import law, rate, speed
@@ -78,14 +78,30 @@ def fitted_law(trials: Sequence[Trial]) -> tuple[UpdatesLaw | None, float]:
     return law.fit_law(updates), level
 
 
-def predicted(winner: Trial, found: Speed, fitted: UpdatesLaw | None) -> list[dict[str, float]]:
-    """What each size is predicted to need to the loss that the winner reached."""
+def predicted(
+    winner: Trial,
+    tried: Mapping[int, float],
+    found: Speed,
+    fitted: UpdatesLaw | None,
+    cost: Callable[[int], float],
+) -> list[dict[str, float]]:
+    """What each size is predicted to need to the loss that the winner reached.
+
+    Args:
+        winner: of the race.
+        tried: cost over the winner's of the sizes that ran to the end: they tell it themselves.
+        found: seconds of an update.
+        fitted: the law, for the sizes that did not.
+        cost: `batch_size -> cost of an update`, as the race counted it.
+    """
     lines = []
     for size in sorted({*found.batch_sizes, winner.batch_size}):
-        if fitted is not None:
-            part = fitted.updates(size) / fitted.updates(winner.batch_size)
-        elif size == winner.batch_size:
+        if size == winner.batch_size:
             part = 1.0
+        elif size in tried:
+            part = tried[size] * cost(winner.batch_size) / cost(size)
+        elif fitted is not None:
+            part = fitted.updates(size) / fitted.updates(winner.batch_size)
         else:
             continue
         updates = winner.updates * part
@@ -100,11 +116,22 @@ def predicted(winner: Trial, found: Speed, fitted: UpdatesLaw | None) -> list[di
     return lines
 
 
+def to_winner(
+    winner: Trial, finalists: Sequence[Trial], ratios: Sequence[float]
+) -> tuple[list[float], dict[int, float]]:
+    """Costs over the best of the winner's size: of each finalist, and of the best of each size.
+
+    The winner need not be the best of all: another size may look better, but not surely so.
+    """
+    best: dict[int, float] = {}
+    for one, ratio in zip(finalists, ratios, strict=True):
+        best[one.batch_size] = min(ratio, best.get(one.batch_size, math.inf))
+    own = best.get(winner.batch_size, 1.0)
+    return [ratio / own for ratio in ratios], {size: ratio / own for size, ratio in best.items()}
+
+
 def flat_region(
-    winner: Trial,
-    finalists: Sequence[Trial],
-    ratios: Sequence[float],
-    costs: Mapping[int, float],
+    winner: Trial, tried: Mapping[int, float], costs: Mapping[int, float]
 ) -> tuple[int, int]:
     """The sizes round the winner's that cost at most 10 % more.
 
@@ -113,13 +140,9 @@ def flat_region(
 
     Args:
         winner: its size is in the region.
-        finalists: of the race.
-        ratios: cost of each over the best.
+        tried: cost over the winner's of the sizes that ran to the end.
         costs: of the sizes in between, as the law predicts.
     """
-    tried: dict[int, float] = {}
-    for one, ratio in zip(finalists, ratios, strict=True):
-        tried[one.batch_size] = min(ratio, tried.get(one.batch_size, math.inf))
     least = min(costs.values(), default=math.inf)
     sizes = sorted({*tried, *costs, winner.batch_size})
 
@@ -138,7 +161,7 @@ def flat_region(
 
 
 def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict[str, Any]:
-    """A trial as a record; `ratio` is its cost over the best where it ran to the end."""
+    """A trial as a record; `ratio` is its cost over the winner's size, where it ran to the end."""
     return {
         "batch_size": trial.batch_size,
         "learning_rate": trial.learning_rate,

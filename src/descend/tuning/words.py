@@ -13,6 +13,8 @@ GOALS = {
     "examples": "the fewest examples to a good validation loss",
     "quality": "the best validation loss",
 }
+CLEARLY = 0.9
+"""Another size that took less than so much of the time is worth a word."""
 
 
 def advice_text(advice: Advice) -> str:
@@ -54,7 +56,7 @@ def _what(advice: Advice) -> str:
     lines = [f"{size}; {rate}."]
     low, high = advice.flat_region
     if low < high:
-        lines.append(f"Batch sizes from {low:,} to {high:,} are within 10 % of each other.")
+        lines.append(f"Batch sizes from {low:,} to {high:,} do about as well.")
     slow, fast = advice.interval
     if slow < fast:
         lines.append(f"Learning rates from {slow:g} to {fast:g} did about as well.")
@@ -78,6 +80,8 @@ def _why(advice: Advice) -> str:
     others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
     if others:
         text += f" To get as far would take, by batch size: {', '.join(others)} as long."
+    if best and min(best.values()) < CLEARLY:
+        text += " After so short trials a size that was not raced first has to be clearly faster."
     if failed:
         text += f" {_count(failed, 'trial')} diverged."
     return text

@@ -103,12 +103,23 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         ]
         for one in sorted(trials, key=lambda one: (one["batch_size"], one["learning_rate"]))
     ]
-    header = ["batch size", "learning rate", "updates", "seconds", "loss", "cost over the best"]
+    header = [
+        "batch size",
+        "learning rate",
+        "updates",
+        "seconds",
+        "loss",
+        "cost over the advised size",
+    ]
     return Plot(
         name="trials",
         title="Every trial by batch size and learning rate",
         figure={**drawn, "layout": layout},
-        table=Table(header, rows, caption="Trials; only finalists have a cost over the best"),
+        table=Table(
+            header,
+            rows,
+            caption="Trials; only those that ran to the end have a cost over the advised size",
+        ),
         caption="The lighter, the lower the loss in the end. Trials that left the race early ran "
         "less far. Above the dotted line a few updates are enough to make the loss explode.",
         log_x=True,

@@ -54,8 +54,8 @@ def advise(
         size), `noise` (at the snapshot, after a first trial, after the winner; each with its
         `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
         `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
-        the `ratio` of its cost to the best of the advised size), `law` (B_crit with its interval, the exponent of the
-        rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
+        the `ratio` of its cost to the best of the advised size), `law` (B_crit with its interval,
+        the exponent of the rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
         was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each
         stage ended).
 

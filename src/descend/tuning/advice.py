@@ -55,9 +55,9 @@ def advise(
         `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
         `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
         the `ratio` of its cost to the best of the advised size), `law` (B_crit with its interval,
-        the exponent of the rate), `curve` (what each size needs to the loss `target`), `undetermined`, `left_out` (what
-        was not worth measuring), `given`, `decided_by`, `goal`, `budget`, and `seconds` (when each
-        stage ended).
+        the exponent of the rate), `curve` (what each size needs to the loss `target`),
+        `undetermined`, `left_out` (what was not worth measuring), `given`, `decided_by`, `goal`,
+        `budget`, and `seconds` (when each stage ended).
 
     Raises:
         DivergedError: no rate was low enough.

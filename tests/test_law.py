@@ -68,6 +68,7 @@ def test_the_critical_size_rises_as_the_target_falls() -> None:
     assert easy is not None
     assert strict is not None
     assert strict.critical > 2 * easy.critical
+    assert strict.critical == pytest.approx(112, rel=0.25)
 
 
 def test_the_interval_covers_the_critical_size_of_the_noisy_quadratic(

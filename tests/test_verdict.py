@@ -48,16 +48,28 @@ def test_rates_that_did_as_well_are_of_the_same_size() -> None:
     assert verdict.good_rates(winner, finalists, [1.0, 1.1, 1.2, 1.0]) == (0.1, 0.2)
 
 
-def test_the_law_goes_through_the_loss_that_most_sizes_reached() -> None:
-    trials = [
-        Trial(size, 0.1, None, marks=((10, 1.0), (updates, 0.5)))
-        for size, updates in ((4, 1700), (16, 500), (64, 200), (256, 125))
-    ]
-    law, level = verdict.fitted_law([*trials, trial(1, 0.1, 0.9)])
+def curve(size: int, rate: float, updates: int) -> Trial:
+    """A trial that comes down to 0.5 after so many updates."""
+    looks = ((10, 1.0), (updates, 0.5), (2 * updates, 0.4))
+    return Trial(size, rate, None, updates=2 * updates, marks=looks)
+
+
+def test_the_law_goes_through_the_loss_that_three_sizes_came_past_with_two_rates() -> None:
+    needed = {4: 1700, 16: 500, 64: 200, 256: 125}
+    fast = [curve(size, 0.1, updates) for size, updates in needed.items()]
+    slow = [curve(size, 0.05, 2 * updates) for size, updates in needed.items()]
+    law, level = verdict.fitted_law([*fast, *slow, curve(1, 0.1, 5000)], 2.0)
     assert level == 0.5
     assert law is not None
     assert 50 < law.critical < 80
-    assert verdict.fitted_law(trials[:2])[0] is None
+    assert verdict.fitted_law([*fast, *slow][:6], 2.0)[0] is None
+
+
+def test_a_size_whose_lowest_rate_is_its_fastest_tells_no_updates() -> None:
+    needed = {4: 1700, 16: 500, 64: 200}
+    fast = [curve(size, 0.1, updates) for size, updates in needed.items()]
+    slow = [curve(size, 0.2, 2 * updates) for size, updates in needed.items()]
+    assert verdict.fitted_law([*fast, *slow], 2.0)[0] is None
 
 
 def test_a_size_that_ran_to_the_end_tells_its_cost_itself_the_others_by_the_law() -> None:

@@ -123,7 +123,7 @@ def _told(
 ) -> Advice:
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
-    fitted, level = verdict.fitted_law(everyone)
+    fitted, level = verdict.fitted_law(everyone, work.arena.start_loss)
     ratios, tried = verdict.to_winner(winner, finalists, ratios)
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 GRID = np.geomspace(1e-2, 1e7, 1081)
 FEWEST_SIZES = 3
-SPREAD = 0.15
-"""Standard deviation of log S that is assumed at the least: one run, rates by factors of two."""
-QUANTILE_1 = 2.706
-"""Upper 10 % of χ² with one degree of freedom."""
-QUANTILE_F = {1: 39.86, 2: 8.53, 3: 5.54, 4: 4.54, 5: 4.06, 6: 3.78}
+SPREAD, WORTH = 0.17, 4
+"""Standard deviation of log S that is assumed, one run and rates by factors of two; and how many
+degrees of freedom the assumption is worth beside the residuals."""
+QUANTILE_F = {5: 4.06, 6: 3.78, 7: 3.59, 8: 3.46, 9: 3.36, 10: 3.29}
 """Upper 10 % of F with 1 and n degrees of freedom."""
 
 Doubles = npt.NDArray[np.float64]
@@ -49,7 +48,7 @@ def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw 
 
     Args:
         updates: batch size to updates until the loss was reached.
-        spread: of log S, where the residuals do not show a larger one.
+        spread: of log S that is assumed; residuals that show another count beside it.
     """
     if len(updates) < FEWEST_SIZES:
         return None
@@ -59,8 +58,9 @@ def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw 
     level = residuals.mean(axis=1)
     squares = np.sum((residuals - level[:, None]) ** 2, axis=1)
     best = int(np.argmin(squares))
-    free = len(sizes) - 2
-    allowed = max(QUANTILE_1 * spread**2, QUANTILE_F.get(free, 3.0) * float(squares[best]) / free)
+    free = WORTH + len(sizes) - 2
+    variance = (WORTH * spread**2 + float(squares[best])) / free
+    allowed = QUANTILE_F.get(free, 3.0) * variance
     inside = np.flatnonzero(squares <= squares[best] + allowed)
     low, high = float(GRID[inside[0]]), float(GRID[inside[-1]])
     if inside[0] == 0:

@@ -23,8 +23,10 @@ from descend.types import TrainState
 Rates = npt.NDArray[np.float32]
 Cost = Callable[[int], float]
 
-LOOKS = 2
-"""Evaluations in a leg of a trial."""
+FEW_LOOKS, MANY_LOOKS = (0.5, 1.0), (0.06, 0.12, 0.25, 0.5, 1.0)
+"""When a trial is evaluated, as parts of a leg; many in a first leg where there is time, so that
+it is known when small batches, of which it has many updates, came past a loss."""
+LOOKS = len(FEW_LOOKS)
 JUDGES = BLOCK_ROWS
 """Validation rows that judge trials; a block, whose program training needs too."""
 FINALISTS = 3
@@ -87,6 +89,7 @@ class Arena:
         evaluate: `params -> validation loss`, on at most `JUDGES` rows.
         start_loss: of the snapshot.
         tapes: the chunks of each size in use.
+        first_looks: when a trial is evaluated in its first leg.
         abreast: trials that run at once; 1 where two would not fit in memory.
     """
 
@@ -95,6 +98,7 @@ class Arena:
     evaluate: Evaluate
     start_loss: float
     tapes: dict[int, Tape] = field(default_factory=dict)
+    first_looks: tuple[float, ...] = FEW_LOOKS
     abreast: int = ABREAST
 
     def enter(self, batch_size: int, learning_rate: float) -> Trial:
@@ -169,8 +173,8 @@ class Arena:
         """The trial after `until` updates in all, looked at on the way and judged decayed."""
         before = trial.updates
         course = self.problem.run(trial.batch_size, trial.learning_rate).schedule
-        for look in range(1, LOOKS + 1):
-            stop = before + round((until - before) * look / LOOKS)
+        for part in FEW_LOOKS if before else self.first_looks:
+            stop = before + round((until - before) * part)
             if stop <= trial.updates:
                 continue
             rates = trial.learning_rate * course(np.arange(trial.updates, stop))

@@ -12,7 +12,15 @@ from typing import Any
 from descend.training.problem import Problem
 from descend.tuning import law, rate, speed, verdict
 from descend.tuning.noise import NoiseMeter, cosines, gradient_noise
-from descend.tuning.race import ABREAST, Arena, Trial, make_arena, run_abreast
+from descend.tuning.race import (
+    ABREAST,
+    FEW_LOOKS,
+    MANY_LOOKS,
+    Arena,
+    Trial,
+    make_arena,
+    run_abreast,
+)
 from descend.types import GradientNoise, Params, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
@@ -175,6 +183,7 @@ def begun(
         expected=expected,
     )
     work.keep_apart([reference])
+    arena.first_looks = FEW_LOOKS if work.hurried else MANY_LOOKS
     return work
 
 

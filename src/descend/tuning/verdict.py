@@ -17,7 +17,6 @@ SURE_LARGER, SURE_SMALLER = 1.25, 1.4
 """A size has to be as much better than the one that everything began with: which of two neighbours
 wins a short race changes by chance, and early losses favour small batches, since the critical batch
 size rises as the loss falls (McCandlish et al. 2018, arXiv 1812.06162, section 2.2)."""
-FITTED_SIZES = 4
 
 
 def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) -> list[Trial]:
@@ -61,21 +60,45 @@ def good_rates(
     return min(good), max(good)
 
 
-def fitted_law(trials: Sequence[Trial]) -> tuple[UpdatesLaw | None, float]:
-    """The law through the updates to the lowest loss that four sizes (or three) reached."""
+def fitted_law(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None, float]:
+    """The law through the updates to the lowest loss that three sizes came past with two rates.
+
+    Came past, not ended at: where a curve ends it is flat, and a little more or less loss would
+    stand for many updates. Of a size that came there with one rate, or fastest with the lowest that
+    was tried, nobody knows whether another is faster: it does not count.
+
+    Args:
+        trials: all that ran.
+        start: loss of the snapshot.
+
+    Returns:
+        The law, None where too few sizes tell, and the loss.
+    """
     sizes = sorted({one.batch_size for one in trials})
-    reached = [min(one.loss for one in trials if one.batch_size == size) for size in sizes]
-    levels = sorted(loss for loss in reached if math.isfinite(loss))
-    if len(levels) < 3:
+    own = {size: [one for one in trials if one.batch_size == size] for size in sizes}
+    passed = (sorted(_passed(one) for one in own[size])[1:2] for size in sizes)
+    levels = sorted(loss for losses in passed for loss in losses if math.isfinite(loss))
+    if len(levels) < law.FEWEST_SIZES:
         return None, math.nan
-    level = levels[min(FITTED_SIZES, len(levels)) - 1]
-    updates = {}
-    for size in sizes:
-        found = [law.updates_to(one.marks, level) for one in trials if one.batch_size == size]
-        times = [one for one in found if one is not None]
-        if times:
-            updates[size] = min(times)
-    return law.fit_law(updates), level
+    level = levels[law.FEWEST_SIZES - 1]
+    found = {size: _fewest_updates(own[size], level, start) for size in sizes}
+    return law.fit_law({size: one for size, one in found.items() if one is not None}), level
+
+
+def _passed(trial: Trial) -> float:
+    """The loss at the look before the last, or at the last where that was higher."""
+    losses = [loss for _, loss in trial.marks]
+    return max(losses[-2:]) if len(losses) > 1 and not trial.diverged else math.inf
+
+
+def _fewest_updates(trials: Sequence[Trial], level: float, start: float) -> float | None:
+    """Updates of the fastest rate of a size to a loss; None where that is not known."""
+    reached = [law.updates_to(((1, start), *one.marks), level) for one in trials]
+    times = [math.inf if one is None else one for one in reached]
+    least = min(times)
+    rate = trials[times.index(least)].learning_rate
+    slower = any(one.learning_rate < rate and one.updates >= least for one in trials)
+    return least if slower and sum(map(math.isfinite, times)) > 1 else None
 
 
 def predicted(

@@ -1,0 +1,109 @@
+"""Whole advices on noisy quadratics: does the interval of the critical batch size hold it?"""
+
+from __future__ import annotations
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from descend.settings import Settings
+from descend.training.optimizers import make_optimizer
+from descend.training.problem import Problem
+from descend.tuning.advice import advise
+from descend.tuning.law import fit_law, updates_to
+from descend.tuning.race import make_arena
+from descend.types import Array
+from tests.problems import store_of
+
+DIMENSIONS, ROWS, SEEDS = 100, 8192, 20
+SIZES = (2, 8, 32, 128, 512)
+MOST_UPDATES = 1500
+
+Curve = list[tuple[int, float]]
+
+
+def noisy_quadratic(seed: int) -> Problem:
+    """½ Σ h_i (θ_i − z_i)² from ones, h_i = 1/i; gradients of rows have the variance 1/i."""
+    curvature = 1.0 / np.arange(1, DIMENSIONS + 1)
+    z = np.random.default_rng(seed).standard_normal((ROWS, DIMENSIONS)) / np.sqrt(curvature)
+    z -= z.mean(axis=0)
+    weights = jnp.asarray(curvature, jnp.float32)
+
+    def loss(outputs: Array, y: Array) -> Array:
+        return 0.5 * jnp.sum(weights * jnp.square(outputs), axis=-1)
+
+    return Problem(
+        store=store_of(z, np.zeros((ROWS, 1))),
+        validation=store_of(np.zeros((1, DIMENSIONS)), np.zeros((1, 1))),
+        init=lambda key: jnp.ones(DIMENSIONS, jnp.float32),
+        apply=lambda params, x: params - x["numeric"],
+        per_example=loss,
+        optimizer=make_optimizer(Settings("y", optimizer="sgd")),
+        seed=seed,
+        averaging=True,
+        rising=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def curves() -> dict[int, list[Curve]]:
+    """Losses of runs with each size, by rates of half powers of two."""
+    arena = make_arena(noisy_quadratic(1000))
+    looks = np.unique(np.geomspace(4, MOST_UPDATES, 40).astype(int))
+
+    def curve(size: int, rate: float) -> Curve:
+        trial, found = arena.enter(size, rate), []
+        course = arena.problem.run(size, rate).schedule
+        for stop in looks:
+            rates = rate * course(np.arange(trial.updates, stop))
+            trial, _ = arena.advance(trial, rates.astype(np.float32))
+            assert trial.state is not None
+            found.append((int(stop), arena.evaluate(trial.state.mean)))
+            if arena.hopeless(found[-1][1]):
+                break
+        return found
+
+    return {
+        size: [curve(size, 2.0**power) for power in np.arange(-5.0, 1.5, 0.5)] for size in SIZES
+    }
+
+
+def critical_size(curves: dict[int, list[Curve]], level: float) -> float:
+    """Of the law through the updates that the best rate of each size needs."""
+    updates = {}
+    for size, tried in curves.items():
+        found = [updates_to(curve, level) for curve in tried]
+        reached = [one for one in found if one is not None]
+        if reached:
+            updates[size] = min(reached)
+    law = fit_law(updates)
+    assert law is not None
+    return law.critical
+
+
+@pytest.mark.slow
+def test_the_interval_holds_the_critical_size_in_most_advices(
+    curves: dict[int, list[Curve]],
+) -> None:
+    """The seeds draw other rows in another order; the clock says that all rows cost the same."""
+    found = []
+    for seed in range(SEEDS):
+        ticks = itertools.count()
+        advice, _ = advise(
+            noisy_quadratic(seed),
+            at_least=1e4,
+            optimizer="sgd",
+            clock=lambda ticks=ticks: next(ticks) * 1e-3,  # type: ignore[misc]
+        )
+        law = advice.evidence["law"]
+        if law is None or law["interval"][1] is None:
+            assert "critical batch size" in advice.evidence["undetermined"]
+            continue
+        low, high = law["interval"]
+        found.append((low, critical_size(curves, law["level"]), high))
+    covered = sum(low <= truth <= high for low, truth, high in found)
+    assert len(found) >= SEEDS / 2
+    assert covered >= 0.85 * len(found)
+    assert np.median([high / low for low, _, high in found]) < 10.0

@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fmt bench torture regret wheel screenshots docs lock clean
+.PHONY: help venv demo test torch fmt bench torture regret wheel screenshots docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,9 @@ test: venv ## check format, lint, types and import layers, then run the tests
 	$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.install_browser
 	$(BIN)/pytest -n 2 -q
+
+torch: venv ## install PyTorch, without which make test skips the tests of its face
+	$(BIN)/pip install --quiet "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/bench.lock)"
 
 fmt: venv ## format the code and sort its imports
 	$(BIN)/ruff check --select I --fix .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ was run until then; below 1 is an advised rate that lies between those of the sw
 
 With its cost, the advice is compared by what a user waits for: seconds on the clock until the
 target is reached, compiling and evaluations included, with `auto` and with the best setting typed
-in. The first seed finds no program in the cache, the others do.
+in. All programs are compiled anew, as in the first run on a table.
+
+No choice that the advice rests on was made with the problems held out in sight; those made with the
+others in sight are [listed](../decisions/advice.md#what-was-chosen-with-the-sweeps-in-sight).
 
 The simple rules say a batch size; they are given the best learning rate that the sweep found for
 it, which nobody knows beforehand. "Largest that fits" is the largest size of the sweep.
@@ -62,12 +65,10 @@ def _plain(value: Any) -> Any:
 
 
 def _text(found: Sequence[dict[str, Any]]) -> str:
-    plain = [statistics.median(one["regret"]) for one in found]
-    costly = [statistics.median(one["regret_with_cost"]) for one in found]
     heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret"]
     lines = [
         [
-            one["problem"],
+            _name(one),
             f"{one['rows']:,}",
             f"{one['best']['batch_size']:,} at {one['best']['learning_rate']:.3g}",
             f"{one['best']['seconds']:.3g}",
@@ -76,10 +77,10 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
         ]
         for one in found
     ]
-    lines.append(["median", "", "", "", "", _one(plain)])
+    lines += _medians(found, lambda one: statistics.median(one["regret"]), ("",) * 4)
     costs = [
         [
-            one["problem"],
+            _name(one),
             ", ".join(f"{cost:.2g}" for cost in one["cost"]),
             ", ".join(f"{seconds:.2g}" for seconds in one["waited"]["advised"]),
             f"{one['waited']['known']:.2g}",
@@ -88,7 +89,7 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
         ]
         for one in found
     ]
-    costs.append(["median", "", "", "", "", _one(costly)])
+    costs += _medians(found, lambda one: statistics.median(one["regret_with_cost"]), ("",) * 4)
     cost_heads = [
         "problem",
         "seconds of the advice",
@@ -101,30 +102,30 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
     parts += ["## Cost of the advice", "", table(cost_heads, costs), ""]
     deep = [
         [
-            one["problem"],
+            _name(one),
             f"{one['thorough']['batch_size']:,} at {one['thorough']['learning_rate']:.2g}",
             f"{one['thorough']['cost']:.2g}",
             _ratio(one["thorough"]["regret"]),
         ]
         for one in found
     ]
-    deep.append(["median", "", "", _one([one["thorough"]["regret"] for one in found])])
+    deep += _medians(found, lambda one: float(one["thorough"]["regret"]), ("",) * 2)
     deep_heads = ["problem", "advised", "seconds", "regret"]
     parts += ["## What `descend advise` says, given more time", "", table(deep_heads, deep), ""]
     parts += ["## Regret of simple rules", ""]
     rules = [
-        [one["problem"], *(_ratio(one["baselines"].get(name)) for name in BASELINES)]
-        for one in found
+        [_name(one), *(_ratio(one["baselines"].get(name)) for name in BASELINES)] for one in found
     ]
-    medians = [
-        statistics.median([one["baselines"].get(name, math.inf) for one in found])
-        for name in BASELINES
-    ]
-    rules.append(["median", *(_ratio(value) for value in medians)])
+    for label, group in _groups(found):
+        medians = [
+            statistics.median([one["baselines"].get(name, math.inf) for one in group])
+            for name in BASELINES
+        ]
+        rules.append([label, *(_ratio(value) for value in medians)])
     parts += [table(["problem", *BASELINES], rules), "", "## Validation loss at the end", ""]
     losses = [
         [
-            one["problem"],
+            _name(one),
             *(
                 f"{statistics.median(values):.5g} ({min(values):.5g} to {max(values):.5g})"
                 for values in one["quality"].values()
@@ -134,6 +135,34 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
     ]
     parts.append(table(["problem", "advised setting", "best of the sweep"], losses))
     return "\n".join(parts)
+
+
+def _name(one: dict[str, Any]) -> str:
+    return f"{one['problem']}, held out" if one["held_out"] else str(one["problem"])
+
+
+def _groups(found: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The problems that our choices were looked at on, those held out, and all."""
+    seen = [one for one in found if not one["held_out"]]
+    held_out = [one for one in found if one["held_out"]]
+    if not seen or not held_out:
+        return [("median", list(found))]
+    return [
+        (f"median of the first {len(seen)}", seen),
+        ("median of those held out", held_out),
+        ("median of all", list(found)),
+    ]
+
+
+def _medians(
+    found: Sequence[dict[str, Any]],
+    value: Callable[[dict[str, Any]], float],
+    between: Sequence[str],
+) -> list[list[str]]:
+    """A line with the median and the worst of each group."""
+    return [
+        [label, *between, _one([value(one) for one in group])] for label, group in _groups(found)
+    ]
 
 
 def _several(values: Sequence[float]) -> str:

@@ -45,6 +45,8 @@ FIRST_LEG = 4
 TRIALS = 6
 """All trials together cost about as much as so many that run to the end."""
 QUICK_REPEATS = 3
+UNNOTICED = 0.5
+"""Seconds of compiling that may be spent although training is short."""
 
 Say = Callable[[str], None]
 
@@ -202,9 +204,9 @@ def _possible_sizes(
 def compile_others(work: Work) -> None:
     """Begin to compile the sizes round the reference, while trials of that run.
 
-    As many as the budget allows, and one in any case, which costs next to nothing on a second
-    core. Where training takes no longer than compiling, what others would be found better could
-    not make up for it.
+    As many as the budget allows, and one where compiling takes no time that anybody notices.
+    Where training takes no longer than compiling, what others would be found better could not
+    make up for it.
     """
     nearest = sorted(
         (size for size in work.possible if size != work.reference),
@@ -212,7 +214,8 @@ def compile_others(work: Work) -> None:
     )
     per_row = speed.seconds_at(work.speed, work.reference) / work.reference
     cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
-    sizes = cheap[: work.affordable] or ([] if work.asked else nearest[:1])
+    noticed = work.asked or work.compiling > UNNOTICED
+    sizes = cheap[: work.affordable] or ([] if noticed else nearest[:1])
     if nearest and not sizes:
         work.left_out.append("other sizes")
     elif work.hurried and len(sizes) < len(nearest):

@@ -21,6 +21,7 @@ QUESTIONS = (
     "quality",
     "torture",
     "regret",
+    "checkpoint_cost",
     "large",
     "fuzz",
     "wheel",

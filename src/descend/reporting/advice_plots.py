@@ -52,8 +52,9 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
             rows,
             caption=f"What each batch size needs to a validation loss of {target}",
         ),
-        caption="By trial: what the finalists of the race would need, from how far their losses "
-        "are above the best. The dashed line follows the law that updates and batch size obey.",
+        caption="By trial: what those that ran to the end need, from how much later they came past "
+        "the losses of the best. Elsewhere the line follows the law that updates and batch size "
+        "obey.",
         log_x=True,
         log_y=True,
     )

@@ -1,0 +1,122 @@
+"""What do checkpoints cost? Their part of the time that training takes.
+
+A run trains for some seconds with the watcher of `descend train`. Added up are the seconds for
+which its thread waits while a checkpoint is copied and handed over, and the processor time of the
+thread that writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.problems import made_table
+
+NETWORKS = ((128, 64), (512, 512), (2048, 2048))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks checkpoint_cost", description=__doc__
+    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="of training")
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    options = parser.parse_args(arguments)
+    facts = [cost_of(hidden, options.seconds) for hidden in NETWORKS]
+    lines = [
+        [
+            "-".join(map(str, one["hidden"])),
+            f"{one['bytes'] / 1e6:.1f}",
+            one["saves"],
+            f"{one['seconds'] / one['saves']:.1f}",
+            f"{100 * one['waited'] / one['seconds']:.2f} %",
+            f"{100 * one['writing'] / one['seconds']:.2f} %",
+        ]
+        for one in facts
+    ]
+    heads = ["hidden", "MB", "saves", "seconds between", "training waits", "writer's thread"]
+    text = "Checkpoints of a run, their part of its seconds:\n\n" + measure.table(heads, lines)
+    measure.record("checkpoint_cost", text, {"runs": facts}, save=not options.no_save)
+
+
+def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
+    """Train for some seconds and add up what saving takes."""
+    import jax
+    import numpy as np
+
+    from descend.data.rows.store import MemoryStore
+    from descend.jobs.interrupts import StopWish
+    from descend.jobs.watcher import RunWatcher
+    from descend.reporting.progress import make_progress
+    from descend.runs import checkpoint
+    from descend.settings import Settings
+    from descend.training.fit import fit
+    from descend.training.losses import LOSSES
+    from descend.training.models import Inputs, mlp
+    from descend.training.optimizers import make_optimizer
+    from descend.training.problem import Problem
+    from descend.training.saved import course_saved
+    from descend.training.stopping import Limits
+
+    waited = writing = 0.0
+    saves = size = 0
+
+    class Timed(checkpoint.CheckpointWriter):
+        def _work(self) -> None:
+            nonlocal writing
+            super()._work()
+            writing = time.thread_time()
+
+    class Watcher(RunWatcher):
+        def chunk(self, course: Any) -> None:
+            nonlocal waited, saves
+            due = time.perf_counter() >= self._next_save
+            jax.block_until_ready(course.state.params)  # No cost of saving.
+            started = time.perf_counter()
+            super().chunk(course)
+            if due:
+                waited += time.perf_counter() - started
+                saves += 1
+
+    made = made_table(100_000, 90)
+    x = {"numeric": made.x, "category": np.zeros((len(made.x), 0), np.int32)}
+    store = MemoryStore(x, made.y, np.ones(len(made.x), np.float32))
+    judges = MemoryStore(
+        {name: rows[:2000] for name, rows in x.items()}, made.y[:2000], store.weight[:2000]
+    )
+    network = mlp(Inputs(90, ()), [0.0], hidden)
+    problem = Problem(
+        store=store,
+        validation=judges,
+        init=network.init,
+        apply=network.apply,
+        per_example=LOSSES["squared_error"].per_example,
+        optimizer=make_optimizer(Settings("y")),
+        averaging=True,
+    )
+    fit(problem.run(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin())  # Compiled before.
+    run = problem.run(128, 1e-4, limits=Limits(patience=10_000, seconds=seconds))
+    with tempfile.TemporaryDirectory() as folder:
+        saver = Timed(Path(folder) / "checkpoint")
+        watcher = Watcher(make_progress("silent"), saver, None, StopWish())
+        course, _ = fit(run, problem.begin(), watcher)
+        saver.close()
+        size = sum(array.nbytes for array in course_saved(course)[0].values())
+    return {
+        "hidden": hidden,
+        "bytes": size,
+        "saves": saves,
+        "seconds": course.seconds,
+        "waited": waited,
+        "writing": writing,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -130,6 +130,27 @@ def test_a_trial_begins_with_the_rise_of_a_run() -> None:
     assert same_bits(by_hand.state, arena.leg(arena.enter(16, 0.01), 40).state)
 
 
+def test_who_left_and_stood_lower_than_the_last_comes_back() -> None:
+    """A rate that explodes late throws the others out first."""
+    arena = arena_of(averaging=True)
+    entered = [arena.enter(16, 0.01), arena.enter(16, 0.02), arena.enter(16, 0.03)]
+    finalists, others = run_legs(arena, entered, lambda size: 1.0, 64.0, finalists=1)
+    assert 0.01 not in {one.learning_rate for one in finalists}
+
+    def spoiled(trial: Trial, until: int) -> Trial:
+        found = Arena.leg(arena, trial, until)
+        late = until == 64 and trial.learning_rate > 0.01
+        return dataclasses.replace(found, marks=((until, 1e3),)) if late else found
+
+    arena.leg = spoiled  # type: ignore[method-assign]
+    entered = [arena.enter(16, rate) for rate in (0.01, 0.02, 0.03)]
+    finalists, others = run_legs(arena, entered, lambda size: 1.0, 64.0, finalists=1)
+    assert finalists[0].learning_rate == 0.01
+    assert finalists[0].updates == 64
+    assert finalists[0].state is not None
+    assert all(one.learning_rate != 0.01 for one in others)
+
+
 def test_the_race_ends_early_when_it_is_late() -> None:
     arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
     entered = [arena.enter(16, r) for r in (0.1, 0.05)]

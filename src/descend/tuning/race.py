@@ -302,6 +302,12 @@ def run_legs(
                 tried.add(pair)
         running += [arena.enter(*pair) for pair in new]
         say(f"Round {number + 2}: {len(running)} settings")
+    back = _left_too_early(running, out)
+    if back:
+        again = [arena.enter(one.batch_size, one.learning_rate) for one in back]
+        running += [one for one in run_abreast(arena, again, cost, reached) if not one.diverged]
+        running.sort(key=lambda one: one.loss)
+        out = [one for one in out if one not in back]
     return running, out
 
 
@@ -375,6 +381,15 @@ def _spent_until(curve: Sequence[tuple[float, float]], level: float) -> float:
             return max(before + (spent - before) * min(1.0, max(0.0, part)), 1e-3 * curve[-1][0])
         before, high = spent, loss
     return curve[-1][0]
+
+
+def _left_too_early(running: Sequence[Trial], out: Sequence[Trial]) -> list[Trial]:
+    """Of those that left the race, the best two that stood lower then than any stands at the end.
+
+    So it is where all that were ahead were too fast to last.
+    """
+    least = min((one.loss for one in running), default=math.inf)
+    return sorted((one for one in out if one.loss < least), key=lambda one: one.loss)[:2]
 
 
 def _kept(ranked: Sequence[Trial], finalists: int) -> list[Trial]:

@@ -106,7 +106,7 @@ class Work:
     @property
     def affordable(self) -> int:
         """Further sizes for which the budget has time."""
-        each = 0.6 * self.compiling + speed.REPEATS * speed.SECONDS
+        each = self.compiling + speed.REPEATS * speed.SECONDS
         return int(MEASURING_PART * self.budget / each)
 
     @property

@@ -24,6 +24,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STOPPED = {130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 MOST_KILLS = 3
 """Of one run."""
+CONVERTING = 4
+"""Kills while rows are converted are so many times as likely: few trainings have that phase."""
 LOOK = 0.005
 """Seconds between two looks at the files of a run."""
 PHASES = ("starting", "converting", "training", "going on", "saving")
@@ -285,7 +287,9 @@ def _run(
     watch = Watch(place)
     possible = {"going on", "saving"} if watch.resumed else {*PHASES} - {"going on"}
     coming = [phase for phase in PHASES if phase in possible and phases.get(phase)]
-    target = dice.choice(coming) if kill and coming else None
+    target = None
+    if kill and coming:
+        target = dice.choices(coming, [CONVERTING if it == "converting" else 1 for it in coming])[0]
     moment: float | None = None
     sent: str | None = None
     with started(place) as process:

@@ -60,6 +60,8 @@ def test_the_law_goes_through_the_loss_that_three_sizes_came_past_with_two_rates
     slow = [curve(size, 0.05, 2 * updates) for size, updates in needed.items()]
     law, level = verdict.fitted_law([*fast, *slow, curve(1, 0.1, 5000)], 2.0)
     assert level == 0.5
+    far = Trial(64, 0.1, None, updates=9, marks=((4, 1.0), (8, 0.0)))
+    assert verdict.fitted_law([*fast, *slow, far], 2.0)[0] is None
     assert law is not None
     assert 50 < law.critical < 80
     assert verdict.fitted_law([*fast, *slow][:6], 2.0)[0] is None
@@ -80,5 +82,7 @@ def test_a_size_that_ran_to_the_end_tells_its_cost_itself_the_others_by_the_law(
     seen = {line["batch_size"]: line["updates"] for line in lines}
     assert seen == pytest.approx({16: 100 * 1.5 * 66 / 18, 64: 100.0, 256: 100 * 1.25 / 2.0})
     assert [line["seconds"] for line in lines] == pytest.approx([seen[16], 200.0, 6 * seen[256]])
+    fallen = verdict.predicted(winner, {64: 1.0, 16: 11.0}, found, None, lambda size: 1.0)
+    assert [line["batch_size"] for line in fallen] == [64]
     alone = verdict.predicted(winner, {64: 1.0}, found, None, lambda size: 1.0)
     assert [line["batch_size"] for line in alone] == [64]

@@ -216,12 +216,12 @@ def compile_others(work: Work) -> None:
     cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
     noticed = work.asked or work.compiling > UNNOTICED
     sizes = cheap[: work.affordable] or ([] if noticed else nearest[:1])
+    if work.hurried:
+        work.left_out.append("noise")
     if nearest and not sizes:
         work.left_out.append("other sizes")
     elif work.hurried and len(sizes) < len(nearest):
         work.left_out.append(f"sizes other than {listed(sorted([*sizes, work.reference]))}")
-    if work.hurried:
-        work.left_out.append("noise")
     if sizes:
         pool = ThreadPoolExecutor(1)
         arena = work.arena

@@ -11,6 +11,10 @@ from descend.tuning.law import UpdatesLaw
 from descend.tuning.race import Trial
 from descend.types import Speed
 
+LATE_GAIN = 0.8
+"""The law is read where so much of the best gain was made: the first part says nothing of noise."""
+TOLD_RATIO = 10.0
+"""Costs beyond are of trials that did not last, and tell no number of updates."""
 FLAT = 1.10
 """Costs within 10 % are as good: of such rates the lowest is taken, such sizes are the region."""
 SURE_LARGER, SURE_SMALLER = 1.25, 1.4
@@ -72,7 +76,7 @@ def fitted_law(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None
         start: loss of the snapshot.
 
     Returns:
-        The law, None where too few sizes tell, and the loss.
+        The law, None where too few sizes tell or went far enough, and the loss.
     """
     sizes = sorted({one.batch_size for one in trials})
     own = {size: [one for one in trials if one.batch_size == size] for size in sizes}
@@ -81,6 +85,9 @@ def fitted_law(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None
     if len(levels) < law.FEWEST_SIZES:
         return None, math.nan
     level = levels[law.FEWEST_SIZES - 1]
+    best = min(one.loss for one in trials)
+    if start - level < LATE_GAIN * (start - best):
+        return None, level
     found = {size: _fewest_updates(own[size], level, start) for size in sizes}
     return law.fit_law({size: one for size, one in found.items() if one is not None}), level
 
@@ -121,6 +128,8 @@ def predicted(
     for size in sorted({*found.batch_sizes, winner.batch_size}):
         if size == winner.batch_size:
             part = 1.0
+        elif size in tried and tried[size] > TOLD_RATIO:
+            continue
         elif size in tried:
             part = tried[size] * cost(winner.batch_size) / cost(size)
         elif fitted is not None:

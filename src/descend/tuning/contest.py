@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from descend.errors import DivergedError
 from descend.tuning import rate, speed, verdict
 from descend.tuning.race import Refine, Trial, run_legs
-from descend.tuning.stages import TRIALS, Work, learn_speed, listed, note_breaking
+from descend.tuning.stages import Work, learn_speed, listed, note_breaking
 
 LATE, SHORTEST = 2.0, 0.3
 """The race ends with the leg in which so many times its time, and so many seconds, are over:
@@ -40,9 +40,7 @@ def raced(
         for size, found in breaking.items():
             entered += [arena.enter(size, one) for one in rate.rates_below(found, parts)]
     each = speed.seconds_at(work.speed, work.reference)
-    end = work.budget
-    if not work.asked:
-        end = max(end, work.spent() + max(LATE * TRIALS * work.length, SHORTEST))
+    end = work.budget if work.asked else work.spent() + max(LATE * work.racing, SHORTEST)
     work.keep_apart([work.reference, *sizes])
     finalists, gone = run_legs(
         arena,

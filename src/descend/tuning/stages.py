@@ -25,10 +25,11 @@ from descend.types import GradientNoise, Params, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Rules for which the theory of gradient noise says where the batch size should be."""
-COST_PART, MOST_COST = 0.15, 120.0
-"""Budget of the advice: part of the expected training time, and most seconds."""
-MEASURING_PART = 0.4
-"""Part of the budget for compiling and timing further sizes; the rest is for trials."""
+COST_PART, MOST_COST = 0.15, 60.0
+"""Budget of the advice: part of the expected training time, and most seconds; the trials may take
+twice their part of it, and then two minutes are over."""
+MEASURING_PART, RACING_PART = 0.4, 0.8
+"""Parts of the budget for compiling and timing further sizes, and at the least for trials."""
 EPOCHS_EXPECTED, UPDATES_EXPECTED = 40, 15_000
 NOISE_COSTS = 4
 """Measuring the noise costs about as much as so many further sizes."""
@@ -98,10 +99,15 @@ class Work:
     left_out: list[str] = field(default_factory=list)
 
     @functools.cached_property
+    def racing(self) -> float:
+        """Seconds for all trials, from the first on; compiling is not taken off them all."""
+        left = self.budget - self.spent()
+        return left if self.asked else max(left, RACING_PART * self.budget)
+
+    @property
     def length(self) -> float:
         """Seconds of updates of a trial that runs to the end."""
-        length = FINAL_PART * self.expected
-        return min(length, (self.budget - self.spent()) / TRIALS) if self.asked else length
+        return race_length(self.expected, self.racing, self.arena.abreast)
 
     @property
     def affordable(self) -> int:
@@ -132,6 +138,20 @@ class Work:
         """Trials of these sizes run one after the other where two would not fit in memory."""
         most = max(self.footprint(size) for size in sizes)
         self.arena.abreast = ABREAST if ABREAST * most <= self.limit else 1
+
+
+def race_length(expected: float, racing: float, abreast: int) -> float:
+    """Seconds of updates of a trial that runs to the end.
+
+    Args:
+        expected: seconds of training.
+        racing: seconds for all trials.
+        abreast: trials that run at once.
+
+    >>> race_length(10.0, 1.2, 2), race_length(1e5, 60.0, 2)
+    (0.4, 20.0)
+    """
+    return min(FINAL_PART * expected, abreast * racing / TRIALS)
 
 
 def begun(

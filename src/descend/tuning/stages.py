@@ -148,7 +148,7 @@ def race_length(expected: float, racing: float, abreast: int) -> float:
         racing: seconds for all trials.
         abreast: trials that run at once.
 
-    >>> race_length(10.0, 1.2, 2), race_length(1e5, 60.0, 2)
+    >>> race_length(10.0, 3.0, 2), race_length(1e5, 60.0, 2)
     (0.4, 20.0)
     """
     return min(FINAL_PART * expected, abreast * racing / TRIALS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -52,7 +53,10 @@ def test_it_gives_advice_and_leaves_the_model_alone():
 @needs_torch
 def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
     data, loss = problem(0.5), torch.nn.functional.mse_loss
-    advice = descend.torch.advise(linear(), loss, data, budget=1.0, out=tmp_path)
+    ticks = itertools.count()
+    advice = descend.torch.advise(
+        linear(), loss, data, budget=1.0, out=tmp_path, clock=lambda: next(ticks) * 1e-3
+    )
     text = advice_text(advice)
     assert "Decided by 9 trials" in text
     assert "Gradient noise" in text or "undetermined" in text

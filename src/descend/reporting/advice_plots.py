@@ -14,6 +14,8 @@ Record = Mapping[str, Any]
 
 COSTS = {"examples": ("examples", "rows seen")}
 """What a goal counts, other than seconds."""
+TOLD_RATIO = 10.0
+"""Costs beyond are of trials that did not last; how long those would take nobody knows."""
 CURVE = ("updates", "examples", "seconds")
 FADED = "#8A8A8A"
 
@@ -22,7 +24,7 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     """What each batch size needs to the loss of the winner."""
     key, title = COSTS.get(evidence.get("goal", ""), ("seconds", "seconds"))
     curve = sorted(evidence.get("curve") or [], key=lambda one: float(one["batch_size"]))
-    finalists = [one for one in evidence["trials"] if one.get("ratio") is not None]
+    finalists = [one for one in evidence["trials"] if (one.get("ratio") or math.inf) <= TOLD_RATIO]
     winner = next((one for one in curve if one["batch_size"] == advice["batch_size"]), None)
     found = {}
     if winner is not None:
@@ -169,8 +171,8 @@ def race_plot(trials: Sequence[Record]) -> Plot:
         title="The race",
         figure=figure(traces, "seconds", "validation loss", log_y=positive),
         table=Table(header, rows, caption="Validation losses of the finalists during the race"),
-        caption="Coloured: the finalists. Grey: trials that left the race. The rates are constant "
-        "here; finalists are judged after a short decay of their rate.",
+        caption="Coloured: those that ran to the end. Grey: trials that left the race. After a short "
+        "rise the rates are constant here.",
         x_choices=choices,
         log_x=True,
         log_y=positive,

@@ -171,8 +171,8 @@ def race_plot(trials: Sequence[Record]) -> Plot:
         title="The race",
         figure=figure(traces, "seconds", "validation loss", log_y=positive),
         table=Table(header, rows, caption="Validation losses of the finalists during the race"),
-        caption="Coloured: those that ran to the end. Grey: trials that left the race. After a short "
-        "rise the rates are constant here.",
+        caption="Coloured: those that ran to the end. Grey: trials that left the race. The rates "
+        "are constant after a short rise.",
         x_choices=choices,
         log_x=True,
         log_y=positive,

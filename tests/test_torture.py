@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.torture_runs import Kill, Task, made_place, survives, undisturbed
 
+MOST_RUNS = 12
 OPTIONS = "--epochs 10 --batch-size 16 --hidden 16 --learning-rate 0.02"
 
 
@@ -18,8 +19,10 @@ def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path) -> None:
     whole, phases = undisturbed(place)
     dice = random.Random(3)
     kills: list[Kill] = []
-    for _ in range(3):
+    for _ in range(MOST_RUNS):  # A run may be over before its kill comes.
         killed, problem = survives(place, whole, phases, dice)
         kills += killed
         assert problem == ""
+        if len(kills) >= 3:
+            break
     assert len(kills) >= 3

@@ -8,6 +8,7 @@ thread that writes it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.problems import made_table
+from benchmarks.store_speed import posed
 
 NETWORKS = ((128, 64), (512, 512), (2048, 2048))
 
@@ -55,17 +57,12 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     from descend.jobs.watcher import RunWatcher
     from descend.reporting.progress import make_progress
     from descend.runs import checkpoint
-    from descend.settings import Settings
     from descend.training.fit import fit
-    from descend.training.losses import LOSSES
-    from descend.training.models import Inputs, mlp
-    from descend.training.optimizers import make_optimizer
-    from descend.training.problem import Problem
     from descend.training.saved import course_saved
     from descend.training.stopping import Limits
 
     waited = writing = 0.0
-    saves = size = 0
+    saves = 0
 
     class Timed(checkpoint.CheckpointWriter):
         def _work(self) -> None:
@@ -90,16 +87,7 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     judges = MemoryStore(
         {name: rows[:2000] for name, rows in x.items()}, made.y[:2000], store.weight[:2000]
     )
-    network = mlp(Inputs(90, ()), [0.0], hidden)
-    problem = Problem(
-        store=store,
-        validation=judges,
-        init=network.init,
-        apply=network.apply,
-        per_example=LOSSES["squared_error"].per_example,
-        optimizer=make_optimizer(Settings("y")),
-        averaging=True,
-    )
+    problem = dataclasses.replace(posed(store, judges, hidden), averaging=True)
     fit(problem.run(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin())  # Compiled before.
     run = problem.run(128, 1e-4, limits=Limits(patience=10_000, seconds=seconds))
     with tempfile.TemporaryDirectory() as folder:

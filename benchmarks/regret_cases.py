@@ -116,11 +116,16 @@ def _image_problem(path: Path) -> Problem:
     )
 
 
-def _quadratic(folder: Path | None) -> Problem:
-    """½ Σ h_i (θ_i − z_i)² with h_i = 1/i and rows z whose gradients have variance c_i = 1/i."""
-    dimensions, rows = QUADRATIC
+def noisy_quadratic(dimensions: int, rows: int, seed: int = 0) -> Problem:
+    """½ Σ h_i (θ_i − z_i)² with h_i = 1/i and rows z whose gradients have variance c_i = 1/i.
+
+    Args:
+        dimensions: of θ, which begins at ones.
+        rows: drawn with the seed.
+        seed: of the rows and of their order.
+    """
     curvature = 1.0 / np.arange(1, dimensions + 1)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     z = random.standard_normal((rows, dimensions)) / np.sqrt(curvature)
     z -= z.mean(axis=0)
     weights = jnp.asarray(curvature, jnp.float32)
@@ -139,6 +144,7 @@ def _quadratic(folder: Path | None) -> Problem:
         apply=apply,
         per_example=loss,
         optimizer=make_optimizer(Settings("y", optimizer="sgd")),
+        seed=seed,
         averaging=True,
         rising=True,
     )
@@ -159,7 +165,7 @@ CASES = (
     Case("flights", _table(TASKS["flights"]), (64, 256, 128, 32, 512, 1024, 16), 1, 1),
     Case("fashion", _images("fashion_mnist"), COARSE, 1, 2),
     Case("linear", _table(TASKS["diamonds"], model="linear")),
-    Case("quadratic", _quadratic),
+    Case("quadratic", lambda folder: noisy_quadratic(*QUADRATIC)),
     Case("mnist", _images("mnist"), COARSE, 1, 2, held_out=True),
     Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
     Case("friedman", _friedman, held_out=True),

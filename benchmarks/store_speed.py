@@ -23,6 +23,7 @@ from benchmarks.measure import Contestant
 if TYPE_CHECKING:
     from descend.data.rows.convert import Part
     from descend.data.rows.store import RowStore
+    from descend.training.problem import Problem
 
 MEMORY, MAPPED, WINDOWS = "in memory", "store, page cache", "store 4 times the window"
 COLD = "the same, cache dropped"
@@ -131,18 +132,26 @@ def epoch_of(
     store: RowStore, judges: RowStore, hidden: tuple[int, ...], batch_size: int
 ) -> Callable[[], object]:
     """A run of one epoch, compiled before; the few validation rows cost next to nothing."""
-    from descend.settings import Settings
     from descend.training.fit import fit
+    from descend.training.stopping import Limits
+
+    problem = posed(store, judges, hidden)
+    run = problem.run(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
+    return lambda: fit(run, problem.begin())[0].state.params
+
+
+def posed(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem:
+    """Squared error and momentum on rows of numbers; no hidden units are a linear model."""
+    from descend.settings import Settings
     from descend.training.losses import LOSSES
     from descend.training.models import Inputs, linear, mlp
     from descend.training.optimizers import make_optimizer
     from descend.training.problem import Problem
-    from descend.training.stopping import Limits
 
     columns = judges.gather(np.arange(1)).x["numeric"].shape[1]
     inputs = Inputs(columns, ())
     network = mlp(inputs, [0.0], hidden) if hidden else linear(inputs, [0.0])
-    problem = Problem(
+    return Problem(
         store=store,
         validation=judges,
         init=network.init,
@@ -150,8 +159,6 @@ def epoch_of(
         per_example=LOSSES["squared_error"].per_example,
         optimizer=make_optimizer(Settings("y")),
     )
-    run = problem.run(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
-    return lambda: fit(run, problem.begin())[0].state.params
 
 
 if __name__ == "__main__":

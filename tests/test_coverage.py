@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from descend.settings import Settings
-from descend.training.optimizers import make_optimizer
-from descend.training.problem import Problem
+from benchmarks.regret_cases import noisy_quadratic
 from descend.tuning.advice import advise
 from descend.tuning.law import fit_law, updates_to
 from descend.tuning.race import make_arena
-from descend.types import Array
-from tests.problems import store_of
 
 DIMENSIONS, ROWS, SEEDS = 100, 8192, 20
 SIZES = (2, 8, 32, 128, 512)
@@ -24,33 +19,10 @@ MOST_UPDATES = 1500
 Curve = list[tuple[int, float]]
 
 
-def noisy_quadratic(seed: int) -> Problem:
-    """½ Σ h_i (θ_i − z_i)² from ones, h_i = 1/i; gradients of rows have the variance 1/i."""
-    curvature = 1.0 / np.arange(1, DIMENSIONS + 1)
-    z = np.random.default_rng(seed).standard_normal((ROWS, DIMENSIONS)) / np.sqrt(curvature)
-    z -= z.mean(axis=0)
-    weights = jnp.asarray(curvature, jnp.float32)
-
-    def loss(outputs: Array, y: Array) -> Array:
-        return 0.5 * jnp.sum(weights * jnp.square(outputs), axis=-1)
-
-    return Problem(
-        store=store_of(z, np.zeros((ROWS, 1))),
-        validation=store_of(np.zeros((1, DIMENSIONS)), np.zeros((1, 1))),
-        init=lambda key: jnp.ones(DIMENSIONS, jnp.float32),
-        apply=lambda params, x: params - x["numeric"],
-        per_example=loss,
-        optimizer=make_optimizer(Settings("y", optimizer="sgd")),
-        seed=seed,
-        averaging=True,
-        rising=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def curves() -> dict[int, list[Curve]]:
     """Losses of runs with each size, by rates of half powers of two."""
-    arena = make_arena(noisy_quadratic(1000))
+    arena = make_arena(noisy_quadratic(DIMENSIONS, ROWS, seed=1000))
     looks = np.unique(np.geomspace(4, MOST_UPDATES, 40).astype(int))
 
     def curve(size: int, rate: float) -> Curve:
@@ -92,7 +64,7 @@ def test_the_interval_holds_the_critical_size_in_most_advices(
     for seed in range(SEEDS):
         ticks = itertools.count()
         advice, _ = advise(
-            noisy_quadratic(seed),
+            noisy_quadratic(DIMENSIONS, ROWS, seed),
             at_least=1e4,
             optimizer="sgd",
             clock=lambda ticks=ticks: next(ticks) * 1e-3,  # type: ignore[misc]

@@ -14,8 +14,6 @@ Record = Mapping[str, Any]
 
 COSTS = {"examples": ("examples", "rows seen")}
 """What a goal counts, other than seconds."""
-TOLD_RATIO = 10.0
-"""Costs beyond are of trials that did not last; how long those would take nobody knows."""
 CURVE = ("updates", "examples", "seconds")
 FADED = "#8A8A8A"
 
@@ -24,8 +22,14 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     """What each batch size needs to the loss of the winner."""
     key, title = COSTS.get(evidence.get("goal", ""), ("seconds", "seconds"))
     curve = sorted(evidence.get("curve") or [], key=lambda one: float(one["batch_size"]))
-    finalists = [one for one in evidence["trials"] if (one.get("ratio") or math.inf) <= TOLD_RATIO]
-    winner = next((one for one in curve if one["batch_size"] == advice["batch_size"]), None)
+    predicted = {one["batch_size"]: one for one in curve}
+    # Of sizes whose trials did not last the curve says nothing.
+    finalists = [
+        one
+        for one in evidence["trials"]
+        if one.get("ratio") is not None and one["batch_size"] in predicted
+    ]
+    winner = predicted.get(advice["batch_size"])
     found = {}
     if winner is not None:
         for one in sorted(finalists, key=lambda one: float(-one["ratio"])):
@@ -39,7 +43,6 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
         traces.append(points("by trial", sizes, [found[one] for one in sizes], 1, size=11))
     if winner is not None:
         traces.append(_ring(winner["batch_size"], winner[key], size=20))
-    predicted = {one["batch_size"]: one for one in curve}
     rows: list[list[Cell]] = [
         [size, *(predicted.get(size, {}).get(name) for name in CURVE), found.get(size)]
         for size in sorted({*predicted, *found})

@@ -22,6 +22,7 @@ QUESTIONS = (
     "torture",
     "regret",
     "checkpoint_cost",
+    "device_speed",
     "large",
     "fuzz",
     "wheel",

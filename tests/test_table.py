@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from descend.data.reading.csv_files import NULLS
+from descend.data.reading.expressions import category_sql, number_sql, present_sql
 from descend.data.reading.table import ROW, Table, open_table
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
@@ -316,3 +318,39 @@ def test_sums_over_numbered_rows_are_the_same_to_the_last_bit(tmp_path: Path, wa
         stack.enter_context(table.in_row_order())
         seen = {tuple(table.aggregate(expressions).values()) for _ in range(5)}
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("nulls", [NULLS, ("nan", "NaN", "-nan", "-NaN")], ids=["all", "NaN"])
+def test_a_copy_has_the_missing_values_that_the_first_lines_lack(
+    tmp_path: Path, nulls: tuple[str, ...]
+) -> None:
+    path = tmp_path / "t.csv"
+    with path.open("w") as stream:
+        stream.write("number,text\n")
+        stream.writelines(f"{row}.5,value {row}\n" for row in range(20_000))
+        stream.writelines(f"{null},{null}\n" for null in nulls)
+        stream.writelines(f'"{null}","{null}"\n' for null in nulls)
+    table = open_table(path)
+    asked = ", ".join(
+        f"{sql(column)} AS {name}_{column.name}"
+        for column in table.columns
+        for name, sql in (("category", category_sql), ("present", present_sql))
+    )
+    asked += f", {number_sql(table.columns[0])} AS number"
+    with table.copied(None) as copy:
+        found, expected = (
+            one.query(f"SELECT {asked} FROM {one.rows} ORDER BY {ROW}") for one in (copy, table)
+        )
+    assert found.equals(expected)
+    assert expected.column("present_text").to_pylist().count(False) == 2 * len(nulls)
+
+
+def test_a_copy_leaves_out_what_is_excluded_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n3,4\n")
+    with open_table(path).copied(None, without=("b",)) as copy:
+        assert [column.name for column in copy.columns] == ["a", "b"]
+        assert copy.query(f"SELECT * FROM {copy.rows}").to_pydict() == {
+            "a": [1.0, 3.0],
+            "row number": [0, 1],
+        }

@@ -7,7 +7,7 @@ columns and changes dates with the first rows it sees, each without a word.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -35,6 +35,8 @@ class CsvFiles:
         delimiter: between fields.
         decimal: `.`, or `,` in numbers such as 2,5.
         types: DuckDB type of each column: DOUBLE, BOOLEAN or VARCHAR.
+        seen: those of `NULLS` that stand in the first lines.
+        nulls: what is read as missing where a number is expected; as text all of `NULLS` are.
     """
 
     paths: tuple[str, ...]
@@ -42,6 +44,8 @@ class CsvFiles:
     delimiter: str
     decimal: str
     types: Mapping[str, str]
+    seen: tuple[str, ...] = NULLS
+    nulls: tuple[str, ...] = NULLS
 
     def relation(self) -> str:
         """What stands after FROM."""
@@ -72,11 +76,17 @@ class CsvFiles:
             "quote": quote_text('"'),
             "escape": quote_text('"'),
             "decimal_separator": quote_text(self.decimal),
-            "nullstr": text_list(NULLS),
+            "nullstr": text_list(self.nulls),
             "columns": "{" + columns + "}",
         }
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
-        return f"read_csv({text_list(paths)}, {listed})"
+        read = f"read_csv({text_list(paths)}, {listed})"
+        texts = [quote_name(name) for name in header if self.types[name] == "VARCHAR"]
+        if self.nulls == NULLS or not texts:
+            return read
+        missing = f"CASE WHEN list_contains({text_list(NULLS)}, {{0}}) THEN NULL ELSE {{0}} END"
+        replaced = ", ".join(f"{missing.format(name)} AS {name}" for name in texts)
+        return f"(SELECT * REPLACE ({replaced}) FROM {read})"
 
 
 def quote_name(name: str) -> str:
@@ -112,7 +122,8 @@ def find_csv(paths: Sequence[str], run: Callable[[str], pa.Table]) -> CsvFiles:
     text_columns = dict.fromkeys(headers[0], "VARCHAR")
     files = CsvFiles(tuple(paths), headers, delimiter, ".", text_columns)
     types, decimal = _find_types(files, run)
-    return CsvFiles(files.paths, headers, delimiter, decimal, types)
+    seen = tuple(null for null in NULLS if any(null in text for text in texts))
+    return replace(files, decimal=decimal, types=types, seen=seen)
 
 
 def check_same_columns(

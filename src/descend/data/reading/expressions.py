@@ -21,8 +21,9 @@ def number_sql(column: TableColumn) -> str:
 def category_sql(column: TableColumn) -> str:
     """VARCHAR, NULL for missing (empty text too); whole numbers without a decimal point."""
     if column.sql_type in ("DOUBLE", "FLOAT"):
-        # Adding 0 makes one of -0 and 0.
-        return f"nullif(regexp_replace(({column.sql} + 0)::VARCHAR, '\\.0+$', ''), 'nan')"
+        # Adding 0 makes one of -0 and 0. What is no number has a sign too.
+        text = f"regexp_replace(({column.sql} + 0)::VARCHAR, '\\.0+$', '')"
+        return f"CASE WHEN NOT isnan({column.sql}) THEN {text} END"
     if column.type == "number":
         return f"regexp_replace({column.sql}::VARCHAR, '\\.0+$', '')"
     if column.type == "text":

@@ -65,7 +65,19 @@ class Source:
             return self
         known = {name: type_ for name, type_ in types.items() if name in self.csv.types}
         changed = replace(self.csv, types={**self.csv.types, **known})
-        return replace(self, csv=changed, relation=changed.relation())
+        return self._csv_read(changed)
+
+    def hurried(self) -> Source:
+        """CSV with only those missing values looked for that its first lines have.
+
+        A third less time; where a column of numbers has another one, reading fails.
+        """
+        if self.csv is None or self.csv.nulls == self.csv.seen:
+            return self
+        return self._csv_read(replace(self.csv, nulls=self.csv.seen))
+
+    def _csv_read(self, csv: CsvFiles) -> Source:
+        return replace(self, csv=csv, relation=csv.relation())
 
 
 def is_query(text: str) -> bool:

@@ -17,12 +17,13 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
     """The table with its text read, inside the `with`.
 
     Learning a schema and converting rows read a table several times, and CSV is slow to read.
-    Numbers stay numbers in the copy; columns named by `settings.categorical` stay as written.
+    Numbers stay numbers in the copy, columns named by `settings.categorical` stay as written, and
+    the values of `settings.exclude` are left out.
     Where there is no room for a copy on the disk, the text is read each time.
 
     Args:
         table: of any kind; what is not text is given back as it is.
-        settings: for the columns to read as text.
+        settings: for the columns to read as text, and those not to read.
         memory: bytes that DuckDB may use; a larger copy goes to a file.
         store: the row store of the table; the file is beside it for a while, and is removed by
             the next writer of the store if this process dies.
@@ -33,14 +34,15 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
         return
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     if size <= memory // 4:
-        with table.copied(None) as copy:
+        with table.copied(None, without=settings.exclude) as copy:
             yield copy
         return
     place = _place(store, 2 * size)
     if place is None:
         yield table
         return
-    with place, table.copied(Path(place.name) / "rows.duckdb") as copy:
+    path = Path(place.name) / "rows.duckdb"
+    with place, table.copied(path, without=settings.exclude) as copy:
         yield copy
 
 

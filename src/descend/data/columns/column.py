@@ -223,12 +223,14 @@ class Schema:
 
     def as_json(self) -> dict[str, Any]:
         """The schema as values that JSON holds; `schema_from_json` reads them back."""
-        record = dataclasses.asdict(self)
-        record["columns"] = [
-            {"kind": column.kind, **dataclasses.asdict(column)} for column in self.columns
-        ]
-        record["target"] = {"task": self.task, **dataclasses.asdict(self.target)}
-        return record
+        parts = {
+            "columns": [
+                {"kind": column.kind, **dataclasses.asdict(column)} for column in self.columns
+            ],
+            "target": {"task": self.task, **dataclasses.asdict(self.target)},
+            "rows": dataclasses.asdict(self.rows),
+        }
+        return {**vars(self), **parts}
 
 
 def schema_from_json(record: Mapping[str, Any]) -> Schema:

@@ -34,16 +34,15 @@ class Needed:
     Attributes:
         column: as the table has it.
         kind: `number`, `category` or `datetime`.
-        sql: its value.
         place: of the value in the batches.
-        check: place of a flag for values that cannot be read as the kind, or None.
+        present: place of a flag for values that are there, where not all can be read as the
+            kind; else None.
     """
 
     column: TableColumn
     kind: str
-    sql: str
     place: int
-    check: int | None
+    present: int | None
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,11 @@ def plan_reading(schema: Schema, inputs: Sequence[Column], table: Table, *, targ
         sql = _sql(table, column, kind, pattern)
         place = len(select)
         select.append(sql)
-        check = None
+        present = None
         if column.type == "text" and kind != "category":
-            check = len(select)
-            select.append(f"{present_sql(column)} AND ({sql}) IS NULL")
-        needed.append(Needed(column, kind, sql, place, check))
+            present = len(select)
+            select.append(present_sql(column))
+        needed.append(Needed(column, kind, place, present))
     count = len(kinds)
     targets = needed[count : count + len(schema.target.names)] if target else []
     weight = needed[-1] if target and schema.weight is not None else None
@@ -100,8 +99,8 @@ def plan_reading(schema: Schema, inputs: Sequence[Column], table: Table, *, targ
 
 def check_readable(plan: Plan, needed: Needed, batch: pa.RecordBatch) -> None:
     """Raise DataError where a value cannot be read as its kind."""
-    if needed.check is not None:
-        flags = batch.column(needed.check)
+    if needed.present is not None:
+        flags = pc.and_(batch.column(needed.present), batch.column(needed.place).is_null())
         if pc.any(flags).as_py():
             place = pc.index(flags, value=True).as_py()
             _raise_value(plan.table, needed, batch.column(batch.num_columns - 1)[place].as_py())

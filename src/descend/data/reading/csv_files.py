@@ -23,6 +23,8 @@ NULLS = (
 
 SAMPLE_ROWS = 20_480
 SAMPLE_VALUES = 2_000_000
+_HEAD = {"parallel": "false", "buffer_size": str(8 << 20)}
+"""Options for the first rows of a file: other threads would read what nobody asked for."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,16 @@ class CsvFiles:
     seen: tuple[str, ...] = NULLS
     nulls: tuple[str, ...] = NULLS
 
-    def relation(self) -> str:
-        """What stands after FROM."""
+    def relation(self, *, first: int | None = None) -> str:
+        """What stands after FROM: all rows, or the first ones."""
+        if first is not None:
+            return f"(SELECT * FROM {self._relation(_HEAD)} LIMIT {first})"
+        return self._relation({})
+
+    def _relation(self, options: Mapping[str, str]) -> str:
         parts = [
-            self._read([path for path, _ in group], header) for header, group in self._groups()
+            self._read([path for path, _ in group], header, options)
+            for header, group in self._groups()
         ]
         if len(parts) == 1:
             return parts[0]
@@ -66,7 +74,9 @@ class CsvFiles:
             groups[-1][1].append((path, header))
         return groups
 
-    def _read(self, paths: Sequence[str], header: Sequence[str]) -> str:
+    def _read(
+        self, paths: Sequence[str], header: Sequence[str], more_options: Mapping[str, str]
+    ) -> str:
         columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in header)
         options = {
             "auto_detect": "false",
@@ -78,14 +88,16 @@ class CsvFiles:
             "decimal_separator": quote_text(self.decimal),
             "nullstr": text_list(self.nulls),
             "columns": "{" + columns + "}",
+            **more_options,
         }
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         read = f"read_csv({text_list(paths)}, {listed})"
         texts = [quote_name(name) for name in header if self.types[name] == "VARCHAR"]
         if self.nulls == NULLS or not texts:
             return read
-        missing = f"CASE WHEN list_contains({text_list(NULLS)}, {{0}}) THEN NULL ELSE {{0}} END"
-        replaced = ", ".join(f"{missing.format(name)} AS {name}" for name in texts)
+        # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
+        cases = " ".join(f"WHEN {quote_text(null)} THEN NULL" for null in NULLS)
+        replaced = ", ".join(f"CASE {name} {cases} ELSE {name} END AS {name}" for name in texts)
         return f"(SELECT * REPLACE ({replaced}) FROM {read})"
 
 
@@ -167,7 +179,7 @@ def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[s
     names = files.headers[0]
     rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
     commas = files.delimiter != ","
-    found = _survey(names, f"(SELECT * FROM {files.relation()} LIMIT {rows})", run, commas=commas)
+    found = _survey(names, files.relation(first=rows), run, commas=commas)
     empty = [name for name in names if name not in found]
     if empty:
         found |= _survey(empty, files.relation(), run, commas=commas)

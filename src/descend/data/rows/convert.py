@@ -78,6 +78,7 @@ def write_store(
         means = {name: writers[name].mean_weight for name in PARTS}
         final_header = Header(key, header.groups, header.piece_rows, dict(rows), means)
         write_header(building, final_header, np.concatenate(sums))
+        _sync(building)
 
 
 def piece_rows_of(row_bytes: int) -> int:
@@ -121,8 +122,18 @@ def _in_its_place(folder: Path) -> Iterator[Path]:
         raise DataError(f"{write_error(folder, error)} --store names another folder.") from error
 
 
+def _sync(folder: Path) -> None:
+    """Make what is in a folder survive power loss."""
+    for path in folder.iterdir():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    sync_folder(folder)
+
+
 def _replace(building: Path, folder: Path) -> None:
-    sync_folder(building)
     if folder.exists():
         old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
         os.rename(folder, old / "old")

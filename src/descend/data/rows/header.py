@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.errors import FileFormatError, InputError
-from descend.runs.files import read_json, write_whole
+from descend.runs.files import read_json
 from descend.types import Batch
 
 FORMAT = "descend row store"
@@ -133,9 +133,9 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 
 def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
-    """Write checksums and header, in this order: with the header the store is complete."""
+    """Write checksums and header into a folder that is not a store yet; nothing is synced."""
     content = checksums.astype("<u4").tobytes()
-    write_whole(folder / CHECKSUMS, content)
+    (folder / CHECKSUMS).write_bytes(content)
     record = {
         "format": FORMAT,
         "version": VERSION,
@@ -148,7 +148,7 @@ def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
         "checksums": zlib.crc32(content),
     }
     text = json.dumps({**record, "checksum": _checksum(record)}, indent=1)
-    write_whole(folder / HEADER, text + "\n")
+    (folder / HEADER).write_text(text + "\n", encoding="utf-8")
 
 
 def read_header(folder: Path) -> tuple[Header, Checksums]:

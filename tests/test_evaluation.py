@@ -1,5 +1,6 @@
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -65,6 +66,14 @@ def test_the_loss_of_classes_is_that_of_scikit_learn() -> None:
     odds = np.exp(store.x["numeric"].astype(np.float64) @ kernel)
     probability = odds / odds.sum(axis=1, keepdims=True)
     assert found == pytest.approx(metrics.log_loss(store.y, probability), rel=1e-5)
+
+
+def test_products_are_as_exact_on_a_gpu_as_on_a_cpu() -> None:
+    problem = linear_problem(labels(300, classes=3), loss="cross_entropy", outputs=3)
+    sums = evaluation._compiled_sums(problem.apply, problem.per_example)
+    params = problem.begin().state.params
+    traced = str(jax.make_jaxpr(sums)(params, problem.store.gather(np.arange(5))))
+    assert traced.count("dot_general") == traced.count("precision=(Precision.HIGHEST") == 1
 
 
 def test_many_rows_are_added_in_double_precision() -> None:

@@ -18,6 +18,10 @@ from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.step import compile_chunk, initial_state, make_step
 from descend.types import Array, Batch
 
+pytestmark = pytest.mark.skipif(
+    jax.default_backend() != "cpu", reason="Only programs for a CPU are made one kernel."
+)
+
 UPDATES = 12
 INPUTS = Inputs(5, ())
 

@@ -269,7 +269,12 @@ def _compiled(apply: Any, link: Any) -> Any:
     """The network with its link, compiled once for all models of one form."""
     import jax
 
-    return jax.jit(lambda params, x: link(apply(params, x)))
+    from descend.training.engine import in_full_precision
+
+    def forward(params: Params, x: Any) -> Any:
+        return link(apply(params, x))
+
+    return jax.jit(in_full_precision(forward))
 
 
 def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

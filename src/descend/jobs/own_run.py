@@ -21,6 +21,7 @@ from descend.jobs.own_models import OwnModel
 from descend.jobs.own_problem import OwnProblem
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.reporting.notebook import card
+from descend.training.engine import in_full_precision
 from descend.training.evaluation import blocks
 from descend.types import Array, History, Params, StopReason
 
@@ -141,7 +142,10 @@ class Outputs:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        return jax.jit(lambda params, x: self.link(self.apply(params, x)))
+        def forward(params: Params, x: Any) -> Any:
+            return self.link(self.apply(params, x))
+
+        return jax.jit(in_full_precision(forward))
 
 
 def own_metrics(own: OwnProblem, params: Params) -> Metrics:

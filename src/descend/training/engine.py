@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @functools.cache
@@ -26,6 +31,23 @@ def set_up() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def in_full_precision(function: Callable[P, T]) -> Callable[P, T]:
+    """The function with matrix products of float32 as exact as float32 is, also on a GPU.
+
+    A GPU by itself rounds the factors to 10 bits (TF32). Updates have more noise than that; what
+    is reported and predicted should not depend on the device.
+    """
+
+    @functools.wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> T:
+        import jax
+
+        with jax.default_matmul_precision("float32"):
+            return function(*arguments, **named)
+
+    return called
 
 
 def describe_device() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from descend.data.rows.feed import prefetched
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.training.engine import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params
 
@@ -69,6 +70,7 @@ def _compiled_sums(
     objective = make_objective(apply, per_example)
 
     @jax.jit
+    @in_full_precision
     def sums(params: Params, batch: Batch) -> tuple[Array, Array]:
         return objective.loss_sum(params, batch), jnp.sum(batch.weight)
 

@@ -79,7 +79,8 @@ def test_a_table_goes_to_a_device_that_has_room(
     statistics: Any, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = weighted()
+    monkeypatch.setattr(jax, "devices", lambda: [Device(statistics)])
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert not placing.fits_device(store)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(jax, "devices", lambda: [Device(statistics)])
     assert placing.fits_device(store) is fits

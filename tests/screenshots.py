@@ -65,14 +65,11 @@ SHOTS = {
     "report": Shot("train", 1000, "#how-it-learned figure:nth-of-type(2)"),
     "report-dark": Shot("train", 390, "#how-it-learned figure:nth-of-type(1) .caption", dark=True),
     "compare": Shot("compare", 1000, "#how-soon"),
-    "curves": Shot("compare", 1000, "#how-soon .scroll"),
     "advice": Shot("advise", 1000, "figure:nth-of-type(2)"),
     "valley": Shot("valley", 1000, "#the-paths figure .numbers"),
     "double-well": Shot("double-well", 1000, "#the-paths figure .numbers"),
     "plane": Shot("plane", 1000, "#the-paths figure .numbers", dark=True),
 }
-FROM = {"curves": "#how-soon"}
-"""Where a picture begins, if not at the top of its page."""
 
 
 def main(names: Sequence[str]) -> None:
@@ -130,16 +127,12 @@ def _photograph(browser: Browser, name: str, page: Path) -> None:
 def _document(browser: Browser, name: str, shot: Shot) -> None:
     """A picture for the documentation, in few colours."""
     _open(browser, WORK / PAGES[shot.page], shot.width, 900, shot.dark)
-    top, bottom = (
-        browser.run(
-            "const found = document.querySelector(arguments[0]);"
-            "return found ? found.getBoundingClientRect().top + scrollY : 0;",
-            selector,
-        )
-        for selector in (FROM.get(name, "none"), shot.until)
+    bottom = browser.run(
+        "return document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY;",
+        shot.until,
     )
     width = browser.run("return document.documentElement.clientWidth")
-    picture = Image.open(io.BytesIO(browser.picture((0, top, width, bottom - top))))
+    picture = Image.open(io.BytesIO(browser.picture((0, 0, width, bottom))))
     path = DOCS / f"{name}.png"
     picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB", flush=True)

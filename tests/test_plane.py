@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.flatten_util
 import numpy as np
@@ -28,6 +30,20 @@ def test_a_way_is_the_way_of_fit(arena: Arena) -> None:
         slope = jax.grad(lambda one: objective(unravel(one), batch))(weights)
         weights = weights - 0.1 * slope
     np.testing.assert_allclose(way.snapshots[-1], weights, atol=1e-5)
+
+
+def test_rates_rise_along_a_way_as_in_the_runs_of_the_problem() -> None:
+    plain = linear_problem(numbers(120, columns=4), optimizer="sgd")
+    problem = dataclasses.replace(plain, rising=True)
+    arena = make_arena(problem)
+    stops = [1, 2, 20]
+    way = way_of(arena, "rising", 8, 0.1, stops)
+    trial = arena.enter(8, 0.1)
+    updates = np.arange(stops[-1])
+    rates = 0.1 * np.minimum(1.0, (updates + 1) / problem.rise(problem.plan(8)))
+    trial, _ = arena.advance(trial, rates.astype(np.float32))
+    assert trial.state is not None
+    np.testing.assert_allclose(way.snapshots[-1], flat(trial.state.params), atol=1e-6)
 
 
 def test_a_way_that_explodes_ends(arena: Arena) -> None:

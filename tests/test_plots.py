@@ -64,6 +64,14 @@ def test_every_figure_is_json_and_every_choice_fits_its_traces(
             assert all(len(row) == len(plot.table.header) for row in plot.table.rows)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"), [([1.0, 2.9], "linear"), ([1.0, 3.0], "log"), ([0.0, 1.0], "linear")]
+)
+def test_an_axis_is_logarithmic_where_its_values_lie_apart(values: list[float], kind: str) -> None:
+    layout = figure([line("", [1, 100], values)], "x", "y", log_x=True, log_y=True)["layout"]
+    assert (layout["xaxis"]["type"], layout["yaxis"]["type"]) == ("log", kind)
+
+
 def test_what_is_not_finite_leaves_a_gap() -> None:
     trace = line("a", [0, 1, 2], [math.nan, 1.0, math.inf])
     assert trace["y"] == [None, 1.0, None]

@@ -15,7 +15,7 @@ from descend.data.rows.layout import layout_from
 from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.run import read_run_record
-from descend.settings import AS_TOLD_OF, Settings, settings_from
+from descend.settings import Settings, settings_from
 from descend.training.problem import Problem
 from descend.training.recipe import problem_of
 from descend.tuning import plane
@@ -52,9 +52,10 @@ def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any
         layout=layout_from(record["data"]["layout"]),
         say=progress.message,
     )
-    # The methods as they are told of, the run's rule first.
+    # The run's rule first. Rates rise at first as in the run, whose own was found so; without the
+    # mean of the weights, which hides the noise.
     problems = {
-        rule: problem_of(settings.replace(optimizer=rule, **AS_TOLD_OF), prepared)
+        rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)
         for rule in dict.fromkeys((settings.optimizer, *BASIC))
     }
     ways = _ways(problems, settings, progress)

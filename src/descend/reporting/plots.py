@@ -29,6 +29,8 @@ MOST_POINTS = 1500
 MOST_TABLE_LINES = 60
 LONGEST_NAME = 41
 """In a legend."""
+FAR_APART = 3.0
+"""Largest over smallest value from which on a logarithmic axis shows more than a linear one."""
 MARKED = 40
 """Up to so many points of a line are marked one by one."""
 
@@ -134,19 +136,31 @@ def figure(
     log_x: bool = False,
     log_y: bool = False,
 ) -> Figure:
-    """Traces with their axes. Titles are plain text."""
+    """Traces with their axes. Titles are plain text.
+
+    An axis that is to be logarithmic is linear where its values lie close together: there the two
+    look alike, and a logarithmic one may have no number beside it.
+    """
     return {
         "data": list(traces),
         "layout": {
-            "xaxis": {"title": {"text": label(x_title)}, "type": "log" if log_x else "linear"},
+            "xaxis": {
+                "title": {"text": label(x_title)},
+                "type": "log" if log_x and _far_apart(traces, "x") else "linear",
+            },
             "yaxis": {
                 "title": {"text": label(y_title)},
-                "type": "log" if log_y else "linear",
+                "type": "log" if log_y and _far_apart(traces, "y") else "linear",
                 "hoverformat": ".4~g",
             },
             "showlegend": sum("name" in trace for trace in traces) > 1,
         },
     }
+
+
+def _far_apart(traces: Sequence[Trace], axis: str) -> bool:
+    values = [one for trace in traces for one in trace[axis] if one is not None and one > 0]
+    return not values or max(values) >= FAR_APART * min(values)
 
 
 def loss_plot(runs: Mapping[str, History]) -> Plot:

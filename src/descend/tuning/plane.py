@@ -29,7 +29,8 @@ class Way:
     Attributes:
         title: of the method.
         batch_size: rows per update.
-        learning_rate: constant; None where a method has none.
+        learning_rate: constant, after the rise that the problem's runs begin with; None where a
+            method has none.
         updates: made when each snapshot was taken, the start first.
         snapshots: float32 `[n, weights]`.
         losses: validation loss of each.
@@ -79,10 +80,11 @@ def way_of(
     """
     trial = arena.enter(batch_size, learning_rate)
     assert trial.state is not None
+    course = arena.problem.run(batch_size, learning_rate).schedule
     snapshots, losses, updates = [flat(trial.state.params)], [arena.start_loss], [0]
     for stop in stops:
-        rates = np.full(stop - trial.updates, learning_rate, np.float32)
-        trial, batch_losses = arena.advance(trial, rates)
+        rates = learning_rate * course(np.arange(trial.updates, stop))
+        trial, batch_losses = arena.advance(trial, rates.astype(np.float32))
         assert trial.state is not None
         loss = arena.evaluate(trial.state.params)
         if not np.isfinite(batch_losses).all() or arena.hopeless(loss):

@@ -96,8 +96,11 @@ class CsvFiles:
         if self.nulls == NULLS or not texts:
             return read
         # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
-        cases = " ".join(f"WHEN {quote_text(null)} THEN NULL" for null in NULLS)
-        replaced = ", ".join(f"CASE {name} {cases} ELSE {name} END AS {name}" for name in texts)
+        missing = f"list_position({text_list(NULLS)}, {{0}}) > 0"
+        replaced = ", ".join(
+            f"CASE WHEN {missing.format(name)} THEN NULL ELSE {name} END AS {name}"
+            for name in texts
+        )
         return f"(SELECT * REPLACE ({replaced}) FROM {read})"
 
 

@@ -12,7 +12,7 @@ from descend.tuning.advice import advise
 from descend.tuning.law import fit_law, updates_to
 from descend.tuning.race import make_arena
 
-DIMENSIONS, ROWS, SEEDS = 100, 8192, 20
+DIMENSIONS, ROWS, SEEDS = 100, 8192, 12
 SIZES = (2, 8, 32, 128, 512)
 MOST_UPDATES = 1500
 

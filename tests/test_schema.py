@@ -21,38 +21,22 @@ from descend.data.columns.column import (
     LeftOutColumn,
     NumberColumn,
     RegressionTarget,
-    Schema,
 )
 from descend.data.columns.schema import (
     describe,
     inspect_columns,
     learn_schema,
-    schema_from_json,
 )
-from descend.data.columns.split import is_validation
 from descend.data.reading.table import open_table
-from descend.errors import DataError, FileFormatError
+from descend.errors import DataError
 from descend.settings import settings_from
-
-ROWS = 400
-RANDOM = np.random.default_rng(0)
-Y = RANDOM.normal(size=ROWS)
-TRAINING = ~is_validation(np.arange(ROWS), 0.1, 0)
-
-
-def learn(columns: dict[str, Any], **options: Any) -> Schema:
-    table = open_table(pa.table(columns))
-    return learn_schema(table, settings_from({"target": "y", **options}))
+from tests.schemas import RANDOM, ROWS, TRAINING, Y, learn, some_schema, words
 
 
 def column_of(values: Any, **options: Any) -> Column:
     """What a column becomes beside another number."""
     schema = learn({"it": values, "other": RANDOM.normal(size=ROWS), "y": Y}, **options)
     return schema.columns[0]
-
-
-def words(count: int, of: int) -> list[str]:
-    return [f"word{number % of}" for number in range(count)]
 
 
 def test_numbers_are_described_by_the_training_rows_alone() -> None:
@@ -354,58 +338,6 @@ def test_what_cannot_be_learned_from(
         learn({"x": RANDOM.normal(size=ROWS), "y": Y, **columns}, **options)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def some_schema() -> Schema:
-    return learn(
-        {
-            "number": np.where(RANDOM.random(ROWS) < 0.1, np.nan, Y),
-            "text": words(ROWS, 7),
-            "day": pa.array(np.arange(ROWS).astype("datetime64[D]")),
-            "same": np.ones(ROWS),
-            "y": RANDOM.integers(0, 3, ROWS),
-        }
-    )
-
-
-def test_json_holds_the_whole_schema() -> None:
-    for schema in (some_schema(), learn({"x": RANDOM.normal(size=ROWS), "y": Y})):
-        assert schema_from_json(json.loads(json.dumps(schema.as_json()))) == schema
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        ("columns",),
-        ("target",),
-        ("rows", "training"),
-        ("columns", 0, "mean"),
-        ("columns", 0, "kind"),
-        ("columns", 1, "values"),
-        ("columns", 2, "parts", 0, "name"),
-        ("target", "labels"),
-    ],
-)
-@pytest.mark.parametrize("damage", ["gone", "number", "text", "list"])
-def test_a_damaged_schema_is_refused(path: tuple[Any, ...], damage: str) -> None:
-    record = json.loads(json.dumps(some_schema().as_json()))
-    place = record
-    for key in path[:-1]:
-        place = place[key]
-    if damage == "gone":
-        del place[path[-1]]
-    else:
-        place[path[-1]] = {"number": float("nan"), "text": "\0", "list": [[]]}[damage]
-    with pytest.raises(FileFormatError, match="damaged"):
-        schema_from_json(record)
-
-
-@pytest.mark.parametrize("deviation", [0.0, -1.0])
-def test_an_impossible_deviation_is_refused(deviation: float) -> None:
-    record = some_schema().as_json()
-    record["columns"][0]["deviation"] = deviation
-    with pytest.raises(FileFormatError, match="deviation"):
-        schema_from_json(record)
 
 
 def test_the_same_table_gives_the_same_schema_on_any_number_of_cores(

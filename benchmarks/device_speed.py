@@ -2,9 +2,9 @@
 
 The same program, run once with JAX on the CPU and once with JAX on what it takes by itself (a GPU,
 where one is there and `jax[cuda13]` is installed), each in a process of its own, in turns. Rows
-come from memory: every chunk is gathered by the processor and brought to the device. Both begin
-with the same weights and go through the rows in the same order, so they should end alike; how far
-apart their weights are after an epoch is told, and whether two runs on the device agree to the bit.
+come from memory; a table that fits the device stays there. Both begin with the same weights and go
+through the rows in the same order, so they should end alike; how far apart their weights are after
+an epoch is told, and whether two runs on the device agree to the bit.
 """
 
 from __future__ import annotations
@@ -68,8 +68,7 @@ def compared(
     on_cpu: Apart, on_device: Apart, hidden: tuple[int, ...], batch_size: int, repeats: int
 ) -> dict[str, Any]:
     """Rates of one network at one batch size, and how far apart the weights are after an epoch."""
-    rows = max(FEWEST_ROWS, batch_size * 4)
-    rows = min(rows, batch_size * MOST_UPDATES)
+    rows = min(max(FEWEST_ROWS, 4 * batch_size), MOST_UPDATES * batch_size)
     for side in (on_cpu, on_device):
         side.prepare(functools.partial(epochs, side.name, hidden, rows, batch_size))
     seconds = measure.seconds_each([on_cpu, on_device], repeats)

@@ -55,6 +55,16 @@ def test_a_table_stays_on_the_device_as_long_as_its_store() -> None:
     assert len(placing._tables) == held - 1
 
 
+def test_a_table_that_is_on_the_device_needs_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = weighted()
+    full = {"bytes_limit": 1 << 30, "bytes_in_use": 1 << 30}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [Device(full)])
+    assert not placing.fits_device(store)
+    placing._on_device(store)
+    assert placing.fits_device(store)
+
+
 class Device:
     """A device with a memory of its own."""
 

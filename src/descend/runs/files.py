@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,18 +60,20 @@ def is_partial(path: Path) -> bool:
     return path.name.startswith(".") and path.suffix == ".part"
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive power loss."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return  # Some systems cannot open folders; the rename itself has been done.
+def sync_file(path: Path) -> None:
+    """Make the content of a file survive power loss."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError:
-        pass
     finally:
         os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder survive power loss."""
+    # Some systems cannot open folders; the rename itself has been done.
+    with suppress(OSError):
+        sync_file(folder)
 
 
 def write_error(path: Path, error: OSError) -> InputError:

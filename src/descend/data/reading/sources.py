@@ -62,6 +62,12 @@ class Source:
     query: str | None = None
     own: bool = False
 
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
+        text = self.csv is not None or self.relation.startswith("read_json(")
+        return sum(os.path.getsize(path) for path in self.files) if text else 0
+
     def reading(self, types: Mapping[str, str]) -> Source:
         """CSV columns read as DOUBLE or VARCHAR; other sources have types of their own."""
         if self.csv is None:
@@ -76,7 +82,7 @@ class Source:
         A fifth less time; where a column of numbers has another one, reading fails. Each column of
         text takes some milliseconds to plan, so that only files gain that are large beside them.
         """
-        if self.csv is None or sum(os.path.getsize(path) for path in self.files) < LEAST_BYTES:
+        if self.csv is None or self.text_bytes < LEAST_BYTES:
             return self
         if list(self.csv.types.values()).count("VARCHAR") > MOST_TEXTS:
             return self

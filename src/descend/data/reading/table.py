@@ -144,8 +144,7 @@ class Table:
     @property
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
-        text = self._source.csv is not None or self._source.relation.startswith("read_json(")
-        return sum(os.path.getsize(path) for path in self._source.files) if text else 0
+        return self._source.text_bytes
 
     @contextmanager
     def copied(self, path: Path | None, *, without: Collection[str] = ()) -> Iterator[Table]:

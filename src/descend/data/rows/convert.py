@@ -22,7 +22,7 @@ from descend.data.rows.header import (
 )
 from descend.data.rows.part_writer import PartWriter, changed
 from descend.errors import DataError
-from descend.runs.files import sync_folder, write_error
+from descend.runs.files import sync_file, sync_folder, write_error
 from descend.types import Batch
 
 PIECE_BYTES = 1 << 20
@@ -125,11 +125,7 @@ def _in_its_place(folder: Path) -> Iterator[Path]:
 def _sync(folder: Path) -> None:
     """Make what is in a folder survive power loss."""
     for path in folder.iterdir():
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_file(path)
     sync_folder(folder)
 
 

@@ -53,12 +53,12 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     import numpy as np
 
     from descend.data.rows.store import MemoryStore
-    from descend.jobs.interrupts import StopWish
-    from descend.jobs.watcher import RunWatcher
     from descend.reporting.progress import make_progress
     from descend.runs import checkpoint
-    from descend.training.fit import fit
-    from descend.training.saved import course_saved
+    from descend.runtime.callbacks import RunWatcher
+    from descend.runtime.interrupts import StopWish
+    from descend.training.loop import fit
+    from descend.training.saved_state import course_saved
     from descend.training.stopping import Limits
 
     waited = writing = 0.0

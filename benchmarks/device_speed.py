@@ -117,7 +117,7 @@ def weights_after(hidden: tuple[int, ...], rows: int, batch_size: int) -> np.nda
 
 def described() -> str:
     """The device that JAX takes."""
-    from descend.training.engine import describe_device
+    from descend.training.jax_setup import describe_device
 
     return describe_device()
 

@@ -59,7 +59,7 @@ def training_of(problem: Problem) -> Training:
 
     from descend.data.rows.store import MemoryStore
     from descend.settings import Settings
-    from descend.training.engine import set_up
+    from descend.training.jax_setup import set_up
     from descend.training.losses import LOSSES
     from descend.training.models import Inputs, linear, mlp
     from descend.training.optimizers import make_optimizer
@@ -86,7 +86,7 @@ def training_of(problem: Problem) -> Training:
 
 def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoch:
     """`epochs` epochs of one `fit`, going on from where the last call ended."""
-    from descend.training.fit import fit
+    from descend.training.loop import fit
     from descend.training.stopping import Limits
 
     training = training_of(problem)

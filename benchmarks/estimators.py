@@ -115,10 +115,10 @@ def theirs(model: str, batch_size: int, epochs: int) -> Any:
 
 def overhead(estimator: MiniBatchRegressor, X: Any, y: Any) -> float:
     """Seconds of a fit that the engine's loop does not account for."""
-    from descend.jobs import in_memory
+    from descend.sklearn import arrays
 
     inside = 0.0
-    loop = in_memory.run_problem
+    loop = arrays.run_problem
 
     def timed(*arguments: Any, **options: Any) -> Any:
         nonlocal inside
@@ -127,13 +127,13 @@ def overhead(estimator: MiniBatchRegressor, X: Any, y: Any) -> float:
         inside = time.perf_counter() - started
         return result
 
-    in_memory.run_problem = timed
+    arrays.run_problem = timed
     try:
         started = time.perf_counter()
         estimator.fit(X, y)
         return time.perf_counter() - started - inside
     finally:
-        in_memory.run_problem = loop
+        arrays.run_problem = loop
 
 
 if __name__ == "__main__":

@@ -19,16 +19,16 @@ import pyarrow.parquet
 
 import descend
 from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation
-from descend.cli_options import gathered_settings
-from descend.data.rows.mapped import open_store
-from descend.jobs.inspect import inspect
-from descend.jobs.resume import resume
+from descend.cli.options import gathered_settings
+from descend.commands.inspect import inspect
+from descend.commands.resume import resume
+from descend.data.rows.mapped_store import open_store
+from descend.io.tensors import load_tensors
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
-from descend.reporting.text import inspection_text
+from descend.reporting.text.records import inspection_text
 from descend.runs.checkpoint import SLOTS
-from descend.runs.run import read_history, read_run_record
-from descend.runs.tensors import load_tensors
+from descend.runs.folder import read_history, read_run_record
 from descend.settings import settings_from
 
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
@@ -102,7 +102,7 @@ def make_seeds(folder: Path) -> None:
     (small / "small.csv").write_text("".join(text.splitlines(keepends=True)[:61]))
     (folder / "config").mkdir()
     (folder / "config" / "options.toml").write_text(TOML)
-    train = [sys.executable, "-m", "descend.cli", "train", str(tables / "plain.csv"), *OPTIONS]
+    train = [sys.executable, "-m", "descend", "train", str(tables / "plain.csv"), *OPTIONS]
     run, store = folder / "run" / "run", folder / "store" / "kept"
     more = ["--out", str(run), "--store", str(store), "--quiet"]
     subprocess.run([*train, *FAST, *more], check=True, capture_output=True)

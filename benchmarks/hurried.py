@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from descend import cli
+from descend.cli import app
 from descend.data import prepare
-from descend.data.rows import convert
-from descend.data.rows.memory import Budget, divide
-from descend.jobs import watcher
+from descend.data.rows import write_store
+from descend.data.rows.budget import Budget, divide
+from descend.runtime import callbacks
 
 
 def little(memory: int | None) -> Budget:
@@ -25,12 +25,12 @@ def little(memory: int | None) -> Budget:
 
 def main() -> None:
     """Run the command line."""
-    watcher.SECONDS_BETWEEN = 0.05
-    watcher.LARGEST_SHARE = 0.5
+    callbacks.SECONDS_BETWEEN = 0.05
+    callbacks.LARGEST_SHARE = 0.5
     if os.environ.get("LITTLE_MEMORY"):
-        convert.PIECE_BYTES = 20_000
+        write_store.PIECE_BYTES = 20_000
         prepare.divide = little  # type: ignore[attr-defined]
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

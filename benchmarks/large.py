@@ -32,7 +32,7 @@ HEADS = (
     *("rows", "CSV, GB", "store, GB", "peak MiB: training", "evaluating", "predicting"),
     *("rows/s: reading", "training", "predicting"),
 )
-COMMAND = "from descend.cli import main; main()"
+COMMAND = "from descend.cli.app import main; main()"
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ import jax
 
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_report import report
-from descend.training.engine import set_up
-from descend.training.fit import Course, Silent, fit
+from descend.training.jax_setup import set_up
+from descend.training.loop import Course, Silent, fit
 from descend.training.problem import Problem, programs
 from descend.training.stopping import Limits
-from descend.tuning import speed
-from descend.tuning.advice import advise
+from descend.tuning.advice import speed
+from descend.tuning.advice.advise import advise
 from descend.types import Speed
 
 FOLDER = Path(__file__).parent.parent / "docs" / "regret"

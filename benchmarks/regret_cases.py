@@ -15,11 +15,11 @@ from benchmarks.problems import TASKS, Task, find_table
 from descend.data.prepare import prepare
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
+from descend.training.build import problem_of, resolved
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, mlp
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
-from descend.training.recipe import problem_of, resolved
 from descend.types import Array
 
 HIDDEN = (128, 64)

@@ -54,7 +54,7 @@ def train_seconds(cache: str, options: dict[str, Any]) -> dict[str, float]:
 
 def help_seconds() -> float:
     """Seconds of `descend --help`."""
-    command = [sys.executable, "-c", "from descend.cli import main; main()", "--help"]
+    command = [sys.executable, "-c", "from descend.cli.app import main; main()", "--help"]
     begun = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
     return time.perf_counter() - begun

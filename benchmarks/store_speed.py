@@ -22,8 +22,8 @@ from benchmarks import measure
 from benchmarks.measure import Contestant
 
 if TYPE_CHECKING:
-    from descend.data.rows.convert import Part
     from descend.data.rows.store import RowStore
+    from descend.data.rows.write_store import Part
     from descend.training.problem import Problem
 
 MEMORY, MAPPED, WINDOWS = "in memory", "store, page cache", "store 4 times the window"
@@ -75,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowStore], RowStore]:
     """The same rows held in three ways, and a few that judge."""
-    from descend.data.rows.convert import write_store
-    from descend.data.rows.mapped import open_store
+    from descend.data.rows.mapped_store import open_store
     from descend.data.rows.store import MemoryStore
     from descend.data.rows.windows import even_windows
+    from descend.data.rows.write_store import write_store
 
     random = np.random.default_rng(0)
     x = random.standard_normal((rows, columns), dtype=np.float32)
@@ -141,7 +141,7 @@ def epoch_of(
     store: RowStore, judges: RowStore, hidden: tuple[int, ...], batch_size: int
 ) -> Callable[[], object]:
     """A run of one epoch, compiled before; the few validation rows cost next to nothing."""
-    from descend.training.fit import fit
+    from descend.training.loop import fit
     from descend.training.stopping import Limits
 
     problem = posed(store, judges, hidden)

@@ -15,9 +15,9 @@ import pytest
 
 from descend import settings
 from descend.data.rows.batches import Plan, chunks
-from descend.data.rows.convert import write_store
-from descend.data.rows.mapped import open_store
+from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.data.rows.write_store import write_store
 from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import threading
 
-from descend.training.fit import Run
+from descend.training.loop import Run
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from tests.problems import (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore
 from descend.settings import Settings
-from descend.training.fit import Course, Silent
+from descend.training.loop import Course, Silent
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, linear, mlp
 from descend.training.optimizers import make_optimizer

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from descend.jobs.compare import table_of
-from descend.tuning.claims import claims
+from descend.commands.compare import table_of
+from descend.tuning.compare.claims import claims
 
 KINDS = {"full": 15_000, "mini": 64, "stochastic": 1}
 PACE = {"full": 30.0, "mini": 2.0, "stochastic": 8.0}

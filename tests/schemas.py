@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from descend.data.columns.column import Schema
-from descend.data.columns.schema import learn_schema
-from descend.data.columns.split import is_validation
 from descend.data.reading.table import open_table
+from descend.data.schema.columns import Schema
+from descend.data.schema.learn import learn_schema
+from descend.data.split import is_validation
 from descend.settings import settings_from
 
 ROWS = 400

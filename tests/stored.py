@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from descend.data.rows.convert import Part, write_store
-from descend.data.rows.mapped import MappedStore, open_store
+from descend.data.rows.mapped_store import MappedStore, open_store
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.data.rows.write_store import Part, write_store
 from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, mlp

@@ -14,18 +14,18 @@ _HOMES = {
     "advise": "descend.api",
     "Advice": "descend.types",
     "compare": "descend.api",
-    "Comparison": "descend.jobs.compare",
+    "Comparison": "descend.commands.compare",
     "train": "descend.api",
     "resume": "descend.api",
     "predict": "descend.api",
     "evaluate": "descend.api",
     "fit": "descend.api",
     "load_model": "descend.api",
-    "MiniBatchClassifier": "descend.estimators",
-    "MiniBatchRegressor": "descend.estimators",
+    "MiniBatchClassifier": "descend.sklearn.estimators",
+    "MiniBatchRegressor": "descend.sklearn.estimators",
     "Model": "descend.model",
-    "OwnRun": "descend.jobs.own_run",
-    "Run": "descend.jobs.train",
+    "OwnRun": "descend.custom.result",
+    "Run": "descend.commands.train",
     "Settings": "descend.settings",
     "StopReason": "descend.types",
     "DescendError": "descend.errors",
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from descend.api import predict as predict
     from descend.api import resume as resume
     from descend.api import train as train
+    from descend.commands.compare import Comparison as Comparison
+    from descend.commands.train import Run as Run
+    from descend.custom.result import OwnRun as OwnRun
     from descend.errors import DataError as DataError
     from descend.errors import DescendError as DescendError
     from descend.errors import DivergedError as DivergedError
@@ -57,13 +60,10 @@ if TYPE_CHECKING:
     from descend.errors import InputError as InputError
     from descend.errors import InterruptedRunError as InterruptedRunError
     from descend.errors import SettingsError as SettingsError
-    from descend.estimators import MiniBatchClassifier as MiniBatchClassifier
-    from descend.estimators import MiniBatchRegressor as MiniBatchRegressor
-    from descend.jobs.compare import Comparison as Comparison
-    from descend.jobs.own_run import OwnRun as OwnRun
-    from descend.jobs.train import Run as Run
     from descend.model import Model as Model
     from descend.settings import Settings as Settings
+    from descend.sklearn.estimators import MiniBatchClassifier as MiniBatchClassifier
+    from descend.sklearn.estimators import MiniBatchRegressor as MiniBatchRegressor
     from descend.types import Advice as Advice
     from descend.types import StopReason as StopReason
 

@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line; Ctrl-C while it is still being imported ends it as well."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    from descend.cli import main as run
+    from descend.cli.app import main as run
 
     run()
 

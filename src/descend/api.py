@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.commands.advise import advise as find_advice
+from descend.commands.compare import Comparison
+from descend.commands.compare import compare as compare_methods
+from descend.commands.predict import predict as write_predictions
+from descend.commands.resume import resume as resume_run
+from descend.commands.train import Run
+from descend.commands.train import train as train_run
+from descend.custom.fit import fit_own
+from descend.custom.problem import Own, posed_own
+from descend.custom.result import OwnRun
 from descend.errors import SettingsError
-from descend.jobs.advise import advise as find_advice
-from descend.jobs.compare import Comparison
-from descend.jobs.compare import compare as compare_methods
-from descend.jobs.fit_own import fit_own
-from descend.jobs.own_problem import Own, posed_own
-from descend.jobs.own_run import OwnRun
-from descend.jobs.posed import Pose, posed_table
-from descend.jobs.predict import predict as write_predictions
-from descend.jobs.resume import resume as resume_run
-from descend.jobs.train import Run
-from descend.jobs.train import train as train_run
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
-from descend.runs.run import find_model
+from descend.runs.folder import find_model
+from descend.runtime.trial_setup import Pose, posed_table
 from descend.settings import AS_TOLD_OF, Settings, settings_from
 from descend.types import Advice
 

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 import descend
-from descend.data.columns.column import (
+from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.reading.table import Table, open_table
+from descend.data.rows.budget import divide
+from descend.data.schema.columns import (
     ClassificationTarget,
     LeftOutColumn,
     RegressionTarget,
     Schema,
     schema_from_json,
 )
-from descend.data.encoding.encoder import EncodedRows, Encoder
-from descend.data.reading.table import Table, open_table
-from descend.data.rows.memory import divide
 from descend.errors import FileFormatError, InputError, SettingsError
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
@@ -187,9 +187,9 @@ class Model:
 
     @functools.cached_property
     def _forward(self) -> Any:
-        from descend.training.engine import set_up
+        from descend.training.build import network_of
+        from descend.training.jax_setup import set_up
         from descend.training.losses import LOSSES
-        from descend.training.recipe import network_of
 
         set_up()
         network = network_of(self.settings, self.schema, self.encoder)
@@ -233,7 +233,7 @@ class Model:
             SettingsError: the name ends in something else.
         """
         from descend.export.onnx_model import onnx_bytes
-        from descend.runs.files import write_whole
+        from descend.io.atomic import write_whole
 
         if Path(path).suffix.lower() != ".onnx":
             raise SettingsError(f"Expected a name ending in .onnx, found {str(path)!r}.")
@@ -269,7 +269,7 @@ def _compiled(apply: Any, link: Any) -> Any:
     """The network with its link, compiled once for all models of one form."""
     import jax
 
-    from descend.training.engine import in_full_precision
+    from descend.training.jax_setup import in_full_precision
 
     def forward(params: Params, x: Any) -> Any:
         return link(apply(params, x))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from descend.errors import DivergedError, InputError
-from descend.tuning.noise import Products, gradient_noise
+from descend.tuning.advice.noise import Products, gradient_noise
 from descend.types import Advice, GradientNoise
 
 SAMPLE_ROWS = 8192
@@ -127,7 +127,7 @@ def advise(
         cost=clock() - started,
     )
     if out is not None:
-        from descend.jobs.advise import write_advice
+        from descend.commands.advise import write_advice
 
         own = {"model": type(module).__name__}
         write_advice(Path(out), {"advice": dataclasses.asdict(advice), "settings": {}, "own": own})

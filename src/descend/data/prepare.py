@@ -12,19 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.columns.column import Schema, schema_from_json
-from descend.data.columns.schema import learn_schema
-from descend.data.columns.split import is_validation
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.reading.staging import staged
 from descend.data.reading.table import Table, open_table
-from descend.data.rows.convert import Part, write_store
-from descend.data.rows.feed import prefetched
-from descend.data.rows.kept import Say, default_folder, kept_store, store_folder, usable_store
+from descend.data.rows.budget import Budget, divide
 from descend.data.rows.layout import Layout, decide_layout
-from descend.data.rows.mapped import MappedStore
-from descend.data.rows.memory import Budget, divide
+from descend.data.rows.mapped_store import MappedStore
+from descend.data.rows.prefetch import prefetched
 from descend.data.rows.store import Filler, MemoryStore, RowStore
+from descend.data.rows.store_cache import (
+    Say,
+    default_folder,
+    kept_store,
+    store_folder,
+    usable_store,
+)
+from descend.data.rows.write_store import Part, write_store
+from descend.data.schema.columns import Schema, schema_from_json
+from descend.data.schema.learn import learn_schema
+from descend.data.split import is_validation
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.types import Batch

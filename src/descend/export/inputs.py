@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from descend.data.columns.category_text import category_codes
-from descend.data.columns.column import CategoryColumn, DatetimeColumn, NumberColumn
-from descend.data.columns.datetimes import DAY
-from descend.data.encoding.standard import FARTHEST
+from descend.data.encoding.categories import category_codes
+from descend.data.encoding.numbers import FARTHEST
+from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
+from descend.data.schema.dates import DAY
 from descend.export.graph import Graph
 
 NOT_A_TIME = np.iinfo(np.int64).min

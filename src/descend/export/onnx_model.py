@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.columns.column import (
+from descend.data.encoding.encoder import Encoder
+from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
@@ -14,7 +15,6 @@ from descend.data.columns.column import (
     RegressionTarget,
     Schema,
 )
-from descend.data.encoding.encoder import Encoder
 from descend.export import inputs
 from descend.export.graph import Graph
 from descend.settings import Settings

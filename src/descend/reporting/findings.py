@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from descend.reporting.escaping import escaped
-from descend.reporting.parts import Finding, Interval
+from descend.reporting.page_model import Finding, Interval
 
 MARKS = {"good": "✓", "bad": "✗", "neutral": "?"}
 LEAST_REACH, MOST_REACH = 2.0, 100.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from descend.reporting.escaping import escaped, json_escaped
 from descend.reporting.findings import findings_html
-from descend.reporting.parts import Cell, Plot, Ranged, Section, Summary, Table
+from descend.reporting.page_model import Cell, Plot, Ranged, Section, Summary, Table
 
 LONG_TABLE = 20
 """Rows beyond which a table scrolls within a window of its own."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import FileFormatError, InputError
-from descend.runs.files import sync_folder
-from descend.runs.tensors import Arrays, load_tensors, save_tensors
+from descend.io.atomic import sync_folder
+from descend.io.tensors import Arrays, load_tensors, save_tensors
 
 SLOTS = ("a.safetensors", "b.safetensors")
 

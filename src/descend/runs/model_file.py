@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from descend.errors import FileFormatError
-from descend.runs.tensors import Arrays, load_tensors, save_tensors
+from descend.io.tensors import Arrays, load_tensors, save_tensors
 from descend.types import Params
 
 DEEPEST = 100

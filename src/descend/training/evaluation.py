@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.feed import prefetched
+from descend.data.rows.prefetch import prefetched
 from descend.data.rows.store import MemoryStore, RowStore
-from descend.training.engine import in_full_precision
+from descend.training.jax_setup import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.types import Array, Batch, Params
 

@@ -13,7 +13,7 @@ from descend.data.rows.batches import Plan, plan_batches
 from descend.data.rows.store import RowStore
 from descend.training.averaging import window_of
 from descend.training.evaluation import Evaluate, make_evaluate
-from descend.training.fit import Course, Run, begin, updates_between
+from descend.training.loop import Course, Run, begin, updates_between
 from descend.training.objective import Apply, Objective, PerExample, make_objective
 from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (

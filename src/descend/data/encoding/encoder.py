@@ -11,9 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.columns import labels
-from descend.data.columns.category_text import as_text, canonical, category_codes
-from descend.data.columns.column import (
+from descend.data.encoding import labels
+from descend.data.encoding.categories import as_text, canonical, category_codes
+from descend.data.encoding.numbers import standard, standardise_array
+from descend.data.encoding.read_plan import (
+    Plan,
+    check_finite,
+    check_readable,
+    plan_reading,
+)
+from descend.data.reading.table import Table
+from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
     DatetimeColumn,
@@ -22,15 +30,7 @@ from descend.data.columns.column import (
     RegressionTarget,
     Schema,
 )
-from descend.data.columns.datetimes import part_values
-from descend.data.encoding.needed import (
-    Plan,
-    check_finite,
-    check_readable,
-    plan_reading,
-)
-from descend.data.encoding.standard import standard, standardise_array
-from descend.data.reading.table import Table
+from descend.data.schema.dates import part_values
 from descend.errors import DataError
 from descend.types import Batch
 

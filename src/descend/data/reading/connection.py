@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, final
 
-from descend.data.reading.read_errors import check_names, reading
+from descend.data.reading.errors import check_names, reading
 from descend.data.reading.sources import Source
 
 if TYPE_CHECKING:

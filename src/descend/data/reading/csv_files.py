@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from descend.data.reading.csv_dialect import find_delimiter, is_tabbed, parse, read_head
-from descend.data.reading.read_errors import check_names, closest
+from descend.data.reading.errors import check_names, closest
 from descend.errors import DataError
 
 NULLS = (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from descend.data.reading.read_errors import check_names
+from descend.data.reading.errors import check_names
 from descend.errors import DataError
 
 

@@ -21,7 +21,7 @@ from descend.data.reading.csv_files import (
     quote_text,
     text_list,
 )
-from descend.data.reading.read_errors import check_names, missing_file
+from descend.data.reading.errors import check_names, missing_file
 from descend.errors import DataError
 
 FORMATS = {

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import quote_name, quote_text
+from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
-from descend.data.reading.read_errors import check_names, reading
 from descend.data.reading.sources import Source, find_source
 from descend.data.reading.table_column import TableColumn, column_of
 from descend.errors import DataError

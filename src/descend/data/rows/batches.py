@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from descend.data.rows.mapped import MappedStore, WindowReader
+from descend.data.rows.mapped_store import MappedStore, WindowReader
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import AnyArray, MemoryStore, RowStore
 from descend.data.rows.windows import Windows, windowed_rows

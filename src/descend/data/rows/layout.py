@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from descend.data.rows.convert import piece_rows_of
-from descend.data.rows.memory import Budget
+from descend.data.rows.budget import Budget
 from descend.data.rows.windows import Windows, even_windows
+from descend.data.rows.write_store import piece_rows_of
 from descend.errors import FileFormatError
 
 _PLACE_BYTES = 8

@@ -14,10 +14,10 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.rows.header import Checksums, Group, Header, leaves_of
-from descend.data.rows.mapped import as_bytes
+from descend.data.rows.mapped_store import as_bytes
 from descend.data.rows.order import Rows, epoch_rows
 from descend.data.rows.store import AnyArray
+from descend.data.rows.store_header import Checksums, Group, Header, leaves_of
 from descend.errors import DataError
 from descend.types import Batch
 

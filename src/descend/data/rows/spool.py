@@ -12,10 +12,10 @@ from typing import final
 
 import numpy as np
 
-from descend.data.rows.header import Group, batch_of, groups_of, leaves_of
-from descend.data.rows.mapped import as_bytes
+from descend.data.rows.mapped_store import as_bytes
+from descend.data.rows.store_header import Group, batch_of, groups_of, leaves_of
 from descend.errors import DataError
-from descend.runs.files import write_error
+from descend.io.atomic import write_error
 from descend.types import Batch
 
 

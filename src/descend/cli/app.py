@@ -1,0 +1,216 @@
+"""The command line: arguments in, results to stdout, messages to stderr, an exit status."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from descend import __version__
+from descend.cli.compare import add_views
+from descend.cli.options import gathered_settings, names, parse_size, settings_options, show
+from descend.cli.process import run_command_line
+
+app = typer.Typer(
+    name="descend",
+    help="Mini-batch gradient descent for tables of any size.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
+ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
+EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Most memory of the whole process: 4GiB."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run directory to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
+Like = Annotated[Path | None, typer.Option("--like", help="A run whose settings to repeat.")]
+
+
+@app.command()
+@settings_options
+def train(
+    data: Data,
+    given: dict[str, Any],
+    out: Out = None,
+    force: Force = False,
+    config: Config = None,
+    like: Like = None,
+    live: Live = False,
+    tensorboard: EventFiles = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model on a table: descend train DATA --target COLUMN."""
+    from descend.commands.train import train as run_training
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text.records import summary_text
+
+    run = run_training(
+        data,
+        gathered_settings(given, config, like),
+        out=out,
+        write=True,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+        onlookers=_onlookers(live, tensorboard),
+    )
+    show(run.record, json, summary_text(run.record, run.folder))
+
+
+@app.command()
+@settings_options
+def advise(
+    data: Data,
+    given: dict[str, Any],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for advice.json and advice.html.")
+    ] = None,
+    config: Config = None,
+    like: Like = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Which batch size and learning rate to take, and why."""
+    from descend.commands.advise import advise as find
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text.advice import advice_text
+    from descend.runtime.trial_setup import posed_table
+
+    settings = gathered_settings(given, config, like)
+    progress = make_progress("silent" if quiet else "auto")
+    advice, record = find(posed_table(data), settings, progress=progress, out=out)
+    show(record, json, advice_text(advice))
+
+
+@app.command()
+def resume(
+    run: Path,
+    live: Live = False,
+    tensorboard: EventFiles = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with an interrupted run: descend resume RUN."""
+    from descend.commands.resume import resume as resume_run
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text.records import summary_text
+
+    done = resume_run(
+        run,
+        progress=make_progress("silent" if quiet else "auto"),
+        onlookers=_onlookers(live, tensorboard),
+    )
+    show(done.record, json, summary_text(done.record, done.folder))
+
+
+@app.command()
+def predict(
+    model: ModelOrRun,
+    data: Data,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
+    ] = None,
+    memory: Memory = None,
+    debug: Debug = False,
+) -> None:
+    """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
+    from descend import api
+
+    rows = api.predict(model, data, output, memory=_size(memory))
+    if output is not None:
+        print(f"{rows:,} predictions written to {output}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    model: ModelOrRun,
+    data: Data,
+    memory: Memory = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
+    from descend import api
+    from descend.reporting.text.records import metrics_text
+
+    metrics = api.evaluate(model, data, memory=_size(memory))
+    show(metrics, json, metrics_text(metrics))
+
+
+@app.command()
+def export(
+    model: ModelOrRun,
+    output: Annotated[Path, typer.Argument(help="A .onnx file to write.")],
+    debug: Debug = False,
+) -> None:
+    """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
+    from descend import api
+
+    api.export(model, output)
+    print(f"{output} written", file=sys.stderr)
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="A table, a model file, or a run directory.")],
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    exclude: Annotated[str, typer.Option(help="Columns to leave out.")] = "",
+    categorical: Annotated[str, typer.Option(help="Number columns to treat as categories.")] = "",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
+    from descend.commands.inspect import inspect as look
+    from descend.reporting.text.records import inspection_text
+
+    record = look(what, target, exclude=names(exclude), categorical=names(categorical))
+    show(record, json, inspection_text(record))
+
+
+def _onlookers(live: bool, tensorboard: bool) -> list[Any]:
+    from descend.runtime.live_page import LivePage, TensorBoard
+
+    return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
+
+
+def _size(text: str | None) -> int | None:
+    return None if text is None else parse_size(text)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+add_views(app)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one short text and an exit status."""
+    run_command_line(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The commands that show: compare, landscape, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from descend.cli.options import gathered_settings, names, parse_duration, settings_options, show
+from descend.errors import SettingsError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what stands in the folder.")]
+Png = Annotated[
+    Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
+
+
+def add_views(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (compare, landscape, report):
+        app.command()(command)
+
+
+@settings_options
+def compare(
+    data: Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")],
+    given: dict[str, Any],
+    sizes: Annotated[str, typer.Option(help="Further batch sizes: 32,256.")] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Further methods: nesterov, adam, ..., coordinate-descent, "
+            "conjugate-gradient, simulated-annealing."
+        ),
+    ] = "",
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs of each method; otherwise 3 to 8, as time allows.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Training time of each run: 10s.")] = None,
+    one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
+    out: Out = None,
+    png: Png = None,
+    force: Force = False,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with options.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A run whose settings to repeat.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Gradient descent, SGD, mini-batch, momentum side by side."""
+    from descend.commands.compare import compare as run_comparison
+    from descend.commands.report import save_pictures
+    from descend.reporting.pages.compare import compare_page
+    from descend.reporting.progress import make_progress
+    from descend.reporting.text.compare import compare_text
+    from descend.runtime.trial_setup import data_name, posed_table
+    from descend.settings import AS_TOLD_OF
+
+    done = run_comparison(
+        posed_table(data),
+        gathered_settings(given, config, like, AS_TOLD_OF),
+        name=data_name(data, "table"),
+        sizes=_sizes(sizes),
+        methods=names(methods),
+        seeds=seeds,
+        budget=None if budget is None else parse_duration(budget, "--budget"),
+        same_rate=one_rate,
+        out=out,
+        write=True,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+    )
+    assert done.folder is not None
+    if png is not None:
+        save_pictures(compare_page(done.record), png)
+    files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
+    show(done.record, json, compare_text(done.record) + files)
+
+
+def landscape(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|RUN", help="bowl, valley, double-well, many-minima, or a run directory."
+        ),
+    ] = "double-well",
+    directions: Annotated[
+        str, typer.Option(help="Of the plane of a run: path or random.")
+    ] = "path",
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
+    png: Png = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The paths of every method over a surface, or over a plane through a run."""
+    from descend.commands.landscape import landscape as measure
+    from descend.commands.report import save_pictures
+    from descend.reporting.pages.landscape import landscape_page, landscape_text
+    from descend.reporting.progress import make_progress
+
+    record = measure(
+        what,
+        out=out,
+        directions=directions,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+        command=sys.argv[1:],
+    )
+    if png is not None:
+        save_pictures(landscape_page(record), png)
+    show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories; several share one page."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="The page to write.")] = None,
+    png: Png = None,
+    debug: Debug = False,
+) -> None:
+    """Build the page of a run again from its records, or one page for several runs."""
+    from descend.commands.report import report as build
+
+    print(build(runs, out, png))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in names(text))
+    except ValueError:
+        raise SettingsError(
+            f"--sizes must be whole numbers with commas, like 32,256; found {text!r}."
+        ) from None

@@ -1,0 +1,232 @@
+"""The options that train, advise and compare share: each stated once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from descend.errors import SettingsError
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {"": 1, "b": 1, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def parse_duration(text: str, option: str = "--time-budget") -> float:
+    """Seconds of a duration like `90`, `10m` or `1.5h`."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", text.lower())
+    try:
+        seconds: float = float(found[1]) * UNITS[found[2]]  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"{option} must be a time like 30s, 10m or 2h; found {text!r}."
+        ) from None
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size like `4GiB`, `500MB` or `2G` (all in powers of 1024)."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?b)?\s*", text.lower())
+    try:
+        return int(float(found[1]) * (1 << SIZES[found[2]] if found[2] else 1))  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"--memory must be a size like 4GiB or 500MB; found {text!r}."
+        ) from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _hidden(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(units) for units in text.replace(" ", "").split(",") if units)
+    except ValueError:
+        raise SettingsError(
+            f"--hidden must be whole numbers with commas, like 128,64; found {text!r}."
+        ) from None
+
+
+def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if text in words:
+            return text
+        try:
+            return int(text) if whole else float(text)
+        except ValueError:
+            wanted = " or ".join([*words, "a whole number" if whole else "a number"])
+            raise SettingsError(f"{option} must be {wanted}; found {text!r}.") from None
+
+    return parse
+
+
+def _fraction_or_file(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class Option:
+    """An option of the command line: its setting, how it is read, what it says in --help."""
+
+    def __init__(
+        self,
+        help: str,
+        kind: type = str,
+        parse: Callable[[str], Any] | None = None,
+        metavar: str = "",
+    ) -> None:
+        self.help = help
+        self.kind = kind
+        self.parse = parse
+        self.metavar = metavar
+
+
+SETTINGS: dict[str, Option] = {
+    "target": Option(
+        "The column to predict; several with commas for regression.", metavar="COLUMN"
+    ),
+    "task": Option("auto, regression or classification.", metavar="TASK"),
+    "exclude": Option("Columns to leave out.", parse=names, metavar="COL,COL"),
+    "categorical": Option("Number columns to treat as categories.", parse=names, metavar="COL,COL"),
+    "weight": Option("The column with row weights.", metavar="COLUMN"),
+    "model": Option("mlp or linear.", metavar="MODEL"),
+    "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
+    "activation": Option("relu, gelu or tanh.", metavar="NAME"),
+    "batch_size": Option(
+        "Rows per update: a number, auto, or all (gradient descent); 1 is stochastic.",
+        parse=_number_or_word("--batch-size", ("auto", "all"), whole=True),
+        metavar="N|auto|all",
+    ),
+    "learning_rate": Option(
+        "Peak learning rate, or auto.",
+        parse=_number_or_word("--learning-rate", ("auto",), whole=False),
+        metavar="X|auto",
+    ),
+    "optimizer": Option("momentum, sgd, nesterov, adam, adamw, ...", metavar="NAME"),
+    "momentum": Option("Of momentum and nesterov.", float, metavar="X"),
+    "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
+    "warmup": Option(
+        "Part of the run in which the rate rises from 0; auto: 60 updates, an epoch at most.",
+        parse=_number_or_word("--warmup", ("auto",), whole=False),
+        metavar="X|auto",
+    ),
+    "averaging": Option("Judge and keep the mean of the weights over the last updates.", bool),
+    "loss": Option(
+        "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
+    ),
+    "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
+    "weight_decay": Option("Weight decay of the update rule.", float, metavar="X"),
+    "clip": Option("Largest norm of a gradient.", float, metavar="X"),
+    "epochs": Option("Most passes over the training rows.", int, metavar="N"),
+    "time_budget": Option(
+        "Most time in training: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"
+    ),
+    "patience": Option("Evaluations without improvement before the rate falls.", int, metavar="N"),
+    "validation": Option(
+        "Part of the rows kept to judge, or a file of them.",
+        parse=_fraction_or_file,
+        metavar="0.1|FILE",
+    ),
+    "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),
+    "goal": Option("What auto looks for: time, examples or quality.", metavar="GOAL"),
+    "advice_budget": Option(
+        "Most time for finding auto values: 20s, 2m.",
+        parse=lambda text: parse_duration(text, "--advice-budget"),
+        metavar="TIME",
+    ),
+    "memory": Option("Most memory of the whole process: 4GiB.", parse=parse_size, metavar="SIZE"),
+    "store": Option("Keep the converted rows in this folder, for later runs.", metavar="DIR"),
+}
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every setting.
+
+    The command's `given` parameter gets the settings that were typed, parsed, by name.
+    """
+    own = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.name != "given"
+    ]
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                option.kind | None,
+                typer.Option(
+                    _declared(name, option), help=option.help, metavar=option.metavar or None
+                ),
+            ],
+        )
+        for name, option in SETTINGS.items()
+    ]
+
+    def wrapped(**values: Any) -> Any:
+        given = {}
+        for name, option in SETTINGS.items():
+            value = values.pop(name)
+            if value is not None:
+                given[name] = option.parse(value) if option.parse else value
+        return command(**values, given=given)
+
+    order = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    wrapped.__signature__ = inspect.Signature([*order, *shared])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*order, *shared)}
+    wrapped.__doc__ = command.__doc__
+    wrapped.__name__ = command.__name__
+    return wrapped
+
+
+def _declared(name: str, option: Option) -> str:
+    dashed = name.replace("_", "-")
+    return f"--{dashed}/--no-{dashed}" if option.kind is bool else f"--{dashed}"
+
+
+def gathered_settings(
+    given: dict[str, Any], config: Path | None, like: Path | None, fixed: Mapping[str, Any] = {}
+) -> Any:
+    """Settings from a run's record, then `fixed`, a file, what was typed: the last one wins."""
+    from descend.runs.folder import read_run_record
+    from descend.settings import read_config, settings_from
+
+    options: dict[str, Any] = {}
+    if like is not None:
+        record = read_run_record(like)
+        measured = ("batch_size", "learning_rate")
+        options.update(record["asked"], **{name: record["settings"][name] for name in measured})
+    options.update(fixed)
+    if config is not None:
+        options.update(_parsed(read_config(config)))
+    options.update(given)
+    return settings_from(options)
+
+
+def _parsed(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of a file; what stands in quotes is read as on the command line."""
+    parsed = {}
+    for key, value in config.items():
+        option = SETTINGS.get(key.replace("-", "_"))
+        parse = option.parse if option is not None and isinstance(value, str) else None
+        parsed[key] = parse(value) if parse else value
+    return parsed
+
+
+def show(record: Any, as_json: bool, text: str) -> None:
+    """Print a result: one JSON object, or text for people."""
+    if as_json:
+        from descend.io.atomic import json_text
+
+        print(json_text(record))
+    else:
+        print(text)

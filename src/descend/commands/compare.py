@@ -1,0 +1,262 @@
+"""A comparison of methods on a table, from the opened table to the files it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import descend
+from descend.errors import InputError, SettingsError
+from descend.io.atomic import write_error, write_json, write_whole
+from descend.reporting.measures import MEASURES
+from descend.reporting.pages.compare import compare_page
+from descend.reporting.progress import Progress
+from descend.reporting.render import render
+from descend.runtime.auto import choose
+from descend.runtime.trial_setup import Pose, Posed
+from descend.settings import Settings
+from descend.training.jax_setup import describe_device, set_up
+from descend.training.stopping import Limits
+from descend.tuning.compare.claims import claims
+from descend.tuning.compare.classical import check_small
+from descend.tuning.compare.compare import Repeats
+from descend.tuning.compare.compare import compare as run_all
+from descend.tuning.compare.methods import (
+    BASIC,
+    Method,
+    Tuned,
+    check_asked,
+    methods_for,
+    tuned_rates,
+)
+from descend.tuning.compare.run import Conditions, Course
+
+BUDGET = 2.0
+"""Seconds of training for each run, where the user names none."""
+RECORD, PAGE = "compare.json", "compare.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Methods side by side.
+
+    Attributes:
+        record: what compare.json holds: `table`, `claims`, `runs` with their histories.
+        folder: where it was written, or None.
+    """
+
+    record: Mapping[str, Any]
+    folder: Path | None
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """A line for each method and panel, each measure with its range over the seeds."""
+        return list(self.record["table"])
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """What is commonly told, and whether it held."""
+        return list(self.record["claims"])
+
+    def __repr__(self) -> str:
+        where = f" in {self.folder}" if self.folder else ""
+        return f"<descend.Comparison{where}: {len(self.table)} lines, {len(self.claims)} claims>"
+
+
+def compare(
+    pose: Pose,
+    settings: Settings,
+    *,
+    name: str = "table",
+    sizes: Sequence[int] = (),
+    methods: Sequence[str] = (),
+    seeds: int | None = None,
+    budget: float | None = None,
+    same_rate: bool = True,
+    out: str | Path | None = None,
+    write: bool = False,
+    force: bool = False,
+    progress: Progress,
+    command: list[str] | None = None,
+) -> Comparison:
+    """Run the methods on a problem and say what was measured.
+
+    Args:
+        pose: makes the problem.
+        settings: as the user gave them; batch size and learning rate, where given, are those of
+            the mini-batch.
+        name: what the folder is called where `out` is None.
+        sizes: further batch sizes.
+        methods: further update rules and classical methods.
+        seeds: runs of each method; None takes 3 to 8, as many as `Repeats.seconds` allow.
+        budget: seconds of training for each run; the settings' epochs end it too.
+        same_rate: whether a second panel runs all at one learning rate.
+        out: the folder to write; None takes the next free name under `runs/`.
+        write: whether to leave files at all.
+        force: whether an existing comparison may be replaced.
+        progress: who is told what happens.
+        command: what was typed, for the record.
+    """
+    if seeds is not None and seeds < 1:
+        raise SettingsError(f"--seeds must be at least 1; found {seeds}.")
+    if budget is not None and not budget > 0:
+        raise SettingsError(f"--budget must be greater than 0; found {budget}.")
+    check_asked(sizes, methods)
+    set_up()
+    folder = _free_folder(name, out, force) if write else None
+    asked = settings
+    if settings.time_budget is None and (budget is not None or settings.epochs is None):
+        settings = settings.replace(time_budget=budget or BUDGET)
+    elif budget is not None:
+        settings = settings.replace(time_budget=budget)
+    posed = pose(settings, progress)
+    settings, make = posed.settings, posed.again
+    rows = len(posed.problem.store)
+    advised = _advised(posed, progress)
+    chosen = methods_for(rows, advised, sizes, methods, own_rule=posed.own_rule)
+    for one in chosen:
+        if one.family == "classical":
+            check_small(make("sgd", settings.seed), one.optimizer)
+    seconds = settings.time_budget or BUDGET
+    if settings.advice_budget is not None:
+        seconds = min(seconds, settings.advice_budget / len(chosen))
+    tuned = tuned_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
+    reference = next(one for one in chosen if one.advised and one.optimizer == "momentum")
+    rate = tuned[reference.name].learning_rate
+    runs = run_all(
+        make,
+        chosen,
+        tuned,
+        Conditions(
+            Limits(settings.patience, settings.epochs, settings.time_budget),
+            settings.schedule,
+            settings.rising_part,
+        ),
+        first_seed=settings.seed,
+        repeats=Repeats() if seeds is None else Repeats.exactly(seeds),
+        same_rate=rate if same_rate else None,
+        say=progress.message,
+    )
+    records = [run_record(run) for run in runs]
+    record = {
+        "kind": "compare",
+        "descend": descend.__version__,
+        "command": command,
+        "asked": asked.as_json(),
+        "settings": posed.recorded(settings),
+        "own": dict(posed.own),
+        "data": dict(posed.data),
+        "device": describe_device(),
+        "seeds": len({run.seed for run in runs}),
+        "budget": settings.time_budget,
+        "advised": advised,
+        "same_rate": rate if same_rate else None,
+        "tuning": [_tuned_record(name, one) for name, one in tuned.items()],
+        "runs": records,
+        "table": table_of(records),
+        "claims": claims(records),
+    }
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        write_json(folder / RECORD, record)
+        write_whole(folder / PAGE, render(compare_page(record)))
+    return Comparison(record, folder)
+
+
+def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each method and panel: of each measure the median and the range over seeds.
+
+    Runs that did not come to the target are counted; the median is over those that did.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["panel"], record["method"]["name"]), []).append(record)
+    lines = []
+    for (panel, _), group in groups.items():
+        line: dict[str, Any] = {
+            "panel": panel,
+            "method": group[0]["method"],
+            "learning_rate": group[0]["learning_rate"],
+            "runs": len(group),
+            "arrived": sum(one["measures"]["seconds_to_target"] is not None for one in group),
+            "exploded": sum(one["rescues"] > 0 or one["outcome"] == "DIVERGED" for one in group),
+        }
+        for measure in MEASURES:
+            values = [one["measures"][measure.name] for one in group]
+            known = [value for value in values if value is not None]
+            line[measure.name] = (
+                {"median": statistics.median(known), "low": min(known), "high": max(known)}
+                if known
+                else None
+            )
+        lines.append(line)
+    return lines
+
+
+def run_record(run: Course) -> dict[str, Any]:
+    """A run as compare.json holds it; the history by columns."""
+    history = {
+        name: [getattr(line, name) for line in run.history]
+        for name in ("update", "epoch", "examples", "seconds", "train_loss", "validation_loss")
+    }
+    return {
+        "method": _method_record(run.method),
+        "panel": run.panel,
+        "seed": run.seed,
+        "learning_rate": run.learning_rate,
+        "outcome": run.outcome,
+        "rescues": run.rescues,
+        "steady": run.steady,
+        "weights_sha256": run.weights,
+        "measures": dict(run.measures),
+        "history": history,
+    }
+
+
+def _method_record(method: Method) -> dict[str, Any]:
+    basic = method.optimizer in BASIC and (method.family != "mini" or method.advised)
+    return {**dataclasses.asdict(method), "basic": basic}
+
+
+def _tuned_record(name: str, tuned: Tuned) -> dict[str, Any]:
+    return {
+        "method": name,
+        "learning_rate": tuned.learning_rate,
+        "trials": [
+            {"learning_rate": rate, "updates": updates, "loss": loss}
+            for rate, updates, loss in tuned.trials
+        ],
+    }
+
+
+def _advised(posed: Posed, progress: Progress) -> int:
+    """The size that the user names, or that measuring recommends."""
+    settings, rows = posed.settings, len(posed.problem.store)
+    if isinstance(settings.batch_size, int):
+        return settings.batch_size
+    chosen = choose(posed.problem, settings.replace(batch_size="auto"), progress)
+    return min(max(2, int(chosen.settings.batch_size)), max(2, rows // 2))
+
+
+def _free_folder(name: str, out: str | Path | None, force: bool) -> Path:
+    if out is None:
+        return next(
+            folder
+            for number in itertools.count(1)
+            if not (folder := Path("runs") / f"{name}-compare-{number}").exists()
+        )
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out must name a folder; {folder} is a file.")
+    if (folder / RECORD).exists() and not force:
+        raise InputError(
+            f"The comparison {folder} exists. Type --force to replace it, or another --out."
+        )
+    return folder

@@ -1,0 +1,60 @@
+"""What a table, a model or a run contains, as a record."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from descend.data.reading.table import open_table
+from descend.data.rows.store_header import describe_store, is_store
+from descend.data.schema.columns import Schema
+from descend.data.schema.describe import describe
+from descend.data.schema.learn import inspect_columns, learn_schema
+from descend.runs.folder import find_model, is_run, read_run_record
+from descend.settings import Settings
+
+
+def inspect(
+    what: str, target: str | None, *, exclude: tuple[str, ...], categorical: tuple[str, ...]
+) -> dict[str, Any]:
+    """Look at a run, a model, a row store or a table; which it is decides what is told."""
+    path = Path(what)
+    if is_store(path):
+        return describe_store(path)
+    if is_run(path):
+        record = read_run_record(path)
+        return {"kind": "run", "path": what, **record}
+    if path.suffix == ".safetensors":
+        from descend import model
+
+        loaded = model.load(find_model(path))
+        return {
+            "kind": "model",
+            "path": what,
+            **model.describe(loaded),
+            **_schema_record(loaded.schema),
+        }
+    table = open_table(what)
+    if target is None:
+        columns = inspect_columns(table, exclude=exclude, categorical=categorical)
+        return {
+            "kind": "table",
+            "path": what,
+            "rows": {"total": table.count()},
+            "columns": [dataclasses.asdict(line) for line in describe(columns)],
+            "warnings": [],
+        }
+    settings = Settings(target=target, exclude=exclude, categorical=categorical)
+    schema = learn_schema(table, settings)
+    return {"kind": "table", "path": what, **_schema_record(schema)}
+
+
+def _schema_record(schema: Schema) -> dict[str, Any]:
+    return {
+        "rows": dataclasses.asdict(schema.rows),
+        "task": schema.task,
+        "task_reason": schema.task_reason,
+        "columns": [dataclasses.asdict(line) for line in describe(schema)],
+        "warnings": list(schema.warnings),
+    }

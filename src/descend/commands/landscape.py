@@ -1,0 +1,73 @@
+"""The loss as a landscape: named surfaces with the paths of every method, or a plane of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import descend
+from descend.commands.landscape_run import run_record
+from descend.commands.landscape_surface import surface_record
+from descend.errors import InputError, SettingsError
+from descend.io.atomic import write_error, write_json, write_whole
+from descend.reporting.pages.landscape import landscape_page
+from descend.reporting.progress import Progress
+from descend.reporting.render import render
+from descend.runs.folder import is_run
+from descend.training.jax_setup import set_up
+from descend.tuning.landscape.surfaces import SURFACES
+
+RECORD, PAGE = "landscape.json", "landscape.html"
+
+
+def landscape(
+    what: str,
+    *,
+    out: str | Path,
+    directions: str = "path",
+    force: bool = False,
+    progress: Progress,
+    command: list[str] | None = None,
+) -> dict[str, Any]:
+    """Measure a landscape and write landscape.json and landscape.html.
+
+    Args:
+        what: a named surface, or a run directory.
+        out: the folder to write.
+        directions: of the plane of a run: `path` (principal directions of the ways) or `random`.
+        force: whether what stands in the folder may be replaced.
+        progress: who is told what happens.
+        command: what was typed, for the record.
+
+    Returns:
+        The record, as landscape.json holds it.
+
+    Raises:
+        InputError: neither a surface nor a run, or the folder cannot be written.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out must name a folder; {folder} is a file.")
+    if (folder / RECORD).exists() and not force:
+        raise InputError(
+            f"The landscape {folder} exists. Type --force to replace it, or another --out."
+        )
+    if directions not in ("path", "random"):
+        raise SettingsError(f"--directions must be path or random; found {directions!r}.")
+    set_up()
+    if what in SURFACES:
+        record = surface_record(SURFACES[what](), progress)
+    elif is_run(Path(what)):
+        record = run_record(Path(what), directions, progress)
+    else:
+        raise InputError(
+            f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory."
+        )
+    record = {"kind": "landscape", "descend": descend.__version__, "command": command, **record}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    write_json(folder / RECORD, record)
+    write_whole(folder / PAGE, render(landscape_page(record)))
+    return record

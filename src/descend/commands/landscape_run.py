@@ -1,0 +1,149 @@
+"""The loss of a run's model on a plane, with the ways that the methods take over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.data.prepare import prepare
+from descend.data.rows.layout import layout_from
+from descend.data.schema.columns import schema_from_json
+from descend.errors import InputError, SettingsError
+from descend.reporting.progress import Progress
+from descend.runs.folder import read_run_record
+from descend.settings import Settings, settings_from
+from descend.training.build import problem_of
+from descend.training.problem import Problem
+from descend.tuning.advice.lr_range import plain
+from descend.tuning.advice.trials import Arena, make_arena
+from descend.tuning.compare.classical import check_small
+from descend.tuning.compare.methods import BASIC, Method, methods_for, tuned_rate
+from descend.tuning.landscape import plane
+
+CONJUGATE = "conjugate-gradient"
+SECONDS_OF_TRIALS = 1.5
+SNAPSHOTS = 24
+MOST_UPDATES = 50_000
+FEWEST_UPDATES = 48
+MOST_HALVINGS = 6
+
+
+def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any]:
+    """What landscape.json holds of a run: methods that start at its initial weights.
+
+    Args:
+        path: the run directory.
+        directions: of the plane: `path` or `random`.
+        progress: who is told what happens.
+    """
+    record = read_run_record(path)
+    source = record["data"]["source"]
+    if source is None:
+        raise InputError(f"The run {path} was trained on data in memory, which is gone.")
+    settings = settings_from(record["settings"])
+    prepared = prepare(
+        source,
+        settings,
+        schema=schema_from_json(record["schema"]),
+        layout=layout_from(record["data"]["layout"]),
+        say=progress.message,
+    )
+    # The run's rule first. Rates rise at first as in the run, whose own was found so; without the
+    # mean of the weights, which hides the noise.
+    problems = {
+        rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)
+        for rule in dict.fromkeys((settings.optimizer, *BASIC))
+    }
+    ways = _ways(problems, settings, progress)
+    arena = make_arena(problems[settings.optimizer])
+    centre = ways[0].snapshots[-1].astype(np.float64)
+    if directions == "path":
+        axes = plane.principal_axes(ways, centre)
+    else:
+        _, unravel = jax.flatten_util.ravel_pytree(arena.snapshot.params)
+        axes = plane.random_axes(unravel(jnp.asarray(centre, jnp.float32)), settings.seed)
+    progress.message("The loss on the plane")
+    found = plane.loss_plane(arena, ways, centre, axes)
+    return {
+        "of": "run",
+        "name": str(path),
+        "target": settings.target,
+        "optimizer": settings.optimizer,
+        "title": "The loss on a plane through the ways of the methods",
+        "directions": directions,
+        "explained": found.explained,
+        "rows": len(arena.problem.store),
+        "grid": {"x": found.x.tolist(), "y": found.y.tolist(), "loss": found.losses.tolist()},
+        "paths": [
+            {
+                "method": way.title,
+                "points": found.points(way).tolist(),
+                "losses": list(way.losses),
+                "updates": list(way.updates),
+                "rows_read": way.batch_size,
+                "learning_rate": way.learning_rate,
+                "trials": None,
+            }
+            for way in ways
+        ],
+    }
+
+
+def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) -> list[plane.Way]:
+    """The run's own way first, then those of the other methods, and of conjugate gradient."""
+    ways: list[plane.Way] = []
+    seconds = SECONDS_OF_TRIALS
+    if settings.advice_budget is not None:
+        seconds = min(seconds, settings.advice_budget / (3 * len(problems)))
+    for rule, problem in problems.items():
+        arena = make_arena(problem)
+        smaller: float | None = None
+        for one in _methods(problem, settings, rule):
+            progress.message(f"The way of {one.title}")
+            own = one.batch_size == settings.batch_size and rule == settings.optimizer
+            smaller = (
+                float(settings.learning_rate)
+                if own
+                else tuned_rate(arena, one.batch_size, seconds, smaller).learning_rate
+            )
+            way = _whole_way(arena, one, smaller)
+            ways.insert(0 if own else len(ways), way)
+            arena.tapes.pop(one.batch_size, None)
+    problem = problems[settings.optimizer]
+    try:
+        check_small(problem, CONJUGATE)
+    except SettingsError:
+        return ways
+    progress.message("The way of conjugate gradient")
+    return [*ways, plane.classical_way(problem, CONJUGATE, 2 * seconds, SNAPSHOTS)]
+
+
+def _whole_way(arena: Arena, method: Method, rate: float) -> plane.Way:
+    """The way at a rate, or where it does not come to its end, at a lower one.
+
+    Short trials may keep a rate that later breaks down.
+    """
+    stops = stops_for(method.batch_size, len(arena.problem.store))
+    for _ in range(MOST_HALVINGS):
+        way = plane.way_of(arena, method.title, method.batch_size, rate, stops)
+        if way.updates[-1] == stops[-1]:
+            break
+        rate = plain(rate / 2)
+    return way
+
+
+def _methods(problem: Problem, settings: Settings, rule: str) -> list[Method]:
+    """What a rule is run as, the smallest batch first; one that is not basic, as the run alone."""
+    found = methods_for(len(problem.store), int(settings.batch_size), added=(rule,))
+    return sorted((one for one in found if one.optimizer == rule), key=lambda one: one.batch_size)
+
+
+def stops_for(batch_size: int, rows: int) -> list[int]:
+    """Updates after which to look: about three epochs, closer together at first."""
+    total = max(FEWEST_UPDATES, min(MOST_UPDATES, 3 * rows // batch_size))
+    places = np.geomspace(1, total, SNAPSHOTS)
+    return sorted({round(float(place)) for place in places})

@@ -1,0 +1,95 @@
+"""Pages built again from the records alone; several runs laid over each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from descend.errors import InputError
+from descend.io.atomic import read_json, write_error, write_whole
+from descend.reporting.page_model import Page
+from descend.reporting.pages.advice import advice_page
+from descend.reporting.pages.compare import compare_page
+from descend.reporting.pages.landscape import landscape_page
+from descend.reporting.pages.runs import runs_page
+from descend.reporting.pages.train import train_page
+from descend.reporting.render import render
+from descend.runs.folder import REPORT, is_run, read_history, read_run_record
+
+Record = Mapping[str, Any]
+
+OTHERS: dict[str, Callable[[Record], Page]] = {
+    "compare": compare_page,
+    "landscape": landscape_page,
+    "advice": advice_page,
+}
+
+
+COMMANDS = {"advice": "advise"}
+
+
+def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | None = None) -> Path:
+    """Build the page of a run, a comparison, a landscape or an advice, or one for several runs.
+
+    Args:
+        folders: run directories; or one folder of `descend compare`, `landscape` or `advise`.
+        out: the page to write; None takes the folder's own page, or for several runs `runs.html`.
+        pictures: a folder to save the plots in as PNG files; None saves none.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: there is no such run, or one is named twice.
+        FileFormatError: a record is damaged.
+    """
+    if len(folders) == 1:
+        page, usual = _page_of(folders[0])
+    else:
+        page, usual = _page_of_several(folders), Path("runs.html")
+    if pictures is not None:
+        save_pictures(page, pictures)
+    path = out or usual
+    write_whole(path, render(page))
+    return path
+
+
+def save_pictures(page: Page, folder: Path) -> None:
+    """Save every plot of a page as a PNG file named after it.
+
+    Raises:
+        InputError: matplotlib is not installed, or the folder cannot be written.
+    """
+    from descend.reporting.plots.png import picture
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    for plot in page.plots:
+        write_whole(folder / f"{plot.name}.png", picture(plot))
+
+
+def _page_of(folder: Path) -> tuple[Page, Path]:
+    """The page of a folder, and where it usually stands."""
+    if not is_run(folder):
+        for kind, page_of in OTHERS.items():
+            if (folder / f"{kind}.json").is_file():
+                return page_of(read_json(folder / f"{kind}.json")), folder / f"{kind}.html"
+    return train_page(read_run_record(folder), read_history(folder)), folder / REPORT
+
+
+def _page_of_several(folders: Sequence[Path]) -> Page:
+    names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise InputError(f"A run is named twice: {', '.join(names)}.")
+    for folder, kind in itertools.product(folders, OTHERS):
+        if not is_run(folder) and (folder / f"{kind}.json").is_file():
+            raise InputError(
+                f"{folder} holds a record of descend {COMMANDS.get(kind, kind)}; only runs of "
+                "descend train are laid over each other."
+            )
+    records = {name: read_run_record(Path(name)) for name in names}
+    return runs_page(records, {name: read_history(Path(name)) for name in names})

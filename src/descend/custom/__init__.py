@@ -1,0 +1,1 @@
+"""Training of the user's own model, loss or optimizer."""

@@ -1,0 +1,190 @@
+"""A finished run of an own model: what it learned, what it predicts, how good it is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.custom.models import OwnModel
+from descend.custom.problem import OwnProblem
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import open_table
+from descend.data.rows.batches import MICRO_ROWS
+from descend.data.rows.store import RowStore
+from descend.data.schema.columns import RegressionTarget
+from descend.metrics import ClassificationScore, RegressionScore
+from descend.reporting.notebook import card
+from descend.training.evaluation import blocks
+from descend.training.jax_setup import in_full_precision
+from descend.types import Array, History, Params, StopReason
+
+Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """A finished run of an own model.
+
+    Attributes:
+        params: the best weights, as NumPy arrays.
+        history: a line per evaluation.
+        stop_reason: why it ended.
+        record: what run.json holds.
+        folder: the run directory, or None where nothing was written.
+    """
+
+    params: Params
+    history: History
+    stop_reason: StopReason
+    record: Mapping[str, Any]
+    folder: Path | None
+    _model: OwnModel
+    _outputs: Outputs
+
+    @property
+    def model(self) -> Any:
+        """The model as it was given, with the best weights; a Keras model gets them itself."""
+        return self._model.rebuilt(jax.tree.map(jax.numpy.asarray, self.params))
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics on the validation rows, `{"model": {...}, "baseline": {...}}`.
+
+        Empty where the loss is your own: what it means is not known here.
+        """
+        return dict(self.record["result"]["metrics"])
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Outputs of the model for rows.
+
+        Where the loss is one of ours they go through its link: means in the units of the target,
+        rates, or probabilities of the classes in sorted order.
+
+        Args:
+            X: inputs as in training: arrays, or a table.
+        """
+        encoder = self._outputs.encoder
+        if encoder is not None:
+            parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
+        else:
+            x = X if isinstance(X, Mapping) else {"x": np.asarray(X)}
+            count = len(next(iter(x.values())))
+            parts = [
+                {name: values[start : start + MICRO_ROWS] for name, values in x.items()}
+                for start in range(0, count, MICRO_ROWS)
+            ]
+        return np.concatenate([self._outputs(self.params, part) for part in parts])
+
+    def __repr__(self) -> str:
+        where = f" in {self.folder}" if self.folder else ""
+        loss = self.record["result"]["best_validation_loss"]
+        return f"<descend.OwnRun{where}: validation loss {loss:.4g}; {self.stop_reason.name}>"
+
+    def _repr_html_(self) -> str:
+        result, settings = self.record["result"], self.record["settings"]
+        baseline = self.metrics.get("baseline", {})
+        facts = [
+            ("model", settings["model"]),
+            ("validation loss", result["best_validation_loss"]),
+            *(
+                (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
+                for name, value in self.metrics.get("model", {}).items()
+            ),
+            *((name, settings[name.replace(" ", "_")]) for name in ("batch size", "learning rate")),
+            ("epochs", result["epochs"]),
+            ("seconds", result["seconds"]),
+            ("ended", self.stop_reason.value),
+            *([("folder", self.folder)] if self.folder else []),
+        ]
+        return card("descend.OwnRun", facts)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """`(params, x) -> outputs`, as a user reads them.
+
+    Attributes:
+        apply: of the model.
+        link: of the loss.
+        encoder: of a table.
+        scaled: whether outputs are deviations from the mean of the table's target.
+    """
+
+    apply: Callable[[Params, Any], Array]
+    link: Callable[[Array], Array]
+    encoder: Encoder | None
+    scaled: bool
+
+    @classmethod
+    def of(cls, own: OwnProblem) -> Outputs:
+        """Those of a problem."""
+        encoder = own.rows.encoder
+        numbers = encoder is not None and isinstance(encoder.schema.target, RegressionTarget)
+        scaled = encoder is not None and numbers and own.loss_name is not None
+        return cls(own.model.apply, own.loss.link, encoder, scaled)
+
+    def __call__(self, params: Params, x: Any) -> NDArray[Any]:
+        """Outputs for some rows."""
+        return self.in_units(np.asarray(self._compiled(params, x)))
+
+    def in_units(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Outputs or targets in the units of the target."""
+        if not self.scaled or self.encoder is None:
+            return values
+        return np.asarray(self.encoder.decode_regression(values))
+
+    @functools.cached_property
+    def _compiled(self) -> Any:
+        def forward(params: Params, x: Any) -> Any:
+            return self.link(self.apply(params, x))
+
+        return jax.jit(in_full_precision(forward))
+
+
+def own_metrics(own: OwnProblem, params: Params) -> Metrics:
+    """Metrics on the validation rows; none where the loss is not ours."""
+    if own.loss_name is None:
+        return {}
+    outputs, rows = Outputs.of(own), own.rows
+    found = (
+        (block, outputs(params, block.x), block.weight.astype(np.float64))
+        for block in blocks(rows.validation)
+    )
+    if own.loss_name == "cross_entropy":
+        few = rows.validation.gather(np.arange(1))
+        classes = ClassificationScore(_shares(rows.training, outputs(params, few.x).shape[-1]))
+        for block, probabilities, weight in found:
+            classes.add(block.y.astype(np.int32), probabilities.astype(np.float64), weight)
+        return classes.result()
+    numbers = RegressionScore(_flat(outputs.in_units(_mean(rows.training)[None]))[0])
+    for block, predicted, weight in found:
+        numbers.add(_flat(outputs.in_units(block.y)), _flat(predicted), weight)
+    return numbers.result()
+
+
+def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
+    """How often each class stands in the rows."""
+    counts = np.zeros(classes)
+    for block in blocks(store):
+        counts += np.bincount(block.y.astype(np.int64), block.weight, minlength=classes)
+    return np.asarray(counts / counts.sum())
+
+
+def _mean(store: RowStore) -> NDArray[np.float64]:
+    """The mean target of the rows."""
+    total, weight = np.zeros(()), 0.0
+    for block in blocks(store):
+        total = total + np.tensordot(block.weight.astype(np.float64), block.y, axes=1)
+        weight += float(block.weight.sum())
+    return np.asarray(total / weight)
+
+
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.reshape(len(values), -1).astype(np.float64)

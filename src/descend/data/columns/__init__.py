@@ -1,1 +1,0 @@
-"""What each column is, and what was learned from the training rows."""

@@ -1,0 +1,78 @@
+"""Targets as the model learns them, and its outputs in the words of the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from descend.data.encoding.categories import as_text
+from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
+from descend.data.schema.targets import read_label
+from descend.errors import DataError
+
+
+def encode_target(target: Target, y: NDArray[Any]) -> NDArray[Any]:
+    """y of a Batch from an array of targets in their own units, or of labels.
+
+    Raises:
+        DataError: a label that training did not have.
+    """
+    values = np.asarray(y)
+    if isinstance(target, RegressionTarget):
+        matrix = values.reshape(len(values), len(target.names)).astype(np.float64)
+        return standard_target(target, matrix)
+    known, inverse = np.unique(values, return_inverse=True)
+    labels = [read_label(as_text(value), target.type) for value in known.tolist()]
+    codes = [_label_codes(target).get(label) for label in labels]
+    if None in codes:
+        _raise_label(target, str(known[codes.index(None)]), "y")
+    return np.asarray(codes, np.int32)[inverse]
+
+
+def decode_regression(target: RegressionTarget, outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Predictions `[n, k]` in the target's own units (exp is not applied for Poisson)."""
+    values = np.asarray(outputs, np.float64)
+    if not target.standardised:
+        return values
+    return np.asarray(values * np.asarray(target.deviation) + np.asarray(target.mean))
+
+
+def decode_classes(target: ClassificationTarget, codes: NDArray[Any]) -> NDArray[Any]:
+    """The labels of class codes, with the type the user wrote; text as Python strings."""
+    kind = object if target.type == "text" else None
+    return np.asarray(np.asarray(target.labels, dtype=kind)[np.asarray(codes)])
+
+
+def standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Numbers `[n, k]` as the model learns them."""
+    if not target.standardised:
+        return values.astype(np.float32)
+    scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
+    return np.asarray(scaled, np.float32)
+
+
+def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> NDArray[np.int32]:
+    """The class of each text of a column; `table` is its name for messages."""
+    encoded = values.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    known = _label_codes(target)
+    codes = [known.get(read_label(text, target.type)) for text in texts]
+    if None in codes:
+        _raise_label(target, texts[codes.index(None)], table)
+    places = encoded.indices.to_numpy(zero_copy_only=False)
+    return np.asarray(np.asarray(codes, np.int32)[places])
+
+
+def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
+    return {label: code for code, label in enumerate(target.labels)}
+
+
+def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:
+    shown = ", ".join(str(label) for label in target.labels[:10])
+    raise DataError(
+        f"{table}, target {target.names[0]!r}: expected a class known from training ({shown}"
+        f"{', ...' if len(target.labels) > 10 else ''}), found {found!r}."
+    )

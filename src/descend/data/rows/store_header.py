@@ -1,0 +1,214 @@
+"""What a row store on disk says of itself: header, sizes and checksums."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from descend.errors import FileFormatError, InputError
+from descend.io.atomic import read_json
+from descend.types import Batch
+
+FORMAT = "descend row store"
+VERSION = 1
+HEADER = "header.json"
+CHECKSUMS = "checksums"
+PARTS = ("training", "validation")
+_DTYPES = {
+    *("float32", "float16", "bool"),
+    *("int32", "int16", "int8", "uint32", "uint16", "uint8"),
+}
+
+Checksums = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns of one kind that stand together in a file, a row after the other.
+
+    Attributes:
+        name: `y`, `weight`, or the name of an input.
+        dtype: float32 or int32; of arrays that a user brings, any number of four bytes or less.
+        shape: of one row.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Header:
+    """A row store, but for its rows.
+
+    Attributes:
+        key: what it was made from; another key is another store.
+        groups: its files.
+        piece_rows: rows under one checksum.
+        rows: of training and of validation.
+        mean_weight: of training and of validation.
+    """
+
+    key: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    piece_rows: int
+    rows: Mapping[str, int]
+    mean_weight: Mapping[str, float]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row in all files."""
+        return sum(group.row_bytes for group in self.groups)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.row_bytes * sum(self.rows.values())
+
+    def pieces(self, part: str) -> int:
+        """Pieces of a part."""
+        return -(-self.rows[part] // self.piece_rows)
+
+    def file(self, folder: Path, part: str, group: Group) -> Path:
+        """Where the rows of a group stand."""
+        return folder / f"{part}.{group.name}"
+
+
+def groups_of(batch: Batch) -> tuple[Group, ...]:
+    """The groups of rows like these."""
+    leaves = {**batch.x, "y": batch.y, "weight": batch.weight}
+    return tuple(
+        Group(name, str(values.dtype), tuple(values.shape[1:])) for name, values in leaves.items()
+    )
+
+
+def batch_of(leaves: Mapping[str, Any]) -> Batch:
+    """A Batch of values by group name."""
+    x = {name: values for name, values in leaves.items() if name not in ("y", "weight")}
+    return Batch(x, leaves["y"], leaves["weight"])
+
+
+def leaves_of(batch: Batch) -> dict[str, Any]:
+    """The arrays of a Batch by group name."""
+    return {**batch.x, "y": batch.y, "weight": batch.weight}
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder looks like a row store."""
+    return (path / HEADER).is_file() and (path / CHECKSUMS).is_file()
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """What a row store contains, as a record for `descend inspect`.
+
+    Raises:
+        FileFormatError: it is damaged, incomplete or of a newer version.
+    """
+    header, _ = read_header(path)
+    sources = header.key.get("fingerprint", {})
+    files = [file for source in sources.values() for file in source.get("files", ())]
+    return {
+        "kind": "row store",
+        "path": str(path),
+        "rows": dict(header.rows),
+        "bytes": header.bytes,
+        "row_bytes": header.row_bytes,
+        "piece_rows": header.piece_rows,
+        "columns": {group.name: [group.dtype, list(group.shape)] for group in header.groups},
+        "made_from": {"files": files, "options": header.key.get("options", {})},
+    }
+
+
+def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
+    """Write checksums and header into a folder that is not a store yet; nothing is synced."""
+    content = checksums.astype("<u4").tobytes()
+    (folder / CHECKSUMS).write_bytes(content)
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "complete": True,
+        "key": header.key,
+        "groups": [[group.name, group.dtype, list(group.shape)] for group in header.groups],
+        "piece_rows": header.piece_rows,
+        "rows": header.rows,
+        "mean_weight": header.mean_weight,
+        "checksums": zlib.crc32(content),
+    }
+    text = json.dumps({**record, "checksum": _checksum(record)}, indent=1)
+    (folder / HEADER).write_text(text + "\n", encoding="utf-8")
+
+
+def read_header(folder: Path) -> tuple[Header, Checksums]:
+    """Header and checksums of a store whose files have the sizes they should have.
+
+    The checksums are uint32 `[pieces of both parts, groups]`, training first.
+
+    Raises:
+        FileFormatError: the store is damaged, incomplete or of a newer version.
+    """
+    try:
+        record = read_json(folder / HEADER)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise FileFormatError(f"{folder} is not a row store that descend wrote.")
+        if record.get("version") != VERSION:
+            raise FileFormatError(
+                f"{folder} has version {record.get('version')} of the row store; this descend "
+                f"reads version {VERSION}. Delete the folder; it is made anew from the data."
+            )
+        checksum = record.pop("checksum", None)
+        if checksum != _checksum(record) or record["complete"] is not True:
+            raise damaged(folder, "its header was altered")
+        header = Header(
+            key=record["key"],
+            groups=tuple(Group(name, kind, tuple(shape)) for name, kind, shape in record["groups"]),
+            piece_rows=record["piece_rows"],
+            rows=record["rows"],
+            mean_weight=record["mean_weight"],
+        )
+        content = (folder / CHECKSUMS).read_bytes()
+        if zlib.crc32(content) != record["checksums"]:
+            raise damaged(folder, "its checksums were altered")
+        checksums = np.frombuffer(content, "<u4").reshape(
+            sum(header.pieces(part) for part in PARTS), len(header.groups)
+        )
+        _check_sizes(folder, header)
+    except FileFormatError:
+        raise
+    except (InputError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(folder, str(error)) from error
+    return header, checksums
+
+
+def damaged(folder: Path, what: str) -> FileFormatError:
+    """A store that cannot be used, and what to do."""
+    return FileFormatError(
+        f"The row store {folder} is damaged: {what}. Delete the folder and run the same command "
+        "again; the store is made anew from the data."
+    )
+
+
+def _check_sizes(folder: Path, header: Header) -> None:
+    for part in PARTS:
+        for group in header.groups:
+            path = header.file(folder, part, group)
+            expected = header.rows[part] * group.row_bytes
+            found = path.stat().st_size
+            if group.dtype not in _DTYPES or found != expected:
+                raise damaged(folder, f"{path.name} has {found:,} bytes, not {expected:,}")
+
+
+def _checksum(record: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())

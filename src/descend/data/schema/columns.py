@@ -1,0 +1,297 @@
+"""What was learned about a table: records, and nothing that reads data.
+
+A Schema is made from the training rows alone and travels inside the model file as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from descend.data.schema.dates import PARTS
+from descend.errors import FileFormatError
+from descend.io.json_records import read_record
+
+Label = str | int | float | bool
+"""A class as the user wrote it."""
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column that becomes one standardised number, and an indicator where values are missing.
+
+    Attributes:
+        name: of the column.
+        type: what the table held (`number`).
+        missing: missing values in the training rows; above 0 the indicator exists.
+        distinct: distinct values in the training rows, estimated; None where not counted.
+        mean: of the training rows; a missing value becomes the mean.
+        deviation: standard deviation of the training rows, above 0.
+        minimum: smallest value of the training rows.
+        maximum: largest value of the training rows.
+    """
+
+    kind: ClassVar[str] = "number"
+    name: str
+    type: str
+    missing: int
+    distinct: int | None
+    mean: float
+    deviation: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """A column that becomes a code.
+
+    Code 0 is a value hardly ever or never seen in training, then comes one for "missing" where
+    that occurs in training, then `values` in turn.
+
+    Attributes:
+        name: of the column.
+        type: what the table held (`text`, `boolean`, `number`).
+        missing: missing values in the training rows.
+        distinct: distinct values in the training rows.
+        values: the values with a code of their own, as text, by falling count, then by value.
+        counts: how often each was seen in the training rows.
+    """
+
+    kind: ClassVar[str] = "category"
+    name: str
+    type: str
+    missing: int
+    distinct: int | None
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many codes there are."""
+        return 1 + (self.missing > 0) + len(self.values)
+
+
+@dataclass(frozen=True)
+class DatetimePart:
+    """One number made from a date or time: its name, and its mean and deviation in training."""
+
+    name: str
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class DatetimeColumn:
+    """A column of dates, times or both, which becomes several standardised numbers.
+
+    Attributes:
+        name: of the column.
+        type: what the table held (`date`, `datetime`, `time`, or `text` that parses as one).
+        missing: missing values in the training rows; above 0 an indicator exists.
+        distinct: distinct values in the training rows, estimated; None where not counted.
+        pattern: None for dates and ISO 8601 text, `time` for times of day, else the strptime
+            pattern of the text.
+        minimum: the earliest training value, microseconds since 1970 (or midnight).
+        maximum: the latest one.
+        parts: the numbers it becomes; parts that are constant in training are not among them.
+    """
+
+    kind: ClassVar[str] = "datetime"
+    name: str
+    type: str
+    missing: int
+    distinct: int | None
+    pattern: str | None
+    minimum: int
+    maximum: int
+    parts: tuple[DatetimePart, ...]
+
+
+@dataclass(frozen=True)
+class LeftOutColumn:
+    """A column that is not used, and why.
+
+    Attributes:
+        name: of the column.
+        type: what the table held.
+        missing: missing values in the training rows.
+        distinct: distinct values in the training rows, estimated; None where not counted.
+        reason: why it is left out, as words that go on "left out: ...".
+    """
+
+    kind: ClassVar[str] = "left out"
+    name: str
+    type: str
+    missing: int
+    distinct: int | None
+    reason: str
+
+
+Column = NumberColumn | CategoryColumn | DatetimeColumn | LeftOutColumn
+
+
+@dataclass(frozen=True)
+class RegressionTarget:
+    """The numbers to predict.
+
+    Attributes:
+        names: the columns, one or several.
+        mean: of each, over the training rows.
+        deviation: standard deviation of each, above 0.
+        minimum: of each.
+        maximum: of each.
+        standardised: whether the model learns (y - mean) / deviation; Poisson learns y itself.
+    """
+
+    task: ClassVar[str] = "regression"
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+    standardised: bool = True
+
+
+@dataclass(frozen=True)
+class ClassificationTarget:
+    """The classes to predict.
+
+    Attributes:
+        names: the one column.
+        type: what the column held: `number`, `text` or `boolean`.
+        labels: the classes in sorted order, as the user wrote them; class code i is labels[i].
+            Whole numbers are int, however they were stored.
+        counts: training rows of each; 0 for a class that only validation rows have.
+    """
+
+    task: ClassVar[str] = "classification"
+    names: tuple[str, ...]
+    type: str
+    labels: tuple[Label, ...]
+    counts: tuple[int, ...]
+
+
+Target = RegressionTarget | ClassificationTarget
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """What happened to the rows of the table.
+
+    Attributes:
+        total: rows in the table.
+        missing_target: skipped, since a target is missing.
+        unweighted: skipped, since the weight is 0 or missing.
+        training: rows learned from.
+        validation: rows kept for validation (of the validation table where there is one).
+    """
+
+    total: int
+    missing_target: int
+    unweighted: int
+    training: int
+    validation: int
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What each column is, and what was learned from the training rows.
+
+    Attributes:
+        columns: every column of the table but target and weight, in the table's order.
+        target: what is predicted.
+        task_reason: a sentence, why it is regression or classification.
+        weight: the column of row weights, or None.
+        rows: how many rows were used and skipped.
+        warnings: sentences the user should see before training.
+    """
+
+    columns: tuple[Column, ...]
+    target: Target
+    task_reason: str
+    weight: str | None
+    rows: RowCounts
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """`regression` or `classification`."""
+        return self.target.task
+
+    def as_json(self) -> dict[str, Any]:
+        """The schema as values that JSON holds; `schema_from_json` reads them back."""
+        parts = {
+            "columns": [
+                {"kind": column.kind, **dataclasses.asdict(column)} for column in self.columns
+            ],
+            "target": {"task": self.task, **dataclasses.asdict(self.target)},
+            "rows": dataclasses.asdict(self.rows),
+        }
+        return {**vars(self), **parts}
+
+
+def schema_from_json(record: Mapping[str, Any]) -> Schema:
+    """Read back what `Schema.as_json` wrote.
+
+    Raises:
+        FileFormatError: something is absent, of another type, or impossible.
+    """
+    kinds: dict[str, type[Any]] = {
+        kind.kind: kind for kind in (NumberColumn, CategoryColumn, DatetimeColumn, LeftOutColumn)
+    }
+    tasks: dict[str, type[Any]] = {
+        kind.task: kind for kind in (RegressionTarget, ClassificationTarget)
+    }
+    try:
+        parts = dict(record)
+        parts["columns"] = tuple(
+            read_record(_pick(kinds, one, "kind"), one) for one in parts["columns"]
+        )
+        parts["target"] = read_record(_pick(tasks, parts["target"], "task"), parts["target"])
+        schema: Schema = read_record(Schema, parts)
+        _check(schema)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = error.args[0] if error.args else error
+        raise FileFormatError(
+            f"The schema is damaged or of another version: {said}. Train the model anew."
+        ) from None
+    return schema
+
+
+def _pick(kinds: Mapping[str, type[Any]], record: Mapping[str, Any], key: str) -> type[Any]:
+    kind = record[key]
+    if kind not in kinds:
+        raise ValueError(f"{key} {kind!r} is unknown")
+    return kinds[kind]
+
+
+def _check(schema: Schema) -> None:
+    """Raise ValueError where the numbers cannot be used."""
+    names = [column.name for column in schema.columns] + list(schema.target.names)
+    if len(set(names)) < len(names):
+        raise ValueError("a column occurs twice")
+    target = schema.target
+    spreads: list[float] = []
+    if isinstance(target, RegressionTarget):
+        spreads += target.deviation
+        lengths = {len(target.names), len(target.mean), len(target.deviation)}
+    else:
+        lengths = {len(target.labels), len(target.counts)}
+        if len(set(target.labels)) < 2 or len(target.names) != 1:
+            raise ValueError("the classes are not at least two different ones")
+    if len(lengths) > 1 or not target.names:
+        raise ValueError("the target is incomplete")
+    for column in schema.columns:
+        if isinstance(column, NumberColumn):
+            spreads.append(column.deviation)
+        elif isinstance(column, DatetimeColumn):
+            spreads += [part.deviation for part in column.parts]
+            if any(part.name not in PARTS for part in column.parts):
+                raise ValueError(f"column {column.name!r} has an unknown part")
+        elif isinstance(column, CategoryColumn) and len(column.values) != len(column.counts):
+            raise ValueError(f"column {column.name!r} has not a count for every value")
+    if not all(spread > 0 for spread in spreads):
+        raise ValueError("a deviation is not above 0")

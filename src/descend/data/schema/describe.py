@@ -1,0 +1,104 @@
+"""A line for each column, for `descend inspect`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from descend.data.reading.expressions import TIME
+from descend.data.schema.columns import (
+    CategoryColumn,
+    Column,
+    DatetimeColumn,
+    LeftOutColumn,
+    NumberColumn,
+    Schema,
+)
+from descend.data.schema.targets import MOST_CLASSES
+
+
+@dataclass(frozen=True)
+class ColumnDescription:
+    """A line of `descend inspect`.
+
+    Attributes:
+        name: of the column.
+        type: what the table held.
+        becomes: `number`, `category`, `datetime` or `left out`.
+        missing: missing values in the training rows.
+        distinct: distinct values in the training rows; None where not counted.
+        values: the range of numbers and times, the commonest values of categories.
+        remark: why it is left out, or what to know about it.
+    """
+
+    name: str
+    type: str
+    becomes: str
+    missing: int
+    distinct: int | None
+    values: str
+    remark: str
+
+
+def describe(columns: Schema | Sequence[Column]) -> list[ColumnDescription]:
+    """A line for each column, in the order of the table."""
+    listed = columns.columns if isinstance(columns, Schema) else columns
+    return [
+        ColumnDescription(
+            name=column.name,
+            type=column.type,
+            becomes=column.kind,
+            missing=column.missing,
+            distinct=column.distinct,
+            values=_values(column),
+            remark=_remark(column),
+        )
+        for column in listed
+    ]
+
+
+def _values(column: Column) -> str:
+    match column:
+        case NumberColumn():
+            return f"{column.minimum:g} to {column.maximum:g}"
+        case DatetimeColumn():
+            return f"{_moment(column, column.minimum)} to {_moment(column, column.maximum)}"
+        case CategoryColumn():
+            shown = ", ".join(_short(value) for value in column.values[:3])
+            return shown + (", ..." if len(column.values) > 3 else "")
+        case LeftOutColumn():
+            return ""
+
+
+def _remark(column: Column) -> str:
+    match column:
+        case LeftOutColumn():
+            return column.reason
+        case NumberColumn():
+            notes = ["indicator for missing values"] if column.missing else []
+            if column.distinct is not None and 2 < column.distinct <= MOST_CLASSES:
+                notes.append("few values: --categorical would make it a category")
+            return "; ".join(notes)
+        case CategoryColumn():
+            folded = (column.distinct or 0) - len(column.values)
+            return f"{folded:,} rare values share one code" if folded > 0 else ""
+        case DatetimeColumn():
+            parts = ", ".join(dict.fromkeys(part.name.split(" ")[0] for part in column.parts))
+            return f"becomes {parts}"
+
+
+def _moment(column: DatetimeColumn, microseconds: int) -> str:
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
+    except OverflowError:
+        return f"{microseconds} µs"
+    if column.pattern == TIME:
+        return moment.time().isoformat("seconds")
+    whole_days = column.minimum % 86_400_000_000 == 0 and column.maximum % 86_400_000_000 == 0
+    return moment.date().isoformat() if whole_days else moment.isoformat(" ", "seconds")
+
+
+def _short(value: str) -> str:
+    text = " ".join(value.split())
+    return text if len(text) <= 24 else text[:23] + "…"

@@ -1,0 +1,123 @@
+"""Find columns that give the target away: known only once the target is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from descend.data.reading.expressions import category_sql, number_sql
+from descend.data.reading.table import MARK, ROW, Table
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.surveys import Selection
+
+_SAMPLE = 20_000
+_CORRELATION = 0.999
+_DETERMINED = 0.999
+_ROWS_PER_VALUE = 3
+_GOLDEN = 0x9E3779B1
+
+
+def leaking_columns(
+    table: Table,
+    numbers: Sequence[TableColumn],
+    categories: Sequence[TableColumn],
+    rows: Selection,
+    *,
+    classes: bool,
+    training_rows: int,
+) -> list[str]:
+    """A sentence for each column that nearly determines the target.
+
+    A sample of the training rows is looked at: a column is named where it is nearly a straight
+    line of the target, or where rows that share its value nearly always share the target too.
+
+    Args:
+        table: its training rows marked.
+        numbers: input columns of numbers.
+        categories: input columns of categories.
+        rows: which rows to learn from.
+        classes: whether the target is classes.
+        training_rows: how many rows are learned from.
+    """
+    target = rows.targets[0]
+    columns = [*numbers, *categories]
+    if not columns:
+        return []
+    sampled = MARK
+    if training_rows > _SAMPLE:
+        # Multiples of the golden ratio lie evenly, whatever the order of the rows.
+        most = round(2**32 * _SAMPLE / training_rows)
+        sampled += f" AND {ROW} % {2**31} * {_GOLDEN} % {2**32} < {most}"
+    select = [category_sql(target) if classes else number_sql(target)]
+    select += [number_sql(column) for column in numbers]
+    select += [category_sql(column) for column in categories]
+    listed = ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select))
+    sample = table.query(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")
+    y = _codes(sample.column(0)) if classes else _floats(sample.column(0))
+    found = []
+    for place, column in enumerate(columns, 1):
+        share = _giving_away(sample.column(place), y, number=place <= len(numbers), classes=classes)
+        if share:
+            found.append(
+                f"Column {column.name!r} gives the target {target.name!r} away ({share}). If it "
+                f"is not known when predicting, leave it out with --exclude {column.name}."
+            )
+    return found
+
+
+def _giving_away(
+    values: pa.ChunkedArray, y: NDArray[np.float64], *, number: bool, classes: bool
+) -> str:
+    """How a column gives y away, or an empty text."""
+    valid = pc.is_valid(values)
+    present = np.asarray(valid.to_numpy(), dtype=bool)
+    if present.sum() < 20:
+        return ""
+    values, y = values.filter(valid), y[present]
+    if number:
+        x = _floats(values)
+        two = len(np.unique(y)) == 2
+        if (two or not classes) and x.std() > 0 and y.std() > 0:
+            correlation = float(np.corrcoef(x, y)[0, 1])
+            if abs(correlation) > _CORRELATION:
+                return f"their correlation is {correlation:.4f}"
+    groups = _codes(values).astype(np.int64)
+    count = np.bincount(groups)
+    shared = count[groups] >= 2
+    # Where values hardly repeat, agreement says nothing.
+    if len(groups) < _ROWS_PER_VALUE * len(count) or shared.sum() < 20 or len(count) < 2:
+        return ""
+    share = _determined(groups[shared], y[shared], classes=classes)
+    if share > _DETERMINED:
+        return f"rows with the same value share the target: {share:.2%}"
+    return ""
+
+
+def _determined(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
+    """The share of y that the groups explain beyond what is usual: 1 is all of it."""
+    if classes:
+        labels = y.astype(np.int64)
+        pairs, counts = np.unique(groups * (labels.max() + 1) + labels, return_counts=True)
+        best = np.zeros(groups.max() + 1)
+        np.maximum.at(best, pairs // (labels.max() + 1), counts)
+        wrong = 1 - best.sum() / len(y)
+        base = 1 - np.bincount(labels).max() / len(y)
+    else:
+        count = np.maximum(np.bincount(groups), 1)
+        mean = np.bincount(groups, y) / count
+        wrong = float(((y - mean[groups]) ** 2).sum())
+        base = float(((y - y.mean()) ** 2).sum())
+    return 1 - wrong / base if base > 0 else 0.0
+
+
+def _codes(values: pa.ChunkedArray) -> NDArray[np.float64]:
+    encoded = values.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _floats(values: pa.ChunkedArray) -> NDArray[np.float64]:
+    return np.asarray(values.to_numpy(), dtype=np.float64)

@@ -1,0 +1,122 @@
+"""Look at the numbers of a table: how many, how large, how far apart."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from descend.data.reading.expressions import number_sql
+from descend.data.reading.table import MARK, ROW, Table
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.surveys import NumberSurvey, Selection
+from descend.errors import DataError
+
+_MOST_COLUMNS = 64
+"""Columns in a query: the time that DuckDB plans one grows faster than they do."""
+
+T = TypeVar("T")
+
+_FOUND = {
+    "seen": "count({0})",
+    "minimum": "min({0})",
+    "maximum": "max({0})",
+    "distinct": "approx_count_distinct({0})",
+    "broken": "count_if({0} <> floor({0}))",
+    "mean": "avg({0})",
+}
+
+
+def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
+    """Columns that are looked at together, so that every core has some."""
+    size = max(1, min(_MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
+    return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+def survey_numbers(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
+    """Every column of numbers.
+
+    Args:
+        table: its training rows marked.
+        columns: each is read as numbers.
+    """
+    groups = in_groups(columns)
+    found = table.side_by_side([functools.partial(_survey, table, group) for group in groups])
+    return {name: survey for group in found for name, survey in group.items()}
+
+
+def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
+    aggregates = [f"{_FOUND[key]} AS {key}{{1}}" for key in _FOUND]
+    found = _aggregated(table, columns, ", ".join(aggregates), MARK)
+    means = [found[f"mean{place}"] for place in range(len(columns))]
+    # About the mean, squares keep their digits; as text, the mean does.
+    squares = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
+    found |= _aggregated(table, columns, squares, MARK, [mean or 0.0 for mean in means])
+    found |= _aggregated(table, columns, "min({0}) AS low{1}, max({0}) AS high{1}", f"NOT {MARK}")
+    return {
+        column.name: _of_column(
+            {key: found[f"{key}{place}"] for key in (*_FOUND, "squares", "low", "high")}
+        )
+        for place, column in enumerate(columns)
+    }
+
+
+def _aggregated(
+    table: Table,
+    columns: Sequence[TableColumn],
+    template: str,
+    where: str,
+    given: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """The same aggregates of each column; {0} is its value, {1} its place, {2} what is given."""
+    given = given or [0.0] * len(columns)
+    values = ", ".join(f"{number_sql(column)} AS v{place}" for place, column in enumerate(columns))
+    select = ", ".join(template.format(f"v{place}", place, one) for place, one in enumerate(given))
+    sql = f"SELECT {select} FROM (SELECT {values} FROM {table.rows} WHERE {where})"
+    row: dict[str, Any] = table.query(sql).to_pylist()[0]
+    return row
+
+
+def _of_column(found: Mapping[str, Any]) -> NumberSurvey:
+    extremes = [found[key] for key in ("minimum", "maximum", "low", "high")]
+    known = [value for value in extremes if value is not None]
+    infinite = any(math.isinf(value) for value in known)
+    lowest = min(known, default=0.0)
+    if not found["seen"]:
+        return NumberSurvey(infinite=infinite, lowest=lowest)
+    return NumberSurvey(
+        seen=found["seen"],
+        infinite=infinite,
+        lowest=lowest,
+        mean=found["mean"],
+        deviation=math.sqrt(found["squares"] / found["seen"]),
+        minimum=found["minimum"],
+        maximum=found["maximum"],
+        distinct=found["distinct"],
+        whole=found["broken"] == 0,
+    )
+
+
+def counts_of(table: Table, rows: Selection) -> dict[str, int]:
+    """How many rows there are in all, are `labelled`, `counted`, and `training`."""
+    tests = {"labelled": rows.labelled, "counted": rows.counted, "training": MARK}
+    select = ", ".join(f"count_if({test})::BIGINT AS {name}" for name, test in tests.items())
+    row: dict[str, int] = table.query(
+        f"SELECT count(*) AS total, {select} FROM {table.rows}"
+    ).to_pylist()[0]
+    return row
+
+
+def raise_infinite(table: Table, column: TableColumn) -> None:
+    """Raise the DataError that names the first row with an infinite value."""
+    rows = table.query(
+        f"SELECT {ROW} AS row, {number_sql(column)} AS value FROM {table.rows} "
+        f"WHERE isinf({number_sql(column)}) LIMIT 1"
+    ).to_pylist()
+    raise DataError(
+        f"{table.name}, column {column.name!r}, data row {rows[0]['row'] + 1}: expected a finite "
+        f"number, found {rows[0]['value']}. Correct it, leave it empty if it is missing, "
+        f"or leave the column out with --exclude {column.name}."
+    )

@@ -1,0 +1,94 @@
+"""Which columns are target and weight, and what that makes of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from descend.data.reading.errors import no_column
+from descend.data.reading.table import Table
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.columns import RowCounts
+from descend.data.schema.number_survey import counts_of
+from descend.data.schema.surveys import NumberSurvey, Selection
+from descend.errors import DataError
+from descend.settings import Settings
+
+
+def named(table: Table, name: str, purpose: str) -> TableColumn:
+    """The column of a name that the user gave, else a DataError with the nearest name."""
+    column = table.column(name)
+    if column is None:
+        raise no_column(name, [one.name for one in table.columns], purpose, table.name)
+    return column
+
+
+def check_roles(
+    targets: Sequence[TableColumn], weight: TableColumn | None, settings: Settings
+) -> None:
+    """Raise DataError where a column has two roles at once, or the weight is no number."""
+    names = [target.name for target in targets]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise DataError(f"The target {repeated!r} is named twice; expected every target once.")
+    both = next((name for name in names if name in settings.exclude), None)
+    if both:
+        raise DataError(f"Column {both!r} is the target and excluded too; expected one of them.")
+    if weight and weight.name in names:
+        raise DataError(f"Column {weight.name!r} is the target and the weight; name another.")
+    if weight and weight.type != "number":
+        raise DataError(
+            f"Column {weight.name!r} (--weight) holds {weight.type}; expected numbers, 0 or more."
+        )
+
+
+def check_weight(
+    table: Table, weight: TableColumn | None, survey: Mapping[str, NumberSurvey]
+) -> None:
+    """Raise DataError where a weight is negative."""
+    if weight and survey[weight.name].lowest < 0:
+        raise DataError(
+            f"{table.name}, column {weight.name!r} (--weight): expected weights of 0 or more, "
+            f"found {survey[weight.name].lowest:g}."
+        )
+
+
+def count_rows(
+    table: Table,
+    targets: Sequence[TableColumn],
+    settings: Settings,
+    counts: Mapping[str, int],
+    rows: Selection,
+    validation: Table | None,
+) -> RowCounts:
+    """The rows used and skipped; DataError where none are left for a purpose."""
+    kept = counts["counted"] - counts["training"]
+    name = ", ".join(repr(target.name) for target in targets)
+    if counts["labelled"] == 0:
+        raise DataError(
+            f"{table.name}: the target {name} is missing in all {counts['total']} rows."
+        )
+    if counts["counted"] == 0:
+        raise DataError(f"{table.name}: no row has a weight above 0 ({settings.weight!r}).")
+    if validation is not None:
+        kept = _validation_rows(validation, rows)
+    if counts["training"] == 0 or kept == 0:
+        lacking = "training" if counts["training"] == 0 else "validation"
+        raise DataError(
+            f"{table.name}: no rows are left for {lacking}, of {counts['counted']} with a target "
+            f"at --validation {settings.validation}. Give another fraction, or more rows."
+        )
+    return RowCounts(
+        total=counts["total"],
+        missing_target=counts["total"] - counts["labelled"],
+        unweighted=counts["labelled"] - counts["counted"],
+        training=counts["training"],
+        validation=kept,
+    )
+
+
+def _validation_rows(validation: Table, rows: Selection) -> int:
+    targets = [named(validation, target.name, "the target") for target in rows.targets]
+    weight = named(validation, rows.weight.name, "--weight") if rows.weight else None
+    judges = Selection(tuple(targets), weight)
+    with validation.marked(judges.training) as marked:
+        return counts_of(marked, judges)["training"]

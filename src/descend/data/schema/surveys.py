@@ -1,0 +1,129 @@
+"""What is seen in the rows of a table, and in which of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from descend.data.reading.expressions import number_sql, present_sql
+from descend.data.reading.table import ROW
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.columns import DatetimePart
+from descend.data.split import is_validation_sql
+
+MOST_VALUES = 10_000
+"""A category column has at most so many values with a code of their own."""
+
+LEAST_COUNT = 3
+"""A value seen less often has no code of its own: from one or two rows nothing is learned about
+it, and code 0, which values never seen before share with it, learns from such rows."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows are learned from, as SQL.
+
+    Attributes:
+        targets: columns that must hold a value.
+        weight: a column that must be above 0.
+        fraction: of the rows, kept for validation; None learns from all.
+        seed: chooses them.
+    """
+
+    targets: tuple[TableColumn, ...] = ()
+    weight: TableColumn | None = None
+    fraction: float | None = None
+    seed: int = 0
+
+    @property
+    def labelled(self) -> str:
+        """Every target is there."""
+        return " AND ".join([present_sql(target) for target in self.targets]) or "true"
+
+    @property
+    def weighted(self) -> str:
+        """The weight is above 0."""
+        return f"coalesce({number_sql(self.weight)} > 0, false)" if self.weight else "true"
+
+    @property
+    def counted(self) -> str:
+        """Labelled and weighted."""
+        return f"({self.labelled}) AND {self.weighted}"
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """Counted, and not kept for validation: these conditions together."""
+        if self.fraction is None:
+            return (self.counted,)
+        return (self.counted, f"NOT {is_validation_sql(ROW, self.fraction, self.seed)}")
+
+
+@dataclass(frozen=True)
+class NumberSurvey:
+    """A column of numbers: `infinite` and `lowest` in all rows, the rest in training rows.
+
+    Attributes:
+        seen: rows that have a value.
+        infinite: whether a value is infinite.
+        lowest: of all.
+        mean: of the values.
+        deviation: of the values, from their mean.
+        minimum: of the values.
+        maximum: of the values.
+        distinct: about so many different values.
+        whole: all of them are whole numbers.
+    """
+
+    seen: int = 0
+    infinite: bool = False
+    lowest: float = 0.0
+    mean: float = 0.0
+    deviation: float = 0.0
+    minimum: float = 0.0
+    maximum: float = 0.0
+    distinct: int = 0
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class TimeSurvey:
+    """Dates or times in the training rows, as microseconds since 1970 (or since midnight).
+
+    Attributes:
+        seen: rows that have one.
+        minimum: of them.
+        maximum: of them.
+        parts: what they become, with mean and deviation; constant ones are left out.
+    """
+
+    seen: int
+    minimum: int
+    maximum: int
+    parts: tuple[DatetimePart, ...]
+
+
+@dataclass(frozen=True)
+class ValueSurvey:
+    """A column of values in the training rows.
+
+    Attributes:
+        seen: rows that have a value.
+        distinct: different values.
+        longest: characters of the longest.
+        length: characters on average.
+        iso: all of them are text in the form of ISO 8601 dates or times.
+        clock: all of them are text in the form of times of day.
+        patterns: strptime patterns that all of them match.
+        times: of a column that is taken for dates or times.
+        values: of other columns the commonest by falling count, then by value, each with its
+            count.
+    """
+
+    seen: int = 0
+    distinct: int = 0
+    longest: int = 0
+    length: float = 0.0
+    iso: bool = False
+    clock: bool = False
+    patterns: tuple[str, ...] = ()
+    times: TimeSurvey | None = None
+    values: tuple[tuple[str, int], ...] = ()

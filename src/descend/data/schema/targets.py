@@ -1,0 +1,209 @@
+"""What is predicted: regression or classification, and what to know of the target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
+from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
+from descend.errors import DataError
+from descend.settings import Settings
+
+MOST_CLASSES = 20
+"""Whole numbers with at most so many distinct values are taken for classes."""
+
+_ROWS_PER_CLASS = 10
+_FEW_ROWS = 10
+_INTEGER = re.compile(r"[-+]?\d+$")
+
+
+def choose_task(
+    targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey], settings: Settings
+) -> tuple[str, str]:
+    """The task and why, as far as it follows from the settings and the types.
+
+    Returns:
+        `regression`, `classification`, or `numbers` where the values have to be counted; and
+        a sentence.
+
+    Raises:
+        DataError: the task that was asked for does not fit the target.
+    """
+    names = ", ".join(repr(target.name) for target in targets)
+    task, reason = settings.task, f"--task {settings.task} was given."
+    if task == "auto" and settings.loss != "auto":
+        task = "classification" if settings.loss == "cross_entropy" else "regression"
+        reason = f"--loss {settings.loss} was given."
+    odd = next((one for one in targets if one.type not in ("number", "text", "boolean")), None)
+    if odd is not None:
+        raise DataError(
+            f"The target {odd.name!r} holds {odd.type} ({odd.sql_type}); expected numbers, text, "
+            "or true and false."
+        )
+    words = next((one for one in targets if one.type != "number"), None)
+    if words is not None and (task == "regression" or len(targets) > 1):
+        raise DataError(
+            f"The target {words.name!r} holds {words.type}; regression needs numbers. "
+            "For classification give one target, and --task classification."
+        )
+    if len(targets) > 1:
+        if task == "classification":
+            raise DataError(
+                f"Classification has one target; found {len(targets)}: {names}. Name one of them."
+            )
+        return "regression", f"There are {len(targets)} targets."
+    if task != "auto":
+        return task, reason
+    if words is not None:
+        return "classification", f"The target {names} holds {words.type}."
+    one = survey[targets[0].name]
+    if may_be_classes(targets, survey) and one.minimum < one.maximum:
+        return "numbers", ""
+    kind = "whole numbers" if one.whole else "numbers with decimals"
+    return "regression", f"The target {names} holds {kind} with about {one.distinct:,} values."
+
+
+def may_be_classes(targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey]) -> bool:
+    """Whether a target of numbers has so few values that they have to be counted."""
+    if len(targets) != 1 or targets[0].name not in survey:
+        return False
+    one = survey[targets[0].name]
+    return one.distinct <= 3 or (one.whole and one.distinct <= 2 * MOST_CLASSES)
+
+
+def learn_target(
+    table: str,
+    targets: Sequence[TableColumn],
+    survey: Mapping[str, NumberSurvey],
+    values: Mapping[str, ValueSurvey],
+    settings: Settings,
+    task: str,
+    reason: str,
+) -> tuple[Target, str, list[str]]:
+    """The target, why it is regression or classification, and warnings.
+
+    Raises:
+        DataError: it is constant, of one class, of too many, or negative with Poisson loss.
+    """
+    name = targets[0].name
+    if task == "numbers":
+        task, reason = _by_values(name, survey[name], values[name])
+    if task == "regression":
+        return _regression(table, targets, survey, settings), reason, []
+    target = _classification(table, targets[0], values[name])
+    if settings.task == "auto" and targets[0].type == "number" and settings.loss == "auto":
+        reason += " For numbers to be estimated, give --task regression."
+    return target, reason, _class_warnings(target)
+
+
+def _by_values(name: str, survey: NumberSurvey, values: ValueSurvey) -> tuple[str, str]:
+    distinct = len([count for _, count in values.values if count])
+    enough = distinct <= MOST_CLASSES and values.seen >= _ROWS_PER_CLASS * distinct
+    if distinct == 2 or (survey.whole and enough):
+        what = "whole numbers" if survey.whole else "numbers"
+        return "classification", f"The target {name!r} holds {what} with {distinct} values."
+    why = f"The target {name!r} holds numbers with {distinct} values in {values.seen:,} rows."
+    return "regression", why
+
+
+def _regression(
+    table: str,
+    targets: Sequence[TableColumn],
+    survey: Mapping[str, NumberSurvey],
+    settings: Settings,
+) -> RegressionTarget:
+    for target in targets:
+        one = survey[target.name]
+        if one.minimum == one.maximum or not one.deviation > 0:
+            raise DataError(
+                f"{table}: the target {target.name!r} is constant ({one.minimum:g}) in the "
+                "training rows; there is nothing to learn."
+            )
+        if not one.deviation < float("inf"):
+            raise DataError(
+                f"{table}: the target {target.name!r} has values as large as "
+                f"{max(abs(one.minimum), abs(one.maximum)):g}. Divide it by a constant."
+            )
+        if settings.loss == "poisson" and one.lowest < 0:
+            raise DataError(
+                f"{table}: the target {target.name!r} has values below 0 ({one.lowest:g}); "
+                "--loss poisson needs counts of 0 or more."
+            )
+    surveys = [survey[target.name] for target in targets]
+    return RegressionTarget(
+        names=tuple(target.name for target in targets),
+        mean=tuple(one.mean for one in surveys),
+        deviation=tuple(one.deviation for one in surveys),
+        minimum=tuple(one.minimum for one in surveys),
+        maximum=tuple(one.maximum for one in surveys),
+        standardised=settings.loss != "poisson",
+    )
+
+
+def _classification(table: str, column: TableColumn, values: ValueSurvey) -> ClassificationTarget:
+    name, kind = column.name, column.type
+    seen = [value for value, count in values.values if count]
+    if len(seen) < 2:
+        raise DataError(
+            f"{table}: the target {name!r} has one class alone in the training rows "
+            f"({seen[0] if seen else 'none'}); expected at least two."
+        )
+    if values.distinct >= MOST_VALUES or values.distinct > max(20, 0.5 * values.seen):
+        raise DataError(
+            f"{table}: the target {name!r} has {values.distinct:,} distinct values in "
+            f"{values.seen:,} rows; expected classes that repeat. For numbers give "
+            "--task regression."
+        )
+    return classes_of(name, kind, dict(values.values))
+
+
+def classes_of(name: str, kind: str, counts: Mapping[str, int]) -> ClassificationTarget:
+    """The classes in sorted order.
+
+    Args:
+        name: of the column.
+        kind: what the column holds: `number`, `text` or `boolean`.
+        counts: how often each value, as text, was seen in the training rows.
+    """
+    labels: dict[Any, int] = {read_label(text, kind): count for text, count in counts.items()}
+    ordered = sorted(labels.items(), key=_first)
+    return ClassificationTarget(
+        names=(name,),
+        type=kind,
+        labels=tuple(label for label, _ in ordered),
+        counts=tuple(count for _, count in ordered),
+    )
+
+
+def read_label(text: str, kind: str) -> Label | None:
+    """The class that a text stands for, None where it cannot be of that kind."""
+    if kind == "text":
+        return text
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower())
+    if _INTEGER.match(text):
+        return int(text)
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _first(pair: tuple[Any, int]) -> Any:
+    return pair[0]
+
+
+def _class_warnings(target: ClassificationTarget) -> list[str]:
+    warnings = []
+    for label, count in zip(target.labels, target.counts, strict=True):
+        if count < _FEW_ROWS:
+            rows = "no row" if count == 0 else "1 row" if count == 1 else f"{count} rows"
+            warnings.append(f"Class {label!r} has {rows} in the training rows: hard to learn.")
+    if len(warnings) > 5:
+        more = len(warnings) - 4
+        warnings = [*warnings[:4], f"{more} more classes have fewer than {_FEW_ROWS} rows."]
+    return warnings

@@ -1,0 +1,1 @@
+"""Files of any kind: written atomically, read with their contents checked."""

@@ -1,0 +1,1 @@
+"""The content of each page, built from records."""

@@ -1,0 +1,248 @@
+"""The page of a comparison, from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.reporting.html import number_text
+from descend.reporting.measures import (
+    ARRIVAL,
+    NATURE,
+    Measure,
+    arrived_text,
+    duration,
+    ranged,
+    three,
+)
+from descend.reporting.page_model import (
+    Cell,
+    Finding,
+    Interval,
+    KeyFigure,
+    Page,
+    Section,
+    Summary,
+    Table,
+)
+from descend.reporting.plots.compare import arrival_plot, curves_plot
+from descend.reporting.text.records import subject
+
+Record = Mapping[str, Any]
+
+TONES = {"held": "good", "held in part": "bad", "did not hold": "bad", "undetermined": "neutral"}
+LEAST_GAIN = 0.02
+"""Where the best method gains less than this part of the loss, there was nothing to learn."""
+TUNED, SAME = "each at its own learning rate", "all at one learning rate"
+CLAIMS_NOTE = (
+    "Every ratio below is above 1 where the claim is right; the line in the middle of a bar is 1, "
+    "its axis is logarithmic, and the bar is a 90 % interval. What is said of gradients is tested "
+    "over many mini-batches at the weights of these runs, what is said of runs over the seeds."
+)
+ARRIVAL_NOTE = (
+    "The target is a validation loss 5 % of the best gain above the best loss of any method, for "
+    "each seed. Middle value over the seeds that came there, lowest and highest below it."
+)
+NATURE_NOTE = (
+    "Gradient off: how far the gradient of a batch scatters around that over all rows, in "
+    "lengths of that one. Roughness: how far an evaluation lies from the straight line between its "
+    "neighbours, as a part of the gain, while the learning rate is the tuned one. Peak memory: "
+    "what training at this batch size holds, counted from the compiled update."
+)
+
+
+def compare_page(record: Record) -> Page:
+    """The page of a comparison.
+
+    Args:
+        record: what compare.json holds.
+    """
+    return Page(
+        compare_title(record),
+        compare_summary(record),
+        compare_sections(record),
+        f"Made by descend {record['descend']} from compare.json.",
+    )
+
+
+def compare_title(record: Record) -> str:
+    """Like `Methods compared: cnt from bike_sharing.csv`."""
+    return f"Methods compared: {subject(record)}"
+
+
+def compare_warnings(record: Record) -> list[str]:
+    """What a reader should know before the figures."""
+    warnings = []
+    gains = [
+        (run["history"]["validation_loss"][0] - run["measures"]["best"])
+        / abs(run["history"]["validation_loss"][0] or 1.0)
+        for run in record["runs"]
+    ]
+    if gains and max(gains) < LEAST_GAIN:
+        warnings.append(
+            f"No method gained more than {100 * max(gains):.2g} % of the loss: there is little to "
+            "learn here, and what differs below is mostly chance."
+        )
+    unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
+    if unknown and record.get("budget"):
+        warnings.append(
+            f"{duration(record['budget'])} were too short to tell some of it: "
+            f"--budget {10 * record['budget']:.0f}s gives each run ten times as long."
+        )
+    return warnings
+
+
+def compare_summary(record: Record) -> Summary:
+    """Which was fastest, by how much, and how the claims fared."""
+    lines = [one for one in record["table"] if one["panel"] == "tuned"]
+    counts = {word: sum(one["verdict"] == word for one in record["claims"]) for word in TONES}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    rows = record["data"]["rows"]["training"]
+    figures = [
+        KeyFigure(one["method"]["title"], *_speed_text(one, record))
+        for one in lines
+        if one["method"]["basic"]
+    ]
+    text = (
+        f"{len(lines)} methods on {rows:,} rows, {record['seeds']} seeds, the same time for each."
+    )
+    fastest = fastest_of(lines)
+    if fastest is not None:
+        text += (
+            f" {fastest['method']['title']} came to the target first, after "
+            f"{duration(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."
+        )
+    return Summary(text, figures, outcome=f"Common claims on this table: {told}.")
+
+
+def fastest_of(lines: Sequence[Record]) -> Record | None:
+    """The method that came to the target first, among those that always came."""
+    came = [one for one in lines if one["arrived"] == one["runs"]]
+    return min(came, key=lambda one: float(one["seconds_to_target"]["median"]), default=None)
+
+
+def compare_sections(record: Record) -> list[Section]:
+    """The claims, the measured tables, the curves, and how the rates were found."""
+    sections = [
+        Section(
+            "What is commonly told",
+            text=[CLAIMS_NOTE],
+            warnings=compare_warnings(record),
+            findings=_findings(record),
+        ),
+        Section(
+            "How soon",
+            text=[ARRIVAL_NOTE],
+            plots=[arrival_plot(record), curves_plot(record, "tuned", TUNED)],
+            tables=[_table(record, "tuned", ARRIVAL, TUNED)],
+        ),
+        Section(
+            "What they are like",
+            text=[NATURE_NOTE],
+            tables=[_table(record, "tuned", NATURE, "Noise, speed and memory")],
+        ),
+    ]
+    if any(one["panel"] == "same" for one in record["table"]):
+        sections.append(
+            Section(
+                "All at one learning rate",
+                text=[
+                    f"The same runs, all at learning rate {number_text(record['same_rate'])}: the "
+                    "rate that suits the advised mini-batch with momentum. What differs here and "
+                    "not above is tuning, not the method."
+                ],
+                plots=[curves_plot(record, "same", SAME)],
+                tables=[_table(record, "same", ARRIVAL, SAME)],
+            )
+        )
+    sections.append(_tuning_section(record))
+    return sections
+
+
+def _findings(record: Record) -> list[Finding]:
+    return [
+        Finding(
+            title=claim["claim"],
+            verdict=claim["verdict"],
+            tone=TONES[claim["verdict"]],
+            text=f"{claim['measured']}.",
+            intervals=[_interval(ratio) for ratio in claim["ratios"]],
+        )
+        for claim in record["claims"]
+    ]
+
+
+def _interval(ratio: Record) -> Interval:
+    low, high = ratio["interval"] or (None, None)
+    tone = TONES[ratio["verdict"]]
+    return Interval(ratio["part"], ratio["text"], ratio["value"], low, high, tone)
+
+
+def _table(record: Record, panel: str, measures: Sequence[Measure], caption: str) -> Table:
+    timed = measures is ARRIVAL
+    rows: list[list[Cell]] = []
+    for one in record["table"]:
+        if one["panel"] == panel:
+            row: list[Cell] = [one["method"]["title"], one["method"]["batch_size"]]
+            row += [one["learning_rate"], arrived_text(one)] if timed else []
+            rows.append([*row, *(ranged(one[measure.name], measure) for measure in measures)])
+    header = [
+        "method",
+        "rows per update",
+        *(["learning rate", "came to the target"] if timed else []),
+        *(measure.header for measure in measures),
+    ]
+    return Table(header, rows, caption=caption[0].upper() + caption[1:])
+
+
+def _tuning_section(record: Record) -> Section:
+    titles = {one["method"]["name"]: one["method"]["title"] for one in record["table"]}
+    rows: list[list[Cell]] = []
+    for one in record["tuning"]:
+        for trial in one["trials"]:
+            taken = trial["learning_rate"] == one["learning_rate"]
+            rows.append(
+                [
+                    titles.get(one["method"], one["method"]),
+                    trial["learning_rate"],
+                    trial["updates"],
+                    "diverged" if trial["loss"] is None else number_text(trial["loss"]),
+                    "taken" if taken else "",
+                ]
+            )
+    header = ["method", "learning rate", "updates", "validation loss", ""]
+    return Section(
+        "How the learning rates were found",
+        text=["Short trials from one snapshot; the better half of them ran twice as far."],
+        tables=[Table(header, rows, caption="Trials of learning rates")],
+        folded=True,
+    )
+
+
+def _speed_text(one: Record, record: Record) -> tuple[str, str]:
+    best = number_text(one["best"]["median"])
+    if one["seconds_to_target"] is None:
+        budget = record.get("budget")
+        late = f"> {duration(budget)}" if budget else "—"
+        return late, f"did not come to the target; best loss {best}"
+    came = "" if one["arrived"] == one["runs"] else f" in {one['arrived']} of {one['runs']} runs"
+    return duration(one["seconds_to_target"]["median"]), f"to the target{came}; best loss {best}"
+
+
+def _ahead(fastest: Record, lines: Sequence[Record], record: Record) -> str:
+    """How far the fastest is ahead of the two extremes that have its rule."""
+    rule, family = fastest["method"]["optimizer"], fastest["method"]["family"]
+    told = []
+    for one in lines:
+        other = one["method"]
+        extreme = other["family"] in ("full", "stochastic") and other["family"] != family
+        if not extreme or other["optimizer"] != rule or not one["method"]["basic"]:
+            continue
+        if one["arrived"] == one["runs"]:
+            times = one["seconds_to_target"]["median"] / fastest["seconds_to_target"]["median"]
+            told.append(f"{other['title']} took {three(times)} times as long")
+        else:
+            time = f" in {duration(record['budget'])}" if record.get("budget") else ""
+            never = "did not come there" if one["arrived"] == 0 else "did not always come there"
+            told.append(f"{other['title']} {never}{time}")
+    return ": " + ", ".join(told) if told else ""

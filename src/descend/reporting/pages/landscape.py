@@ -1,0 +1,199 @@
+"""The page and the text of a landscape, from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from descend.reporting.html import number_text
+from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
+from descend.reporting.plots.landscape import (
+    SHOWN,
+    contours_plot,
+    law_plot,
+    left_plot,
+    losses_plot,
+)
+from descend.reporting.text.records import table_text
+
+Record = Mapping[str, Any]
+
+HEADER = ("method", "rows per update", "learning rate", "updates", "loss at the end", "ends at")
+PLANE_NOTES = {
+    "path": "The directions are those in which the snapshots of the weights lie furthest apart.",
+    "random": "The directions are random, filter by filter as long as the weights.",
+}
+
+
+def landscape_page(record: Record) -> Page:
+    """The page of a landscape.
+
+    Args:
+        record: what landscape.json holds.
+    """
+    return Page(
+        landscape_title(record),
+        landscape_summary(record),
+        landscape_sections(record),
+        f"Made by descend {record['descend']} from landscape.json.",
+    )
+
+
+def landscape_title(record: Record) -> str:
+    """Like `Landscape: valley`."""
+    return f"Landscape: {record['name']}"
+
+
+def landscape_summary(record: Record) -> Summary:
+    """What is to be seen, and the ends of the paths."""
+    paths = record["paths"]
+    floor = record.get("lowest", 0.0)
+    above = "above the lowest point, after" if floor else "after"
+    figures = [
+        KeyFigure(
+            path["method"],
+            number_text(_rounded(path["losses"][-1] - floor)),
+            f"{above} {path['updates'][-1]:,} updates of {_rows_text(path)}",
+        )
+        for path in paths[: SHOWN + 1]
+    ]
+    best = min(paths, key=lambda path: float(path["losses"][-1]))
+    lowest = (
+        f"{best['method']} ends lowest: a loss of {number_text(best['losses'][-1])} after "
+        f"{best['updates'][-1]:,} updates."
+    )
+    if record["of"] == "run":
+        text = (
+            f"{record['title']}, from the initial weights of the run on. The plane holds "
+            f"{100 * record['explained']:.0f} % of the way that the weights took."
+        )
+        return Summary(text, figures, outcome=lowest)
+    law = record.get("escape_law")
+    if law:
+        lowest += (
+            " The time to leave the shallow well grows exponentially with batch size over learning "
+            f"rate (R² {law['explained']:.3f}); two learning rates agree to a factor of "
+            f"{law['apart']:.2f}."
+        )
+    return Summary(record["title"], figures, outcome=lowest)
+
+
+def landscape_sections(record: Record) -> list[Section]:
+    """The contours with the paths, the losses along them, and the times to leave."""
+    if record["of"] == "run":
+        note = PLANE_NOTES[record["directions"]]
+    else:
+        note = (
+            f"Each update rule has {record['updates']} updates and the learning rate, out of a "
+            "grid of factors of two, at which the loss along its path is least on average."
+        )
+    sections = [
+        Section("The paths", text=[note], plots=[contours_plot(record)], tables=[_ends(record)]),
+        Section("The loss along them", plots=[losses_plot(record)]),
+    ]
+    if record.get("escapes"):
+        sections.append(
+            Section(
+                "Leaving a shallow minimum",
+                text=[
+                    "Many runs start in the shallow well at once. What decides is the ratio of "
+                    "batch size to learning rate, not the batch size alone: noise in the weights "
+                    "grows with one over it."
+                ],
+                plots=[law_plot(record), left_plot(record)],
+            )
+        )
+    if record.get("rates"):
+        sections.append(_rates_section(record))
+    return sections
+
+
+def landscape_text(record: Record) -> str:
+    """What the command line prints."""
+    rows = [
+        [
+            path["method"],
+            f"{path['rows_read']:,.0f}",
+            "—" if path["learning_rate"] is None else number_text(path["learning_rate"]),
+            f"{path['updates'][-1]:,}",
+            number_text(path["losses"][-1]),
+        ]
+        for path in record["paths"]
+    ]
+    parts = [f"{record['name']}: {record['title']}", table_text(HEADER[:5], rows, numbers=4)]
+    if record.get("left"):
+        parts.append(_left_text(record))
+    parts.append(landscape_summary(record).outcome)
+    return "\n\n".join(parts)
+
+
+def _left_text(record: Record) -> str:
+    rates = sorted({one["learning_rate"] for one in record["left"]})
+    lines: dict[tuple[str, int], list[str]] = {}
+    for one in sorted(record["left"], key=lambda one: float(one["learning_rate"])):
+        kind = (one["rule"], one["batch_size"])
+        lines.setdefault(kind, []).append(f"{100 * one['left']:.0f} %")
+    order = dict.fromkeys((one["rule"], one["batch_size"]) for one in record["left"])
+    rows = [[rule, f"{size}", *lines[rule, size]] for rule, size in order]
+    header = ["left the shallow well", "batch", *(f"rate {rate:g}" for rate in rates)]
+    title = f"Runs that left within learning rate × updates = {record['left_time']}"
+    return f"{title}\n\n{table_text(header, rows, numbers=len(rates) + 1)}"
+
+
+def _ends(record: Record) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            path["method"],
+            path["rows_read"],
+            path["learning_rate"],
+            path["updates"][-1],
+            path["losses"][-1],
+            "(" + ", ".join(f"{value:.3g}" for value in path["points"][-1]) + ")",
+        ]
+        for path in record["paths"]
+    ]
+    return Table(HEADER, rows, caption="Where the paths end")
+
+
+def _rates_section(record: Record) -> Section:
+    rates = record["rates"]
+    paths = [path for path in record["paths"] if path["trials"]]
+    rows: list[list[Cell]] = [
+        [
+            rate,
+            *(
+                "diverged" if path["trials"][place] is None else _marked(path, place, rate)
+                for path in paths
+            ),
+        ]
+        for place, rate in enumerate(rates)
+    ]
+    return Section(
+        "How the learning rates were found",
+        text=[
+            "Mean loss over the path, for mini-batches over several orders of rows too, which are "
+            "not that of the path shown. The least is marked *."
+        ],
+        tables=[
+            Table(
+                ["learning rate", *(path["method"] for path in paths)],
+                rows,
+                caption="Mean loss along the path at each learning rate",
+            )
+        ],
+        folded=True,
+    )
+
+
+def _marked(path: Record, place: int, rate: float) -> str:
+    text = number_text(path["trials"][place])
+    return f"{text} *" if rate == path["learning_rate"] else text
+
+
+def _rounded(value: float) -> float:
+    """Differences below the rounding of float32 are none."""
+    return 0.0 if abs(value) < 1e-6 else value
+
+
+def _rows_text(path: Record) -> str:
+    return "1 row" if path["rows_read"] == 1 else f"{path['rows_read']:,.0f} rows"

@@ -1,0 +1,139 @@
+"""Several runs laid over each other, from their records and histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from descend.reporting.html import number_text
+from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
+from descend.reporting.plots.figures import best_line, loss_plot, rate_plot
+from descend.types import History
+
+Record = Mapping[str, Any]
+
+ALWAYS = ("batch_size", "learning_rate")
+"""Settings that are shown even where all runs have the same."""
+ALIKE = ("model", "hidden", "optimizer", "schedule", "l2", "loss")
+"""Settings that are named where all runs have the same."""
+TITLES = {"epochs": "most epochs"}
+HEADER = ("run", "best validation loss", "updates", "epochs", "seconds", "ended")
+
+
+def runs_page(records: Mapping[str, Record], histories: Mapping[str, History]) -> Page:
+    """The page of several runs.
+
+    Args:
+        records: what each run.json holds, by the name of the run.
+        histories: of the same runs.
+    """
+    return Page(
+        f"{len(records)} runs",
+        _summary(records, histories),
+        runs_sections(records, histories),
+        "Made by descend from run.json and history.csv of each run.",
+    )
+
+
+def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History]) -> list[Section]:
+    """Their curves over each other, and their settings side by side."""
+    differing = _differing(records)
+    alike = [
+        f"{option.replace('_', ' ')} {_text(next(iter(records.values()))['settings'][option])}"
+        for option in ALIKE
+        if option not in differing
+        and all(option in record["settings"] for record in records.values())
+    ]
+    return [
+        Section(
+            "How they learned",
+            warnings=_warnings(records),
+            plots=[loss_plot(histories), rate_plot(histories)],
+        ),
+        Section(
+            "Side by side",
+            text=[f"All have {', '.join(alike)}."] if alike else [],
+            tables=[_table(records, histories, differing)],
+        ),
+    ]
+
+
+def _summary(records: Mapping[str, Record], histories: Mapping[str, History]) -> Summary:
+    """Which run came lowest."""
+    lines = {name: best_line(history) for name, history in histories.items()}
+    lowest = {name: one.validation_loss for name, one in lines.items() if one is not None}
+    figures = [
+        KeyFigure(
+            name,
+            number_text(lowest.get(name)),
+            "best validation loss" + (f", after {one.seconds:.3g} s" if one is not None else ""),
+        )
+        for name, one in lines.items()
+    ]
+    if len(lowest) < 2 or _warnings(records):
+        return Summary(f"The loss curves of {len(records)} runs over each other.", figures)
+    first, second = sorted(lowest, key=lambda name: lowest[name])[:2]
+    return Summary(
+        f"{first} came lowest: a validation loss of {number_text(lowest[first])}, against "
+        f"{number_text(lowest[second])} of {second}.",
+        figures,
+    )
+
+
+def _warnings(records: Mapping[str, Record]) -> list[str]:
+    """Why their losses cannot be compared, where they cannot."""
+    settings = [record["settings"] for record in records.values()]
+    if len({(str(one.get("target")), str(one.get("loss"))) for one in settings}) > 1:
+        return ["These runs do not have one target and one loss: their losses cannot be compared."]
+    judged = {
+        (str(record["data"].get("fingerprint")), one.get("seed"), str(one.get("validation")))
+        for record, one in zip(records.values(), settings, strict=True)
+    }
+    if len(judged) > 1:
+        return [
+            "These runs are not judged by the same rows (the data, --seed or --validation differ): "
+            "compare their losses with care."
+        ]
+    return []
+
+
+def _differing(records: Mapping[str, Record]) -> list[str]:
+    """The settings in which the runs differ, and those that are shown always."""
+    settings = [record["settings"] for record in records.values()]
+    found = [name for name in settings[0] if len({_text(one.get(name)) for one in settings}) > 1]
+    return [*ALWAYS, *(name for name in found if name not in ALWAYS)]
+
+
+def _table(
+    records: Mapping[str, Record], histories: Mapping[str, History], differing: list[str]
+) -> Table:
+    rows: list[list[Cell]] = []
+    for name, record in records.items():
+        line, last = best_line(histories[name]), histories[name][-1:]
+        result = record.get("result") or {}
+        ended = str(result.get("stop_reason", record.get("state")))
+        rows.append(
+            [
+                name,
+                None if line is None else line.validation_loss,
+                last[0].update if last else 0,
+                last[0].epoch if last else 0.0,
+                last[0].seconds if last else 0.0,
+                ended.replace("_", " ").lower(),
+                *(_cell(record["settings"].get(option)) for option in differing),
+            ]
+        )
+    titles = [TITLES.get(option, option.replace("_", " ")) for option in differing]
+    return Table([*HEADER, *titles], rows, caption="The runs side by side")
+
+
+def _cell(value: object) -> Cell:
+    return value if isinstance(value, int | float) and value is not True else _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

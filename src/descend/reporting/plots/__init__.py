@@ -1,0 +1,1 @@
+"""Plots as Plotly figures, built from records."""

@@ -1,0 +1,154 @@
+"""The plots of a comparison: when each method came to the target, and the curves."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.reporting.measures import arrived_text, three
+from descend.reporting.page_model import Cell, Plot, Table
+from descend.reporting.plots.figures import Trace, figure, line, points
+
+Record = Mapping[str, Any]
+
+AXES = (
+    ("seconds", "seconds"),
+    ("updates", "update"),
+    ("epochs", "epoch"),
+    ("rows seen", "examples"),
+)
+RULES = {"sgd": "plain", "momentum": "with momentum"}
+MOST_POINTS = 400
+
+
+def arrival_plot(record: Record) -> Plot:
+    """Seconds to the target against rows per update, a line for each update rule."""
+    traces: list[Trace] = []
+    lost: list[tuple[int, float]] = []
+    methods = [one for one in record["table"] if one["panel"] == "tuned"]
+    times = {one["method"]["name"]: _times(record, one["method"]["name"]) for one in methods}
+    for place, rule in enumerate(dict.fromkeys(map(_rule, methods))):
+        came: list[tuple[int, float, float, float]] = []
+        for one in sorted((one for one in methods if _rule(one) == rule), key=_size):
+            known, budget = times[one["method"]["name"]]
+            if 2 * len(known) > one["runs"]:
+                late = [math.inf] * (one["runs"] - len(known))
+                middle = statistics.median([*known, *late])
+                came.append((_size(one), middle, known[0], known[-1]))
+            else:
+                lost.append((_size(one), budget))
+        if came:
+            traces.append(_rule_trace(rule, came, place))
+    if lost:
+        trace = points("not within the time", [x for x, _ in lost], [y for _, y in lost], 5)
+        trace["marker"] = {**trace["marker"], "symbol": "triangle-up-open", "size": 12}
+        traces.append(trace)
+    rows: list[list[Cell]] = [
+        [
+            one["method"]["title"],
+            _size(one),
+            arrived_text(one),
+            ", ".join(map(three, times[one["method"]["name"]][0])) or None,
+        ]
+        for one in methods
+    ]
+    return Plot(
+        name="arrival",
+        title="Seconds to the target",
+        figure=figure(traces, "rows per update", "seconds", log_x=True, log_y=True),
+        table=Table(
+            ["method", "rows per update", "came to the target", "seconds, for each seed"],
+            rows,
+            caption="Seconds to the target",
+        ),
+        caption="Bars reach from the fastest seed to the slowest. An open triangle: most seeds "
+        "were still on the way when the time was over.",
+        log_x=True,
+        log_y=True,
+    )
+
+
+def curves_plot(record: Record, panel: str, title: str) -> Plot:
+    """Validation loss of the first seed's runs."""
+    runs = [run for run in record["runs"] if run["panel"] == panel]
+    first = min(run["seed"] for run in runs)
+    shown = [run for run in runs if run["seed"] == first]
+    sizes = list(dict.fromkeys(run["method"]["batch_size"] for run in shown))
+    traces: list[Trace] = []
+    choices: dict[str, list[list[float]]] = {axis: [] for axis, _ in AXES}
+    rows: list[list[Cell]] = []
+    for number, run in enumerate(shown):
+        history = _thinned(run["history"])
+        basic = run["method"]["optimizer"] in RULES
+        # One colour for a batch size; what is added has one of its own.
+        place = sizes.index(run["method"]["batch_size"]) if basic else len(sizes) + number
+        traces.append(
+            line(
+                run["method"]["title"],
+                history["seconds"],
+                history["validation_loss"],
+                place,
+                dash="dot" if run["method"]["optimizer"] == "sgd" else "solid",
+            )
+        )
+        for axis, name in AXES:
+            choices[axis].append(history[name])
+        step = max(1, len(history["update"]) // 8)
+        for point in range(0, len(history["update"]), step):
+            counts = (history[name][point] for _, name in AXES)
+            rows.append([run["method"]["title"], *counts, history["validation_loss"][point]])
+    losses = [loss for trace in traces for loss in trace["y"] if loss is not None]
+    positive = bool(losses) and min(losses) > 0
+    return Plot(
+        name=f"curves-{panel}",
+        title=f"Validation loss, {title}",
+        figure=figure(traces, AXES[0][0], "validation loss", log_y=positive),
+        table=Table(
+            ["method", *(axis for axis, _ in AXES), "validation loss"],
+            rows,
+            caption="Validation loss at some of the evaluations",
+        ),
+        caption=f"The runs of seed {first}. Dotted lines are without momentum.",
+        x_choices=choices,
+        log_x=True,
+        log_y=positive,
+    )
+
+
+def _rule_trace(rule: str, came: Sequence[tuple[int, float, float, float]], place: int) -> Trace:
+    trace = line(rule, [one[0] for one in came], [one[1] for one in came], place)
+    trace["error_y"] = {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - middle for _, middle, _, high in came],
+        "arrayminus": [middle - low for _, middle, low, _ in came],
+    }
+    return trace
+
+
+def _times(record: Record, name: str) -> tuple[list[float], float]:
+    """Seconds to the target of the tuned runs that came there, and the longest run's seconds."""
+    own = [
+        run["measures"]
+        for run in record["runs"]
+        if run["panel"] == "tuned" and run["method"]["name"] == name
+    ]
+    came = sorted(one["seconds_to_target"] for one in own if one["seconds_to_target"] is not None)
+    return came, max(one["seconds"] for one in own)
+
+
+def _rule(one: Record) -> str:
+    rule = str(one["method"]["optimizer"])
+    return RULES.get(rule, rule)
+
+
+def _size(one: Record) -> int:
+    return int(one["method"]["batch_size"])
+
+
+def _thinned(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    count = len(history["update"])
+    places = sorted({round(n * (count - 1) / (MOST_POINTS - 1)) for n in range(MOST_POINTS)})
+    return {name: [values[place] for place in places] for name, values in history.items()}

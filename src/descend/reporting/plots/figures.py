@@ -1,0 +1,293 @@
+"""Plots as Plotly figures, built from records.
+
+A figure is plain dicts and lists. Nothing here draws: the page does with Plotly, `png` with
+matplotlib. Colours are Okabe and Ito's, which people who see colours differently tell apart; the
+strokes differ too.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from descend.reporting.page_model import Cell, Figure, Plot, Table
+from descend.types import History, HistoryLine
+
+Trace = dict[str, Any]
+Numbers = Iterable[float | None]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+COLOUR_SCALE = "Cividis"
+"""Grows evenly in lightness, and looks alike to people who see colours differently."""
+
+MOST_POINTS = 1500
+"""Of a run in a plot: more cannot be seen, and would make the page heavy."""
+MOST_TABLE_LINES = 60
+LONGEST_NAME = 41
+"""In a legend."""
+FAR_APART = 3.0
+"""Largest over smallest value from which on a logarithmic axis shows more than a linear one."""
+MARKED = 40
+"""Up to so many points of a line are marked one by one."""
+
+X_AXES = (("updates", "update"), ("epochs", "epoch"), ("rows seen", "examples"))
+SECONDS = ("seconds", "seconds")
+
+
+def label(text: object) -> str:
+    """Text as Plotly shows it letter by letter: its own tags and entities are taken apart."""
+    return html.escape(str(text), quote=False)
+
+
+def shortened(name: str) -> str:
+    """A name for a legend, which a long one would push out of the picture.
+
+    >>> shortened("runs/" + 60 * "a" + "-1")
+    'runs/aaaaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaa-1'
+    """
+    return name if len(name) <= LONGEST_NAME else f"{name[:24]}…{name[-16:]}"
+
+
+def line(
+    name: str,
+    x: Numbers,
+    y: Numbers,
+    place: int = 0,
+    *,
+    dash: str | None = None,
+    shape: str = "linear",
+) -> Trace:
+    """A line.
+
+    Args:
+        name: in the legend; any text.
+        x: values along the horizontal axis.
+        y: values along the vertical axis; what is not finite leaves a gap.
+        place: which of the colours it takes.
+        dash: the stroke; the one that goes with the colour where None.
+        shape: `linear`, or `hv` for a value that holds until the next.
+    """
+    xs, ys = _plain(x), _plain(y)
+    colour = COLOURS[place % len(COLOURS)]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(xs) <= MARKED else "lines",
+        "name": label(shortened(name)),
+        "x": xs,
+        "y": ys,
+        "line": {
+            "color": colour,
+            "width": 2,
+            "dash": dash or DASHES[(place + place // len(COLOURS)) % len(DASHES)],
+            "shape": shape,
+        },
+        "marker": {"color": colour, "size": 6, "symbol": SYMBOLS[place % len(SYMBOLS)]},
+    }
+
+
+def points(name: str, x: Numbers, y: Numbers, place: int = 0, *, size: int = 9) -> Trace:
+    """Points without a line between them."""
+    colour = COLOURS[place % len(COLOURS)]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label(shortened(name)),
+        "x": _plain(x),
+        "y": _plain(y),
+        "marker": {"color": colour, "size": size, "symbol": SYMBOLS[place % len(SYMBOLS)]},
+    }
+
+
+def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int = 0) -> Trace:
+    """The area between two lines over the same x: an interval around a line of that place."""
+    forth = _plain(x)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": label(shortened(name)),
+        "x": [*forth, *reversed(forth)],
+        "y": [*_plain(high), *reversed(_plain(low))],
+        "fill": "toself",
+        "fillcolor": _translucent(COLOURS[place % len(COLOURS)], 0.2),
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+
+
+def contour(x: Numbers, y: Numbers, z: Iterable[Numbers], *, title: str = "") -> Trace:
+    """Lines of equal height; `z` holds a row for each y."""
+    return {**_surface(x, y, z, title), "type": "contour", "contours": {"coloring": "heatmap"}}
+
+
+def heatmap(x: Numbers, y: Numbers, z: Iterable[Numbers], *, title: str = "") -> Trace:
+    """Cells of colour; `z` holds a row for each y."""
+    return {**_surface(x, y, z, title), "type": "heatmap"}
+
+
+def figure(
+    traces: Sequence[Trace],
+    x_title: str,
+    y_title: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> Figure:
+    """Traces with their axes. Titles are plain text.
+
+    An axis that is to be logarithmic is linear where its values lie close together: there the two
+    look alike, and a logarithmic one may have no number beside it.
+    """
+    return {
+        "data": list(traces),
+        "layout": {
+            "xaxis": {
+                "title": {"text": label(x_title)},
+                "type": "log" if log_x and _far_apart(traces, "x") else "linear",
+            },
+            "yaxis": {
+                "title": {"text": label(y_title)},
+                "type": "log" if log_y and _far_apart(traces, "y") else "linear",
+                "hoverformat": ".4~g",
+            },
+            "showlegend": sum("name" in trace for trace in traces) > 1,
+        },
+    }
+
+
+def _far_apart(traces: Sequence[Trace], axis: str) -> bool:
+    values = [one for trace in traces for one in trace[axis] if one is not None and one > 0]
+    return not values or max(values) >= FAR_APART * min(values)
+
+
+def loss_plot(runs: Mapping[str, History]) -> Plot:
+    """Training and validation loss of one run, or of several laid over each other.
+
+    Args:
+        runs: histories by the name of the run; the name is not shown where there is one.
+    """
+    kept = {name: thinned(history) for name, history in runs.items()}
+    traces, lines = [], []
+    for place, (name, history) in enumerate(kept.items()):
+        prefix = f"{name}: " if len(kept) > 1 else ""
+        train = place if len(kept) > 1 else 1
+        for title, field, colour, dash in (
+            (f"{prefix}validation", "validation_loss", place, "solid"),
+            (f"{prefix}training", "train_loss", train, "dot"),
+        ):
+            values = [getattr(one, field) for one in history]
+            traces.append(line(title, [one.update for one in history], values, colour, dash=dash))
+            lines.append(history)
+        best = best_line(history)
+        if best is not None:
+            traces.append(points(f"{prefix}best model", [best.update], [best.validation_loss], 2))
+            lines.append((best,))
+    losses = [value for trace in traces for value in trace["y"] if value is not None]
+    return Plot(
+        name="loss",
+        title="Loss while training",
+        figure=figure(traces, X_AXES[0][0], "loss (mean over rows)"),
+        table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
+        caption="Lower is better. The weights that are kept are those of the lowest validation "
+        "loss. Where training falls on while validation rises, the model learns rows by heart.",
+        x_choices=_x_choices(lines),
+        log_x=True,
+        log_y=bool(losses) and min(losses) > 0,
+    )
+
+
+def rate_plot(runs: Mapping[str, History]) -> Plot:
+    """The course of the learning rate of one run or of several."""
+    kept = {name: thinned(history) for name, history in runs.items()}
+    traces = [
+        line(
+            name,
+            [one.update for one in history],
+            [one.learning_rate for one in history],
+            place,
+            shape="hv",
+        )
+        for place, (name, history) in enumerate(kept.items())
+    ]
+    rates = [value for trace in traces for value in trace["y"] if value]
+    wide = bool(rates) and max(rates) >= 5 * min(rates)
+    return Plot(
+        name="learning-rate",
+        title="Learning rate",
+        figure=figure(traces, X_AXES[0][0], "learning rate", log_y=wide),
+        table=_history_table(
+            runs, ("learning_rate", "batch_size"), "Learning rate at the evaluations"
+        ),
+        x_choices=_x_choices(list(kept.values())),
+        log_x=True,
+        log_y=bool(rates),
+    )
+
+
+def best_line(history: History) -> HistoryLine | None:
+    """The line with the lowest validation loss."""
+    finite = [one for one in history if math.isfinite(one.validation_loss)]
+    return min(finite, key=lambda one: one.validation_loss, default=None)
+
+
+def thinned(history: History, most: int = MOST_POINTS) -> History:
+    """At most so many lines, evenly spread; the first, the last and the best are among them."""
+    if len(history) <= most:
+        return history
+    spread = {round(place * (len(history) - 1) / (most - 2)) for place in range(most - 1)}
+    best = best_line(history)
+    if best is not None:
+        spread.add(history.index(best))
+    return tuple(history[place] for place in sorted(spread))
+
+
+def _x_choices(lines: Sequence[History]) -> dict[str, list[list[float]]]:
+    axes = (
+        [*X_AXES, SECONDS] if any(one.seconds for history in lines for one in history) else X_AXES
+    )
+    return {
+        title: [[getattr(one, field) for one in history] for history in lines]
+        for title, field in axes
+    }
+
+
+def _history_table(runs: Mapping[str, History], fields: Sequence[str], caption: str) -> Table:
+    shown = ("update", "epoch", "examples", "seconds", *fields)
+    names = ["rows seen" if name == "examples" else name.replace("_", " ") for name in shown]
+    several = len(runs) > 1
+    rows: list[list[Cell]] = []
+    for name, history in runs.items():
+        for one in thinned(history, max(3, MOST_TABLE_LINES // len(runs))):
+            rows.append([*([name] if several else []), *(getattr(one, field) for field in shown)])
+    return Table(header=[*(["run"] if several else []), *names], rows=rows, caption=caption)
+
+
+def _surface(x: Numbers, y: Numbers, z: Iterable[Numbers], title: str) -> Trace:
+    return {
+        "x": _plain(x),
+        "y": _plain(y),
+        "z": [_plain(row) for row in z],
+        "colorscale": COLOUR_SCALE,
+        "reversescale": True,
+        "colorbar": {"title": {"text": label(title)}, "thickness": 14, "outlinewidth": 0},
+    }
+
+
+def _plain(values: Numbers) -> list[float | int | None]:
+    """Python numbers; what is not finite becomes None, which JSON holds and Plotly leaves out."""
+    plain: list[float | int | None] = []
+    for value in values:
+        if value is None or not math.isfinite(value):
+            plain.append(None)
+        else:
+            # NumPy's numbers too: JSON knows Python's alone.
+            plain.append(int(value) if isinstance(value, int) else float(value))
+    return plain
+
+
+def _translucent(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"

@@ -1,0 +1,186 @@
+"""The plots of a landscape: paths over contours, losses along them, how a minimum is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.reporting.html import number_text
+from descend.reporting.page_model import Cell, Plot, Table
+from descend.reporting.plots.figures import Trace, contour, figure, heatmap, label, line, points
+
+Record = Mapping[str, Any]
+
+SHOWN = 4
+"""Paths that are drawn at first: all at once would hide each other."""
+SCALE = [[0.0, "#d98c00"], [0.5, "#8a8a8a"], [1.0, "#4f86c6"]]
+"""Of the contours: of one middling lightness, to be seen on light and on dark paper."""
+
+
+def contours_plot(record: Record) -> Plot:
+    """The paths over lines of equal loss."""
+    grid = record["grid"]
+    low = min(min(row) for row in grid["loss"])
+    heights = [[math.log10(value - low + 1e-3) for value in row] for row in grid["loss"]]
+    ground = contour(grid["x"], grid["y"], heights)
+    # Lines alone: over filled contours the paths would be hard to see.
+    ground.update(
+        contours={"coloring": "lines"},
+        ncontours=24,
+        line={"width": 1},
+        colorscale=SCALE,
+        reversescale=False,
+        showscale=False,
+        customdata=[list(row) for row in grid["loss"]],
+        hovertemplate="loss %{customdata:.4~g}<extra></extra>",
+    )
+    traces: list[Trace] = [ground]
+    for place, path in enumerate(record["paths"]):
+        across, up = zip(*path["points"], strict=True)
+        trace = line(path["method"], across, up, place)
+        trace["hovertemplate"] = "%{text}<extra></extra>"
+        trace["text"] = [
+            label(f"{path['method']}, update {update:,}: loss {number_text(loss)}")
+            for update, loss in zip(path["updates"], path["losses"], strict=True)
+        ]
+        if place >= SHOWN:
+            trace["visible"] = "legendonly"
+        traces.append(trace)
+    start = record["paths"][0]["points"][0]
+    traces.append(points("start", [start[0]], [start[1]], 4, size=13))
+    plane = record["of"] == "run"
+    drawn = figure(
+        traces,
+        "first direction" if plane else "first parameter",
+        "second direction" if plane else "second parameter",
+    )
+    layout = drawn["layout"]
+    layout["hovermode"] = "closest"
+    layout["xaxis"]["range"] = [grid["x"][0], grid["x"][-1]]
+    layout["yaxis"]["range"] = [grid["y"][0], grid["y"][-1]]
+    return Plot(
+        name="contours",
+        title=record["title"],
+        figure=drawn,
+        table=_points_table(record),
+        caption="Lines join points of equal loss, orange where it is low and blue where it is "
+        "high. Every path begins at the same point; choose paths in the legend.",
+        tall=True,
+    )
+
+
+def losses_plot(record: Record) -> Plot:
+    """The loss along each path."""
+    paths = record["paths"]
+    floor = record.get("lowest", 0.0)
+    least = min(min(path["losses"]) for path in paths)
+    floor = min(floor, least)
+    axes: dict[str, list[list[float]]] = {"updates": [], "rows read": []}
+    traces: list[Trace] = []
+    rows: list[list[Cell]] = []
+    for place, path in enumerate(paths):
+        above = [max(loss - floor, 1e-9) for loss in path["losses"]]
+        trace = line(path["method"], path["updates"], above, place)
+        if place >= SHOWN:
+            trace["visible"] = "legendonly"
+        traces.append(trace)
+        axes["updates"].append(list(path["updates"]))
+        axes["rows read"].append([update * path["rows_read"] for update in path["updates"]])
+        rows.append([path["method"], path["updates"][-1], path["losses"][-1]])
+    title = "loss" if floor == 0.0 else "loss above the lowest point"
+    return Plot(
+        name="losses",
+        title="Loss along the paths",
+        figure=figure(traces, "updates", title, log_y=True),
+        table=Table(["method", "updates", "loss at the end"], rows, caption="Ends of the paths"),
+        caption="An update of all rows reads many times as much as one of a few: look at the rows "
+        "read too.",
+        x_choices=axes,
+        log_x=True,
+        log_y=True,
+    )
+
+
+def law_plot(record: Record) -> Plot:
+    """Time to leave the shallow well against batch size over learning rate."""
+    traces: list[Trace] = []
+    rows: list[list[Cell]] = []
+    ratios: list[float] = []
+    known = [one for one in record["escapes"] if one["time"] is not None]
+    for rate in sorted({one["learning_rate"] for one in known}):
+        own = [one for one in known if one["learning_rate"] == rate]
+        places = [one["batch_size"] / rate for one in own]
+        ratios += places
+        times = [one["time"] for one in own]
+        traces.append(points(f"learning rate {rate:g}", places, times, len(traces)))
+        for one, ratio in zip(own, places, strict=True):
+            rows.append([rate, one["batch_size"], ratio, one["time"], _percent(one["left"])])
+    law = record["escape_law"]
+    if law:
+        ends = [min(ratios), max(ratios)]
+        fitted = [math.exp(law["intercept"] + law["slope"] * ratio) for ratio in ends]
+        traces.append(line("straight line", ends, fitted, 2, dash="dot"))
+    return Plot(
+        name="escape-law",
+        title="Time to leave the shallow well",
+        figure=figure(traces, "batch size / learning rate", "learning rate × updates", log_y=True),
+        table=Table(
+            ["learning rate", "batch size", "their ratio", "time to leave", "left"],
+            rows,
+            caption="Times to leave the shallow well",
+        ),
+        caption="One straight line for two learning rates: their ratio decides.",
+        log_y=True,
+    )
+
+
+def left_plot(record: Record) -> Plot:
+    """How many runs left, of every rule at every batch size and learning rate."""
+    found = record["left"]
+    rates = sorted({one["learning_rate"] for one in found})
+    kinds = list(dict.fromkeys((one["rule"], one["batch_size"]) for one in found))[::-1]
+    shares = {(one["rule"], one["batch_size"], one["learning_rate"]): one["left"] for one in found}
+    cells = [[100 * shares[*kind, rate] for rate in rates] for kind in kinds]
+    ground = heatmap(range(len(rates)), range(len(kinds)), cells, title="% left")
+    ground.update(zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="z")
+    drawn = figure([ground], "learning rate", "")
+    _named(drawn["layout"]["xaxis"], [f"{rate:g}" for rate in rates])
+    _named(drawn["layout"]["yaxis"], [f"{rule}, {size} rows" for rule, size in kinds])
+    drawn["layout"]["hovermode"] = "closest"
+    rows: list[list[Cell]] = [
+        [one["rule"], one["batch_size"], one["learning_rate"], _percent(one["left"])]
+        for one in found
+    ]
+    return Plot(
+        name="left",
+        title=f"How many of {found[0]['runs']} runs left the shallow well, in percent",
+        figure=drawn,
+        table=Table(
+            ["method", "batch size", "learning rate", "left"], rows, caption="Runs that left"
+        ),
+        caption=f"Within learning rate × updates = {record['left_time']}. Gradient descent on all "
+        "rows has no noise and stays.",
+        tall=True,
+    )
+
+
+def _points_table(record: Record) -> Table:
+    """Some points of each path."""
+    rows: list[list[Cell]] = []
+    for path in record["paths"]:
+        step = max(1, len(path["points"]) // 6)
+        for number in range(0, len(path["points"]), step):
+            place = path["points"][number]
+            rows.append([path["method"], path["updates"][number], *place, path["losses"][number]])
+    header = ["method", "update", "across", "up", "loss"]
+    return Table(header, rows, caption="Some points of the paths")
+
+
+def _named(axis: dict[str, Any], names: Sequence[str]) -> None:
+    axis["tickvals"] = list(range(len(names)))
+    axis["ticktext"] = [label(name) for name in names]
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f} %"

@@ -1,0 +1,84 @@
+"""Pages that open offline: one file with its plots, its style and its script inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+
+from descend.reporting.escaping import escaped
+from descend.reporting.html import anchors, figures_json, section_html, summary_html
+from descend.reporting.page_model import Page
+
+
+def render(page: Page, *, live: float | None = None) -> str:
+    """A page as HTML.
+
+    Scripts run by their checksum alone and nothing may be fetched, so that not even markup that
+    slipped through from the data could do anything.
+
+    Args:
+        page: its parts.
+        live: of the page of a run that still trains, the seconds after which it asks for itself
+            again; it may ask nobody else. None for a page that stands still.
+
+    Returns:
+        HTML, complete in itself.
+
+    Raises:
+        ValueError: two plots have one name.
+    """
+    names = [plot.name for plot in page.plots]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two plots of a page have one name: {sorted(names)}")
+    named = list(zip(anchors(page.sections), page.sections, strict=True))
+    scripts = [_asset("plotly-cartesian.min.js"), _asset("page.js")]
+    policy = _policy(scripts, live is not None)
+    links = "".join(
+        f'<a href="#{anchor}">{escaped(section.heading)}</a>' for anchor, section in named
+    )
+    follows = refresh = told = ""
+    if live is not None:
+        follows = f' data-live="{live:g}"'
+        refresh = f'\n<noscript><meta http-equiv="refresh" content="{live:g}"></noscript>'
+        told = "<p class=live role=status>This page follows the run.</p>"
+    return "\n".join(
+        [
+            f'<!doctype html>\n<html lang="en"{follows}>\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="generator" content="descend">\n<link rel="icon" href="data:,">',
+            f"<title>{escaped(page.title)}</title>\n<style>\n{_asset('page.css')}</style>{refresh}",
+            "</head>\n<body>\n<header>",
+            f"<div class=top><h1>{escaped(page.title)}</h1>"
+            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
+            told + summary_html(page.summary),
+            "<noscript><p>The plots need JavaScript. Their numbers are in the tables.</p>"
+            "</noscript>",
+            f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>',
+            *(section_html(section, anchor) for anchor, section in named),
+            f"</main>\n<footer>{escaped(page.source)}</footer>",
+            f'<script type="application/json" id="figures">{figures_json(page.plots)}</script>',
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def _policy(scripts: Sequence[str], live: bool) -> str:
+    hashes = " ".join(f"'sha256-{_checksum(script)}'" for script in scripts)
+    itself = "connect-src 'self'; " if live else ""
+    return (
+        f"default-src 'none'; script-src {hashes}; {itself}style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _checksum(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _asset(name: str) -> str:
+    path = resources.files("descend.reporting") / "assets" / name
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Whether the data of a run is still what it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from descend.errors import DataError
+
+
+def check_unchanged(
+    path: Path, before: Any, now: Any, instead: str = "Train anew with --like."
+) -> None:
+    """Raise DataError where the data of a run is no longer what it was.
+
+    Args:
+        path: of the run.
+        before: fingerprint, as the record holds it.
+        now: fingerprint.
+        instead: what to do where the old data is gone.
+    """
+    before, now = (json.loads(json.dumps(one)) for one in (before, now))
+    if before == now:
+        return
+    changed = "; ".join(_differences(before, now)) or "its content"
+    raise DataError(
+        f"The data of the run {path} changed since: {changed}. Bring the old data back. {instead}"
+    )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted({*before, *now})
+            for line in _differences(before.get(key), now.get(key), key)
+        ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            line
+            for one, other in zip(before, now, strict=True)
+            for line in _differences(one, other, name)
+        ]
+    return [f"{name} was {before}, is {now}"]

@@ -1,0 +1,62 @@
+"""Numbers for the batch size and the learning rate that the user left at `auto`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from descend.reporting.progress import Progress
+from descend.settings import Settings
+from descend.training.loop import Course
+from descend.training.problem import Problem
+from descend.tuning.advice.advise import advise as measure
+from descend.types import Advice
+
+
+class Chosen(NamedTuple):
+    """Settings with numbers for batch size and learning rate.
+
+    Attributes:
+        settings: resolved.
+        course: where training begins: the state of the trial that won, or a new one.
+        advice: what was measured, or None where nothing was left open.
+    """
+
+    settings: Settings
+    course: Course
+    advice: Advice | None
+
+
+def choose(
+    problem: Problem, settings: Settings, progress: Progress, *, at_least: float = 0.0
+) -> Chosen:
+    """Decide what `auto` stands for; with numbers given, nothing is measured.
+
+    Args:
+        problem: what is to be trained.
+        settings: with `auto` where something is to be found.
+        progress: who is told what happens.
+        at_least: seconds that it may take however short the training is.
+
+    Raises:
+        DivergedError: no learning rate was low enough.
+    """
+    rows = len(problem.store)
+    size = rows if settings.batch_size == "all" else settings.batch_size
+    batch_size = None if size == "auto" else int(size)
+    rate = None if settings.learning_rate == "auto" else float(settings.learning_rate)
+    if batch_size is not None and rate is not None:
+        numbers = {"batch_size": batch_size, "learning_rate": rate}
+        return Chosen(settings.replace(**numbers), problem.begin(), None)
+    advice, course = measure(
+        problem,
+        batch_size=batch_size,
+        learning_rate=rate,
+        goal=settings.goal,
+        budget=settings.advice_budget,
+        at_least=at_least,
+        memory=settings.memory,
+        optimizer=settings.optimizer,
+        on_progress=progress.message,
+    )
+    numbers = {"batch_size": advice.batch_size, "learning_rate": advice.learning_rate}
+    return Chosen(settings.replace(**numbers), course or problem.begin(), advice)

@@ -1,0 +1,95 @@
+"""A problem ready to be trained, advised on or compared, whatever it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from descend.data.prepare import Prepared, prepare
+from descend.reporting.progress import Progress
+from descend.settings import Settings
+from descend.training.build import problem_of, resolved
+from descend.training.problem import Problem
+
+Pose = Callable[[Settings, Progress], "Posed"]
+"""Makes a problem of settings; nothing is read before it is called."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A problem, and what records say of it.
+
+    Attributes:
+        problem: with the update rule and the seed of the settings.
+        settings: resolved, but for a batch size and a learning rate that are to be found.
+        data: source, fingerprint, rows and task.
+        again: `(update rule, seed) -> problem`, the same otherwise.
+        own: of a model that is not ours, what `model`, `loss` and `optimizer` are called;
+            empty for ours.
+        own_rule: whether `again` knows an update rule of the user's, as `OWN_RULE`.
+        unused: settings that mean nothing to it.
+    """
+
+    problem: Problem
+    settings: Settings
+    data: Mapping[str, Any]
+    again: Callable[[str, int], Problem]
+    own: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    own_rule: bool = False
+    unused: frozenset[str] = frozenset()
+
+    def recorded(self, settings: Settings) -> dict[str, Any]:
+        """Settings as a record tells them: those that mean something, under their own names."""
+        known = settings.as_json()
+        return {name: known[name] for name in known if name not in self.unused} | dict(self.own)
+
+
+def posed_table(data: Any) -> Pose:
+    """Our model on a table.
+
+    Args:
+        data: whatever `open_table` takes.
+    """
+
+    def pose(settings: Settings, progress: Progress) -> Posed:
+        prepared = prepare(data, settings, say=progress.message)
+        settings = resolved(settings, prepared.schema)
+
+        @functools.lru_cache(maxsize=1)
+        def split_anew(seed: int) -> Prepared:
+            return prepare(data, settings.replace(seed=seed), say=progress.message)
+
+        def again(optimizer: str, seed: int) -> Problem:
+            same = seed == settings.seed
+            changed = settings.replace(optimizer=optimizer, seed=seed)
+            return problem_of(changed, prepared if same else split_anew(seed))
+
+        return Posed(
+            problem_of(settings, prepared),
+            settings,
+            {
+                "source": data if isinstance(data, str | Path) and str(data) else None,
+                "fingerprint": prepared.fingerprint,
+                "rows": dataclasses.asdict(prepared.schema.rows),
+                "task": prepared.schema.task,
+            },
+            again,
+        )
+
+    return pose
+
+
+def data_name(data: Any, otherwise: str) -> str:
+    """A name for a folder: that of the file without folders and endings.
+
+    >>> data_name("tables/bike.csv", "run"), data_name("SELECT 1", "run")
+    ('bike', 'run')
+    """
+    if not isinstance(data, str | Path) or str(data).lower().startswith(("select", "with", "from")):
+        return otherwise
+    stem = Path(str(data)).name.split(".")[0]
+    return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or otherwise

@@ -1,0 +1,209 @@
+"""Training on rows that are in memory already: what the estimators share with the train job."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.data.encoding.encoder import Encoder
+from descend.data.prepare import Prepared
+from descend.data.reading.frames import arrow_table
+from descend.data.reading.table import open_table
+from descend.data.rows.store import MemoryStore
+from descend.data.schema.arrays import columns_from_array
+from descend.data.schema.columns import Column, NumberColumn, RowCounts, Schema, Target
+from descend.data.schema.learn import learn_schema
+from descend.reporting.progress import Progress
+from descend.runtime.auto import Chosen, choose
+from descend.runtime.run import run_problem
+from descend.settings import Settings
+from descend.training.build import default_batch_size, default_learning_rate, problem_of
+from descend.training.jax_setup import set_up
+from descend.training.loop import Course, begin
+from descend.training.problem import Problem
+from descend.training.step import state_at
+from descend.types import Advice, Batch, Params, StopReason
+
+ROWS_WORTH_MEASURING = 20_000
+"""With fewer training rows a fit takes less time than advice on it: `auto` takes the defaults."""
+
+
+class Rows(NamedTuple):
+    """Rows that were checked.
+
+    Attributes:
+        X: a 2-D array of numbers, or a frame.
+        y: as the model learns it: `[n, k]` in the target's units, or class codes `[n]`.
+        weight: `[n]`, each above 0.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    weight: NDArray[np.float64]
+
+
+class Trained(NamedTuple):
+    """What a fit leaves.
+
+    Attributes:
+        settings: with numbers for batch size and learning rate.
+        course: where the run stands at its end.
+        reason: why it ended.
+        advice: what was measured for `auto`, or None.
+    """
+
+    settings: Settings
+    course: Course
+    reason: StopReason
+    advice: Advice | None
+
+
+def learned_schema(
+    rows: Rows, target: Target, settings: Settings, names: Sequence[str] | None
+) -> Schema:
+    """The columns of an array or a frame, with a target that is known.
+
+    The numbers of an array are scaled by their weighted mean and deviation, so that a row of
+    weight 2 is the same as two rows.
+    """
+    count = len(rows.weight)
+    if isinstance(rows.X, np.ndarray):
+        columns = columns_from_array(rows.X, np.ones(count, bool), names)
+        columns = _weighted_columns(columns, rows)
+    else:
+        # Columns do not depend on the target: numbers that are all different stand for it.
+        frame = arrow_table(rows.X)
+        name = _free_name("y", frame.column_names)
+        table = open_table(frame.append_column(name, [np.arange(count, dtype=np.float64)]))
+        settings = settings.replace(target=name, task="regression", loss="auto")
+        columns = learn_schema(table, settings, validation=table).columns
+    return Schema(
+        columns=columns,
+        target=target,
+        task_reason="The estimator says so.",
+        weight=None,
+        rows=RowCounts(count, 0, 0, count, 0),
+    )
+
+
+def encoded(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
+    """The inputs of the network for an array or a frame."""
+    if isinstance(X, np.ndarray):
+        return encoder.encode_arrays(X)
+    parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def stored(encoder: Encoder, rows: Rows) -> MemoryStore:
+    """Rows as numbers."""
+    y = rows.y if rows.y.ndim == 1 else encoder.encode_target(rows.y)
+    return MemoryStore(encoded(encoder, rows.X), y, rows.weight.astype(np.float32))
+
+
+def prepared_rows(schema: Schema, training: Rows, judging: Rows | None) -> Prepared:
+    """Both kinds of rows as numbers; without rows to judge by, the training rows judge."""
+    encoder = Encoder(schema)
+    store = stored(encoder, training)
+    validation = store if judging is None else stored(encoder, judging)
+    return Prepared(schema, encoder, store, validation, fingerprint={})
+
+
+def train_prepared(
+    prepared: Prepared,
+    settings: Settings,
+    progress: Progress,
+    *,
+    params: Params | None = None,
+    course: Course | None = None,
+    interruptible: bool = True,
+) -> Trained:
+    """Train on prepared rows, leaving no files.
+
+    Args:
+        prepared: the rows.
+        settings: task and loss resolved.
+        progress: who is told what happens.
+        params: weights to begin from; with them nothing is measured.
+        course: a course to go on with; `settings` then have numbers for `auto`.
+        interruptible: whether Ctrl-C ends the training, and leaves what was learned.
+    """
+    set_up()
+    problem = problem_of(settings, prepared)
+    advice = None
+    if params is not None:
+        course = _begun(problem, params)
+    if course is None:
+        settings, course, advice = decided(problem, settings, progress)
+    settings = without_measuring(settings, len(problem.store), always=True)
+    course, reason = run_problem(problem, settings, course, progress, interruptible=interruptible)
+    return Trained(settings, course, reason, advice)
+
+
+def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
+    """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
+    return choose(problem, without_measuring(settings, len(problem.store)), progress)
+
+
+def on_host(course: Course) -> Course:
+    """The course with NumPy arrays, which can be kept and pickled."""
+
+    def host(leaf: Any) -> Any:
+        return np.array(leaf) if isinstance(leaf, jax.Array) else leaf
+
+    return course._replace(
+        state=jax.tree.map(host, course.state), best=jax.tree.map(host, course.best)
+    )
+
+
+def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
+    """The rows of several stores."""
+    return MemoryStore.from_batches([Batch(one.x, one.y, one.weight) for one in parts])
+
+
+def _begun(problem: Problem, params: Params) -> Course:
+    """The course of a new run from some weights; they stay whole."""
+    return begin(state_at(params, problem.optimizer))
+
+
+def without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:
+    """Settings with the usual numbers for `auto`, where measuring is not worth it."""
+    size, rate = settings.batch_size, settings.learning_rate
+    if isinstance(size, int) or size == "all":
+        size = rows if size == "all" else min(size, rows)
+    if always or rows < ROWS_WORTH_MEASURING:
+        size = default_batch_size(rows) if size == "auto" else size
+        rate = default_learning_rate(settings.optimizer) if rate == "auto" else rate
+    return settings.replace(batch_size=size, learning_rate=rate)
+
+
+def _weighted_columns(columns: tuple[Column, ...], rows: Rows) -> tuple[Column, ...]:
+    if (rows.weight == rows.weight[0]).all():
+        return columns
+    weighted: list[Column] = []
+    for place, column in enumerate(columns):
+        if not isinstance(column, NumberColumn):
+            weighted.append(column)
+            continue
+        values = np.asarray(rows.X[:, place], np.float64)
+        present = ~np.isnan(values)
+        mean, deviation = weighted_moments(values[present], rows.weight[present])
+        weighted.append(dataclasses.replace(column, mean=mean, deviation=deviation))
+    return tuple(weighted)
+
+
+def weighted_moments(values: NDArray[Any], weight: NDArray[np.float64]) -> tuple[float, float]:
+    """Weighted mean and deviation; a deviation of 0 is given as 1."""
+    mean = float(np.average(values, weights=weight))
+    deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+    return mean, deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name

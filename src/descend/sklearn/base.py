@@ -1,0 +1,309 @@
+"""What both estimators do: check, split, train, go on, and tell what was learned."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from descend.data.schema.columns import Target
+from descend.errors import DivergedError
+from descend.model import Model, Predicted
+from descend.reporting.progress import Progress, make_progress
+from descend.runtime.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
+from descend.settings import Settings
+from descend.sklearn.arrays import (
+    Rows,
+    Trained,
+    encoded,
+    learned_schema,
+    prepared_rows,
+    train_prepared,
+)
+from descend.sklearn.partial_fit import Stream, go_on
+from descend.sklearn.validation import (
+    held_out,
+    holds_words,
+    linear_weights,
+    part,
+    seed_of,
+    to_numpy,
+)
+from descend.training.build import default_learning_rate
+from descend.training.losses import resolve_loss
+from descend.types import Advice, History, StopReason
+
+PARTIAL_BATCH = 32
+"""What `auto` stands for in `partial_fit`."""
+
+
+class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What `MiniBatchRegressor` and `MiniBatchClassifier` have in common.
+
+    Args:
+        model: `mlp` or `linear`.
+        hidden: units of each hidden layer of the mlp.
+        activation: `relu`, `gelu` or `tanh`.
+        batch_size: rows per update, or `all` for gradient descent. `auto` is measured from 20,000
+            training rows on; with fewer it is a power of two that makes 64 updates an epoch.
+        learning_rate: peak learning rate. `auto` is measured together with the batch size, or
+            with fewer rows the usual rate of the optimizer.
+        optimizer: the name of an update rule, as for `descend.train`.
+        momentum: of momentum and nesterov.
+        schedule: `constant`, `cosine`, `one-cycle` or `inverse-time`.
+        loss: the loss of one row, or `auto`.
+        l2: penalty, l2/2 · |weights|², the same at every batch size.
+        max_epochs: most passes over the training rows.
+        patience: evaluations without improvement before the learning rate is lowered, and in the
+            end training stops.
+        validation_fraction: of the rows, kept to judge by. 0, or where that would be fewer than
+            ten rows, all rows are learned from and judge too.
+        random_state: of the split, the initial weights and the order of rows.
+        warm_start: whether `fit` goes on from the weights, columns and scaling of the last fit.
+        verbose: whether to show progress.
+
+    Attributes:
+        model_: a `descend.Model`: save it, or export it.
+        n_iter_: epochs made.
+        loss_curve_: mean loss of the batches before each evaluation.
+        validation_scores_: minus the loss over the validation rows, at each evaluation.
+        best_validation_score_: the highest of them, that of the weights that are kept.
+        batch_size_: rows per update, as decided.
+        learning_rate_: as decided.
+        advice_: what was measured for `auto`, or None.
+        stop_reason_: why training ended.
+        n_features_in_: columns of X.
+        feature_names_in_: their names, where X was a frame.
+    """
+
+    def __init__(
+        self,
+        model: Literal["mlp", "linear"] = "mlp",
+        *,
+        hidden: tuple[int, ...] = (128, 64),
+        activation: str = "relu",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        optimizer: str = "momentum",
+        momentum: float = 0.9,
+        schedule: str = "constant",
+        loss: str = "auto",
+        l2: float = 0.0,
+        max_epochs: int | None = 200,
+        patience: int = 5,
+        validation_fraction: float = 0.1,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.hidden = hidden
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.loss = loss
+        self.l2 = l2
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    model_: Model
+    advice_: Advice | None
+    _stream: Stream | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @property
+    def _goes_on(self) -> bool:
+        return bool(self.warm_start) and hasattr(self, "model_")
+
+    def _checked_input(
+        self, X: Any, y: Any, *, reset: bool, multi_output: bool = False, y_numeric: bool = False
+    ) -> tuple[Any, Any]:
+        """X as an array of numbers, or as the frame it is where it holds text or dates."""
+        if not holds_words(X):
+            return validate_data(  # type: ignore[no-any-return]
+                self,
+                X,
+                y,
+                reset=reset,
+                dtype="numeric",
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=2 if reset else 1,
+                multi_output=multi_output,
+                y_numeric=y_numeric,
+            )
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y")
+        check_consistent_length(X, y)
+        return X, y
+
+    def _rows(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Rows, NDArray[Any]]:
+        """The rows that count, and their sample weights alone, without class weights."""
+        weight = np.ones(len(y))
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+            )
+        used = weight > 0
+        if not used.any():
+            raise ValueError("Every sample_weight is 0; there are no rows to learn from.")
+        if not used.all():
+            X, y, weight = _safe_indexing(X, np.flatnonzero(used)), y[used], weight[used]
+        classes = self._class_weights(y)
+        return Rows(X, y, weight if classes is None else weight * classes), weight
+
+    def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
+        return None
+
+    def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> Target:
+        raise NotImplementedError
+
+    def _fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
+        settings = self._settings(y)
+        rows, weight = self._rows(X, y, sample_weight)
+        if rows.y.ndim == 1 and len(np.unique(rows.y)) < 2:
+            raise ValueError("The rows whose sample_weight is above 0 have one class only.")
+        held = held_out(rows.y, self.validation_fraction, settings.seed)
+        training, judging = (part(rows, which) for which in (~held, held))
+        before: Model | None = self.model_ if self._goes_on else None
+        if before is not None:
+            schema = before.schema
+        else:
+            target = self._target(training.y, training.weight)
+            scaling = training._replace(weight=weight[~held])
+            schema = learned_schema(scaling, target, settings, self._names())
+        prepared = prepared_rows(schema, training, judging if held.any() else None)
+        params = None if before is None else before.params
+        trained = train_prepared(prepared, settings, self._progress(), params=params)
+        if trained.reason is StopReason.DIVERGED:
+            raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
+        if trained.course.progress.rescues:
+            self._progress().message(cause_of_rescue(schema, trained.settings))
+        if trained.reason is StopReason.INTERRUPTED:
+            warnings.warn(
+                "Training was interrupted; the best weights so far are kept.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self._stream = None
+        self.model_ = Model(schema, trained.settings, to_numpy(trained.course.best.mean))
+        self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] = []
+        self._remember(trained)
+        return self
+
+    def _partial_fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
+        stream = getattr(self, "_stream", None)
+        rows, weight = self._rows(X, y, sample_weight)
+        params = None
+        if not hasattr(self, "model_"):
+            settings = self._settings(y)
+            if settings.learning_rate == "auto":
+                rate = default_learning_rate(settings.optimizer)
+                settings = settings.replace(learning_rate=rate)
+            if settings.batch_size == "auto":
+                settings = settings.replace(batch_size=PARTIAL_BATCH)
+            target = self._target(rows.y, rows.weight)
+            schema = learned_schema(rows._replace(weight=weight), target, settings, self._names())
+            self.loss_curve_, self.validation_scores_ = [], []
+            self.n_iter_ = 0
+            self.advice_ = None
+        else:
+            schema, settings, params = self.model_.schema, self.model_.settings, self.model_.params
+        stream = go_on(
+            stream or Stream(),
+            schema,
+            settings,
+            rows,
+            self.validation_fraction,
+            self._progress(),
+            params,
+        )
+        self._stream = stream
+        if stream.course is None:
+            raise ValueError("The first call of partial_fit needs at least two rows.")
+        self.model_ = Model(schema, settings, stream.params)
+        self.converged_ = stream.converged
+        self.n_iter_ += 1
+        self.batch_size_, self.learning_rate_ = settings.batch_size, settings.learning_rate
+        self._note(stream.lines)
+        return self
+
+    def _settings(self, y: NDArray[Any]) -> Settings:
+        """The parameters as settings, checked."""
+        task = "classification" if y.ndim == 1 else "regression"
+        loss = resolve_loss(self.loss, task)
+        if (loss == "cross_entropy") != (task == "classification"):
+            raise ValueError(f"loss={self.loss!r} does not fit {task}.")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(
+                "validation_fraction must be at least 0 and less than 1; "
+                f"found {self.validation_fraction!r}."
+            )
+        return Settings(
+            target="y",
+            task=task,
+            model=self.model,
+            hidden=tuple(np.atleast_1d(self.hidden).tolist()),
+            activation=self.activation,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            momentum=self.momentum,
+            schedule=self.schedule,
+            loss=loss,
+            l2=self.l2,
+            epochs=self.max_epochs,
+            patience=self.patience,
+            seed=seed_of(self.random_state),
+        )
+
+    def _names(self) -> list[str] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
+
+    def _progress(self) -> Progress:
+        return make_progress("auto" if self.verbose else "silent")
+
+    def _remember(self, trained: Trained) -> None:
+        self._note(trained.course.history)
+        self.n_iter_ = max(1, math.ceil(trained.course.history[-1].epoch))
+        self.best_validation_score_ = -trained.course.progress.best
+        self.batch_size_ = trained.settings.batch_size
+        self.learning_rate_ = trained.settings.learning_rate
+        self.advice_ = trained.advice
+        self.stop_reason_ = trained.reason
+
+    def _note(self, history: History) -> None:
+        known = [line for line in history if not math.isnan(line.train_loss)]
+        self.loss_curve_ += [line.train_loss for line in known]
+        self.validation_scores_ += [-line.validation_loss for line in known]
+
+    def _predicted(self, X: Any) -> Predicted:
+        check_is_fitted(self, "model_")
+        if holds_words(X):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        else:
+            X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite="allow-nan")
+        return self.model_.decoded(self.model_.outputs(encoded(self.model_.encoder, X)))
+
+    def _linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        check_is_fitted(self, "model_")
+        return linear_weights(self.model_)

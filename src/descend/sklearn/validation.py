@@ -1,0 +1,103 @@
+"""What the estimators ask of arrays and frames before training, and of a model afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing, check_random_state
+
+from descend.data.schema.columns import LeftOutColumn, NumberColumn, RegressionTarget
+from descend.model import Model
+from descend.settings import SEEDS
+from descend.sklearn.arrays import Rows
+from descend.sklearn.partial_fit import FEWEST_JUDGES
+
+
+def holds_words(X: Any) -> bool:
+    """Whether X is a frame with other columns than numbers, which an array cannot hold."""
+    if not hasattr(X, "columns"):
+        return False
+    types = getattr(X, "dtypes", None)
+    if types is None:
+        return True
+    return not all(_is_number(one) for one in types)
+
+
+def _is_number(dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):  # Polars
+        return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
+    return getattr(dtype, "kind", "O") in "biuf"
+
+
+def held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows judge: a part of every class, and never the last row of one.
+
+    Args:
+        y: class codes `[n]`, or numbers `[n, k]`.
+        fraction: of the rows; fewer than ten are not worth it, and none are held out.
+        seed: another seed holds out other rows.
+    """
+    count = len(y)
+    held = np.zeros(count, bool)
+    if int(count * fraction) < FEWEST_JUDGES:
+        return held
+    order = np.random.default_rng(seed).permutation(count)
+    if y.ndim == 1:
+        order = order[np.argsort(y[order], kind="stable")]
+    taken = np.floor(np.arange(1, count + 1) * fraction) > np.floor(np.arange(count) * fraction)
+    held[order] = taken
+    if y.ndim == 1:
+        first = np.unique(y[order], return_index=True)[1]
+        held[order[first]] = False
+    return held
+
+
+def to_numpy(params: Any) -> Any:
+    """Weights as NumPy arrays."""
+    import jax
+
+    return jax.tree.map(np.array, params)
+
+
+def part(rows: Rows, which: NDArray[np.bool_]) -> Rows:
+    """Some of the rows, in their order."""
+    if which.all():
+        return rows
+    return Rows(_safe_indexing(rows.X, np.flatnonzero(which)), rows.y[which], rows.weight[which])
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed from whatever scikit-learn takes as `random_state`."""
+    if isinstance(random_state, int | np.integer):
+        check_random_state(random_state)
+        return int(random_state)
+    return int(check_random_state(random_state).randint(SEEDS >> 1))
+
+
+def linear_weights(model: Model) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights `[outputs, columns]` and intercepts `[outputs]` in the units of X and y.
+
+    Raises:
+        AttributeError: the model is not linear, or reads more than numbers.
+    """
+    schema, params = model.schema, model.params
+    known = all(isinstance(one, NumberColumn | LeftOutColumn) for one in schema.columns)
+    if model.settings.model != "linear" or not known:
+        raise AttributeError("coef_ and intercept_ exist for model='linear' on numbers alone.")
+    kernel = np.asarray(params["kernel"], np.float64)
+    intercept = np.asarray(params["bias"], np.float64)
+    coef = np.zeros((kernel.shape[1], len(schema.columns)))
+    place = 0
+    for index, column in enumerate(schema.columns):
+        if isinstance(column, NumberColumn):
+            coef[:, index] = kernel[place] / column.deviation
+            intercept = intercept - coef[:, index] * column.mean
+            place += 1 + (column.missing > 0)
+    target = schema.target
+    if isinstance(target, RegressionTarget) and target.standardised:
+        deviation = np.asarray(target.deviation)
+        coef = coef * deviation[:, None]
+        intercept = intercept * deviation + np.asarray(target.mean)
+    return coef, intercept

@@ -1,0 +1,90 @@
+"""A course as arrays and a record, and back: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from descend.errors import FileFormatError
+from descend.training.loop import Course
+from descend.training.stopping import Progress
+from descend.types import HistoryLine, Position, TrainState
+
+
+def course_saved(course: Course) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Copies of the arrays of a course by name, and the rest as values that JSON holds.
+
+    Floats are written in hexadecimal: they come back to the bit, infinities included.
+    """
+    arrays = {**_arrays("state", course.state), **_arrays("best", course.best)}
+    record = {
+        "state": [course.state.update, course.state.examples],
+        "best": [course.best.update, course.best.examples],
+        "position": list(course.position),
+        "progress": [_written(value) for value in course.progress],
+        "history": [[_written(value) for value in vars(line).values()] for line in course.history],
+        "seconds": _written(course.seconds),
+        "loss_sum": _written(course.loss_sum),
+        "loss_count": course.loss_count,
+    }
+    return arrays, record
+
+
+def course_restored(arrays: dict[str, np.ndarray], record: dict[str, Any], like: Course) -> Course:
+    """The course that was saved.
+
+    Args:
+        arrays: from `course_saved`.
+        record: from `course_saved`.
+        like: a course of the same problem; its arrays give the structure alone.
+
+    Raises:
+        FileFormatError: the arrays are not those of this problem.
+    """
+    try:
+        return Course(
+            state=_state("state", arrays, record, like.state),
+            position=Position(*record["position"]),
+            best=_state("best", arrays, record, like.best),
+            progress=Progress(*(_read(value) for value in record["progress"])),
+            history=tuple(
+                HistoryLine(*(_read(value) for value in line)) for line in record["history"]
+            ),
+            seconds=_read(record["seconds"]),
+            loss_sum=_read(record["loss_sum"]),
+            loss_count=record["loss_count"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"The checkpoint does not fit this run ({error}). Train again with --force."
+        ) from error
+
+
+def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves((state.params, state.opt_state, state.mean))
+    return {f"{part}/{number}": np.array(leaf) for number, leaf in enumerate(leaves)}
+
+
+def _state(
+    part: str, arrays: dict[str, np.ndarray], record: dict[str, Any], like: TrainState
+) -> TrainState:
+    leaves, structure = jax.tree.flatten((like.params, like.opt_state, like.mean))
+    restored = []
+    for number, leaf in enumerate(leaves):
+        saved = arrays[f"{part}/{number}"]
+        if saved.shape != np.shape(leaf) or saved.dtype != np.asarray(leaf).dtype:
+            raise ValueError(f"array {part}/{number} is {saved.dtype}{saved.shape}")
+        restored.append(jax.device_put(saved))
+    params, opt_state, mean = jax.tree.unflatten(structure, restored)
+    update, examples = record[part]
+    return TrainState(params, opt_state, mean, update, examples)
+
+
+def _written(value: float | int) -> str | int:
+    return value.hex() if isinstance(value, float) else value
+
+
+def _read(value: str | int) -> Any:
+    return float.fromhex(value) if isinstance(value, str) else value

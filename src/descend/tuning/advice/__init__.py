@@ -1,0 +1,1 @@
+"""Which batch size and learning rate: measured, tried, and explained with the evidence."""

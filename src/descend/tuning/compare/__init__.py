@@ -1,0 +1,1 @@
+"""Gradient descent, SGD and mini-batch methods, measured side by side."""

@@ -1,0 +1,272 @@
+"""What is told of batch sizes, held against measured runs.
+
+A claim held, held in part, did not hold, or is undetermined.
+
+Everything is compared within a seed, as a ratio that the claim says is above 1. What is said of
+gradients is tested over the mini-batches that were drawn, at the weights of these runs; what is
+said of runs, over the seeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from descend.tuning.compare.ratios import (
+    FAILED,
+    HELD,
+    OPEN,
+    Ratio,
+    drawn_ratio,
+    exact_ratio,
+    ratio_of,
+    shared_risk,
+    verdict_of,
+)
+
+Record = Mapping[str, Any]
+BySeed = Mapping[int, Record]
+Parts = dict[str, Ratio | None]
+
+RULES = {"sgd": "plain", "momentum": "with momentum"}
+WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
+NO_CURVE = "not known: too few evaluations"
+NO_ARRIVAL = "not known: in some run neither came to the target"
+PART = "held in part"
+WORDS = {
+    HELD: "It held.",
+    PART: "It held in part only.",
+    FAILED: "It did not hold here.",
+    OPEN: "These runs leave it open.",
+}
+
+
+def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
+    """A verdict, a sentence and its ratios for each claim.
+
+    Args:
+        runs: records as compare.json holds them: method, panel, seed, measures.
+    """
+    tuned = [run for run in runs if run["panel"] == "tuned"]
+    found = [
+        _closer(tuned),
+        _less_noisy(tuned),
+        _smoother_curve(tuned),
+        _faster(tuned),
+        _memory(tuned),
+        _momentum(tuned),
+        _tuning(runs),
+    ]
+    return [claim for claim in found if claim is not None]
+
+
+def _closer(runs: Sequence[Record]) -> dict[str, Any] | None:
+    sizes = sorted(
+        {_size(run) for run in runs if run["method"]["family"] in ("stochastic", "mini")}
+    )
+    parts: Parts = {}
+    for small, large in itertools.pairwise(sizes):
+        one, other = _at_size(runs, small), _at_size(runs, large)
+        for when in WHEN:
+            parts[f"{small:,} against {large:,} rows, {when}"] = _scatter(one, other, when)
+    return _claim(
+        "closer",
+        "A larger batch is closer to the true gradient.",
+        "How much further the gradient of the smaller batch is from that over all rows",
+        parts,
+    )
+
+
+def _less_noisy(runs: Sequence[Record]) -> dict[str, Any] | None:
+    one, mini = _of(runs, "stochastic", "momentum"), _of(runs, "mini", "momentum")
+    parts: Parts = {}
+    if one and mini:
+        parts = {when: _scatter(one, mini, when) for when in WHEN}
+    return _claim(
+        "noise",
+        "The mini-batch gradient is less noisy than that of SGD.",
+        "How much further the gradient of one row scatters than that of the advised mini-batch",
+        parts,
+    )
+
+
+def _smoother_curve(runs: Sequence[Record]) -> dict[str, Any] | None:
+    return _claim(
+        "curve",
+        "The loss curve of mini-batch is smoother than that of SGD.",
+        "Roughness of SGD's loss curve by that of the advised mini-batch's, each at its own rate",
+        _compared(
+            (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule)) for rule in RULES
+        ),
+    )
+
+
+def _momentum(runs: Sequence[Record]) -> dict[str, Any] | None:
+    kinds = {"full": "gradient descent", "mini": "the advised mini-batch", "stochastic": "SGD"}
+    return _claim(
+        "momentum",
+        "Momentum smooths.",
+        "Roughness of the loss curve without momentum by that with it, each at its own rate",
+        _compared(
+            (name, _of(runs, family, "sgd"), _of(runs, family, "momentum"))
+            for family, name in kinds.items()
+        ),
+    )
+
+
+def _faster(runs: Sequence[Record]) -> dict[str, Any] | None:
+    parts: Parts = {}
+    for rule, words in RULES.items():
+        for family, name in (("stochastic", "SGD"), ("full", "gradient descent")):
+            slow, fast = _of(runs, family, rule), _of(runs, "mini", rule)
+            if slow and fast:
+                parts[f"{name} {words}"] = _times(slow, fast)
+    return _claim(
+        "faster",
+        "Mini-batch converges faster, in seconds, than either extreme.",
+        "Seconds to the target, as a multiple of those of the advised mini-batch",
+        parts,
+        NO_ARRIVAL,
+    )
+
+
+def _memory(runs: Sequence[Record]) -> dict[str, Any] | None:
+    pairs = _pairs(_of(runs, "full", "momentum"), _of(runs, "mini", "momentum"), "memory")
+    return _claim(
+        "memory",
+        "Full batches need more memory.",
+        "Bytes that training with all rows in a batch holds, as a multiple of those of the advised "
+        "mini-batch; chunks of rows that are read ahead are a part of both",
+        {"all rows": exact_ratio(pairs)} if pairs else {},
+    )
+
+
+def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
+    pairs = []
+    for seed in sorted({run["seed"] for run in runs}):
+        own = [run for run in runs if run["seed"] == seed and run["method"]["basic"]]
+        same, tuned = (
+            [run["measures"]["best"] for run in own if run["panel"] == panel]
+            for panel in ("same", "tuned")
+        )
+        if not same or not tuned:
+            continue
+        best = min(*same, *tuned)
+        gaps = [sum(losses) / len(losses) - best for losses in (same, tuned)]
+        if min(gaps) > 0:
+            pairs.append((gaps[0], gaps[1]))
+    return _claim(
+        "tuning",
+        "Much of the difference between batch sizes is the learning rate.",
+        "How far the methods end above the best of them, on average, at one learning rate for all, "
+        "as a multiple of the same at tuned rates",
+        {"all methods": ratio_of(pairs)} if pairs else {},
+    )
+
+
+def _claim(
+    name: str, text: str, measured: str, parts: Parts, why: str = NO_CURVE
+) -> dict[str, Any] | None:
+    """A claim whose ratios should all be above 1; None where it has no parts.
+
+    Args:
+        name: short.
+        text: the claim as it is told.
+        measured: what the ratios are of.
+        parts: the ratios; None where one cannot be known.
+        why: it cannot.
+    """
+    if not parts:
+        return None
+    verdict = verdict_of(parts)
+    risk = shared_risk(parts)
+    if verdict == FAILED and any(part is not None and part.above() for part in parts.values()):
+        verdict = PART
+    words = WORDS[verdict]
+    unknown = {"value": None, "interval": None, "verdict": OPEN}
+    told = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
+    return {
+        "name": name,
+        "claim": text,
+        "verdict": verdict,
+        "words": words,
+        "measured": measured,
+        "sentence": f"{words} {measured}: {told}.",
+        "ratios": [
+            {"part": label, **(part.as_json(risk) if part else {**unknown, "text": why})}
+            for label, part in parts.items()
+        ],
+    }
+
+
+def _scatter(one: BySeed, other: BySeed, when: str) -> Ratio | None:
+    """How much further gradients of one method scatter than those of the other."""
+    measure = WHEN[when]
+    pairs = _pairs(one, other, measure)
+    errors = _pairs(one, other, f"{measure}_error")
+    draws = _pairs(one, other, "gradients_drawn")
+    if not pairs or len(errors) < len(pairs):
+        return None
+    return drawn_ratio(pairs, errors, int(min(min(pair) for pair in draws)))
+
+
+def _compared(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
+    """Roughness of the first by that of the second, by name; where both were run."""
+    parts: Parts = {}
+    for name, rough, smooth in kinds:
+        if rough and smooth:
+            pairs = _pairs(rough, smooth, "roughness")
+            parts[name] = ratio_of(pairs) if pairs else None
+    return parts
+
+
+def _times(slow: BySeed, fast: BySeed) -> Ratio | None:
+    """Seconds to the target; a run that did not arrive counts with all its seconds.
+
+    None where in some seed neither arrived.
+    """
+    pairs, at_least, at_most = [], False, False
+    for seed in sorted(slow.keys() & fast.keys()):
+        one, other = slow[seed]["measures"], fast[seed]["measures"]
+        if one["seconds_to_target"] is None and other["seconds_to_target"] is None:
+            return None
+        at_least = at_least or one["seconds_to_target"] is None
+        at_most = at_most or other["seconds_to_target"] is None
+        seconds = [
+            part["seconds"] if part["seconds_to_target"] is None else part["seconds_to_target"]
+            for part in (one, other)
+        ]
+        if min(seconds) <= 0:
+            return None
+        pairs.append((seconds[0], seconds[1]))
+    return ratio_of(pairs, at_least=at_least, at_most=at_most) if pairs else None
+
+
+def _pairs(one: BySeed, other: BySeed, measure: str) -> list[tuple[float, float]]:
+    """The measures of two methods, a pair for each seed that has both and neither 0."""
+    both = [
+        (one[seed]["measures"][measure], other[seed]["measures"][measure])
+        for seed in sorted(one.keys() & other.keys())
+    ]
+    return [(left, right) for left, right in both if left and right]
+
+
+def _at_size(runs: Sequence[Record], size: int) -> BySeed:
+    """A run at a batch size for each seed."""
+    return {run["seed"]: run for run in runs if _size(run) == size}
+
+
+def _of(runs: Sequence[Record], family: str, rule: str) -> BySeed:
+    """The runs of a kind of method by seed; of mini-batches the advised one."""
+    return {
+        run["seed"]: run
+        for run in runs
+        if run["method"]["optimizer"] == rule
+        and run["method"]["family"] == family
+        and (family != "mini" or run["method"]["advised"])
+    }
+
+
+def _size(run: Record) -> int:
+    return int(run["method"]["batch_size"])

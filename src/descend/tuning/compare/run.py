@@ -1,0 +1,141 @@
+"""One run of a comparison, by the same loop that trains models."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from descend.training.loop import Run, fit
+from descend.training.problem import Problem
+from descend.training.stopping import Limits
+from descend.tuning.advice.speed import Footprint, compile_sizes
+from descend.tuning.compare.classical import check_small, run_classical
+from descend.tuning.compare.methods import Method
+from descend.types import History, Params
+
+TUNED, SAME = "tuned", "same"
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all runs of a comparison share.
+
+    Attributes:
+        limits: that end a run.
+        schedule: of the learning rate.
+        warmup: part of a run in which it rises.
+        clock: seconds, for tests.
+    """
+
+    limits: Limits
+    schedule: str = "constant"
+    warmup: float = 0.0
+    clock: Clock = time.perf_counter
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run of the comparison, and what was measured of it.
+
+    Attributes:
+        method: which.
+        panel: `tuned`, or `same` where all have one learning rate.
+        seed: of the split, the weights and the order of rows.
+        learning_rate: peak; None where a method has none.
+        history: a line per evaluation.
+        steady: how many of its lines were made before the rate was lowered.
+        outcome: the name of a StopReason, or a sentence of SciPy's.
+        rescues: times its rate was lowered because the loss exploded.
+        weights: SHA-256 of the best weights.
+        memory: bytes that training at this batch size holds.
+        measures: target, arrival, noise and speed, by name; None where there is none.
+    """
+
+    method: Method
+    panel: str
+    seed: int
+    learning_rate: float | None
+    history: History
+    steady: int
+    outcome: str
+    rescues: int
+    weights: str
+    memory: int
+    measures: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """The least validation loss."""
+        return min(line.validation_loss for line in self.history)
+
+
+def one_run(
+    problem: Problem, method: Method, panel: str, rate: float, conditions: Conditions
+) -> tuple[Course, Params]:
+    """A run as `descend train` makes it, and its best weights."""
+    if method.family == "full":
+        # Another seed splits the table elsewhere: all rows may be some more or fewer.
+        method = dataclasses.replace(method, batch_size=len(problem.store))
+    run = problem.run(
+        method.batch_size,
+        rate,
+        schedule=conditions.schedule,
+        warmup=conditions.warmup,
+        limits=conditions.limits,
+    )
+    begun = problem.begin()
+    if run.partwise is None:
+        # Compiling would count as training otherwise.
+        compile_sizes(problem, begun.state, [method.batch_size])
+    memory = Footprint(problem, begun.state)(method.batch_size)
+    course, reason = fit(run, begun, clock=conditions.clock)
+    best = course.best.mean
+    done = Course(
+        method,
+        panel,
+        problem.seed,
+        rate,
+        course.history,
+        _steady(run, course.history),
+        reason.name,
+        course.progress.rescues,
+        digest(best),
+        memory,
+    )
+    return done, best
+
+
+def classical_run(problem: Problem, method: Method, conditions: Conditions) -> Course:
+    """The run of a classical method, for as many seconds as the others have."""
+    check_small(problem, method.optimizer)
+    method = dataclasses.replace(method, batch_size=len(problem.store))
+    seconds = conditions.limits.seconds or 10.0
+    history, best, why = run_classical(problem, method.optimizer, seconds, conditions.clock)
+    memory = Footprint(problem, problem.begin().state)(method.batch_size)
+    return Course(
+        method, TUNED, problem.seed, None, history, len(history), why, 0, digest(best), memory
+    )
+
+
+def digest(params: Params) -> str:
+    """SHA-256 of weights: equal where every bit is."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(params):
+        found.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+    return found.hexdigest()
+
+
+def _steady(run: Run, history: History) -> int:
+    """Lines of a history until the rate was first lower than the schedule has it."""
+    updates = np.maximum(0, np.asarray([line.update for line in history]) - 1)
+    planned = run.learning_rate * run.schedule(updates)
+    lowered = np.asarray([line.learning_rate for line in history]) < 0.999 * planned
+    return int(np.argmax(lowered)) if lowered.any() else len(history)

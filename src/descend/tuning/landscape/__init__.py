@@ -1,0 +1,1 @@
+"""Loss surfaces, and the paths that methods take over them."""

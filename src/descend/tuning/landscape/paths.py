@@ -1,0 +1,204 @@
+"""The way a method takes over a surface of two parameters, point by point."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+import scipy.optimize
+
+from descend.data.rows.order import epoch_rows
+from descend.training.objective import Objective, make_objective
+from descend.training.step import make_step
+from descend.tuning.landscape.surfaces import Surface
+from descend.types import Array, Batch
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where a method went.
+
+    Attributes:
+        method: its name.
+        points: `[updates + 1, 2]`, the start first.
+        losses: the loss over all rows at each point.
+        rows_read: rows that an update read, on average.
+    """
+
+    method: str
+    points: Floats
+    losses: Floats
+    rows_read: float
+
+
+def surface_objective(surface: Surface) -> Objective:
+    """The mean of the rows' losses as an objective of the engine."""
+    per_row = jax.vmap(surface.loss, in_axes=(None, 0))
+    return make_objective(lambda theta, x: per_row(theta, x["row"]), lambda losses, y: losses)
+
+
+def full_loss(surface: Surface) -> Callable[[Array], Array]:
+    """`theta [2] -> ` the loss over all rows."""
+    rows = jnp.asarray(surface.rows)
+    return lambda theta: jnp.mean(jax.vmap(surface.loss, in_axes=(None, 0))(theta, rows))
+
+
+def batches_for(surface: Surface, batch_size: int, updates: int, seed: int) -> Batch:
+    """The mini-batches of `updates` updates, epoch after epoch: `[updates, B, m]`."""
+    count = len(surface.rows)
+    per_epoch = count // batch_size
+    numbers = [
+        epoch_rows(seed, epoch, 0, per_epoch * batch_size, count)
+        for epoch in range(-(-updates // per_epoch))
+    ]
+    order = np.concatenate(numbers)[: updates * batch_size].reshape(updates, batch_size)
+    ones = np.ones(order.shape, np.float32)
+    return Batch({"row": surface.rows[order]}, ones, ones)
+
+
+def descend_path(
+    surface: Surface,
+    method: str,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    updates: int,
+    seed: int = 0,
+    start: Sequence[float] | None = None,
+) -> Path:
+    """The path of a method of the project, by the same step that trains models.
+
+    Args:
+        surface: where.
+        method: the name to show.
+        optimizer: an Optax transformation made with learning rate 1.
+        batch_size: rows per update.
+        learning_rate: constant.
+        updates: how many.
+        seed: of the order of rows.
+        start: where to begin, instead of the surface's own start.
+    """
+    step = make_step(surface_objective(surface), optimizer)
+    theta = jnp.asarray(surface.start if start is None else start, jnp.float32)
+
+    @jax.jit
+    def run(theta: Array, batches: Batch) -> Array:
+        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, Array]:
+            carry, _ = step(carry, batch, jnp.float32(learning_rate))
+            return carry, carry[0]
+
+        return jax.lax.scan(one, (theta, optimizer.init(theta)), batches)[1]
+
+    points = run(theta, batches_for(surface, batch_size, updates, seed))
+    return _path(surface, method, [theta, *points], batch_size)
+
+
+def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
+    """The path of coordinate descent, conjugate gradient or simulated annealing on all rows.
+
+    Args:
+        surface: where.
+        method: `coordinate-descent` (an exact line search along each axis in turn),
+            `conjugate-gradient` (SciPy's, Nocedal & Wright 2006, section 5.2) or
+            `simulated-annealing` (SciPy's dual annealing, the points it accepted).
+        seed: of the annealing.
+    """
+    loss = jax.jit(full_loss(surface))
+    gradient = jax.jit(jax.grad(full_loss(surface)))
+    start = np.asarray(surface.start, dtype=np.float64)
+    points = _CLASSICAL[method](
+        lambda theta: float(loss(jnp.asarray(theta, jnp.float32))),
+        lambda theta: np.asarray(gradient(jnp.asarray(theta, jnp.float32)), dtype=np.float64),
+        start,
+        surface,
+        seed,
+    )
+    return _path(surface, method, points, len(surface.rows))
+
+
+Value = Callable[[Floats], float]
+Gradient = Callable[[Floats], Floats]
+
+
+def _coordinate_descent(
+    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+) -> list[Floats]:
+    points = [start]
+    for turn in range(20):
+        axis = np.eye(2)[turn % 2]
+        at = points[-1]
+        along = functools.partial(_value_along, value, at, axis)
+        best = scipy.optimize.minimize_scalar(along, bracket=(0.0, 0.1))
+        points.append(at + best.x * axis)
+    return points
+
+
+def _value_along(value: Value, at: Floats, axis: Floats, length: float) -> float:
+    return value(at + length * axis)
+
+
+def _conjugate_gradient(
+    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+) -> list[Floats]:
+    if surface.hessian is not None:
+        return _linear_conjugate_gradient(gradient, start, surface.hessian)
+    points = [start]
+    scipy.optimize.minimize(
+        value, start, jac=gradient, method="CG", callback=lambda at: points.append(np.array(at))
+    )
+    return points
+
+
+def _linear_conjugate_gradient(gradient: Gradient, start: Floats, hessian: Floats) -> list[Floats]:
+    """On a quadratic two exact steps end it (Hestenes & Stiefel 1952)."""
+    points = [start]
+    residual = -gradient(start)
+    direction = residual
+    for _ in range(2):
+        if not residual @ residual:
+            break
+        length = (residual @ residual) / (direction @ hessian @ direction)
+        points.append(points[-1] + length * direction)
+        following = residual - length * hessian @ direction
+        direction = following + (following @ following) / (residual @ residual) * direction
+        residual = following
+    return points
+
+
+def _simulated_annealing(
+    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+) -> list[Floats]:
+    points = [start]
+    scipy.optimize.dual_annealing(
+        value,
+        bounds=list(surface.window),
+        x0=start,
+        seed=seed,
+        maxiter=50,
+        no_local_search=True,
+        callback=lambda at, _value, _context: points.append(np.array(at)),
+    )
+    return points
+
+
+_CLASSICAL: dict[str, Callable[[Value, Gradient, Floats, Surface, int], list[Floats]]] = {
+    "coordinate-descent": _coordinate_descent,
+    "conjugate-gradient": _conjugate_gradient,
+    "simulated-annealing": _simulated_annealing,
+}
+
+
+def _path(surface: Surface, method: str, points: Sequence[Array], rows_read: float) -> Path:
+    stacked = np.asarray(points, dtype=np.float64)
+    losses = jax.vmap(full_loss(surface))(jnp.asarray(stacked, jnp.float32))
+    return Path(method, stacked, np.asarray(losses, dtype=np.float64), rows_read)

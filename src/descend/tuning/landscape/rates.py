@@ -1,0 +1,82 @@
+"""The learning rate of a path over a surface, found by the same rule for every method."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from descend.training.step import make_step
+from descend.tuning.landscape.paths import batches_for, full_loss, surface_objective
+from descend.tuning.landscape.surfaces import Surface
+from descend.types import Array, Batch
+
+RATES = tuple(2.0**power for power in range(-12, 4))
+"""A grid of factors of two, wide enough that no method's best rate is at its ends."""
+SEEDS = 16
+"""Orders of rows that a rate is judged by, where mini-batches make them differ."""
+
+
+class WalkRate(NamedTuple):
+    """A learning rate and what it was chosen from.
+
+    Attributes:
+        learning_rate: of `RATES`, that with the least mean loss.
+        losses: of each of `RATES`, the loss over all rows, mean over the path and the orders of
+            rows; None where a path left the finite numbers.
+    """
+
+    learning_rate: float
+    losses: tuple[float | None, ...]
+
+
+def walk_rate(
+    surface: Surface,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    updates: int,
+) -> WalkRate:
+    """The rate of `RATES` with the least loss on average along a path of so many updates.
+
+    The average along the path, and not the loss at its end, so that a rate is the better the
+    sooner it gets down, and noise counts as much as slowness.
+
+    Args:
+        surface: where.
+        optimizer: an Optax transformation made with learning rate 1.
+        batch_size: rows per update.
+        updates: how many, the same for every rate.
+    """
+    seeds = 1 if batch_size == len(surface.rows) else SEEDS
+    orders = [batches_for(surface, batch_size, updates, seed + 1) for seed in range(seeds)]
+    found = _mean_losses(surface, optimizer, orders)
+    best = int(np.argmin(np.where(np.isfinite(found), found, np.inf)))
+    return WalkRate(
+        RATES[best], tuple(float(loss) if np.isfinite(loss) else None for loss in found)
+    )
+
+
+def _mean_losses(
+    surface: Surface, optimizer: optax.GradientTransformation, orders: list[Batch]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The mean loss of each rate, over the paths of all orders."""
+    step = make_step(surface_objective(surface), optimizer)
+    loss = full_loss(surface)
+    start = jnp.asarray(surface.start, jnp.float32)
+
+    def path_loss(rate: Array, batches: Batch) -> Array:
+        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, Array]:
+            carry, _ = step(carry, batch, rate)
+            return carry, loss(carry[0])
+
+        return jnp.mean(jax.lax.scan(one, (start, optimizer.init(start)), batches)[1])
+
+    of_all_rates = jax.jit(jax.vmap(path_loss, in_axes=(0, None)))
+    rates = jnp.asarray(RATES, jnp.float32)
+    sums = functools.reduce(np.add, (np.asarray(of_all_rates(rates, one)) for one in orders))
+    return np.asarray(sums, np.float64) / len(orders)

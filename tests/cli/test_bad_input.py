@@ -1,0 +1,129 @@
+"""Bad input at the command line: one text, exit status 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from descend.cli import app
+from descend.cli.options import gathered_settings
+
+FAST = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01", "--quiet"]
+GOOD = [f"{row},{row % 5},{row * 0.5}" for row in range(60)]
+
+
+def typed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["descend", *map(str, words)])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, capfd.readouterr().err
+
+
+TABLES: dict[str, tuple[list[str], str]] = {
+    "empty": ([], "is empty"),
+    "header only": (["a,b,y"], "no rows"),
+    "no target": (["a,b,yy", *GOOD], "Did you mean 'yy'"),
+    "target missing": (["a,b,y", *(f"{row},1," for row in range(60))], "'y'"),
+    "target constant": (["a,b,y", *(f"{row},{row % 3},7" for row in range(60))], "'y'"),
+    "one class": (["a,b,y", *(f"{row},{row % 3},yes" for row in range(60))], "'y'"),
+    "ragged": (["a,b,y", *GOOD[:30], "1,2", *GOOD[30:]], "line 32"),
+    "infinite": (["a,b,y", *GOOD[:30], "1,inf,3", *GOOD[30:]], "'b'"),
+    "twice": (["a,a,y", *GOOD], "two columns named 'a'"),
+    "no input": (["y", *(str(row) for row in range(60))], "no column beside the target"),
+    "one row": (["a,b,y", GOOD[0]], ""),
+}
+
+
+def test_a_file_of_options_takes_what_the_command_line_takes(tmp_path: Path) -> None:
+    config = tmp_path / "o.toml"
+    config.write_text('target = "y"\ntime-budget = "10m"\nmemory = "2GiB"\nhidden = "8,4"\n')
+    settings = gathered_settings({}, config, None)
+    assert (settings.time_budget, settings.memory, settings.hidden) == (600.0, 2 << 30, (8, 4))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines, expected = TABLES[name]
+    path, out = tmp_path / "t.csv", tmp_path / "run"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    status, error = typed(monkeypatch, capfd, "train", path, "--target", "y", "--out", out, *FAST)
+    assert status == 2
+    assert error.startswith("descend: ")
+    assert expected in error
+    assert "Traceback" not in error
+    assert len(error) < 600
+    assert not out.exists()
+
+
+def test_a_word_in_row_200_000(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f"{row % 97},{row % 89}" for row in range(200_100)]
+    lines[199_999] = "1,oops"
+    path.write_text("\n".join(["a,y", *lines]))
+    status, error = typed(monkeypatch, capfd, "train", path, "--target", "y", *FAST)
+    assert status == 2
+    assert "line 200001" in error
+    assert "'oops'" in error
+
+
+def test_a_model_of_a_newer_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from descend.io import tensors
+    from descend.runs.model_file import save_model_file
+
+    table, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
+    table.write_text("\n".join(["a,b,y", *GOOD]))
+    with monkeypatch.context() as newer:
+        newer.setattr(tensors, "FORMAT", 99)
+        save_model_file(model, {"w": np.zeros(3, np.float32)}, {})
+    status, error = typed(monkeypatch, capfd, "predict", model, table)
+    assert status == 2
+    assert "newer descend" in error
+
+
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["a,b,y", *GOOD]))
+
+    def refused(self: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    words = ["train", table, "--target", "y", "--out", tmp_path / "run", *FAST]
+    status, error = typed(monkeypatch, capfd, *words)
+    assert status == 2
+    assert "no permission" in error
+
+
+def test_memory_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from descend.training import loop
+
+    table, out = tmp_path / "t.csv", tmp_path / "run"
+    table.write_text("\n".join(["a,b,y", *GOOD]))
+
+    def refused(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(loop, "_dispatched", refused)
+    status, error = typed(monkeypatch, capfd, "train", table, "--target", "y", "--out", out, *FAST)
+    assert status == 2
+    assert "--memory" in error
+    assert "--batch-size" in error
+    assert json.loads((out / "run.json").read_text())["state"] == "running"

@@ -1,0 +1,287 @@
+"""The comparison: its runs are those of train, its numbers those of slow honest loops."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import descend
+from descend.commands.compare import Comparison
+from descend.errors import SettingsError
+from descend.reporting.pages.compare import compare_page
+from descend.reporting.render import render
+from descend.reporting.text.compare import compare_text
+from descend.settings import AS_TOLD_OF
+from descend.training.step import make_gradient
+from descend.training.stopping import Limits
+from descend.tuning.compare.classical import run_classical
+from descend.tuning.compare.compare import Repeats
+from descend.tuning.compare.measures import full_gradient, gradient_deviation, roughness
+from descend.tuning.compare.methods import methods_for
+from descend.tuning.compare.run import Conditions, digest, one_run
+from tests.problems import linear_problem, numbers, rows_of
+
+EVIL = '</script><script>alert(1)</script><b onmouseover="x">'
+MARKED = "'><svg onload=alert(1)>"
+FAMILIES = ("full", "stochastic", "mini")
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(240, 3))
+    return X, X @ [1.0, -2.0, 0.5] + 0.1 * random.normal(size=240)
+
+
+@pytest.fixture(scope="module")
+def comparison(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return descend.compare(
+        table,
+        model="linear",
+        batch_size=16,
+        epochs=8,
+        seeds=2,
+        budget=600.0,
+        advice_budget=0.5,
+        methods=("adam", "conjugate-gradient"),
+        out=tmp_path_factory.mktemp("compare") / "out",
+    )
+
+
+def test_all_rows_are_all_rows_of_each_split(comparison: Comparison) -> None:
+    ours = [run for run in comparison.record["runs"] if run["method"]["family"] != "classical"]
+    assert len(ours) == 2 * 2 * 7
+    whole = [run for run in ours if run["method"]["family"] == "full"]
+    assert {run["measures"]["deviation_at_start"] for run in whole} == {0.0}
+    assert all(run["history"]["update"][-1] == run["history"]["epoch"][-1] for run in whole)
+
+
+def test_every_kind_of_run_is_the_run_of_train_to_the_bit(
+    table: Any, comparison: Comparison, tmp_path: Path
+) -> None:
+    ours = [run for run in comparison.record["runs"] if run["method"]["family"] != "classical"]
+    kinds = {(run["method"]["family"], run["method"]["optimizer"]) for run in ours}
+    basic = {(family, rule) for family in FAMILIES for rule in ("sgd", "momentum")}
+    assert kinds == {*basic, ("mini", "adam")}
+    for number, kind in enumerate(sorted(kinds)):
+        own = [run for run in ours if (run["method"]["family"], run["method"]["optimizer"]) == kind]
+        assert {(run["panel"], run["seed"]) for run in own} == set(
+            itertools.product(("tuned", "same"), (0, 1))
+        )
+        # Another panel and another seed for each kind in turn.
+        _assert_as_trained(own[number % 4], table, tmp_path / str(number), model="linear", epochs=8)
+
+
+@pytest.mark.slow
+def test_names_that_are_markup_and_a_network_with_categories(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    random = np.random.default_rng(1)
+    with path.open("w", newline="") as sink:
+        writer = csv.writer(sink)
+        writer.writerow([EVIL, "%{y} $x^2$ <b>", MARKED])
+        for size in random.normal(size=150):
+            kind = random.choice(["a", EVIL, "c"])
+            label = f"yes{MARKED}" if size + (kind == EVIL) > 0.5 else "no"
+            writer.writerow([size, kind, label])
+    options = {"target": MARKED, "hidden": (8,), "epochs": 4, "schedule": "cosine"}
+    done = descend.compare(
+        path,
+        **options,
+        averaging=True,
+        batch_size=8,
+        seeds=1,
+        budget=600.0,
+        advice_budget=0.3,
+        one_rate=False,
+        out=tmp_path / "out",
+    )
+    assert {run["learning_rate"] for run in done.record["runs"]} - {None}
+    for run in done.record["runs"][::3]:
+        folder = tmp_path / run["method"]["name"]
+        _assert_as_trained(run, path, folder, averaging=True, **options)
+    page = (tmp_path / "out" / "compare.html").read_text()
+    for markup in ("<script>alert", "<b onmouseover", "<svg onload", '<b>"'):
+        assert markup not in page
+
+
+def _assert_as_trained(run: Mapping[str, Any], data: Any, folder: Path, **options: Any) -> None:
+    """The same weights, losses and model as `descend train` leaves."""
+    method = run["method"]
+    trained = descend.train(
+        data,
+        **{**AS_TOLD_OF, **options},
+        time_budget=600.0,
+        batch_size=method["batch_size"],
+        optimizer=method["optimizer"],
+        learning_rate=run["learning_rate"],
+        seed=run["seed"],
+        out=folder,
+    )
+    kept = descend.load_model(folder).params
+    assert digest(kept) == digest(trained.model.params) == run["weights_sha256"]
+    for name in ("validation_loss", "train_loss", "update", "examples"):
+        lines = [getattr(line, name) for line in trained.history]
+        np.testing.assert_array_equal(lines, run["history"][name])
+
+
+def test_a_rate_that_both_panels_share_is_run_once(comparison: Comparison) -> None:
+    rate = comparison.record["same_rate"]
+    tuned, same = (
+        {
+            (run["seed"], run["method"]["name"]): run["history"]["seconds"]
+            for run in comparison.record["runs"]
+            if (run["panel"], run["learning_rate"]) == (panel, rate)
+        }
+        for panel in ("tuned", "same")
+    )
+    assert tuned
+    assert tuned.items() <= same.items()
+
+
+def test_how_many_seeds_depends_on_their_cost_alone() -> None:
+    repeats = Repeats(fewest=3, most=8, seconds=90.0)
+    assert repeats.another(2, spent=500.0, last=100.0)
+    assert not repeats.another(3, spent=85.0, last=10.0)
+    assert repeats.another(3, spent=75.0, last=10.0)
+    assert not repeats.another(8, spent=1.0, last=0.1)
+    assert not Repeats.exactly(2).another(2, spent=0.0, last=0.0)
+
+
+def test_files_and_text(comparison: Comparison) -> None:
+    assert comparison.folder is not None
+    record = json.loads((comparison.folder / "compare.json").read_text())
+    assert {one["panel"] for one in record["table"]} == {"tuned", "same"}
+    assert {claim["name"] for claim in record["claims"]} >= {"closer", "noise", "faster", "memory"}
+    text = compare_text(comparison.record)
+    for words in ("Gradient descent + momentum", "Mini-batch 16, adam", "Conjugate gradient"):
+        assert words in text
+    page = (comparison.folder / "compare.html").read_text()
+    # A page is made from the record alone.
+    assert render(compare_page(record)) == page
+
+
+@pytest.mark.parametrize("method", ["conjugate-gradient", "coordinate-descent"])
+def test_classical_methods_end_where_the_gradient_is_zero(method: str) -> None:
+    problem = linear_problem(numbers(60))
+    history, best, _ = run_classical(problem, method, 60.0)
+    start = full_gradient(problem, problem.begin().state.params)
+    for leaf, begun in zip(
+        jax.tree.leaves(full_gradient(problem, best)), jax.tree.leaves(start), strict=True
+    ):
+        assert np.abs(leaf).max() < 0.01 * max(1.0, np.abs(begun).max())
+    assert [line.update for line in history] == list(range(len(history)))
+    assert history[-1].validation_loss < 0.05 * history[0].validation_loss
+
+
+def test_what_a_table_says_cannot_become_markup(comparison: Comparison) -> None:
+    hostile = json.loads(json.dumps(comparison.record, default=str).replace("NaN", "null"))
+    hostile["settings"]["target"] = EVIL
+    hostile["data"]["source"] = f"/tmp/{EVIL}.csv"
+    for one in (*hostile["table"], *hostile["runs"]):
+        one["method"]["title"] = EVIL
+    page = render(compare_page(hostile))
+    assert "<script>alert" not in page
+    assert "<b onmouseover" not in page
+
+
+def test_gradient_deviation_is_the_naive_one() -> None:
+    problem = linear_problem(numbers(200), l2=0.1)
+    params = problem.begin().state.params
+    gradient = jax.jit(make_gradient(problem.objective))
+
+    def flat(tree: Any) -> np.ndarray:
+        return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+
+    rows = [flat(gradient(params, rows_of(problem.store, [row]))[1]) for row in range(200)]
+    whole = np.mean(rows, axis=0)
+    np.testing.assert_allclose(flat(full_gradient(problem, params)), whole, rtol=1e-4, atol=1e-5)
+    found = gradient_deviation(problem, params, [1, 20, 100, 200])
+    assert found[200].value == 0.0
+    trace = np.mean(np.sum((rows - whole) ** 2, axis=1))
+    for size in (1, 20, 100):
+        law = np.sqrt(trace / size * (200 - size) / 199) / np.linalg.norm(whole)
+        # Within three of the errors that it states itself, and those are small.
+        assert abs(np.log(found[size].value / law)) < 3 * found[size].error
+        assert found[size].error < 0.1
+
+
+def test_roughness_is_the_naive_one() -> None:
+    random = np.random.default_rng(0)
+    x, y = np.sort(random.uniform(size=25)), random.normal(size=25)
+    apart = []
+    for k in range(1, 24):
+        a = (x[k + 1] - x[k]) / (x[k + 1] - x[k - 1])
+        on_the_line = a * y[k - 1] + (1 - a) * y[k + 1]
+        apart.append(abs(y[k] - on_the_line) / np.sqrt(1 + a**2 + (1 - a) ** 2))
+    assert roughness(x, y) == pytest.approx(np.median(apart) / norm.ppf(0.75), rel=1e-4)
+    assert roughness([0, 1, 2, 3, 4, 5, 9], [7, 6, 5, 4, 3, 2, -2]) == 0.0
+    assert roughness([1.0, 2.0, 3.0], [1.0, 2.0, 1.0]) is None
+
+
+@pytest.mark.parametrize("looks", [40, 160, 640])
+def test_roughness_does_not_depend_on_how_densely_a_course_is_looked_at(looks: int) -> None:
+    random = np.random.default_rng(looks)
+    x = np.linspace(0.0, 1.0, looks)
+    found = [roughness(x, np.exp(-5.0 * x) + 0.01 * random.normal(size=looks)) for _ in range(50)]
+    assert np.mean(found) == pytest.approx(0.01, rel=0.15)
+
+
+def test_a_course_counts_as_steady_until_its_rate_is_lowered() -> None:
+    problem = linear_problem(numbers(60, noise=1.0))
+    (method,) = [one for one in methods_for(60, 8) if one.name == "mini-8-sgd"]
+    limits = Limits(patience=2, epochs=60)
+    for schedule in ("constant", "cosine"):
+        course, _ = one_run(problem, method, "tuned", 0.2, Conditions(limits, schedule))
+        run = problem.run(8, 0.2, schedule=schedule, limits=limits)
+        planned = [
+            0.2 * run.schedule(np.array([max(0, line.update - 1)]))[0] for line in course.history
+        ]
+        kept = [
+            line.learning_rate == pytest.approx(rate)
+            for line, rate in zip(course.history, planned, strict=True)
+        ]
+        assert all(kept[: course.steady])
+        assert 1 < course.steady < len(kept)
+        assert not kept[course.steady]
+
+
+def test_methods_and_their_names() -> None:
+    found = methods_for(100, 10, (25,), ("adam", "conjugate-gradient"))
+    assert [one.batch_size for one in found] == [100, 100, 25, 25, 10, 10, 1, 1, 10, 100]
+    assert len({one.name for one in found}) == len(found)
+    assert [one.advised for one in found if one.family == "mini"] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": ("adma",)}, "--methods"),
+        ({"sizes": (0,)}, "--sizes"),
+        ({"seeds": 0}, "--seeds"),
+        ({"methods": ("simulated-annealing",), "model": "mlp"}, "--model linear"),
+    ],
+)
+def test_what_cannot_be_is_said(table: Any, options: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        descend.compare(table, **{"model": "linear", "batch_size": 8, "epochs": 2, **options})
+
+
+def test_an_existing_comparison_is_kept(table: Any, comparison: Comparison, tmp_path: Path) -> None:
+    assert comparison.folder is not None
+    with pytest.raises(descend.InputError, match="--force"):
+        descend.compare(table, epochs=1, out=comparison.folder)

@@ -1,0 +1,185 @@
+"""The ONNX graph against the model it was made from, in ONNX Runtime."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+import descend
+from descend.cli.app import app
+from descend.errors import InputError, SettingsError
+
+ROWS = 160
+
+
+def table(seed=0, *, rows=ROWS, strange=False):
+    """Every kind of column, with values missing in each; `strange` has values never seen."""
+    random = np.random.default_rng(seed)
+    size = random.normal(1e3, 20.0, rows)
+    town = random.choice(np.array(["Ulm", "Bonn", "Żory", "3.0"], object), rows)
+    floor = random.choice([1.0, 2.0, 2.5], rows)
+    open_ = random.choice(np.array([True, False], object), rows)
+    when = pd.Timestamp("1896-02-28 23:59") + pd.to_timedelta(
+        random.integers(0, 70_000_000, rows) * 60, unit="s"
+    )
+    day = (pd.Timestamp("2023-12-25") + pd.to_timedelta(random.integers(0, 90, rows), "D")).date
+    clock = np.array(
+        [pd.Timestamp(int(one), unit="s").time() for one in random.integers(0, 86400, rows)]
+    )
+    if strange:
+        size[0], town[1], floor[2] = 1e12, "Rom", 7.0
+    result = pd.DataFrame(
+        {
+            "size": size,
+            "whole": random.normal(size=rows),
+            "town": town,
+            "floor": floor,
+            "open": open_,
+            "when": when.astype("datetime64[us]"),
+            "day": day,
+            "clock": clock,
+        }
+    )
+    for place, name in enumerate(["size", "town", "floor", "open", "when", "day", "clock"]):
+        result.loc[result.index % 13 == place, name] = None
+    return result
+
+
+def targets(kind, rows=ROWS):
+    random = np.random.default_rng(1)
+    return {
+        "number": random.normal(50.0, 9.0, rows),
+        "count": random.poisson(4.0, rows).astype(float),
+        "two": random.choice(["no", "yes"], rows),
+        "three": random.choice([10, 20, 30], rows),
+        "truth": random.choice([True, False], rows),
+    }[kind]
+
+
+def feed(session, data):
+    """The inputs of a graph from a frame, by the convention that the documentation states."""
+    values = {}
+    for one in session.get_inputs():
+        column = data[one.name]
+        if one.type == "tensor(double)":
+            read = column.to_numpy(np.float64, na_value=np.nan)
+        elif one.type == "tensor(string)":
+            read = np.array(["" if pd.isna(value) else str(value) for value in column], object)
+        elif one.name == "clock":
+            read = np.array(
+                [
+                    np.iinfo(np.int64).min
+                    if pd.isna(value)
+                    else 1_000_000 * (value.hour * 3600 + value.minute * 60 + value.second)
+                    for value in column
+                ]
+            )
+        else:
+            read = pd.to_datetime(column).to_numpy("datetime64[us]").astype(np.int64)
+        values[one.name] = read.reshape(-1, 1)
+    return values
+
+
+def agrees(model, path, data):
+    model.export(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = dict(
+        zip(
+            [one.name for one in session.get_outputs()],
+            session.run(None, feed(session, data)),
+            strict=True,
+        )
+    )
+    if model.schema.task == "classification":
+        truth = model.predict_proba(data)
+        assert found["probabilities"] == pytest.approx(truth, rel=1e-5, abs=1e-6)
+        sure = np.sort(truth, axis=1)[:, -1] - np.sort(truth, axis=1)[:, -2] > 1e-5
+        assert found["label"][sure].tolist() == model.predict(data)[sure].tolist()
+    else:
+        truth = model.predict(data).reshape(len(data), -1)
+        assert found["prediction"] == pytest.approx(truth, rel=1e-5)
+    return session
+
+
+def trained(data, target, **options):
+    defaults = {
+        "categorical": ["floor"],
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 0.02,
+        "hidden": (8, 4),
+    }
+    return descend.train(data.assign(y=target), **{**defaults, **options}).model
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("number", {"model": "linear"}),
+        ("three", {"model": "linear", "task": "classification"}),
+        ("number", {"activation": "gelu"}),
+        ("count", {"activation": "tanh", "loss": "poisson"}),
+        ("two", {}),
+        ("three", {"task": "classification"}),
+        ("truth", {"hidden": ()}),
+    ],
+)
+def test_the_graph_predicts_as_the_model_does(kind, options, tmp_path):
+    made = trained(table(), targets(kind), **options)
+    kinds = {column.name: column.kind for column in made.schema.columns}
+    assert kinds["when"] == kinds["day"] == kinds["clock"] == "datetime"
+    assert kinds["town"] == kinds["floor"] == kinds["open"] == "category"
+    session = agrees(made, tmp_path / "model.onnx", table())
+    agrees(made, tmp_path / "model.onnx", table(seed=5, strange=True))
+    assert {one.name for one in session.get_inputs()} == set(kinds)
+
+
+@pytest.mark.parametrize("columns", [["size", "whole"], ["town", "floor"], ["when"]])
+def test_one_kind_of_column_is_enough(columns, tmp_path):
+    made = trained(
+        table()[columns], targets("number"), categorical=["floor"] * ("floor" in columns)
+    )
+    agrees(made, tmp_path / "model.onnx", table(seed=2)[columns])
+
+
+def test_several_targets_and_columns_named_like_outputs(tmp_path):
+    random = np.random.default_rng(0)
+    data = pd.DataFrame(random.normal(size=(80, 2)), columns=["prediction", "label"])
+    both = data.assign(a=data["label"] * 2, b=1.0 - data["prediction"])
+    made = descend.train(
+        both, target=["a", "b"], model="linear", epochs=3, batch_size=8, learning_rate=0.1
+    ).model
+    made.export(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    found = session.run(["prediction_"], feed(session, data))[0]
+    assert found == pytest.approx(made.predict(data), rel=1e-5, abs=1e-6)
+
+
+def test_from_the_command_line(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    made = trained(table()[["size"]], targets("number"), categorical=[])
+    made.save(tmp_path / "model.safetensors")
+    output = tmp_path / "model.onnx"
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "model.safetensors"), str(output)])
+    assert result.exit_code == 0
+    onnxruntime.InferenceSession(output)
+
+
+def test_another_ending_is_refused(tmp_path):
+    made = trained(table()[["size"]], targets("number"), categorical=[])
+    with pytest.raises(SettingsError, match=r"\.onnx"):
+        made.export(tmp_path / "model.pb")
+
+
+def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypatch):
+    made = trained(table()[["size"]], targets("number"), categorical=[])
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"descend\[onnx\]"):
+        made.export(tmp_path / "model.onnx")
+    assert not list(Path(tmp_path).iterdir())

@@ -1,0 +1,132 @@
+"""The same seed gives the same bytes, in one go or resumed, however rows are cut."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from descend.training.loop import Course, Run, fit
+from descend.training.problem import Problem
+from descend.training.saved_state import course_restored, course_saved
+from descend.training.step import compile_parts
+from descend.training.stopping import Limits
+from descend.types import StopReason
+from tests.fitting import LOWERING, least_squares, network, with_chunks
+from tests.problems import (
+    Recorder,
+    same_bits,
+    same_course,
+)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
+    def trained(seed: int) -> Course:
+        problem = dataclasses.replace(network(), seed=seed)
+        return fit(problem.run(16, 0.05, limits=Limits(epochs=3)), problem.begin())[0]
+
+    first = trained(5)
+    assert same_course(first, trained(5))
+    assert not same_bits(first.state.params, trained(6).state.params)
+
+
+def test_the_order_of_rows_depends_on_the_seed_alone() -> None:
+    runs = [
+        dataclasses.replace(least_squares(), seed=seed).run(16, 0.05, limits=Limits(epochs=2))
+        for seed in (0, 0, 1)
+    ]
+    ends = [fit(run, least_squares().begin())[0].state for run in runs]
+    assert same_bits(ends[0], ends[1])
+    assert not same_bits(ends[0], ends[2])
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 50])
+def test_the_size_of_chunks_changes_nothing(batch_size: int) -> None:
+    run = network().run(batch_size, 0.002, limits=Limits(epochs=2))
+    whole, _ = fit(run, network().begin())
+    assert whole.progress.rescues == 0
+    for updates in (1, 3, 200):
+        again, _ = fit(with_chunks(run, updates), network().begin())
+        assert same_bits(again.state, whole.state)
+        assert same_bits(again.best, whole.best)
+        for ours, theirs in zip(again.history, whole.history, strict=True):
+            assert ours.validation_loss == theirs.validation_loss
+            assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-12, nan_ok=True)
+
+
+def in_parts(run: Run, parts: int) -> Run:
+    """The run with batches that are brought in parts."""
+    problem = network()
+    return dataclasses.replace(
+        run,
+        plan=dataclasses.replace(run.plan, parts=parts, updates_per_chunk=1),
+        partwise=compile_parts(problem.objective, problem.optimizer),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [50, 120])
+def test_batches_in_parts_make_the_same_run(batch_size: int) -> None:
+    run = network().run(batch_size, 0.01, limits=Limits(epochs=4))
+    whole, _ = fit(run, network().begin())
+    course, _ = fit(in_parts(run, 3), network().begin())
+    assert course.position == whole.position
+    assert course.state.update == whole.state.update
+    assert course.state.examples == whole.state.examples
+    for ours, theirs in zip(course.history, whole.history, strict=True):
+        assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-4)
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4, nan_ok=True)
+
+
+SETTINGS: dict[str, Callable[[], tuple[Problem, Run]]] = {
+    "mini-batch": lambda: (
+        network(),
+        with_chunks(network().run(16, 0.05, limits=Limits(epochs=3)), 3),
+    ),
+    "gradient descent": lambda: (network(), network().run(120, 0.05, limits=Limits(epochs=12))),
+    "lowered": lambda: (network(), with_chunks(network().run(8, 0.05, limits=LOWERING), 4)),
+    "rescued": lambda: (
+        least_squares(),
+        with_chunks(least_squares().run(16, 5.0, limits=Limits(epochs=4)), 3),
+    ),
+    "parts": lambda: (network(), in_parts(network().run(50, 0.05, limits=Limits(epochs=3)), 3)),
+    "micro-batches": lambda: (
+        network(),
+        dataclasses.replace(
+            run := network().run(50, 0.05, limits=Limits(epochs=3)),
+            plan=dataclasses.replace(run.plan, micro_rows=20, updates_per_chunk=1),
+            run_chunk=network().compiled(dataclasses.replace(run.plan, micro_rows=20)),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_stopped_after_any_chunk_goes_on_bit_for_bit(name: str) -> None:
+    problem, run = SETTINGS[name]()
+    watcher = Recorder()
+    whole, reason = fit(run, problem.begin(), watcher)
+    assert (whole.progress.lowerings > 0) == (name == "lowered")
+    assert (whole.progress.rescues > 0) == (name == "rescued")
+    for stop in range(watcher.chunks):
+        course, interrupted = fit(run, problem.begin(), Recorder(stop_after=stop))
+        assert interrupted is StopReason.INTERRUPTED
+        saved = course_saved(course)
+        course, ended = fit(run, course_restored(*saved, like=problem.begin()))
+        assert ended is reason
+        assert same_course(course, whole)
+
+
+def test_a_run_stopped_after_each_chunk_goes_on_bit_for_bit() -> None:
+    problem, run = SETTINGS["lowered"]()
+    whole, _ = fit(run, problem.begin())
+    course, reason = fit(run, problem.begin(), Recorder(stop_after=0))
+    while reason is StopReason.INTERRUPTED:
+        course, reason = fit(run, course, Recorder(stop_after=1))
+    assert same_course(course, whole)
+
+
+def test_a_finished_run_stays_as_it_is() -> None:
+    run = network().run(16, 0.05, limits=Limits(epochs=2))
+    course, reason = fit(run, network().begin())
+    again, same = fit(run, course)
+    assert same is reason
+    assert same_course(again, course)

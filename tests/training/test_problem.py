@@ -1,0 +1,59 @@
+import dataclasses
+
+import numpy as np
+
+from descend.training import problem as problem_module
+from descend.training.loop import fit
+from descend.training.stopping import Limits
+from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of
+
+PROBLEM = mlp_problem(numbers(60), numbers(20, seed=1))
+
+
+def test_a_run_holds_what_was_asked_for() -> None:
+    limits = Limits(epochs=10)
+    run = PROBLEM.run(7, 0.25, schedule="cosine", warmup=0.5, limits=limits)
+    assert run.plan.batch_size == 7
+    assert run.plan.rows == 60
+    assert run.learning_rate == 0.25
+    assert run.limits is limits
+    assert run.evaluate is PROBLEM.evaluate
+    # Nine updates an epoch, ten epochs: the warm-up takes 45 updates, the fall all of them.
+    assert run.schedule(np.asarray([0]))[0] < 0.03
+    assert run.schedule(np.asarray([90]))[0] == 1e-3
+
+
+def test_runs_with_as_many_pieces_share_a_program() -> None:
+    assert PROBLEM.run(7, 0.1).run_chunk is PROBLEM.run(60, 0.2).run_chunk
+    cut = dataclasses.replace(PROBLEM.plan(60), micro_rows=30)
+    assert PROBLEM.compiled(cut) is not PROBLEM.run(60, 0.2).run_chunk
+
+
+def test_a_long_epoch_is_cut_into_stretches() -> None:
+    assert PROBLEM.plan(7).stretches == 1
+    rows = problem_module.STRETCH_ROWS * 2 + 1
+    large = linear_problem(store_of(np.zeros((rows, 1)), np.zeros((rows, 1))))
+    assert large.plan(64).stretches == 3
+
+
+def test_initial_weights_come_from_the_seed() -> None:
+    assert same_bits(PROBLEM.begin(), PROBLEM.begin(seed=0))
+    assert not same_bits(PROBLEM.begin(), PROBLEM.begin(seed=1))
+    other = dataclasses.replace(PROBLEM, seed=1)
+    assert same_bits(other.begin(), PROBLEM.begin(seed=1))
+    assert other.plan(7).seed == 1
+
+
+def test_a_problem_can_be_run_again_and_again() -> None:
+    ends = [fit(PROBLEM.run(7, 0.05, limits=Limits(epochs=1)), PROBLEM.begin())[0] for _ in "ab"]
+    assert same_bits(ends[0].state, ends[1].state)
+
+
+def test_the_penalty_is_in_the_objective_and_not_in_the_evaluation() -> None:
+    store = numbers(30)
+    free, bound = linear_problem(store), linear_problem(store, l2=2.0)
+    params = {"kernel": np.ones((3, 1), np.float32), "bias": np.zeros(1, np.float32)}
+    assert free.evaluate(params) == bound.evaluate(params)
+    assert free.objective.penalty is None
+    assert bound.objective.penalty is not None
+    assert float(bound.objective.penalty(params)) == 3.0

@@ -1,0 +1,126 @@
+"""Gradient noise: against loops over rows, and against problems whose noise is known."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from descend.training.problem import Problem
+from descend.tuning.advice.noise import (
+    NoiseMeter,
+    Products,
+    cosines,
+    estimate,
+    gradient_noise,
+    squared_norms,
+    variance_ratio,
+)
+from tests.problems import labels, linear_problem, mlp_problem, numbers, rows_of, store_of
+
+
+def flat_gradient(problem: Problem, params: object, row: int) -> np.ndarray:
+    gradient = jax.grad(problem.objective)(params, rows_of(problem.store, [row]))
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+
+
+def drawn(
+    random: np.random.Generator, groups: int, rows: int, mean: np.ndarray, deviation: np.ndarray
+) -> Products:
+    """Products of the gradients of groups of Gaussian rows."""
+    scatter = random.standard_normal((groups, len(mean))) * deviation / math.sqrt(rows)
+    gradients = mean + scatter
+    single = mean + random.standard_normal((groups, len(mean))) * deviation
+    along = single @ gradients.mean(axis=0)
+    return Products(gradients @ gradients.T, rows, single @ single.T, along)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels", "weights"])
+def test_row_norms_equal_a_loop_over_rows(kind: str) -> None:
+    if kind == "labels":
+        problem = linear_problem(labels(12, classes=3), loss="cross_entropy", outputs=3, l2=0.1)
+    elif kind == "weights":
+        table = numbers(12)
+        weight = np.linspace(0.5, 2.0, 12)
+        problem = linear_problem(store_of(table.x["numeric"], table.y, weight))
+    else:
+        problem = mlp_problem(numbers(12), numbers(12))
+    params = problem.begin(3).state.params
+    fast = squared_norms(problem.objective, params, rows_of(problem.store))
+    slow = [np.sum(flat_gradient(problem, params, row) ** 2) for row in range(12)]
+    np.testing.assert_allclose(fast, slow, rtol=2e-5)
+
+
+@pytest.mark.parametrize("batch_size", [10, 100, 500, 900])
+def test_the_variance_of_a_mini_batch_falls_as_one_over_its_size(batch_size: int) -> None:
+    rows = 1000
+    gradients = np.random.default_rng(0).standard_normal((rows, 50)) ** 3
+    again = variance_ratio(gradients, batch_size, 1500, replace=True)
+    assert again == pytest.approx(1.0, rel=0.03)
+    once = variance_ratio(gradients, batch_size, 1500, replace=False)
+    assert once == pytest.approx((rows - batch_size) / (rows - 1), rel=0.03)
+
+
+def test_the_estimates_are_unbiased() -> None:
+    random = np.random.default_rng(1)
+    mean, deviation = np.full(20, 0.1), np.linspace(0.5, 2.0, 20)
+    squared_norm, trace = float(mean @ mean), float(deviation @ deviation)
+    found = np.array([estimate(drawn(random, 16, 8, mean, deviation)) for _ in range(4000)])
+    assert found[:, 0].mean() == pytest.approx(squared_norm, rel=0.05)
+    assert found[:, 1].mean() == pytest.approx(trace, rel=0.02)
+    assert (found[:, 0] < 0).any(), "an unbiased estimate near 0 is negative at times"
+
+
+def test_the_meter_measures_the_noise_of_all_rows() -> None:
+    problem = linear_problem(numbers(6000, noise=2.0))
+    params = problem.begin().state.params
+    rows = np.stack([flat_gradient(problem, params, row) for row in range(0, 6000, 10)])
+    mean = rows.mean(axis=0)
+    trace = np.sum(rows.var(axis=0, ddof=1))
+    noise = gradient_noise(NoiseMeter(problem)(params))
+    assert noise.trace == pytest.approx(trace, rel=0.15)
+    assert noise.squared_norm == pytest.approx(mean @ mean - trace / len(rows), rel=0.15)
+    assert noise.noise_scale is not None
+    low, high = noise.interval
+    assert low < noise.noise_scale < high
+
+
+def test_the_meter_works_on_tables_of_a_few_rows() -> None:
+    problem = linear_problem(numbers(5))
+    noise = gradient_noise(NoiseMeter(problem)(problem.begin().state.params))
+    assert math.isfinite(noise.trace)
+
+
+def test_the_interval_covers_the_noise_scale() -> None:
+    random = np.random.default_rng(2)
+    mean, deviation = np.full(30, 0.3), np.ones(30)
+    truth = float(deviation @ deviation / (mean @ mean))
+    inside = 0
+    for seed in range(100):
+        low, high = gradient_noise(drawn(random, 64, 4, mean, deviation), seed).interval
+        inside += low <= truth <= high
+    assert inside >= 80
+
+
+def test_noise_that_cannot_be_told_from_zero_is_undetermined() -> None:
+    random = np.random.default_rng(3)
+    nothing = np.zeros(10)
+    measured = [drawn(random, 32, 4, nothing, np.ones(10)) for _ in range(40)]
+    found = [gradient_noise(one, seed) for seed, one in enumerate(measured)]
+    undetermined = [noise for noise in found if noise.noise_scale is None]
+    assert len(undetermined) >= 34
+    assert all(math.isinf(noise.interval[1]) for noise in undetermined)
+    assert cosines(measured[0], undetermined[0]) == []
+
+
+def test_the_cosine_rises_with_the_batch_as_the_noise_says() -> None:
+    random = np.random.default_rng(4)
+    mean, deviation = np.full(400, 0.1), np.ones(400)
+    measured = drawn(random, 256, 16, mean, deviation)
+    curve = cosines(measured, gradient_noise(measured))
+    assert [line.batch_size for line in curve] == [1, 4, 16, 64, 256, 1024]
+    for line in curve:
+        assert line.low <= line.mean <= line.high
+        assert line.mean == pytest.approx(line.expected, abs=0.05)

@@ -1,0 +1,80 @@
+"""Seconds per update and memory, with a clock that is set by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from descend.tuning.advice import speed
+from descend.types import Speed
+from tests.problems import linear_problem, numbers, same_bits
+
+
+def ticking(step: float = 0.01) -> speed.Clock:
+    """A clock that goes on by one step whenever it is read."""
+    ticks = itertools.count()
+    return lambda: next(ticks) * step
+
+
+def test_seconds_are_those_of_the_clock_over_the_updates_made() -> None:
+    problem = linear_problem(numbers(640))
+    state = problem.begin().state
+    found = speed.measure_speed(problem, state, [64, 16], clock=ticking(), seconds=0.015)
+    assert found.batch_sizes == (16, 64)
+    assert found.seconds_per_update == pytest.approx((0.02 / 80, 0.02 / 20))
+
+
+def test_the_median_of_the_turns_counts() -> None:
+    problem = linear_problem(numbers(640))
+    times = iter([0.0, 1.0, 0.0, 50.0, 0.0, 2.0])
+    found = speed.measure_speed(
+        problem, problem.begin().state, [64], clock=lambda: next(times), repeats=3, seconds=0.5
+    )
+    assert found.seconds_per_update == pytest.approx((2.0 / 10,))
+
+
+def test_measuring_changes_nothing() -> None:
+    problem = linear_problem(numbers(100), optimizer="adam")
+    state = problem.begin().state
+    before = jax.tree.map(np.array, (state.params, state.opt_state))
+    speed.compile_sizes(problem, state, [10, 100])
+    speed.measure_speed(problem, state, [10, 100], seconds=1e-4)
+    assert same_bits(before, (state.params, state.opt_state))
+
+
+def test_between_measured_sizes_lines_are_straight_in_logarithms() -> None:
+    found = Speed((1, 4, 16), (1e-5, 2e-5, 4e-5), (0, 0, 0))
+    assert speed.seconds_at(found, 4) == pytest.approx(2e-5)
+    assert speed.seconds_at(found, 2) == pytest.approx(2e-5 / 2**0.5)
+    assert speed.seconds_at(found, 64) == pytest.approx(16e-5)
+    assert speed.seconds_at(found, 1) == pytest.approx(1e-5)
+
+
+def test_a_chance_dip_is_not_the_end() -> None:
+    sizes = (1, 4, 16, 64)
+    assert not speed.saturated(Speed(sizes[:3], (1.0, 2.0, 8.1), (0,) * 3))
+    assert not speed.saturated(Speed(sizes, (1.0, 2.0, 8.1, 20.0), (0,) * 4))
+    assert speed.saturated(Speed(sizes, (1.0, 2.0, 8.0, 32.0), (0,) * 4))
+
+
+def test_two_measurements_join_in_order() -> None:
+    joined = speed.joined(Speed((4, 16), (2.0, 3.0), (1, 2)), Speed((1, 64), (1.0, 9.0), (0, 5)))
+    assert joined == Speed((1, 4, 16, 64), (1.0, 2.0, 3.0, 9.0), (0, 1, 2, 5))
+
+
+def test_no_size_is_beyond_the_rows() -> None:
+    assert speed.candidate_sizes(1) == (1,)
+    assert speed.candidate_sizes(450) == (1, 8, 32, 128, 450)
+    assert max(speed.candidate_sizes(100_000)) == 32_768
+
+
+def test_memory_grows_with_the_batch_and_bounds_it() -> None:
+    problem = linear_problem(numbers(5000))
+    footprint = speed.Footprint(problem, problem.begin().state)
+    small, large = footprint(1000), footprint(4000)
+    assert small < large
+    assert speed.largest_fitting(footprint, (1000, 4000), (small + large) // 2) == 1000
+    assert speed.largest_fitting(footprint, (1000, 4000), 0) == 1000

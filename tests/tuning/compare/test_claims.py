@@ -1,0 +1,140 @@
+"""Claims held against records that were made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from descend.tuning.compare.claims import claims
+
+SIZES = {"full": 1000, "mini": 32, "stochastic": 1}
+
+
+def record(family: str, rule: str, seed: int, **measures: float | None) -> dict[str, Any]:
+    usual = {
+        "seconds_to_target": 1.0,
+        "seconds": 10.0,
+        "best": 0.5,
+        "deviation_at_start": 0.0 if family == "full" else SIZES[family] ** -0.5,
+        "deviation_at_start_error": 0.0 if family == "full" else 0.05,
+        "deviation_when_trained": 0.0 if family == "full" else 3.0 * SIZES[family] ** -0.5,
+        "deviation_when_trained_error": 0.0 if family == "full" else 0.05,
+        "gradients_drawn": 1 if family == "full" else 64,
+        "roughness": 0.02 + 0.001 * seed,
+        "memory": 100.0 * SIZES[family],
+    }
+    method = {
+        "name": f"{family}-{rule}",
+        "title": family,
+        "family": family,
+        "optimizer": rule,
+        "batch_size": SIZES[family],
+        "advised": family == "mini",
+        "basic": True,
+    }
+    return {"method": method, "panel": "tuned", "seed": seed, "measures": {**usual, **measures}}
+
+
+def runs_of(measure: str, seeds: int = 3, **values: Any) -> list[dict[str, Any]]:
+    """Runs of all kinds; of each, a measure that is a number or a function of rule and seed."""
+    return [
+        record(family, rule, seed, **{measure: value(rule, seed) if callable(value) else value})
+        for family, value in values.items()
+        for rule in ("sgd", "momentum")
+        for seed in range(seeds)
+    ]
+
+
+def told(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {claim["name"]: claim for claim in claims(runs)}
+
+
+def ratios_of(claim: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {ratio["part"]: ratio for ratio in claim["ratios"]}
+
+
+def verdicts(measure: str = "seconds_to_target", **values: Any) -> dict[str, str]:
+    return {name: claim["verdict"] for name, claim in told(runs_of(measure, **values)).items()}
+
+
+def test_what_is_clear_held() -> None:
+    found = verdicts(full=9.0, mini=1.0, stochastic=5.0)
+    assert found["closer"] == found["noise"] == found["faster"] == found["memory"] == "held"
+    assert found["momentum"] == found["curve"] == "undetermined"
+
+
+def test_the_data_may_say_otherwise() -> None:
+    assert verdicts(full=9.0, mini=1.0, stochastic=0.5)["faster"] == "held in part"
+    assert verdicts(full=0.9, mini=1.0, stochastic=0.5)["faster"] == "did not hold"
+    smaller = verdicts("memory", full=10.0, mini=20.0, stochastic=1.0)
+    assert smaller["memory"] == "did not hold"
+    noisier = runs_of("deviation_when_trained", full=0.0, mini=2.0, stochastic=1.0)
+    assert told(noisier)["noise"]["verdict"] == "held in part"
+    assert "in part only" in told(noisier)["noise"]["sentence"]
+
+
+def test_overlapping_intervals_leave_it_open() -> None:
+    times = (0.5, 3.0, 1.1)
+    found = verdicts(full=9.0, mini=1.0, stochastic=lambda _, seed: times[seed])
+    assert found["faster"] == "undetermined"
+
+
+def test_gradients_are_judged_over_their_draws_so_one_seed_is_enough() -> None:
+    runs = runs_of("best", seeds=1, full=0.5, mini=0.5, stochastic=0.5)
+    assert told(runs)["closer"]["verdict"] == "held"
+    assert told(runs)["faster"]["verdict"] == "undetermined"
+    vague = runs_of("deviation_when_trained_error", seeds=1, full=0.0, mini=2.0, stochastic=2.0)
+    assert told(vague)["closer"]["verdict"] == "undetermined"
+
+
+def test_a_run_that_never_came_counts_with_its_budget() -> None:
+    assert verdicts(full=None, mini=1.0, stochastic=5.0)["faster"] == "held"
+    # A mini-batch that never came cannot have been faster, however short its budget was.
+    assert verdicts(full=20.0, mini=None, stochastic=20.0)["faster"] == "undetermined"
+
+
+def test_where_nobody_came_nothing_is_told() -> None:
+    assert verdicts(full=None, mini=None, stochastic=None)["faster"] == "undetermined"
+
+
+def test_what_is_not_known_keeps_a_claim_open() -> None:
+    """Without momentum nobody came; that with it the mini-batch was first is not enough."""
+
+    def only_momentum(seconds: float) -> Callable[[str, int], float | None]:
+        return lambda rule, seed: None if rule == "sgd" else seconds
+
+    times = {"full": only_momentum(9.0), "mini": only_momentum(1.0)}
+    runs = runs_of("seconds_to_target", **times, stochastic=only_momentum(5.0))
+    claim = told(runs)["faster"]
+    assert ratios_of(claim)["SGD plain"]["value"] is None
+    assert ratios_of(claim)["SGD with momentum"]["verdict"] == "held"
+    assert claim["verdict"] == "undetermined"
+
+
+def test_momentum_smooths_where_the_curves_are_smoother() -> None:
+    def rough(rule: str, seed: int) -> float:
+        return (0.05 if rule == "sgd" else 0.01) * (1 + 0.1 * seed)
+
+    found = told(runs_of("roughness", full=rough, mini=rough, stochastic=rough))["momentum"]
+    assert found["verdict"] == "held"
+    assert ratios_of(found)["SGD"]["value"] == pytest.approx(5.0)
+
+
+def test_how_much_is_tuning() -> None:
+    runs = runs_of(
+        "best",
+        full=lambda _, seed: 0.5 + 0.01 * seed,
+        mini=lambda _, seed: 0.4,
+        stochastic=lambda _, seed: 0.5,
+    )
+    same = runs_of("best", full=0.9, mini=0.5, stochastic=1.0)
+    for run in same:
+        run["panel"] = "same"
+    # Above the best, 0.4: at one rate 0.4 on average; tuned (0.1 + 0 + 0.1)/3, somewhat more later.
+    claim = told([*runs, *same])["tuning"]
+    assert claim["verdict"] == "held"
+    gaps = [0.2 / 3, 0.21 / 3, 0.22 / 3]
+    expected = (0.4**3 / (gaps[0] * gaps[1] * gaps[2])) ** (1 / 3)
+    assert ratios_of(claim)["all methods"]["value"] == pytest.approx(expected)

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.problems import made_table
-from benchmarks.store_speed import posed
+from benchmarks.store_speed import setup
 
 NETWORKS = ((128, 64), (512, 512), (2048, 2048))
 
@@ -56,9 +56,9 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     from descend.reporting.progress import make_progress
     from descend.runs import checkpoint
     from descend.runtime.callbacks import RunWatcher
-    from descend.runtime.interrupts import StopWish
+    from descend.runtime.interrupts import StopRequest
     from descend.training.loop import fit
-    from descend.training.saved_state import course_saved
+    from descend.training.saved_state import loop_state_saved
     from descend.training.stopping import Limits
 
     waited = writing = 0.0
@@ -70,13 +70,13 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
             super()._work()
             writing = time.thread_time()
 
-    class Watcher(RunWatcher):
-        def chunk(self, course: Any) -> None:
+    class Callback(RunWatcher):
+        def chunk(self, loop: Any) -> None:
             nonlocal waited, saves
             due = time.perf_counter() >= self._next_save
-            jax.block_until_ready(course.state.params)  # No cost of saving.
+            jax.block_until_ready(loop.state.params)  # No cost of saving.
             started = time.perf_counter()
-            super().chunk(course)
+            super().chunk(loop)
             if due:
                 waited += time.perf_counter() - started
                 saves += 1
@@ -87,20 +87,22 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     judges = MemoryStore(
         {name: rows[:2000] for name, rows in x.items()}, made.y[:2000], store.weight[:2000]
     )
-    problem = dataclasses.replace(posed(store, judges, hidden), averaging=True)
-    fit(problem.run(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin())  # Compiled before.
-    run = problem.run(128, 1e-4, limits=Limits(patience=10_000, seconds=seconds))
+    problem = dataclasses.replace(setup(store, judges, hidden), averaging=True)
+    fit(
+        problem.loop_config(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin()
+    )  # Compiled before.
+    run = problem.loop_config(128, 1e-4, limits=Limits(patience=10_000, seconds=seconds))
     with tempfile.TemporaryDirectory() as folder:
         saver = Timed(Path(folder) / "checkpoint")
-        watcher = Watcher(make_progress("silent"), saver, None, StopWish())
-        course, _ = fit(run, problem.begin(), watcher)
+        callback = Callback(make_progress("silent"), saver, None, StopRequest())
+        loop, _ = fit(run, problem.begin(), callback)
         saver.close()
-        size = sum(array.nbytes for array in course_saved(course)[0].values())
+        size = sum(array.nbytes for array in loop_state_saved(loop)[0].values())
     return {
         "hidden": hidden,
         "bytes": size,
         "saves": saves,
-        "seconds": course.seconds,
+        "seconds": loop.seconds,
         "waited": waited,
         "writing": writing,
     }

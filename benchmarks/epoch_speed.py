@@ -91,13 +91,13 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
 
     training = training_of(problem)
     run = training.run(batch_size, problem.learning_rate)
-    course = training.begin()
+    loop = training.begin()
 
     def epoch() -> object:
-        nonlocal course
-        limits = Limits(patience=10**9, epochs=course.position.epoch + epochs)
-        course, _ = fit(dataclasses.replace(run, limits=limits), course)
-        return course.state.params
+        nonlocal loop
+        limits = Limits(patience=10**9, epochs=loop.position.epoch + epochs)
+        loop, _ = fit(dataclasses.replace(run, limits=limits), loop)
+        return loop.state.params
 
     return epoch
 

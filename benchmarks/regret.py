@@ -32,7 +32,7 @@ import jax
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_report import report
 from descend.training.jax_setup import set_up
-from descend.training.loop import Course, Silent, fit
+from descend.training.loop import LoopState, NoCallback, fit
 from descend.training.problem import Problem, programs
 from descend.training.stopping import Limits
 from descend.tuning.advice import speed
@@ -72,28 +72,28 @@ class Cells:
         return self.facts[key]
 
 
-class Enough(Silent):
+class Enough(NoCallback):
     """Stops a run after so many updates."""
 
     def __init__(self, updates: float) -> None:
         self.updates = updates
         self.stopped = False
 
-    def chunk(self, course: Course) -> None:
-        self.stopped = course.state.update >= self.updates
+    def chunk(self, loop: LoopState) -> None:
+        self.stopped = loop.state.update >= self.updates
 
-    def stop_asked(self) -> bool:
+    def stop_requested(self) -> bool:
         return self.stopped
 
 
 def updates_until(
-    problem: Problem, size: int, rate: float, target: float, most: float, course: Course
+    problem: Problem, size: int, rate: float, target: float, most: float, loop: LoopState
 ) -> tuple[float | None, float]:
     """Updates until the target (None where it was not reached), and the best loss."""
-    run = problem.run(size, rate, limits=Limits(target=target))
-    course, _ = fit(run, course, Enough(most))
+    run = problem.loop_config(size, rate, limits=Limits(target=target))
+    loop, _ = fit(run, loop, Enough(most))
     before = None
-    for line in course.history:
+    for line in loop.history:
         if line.validation_loss <= target:
             if before is None:
                 return float(line.update), line.validation_loss
@@ -101,7 +101,7 @@ def updates_until(
             part = (before.validation_loss - target) / fall
             return before.update + part * (line.update - before.update), line.validation_loss
         before = line
-    return None, course.progress.best
+    return None, loop.progress.best
 
 
 class Sweep:
@@ -141,9 +141,9 @@ class Sweep:
 
     def _converged(self, size: int, rate: float) -> float:
         most = LONGEST / speed.seconds_at(self.speed, size)
-        run = self.problem.run(size, rate)
-        course, _ = fit(run, self.problem.begin(), Enough(most))
-        return float(course.progress.best)
+        run = self.problem.loop_config(size, rate)
+        loop, _ = fit(run, self.problem.begin(), Enough(most))
+        return float(loop.progress.best)
 
     def seconds(self, size: int, rate: float, seed: int) -> float:
         """T of a cell; infinite where the target was not reached."""
@@ -227,9 +227,9 @@ class Sweep:
         def measure() -> dict[str, Any]:
             problem = self._forgotten(seed)
             started = time.perf_counter()
-            advice, course = advise(problem)
-            assert course is not None
-            reached = self._trained(problem, advice.batch_size, advice.learning_rate, course)
+            advice, loop = advise(problem)
+            assert loop is not None
+            reached = self._trained(problem, advice.batch_size, advice.learning_rate, loop)
             waited = time.perf_counter() - started
             return {
                 "batch_size": advice.batch_size,
@@ -260,10 +260,10 @@ class Sweep:
         jax.config.update("jax_enable_compilation_cache", False)
         return dataclasses.replace(self.problem, seed=seed)
 
-    def _trained(self, problem: Problem, size: int, rate: float, course: Course) -> bool:
+    def _trained(self, problem: Problem, size: int, rate: float, loop: LoopState) -> bool:
         """Whether training reaches the target from a course on."""
-        most = course.state.update + LONGEST / speed.seconds_at(self.speed, size)
-        return updates_until(problem, size, rate, self.target, most, course)[0] is not None
+        most = loop.state.update + LONGEST / speed.seconds_at(self.speed, size)
+        return updates_until(problem, size, rate, self.target, most, loop)[0] is not None
 
     def thorough(self) -> dict[str, Any]:
         """What `descend advise` says, which may take longer, and the noise scale it measures."""
@@ -304,9 +304,9 @@ class Sweep:
 
         def measure() -> float:
             most = LONGEST / speed.seconds_at(self.speed, size)
-            run = self.problem.run(size, rate)
-            course, _ = fit(run, self.problem.begin(seed), Enough(most))
-            return float(course.progress.best)
+            run = self.problem.loop_config(size, rate)
+            loop, _ = fit(run, self.problem.begin(seed), Enough(most))
+            return float(loop.progress.best)
 
         return float(self.cells.once(f"quality {size} {rate:.4g} {seed}", measure))
 
@@ -314,10 +314,10 @@ class Sweep:
         """Seconds of a run to its end, evaluations left out."""
 
         def measure() -> int:
-            run = self.problem.run(size, rate)
+            run = self.problem.loop_config(size, rate)
             most = LONGEST / speed.seconds_at(self.speed, size)
-            course, _ = fit(run, self.problem.begin(), Enough(most))
-            return int(course.state.update)
+            loop, _ = fit(run, self.problem.begin(), Enough(most))
+            return int(loop.state.update)
 
         updates = self.cells.once(f"whole {size} {rate:.4g}", measure)
         return float(updates * speed.seconds_at(self.speed, size))

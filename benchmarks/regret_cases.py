@@ -68,12 +68,12 @@ def _table(task: Task, **options: Any) -> Callable[[Path | None], Problem | None
         path = find_table(task.table, folder)
         if path is None:
             return None
-        return _posed(str(path), Settings(task.target, exclude=task.exclude, **options))
+        return _setup(str(path), Settings(task.target, exclude=task.exclude, **options))
 
     return load
 
 
-def _posed(source: Any, settings: Settings) -> Problem:
+def _setup(source: Any, settings: Settings) -> Problem:
     prepared = prepare(source, settings)
     return problem_of(resolved(settings, prepared.schema), prepared)
 
@@ -87,7 +87,7 @@ def _friedman(folder: Path | None) -> Problem:
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
     y += 10 * x[:, 3] + 5 * x[:, 4] + random.standard_normal(len(x))
     columns = {f"x{number}": column for number, column in enumerate(x.T)}
-    return _posed(pd.DataFrame({**columns, "y": y}), Settings("y"))
+    return _setup(pd.DataFrame({**columns, "y": y}), Settings("y"))
 
 
 def _images(name: str) -> Callable[[Path | None], Problem | None]:

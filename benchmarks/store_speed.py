@@ -144,12 +144,12 @@ def epoch_of(
     from descend.training.loop import fit
     from descend.training.stopping import Limits
 
-    problem = posed(store, judges, hidden)
-    run = problem.run(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
+    problem = setup(store, judges, hidden)
+    run = problem.loop_config(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
     return lambda: fit(run, problem.begin())[0].state.params
 
 
-def posed(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem:
+def setup(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem:
     """Squared error and momentum on rows of numbers; no hidden units are a linear model."""
     from descend.settings import Settings
     from descend.training.losses import LOSSES

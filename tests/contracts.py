@@ -14,7 +14,7 @@ import optax
 import pytest
 
 from descend import settings
-from descend.data.rows.batches import Plan, chunks
+from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.write_store import write_store
@@ -203,9 +203,9 @@ def test_a_schedule_stays_within_its_peak_and_above_0(
 
 @schedule_names
 def test_a_schedule_is_a_function_of_the_update_alone(schedule: str) -> None:
-    course = make_schedule(schedule, 500, 0.1)
-    one_by_one = [course(np.asarray([update]))[0] for update in range(500)]
-    assert np.array_equal(course(np.arange(500)), one_by_one)
+    loop = make_schedule(schedule, 500, 0.1)
+    one_by_one = [loop(np.asarray([update]))[0] for update in range(500)]
+    assert np.array_equal(loop(np.arange(500)), one_by_one)
 
 
 @schedule_names
@@ -302,7 +302,7 @@ def test_a_store_knows_its_weights_and_its_size(
 def test_a_store_feeds_the_same_chunks_as_memory(
     make: Callable[[MemoryStore, Path], RowStore], tmp_path: Path
 ) -> None:
-    plan = Plan(rows=40, batch_size=7, seed=2, updates_per_chunk=2)
+    plan = BatchPlan(rows=40, batch_size=7, seed=2, updates_per_chunk=2)
     ours, theirs = chunks(make(table(), tmp_path), plan), chunks(table(), plan)
     for _ in range(8):
         one, other = next(ours), next(theirs)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import threading
 
-from descend.training.loop import Run
+from descend.training.loop import LoopConfig
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from tests.problems import (
@@ -29,7 +29,7 @@ def least_squares() -> Problem:
     return linear_problem(numbers(120, noise=0.5), optimizer="momentum")
 
 
-def with_chunks(run: Run, updates: int) -> Run:
+def with_chunks(run: LoopConfig, updates: int) -> LoopConfig:
     """The run with other chunks."""
     return dataclasses.replace(run, plan=dataclasses.replace(run.plan, updates_per_chunk=updates))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore
 from descend.settings import Settings
-from descend.training.loop import Course, Silent
+from descend.training.loop import LoopState, NoCallback
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, linear, mlp
 from descend.training.optimizers import make_optimizer
@@ -107,25 +107,25 @@ def rows_of(store: MemoryStore, rows: Sequence[int] | None = None) -> Batch:
     return store.gather(np.arange(len(store)) if rows is None else np.asarray(rows, np.int64))
 
 
-class Recorder(Silent):
+class Recorder(NoCallback):
     """A watcher that keeps what it sees and asks to stop after some chunks."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.chunks = 0
-        self.courses: list[Course] = []
+        self.loops: list[LoopState] = []
         self.messages: list[str] = []
         self.stop_after = stop_after
 
-    def chunk(self, course: Course) -> None:
+    def chunk(self, loop: LoopState) -> None:
         self.chunks += 1
 
-    def evaluation(self, course: Course) -> None:
-        self.courses.append(course)
+    def evaluation(self, loop: LoopState) -> None:
+        self.loops.append(loop)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def stop_asked(self) -> bool:
+    def stop_requested(self) -> bool:
         return self.stop_after is not None and self.chunks >= self.stop_after
 
 
@@ -145,7 +145,7 @@ def without_seconds(history: History) -> tuple[tuple[Any, ...], ...]:
     return tuple(tuple(repr(getattr(line, name)) for name in names) for line in history)
 
 
-def same_course(left: Course, right: Course) -> bool:
+def same_course(left: LoopState, right: LoopState) -> bool:
     """Whether two courses are the same to the bit, time left out."""
     return (
         same_bits(left.state, right.state)

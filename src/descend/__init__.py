@@ -24,6 +24,7 @@ _HOMES = {
     "MiniBatchClassifier": "descend.sklearn.estimators",
     "MiniBatchRegressor": "descend.sklearn.estimators",
     "Model": "descend.model",
+    "CustomRun": "descend.custom.result",
     "OwnRun": "descend.custom.result",
     "Run": "descend.commands.train",
     "Settings": "descend.settings",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from descend.api import train as train
     from descend.commands.compare import Comparison as Comparison
     from descend.commands.train import Run as Run
+    from descend.custom.result import CustomRun as CustomRun
     from descend.custom.result import OwnRun as OwnRun
     from descend.errors import DataError as DataError
     from descend.errors import DescendError as DescendError

@@ -13,15 +13,15 @@ from descend.commands.predict import predict as write_predictions
 from descend.commands.resume import resume as resume_run
 from descend.commands.train import Run
 from descend.commands.train import train as train_run
-from descend.custom.fit import fit_own
-from descend.custom.problem import Own, posed_own
-from descend.custom.result import OwnRun
+from descend.custom.fit import fit_custom
+from descend.custom.problem import CustomParts, custom_setup
+from descend.custom.result import CustomRun
 from descend.errors import SettingsError
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
-from descend.runtime.trial_setup import Pose, posed_table
-from descend.settings import AS_TOLD_OF, Settings, settings_from
+from descend.runtime.trial_setup import MakeSetup, table_setup
+from descend.settings import TEXTBOOK_DEFAULTS, Settings, settings_from
 from descend.types import Advice
 
 __all__ = [
@@ -127,9 +127,11 @@ def advise(
         >>> advice.batch_size
         16
     """
-    pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
+    make_setup, settings = _setup(
+        CustomParts(model, loss, optimizer, data, validation), target, options
+    )
     progress = make_progress("silent" if quiet else "auto")
-    advice, _ = find_advice(pose, settings, progress=progress, out=Path(out) if out else None)
+    advice, _ = find_advice(make_setup, settings, progress=progress, out=Path(out) if out else None)
     return advice
 
 
@@ -191,10 +193,12 @@ def compare(
         >>> [line["method"]["batch_size"] for line in done.table][-4:]
         [16, 16, 1, 1]
     """
-    options = {**AS_TOLD_OF, **options}
-    pose, settings = _posed(Own(model, loss, optimizer, data, validation), target, options)
+    options = {**TEXTBOOK_DEFAULTS, **options}
+    make_setup, settings = _setup(
+        CustomParts(model, loss, optimizer, data, validation), target, options
+    )
     return compare_methods(
-        pose,
+        make_setup,
         settings,
         sizes=sizes,
         methods=methods,
@@ -208,11 +212,11 @@ def compare(
     )
 
 
-def _posed(own: Own, target: str, options: Mapping[str, Any]) -> tuple[Pose, Settings]:
+def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[MakeSetup, Settings]:
     """What is to be measured: our model on a table, or somebody's own, and the settings."""
     model, loss, optimizer, data, validation = own
     if not isinstance(model, str):
-        return posed_own(own), _own_settings(own, target, options)
+        return custom_setup(own), _custom_settings(own, target, options)
     for name, value in (("loss", loss), ("optimizer", optimizer)):
         if not isinstance(value, str):
             raise SettingsError(
@@ -220,10 +224,10 @@ def _posed(own: Own, target: str, options: Mapping[str, Any]) -> tuple[Pose, Set
                 f"Equinox or Keras model. Found model={model!r}."
             )
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
-    return posed_table(data), settings_from({"target": target, **named, **options})
+    return table_setup(data), settings_from({"target": target, **named, **options})
 
 
-def _own_settings(own: Own, target: str, options: Mapping[str, Any]) -> Settings:
+def _custom_settings(own: CustomParts, target: str, options: Mapping[str, Any]) -> Settings:
     named = {"optimizer": own.optimizer} if isinstance(own.optimizer, str) else {}
     return settings_from({"target": target, **named, **options})
 
@@ -241,7 +245,7 @@ def fit(
     force: bool = False,
     quiet: bool = True,
     **options: Any,
-) -> OwnRun:
+) -> CustomRun:
     """Train an own model by mini-batch gradient descent.
 
     The objective is the weighted mean of the rows' losses, so every row must have a loss of its
@@ -292,10 +296,10 @@ def fit(
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    own = Own(model, loss, optimizer, data, validation)
-    return fit_own(
+    own = CustomParts(model, loss, optimizer, data, validation)
+    return fit_custom(
         own,
-        _own_settings(own, target, options),
+        _custom_settings(own, target, options),
         out=out,
         resume=resume,
         force=force,

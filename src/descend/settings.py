@@ -40,7 +40,7 @@ OPTIMIZERS = (
     "polyak",
 )
 
-AS_TOLD_OF: Mapping[str, Any] = {"averaging": False, "warmup": 0.0}
+TEXTBOOK_DEFAULTS: Mapping[str, Any] = {"averaging": False, "warmup": 0.0}
 """Options with which the rules of an update are what textbooks tell of: for showing them."""
 
 

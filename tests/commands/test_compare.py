@@ -20,7 +20,7 @@ from descend.errors import SettingsError
 from descend.reporting.pages.compare import compare_page
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
-from descend.settings import AS_TOLD_OF
+from descend.settings import TEXTBOOK_DEFAULTS
 from descend.training.step import make_gradient
 from descend.training.stopping import Limits
 from descend.tuning.compare.classical import run_classical
@@ -118,7 +118,7 @@ def _assert_as_trained(run: Mapping[str, Any], data: Any, folder: Path, **option
     method = run["method"]
     trained = descend.train(
         data,
-        **{**AS_TOLD_OF, **options},
+        **{**TEXTBOOK_DEFAULTS, **options},
         time_budget=600.0,
         batch_size=method["batch_size"],
         optimizer=method["optimizer"],
@@ -240,18 +240,18 @@ def test_a_course_counts_as_steady_until_its_rate_is_lowered() -> None:
     (method,) = [one for one in methods_for(60, 8) if one.name == "mini-8-sgd"]
     limits = Limits(patience=2, epochs=60)
     for schedule in ("constant", "cosine"):
-        course, _ = one_run(problem, method, "tuned", 0.2, Conditions(limits, schedule))
-        run = problem.run(8, 0.2, schedule=schedule, limits=limits)
+        loop, _ = one_run(problem, method, "tuned", 0.2, Conditions(limits, schedule))
+        run = problem.loop_config(8, 0.2, schedule=schedule, limits=limits)
         planned = [
-            0.2 * run.schedule(np.array([max(0, line.update - 1)]))[0] for line in course.history
+            0.2 * run.schedule(np.array([max(0, line.update - 1)]))[0] for line in loop.history
         ]
         kept = [
             line.learning_rate == pytest.approx(rate)
-            for line, rate in zip(course.history, planned, strict=True)
+            for line, rate in zip(loop.history, planned, strict=True)
         ]
-        assert all(kept[: course.steady])
-        assert 1 < course.steady < len(kept)
-        assert not kept[course.steady]
+        assert all(kept[: loop.steady])
+        assert 1 < loop.steady < len(kept)
+        assert not kept[loop.steady]
 
 
 def test_methods_and_their_names() -> None:

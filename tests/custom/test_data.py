@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from descend.custom import data
-from descend.custom.data import OwnRows, own_rows
+from descend.custom.data import CustomRows, custom_rows
 from descend.data.rows.budget import MIB, Budget
 from descend.data.rows.layout import Layout
 from descend.data.rows.mapped_store import MappedStore
@@ -35,11 +35,11 @@ def cut(data: tuple[np.ndarray, ...], size: int = 70) -> Iterator[tuple[np.ndarr
         yield tuple(part[start : start + size] for part in data)
 
 
-def rows(data: Any, **options: Any) -> OwnRows:
+def rows(data: Any, **options: Any) -> CustomRows:
     validation = options.pop("validation", 0.1)
     layout = options.pop("layout", None)
     settings = Settings("y", **options)
-    return own_rows(data, settings, validation, layout=layout, say=lambda text: None)
+    return custom_rows(data, settings, validation, layout=layout, say=lambda text: None)
 
 
 def everything(store: RowStore) -> Batch:
@@ -88,14 +88,14 @@ def test_chunks_that_fit_stay_in_memory_as_the_rows_they_are() -> None:
 def test_chunks_that_do_not_fit_go_to_a_row_store(tmp_path: Path) -> None:
     whole = rows(images())
     said: list[str] = []
-    found = own_rows(cut(images()), Settings("y"), 0.1, layout=None, say=said.append)
+    found = custom_rows(cut(images()), Settings("y"), 0.1, layout=None, say=said.append)
     assert isinstance(found.training, MappedStore)
     assert found.layout.windows is not None
     assert found.training.windows == found.layout.windows
     check_same(whole.training, found.training)
     check_same(whole.validation, found.validation)
     assert any("Rows are kept in" in text for text in said)
-    again = own_rows(cut(images(), 33), Settings("y"), 0.1, layout=None, say=said.append)
+    again = custom_rows(cut(images(), 33), Settings("y"), 0.1, layout=None, say=said.append)
     assert "made before from the same data" in said[-1]
     check_same(found.training, again.training)
 

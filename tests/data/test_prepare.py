@@ -91,8 +91,8 @@ def test_a_larger_table_goes_to_a_store_by_itself(
     assert any(str(cache) in text and "for later runs" in text for text in said)
     settings = resolved(Settings("price", batch_size=32, learning_rate=0.05), prepared.schema)
     problem = problem_of(settings, prepared)
-    course, _ = fit(problem.run(32, 0.05, limits=Limits(epochs=4)), problem.begin())
-    assert course.progress.best < 0.1
+    loop, _ = fit(problem.loop_config(32, 0.05, limits=Limits(epochs=4)), problem.begin())
+    assert loop.progress.best < 0.1
 
 
 def test_a_store_is_used_again_without_looking_at_the_table(

@@ -222,7 +222,7 @@ def test_partial_fit_without_rows_to_judge_by_never_stops():
     for _ in range(20):
         estimator.partial_fit(X, y)
     assert not estimator.converged_
-    assert estimator._stream.course.progress.lowerings == 0
+    assert estimator._stream.loop.progress.lowerings == 0
 
 
 def test_partial_fit_goes_on_after_fit():

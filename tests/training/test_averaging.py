@@ -102,38 +102,38 @@ def mean_by_hand(problem: Problem, size: int, epochs: int) -> list[np.ndarray]:
 
 def test_the_mean_of_a_run_equals_a_loop_that_stops_after_each_update() -> None:
     problem = dataclasses.replace(network(), averaging=True)
-    run = problem.run(8, 0.05, limits=Limits(epochs=2))
+    run = problem.loop_config(8, 0.05, limits=Limits(epochs=2))
 
-    course, _ = fit(run, problem.begin())
+    loop, _ = fit(run, problem.begin())
 
     expected = mean_by_hand(problem, 8, 2)
-    for found, leaf in zip(jax.tree.leaves(course.state.mean), expected, strict=True):
+    for found, leaf in zip(jax.tree.leaves(loop.state.mean), expected, strict=True):
         np.testing.assert_allclose(found, leaf, rtol=2e-4, atol=2e-6)
-    assert course.history[-1].validation_loss == problem.evaluate(course.state.mean)
+    assert loop.history[-1].validation_loss == problem.evaluate(loop.state.mean)
 
 
 def test_without_a_mean_what_is_kept_are_the_weights() -> None:
     problem = network()
 
-    course, _ = fit(problem.run(8, 0.05, limits=Limits(epochs=2)), problem.begin())
+    loop, _ = fit(problem.loop_config(8, 0.05, limits=Limits(epochs=2)), problem.begin())
 
-    assert same_bits(course.state.mean, course.state.params)
+    assert same_bits(loop.state.mean, loop.state.params)
     assert newest(3, 5).stops.tolist() == [3, 0, 0, 0, 0]
 
 
 def test_gradient_descent_has_no_noise_to_average_out() -> None:
     problem = dataclasses.replace(network(), averaging=True)
 
-    course, _ = fit(
-        problem.run(len(problem.store), 0.05, limits=Limits(epochs=12)), problem.begin()
+    loop, _ = fit(
+        problem.loop_config(len(problem.store), 0.05, limits=Limits(epochs=12)), problem.begin()
     )
 
-    assert same_bits(course.state.mean, course.state.params)
+    assert same_bits(loop.state.mean, loop.state.params)
 
 
 def test_the_mean_of_noisy_updates_is_nearer_to_the_solution() -> None:
     problem = dataclasses.replace(linear_problem(numbers(200, noise=0.5)), averaging=True)
 
-    course, _ = fit(problem.run(1, 0.01, limits=Limits(epochs=6)), problem.begin())
+    loop, _ = fit(problem.loop_config(1, 0.01, limits=Limits(epochs=6)), problem.begin())
 
-    assert problem.evaluate(course.state.mean) < problem.evaluate(course.state.params)
+    assert problem.evaluate(loop.state.mean) < problem.evaluate(loop.state.params)

@@ -27,9 +27,9 @@ def weighted() -> MemoryStore:
 
 def end_of(store: MemoryStore, batch_size: int) -> list[np.ndarray]:
     problem = linear_problem(store)
-    run = problem.run(batch_size, 0.05, limits=Limits(patience=99, epochs=4))
-    course, _ = fit(run, problem.begin())
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(course.state)]
+    run = problem.loop_config(batch_size, 0.05, limits=Limits(patience=99, epochs=4))
+    loop, _ = fit(run, problem.begin())
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(loop.state)]
 
 
 @pytest.mark.parametrize("parts", [False, True], ids=["whole batches", "in parts"])

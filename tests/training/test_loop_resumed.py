@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from descend.training.loop import Course, Run, fit
+from descend.training.loop import LoopConfig, LoopState, fit
 from descend.training.problem import Problem
-from descend.training.saved_state import course_restored, course_saved
+from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.training.step import compile_parts
 from descend.training.stopping import Limits
 from descend.types import StopReason
@@ -20,9 +20,9 @@ from tests.problems import (
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
-    def trained(seed: int) -> Course:
+    def trained(seed: int) -> LoopState:
         problem = dataclasses.replace(network(), seed=seed)
-        return fit(problem.run(16, 0.05, limits=Limits(epochs=3)), problem.begin())[0]
+        return fit(problem.loop_config(16, 0.05, limits=Limits(epochs=3)), problem.begin())[0]
 
     first = trained(5)
     assert same_course(first, trained(5))
@@ -53,7 +53,7 @@ def test_the_size_of_chunks_changes_nothing(batch_size: int) -> None:
             assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-12, nan_ok=True)
 
 
-def in_parts(run: Run, parts: int) -> Run:
+def in_parts(run: LoopConfig, parts: int) -> LoopConfig:
     """The run with batches that are brought in parts."""
     problem = network()
     return dataclasses.replace(
@@ -67,16 +67,16 @@ def in_parts(run: Run, parts: int) -> Run:
 def test_batches_in_parts_make_the_same_run(batch_size: int) -> None:
     run = network().run(batch_size, 0.01, limits=Limits(epochs=4))
     whole, _ = fit(run, network().begin())
-    course, _ = fit(in_parts(run, 3), network().begin())
-    assert course.position == whole.position
-    assert course.state.update == whole.state.update
-    assert course.state.examples == whole.state.examples
-    for ours, theirs in zip(course.history, whole.history, strict=True):
+    loop, _ = fit(in_parts(run, 3), network().begin())
+    assert loop.position == whole.position
+    assert loop.state.update == whole.state.update
+    assert loop.state.examples == whole.state.examples
+    for ours, theirs in zip(loop.history, whole.history, strict=True):
         assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-4)
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4, nan_ok=True)
 
 
-SETTINGS: dict[str, Callable[[], tuple[Problem, Run]]] = {
+SETTINGS: dict[str, Callable[[], tuple[Problem, LoopConfig]]] = {
     "mini-batch": lambda: (
         network(),
         with_chunks(network().run(16, 0.05, limits=Limits(epochs=3)), 3),
@@ -102,31 +102,31 @@ SETTINGS: dict[str, Callable[[], tuple[Problem, Run]]] = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_stopped_after_any_chunk_goes_on_bit_for_bit(name: str) -> None:
     problem, run = SETTINGS[name]()
-    watcher = Recorder()
-    whole, reason = fit(run, problem.begin(), watcher)
+    callback = Recorder()
+    whole, reason = fit(run, problem.begin(), callback)
     assert (whole.progress.lowerings > 0) == (name == "lowered")
     assert (whole.progress.rescues > 0) == (name == "rescued")
-    for stop in range(watcher.chunks):
-        course, interrupted = fit(run, problem.begin(), Recorder(stop_after=stop))
+    for stop in range(callback.chunks):
+        loop, interrupted = fit(run, problem.begin(), Recorder(stop_after=stop))
         assert interrupted is StopReason.INTERRUPTED
-        saved = course_saved(course)
-        course, ended = fit(run, course_restored(*saved, like=problem.begin()))
+        saved = loop_state_saved(loop)
+        loop, ended = fit(run, loop_state_restored(*saved, like=problem.begin()))
         assert ended is reason
-        assert same_course(course, whole)
+        assert same_course(loop, whole)
 
 
 def test_a_run_stopped_after_each_chunk_goes_on_bit_for_bit() -> None:
     problem, run = SETTINGS["lowered"]()
     whole, _ = fit(run, problem.begin())
-    course, reason = fit(run, problem.begin(), Recorder(stop_after=0))
+    loop, reason = fit(run, problem.begin(), Recorder(stop_after=0))
     while reason is StopReason.INTERRUPTED:
-        course, reason = fit(run, course, Recorder(stop_after=1))
-    assert same_course(course, whole)
+        loop, reason = fit(run, loop, Recorder(stop_after=1))
+    assert same_course(loop, whole)
 
 
 def test_a_finished_run_stays_as_it_is() -> None:
     run = network().run(16, 0.05, limits=Limits(epochs=2))
-    course, reason = fit(run, network().begin())
-    again, same = fit(run, course)
+    loop, reason = fit(run, network().begin())
+    again, same = fit(run, loop)
     assert same is reason
-    assert same_course(again, course)
+    assert same_course(again, loop)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from descend.data.rows.batches import Plan, chunks
+from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.order import epoch_rows
 from descend.training.step import (
     compile_chunk,
@@ -27,8 +27,8 @@ def after_epochs(
 ) -> TrainState:
     """The state after some epochs, by compiled chunks."""
     problem = linear_problem(STORE, **options)
-    plan = Plan(len(STORE), batch_size, seed=4, updates_per_chunk=7, micro_rows=micro_rows)
-    step = make_step(problem.objective, problem.optimizer, plan.pieces)
+    plan = BatchPlan(len(STORE), batch_size, seed=4, updates_per_chunk=7, micro_rows=micro_rows)
+    step = make_step(problem.objective, problem.optimizer, plan.microbatches)
     run_chunk = compile_chunk(step)
     state = problem.begin().state
     rates = np.full(7, rate, np.float32)
@@ -106,17 +106,17 @@ def test_momentum_equals_a_plain_loop_with_the_penalty(nesterov: bool) -> None:
 @pytest.mark.parametrize("micro_rows", [1, 4, 10, 29])
 def test_micro_batches_make_the_same_update(micro_rows: int) -> None:
     whole = after_epochs(29, l2=0.5, optimizer="momentum")
-    pieces = after_epochs(29, l2=0.5, optimizer="momentum", micro_rows=micro_rows)
-    assert_close(pieces, whole.params["kernel"], whole.params["bias"])
+    microbatches = after_epochs(29, l2=0.5, optimizer="momentum", micro_rows=micro_rows)
+    assert_close(microbatches, whole.params["kernel"], whole.params["bias"])
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_parts_make_the_same_update(pieces: int) -> None:
+def test_parts_make_the_same_update(microbatches: int) -> None:
     random = np.random.default_rng(0)
     weight = random.uniform(0.1, 2, size=60) * (random.uniform(size=60) > 0.2)
     store = store_of(STORE.x["numeric"], STORE.y, weight)
     problem = linear_problem(store, l2=0.5, optimizer="momentum")
-    partwise = compile_parts(problem.objective, problem.optimizer, pieces)
+    partwise = compile_parts(problem.objective, problem.optimizer, microbatches)
     step = jax.jit(make_step(problem.objective, problem.optimizer))
     state = problem.begin().state
     carry = (state.params, state.opt_state)
@@ -140,8 +140,8 @@ def test_micro_batches_work_in_float64() -> None:
         batch = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), rows_of(STORE))
         params = {"kernel": jnp.ones((3, 1)), "bias": jnp.ones(1)}
         whole = make_gradient(problem.objective)(params, batch)
-        pieces = make_gradient(problem.objective, 4)(params, batch)
-        for one, other in zip(*map(jax.tree.leaves, (whole, pieces)), strict=True):
+        microbatches = make_gradient(problem.objective, 4)(params, batch)
+        for one, other in zip(*map(jax.tree.leaves, (whole, microbatches)), strict=True):
             assert one.dtype == other.dtype == jnp.float64
             np.testing.assert_allclose(one, other, rtol=1e-12)
 
@@ -158,7 +158,7 @@ def test_rows_of_weight_0_change_no_update(batch_size: int, content: float) -> N
         X[weight == 0], y[weight == 0] = inside, inside
         store = store_of(X, y, weight)
         problem = linear_problem(store, optimizer="momentum")
-        plan = Plan(9, batch_size, seed=1, updates_per_chunk=9)
+        plan = BatchPlan(9, batch_size, seed=1, updates_per_chunk=9)
         state = problem.begin().state
         chunk = next(chunks(store, plan))
         rates = np.full(len(chunk.batch.weight), 0.1, np.float32)
@@ -170,7 +170,7 @@ def test_rows_of_weight_0_change_no_update(batch_size: int, content: float) -> N
 
 def test_only_the_updates_asked_for_are_run() -> None:
     problem = linear_problem(STORE)
-    plan = Plan(60, 6, seed=0, updates_per_chunk=10)
+    plan = BatchPlan(60, 6, seed=0, updates_per_chunk=10)
     batch = next(chunks(STORE, plan)).batch
     run_chunk = problem.compiled(plan)
     rates = np.full(10, 0.1, np.float32)
@@ -188,7 +188,7 @@ def test_only_the_updates_asked_for_are_run() -> None:
 
 def test_losses_of_a_chunk_are_those_before_each_update() -> None:
     problem = linear_problem(STORE)
-    plan = Plan(60, 20, seed=0, updates_per_chunk=3)
+    plan = BatchPlan(60, 20, seed=0, updates_per_chunk=3)
     batch = next(chunks(STORE, plan)).batch
     rates = np.float32([0.1, 0.2, 0.3])
     state = problem.begin().state
@@ -215,7 +215,7 @@ def test_the_same_seed_begins_with_the_same_weights() -> None:
 
 def test_a_copy_outlives_its_original() -> None:
     problem = linear_problem(STORE, optimizer="dog")
-    plan = Plan(60, 60, seed=0, updates_per_chunk=1)
+    plan = BatchPlan(60, 60, seed=0, updates_per_chunk=1)
     state = problem.begin().state
     kept = copied(state)
     batch = next(chunks(STORE, plan)).batch

@@ -90,11 +90,11 @@ def advise(
     from descend.commands.advise import advise as find
     from descend.reporting.progress import make_progress
     from descend.reporting.text.advice import advice_text
-    from descend.runtime.trial_setup import posed_table
+    from descend.runtime.trial_setup import table_setup
 
     settings = gathered_settings(given, config, like)
     progress = make_progress("silent" if quiet else "auto")
-    advice, record = find(posed_table(data), settings, progress=progress, out=out)
+    advice, record = find(table_setup(data), settings, progress=progress, out=out)
     show(record, json, advice_text(advice))
 
 

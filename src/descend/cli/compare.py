@@ -59,12 +59,12 @@ def compare(
     from descend.reporting.pages.compare import compare_page
     from descend.reporting.progress import make_progress
     from descend.reporting.text.compare import compare_text
-    from descend.runtime.trial_setup import data_name, posed_table
-    from descend.settings import AS_TOLD_OF
+    from descend.runtime.trial_setup import data_name, table_setup
+    from descend.settings import TEXTBOOK_DEFAULTS
 
     done = run_comparison(
-        posed_table(data),
-        gathered_settings(given, config, like, AS_TOLD_OF),
+        table_setup(data),
+        gathered_settings(given, config, like, TEXTBOOK_DEFAULTS),
         name=data_name(data, "table"),
         sizes=_sizes(sizes),
         methods=names(methods),

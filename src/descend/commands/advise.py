@@ -12,7 +12,7 @@ from descend.reporting.pages.advice import advice_page
 from descend.reporting.progress import Progress
 from descend.reporting.render import render
 from descend.runtime.auto import choose
-from descend.runtime.trial_setup import Pose
+from descend.runtime.trial_setup import MakeSetup
 from descend.settings import Settings
 from descend.training.jax_setup import set_up
 from descend.types import Advice
@@ -22,19 +22,19 @@ THOROUGH = 10.0
 
 
 def advise(
-    pose: Pose, settings: Settings, *, progress: Progress, out: Path | None = None
+    make_setup: MakeSetup, settings: Settings, *, progress: Progress, out: Path | None = None
 ) -> tuple[Advice, dict[str, Any]]:
     """Advice for a problem, and the record that its report is made from.
 
     Args:
-        pose: makes the problem.
+        make_setup: makes the problem.
         settings: as the user gave them.
         progress: who is told what happens.
         out: a folder for the record and its page, or None.
     """
     set_up()
-    posed = pose(settings, progress)
-    chosen = choose(posed.problem, posed.settings, progress, at_least=THOROUGH)
+    setup = make_setup(settings, progress)
+    chosen = choose(setup.problem, setup.settings, progress, at_least=THOROUGH)
     advice = chosen.advice or Advice(
         batch_size=int(chosen.settings.batch_size),
         learning_rate=float(chosen.settings.learning_rate),
@@ -43,10 +43,10 @@ def advise(
     )
     record = {
         "advice": dataclasses.asdict(advice),
-        "settings": posed.recorded(chosen.settings),
-        "rows": posed.data["rows"],
-        "task": posed.data["task"],
-        "own": dict(posed.own),
+        "settings": setup.recorded(chosen.settings),
+        "rows": setup.data["rows"],
+        "task": setup.data["task"],
+        "own": dict(setup.own),
     }
     if out is not None:
         write_advice(out, record)

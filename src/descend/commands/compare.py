@@ -17,7 +17,7 @@ from descend.reporting.pages.compare import compare_page
 from descend.reporting.progress import Progress
 from descend.reporting.render import render
 from descend.runtime.auto import choose
-from descend.runtime.trial_setup import Pose, Posed
+from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.jax_setup import describe_device, set_up
 from descend.training.stopping import Limits
@@ -33,7 +33,7 @@ from descend.tuning.compare.methods import (
     methods_for,
     tuned_rates,
 )
-from descend.tuning.compare.run import Conditions, Course
+from descend.tuning.compare.run import ComparedRun, Conditions
 
 BUDGET = 2.0
 """Seconds of training for each run, where the user names none."""
@@ -68,7 +68,7 @@ class Comparison:
 
 
 def compare(
-    pose: Pose,
+    make_setup: MakeSetup,
     settings: Settings,
     *,
     name: str = "table",
@@ -86,7 +86,7 @@ def compare(
     """Run the methods on a problem and say what was measured.
 
     Args:
-        pose: makes the problem.
+        make_setup: makes the problem.
         settings: as the user gave them; batch size and learning rate, where given, are those of
             the mini-batch.
         name: what the folder is called where `out` is None.
@@ -113,11 +113,11 @@ def compare(
         settings = settings.replace(time_budget=budget or BUDGET)
     elif budget is not None:
         settings = settings.replace(time_budget=budget)
-    posed = pose(settings, progress)
-    settings, make = posed.settings, posed.again
-    rows = len(posed.problem.store)
-    advised = _advised(posed, progress)
-    chosen = methods_for(rows, advised, sizes, methods, own_rule=posed.own_rule)
+    setup = make_setup(settings, progress)
+    settings, make = setup.settings, setup.again
+    rows = len(setup.problem.store)
+    advised = _advised(setup, progress)
+    chosen = methods_for(rows, advised, sizes, methods, custom_optimizer=setup.custom_optimizer)
     for one in chosen:
         if one.family == "classical":
             check_small(make("sgd", settings.seed), one.optimizer)
@@ -147,9 +147,9 @@ def compare(
         "descend": descend.__version__,
         "command": command,
         "asked": asked.as_json(),
-        "settings": posed.recorded(settings),
-        "own": dict(posed.own),
-        "data": dict(posed.data),
+        "settings": setup.recorded(settings),
+        "own": dict(setup.own),
+        "data": dict(setup.data),
         "device": describe_device(),
         "seeds": len({run.seed for run in runs}),
         "budget": settings.time_budget,
@@ -200,7 +200,7 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def run_record(run: Course) -> dict[str, Any]:
+def run_record(run: ComparedRun) -> dict[str, Any]:
     """A run as compare.json holds it; the history by columns."""
     history = {
         name: [getattr(line, name) for line in run.history]
@@ -236,12 +236,12 @@ def _tuned_record(name: str, tuned: Tuned) -> dict[str, Any]:
     }
 
 
-def _advised(posed: Posed, progress: Progress) -> int:
+def _advised(setup: TrialSetup, progress: Progress) -> int:
     """The size that the user names, or that measuring recommends."""
-    settings, rows = posed.settings, len(posed.problem.store)
+    settings, rows = setup.settings, len(setup.problem.store)
     if isinstance(settings.batch_size, int):
         return settings.batch_size
-    chosen = choose(posed.problem, settings.replace(batch_size="auto"), progress)
+    chosen = choose(setup.problem, settings.replace(batch_size="auto"), progress)
     return min(max(2, int(chosen.settings.batch_size)), max(2, rows // 2))
 
 

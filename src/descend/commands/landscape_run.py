@@ -19,7 +19,7 @@ from descend.settings import Settings, settings_from
 from descend.training.build import problem_of
 from descend.training.problem import Problem
 from descend.tuning.advice.lr_range import plain
-from descend.tuning.advice.trials import Arena, make_arena
+from descend.tuning.advice.trials import TrialRunner, make_runner
 from descend.tuning.compare.classical import check_small
 from descend.tuning.compare.methods import BASIC, Method, methods_for, tuned_rate
 from descend.tuning.landscape import plane
@@ -59,15 +59,15 @@ def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any
         for rule in dict.fromkeys((settings.optimizer, *BASIC))
     }
     ways = _ways(problems, settings, progress)
-    arena = make_arena(problems[settings.optimizer])
+    runner = make_runner(problems[settings.optimizer])
     centre = ways[0].snapshots[-1].astype(np.float64)
     if directions == "path":
         axes = plane.principal_axes(ways, centre)
     else:
-        _, unravel = jax.flatten_util.ravel_pytree(arena.snapshot.params)
+        _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
         axes = plane.random_axes(unravel(jnp.asarray(centre, jnp.float32)), settings.seed)
     progress.message("The loss on the plane")
-    found = plane.loss_plane(arena, ways, centre, axes)
+    found = plane.loss_plane(runner, ways, centre, axes)
     return {
         "of": "run",
         "name": str(path),
@@ -76,7 +76,7 @@ def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any
         "title": "The loss on a plane through the ways of the methods",
         "directions": directions,
         "explained": found.explained,
-        "rows": len(arena.problem.store),
+        "rows": len(runner.problem.store),
         "grid": {"x": found.x.tolist(), "y": found.y.tolist(), "loss": found.losses.tolist()},
         "paths": [
             {
@@ -100,7 +100,7 @@ def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) 
     if settings.advice_budget is not None:
         seconds = min(seconds, settings.advice_budget / (3 * len(problems)))
     for rule, problem in problems.items():
-        arena = make_arena(problem)
+        runner = make_runner(problem)
         smaller: float | None = None
         for one in _methods(problem, settings, rule):
             progress.message(f"The way of {one.title}")
@@ -108,11 +108,11 @@ def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) 
             smaller = (
                 float(settings.learning_rate)
                 if own
-                else tuned_rate(arena, one.batch_size, seconds, smaller).learning_rate
+                else tuned_rate(runner, one.batch_size, seconds, smaller).learning_rate
             )
-            way = _whole_way(arena, one, smaller)
+            way = _whole_way(runner, one, smaller)
             ways.insert(0 if own else len(ways), way)
-            arena.tapes.pop(one.batch_size, None)
+            runner.chunk_caches.pop(one.batch_size, None)
     problem = problems[settings.optimizer]
     try:
         check_small(problem, CONJUGATE)
@@ -122,14 +122,14 @@ def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) 
     return [*ways, plane.classical_way(problem, CONJUGATE, 2 * seconds, SNAPSHOTS)]
 
 
-def _whole_way(arena: Arena, method: Method, rate: float) -> plane.Way:
+def _whole_way(runner: TrialRunner, method: Method, rate: float) -> plane.Way:
     """The way at a rate, or where it does not come to its end, at a lower one.
 
     Short trials may keep a rate that later breaks down.
     """
-    stops = stops_for(method.batch_size, len(arena.problem.store))
+    stops = stops_for(method.batch_size, len(runner.problem.store))
     for _ in range(MOST_HALVINGS):
-        way = plane.way_of(arena, method.title, method.batch_size, rate, stops)
+        way = plane.way_of(runner, method.title, method.batch_size, rate, stops)
         if way.updates[-1] == stops[-1]:
             break
         rate = plain(rate / 2)

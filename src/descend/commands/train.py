@@ -32,9 +32,9 @@ from descend.settings import Settings
 from descend.training.build import problem_of, resolved
 from descend.training.evaluation import blocks
 from descend.training.jax_setup import describe_device, set_up, versions
-from descend.training.loop import Course, summary_of
+from descend.training.loop import LoopState, summary_of
 from descend.training.problem import Problem
-from descend.training.saved_state import course_restored, course_saved
+from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.types import History, StopReason
 
 
@@ -119,7 +119,7 @@ def train(
     asked = settings
     settings = resolved(asked, prepared.schema)
     problem = problem_of(settings, prepared)
-    settings, course, advice = choose(problem, settings, progress)
+    settings, loop, advice = choose(problem, settings, progress)
     if advice is not None:
         progress.message(short_text(advice))
     folder = (
@@ -133,9 +133,9 @@ def train(
     try:
         if folder is not None:
             # The checkpoint first: a run that has a record can be resumed from where it began.
-            save_checkpoint(folder.checkpoint, 0, *course_saved(course))
+            save_checkpoint(folder.checkpoint, 0, *loop_state_saved(loop))
             folder.write_record(record)
-        return _trained(problem, course, settings, prepared, record, folder, progress, onlookers)
+        return _trained(problem, loop, settings, prepared, record, folder, progress, onlookers)
     finally:
         if folder is not None:
             folder.release()
@@ -152,15 +152,15 @@ def continue_run(
 ) -> Run:
     """Go on from what a checkpoint holds; from the start where none was written yet."""
     problem = problem_of(settings, prepared)
-    course = problem.begin()
+    loop = problem.begin()
     if saved is not None:
-        course = course_restored(*saved, like=course)
-    return _trained(problem, course, settings, prepared, record, folder, progress, onlookers)
+        loop = loop_state_restored(*saved, like=loop)
+    return _trained(problem, loop, settings, prepared, record, folder, progress, onlookers)
 
 
 def _trained(
     problem: Problem,
-    course: Course,
+    loop: LoopState,
     settings: Settings,
     prepared: Prepared,
     record: dict[str, Any],
@@ -169,18 +169,18 @@ def _trained(
     onlookers: Sequence[Onlooker],
 ) -> Run:
     """Run the loop from a course on, and leave the files."""
-    with looked_on(onlookers, record, folder.path if folder else None, course.history):
-        course, reason = run_problem(
-            problem, settings, course, progress, folder=folder, onlookers=onlookers
+    with looked_on(onlookers, record, folder.path if folder else None, loop.history):
+        loop, reason = run_problem(
+            problem, settings, loop, progress, folder=folder, onlookers=onlookers
         )
-        done = _ended(course, reason, settings, prepared, record, folder, progress)
+        done = _ended(loop, reason, settings, prepared, record, folder, progress)
         for one in onlookers:
             one.finish(done.record, done.history)
     return done
 
 
 def _ended(
-    course: Course,
+    loop: LoopState,
     reason: StopReason,
     settings: Settings,
     prepared: Prepared,
@@ -190,40 +190,40 @@ def _ended(
 ) -> Run:
     """The finished run, or the error that says how to go on."""
     if reason is StopReason.INTERRUPTED and folder is not None:
-        folder.write_history(course.history)
+        folder.write_history(loop.history)
         raise InterruptedRunError(
-            f"Stopped after {course.state.update:,} updates; everything is saved.\n"
+            f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
             f"To go on: descend resume {folder.path}"
         )
-    if course.progress.rescues and reason is not StopReason.DIVERGED:
+    if loop.progress.rescues and reason is not StopReason.DIVERGED:
         progress.message(cause_of_rescue(prepared.schema, settings))
-    return _finished(course, reason, settings, prepared, record, folder)
+    return _finished(loop, reason, settings, prepared, record, folder)
 
 
 def _finished(
-    course: Course,
+    loop: LoopState,
     reason: StopReason,
     settings: Settings,
     prepared: Prepared,
     record: dict[str, Any],
     folder: RunFolder | None,
 ) -> Run:
-    params = jax.tree.map(np.array, course.best.mean)
+    params = jax.tree.map(np.array, loop.best.mean)
     model = Model(prepared.schema, settings, params)
     metrics = model.score(blocks(prepared.validation, 65536))
-    result = {**summary_of(course, reason), "metrics": metrics}
-    if course.progress.rescues:
+    result = {**summary_of(loop, reason), "metrics": metrics}
+    if loop.progress.rescues:
         diverged = reason is StopReason.DIVERGED
         explain = cause_of_divergence if diverged else cause_of_rescue
         result["cause"] = explain(prepared.schema, settings)
     record = {**record, "state": "finished", "result": result}
-    run = Run(model, course.history, reason, record, folder.path if folder else None)
+    run = Run(model, loop.history, reason, record, folder.path if folder else None)
     if folder is not None:
         model.save(folder.model)
-        folder.write_history(course.history)
+        folder.write_history(loop.history)
         folder.write_record(record)
         # From the file, so that the same page can be built again.
-        folder.write_report(render(train_page(folder.read_record(), course.history)))
+        folder.write_report(render(train_page(folder.read_record(), loop.history)))
     if reason is StopReason.DIVERGED:
         kept = f" The best weights so far are kept in {folder.path}." if folder else ""
         raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")

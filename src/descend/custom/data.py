@@ -24,7 +24,7 @@ from descend.data.schema.describe import describe
 from descend.settings import Settings
 
 
-class OwnRows(NamedTuple):
+class CustomRows(NamedTuple):
     """The rows of a run.
 
     Attributes:
@@ -48,9 +48,9 @@ class OwnRows(NamedTuple):
     encoder: Encoder | None = None
 
 
-def own_rows(
+def custom_rows(
     data: Any, settings: Settings, validation: Any, *, layout: Layout | None, say: Say
-) -> OwnRows:
+) -> CustomRows:
     """The rows that a user gives for a model of their own.
 
     Args:
@@ -67,7 +67,7 @@ def own_rows(
     """
     if is_table(data):
         prepared = prepare(data, settings.replace(validation=validation), layout=layout, say=say)
-        return OwnRows(
+        return CustomRows(
             prepared.training,
             prepared.validation,
             False,
@@ -98,7 +98,7 @@ def own_rows(
         else:
             layout = layout or Layout(stored=False)
             training, judging = chunks.in_memory()
-    return OwnRows(
+    return CustomRows(
         training,
         judging,
         chunks.single,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.problem import OwnProblem
+from descend.custom.problem import CustomProblem
 from descend.data.rows.store import RowStore
 from descend.data.rows.store_header import leaves_of
 from descend.runtime.diagnosis import (
@@ -21,20 +21,22 @@ from descend.runtime.diagnosis import (
 )
 from descend.settings import Settings
 from descend.training.evaluation import blocks
-from descend.training.loop import Course
+from descend.training.loop import LoopState
 from descend.types import StopReason
 
 UNSCALED = 100.0
 """Numbers of this size make the steps of the usual learning rates too long."""
 
 
-def own_cause(own: OwnProblem, settings: Settings, course: Course, reason: StopReason) -> str:
+def custom_cause(
+    own: CustomProblem, settings: Settings, loop: LoopState, reason: StopReason
+) -> str:
     """What made a run explode, and what to change.
 
     Args:
         own: what was trained.
         settings: with numbers.
-        course: at the end of the run.
+        loop: at the end of the run.
         reason: why it ended.
     """
     encoder = own.rows.encoder
@@ -46,7 +48,7 @@ def own_cause(own: OwnProblem, settings: Settings, course: Course, reason: StopR
     extremes = [one for one in map(_extreme, columns) if one is not None]
     if reason is not StopReason.DIVERGED:
         return rescue_text(settings, extremes)
-    if not course.history:
+    if not loop.history:
         row = _row_without_loss(own)
         if row is not None:
             return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
@@ -121,9 +123,9 @@ def _joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any],
     return least.min(0), most.max(0), total.sum(0), squares.sum(0)
 
 
-def _row_without_loss(own: OwnProblem) -> str | None:
+def _row_without_loss(own: CustomProblem) -> str | None:
     """The first row to judge by whose loss is not finite at the initial weights."""
-    problem = own.posed.problem
+    problem = own.setup.problem
     params = problem.init(problem.seed)
     for block in blocks(own.rows.validation):
         outputs = problem.apply(params, block.x)

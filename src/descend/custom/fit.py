@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 import descend
-from descend.custom.diagnosis import own_cause
-from descend.custom.problem import Own, OwnProblem, own_problem
-from descend.custom.result import Outputs, OwnRun, own_metrics
+from descend.custom.diagnosis import custom_cause
+from descend.custom.problem import CustomParts, CustomProblem, custom_problem
+from descend.custom.result import CustomRun, Outputs, custom_metrics
 from descend.data.rows.layout import layout_from
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError, SettingsError
 from descend.reporting.pages.train import train_page
@@ -28,8 +28,8 @@ from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.run import run_problem
 from descend.settings import Settings, settings_from
 from descend.training.jax_setup import describe_device, set_up, versions
-from descend.training.loop import Course, summary_of
-from descend.training.saved_state import course_restored, course_saved
+from descend.training.loop import LoopState, summary_of
+from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.types import Params, StopReason
 
 ENDS = ("epochs", "time_budget", "patience")
@@ -37,15 +37,15 @@ PLACES = ("memory", "store")
 """Settings that may be others when a run goes on: where it ends, and where its rows stand."""
 
 
-def fit_own(
-    own: Own,
+def fit_custom(
+    own: CustomParts,
     settings: Settings,
     *,
     out: str | Path | None,
     resume: bool,
     force: bool,
     progress: Progress,
-) -> OwnRun:
+) -> CustomRun:
     """What `descend.fit` does; see there."""
     set_up()
     if resume:
@@ -55,64 +55,64 @@ def fit_own(
             record = folder.read_record()
             _check_same(folder, record, settings)
             layout = layout_from(record["data"]["layout"])
-            problem = own_problem(own, settings, progress, layout)
+            problem = custom_problem(own, settings, progress, layout)
             before = {"own": record["own"], "data": record["data"]["fingerprint"]}
-            now = {"own": dict(problem.posed.own), "data": problem.rows.fingerprint}
+            now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
             check_unchanged(folder.path, before, now, "Train anew.")
-            settings, course = _restored(folder, problem, record)
-            return _trained(problem, settings, course, record, folder, progress)
+            settings, loop = _restored(folder, problem, record)
+            return _trained(problem, settings, loop, record, folder, progress)
     if out is not None:
         check_replaceable(Path(out), force=force)
-    problem = own_problem(own, settings, progress)
-    chosen = choose(problem.posed.problem, problem.posed.settings, progress)
+    problem = custom_problem(own, settings, progress)
+    chosen = choose(problem.setup.problem, problem.setup.settings, progress)
     record = _first_record(settings, chosen.settings, problem)
     if chosen.advice is not None:
         progress.message(short_text(chosen.advice))
         record["advice"] = dataclasses.asdict(chosen.advice)
     if out is None:
-        return _trained(problem, chosen.settings, chosen.course, record, None, progress)
+        return _trained(problem, chosen.settings, chosen.loop, record, None, progress)
     with create_run(Path(out), "run", force=force) as folder:
-        save_checkpoint(folder.checkpoint, 0, *course_saved(chosen.course))
+        save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
         folder.write_record(record)
-        return _trained(problem, chosen.settings, chosen.course, record, folder, progress)
+        return _trained(problem, chosen.settings, chosen.loop, record, folder, progress)
 
 
 def _trained(
-    own: OwnProblem,
+    own: CustomProblem,
     settings: Settings,
-    course: Course,
+    loop: LoopState,
     record: dict[str, Any],
     folder: RunFolder | None,
     progress: Progress,
-) -> OwnRun:
+) -> CustomRun:
     """Run the loop from a course on, and leave the files."""
-    course, reason = run_problem(own.posed.problem, settings, course, progress, folder=folder)
+    loop, reason = run_problem(own.setup.problem, settings, loop, progress, folder=folder)
     if reason is StopReason.INTERRUPTED and folder is not None:
-        folder.write_history(course.history)
+        folder.write_history(loop.history)
         raise InterruptedRunError(
-            f"Stopped after {course.state.update:,} updates; everything is saved.\n"
+            f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
             "To go on, call descend.fit again with resume=True."
         )
-    params = jax.tree.map(np.array, course.best.mean)
-    result = {**summary_of(course, reason), "metrics": {}}
-    if course.history:
-        result["metrics"] = own_metrics(own, params)
-    if course.progress.rescues:
-        result["cause"] = own_cause(own, settings, course, reason)
+    params = jax.tree.map(np.array, loop.best.mean)
+    result = {**summary_of(loop, reason), "metrics": {}}
+    if loop.history:
+        result["metrics"] = custom_metrics(own, params)
+    if loop.progress.rescues:
+        result["cause"] = custom_cause(own, settings, loop, reason)
     record = {**record, "state": "finished", "result": result}
     if folder is not None:
         save_model_file(folder.model, _named_leaves(params), {"kind": "own"})
-        folder.write_history(course.history)
+        folder.write_history(loop.history)
         folder.write_record(record)
-        folder.write_report(render(train_page(folder.read_record(), course.history)))
+        folder.write_report(render(train_page(folder.read_record(), loop.history)))
     if reason is StopReason.DIVERGED:
         kept = f" The best weights so far are kept in {folder.path}." if folder else ""
         raise DivergedError(f"{DIVERGED}{kept}\n{result['cause']}")
-    if course.progress.rescues:
+    if loop.progress.rescues:
         progress.message(result["cause"])
-    return OwnRun(
+    return CustomRun(
         params,
-        course.history,
+        loop.history,
         reason,
         record,
         folder.path if folder else None,
@@ -121,15 +121,15 @@ def _trained(
     )
 
 
-def _first_record(asked: Settings, settings: Settings, own: OwnProblem) -> dict[str, Any]:
+def _first_record(asked: Settings, settings: Settings, own: CustomProblem) -> dict[str, Any]:
     return {
         "descend": descend.__version__,
         "state": "running",
         "command": None,
         "asked": asked.as_json(),
-        "settings": own.posed.recorded(settings),
-        "own": dict(own.posed.own),
-        "data": dict(own.posed.data),
+        "settings": own.setup.recorded(settings),
+        "own": dict(own.setup.own),
+        "data": dict(own.setup.data),
         "versions": versions(),
         "device": describe_device(),
     }
@@ -156,15 +156,15 @@ def _check_same(folder: RunFolder, record: dict[str, Any], settings: Settings) -
 
 
 def _restored(
-    folder: RunFolder, own: OwnProblem, record: dict[str, Any]
-) -> tuple[Settings, Course]:
+    folder: RunFolder, own: CustomProblem, record: dict[str, Any]
+) -> tuple[Settings, LoopState]:
     """The settings and the course of the run in a folder."""
     numbers = {name: record["settings"][name] for name in ("batch_size", "learning_rate")}
-    course = own.posed.problem.begin()
+    loop = own.setup.problem.begin()
     saved = load_checkpoint(folder.checkpoint)
     if saved is not None:
-        course = course_restored(*saved, like=course)
-    return own.posed.settings.replace(**numbers), course
+        loop = loop_state_restored(*saved, like=loop)
+    return own.setup.settings.replace(**numbers), loop
 
 
 def _named_leaves(params: Params) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from descend.errors import InputError
 from descend.types import Array, Batch, Params
 
 
-class OwnModel(NamedTuple):
+class CustomModel(NamedTuple):
     """A model as two pure functions, and the way back.
 
     Attributes:
@@ -29,7 +29,7 @@ class OwnModel(NamedTuple):
     changed: Callable[[Params, Any], list[str]] = lambda params, x: []
 
 
-def own_model(model: Any) -> OwnModel:
+def custom_model(model: Any) -> CustomModel:
     """A model of any kind that is known, with the reason where it cannot be trained.
 
     Args:
@@ -41,7 +41,7 @@ def own_model(model: Any) -> OwnModel:
     """
     if isinstance(model, tuple) and len(model) == 2 and all(callable(part) for part in model):
         init, apply = model
-        return OwnModel(lambda seed: init(jax.random.key(seed)), apply, lambda params: model)
+        return CustomModel(lambda seed: init(jax.random.key(seed)), apply, lambda params: model)
     families = {base.__module__.split(".")[0] for base in type(model).__mro__}
     if "flax" in families:
         return _flax(model)
@@ -55,7 +55,7 @@ def own_model(model: Any) -> OwnModel:
     )
 
 
-def _flax(model: Any) -> OwnModel:
+def _flax(model: Any) -> CustomModel:
     from flax import nnx
 
     if not isinstance(model, nnx.Module):
@@ -88,10 +88,10 @@ def _flax(model: Any) -> OwnModel:
             }
         )
 
-    return OwnModel(lambda seed: _copied(plain), apply, merged, changed)
+    return CustomModel(lambda seed: _copied(plain), apply, merged, changed)
 
 
-def _equinox(model: Any) -> OwnModel:
+def _equinox(model: Any) -> CustomModel:
     import equinox
 
     def is_stateful(leaf: Any) -> bool:
@@ -111,10 +111,10 @@ def _equinox(model: Any) -> OwnModel:
     def apply(weights: Params, x: Any) -> Array:
         return jax.vmap(rebuilt(weights))(x)
 
-    return OwnModel(lambda seed: _copied(leaves), apply, rebuilt)
+    return CustomModel(lambda seed: _copied(leaves), apply, rebuilt)
 
 
-def _keras(model: Any) -> OwnModel:
+def _keras(model: Any) -> CustomModel:
     import keras
 
     if keras.backend.backend() != "jax":
@@ -140,11 +140,11 @@ def _keras(model: Any) -> OwnModel:
             variable.assign(value)
         return model
 
-    return OwnModel(lambda seed: _copied(leaves), apply, rebuilt, changed)
+    return CustomModel(lambda seed: _copied(leaves), apply, rebuilt, changed)
 
 
 def check_rows_apart(
-    model: OwnModel, per_example: Callable[[Array, Array], Array], rows: Batch, seed: int
+    model: CustomModel, per_example: Callable[[Array, Array], Array], rows: Batch, seed: int
 ) -> tuple[int, ...]:
     """Raise InputError where a row's output depends on other rows, of its batch or before it.
 

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from descend.custom.data import OwnRows, is_table, own_rows
-from descend.custom.models import OwnModel, check_rows_apart, own_model
+from descend.custom.data import CustomRows, custom_rows, is_table
+from descend.custom.models import CustomModel, check_rows_apart, custom_model
 from descend.data.rows.layout import Layout
 from descend.errors import DataError, InputError, SettingsError
 from descend.reporting.progress import Progress
-from descend.runtime.trial_setup import Pose, Posed
+from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.build import fitted, fitting_loss, rises
 from descend.training.losses import LOSSES, Loss, resolve_loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
-from descend.tuning.compare.methods import OWN_RULE
+from descend.tuning.compare.methods import CUSTOM_RULE
 from descend.types import Array, Params
 
 PROBED_ROWS = 8
@@ -32,7 +32,7 @@ OF_TABLES = ("task", "exclude", "categorical", "weight")
 PerExample = Callable[[Array, Array], Array]
 
 
-class Own(NamedTuple):
+class CustomParts(NamedTuple):
     """What a user brings.
 
     Attributes:
@@ -51,32 +51,32 @@ class Own(NamedTuple):
     validation: Any
 
 
-class OwnProblem(NamedTuple):
+class CustomProblem(NamedTuple):
     """A posed problem, with what a run of it needs besides.
 
     Attributes:
-        posed: the problem.
+        setup: the problem.
         rows: what it learns from.
         model: as functions, and the way back.
         loss: of a row, and its link.
         loss_name: None where the loss is not ours.
     """
 
-    posed: Posed
-    rows: OwnRows
-    model: OwnModel
+    setup: TrialSetup
+    rows: CustomRows
+    model: CustomModel
     loss: Loss
     loss_name: str | None
 
 
-def posed_own(own: Own) -> Pose:
+def custom_setup(own: CustomParts) -> MakeSetup:
     """Somebody's own model, for an advice or a comparison."""
-    return lambda settings, progress: own_problem(own, settings, progress).posed
+    return lambda settings, progress: custom_problem(own, settings, progress).setup
 
 
-def own_problem(
-    own: Own, settings: Settings, progress: Progress, layout: Layout | None = None
-) -> OwnProblem:
+def custom_problem(
+    own: CustomParts, settings: Settings, progress: Progress, layout: Layout | None = None
+) -> CustomProblem:
     """Pose what a user brings, checked.
 
     Args:
@@ -88,7 +88,7 @@ def own_problem(
     Raises:
         InputError: the model couples rows or carries state, the data or an option cannot be used.
     """
-    made = own_model(own.model)
+    made = custom_model(own.model)
     rule, settings = _rule(own.optimizer, settings)
     tabular = is_table(own.data)
     unused = (
@@ -97,7 +97,7 @@ def own_problem(
         *(() if tabular else OF_TABLES),
     )
     _check_unused(settings, unused)
-    rows = own_rows(own.data, settings, own.validation, layout=layout, say=progress.message)
+    rows = custom_rows(own.data, settings, own.validation, layout=layout, say=progress.message)
     settings = fitted(settings, len(rows.training))
     chosen, loss_name = _chosen_loss(own.loss, rows)
     if rows.single:
@@ -122,13 +122,13 @@ def own_problem(
 
     def again(optimizer: str, seed: int) -> Problem:
         # The split stays: an iterator cannot be gone through again.
-        if optimizer == OWN_RULE and rule is not None:
+        if optimizer == CUSTOM_RULE and rule is not None:
             return dataclasses.replace(problem, optimizer=rule, seed=seed)
         named = make_optimizer(settings.replace(optimizer=optimizer))
         return dataclasses.replace(problem, optimizer=named, seed=seed)
 
     counts = {"training": len(rows.training), "validation": len(rows.validation)}
-    posed = Posed(
+    setup = TrialSetup(
         problem,
         settings,
         {
@@ -145,10 +145,10 @@ def own_problem(
             "loss": loss_name or _name(own.loss),
             **({} if rule is None else {"optimizer": _name(own.optimizer)}),
         },
-        own_rule=rule is not None,
+        custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return OwnProblem(posed, rows, made, chosen, loss_name)
+    return CustomProblem(setup, rows, made, chosen, loss_name)
 
 
 def _rule(
@@ -186,7 +186,7 @@ def _check_unused(settings: Settings, unused: Sequence[str]) -> None:
             raise SettingsError(f"{name} means nothing here: {what}. Leave it out.")
 
 
-def _chosen_loss(loss: str | PerExample, rows: OwnRows) -> tuple[Loss, str | None]:
+def _chosen_loss(loss: str | PerExample, rows: CustomRows) -> tuple[Loss, str | None]:
     """The loss of a row by itself and its link, and its name where it is ours."""
     if callable(loss):
         return Loss(loss, _as_it_is), None

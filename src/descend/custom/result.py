@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.models import OwnModel
-from descend.custom.problem import OwnProblem
+from descend.custom.models import CustomModel
+from descend.custom.problem import CustomProblem
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.rows.batches import MICRO_ROWS
@@ -29,7 +29,7 @@ Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class OwnRun:
+class CustomRun:
     """A finished run of an own model.
 
     Attributes:
@@ -45,7 +45,7 @@ class OwnRun:
     stop_reason: StopReason
     record: Mapping[str, Any]
     folder: Path | None
-    _model: OwnModel
+    _model: CustomModel
     _outputs: Outputs
 
     @property
@@ -85,7 +85,7 @@ class OwnRun:
     def __repr__(self) -> str:
         where = f" in {self.folder}" if self.folder else ""
         loss = self.record["result"]["best_validation_loss"]
-        return f"<descend.OwnRun{where}: validation loss {loss:.4g}; {self.stop_reason.name}>"
+        return f"<descend.CustomRun{where}: validation loss {loss:.4g}; {self.stop_reason.name}>"
 
     def _repr_html_(self) -> str:
         result, settings = self.record["result"], self.record["settings"]
@@ -103,7 +103,11 @@ class OwnRun:
             ("ended", self.stop_reason.value),
             *([("folder", self.folder)] if self.folder else []),
         ]
-        return card("descend.OwnRun", facts)
+        return card("descend.CustomRun", facts)
+
+
+OwnRun = CustomRun
+"""The name of `CustomRun` in version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Outputs:
     scaled: bool
 
     @classmethod
-    def of(cls, own: OwnProblem) -> Outputs:
+    def of(cls, own: CustomProblem) -> Outputs:
         """Those of a problem."""
         encoder = own.rows.encoder
         numbers = encoder is not None and isinstance(encoder.schema.target, RegressionTarget)
@@ -148,7 +152,7 @@ class Outputs:
         return jax.jit(in_full_precision(forward))
 
 
-def own_metrics(own: OwnProblem, params: Params) -> Metrics:
+def custom_metrics(own: CustomProblem, params: Params) -> Metrics:
     """Metrics on the validation rows; none where the loss is not ours."""
     if own.loss_name is None:
         return {}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from descend.reporting.progress import Progress
 from descend.settings import Settings
-from descend.training.loop import Course
+from descend.training.loop import LoopState
 from descend.training.problem import Problem
 from descend.tuning.advice.advise import advise as measure
 from descend.types import Advice
@@ -17,12 +17,12 @@ class Chosen(NamedTuple):
 
     Attributes:
         settings: resolved.
-        course: where training begins: the state of the trial that won, or a new one.
+        loop: where training begins: the state of the trial that won, or a new one.
         advice: what was measured, or None where nothing was left open.
     """
 
     settings: Settings
-    course: Course
+    loop: LoopState
     advice: Advice | None
 
 
@@ -47,7 +47,7 @@ def choose(
     if batch_size is not None and rate is not None:
         numbers = {"batch_size": batch_size, "learning_rate": rate}
         return Chosen(settings.replace(**numbers), problem.begin(), None)
-    advice, course = measure(
+    advice, loop = measure(
         problem,
         batch_size=batch_size,
         learning_rate=rate,
@@ -59,4 +59,4 @@ def choose(
         on_progress=progress.message,
     )
     numbers = {"batch_size": advice.batch_size, "learning_rate": advice.learning_rate}
-    return Chosen(settings.replace(**numbers), course or problem.begin(), advice)
+    return Chosen(settings.replace(**numbers), loop or problem.begin(), advice)

@@ -11,7 +11,7 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopWish:
+class StopRequest:
     """Whether the user has asked the run to stop."""
 
     def __init__(self) -> None:
@@ -25,18 +25,18 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish() -> Iterator[StopWish]:
+def stop_requests() -> Iterator[StopRequest]:
     """Within this block the signals set the wish instead of ending the process.
 
     Outside the main thread, where Python delivers no signals, the wish stays unset.
     """
-    wish = StopWish()
+    stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield stop_request
         return
-    before = {number: signal.signal(number, wish) for number in SIGNALS}
+    before = {number: signal.signal(number, stop_request) for number in SIGNALS}
     try:
-        yield wish
+        yield stop_request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

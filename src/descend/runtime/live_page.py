@@ -16,7 +16,7 @@ from descend.io.atomic import json_text
 from descend.io.event_files import EventWriter
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
-from descend.training.loop import Course, Watcher
+from descend.training.loop import Callback, LoopState
 from descend.types import History
 
 LOOPBACK = "127.0.0.1"
@@ -63,27 +63,27 @@ def looked_on(
 class Watched:
     """A watcher whose evaluations onlookers see too."""
 
-    def __init__(self, watcher: Watcher, onlookers: Sequence[Onlooker]) -> None:
-        self._watcher = watcher
+    def __init__(self, callback: Callback, onlookers: Sequence[Onlooker]) -> None:
+        self._watcher = callback
         self._onlookers = onlookers
 
-    def chunk(self, course: Course) -> None:
+    def chunk(self, loop: LoopState) -> None:
         """Pass it on."""
-        self._watcher.chunk(course)
+        self._watcher.chunk(loop)
 
-    def evaluation(self, course: Course) -> None:
+    def evaluation(self, loop: LoopState) -> None:
         """Pass it on and tell the onlookers."""
-        self._watcher.evaluation(course)
+        self._watcher.evaluation(loop)
         for one in self._onlookers:
-            one.evaluation(course.history)
+            one.evaluation(loop.history)
 
     def message(self, text: str) -> None:
         """Pass it on."""
         self._watcher.message(text)
 
-    def stop_asked(self) -> bool:
+    def stop_requested(self) -> bool:
         """As the watcher says."""
-        return self._watcher.stop_asked()
+        return self._watcher.stop_requested()
 
 
 @final

@@ -9,12 +9,12 @@ from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter
 from descend.runs.folder import RunFolder
 from descend.runtime.callbacks import RunWatcher
-from descend.runtime.interrupts import StopWish, stop_wish
+from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.live_page import Onlooker, Watched
 from descend.settings import Settings
-from descend.training.loop import Course, fit
+from descend.training.loop import LoopState, fit
 from descend.training.problem import Problem
-from descend.training.saved_state import course_saved
+from descend.training.saved_state import loop_state_saved
 from descend.training.stopping import Limits
 from descend.types import StopReason
 
@@ -22,19 +22,19 @@ from descend.types import StopReason
 def run_problem(
     problem: Problem,
     settings: Settings,
-    course: Course,
+    loop: LoopState,
     progress: Progress,
     *,
     folder: RunFolder | None = None,
     onlookers: Sequence[Onlooker] = (),
     interruptible: bool = True,
-) -> tuple[Course, StopReason]:
+) -> tuple[LoopState, StopReason]:
     """Run the loop from a course on.
 
     Args:
         problem: what is trained.
         settings: with numbers for batch size and learning rate.
-        course: where to begin.
+        loop: where to begin.
         progress: who is told what happens.
         folder: of the run, for checkpoints on the way; or None.
         onlookers: a live page, event files.
@@ -42,7 +42,7 @@ def run_problem(
     """
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
-    run = problem.run(
+    run = problem.loop_config(
         settings.batch_size,
         settings.learning_rate,
         schedule=settings.schedule,
@@ -50,11 +50,11 @@ def run_problem(
         limits=Limits(settings.patience, settings.epochs, settings.time_budget),
     )
     saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
-    wishes = stop_wish() if interruptible else contextlib.nullcontext(StopWish())
-    with wishes as wish, progress.open(settings.epochs, len(problem.store)):
-        watcher = Watched(RunWatcher(progress, saver, folder, wish), onlookers)
-        course, reason = fit(run, course, watcher)
+    stop_requests_here = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
+    with stop_requests_here as stop_request, progress.open(settings.epochs, len(problem.store)):
+        callback = Watched(RunWatcher(progress, saver, folder, stop_request), onlookers)
+        loop, reason = fit(run, loop, callback)
         if saver is not None:
-            saver.save(*course_saved(course))
+            saver.save(*loop_state_saved(loop))
             saver.close()
-    return course, reason
+    return loop, reason

@@ -15,12 +15,12 @@ from descend.settings import Settings
 from descend.training.build import problem_of, resolved
 from descend.training.problem import Problem
 
-Pose = Callable[[Settings, Progress], "Posed"]
+MakeSetup = Callable[[Settings, Progress], "TrialSetup"]
 """Makes a problem of settings; nothing is read before it is called."""
 
 
 @dataclass(frozen=True)
-class Posed:
+class TrialSetup:
     """A problem, and what records say of it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Posed:
         again: `(update rule, seed) -> problem`, the same otherwise.
         own: of a model that is not ours, what `model`, `loss` and `optimizer` are called;
             empty for ours.
-        own_rule: whether `again` knows an update rule of the user's, as `OWN_RULE`.
+        custom_optimizer: whether `again` knows an update rule of the user's, as `CUSTOM_RULE`.
         unused: settings that mean nothing to it.
     """
 
@@ -39,7 +39,7 @@ class Posed:
     data: Mapping[str, Any]
     again: Callable[[str, int], Problem]
     own: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    own_rule: bool = False
+    custom_optimizer: bool = False
     unused: frozenset[str] = frozenset()
 
     def recorded(self, settings: Settings) -> dict[str, Any]:
@@ -48,14 +48,14 @@ class Posed:
         return {name: known[name] for name in known if name not in self.unused} | dict(self.own)
 
 
-def posed_table(data: Any) -> Pose:
+def table_setup(data: Any) -> MakeSetup:
     """Our model on a table.
 
     Args:
         data: whatever `open_table` takes.
     """
 
-    def pose(settings: Settings, progress: Progress) -> Posed:
+    def make_setup(settings: Settings, progress: Progress) -> TrialSetup:
         prepared = prepare(data, settings, say=progress.message)
         settings = resolved(settings, prepared.schema)
 
@@ -68,7 +68,7 @@ def posed_table(data: Any) -> Pose:
             changed = settings.replace(optimizer=optimizer, seed=seed)
             return problem_of(changed, prepared if same else split_anew(seed))
 
-        return Posed(
+        return TrialSetup(
             problem_of(settings, prepared),
             settings,
             {
@@ -80,7 +80,7 @@ def posed_table(data: Any) -> Pose:
             again,
         )
 
-    return pose
+    return make_setup
 
 
 def data_name(data: Any, otherwise: str) -> str:

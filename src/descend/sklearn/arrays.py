@@ -24,7 +24,7 @@ from descend.runtime.run import run_problem
 from descend.settings import Settings
 from descend.training.build import default_batch_size, default_learning_rate, problem_of
 from descend.training.jax_setup import set_up
-from descend.training.loop import Course, begin
+from descend.training.loop import LoopState, begin
 from descend.training.problem import Problem
 from descend.training.step import state_at
 from descend.types import Advice, Batch, Params, StopReason
@@ -52,13 +52,13 @@ class Trained(NamedTuple):
 
     Attributes:
         settings: with numbers for batch size and learning rate.
-        course: where the run stands at its end.
+        loop: where the run stands at its end.
         reason: why it ended.
         advice: what was measured for `auto`, or None.
     """
 
     settings: Settings
-    course: Course
+    loop: LoopState
     reason: StopReason
     advice: Advice | None
 
@@ -119,7 +119,7 @@ def train_prepared(
     progress: Progress,
     *,
     params: Params | None = None,
-    course: Course | None = None,
+    loop: LoopState | None = None,
     interruptible: bool = True,
 ) -> Trained:
     """Train on prepared rows, leaving no files.
@@ -129,19 +129,19 @@ def train_prepared(
         settings: task and loss resolved.
         progress: who is told what happens.
         params: weights to begin from; with them nothing is measured.
-        course: a course to go on with; `settings` then have numbers for `auto`.
+        loop: a course to go on with; `settings` then have numbers for `auto`.
         interruptible: whether Ctrl-C ends the training, and leaves what was learned.
     """
     set_up()
     problem = problem_of(settings, prepared)
     advice = None
     if params is not None:
-        course = _begun(problem, params)
-    if course is None:
-        settings, course, advice = decided(problem, settings, progress)
+        loop = _begun(problem, params)
+    if loop is None:
+        settings, loop, advice = decided(problem, settings, progress)
     settings = without_measuring(settings, len(problem.store), always=True)
-    course, reason = run_problem(problem, settings, course, progress, interruptible=interruptible)
-    return Trained(settings, course, reason, advice)
+    loop, reason = run_problem(problem, settings, loop, progress, interruptible=interruptible)
+    return Trained(settings, loop, reason, advice)
 
 
 def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
@@ -149,15 +149,13 @@ def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
     return choose(problem, without_measuring(settings, len(problem.store)), progress)
 
 
-def on_host(course: Course) -> Course:
+def on_host(loop: LoopState) -> LoopState:
     """The course with NumPy arrays, which can be kept and pickled."""
 
     def host(leaf: Any) -> Any:
         return np.array(leaf) if isinstance(leaf, jax.Array) else leaf
 
-    return course._replace(
-        state=jax.tree.map(host, course.state), best=jax.tree.map(host, course.best)
-    )
+    return loop._replace(state=jax.tree.map(host, loop.state), best=jax.tree.map(host, loop.best))
 
 
 def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
@@ -165,7 +163,7 @@ def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
     return MemoryStore.from_batches([Batch(one.x, one.y, one.weight) for one in parts])
 
 
-def _begun(problem: Problem, params: Params) -> Course:
+def _begun(problem: Problem, params: Params) -> LoopState:
     """The course of a new run from some weights; they stay whole."""
     return begin(state_at(params, problem.optimizer))
 

@@ -194,7 +194,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.DIVERGED:
             raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
-        if trained.course.progress.rescues:
+        if trained.loop.progress.rescues:
             self._progress().message(cause_of_rescue(schema, trained.settings))
         if trained.reason is StopReason.INTERRUPTED:
             warnings.warn(
@@ -203,7 +203,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 stacklevel=3,
             )
         self._stream = None
-        self.model_ = Model(schema, trained.settings, to_numpy(trained.course.best.mean))
+        self.model_ = Model(schema, trained.settings, to_numpy(trained.loop.best.mean))
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []
         self._remember(trained)
@@ -237,7 +237,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             params,
         )
         self._stream = stream
-        if stream.course is None:
+        if stream.loop is None:
             raise ValueError("The first call of partial_fit needs at least two rows.")
         self.model_ = Model(schema, settings, stream.params)
         self.converged_ = stream.converged
@@ -283,9 +283,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return make_progress("auto" if self.verbose else "silent")
 
     def _remember(self, trained: Trained) -> None:
-        self._note(trained.course.history)
-        self.n_iter_ = max(1, math.ceil(trained.course.history[-1].epoch))
-        self.best_validation_score_ = -trained.course.progress.best
+        self._note(trained.loop.history)
+        self.n_iter_ = max(1, math.ceil(trained.loop.history[-1].epoch))
+        self.best_validation_score_ = -trained.loop.progress.best
         self.batch_size_ = trained.settings.batch_size
         self.learning_rate_ = trained.settings.learning_rate
         self.advice_ = trained.advice

@@ -16,7 +16,7 @@ from descend.reporting.progress import Progress as Bar
 from descend.runtime.diagnosis import DIVERGED, cause_of_divergence
 from descend.settings import Settings
 from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
-from descend.training.loop import Course
+from descend.training.loop import LoopState
 from descend.training.stopping import Progress
 from descend.types import HistoryLine, Params, StopReason
 
@@ -31,7 +31,7 @@ class Stream:
     """What is kept between two parts; it does not grow with the rows seen.
 
     Attributes:
-        course: where training stands, in NumPy arrays; None before the first part.
+        loop: where training stands, in NumPy arrays; None before the first part.
         seen: rows seen so far.
         kept: held-out rows, a uniform sample of all that were held out; or None.
         keys: a random number for each of them: those with the smallest stay.
@@ -39,7 +39,7 @@ class Stream:
         lines: what the last part added to the history.
     """
 
-    course: Course | None = None
+    loop: LoopState | None = None
     seen: int = 0
     kept: MemoryStore | None = None
     keys: NDArray[np.float64] | None = None
@@ -54,8 +54,8 @@ class Stream:
     @property
     def params(self) -> Params:
         """The weights to use: the newest ones, and the best ones in the end."""
-        assert self.course is not None
-        return self.course.best.mean if self.converged else self.course.state.mean
+        assert self.loop is not None
+        return self.loop.best.mean if self.converged else self.loop.state.mean
 
 
 def go_on(
@@ -88,31 +88,31 @@ def go_on(
     stream, store = _held_out(stream, store, held_out, settings.seed)
     if len(store) == 0:
         return replace(stream, lines=())
-    course = stream.course
-    if course is not None and stream.judged and not before:
+    loop = stream.loop
+    if loop is not None and stream.judged and not before:
         # From here on the held-out rows judge: the comparison begins anew.
-        course = course._replace(history=(), progress=Progress(), best=course.state)
+        loop = loop._replace(history=(), progress=Progress(), best=loop.state)
     validation = _filled(stream.kept) if stream.judged and stream.kept is not None else store
     prepared = Prepared(schema, Encoder(schema), store, validation, fingerprint={})
-    epoch = course.position.epoch if course is not None else 0
-    known = len(course.history) if course is not None else 0
+    epoch = loop.position.epoch if loop is not None else 0
+    known = len(loop.history) if loop is not None else 0
     trained = train_prepared(
         prepared,
         settings.replace(epochs=epoch + 1),
         bar,
-        params=params if course is None else None,
-        course=course,
+        params=params if loop is None else None,
+        loop=loop,
         interruptible=False,
     )
     if trained.reason is StopReason.DIVERGED:
         raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
-    course = on_host(trained.course)
-    lines = course.history[known:]
+    loop = on_host(trained.loop)
+    lines = loop.history[known:]
     if not stream.judged:
-        course = course._replace(progress=Progress(), best=course.state)
+        loop = loop._replace(progress=Progress(), best=loop.state)
     return replace(
         stream,
-        course=course._replace(history=course.history[-1:]),
+        loop=loop._replace(history=loop.history[-1:]),
         converged=trained.reason is StopReason.NO_IMPROVEMENT and stream.judged,
         lines=lines,
     )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.rows.batches import Plan
+from descend.data.rows.batches import BatchPlan
 from descend.types import Array
 
 WINDOW = 0.3
@@ -26,7 +26,7 @@ SAMPLES = 16
 over the weights."""
 
 
-class Marks(NamedTuple):
+class AveragingSchedule(NamedTuple):
     """After which of the next updates the weights enter the mean, and with which share.
 
     Attributes:
@@ -40,14 +40,14 @@ class Marks(NamedTuple):
     used: int | Array
 
 
-def newest(updates: int, length: int) -> Marks:
+def newest(updates: int, length: int) -> AveragingSchedule:
     """No mean: after the last update it is the weights themselves."""
     stops, shares = np.zeros(length, np.int32), np.zeros(length, np.float32)
     stops[0], shares[0] = updates, 1.0
-    return Marks(stops, shares, 1)
+    return AveragingSchedule(stops, shares, 1)
 
 
-def fading(first: int, updates: int, length: int, window: float) -> Marks:
+def fading(first: int, updates: int, length: int, window: float) -> AveragingSchedule:
     """The marks of a fading mean.
 
     With w = min(window, (u + g)/(1 + g)) after update u, g the growth, a sample of the last k
@@ -77,7 +77,7 @@ def fading(first: int, updates: int, length: int, window: float) -> Marks:
     return marks._replace(used=count)
 
 
-def window_of(plan: Plan, updates_between: int) -> float:
+def window_of(plan: BatchPlan, updates_between: int) -> float:
     """The longest window of a plan whose runs are evaluated after so many updates.
 
     Where every update reads all rows there is no noise to average out.

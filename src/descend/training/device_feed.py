@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.batches import START, Chunk, Plan, chunks
+from descend.data.rows.batches import START, BatchPlan, Chunk, chunks
 from descend.data.rows.prefetch import Feed
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.types import Batch, Position
@@ -21,7 +21,7 @@ SHARE = 0.5
 """Of the memory of a device that is not ours, for the table; the rest is for training."""
 
 
-def feed(store: RowStore, plan: Plan, start: Position = START) -> Feed[Chunk, Chunk]:
+def feed(store: RowStore, plan: BatchPlan, start: Position = START) -> Feed[Chunk, Chunk]:
     """The chunks of a plan, each ready for the device.
 
     A chunk stands until the one after the next is asked for: `look_ahead` may be called while the

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import optax
 
-from descend.data.rows.batches import Plan, plan_batches
+from descend.data.rows.batches import BatchPlan, plan_batches
 from descend.data.rows.store import RowStore
 from descend.training.averaging import window_of
 from descend.training.evaluation import Evaluate, make_evaluate
-from descend.training.loop import Course, Run, begin, updates_between
+from descend.training.loop import LoopConfig, LoopState, begin, updates_between
 from descend.training.objective import Apply, Objective, PerExample, make_objective
 from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (
@@ -27,7 +27,7 @@ from descend.training.step import (
 from descend.training.stopping import Limits
 from descend.types import Params
 
-STRETCH_ROWS = 1_000_000
+EVALUATION_INTERVAL_ROWS = 1_000_000
 """At most so many training rows from one evaluation to the next."""
 
 
@@ -53,11 +53,11 @@ def programs(
     return Programs(
         objective,
         functools.cache(
-            lambda pieces: compile_chunk(
-                make_step(objective, optimizer, pieces), one_kernel=one_kernel
+            lambda microbatches: compile_chunk(
+                make_step(objective, optimizer, microbatches), one_kernel=one_kernel
             )
         ),
-        functools.cache(lambda pieces: compile_parts(objective, optimizer, pieces)),
+        functools.cache(lambda microbatches: compile_parts(objective, optimizer, microbatches)),
     )
 
 
@@ -102,14 +102,14 @@ class Problem:
         """`params -> validation loss`."""
         return make_evaluate(self.apply, self.per_example, self.validation)
 
-    def plan(self, batch_size: int) -> Plan:
+    def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is cut at a batch size."""
-        stretches = -(-len(self.store) // STRETCH_ROWS)
+        stretches = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
         return plan_batches(self.store, batch_size, self.seed, stretches=stretches)
 
-    def compiled(self, plan: Plan) -> RunChunk:
+    def compiled(self, plan: BatchPlan) -> RunChunk:
         """The updates of a plan as one program; plans with as many pieces share it."""
-        return self._programs.chunk(plan.pieces)
+        return self._programs.chunk(plan.microbatches)
 
     @functools.cached_property
     def _programs(self) -> Programs:
@@ -118,11 +118,11 @@ class Problem:
             self.apply, self.per_example, self.optimizer, self.l2, mean_weight, self.one_kernel
         )
 
-    def begin(self, seed: int | None = None) -> Course:
+    def begin(self, seed: int | None = None) -> LoopState:
         """The course of a new run, from the initial weights of a seed."""
         return begin(initial_state(self.init, self.optimizer, self.seed if seed is None else seed))
 
-    def run(
+    def loop_config(
         self,
         batch_size: int,
         learning_rate: float,
@@ -130,7 +130,7 @@ class Problem:
         schedule: str = "constant",
         warmup: float = 0.0,
         limits: Limits | None = None,
-    ) -> Run:
+    ) -> LoopConfig:
         """A run of this problem, ready for `fit`.
 
         Args:
@@ -143,11 +143,11 @@ class Problem:
         limits = limits or Limits()
         plan = self.plan(batch_size)
         total = limits.epochs * plan.updates_per_epoch if limits.epochs else None
-        return Run(
+        return LoopConfig(
             store=self.store,
             plan=plan,
             run_chunk=self.compiled(plan),
-            partwise=self._programs.partwise(plan.pieces) if plan.parts > 1 else None,
+            partwise=self._programs.partwise(plan.microbatches) if plan.parts > 1 else None,
             evaluate=self.evaluate,
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup, self.rise(plan)),
@@ -155,10 +155,10 @@ class Problem:
             window=self.window(plan),
         )
 
-    def rise(self, plan: Plan) -> int:
+    def rise(self, plan: BatchPlan) -> int:
         """Updates over which the learning rate rises at first."""
         return min(RISE, plan.updates_per_epoch) if self.rising else 0
 
-    def window(self, plan: Plan) -> float | None:
+    def window(self, plan: BatchPlan) -> float | None:
         """The longest window of the mean of the weights, in updates; None without one."""
         return window_of(plan, updates_between(plan)) if self.averaging else None

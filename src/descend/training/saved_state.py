@@ -8,43 +8,45 @@ import jax
 import numpy as np
 
 from descend.errors import FileFormatError
-from descend.training.loop import Course
+from descend.training.loop import LoopState
 from descend.training.stopping import Progress
 from descend.types import HistoryLine, Position, TrainState
 
 
-def course_saved(course: Course) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Copies of the arrays of a course by name, and the rest as values that JSON holds.
 
     Floats are written in hexadecimal: they come back to the bit, infinities included.
     """
-    arrays = {**_arrays("state", course.state), **_arrays("best", course.best)}
+    arrays = {**_arrays("state", loop.state), **_arrays("best", loop.best)}
     record = {
-        "state": [course.state.update, course.state.examples],
-        "best": [course.best.update, course.best.examples],
-        "position": list(course.position),
-        "progress": [_written(value) for value in course.progress],
-        "history": [[_written(value) for value in vars(line).values()] for line in course.history],
-        "seconds": _written(course.seconds),
-        "loss_sum": _written(course.loss_sum),
-        "loss_count": course.loss_count,
+        "state": [loop.state.update, loop.state.examples],
+        "best": [loop.best.update, loop.best.examples],
+        "position": list(loop.position),
+        "progress": [_written(value) for value in loop.progress],
+        "history": [[_written(value) for value in vars(line).values()] for line in loop.history],
+        "seconds": _written(loop.seconds),
+        "loss_sum": _written(loop.loss_sum),
+        "loss_count": loop.loss_count,
     }
     return arrays, record
 
 
-def course_restored(arrays: dict[str, np.ndarray], record: dict[str, Any], like: Course) -> Course:
+def loop_state_restored(
+    arrays: dict[str, np.ndarray], record: dict[str, Any], like: LoopState
+) -> LoopState:
     """The course that was saved.
 
     Args:
-        arrays: from `course_saved`.
-        record: from `course_saved`.
+        arrays: from `loop_state_saved`.
+        record: from `loop_state_saved`.
         like: a course of the same problem; its arrays give the structure alone.
 
     Raises:
         FileFormatError: the arrays are not those of this problem.
     """
     try:
-        return Course(
+        return LoopState(
             state=_state("state", arrays, record, like.state),
             position=Position(*record["position"]),
             best=_state("best", arrays, record, like.best),

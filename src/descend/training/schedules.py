@@ -32,13 +32,13 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int =
     Returns:
         The schedule; factors stay above 0, so that no update is lost.
     """
-    course = _COURSES[name]
+    curve = _CURVES[name]
     horizon = max(1, total if total is not None else ENDLESS)
     rising = max(warmup * horizon, rise)
 
     def schedule(updates: npt.NDArray[np.int64]) -> Floats:
         done = np.minimum(updates / horizon, 1.0)
-        factor = course(done)
+        factor = curve(done)
         if rising > 1:
             factor = factor * np.minimum(1.0, (updates + 1) / rising)
         return np.maximum(factor, LEAST)
@@ -64,7 +64,7 @@ def _inverse_time(done: Floats) -> Floats:
     return 1.0 / (1.0 + 10.0 * done)
 
 
-_COURSES: dict[str, Callable[[Floats], Floats]] = {
+_CURVES: dict[str, Callable[[Floats], Floats]] = {
     "constant": _constant,
     "cosine": _cosine,
     "one-cycle": _one_cycle,

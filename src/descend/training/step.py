@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from descend.training.averaging import Marks, newest
+from descend.training.averaging import AveragingSchedule, newest
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_other
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Metrics, Params, TrainState
@@ -33,7 +33,7 @@ class RunChunk(Protocol):
         rates: Rates,
         updates: int,
         examples: int,
-        marks: Marks | None = None,
+        marks: AveragingSchedule | None = None,
     ) -> tuple[TrainState, Array]:
         """The state after the first `updates` batches, and the losses `[U]` of these.
 
@@ -76,20 +76,20 @@ class PartwiseUpdate(NamedTuple):
 
 
 def make_step(
-    objective: Objective, optimizer: optax.GradientTransformation, pieces: int = 1
+    objective: Objective, optimizer: optax.GradientTransformation, microbatches: int = 1
 ) -> Step:
     """One update: gradient of the batch, the optimizer's direction, times the learning rate.
 
     Args:
         objective: what to make small.
         optimizer: an Optax transformation made with learning rate 1.
-        pieces: micro-batches that the batch is cut into; their gradients are summed, so the
+        microbatches: micro-batches that the batch is cut into; their gradients are summed, so the
             update is the same to rounding, in less memory.
 
     Returns:
         `((params, opt_state), batch, learning_rate) -> ((params, opt_state), metrics)`, pure.
     """
-    gradient_of = make_gradient(objective, pieces)
+    gradient_of = make_gradient(objective, microbatches)
     applied = _make_apply(optimizer)
 
     def step(carry: Carry, batch: Batch, learning_rate: Array) -> tuple[Carry, Metrics]:
@@ -116,17 +116,17 @@ def _make_apply(optimizer: optax.GradientTransformation) -> Apply:
     return applied
 
 
-def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
+def make_gradient(objective: Objective, microbatches: int = 1) -> GradientOf:
     """The mean loss of a batch and the gradient of its objective.
 
     Args:
         objective: what to make small.
-        pieces: micro-batches that the batch is cut into, their gradients summed.
+        microbatches: micro-batches that the batch is cut into, their gradients summed.
 
     Returns:
         `(params, batch) -> (mean loss, gradient)`; the penalty is in the gradient alone.
     """
-    summed = _make_sum(objective, pieces)
+    summed = _make_sum(objective, microbatches)
 
     def gradient_of(params: Params, batch: Batch) -> tuple[Array, Params]:
         loss, gradient = summed(params, objective.shares(batch))
@@ -135,15 +135,16 @@ def make_gradient(objective: Objective, pieces: int = 1) -> GradientOf:
     return gradient_of
 
 
-def _make_sum(objective: Objective, pieces: int) -> GradientOf:
+def _make_sum(objective: Objective, microbatches: int) -> GradientOf:
     """The weighted sum of the losses of a batch and its gradient, piece by piece."""
     piece_gradient: GradientOf = jax.value_and_grad(objective.loss_sum)
 
     def summed(params: Params, batch: Batch) -> tuple[Array, Params]:
-        if pieces == 1:
+        if microbatches == 1:
             return piece_gradient(params, batch)
         cut = jax.tree.map(
-            lambda leaf: leaf.reshape(pieces, leaf.shape[0] // pieces, *leaf.shape[1:]), batch
+            lambda leaf: leaf.reshape(microbatches, leaf.shape[0] // microbatches, *leaf.shape[1:]),
+            batch,
         )
         shapes = jax.eval_shape(piece_gradient, params, jax.tree.map(lambda leaf: leaf[0], cut))
         first = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
@@ -180,14 +181,14 @@ def compile_chunk(step: Step, *, one_kernel: bool = False) -> RunChunk:
     step = jax.jit(step, inline=True)
 
     def small(
-        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
+        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: AveragingSchedule
     ) -> tuple[Carry, Params, Array]:
         first, rate = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (batch, rates)))
         fits = one_kernel and fits_one_kernel(step, carry, first, rate)
         return (in_one_kernel(loops) if fits else loops)(carry, mean, batch, rates, marks)
 
     def loops(
-        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: Marks
+        carry: Carry, mean: Params, batch: Batch, rates: Array, marks: AveragingSchedule
     ) -> tuple[Carry, Params, Array]:
         def one(index: Array, so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:
             carry, losses = so_far
@@ -217,7 +218,7 @@ def compile_chunk(step: Step, *, one_kernel: bool = False) -> RunChunk:
         rates: Rates,
         updates: int,
         examples: int,
-        marks: Marks | None = None,
+        marks: AveragingSchedule | None = None,
     ) -> tuple[TrainState, Array]:
         marks = marks or newest(updates, len(rates))
         (params, opt_state), mean, losses = compiled(
@@ -234,7 +235,7 @@ def compile_chunk(step: Step, *, one_kernel: bool = False) -> RunChunk:
 
 
 def compile_parts(
-    objective: Objective, optimizer: optax.GradientTransformation, pieces: int = 1
+    objective: Objective, optimizer: optax.GradientTransformation, microbatches: int = 1
 ) -> PartwiseUpdate:
     """An update whose batch comes in parts, so that it need not be in memory as a whole.
 
@@ -244,9 +245,9 @@ def compile_parts(
     Args:
         objective: what to make small.
         optimizer: an Optax transformation made with learning rate 1.
-        pieces: micro-batches that a part is cut into.
+        microbatches: micro-batches that a part is cut into.
     """
-    summed = _make_sum(objective, pieces)
+    summed = _make_sum(objective, microbatches)
     applied = _make_apply(optimizer)
 
     def one(params: Params, part: Batch) -> Sums:

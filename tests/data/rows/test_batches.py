@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.rows.batches import CHUNK_BYTES, Chunk, Plan, chunks, plan_batches
+from descend.data.rows.batches import CHUNK_BYTES, BatchPlan, Chunk, chunks, plan_batches
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import MemoryStore
 from descend.types import Batch, Position
 from tests.problems import numbered, numbers, store_of
 
 
-def epoch_of(plan: Plan, store: MemoryStore | None = None, epoch: int = 0) -> list[Chunk]:
+def epoch_of(plan: BatchPlan, store: MemoryStore | None = None, epoch: int = 0) -> list[Chunk]:
     """The chunks of an epoch."""
     source = chunks(store or numbered(plan.rows), plan, Position(epoch, 0))
     return list(itertools.takewhile(lambda chunk: chunk.position <= (epoch + 1, 0), source))
@@ -30,9 +30,9 @@ def row_numbers(chunk: Chunk) -> list[list[int]]:
 
 
 @st.composite
-def any_plan(draw: st.DrawFn) -> Plan:
+def any_plan(draw: st.DrawFn) -> BatchPlan:
     rows = draw(st.integers(1, 200))
-    return Plan(
+    return BatchPlan(
         rows=rows,
         batch_size=draw(st.integers(1, rows)),
         seed=draw(st.integers(0, 99)),
@@ -58,7 +58,7 @@ def test_100_000_rows_at_batch_size_1_000_are_100_updates_with_each_row_once() -
 
 
 @given(plan=plans)
-def test_an_epoch_has_each_row_once_in_the_order_of_the_seed(plan: Plan) -> None:
+def test_an_epoch_has_each_row_once_in_the_order_of_the_seed(plan: BatchPlan) -> None:
     updates = [update for chunk in epoch_of(plan) for update in row_numbers(chunk)]
     sizes = [len(update) for update in updates]
     short = plan.rows % plan.batch_size
@@ -72,7 +72,7 @@ def test_an_epoch_has_each_row_once_in_the_order_of_the_seed(plan: Plan) -> None
 
 
 @given(plan=plans)
-def test_chunks_say_how_much_they_hold_and_have_one_shape(plan: Plan) -> None:
+def test_chunks_say_how_much_they_hold_and_have_one_shape(plan: BatchPlan) -> None:
     seen = epoch_of(plan)
     assert sum(chunk.examples for chunk in seen) == plan.rows
     assert sum(chunk.updates for chunk in seen) == plan.updates_per_epoch
@@ -82,13 +82,13 @@ def test_chunks_say_how_much_they_hold_and_have_one_shape(plan: Plan) -> None:
         if plan.batch_size < plan.rows:
             assert chunk.batch.weight.shape == (plan.updates_per_chunk, plan.places)
         assert chunk.batch.weight.shape == chunk.batch.y.shape[:2]
-    assert plan.places % plan.pieces == 0
-    assert plan.places // plan.pieces <= plan.micro_rows
-    assert 0 <= plan.places - plan.batch_size < plan.pieces
+    assert plan.places % plan.microbatches == 0
+    assert plan.places // plan.microbatches <= plan.micro_rows
+    assert 0 <= plan.places - plan.batch_size < plan.microbatches
 
 
 @given(plan=plans, taken=st.integers(0, 40))
-def test_chunks_go_on_from_any_position_as_if_never_stopped(plan: Plan, taken: int) -> None:
+def test_chunks_go_on_from_any_position_as_if_never_stopped(plan: BatchPlan, taken: int) -> None:
     store = numbered(plan.rows)
     whole = list(itertools.islice(chunks(store, plan), taken + 4))
     start = whole[taken - 1].position if taken else Position(0, 0)
@@ -101,19 +101,19 @@ def test_chunks_go_on_from_any_position_as_if_never_stopped(plan: Plan, taken: i
 
 
 @given(plan=plans)
-def test_no_chunk_crosses_a_cut_between_stretches(plan: Plan) -> None:
+def test_no_chunk_crosses_a_cut_between_stretches(plan: BatchPlan) -> None:
     ends = {0}
     for chunk in epoch_of(plan):
         before = max(ends)
         ends.add(before + chunk.updates)
-        cut = (before // plan.updates_per_stretch + 1) * plan.updates_per_stretch
+        cut = (before // plan.updates_per_interval + 1) * plan.updates_per_interval
         assert before + chunk.updates <= cut
-    for cut in range(0, plan.updates_per_epoch, plan.updates_per_stretch):
+    for cut in range(0, plan.updates_per_epoch, plan.updates_per_interval):
         assert cut in ends
 
 
 @given(plan=plans)
-def test_filler_repeats_rows_and_weighs_nothing(plan: Plan) -> None:
+def test_filler_repeats_rows_and_weighs_nothing(plan: BatchPlan) -> None:
     for chunk in epoch_of(plan):
         filler = chunk.batch.x["numeric"][chunk.batch.weight == 0, 0]
         assert set(filler.astype(int)) <= set(range(plan.rows))
@@ -122,7 +122,7 @@ def test_filler_repeats_rows_and_weighs_nothing(plan: Plan) -> None:
 
 def test_each_epoch_is_another_order_and_so_is_each_seed() -> None:
     def first_batch(seed: int, epoch: int) -> list[int]:
-        plan = Plan(rows=1000, batch_size=50, seed=seed, updates_per_chunk=1)
+        plan = BatchPlan(rows=1000, batch_size=50, seed=seed, updates_per_chunk=1)
         return row_numbers(next(chunks(numbered(1000), plan, Position(epoch, 0))))[0]
 
     assert first_batch(0, 0) == first_batch(0, 0)
@@ -130,7 +130,7 @@ def test_each_epoch_is_another_order_and_so_is_each_seed() -> None:
 
 
 def test_gradient_descent_gathers_the_table_once() -> None:
-    seen = list(itertools.islice(chunks(numbered(20), Plan(20, 20, 0, 1), Position(4, 0)), 3))
+    seen = list(itertools.islice(chunks(numbered(20), BatchPlan(20, 20, 0, 1), Position(4, 0)), 3))
     assert all(chunk.batch is seen[0].batch for chunk in seen)
     assert [chunk.position for chunk in seen] == [Position(epoch, 0) for epoch in (5, 6, 7)]
     assert [chunk.examples for chunk in seen] == [20, 20, 20]
@@ -138,7 +138,7 @@ def test_gradient_descent_gathers_the_table_once() -> None:
 
 def test_rows_of_weight_0_come_with_the_content_of_a_row_that_counts() -> None:
     store = store_of([[1.0], [np.nan], [np.inf]], [[1.0], [np.nan], [3e38]], [2, 0, 0])
-    batch = next(chunks(store, Plan(3, 3, 0, 1, micro_rows=2))).batch
+    batch = next(chunks(store, BatchPlan(3, 3, 0, 1, micro_rows=2))).batch
     assert np.array_equal(batch.x["numeric"].ravel(), [1, 1, 1, 1])
     assert np.array_equal(batch.y.ravel(), [1, 1, 1, 1])
     assert np.array_equal(batch.weight.ravel(), [2, 0, 0, 0])
@@ -147,7 +147,7 @@ def test_rows_of_weight_0_come_with_the_content_of_a_row_that_counts() -> None:
 
 def test_rows_of_weight_0_alone_come_as_zeros() -> None:
     store = store_of([[np.nan], [np.nan]], [[np.nan], [np.nan]], [0, 0])
-    batch = next(chunks(store, Plan(2, 1, 0, 2))).batch
+    batch = next(chunks(store, BatchPlan(2, 1, 0, 2))).batch
     assert not batch.x["numeric"].any()
     assert not batch.y.any()
 
@@ -176,7 +176,7 @@ def test_chunks_of_any_size_hold_the_same_rows() -> None:
 
 
 @given(plan=plans)
-def test_arrays_filled_again_hold_the_same_rows(plan: Plan) -> None:
+def test_arrays_filled_again_hold_the_same_rows(plan: BatchPlan) -> None:
     store = numbers(plan.rows)
     again = chunks(store, plan, standing=2)
     before = None

@@ -113,9 +113,11 @@ def test_training_is_the_same_to_the_bit_from_disk_and_from_memory(
         problem = dataclasses.replace(problem_of(in_memory, in_memory), store=training)
         # The mean weight is summed in another order; to the bit it must be one number.
         problem.__dict__["objective"] = problem_of(in_memory, in_memory).objective
-        run = problem.run(batch_size, 0.01, limits=Limits(patience=9, epochs=3))
+        run = problem.loop_config(batch_size, 0.01, limits=Limits(patience=9, epochs=3))
         plan = plan_batches(on_disk, batch_size, seed=0, chunk_bytes=20_000)
-        run = dataclasses.replace(run, plan=plan, partwise=problem._programs.partwise(plan.pieces))
+        run = dataclasses.replace(
+            run, plan=plan, partwise=problem._programs.partwise(plan.microbatches)
+        )
         if plan.parts == 1:
             run = dataclasses.replace(run, partwise=None)
         results.append(fit(run, problem.begin())[0].state)
@@ -128,15 +130,15 @@ def test_a_batch_in_parts_is_the_same_update_to_rounding(store: MappedStore) -> 
     found = []
     for parts in (1, 7):
         plan = dataclasses.replace(problem.plan(ROWS), parts=parts)
-        partwise = problem._programs.partwise(plan.pieces) if parts > 1 else None
-        run = problem.run(ROWS, 0.1, limits=Limits(patience=9, epochs=4))
+        partwise = problem._programs.partwise(plan.microbatches) if parts > 1 else None
+        run = problem.loop_config(ROWS, 0.1, limits=Limits(patience=9, epochs=4))
         run = dataclasses.replace(run, plan=plan, partwise=partwise)
-        course, _ = fit(run, problem.begin())
-        assert course.state.update == 4
-        assert course.state.examples == 4 * ROWS
-        assert course.position == Position(4, 0)
-        found.append(course)
-    for one, other in zip(*(jax.tree.leaves(course.state) for course in found), strict=True):
+        loop, _ = fit(run, problem.begin())
+        assert loop.state.update == 4
+        assert loop.state.examples == 4 * ROWS
+        assert loop.position == Position(4, 0)
+        found.append(loop)
+    for one, other in zip(*(jax.tree.leaves(loop.state) for loop in found), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-6)
     assert found[0].history[-1].train_loss == pytest.approx(found[1].history[-1].train_loss)
 
@@ -172,7 +174,7 @@ def test_from_a_file_sorted_by_its_target_training_ends_as_well(
         source = windowed(written(tmp_path / name, training)[0], span=3)
         problem = dataclasses.replace(linear_problem(shuffled), store=source)
         limits = Limits(patience=9, epochs=20)
-        run = problem.run(32, 0.01, schedule="cosine", limits=limits)
+        run = problem.loop_config(32, 0.01, schedule="cosine", limits=limits)
         losses.append(fit(run, problem.begin())[0].progress.best)
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
 

@@ -11,7 +11,7 @@ import pytest
 
 from descend.errors import DivergedError
 from descend.reporting.text.advice import advice_text, short_text
-from descend.training.loop import Silent, fit
+from descend.training.loop import NoCallback, fit
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.tuning.advice.advise import advise
@@ -57,12 +57,12 @@ def test_the_text_names_what_to_set_and_what_it_cost(advised: Advice) -> None:
 
 def test_nothing_that_was_there_is_changed_and_training_goes_on(problem: Problem) -> None:
     before = jax.tree.map(np.array, problem.begin().state)
-    advice, course = advise(problem, budget=0.5)
+    advice, loop = advise(problem, budget=0.5)
     assert same_bits(before, jax.tree.map(np.array, problem.begin().state))
-    assert course is not None
-    assert course.state.update > 0
-    run = problem.run(advice.batch_size, advice.learning_rate, limits=Limits(epochs=200))
-    done, _ = fit(run, course, Silent())
+    assert loop is not None
+    assert loop.state.update > 0
+    run = problem.loop_config(advice.batch_size, advice.learning_rate, limits=Limits(epochs=200))
+    done, _ = fit(run, loop, NoCallback())
     assert done.progress.best <= done.history[0].validation_loss
 
 
@@ -76,10 +76,10 @@ def test_the_same_seed_and_times_give_the_same_advice(problem: Problem) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 32, 900])
 def test_a_given_batch_size_stays(problem: Problem, batch_size: int) -> None:
-    advice, course = advise(problem, batch_size=batch_size, budget=0.5)
+    advice, loop = advise(problem, batch_size=batch_size, budget=0.5)
     assert advice.batch_size == batch_size
     assert advice.flat_region == (batch_size, batch_size)
-    assert course is not None
+    assert loop is not None
     assert "as given" in advice_text(advice)
 
 
@@ -90,8 +90,8 @@ def test_a_given_learning_rate_stays(problem: Problem) -> None:
 
 
 def test_nothing_is_measured_where_both_are_given(problem: Problem) -> None:
-    advice, course = advise(problem, batch_size=8, learning_rate=0.5)
-    assert (advice.batch_size, advice.learning_rate, course) == (8, 0.5, None)
+    advice, loop = advise(problem, batch_size=8, learning_rate=0.5)
+    assert (advice.batch_size, advice.learning_rate, loop) == (8, 0.5, None)
     assert "nothing to find" in advice_text(advice)
 
 

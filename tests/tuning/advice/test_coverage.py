@@ -10,7 +10,7 @@ import pytest
 from benchmarks.regret_cases import noisy_quadratic
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.critical_batch import fit_law, updates_to
-from descend.tuning.advice.trials import make_arena
+from descend.tuning.advice.trials import make_runner
 
 DIMENSIONS, ROWS, SEEDS = 100, 8192, 12
 SIZES = (2, 8, 32, 128, 512)
@@ -22,18 +22,18 @@ Curve = list[tuple[int, float]]
 @pytest.fixture(scope="module")
 def curves() -> dict[int, list[Curve]]:
     """Losses of runs with each size, by rates of half powers of two."""
-    arena = make_arena(noisy_quadratic(DIMENSIONS, ROWS, seed=1000))
+    runner = make_runner(noisy_quadratic(DIMENSIONS, ROWS, seed=1000))
     looks = np.unique(np.geomspace(4, MOST_UPDATES, 40).astype(int))
 
     def curve(size: int, rate: float) -> Curve:
-        trial, found = arena.enter(size, rate), []
-        course = arena.problem.run(size, rate).schedule
+        trial, found = runner.enter(size, rate), []
+        loop = runner.problem.loop_config(size, rate).schedule
         for stop in looks:
-            rates = rate * course(np.arange(trial.updates, stop))
-            trial, _ = arena.advance(trial, rates.astype(np.float32))
+            rates = rate * loop(np.arange(trial.updates, stop))
+            trial, _ = runner.advance(trial, rates.astype(np.float32))
             assert trial.state is not None
-            found.append((int(stop), arena.evaluate(trial.state.mean)))
-            if arena.hopeless(found[-1][1]):
+            found.append((int(stop), runner.evaluate(trial.state.mean)))
+            if runner.hopeless(found[-1][1]):
                 break
         return found
 

@@ -9,7 +9,7 @@ import pytest
 
 from descend.training.problem import Problem
 from descend.tuning.advice import lr_range
-from descend.tuning.advice.trials import Trial, make_arena
+from descend.tuning.advice.trials import Trial, make_runner
 from tests.problems import linear_problem, mlp_problem, numbers, store_of
 
 
@@ -22,12 +22,12 @@ def interpolating(rows: int = 2048, columns: int = 32) -> Problem:
 
 def largest_stable(problem: Problem, batch_size: int, updates: int = 300) -> float:
     """The largest rate, by factors of 2^(1/4), after which the loss is below the start."""
-    arena = make_arena(problem)
+    runner = make_runner(problem)
     for power in np.arange(4.0, -8.0, -0.25):
         rates = np.full(updates, 2.0**power, np.float32)
-        trial, losses = arena.advance(arena.enter(batch_size, 2.0**power), rates)
+        trial, losses = runner.advance(runner.enter(batch_size, 2.0**power), rates)
         assert trial.state is not None
-        if np.isfinite(losses).all() and arena.evaluate(trial.state.params) < arena.start_loss:
+        if np.isfinite(losses).all() and runner.evaluate(trial.state.params) < runner.start_loss:
             return float(2.0**power)
     raise AssertionError("no rate was stable")
 
@@ -47,7 +47,7 @@ def test_the_largest_stable_rate_grows_with_the_batch_until_the_curvature_limits
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_a_rising_rate_brackets_the_largest_stable_one(optimizer: str) -> None:
     problem = linear_problem(numbers(1000), optimizer=optimizer)
-    found = lr_range.breaking_rate(make_arena(problem), 32)
+    found = lr_range.breaking_rate(make_runner(problem), 32)
     assert found is not None
     stable = largest_stable(problem, 32, 100)
     assert stable / 16 < found < stable * 16
@@ -55,31 +55,31 @@ def test_a_rising_rate_brackets_the_largest_stable_one(optimizer: str) -> None:
 
 def test_no_rate_is_found_where_even_the_lowest_is_too_high() -> None:
     problem = linear_problem(store_of(np.full((50, 2), 1e6), np.ones((50, 1))))
-    assert lr_range.breaking_rate(make_arena(problem), 10) is None
+    assert lr_range.breaking_rate(make_runner(problem), 10) is None
 
 
 def test_validation_rows_unlike_the_training_rows_do_not_end_the_search_at_once() -> None:
     """Whatever is learned makes their loss worse; rates that do little harm are still sound."""
     table = numbers(500)
     problem = linear_problem(table, store_of(table.x["numeric"], -table.y))
-    found = lr_range.breaking_rate(make_arena(problem), 32)
+    found = lr_range.breaking_rate(make_runner(problem), 32)
     assert found is not None
     assert found > 1e-5
 
 
 def test_larger_sizes_are_sought_near_the_smaller() -> None:
     problem = linear_problem(numbers(1000))
-    arena = make_arena(problem)
-    found = lr_range.breaking_rates(arena, [16, 256])
+    runner = make_runner(problem)
+    found = lr_range.breaking_rates(runner, [16, 256])
     assert set(found) == {16, 256}
-    assert found[256] == pytest.approx(lr_range.breaking_rate(arena, 256), rel=3.0)
+    assert found[256] == pytest.approx(lr_range.breaking_rate(runner, 256), rel=3.0)
 
 
 def test_the_search_leaves_the_snapshot_as_it_was() -> None:
-    arena = make_arena(mlp_problem(numbers(300), numbers(100)))
-    before = arena.evaluate(arena.snapshot.params)
-    lr_range.breaking_rates(arena, [16, 64])
-    assert arena.evaluate(arena.snapshot.params) == before
+    runner = make_runner(mlp_problem(numbers(300), numbers(100)))
+    before = runner.evaluate(runner.snapshot.params)
+    lr_range.breaking_rates(runner, [16, 64])
+    assert runner.evaluate(runner.snapshot.params) == before
 
 
 def test_the_exponent_is_the_slope_in_logarithms() -> None:
@@ -106,7 +106,7 @@ def with_seed(problem: Problem, seed: int) -> Problem:
 
 @pytest.mark.slow
 def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
-    from descend.training.loop import Silent, fit
+    from descend.training.loop import NoCallback, fit
     from descend.training.stopping import Limits
     from descend.tuning.advice.advise import advise
 
@@ -116,6 +116,6 @@ def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
         one = with_seed(problem, seed)
         advice, _ = advise(one, batch_size=16, budget=0.5)
         run = one.run(16, advice.learning_rate, limits=Limits(epochs=3))
-        course, _ = fit(run, one.begin(), Silent())
-        assert course.progress.rescues == 0
-        assert course.history[-1].validation_loss < start
+        loop, _ = fit(run, one.begin(), NoCallback())
+        assert loop.progress.rescues == 0
+        assert loop.history[-1].validation_loss < start

@@ -9,15 +9,22 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.loop import Silent, fit
+from descend.training.loop import NoCallback, fit
 from descend.training.stopping import Limits
-from descend.tuning.advice.trials import Arena, Trial, cost_ratios, make_arena, run_legs, some_rows
+from descend.tuning.advice.trials import (
+    Trial,
+    TrialRunner,
+    cost_ratios,
+    make_runner,
+    run_legs,
+    some_rows,
+)
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits
 
 
-def arena_of(rows: int = 230, optimizer: str = "momentum", **parts: bool) -> Arena:
+def arena_of(rows: int = 230, optimizer: str = "momentum", **parts: bool) -> TrialRunner:
     problem = mlp_problem(numbers(rows), numbers(50, seed=1), optimizer=optimizer)
-    return make_arena(dataclasses.replace(problem, **parts))
+    return make_runner(dataclasses.replace(problem, **parts))
 
 
 def constant(updates: int, learning_rate: float = 0.01) -> np.ndarray:
@@ -25,73 +32,75 @@ def constant(updates: int, learning_rate: float = 0.01) -> np.ndarray:
 
 
 def test_a_trial_makes_the_updates_of_training_to_the_bit() -> None:
-    arena = arena_of()
-    trial, _ = arena.advance(arena.enter(16, 0.01), constant(30))
-    run = arena.problem.run(16, 0.01, limits=Limits(epochs=2))
-    course, _ = fit(run, arena.problem.begin(), Silent())
-    assert course.state.update == 30
-    assert same_bits(trial.state, course.state)
+    runner = arena_of()
+    trial, _ = runner.advance(runner.enter(16, 0.01), constant(30))
+    run = runner.problem.loop_config(16, 0.01, limits=Limits(epochs=2))
+    loop, _ = fit(run, runner.problem.begin(), NoCallback())
+    assert loop.state.update == 30
+    assert same_bits(trial.state, loop.state)
 
 
 @pytest.mark.parametrize("cuts", [(1, 29), (7, 8, 15), (15, 15)])
 def test_a_trial_in_pieces_is_the_trial_in_one(cuts: tuple[int, ...]) -> None:
-    arena = arena_of()
-    whole, losses = arena.advance(arena.enter(16, 0.01), constant(30))
-    trial, seen = arena.enter(16, 0.01), []
+    runner = arena_of()
+    whole, losses = runner.advance(runner.enter(16, 0.01), constant(30))
+    trial, seen = runner.enter(16, 0.01), []
     for updates in cuts:
-        trial, part = arena.advance(trial, constant(updates))
+        trial, part = runner.advance(trial, constant(updates))
         seen.append(part)
     assert same_bits(trial.state, whole.state)
     assert np.array_equal(np.concatenate(seen), losses)
-    assert arena.tape(16).position(trial.place) == arena.tape(16).position(whole.place)
+    assert runner.chunk_cache(16).position(trial.place) == runner.chunk_cache(16).position(
+        whole.place
+    )
 
 
 def test_training_goes_on_from_a_trial_as_if_it_had_never_stopped() -> None:
-    arena = arena_of()
-    trial, _ = arena.advance(arena.enter(16, 0.01), constant(19))
-    run = arena.problem.run(16, 0.01, limits=Limits(epochs=2))
-    course, _ = fit(run, arena.course_of(trial, 1.0), Silent())
-    straight, _ = fit(run, arena.problem.begin(), Silent())
-    assert same_bits(course.state.params, straight.state.params)
-    assert course.state.examples == straight.state.examples
-    assert course.position == straight.position
+    runner = arena_of()
+    trial, _ = runner.advance(runner.enter(16, 0.01), constant(19))
+    run = runner.problem.loop_config(16, 0.01, limits=Limits(epochs=2))
+    loop, _ = fit(run, runner.loop_state_of(trial, 1.0), NoCallback())
+    straight, _ = fit(run, runner.problem.begin(), NoCallback())
+    assert same_bits(loop.state.params, straight.state.params)
+    assert loop.state.examples == straight.state.examples
+    assert loop.position == straight.position
 
 
 def test_gradient_descent_and_a_batch_in_parts_race_too() -> None:
-    arena = arena_of(64)
-    trial, losses = arena.advance(arena.enter(64, 0.01), constant(5))
+    runner = arena_of(64)
+    trial, losses = runner.advance(runner.enter(64, 0.01), constant(5))
     assert trial.updates == len(losses) == 5
-    assert arena.tape(64).position(trial.place).epoch == 5
+    assert runner.chunk_cache(64).position(trial.place).epoch == 5
 
 
 def test_the_snapshot_stays_as_it_was() -> None:
-    arena = arena_of(optimizer="adam")
-    before = jax.tree.map(np.array, arena.snapshot)
-    run_legs(arena, [arena.enter(16, r) for r in (0.01, 0.1)], lambda size: 1.0, 60.0)
-    assert same_bits(before, jax.tree.map(np.array, arena.snapshot))
+    runner = arena_of(optimizer="adam")
+    before = jax.tree.map(np.array, runner.snapshot)
+    run_legs(runner, [runner.enter(16, r) for r in (0.01, 0.1)], lambda size: 1.0, 60.0)
+    assert same_bits(before, jax.tree.map(np.array, runner.snapshot))
 
 
 def test_a_decay_is_judged_and_then_forgotten() -> None:
-    arena = arena_of()
-    plain, _ = arena.advance(arena.enter(16, 0.01), constant(20))
-    judged = arena.leg(arena.enter(16, 0.01), 20)
+    runner = arena_of()
+    plain, _ = runner.advance(runner.enter(16, 0.01), constant(20))
+    judged = runner.leg(runner.enter(16, 0.01), 20)
     assert same_bits(plain.state, judged.state)
     assert [updates for updates, _ in judged.marks] == [25]
-    assert judged.loss < arena.start_loss
+    assert judged.loss < runner.start_loss
 
 
 def test_a_trial_that_explodes_is_out() -> None:
-    arena = arena_of()
-    trial = arena.leg(arena.enter(16, 1e4), 40)
+    runner = arena_of()
+    trial = runner.leg(runner.enter(16, 1e4), 40)
     assert trial.diverged
     assert trial.state is None
     assert math.isinf(trial.loss)
 
 
 def test_all_finalists_have_the_same_cost_behind_them() -> None:
-    arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
-    entered = [arena.enter(size, r) for size in (4, 16, 64) for r in (0.02, 0.1)]
-    finalists, others = run_legs(arena, entered, lambda size: size + 10.0, 10_000.0, finalists=3)
+    runner = make_runner(linear_problem(numbers(500), optimizer="sgd"))
+    entered = [runner.enter(size, r) for size in (4, 16, 64) for r in (0.02, 0.1)]
+    finalists, others = run_legs(runner, entered, lambda size: size + 10.0, 10_000.0, finalists=3)
     costs = [one.updates * (one.batch_size + 10.0) for one in finalists]
     assert costs == pytest.approx([10_000.0] * len(costs), rel=0.02)
     assert len(finalists) >= 3
@@ -101,10 +110,10 @@ def test_all_finalists_have_the_same_cost_behind_them() -> None:
 
 
 def test_what_is_entered_on_the_way_runs_the_whole_way() -> None:
-    arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
-    entered = [arena.enter(16, r) for r in (1e-4, 1e-5)]
+    runner = make_runner(linear_problem(numbers(500), optimizer="sgd"))
+    entered = [runner.enter(16, r) for r in (1e-4, 1e-5)]
     finalists, _ = run_legs(
-        arena, entered, lambda size: 1.0, 1000.0, refine=lambda ranked, out, number: [(16, 0.05)]
+        runner, entered, lambda size: 1.0, 1000.0, refine=lambda ranked, out, number: [(16, 0.05)]
     )
     assert finalists[0].learning_rate == 0.05
     assert len({one.updates for one in finalists}) == 1
@@ -112,9 +121,9 @@ def test_what_is_entered_on_the_way_runs_the_whole_way() -> None:
 
 def test_who_runs_beside_a_trial_does_not_change_it() -> None:
     def raced(abreast: int) -> list[Trial]:
-        arena = dataclasses.replace(arena_of(), abreast=abreast)
-        entered = [arena.enter(16, r) for r in (0.003, 0.01, 0.03, 0.1)]
-        return run_legs(arena, entered, lambda size: 1.0, 64.0)[0]
+        runner = dataclasses.replace(arena_of(), abreast=abreast)
+        entered = [runner.enter(16, r) for r in (0.003, 0.01, 0.03, 0.1)]
+        return run_legs(runner, entered, lambda size: 1.0, 64.0)[0]
 
     for one, other in zip(raced(1), raced(3), strict=True):
         assert dataclasses.replace(one, state=None) == dataclasses.replace(other, state=None)
@@ -122,29 +131,29 @@ def test_who_runs_beside_a_trial_does_not_change_it() -> None:
 
 
 def test_a_trial_begins_with_the_rise_of_a_run() -> None:
-    arena = arena_of(averaging=True, rising=True)
-    rise = arena.problem.rise(arena.problem.plan(16))
+    runner = arena_of(averaging=True, rising=True)
+    rise = runner.problem.rise(runner.problem.plan(16))
     assert rise > 1
     rates = 0.01 * np.minimum(1.0, np.arange(1, 41) / rise)
-    by_hand, _ = arena.advance(arena.enter(16, 0.01), rates.astype(np.float32))
-    assert same_bits(by_hand.state, arena.leg(arena.enter(16, 0.01), 40).state)
+    by_hand, _ = runner.advance(runner.enter(16, 0.01), rates.astype(np.float32))
+    assert same_bits(by_hand.state, runner.leg(runner.enter(16, 0.01), 40).state)
 
 
 def test_who_left_and_stood_lower_than_the_last_comes_back() -> None:
     """A rate that explodes late throws the others out first."""
-    arena = arena_of(averaging=True)
-    entered = [arena.enter(16, 0.01), arena.enter(16, 0.02), arena.enter(16, 0.03)]
-    finalists, others = run_legs(arena, entered, lambda size: 1.0, 64.0, finalists=1)
+    runner = arena_of(averaging=True)
+    entered = [runner.enter(16, 0.01), runner.enter(16, 0.02), runner.enter(16, 0.03)]
+    finalists, others = run_legs(runner, entered, lambda size: 1.0, 64.0, finalists=1)
     assert 0.01 not in {one.learning_rate for one in finalists}
 
     def spoiled(trial: Trial, until: int) -> Trial:
-        found = Arena.leg(arena, trial, until)
+        found = TrialRunner.leg(runner, trial, until)
         late = until == 64 and trial.learning_rate > 0.01
         return dataclasses.replace(found, marks=((until, 1e3),)) if late else found
 
-    arena.leg = spoiled  # type: ignore[method-assign]
-    entered = [arena.enter(16, rate) for rate in (0.01, 0.02, 0.03)]
-    finalists, others = run_legs(arena, entered, lambda size: 1.0, 64.0, finalists=1)
+    runner.leg = spoiled  # type: ignore[method-assign]
+    entered = [runner.enter(16, rate) for rate in (0.01, 0.02, 0.03)]
+    finalists, others = run_legs(runner, entered, lambda size: 1.0, 64.0, finalists=1)
     assert finalists[0].learning_rate == 0.01
     assert finalists[0].updates == 64
     assert finalists[0].state is not None
@@ -152,9 +161,9 @@ def test_who_left_and_stood_lower_than_the_last_comes_back() -> None:
 
 
 def test_the_race_ends_early_when_it_is_late() -> None:
-    arena = make_arena(linear_problem(numbers(500), optimizer="sgd"))
-    entered = [arena.enter(16, r) for r in (0.1, 0.05)]
-    finalists, _ = run_legs(arena, entered, lambda size: 1.0, 1000.0, late=lambda: True)
+    runner = make_runner(linear_problem(numbers(500), optimizer="sgd"))
+    entered = [runner.enter(16, r) for r in (0.1, 0.05)]
+    finalists, _ = run_legs(runner, entered, lambda size: 1.0, 1000.0, late=lambda: True)
     assert all(one.legs == 1 for one in finalists)
 
 

@@ -15,7 +15,7 @@ from descend.data.encoding import labels
 from descend.data.encoding.categories import as_text, canonical, category_codes
 from descend.data.encoding.numbers import standard, standardise_array
 from descend.data.encoding.read_plan import (
-    Plan,
+    ReadPlan,
     check_finite,
     check_readable,
     plan_reading,
@@ -158,7 +158,7 @@ class Encoder:
         assert isinstance(self.schema.target, ClassificationTarget)
         return labels.decode_classes(self.schema.target, codes)
 
-    def _encode_inputs(self, plan: Plan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+    def _encode_inputs(self, plan: ReadPlan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
         count = batch.num_rows
         # Filled a column at a time, and turned into rows at the end: faster than strided writes.
         numeric = np.empty((len(self.numeric_names), count), np.float32)
@@ -211,7 +211,7 @@ class Encoder:
         return np.asarray(codes, np.int32)[inverse]
 
     def _encode_labels(
-        self, plan: Plan, batch: pa.RecordBatch, *, target: bool
+        self, plan: ReadPlan, batch: pa.RecordBatch, *, target: bool
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """y and weight."""
         count = batch.num_rows
@@ -238,7 +238,7 @@ class Encoder:
         return labels.standard_target(learned, np.stack(columns, axis=1)), weight
 
 
-def _labelled(plan: Plan, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _labelled(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with every target and a weight above 0."""
     tests = [batch.column(target.place).is_valid() for target in plan.targets]
     if plan.weight is not None:

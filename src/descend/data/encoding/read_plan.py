@@ -46,7 +46,7 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReadPlan:
     """How to read a table for an encoder.
 
     Attributes:
@@ -64,7 +64,9 @@ class Plan:
     weight: Needed | None
 
 
-def plan_reading(schema: Schema, inputs: Sequence[Column], table: Table, *, target: bool) -> Plan:
+def plan_reading(
+    schema: Schema, inputs: Sequence[Column], table: Table, *, target: bool
+) -> ReadPlan:
     """Find every needed column in a table.
 
     Raises:
@@ -94,10 +96,10 @@ def plan_reading(schema: Schema, inputs: Sequence[Column], table: Table, *, targ
     count = len(kinds)
     targets = needed[count : count + len(schema.target.names)] if target else []
     weight = needed[-1] if target and schema.weight is not None else None
-    return Plan(table, tuple(select), tuple(needed[:count]), tuple(targets), weight)
+    return ReadPlan(table, tuple(select), tuple(needed[:count]), tuple(targets), weight)
 
 
-def check_readable(plan: Plan, needed: Needed, batch: pa.RecordBatch) -> None:
+def check_readable(plan: ReadPlan, needed: Needed, batch: pa.RecordBatch) -> None:
     """Raise DataError where a value cannot be read as its kind."""
     if needed.present is not None:
         flags = pc.and_(batch.column(needed.present), batch.column(needed.place).is_null())
@@ -107,7 +109,7 @@ def check_readable(plan: Plan, needed: Needed, batch: pa.RecordBatch) -> None:
 
 
 def check_finite(
-    plan: Plan, needed: Needed, values: NDArray[np.float64], batch: pa.RecordBatch
+    plan: ReadPlan, needed: Needed, values: NDArray[np.float64], batch: pa.RecordBatch
 ) -> None:
     """Raise DataError where a number is infinite."""
     infinite = np.isinf(values)

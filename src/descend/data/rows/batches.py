@@ -49,7 +49,7 @@ class Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """How the rows of an epoch are cut into updates, chunks and stretches between evaluations.
 
     Attributes:
@@ -82,14 +82,14 @@ class Plan:
         return min(self.batch_size, self.rows - position.index)
 
     @property
-    def pieces(self) -> int:
+    def microbatches(self) -> int:
         """Micro-batches that a batch, or a part of it, is cut into."""
         return -(-self.part_rows // self.micro_rows)
 
     @property
     def places(self) -> int:
         """Rows of a batch, or a part, with filler, so that all its pieces have one length."""
-        return self.pieces * -(-self.part_rows // self.pieces)
+        return self.microbatches * -(-self.part_rows // self.microbatches)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -97,7 +97,7 @@ class Plan:
         return -(-self.rows // self.batch_size)
 
     @property
-    def updates_per_stretch(self) -> int:
+    def updates_per_interval(self) -> int:
         """Updates from one cut of the epoch to the next; the last stretch may be shorter."""
         return -(-self.updates_per_epoch // self.stretches)
 
@@ -109,21 +109,21 @@ def plan_batches(
     *,
     stretches: int = 1,
     chunk_bytes: int = CHUNK_BYTES,
-) -> Plan:
+) -> BatchPlan:
     """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call."""
     rows, windows = len(store), store.windows
     most = MOST_BATCH_BYTES
     if windows is not None:
         most = max(chunk_bytes, windows.rows * store.row_bytes // PARTS_OF_WINDOW)
     parts = max(1, -(-batch_size * store.row_bytes // most))
-    whole = Plan(rows, batch_size, seed, 1, stretches, parts=parts, windows=windows)
+    whole = BatchPlan(rows, batch_size, seed, 1, stretches, parts=parts, windows=windows)
     by_bytes = chunk_bytes // (store.row_bytes * batch_size)
-    updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_stretch))
+    updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_interval))
     return replace(whole, updates_per_chunk=updates)
 
 
 def chunks(
-    store: RowStore, plan: Plan, start: Position = START, *, standing: int | None = None
+    store: RowStore, plan: BatchPlan, start: Position = START, *, standing: int | None = None
 ) -> Iterator[Chunk]:
     """Chunks without end from `start` on, epoch after epoch.
 
@@ -146,7 +146,7 @@ def chunks(
         update = position.index // plan.batch_size
         cut = min(
             plan.updates_per_epoch,
-            (update // plan.updates_per_stretch + 1) * plan.updates_per_stretch,
+            (update // plan.updates_per_interval + 1) * plan.updates_per_interval,
         )
         stop = min(plan.rows, min(update + plan.updates_per_chunk, cut) * plan.batch_size)
         batch = read(position.epoch, position.index, stop)
@@ -156,7 +156,7 @@ def chunks(
         yield Chunk(_shaped_batch(batch, plan), updates, counted, position)
 
 
-def reader(store: RowStore, plan: Plan, standing: int | None = None) -> Read:
+def reader(store: RowStore, plan: BatchPlan, standing: int | None = None) -> Read:
     """`(epoch, start, stop) -> Batch`: the rows at places of an epoch's order, copied.
 
     Where they come from memory, as many as a chunk holds are returned, filler behind them.
@@ -175,7 +175,7 @@ def reader(store: RowStore, plan: Plan, standing: int | None = None) -> Read:
     )
 
 
-def _filling(store: MemoryStore, plan: Plan, standing: int | None) -> Read:
+def _filling(store: MemoryStore, plan: BatchPlan, standing: int | None) -> Read:
     """Reads into whole chunks, which are used again: fresh memory costs as much as the copying."""
     rows = plan.updates_per_chunk * plan.part_rows
     spaces: Iterator[Batch]
@@ -196,7 +196,7 @@ def _filling(store: MemoryStore, plan: Plan, standing: int | None) -> Read:
     return read
 
 
-def _in_parts(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
+def _in_parts(store: RowStore, plan: BatchPlan, start: Position) -> Iterator[Chunk]:
     """Batches too large for memory, part by part; the table as a whole in its own order."""
     read = reader(store, plan)
     position = start
@@ -215,11 +215,11 @@ def _in_parts(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
         position = following
 
 
-def _after(plan: Plan, epoch: int, stop: int) -> Position:
+def _after(plan: BatchPlan, epoch: int, stop: int) -> Position:
     return Position(epoch + 1, 0) if stop == plan.rows else Position(epoch, stop)
 
 
-def _whole_table(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk]:
+def _whole_table(store: RowStore, plan: BatchPlan, start: Position) -> Iterator[Chunk]:
     """Gradient descent: all rows at every update, so one gathering serves all epochs."""
     batch = _shaped_batch(store.gather(np.arange(plan.rows, dtype=np.int64)), plan)
     epoch = start.epoch
@@ -228,7 +228,7 @@ def _whole_table(store: RowStore, plan: Plan, start: Position) -> Iterator[Chunk
         yield Chunk(batch, 1, plan.rows, Position(epoch, 0))
 
 
-def _shaped_batch(batch: Batch, plan: Plan) -> Batch:
+def _shaped_batch(batch: Batch, plan: BatchPlan) -> Batch:
     """The rows as `[updates, places, ...]`, filler weighing nothing where rows run short."""
     lacking = plan.updates_per_chunk * plan.part_rows - len(batch.weight)
     if lacking:
@@ -258,7 +258,7 @@ def _quieten(batch: Batch) -> None:
         values[idle] = 0 if idle[working] else values[working]
 
 
-def _shaped(values: AnyArray, plan: Plan) -> AnyArray:
+def _shaped(values: AnyArray, plan: BatchPlan) -> AnyArray:
     """`[updates, places, ...]`; the places past the rows of a batch repeat its last."""
     shaped = values.reshape(plan.updates_per_chunk, plan.part_rows, *values.shape[1:])
     if plan.places == plan.part_rows:

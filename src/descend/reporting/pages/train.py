@@ -58,7 +58,7 @@ def train_summary(record: Record) -> Summary:
 def train_sections(record: Record, history: History) -> list[Section]:
     """The evidence: how it learned, how good it is, on what its settings stand, from which data."""
     return [
-        _course_section(record, history),
+        _training_section(record, history),
         *_quality_sections(record),
         *advice_sections(record.get("advice") or {}),
         _data_section(record),
@@ -125,7 +125,7 @@ def _origin(record: Record, name: str) -> str:
     return "measured" if low == high else f"measured: {low} to {high} do about as well"
 
 
-def _course_section(record: Record, history: History) -> Section:
+def _training_section(record: Record, history: History) -> Section:
     if not history:
         return Section("How it learned", text=["Nothing has been measured yet."])
     best = best_line(history)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from descend.settings import GOALS
-from descend.training.loop import Course
+from descend.training.loop import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice import halving, selection, stages
@@ -29,7 +29,7 @@ def advise(
     optimizer: str = "momentum",
     clock: Callable[[], float] = time.perf_counter,
     on_progress: Say = lambda text: None,
-) -> tuple[Advice, Course | None]:
+) -> tuple[Advice, LoopState | None]:
     """Find the batch size and the learning rate of a problem by measuring.
 
     Args:
@@ -87,7 +87,7 @@ def advise(
     stages.measure_speeds(work)
     work.note("speed")
     noise = stages.NoiseLog(work)
-    noise.measure(0, work.arena.snapshot.params)
+    noise.measure(0, work.runner.snapshot.params)
     alive = [one for one in trials if one.state is not None]
     if alive:
         best = min(alive, key=lambda one: one.loss)
@@ -96,12 +96,12 @@ def advise(
     work.note("noise")
     chosen = [batch_size] if batch_size is not None else stages.shortlisted(work, optimizer)
     finalists, others = halving.raced(work, chosen, learning_rate, trials)
-    ratios = cost_ratios(finalists, work.cost, work.arena.start_loss)
+    ratios = cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = halving.lasting_winner(work, finalists, ratios)
     assert winner.state is not None
     noise.measure(winner.updates, winner.state.params)
-    course = work.arena.course_of(winner, winner.updates * work.cost(winner.batch_size))
-    return _told(work, winner, finalists, ratios, others), course
+    loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
+    return _told(work, winner, finalists, ratios, others), loop
 
 
 def _nothing_to_find(batch_size: int, learning_rate: float) -> Advice:
@@ -123,7 +123,7 @@ def _told(
 ) -> Advice:
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
-    fitted, level = selection.fitted_law(everyone, work.arena.start_loss)
+    fitted, level = selection.fitted_law(everyone, work.runner.start_loss)
     ratios, tried = selection.to_winner(winner, finalists, ratios)
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
@@ -131,9 +131,9 @@ def _told(
         work.undetermined.append("critical batch size")
     work.evidence.update(
         goal=work.goal,
-        rows=len(work.arena.problem.store),
+        rows=len(work.runner.problem.store),
         budget=work.budget,
-        start_loss=work.arena.start_loss,
+        start_loss=work.runner.start_loss,
         target=winner.reached,
         speed=selection.speed_records(work.speed),
         trials=[

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from descend.data.rows.batches import Chunk, Plan, chunks
+from descend.data.rows.batches import BatchPlan, Chunk, chunks
 from descend.data.rows.store import RowStore
 from descend.types import Array, Position
 
@@ -17,10 +17,10 @@ KEPT_BYTES = 24 << 20
 """Chunks of a size that are kept for its other trials; one at the least."""
 
 
-class Tape:
+class ChunkCache:
     """The chunks of an epoch's order by number, the last few kept; for several threads."""
 
-    def __init__(self, store: RowStore, plan: Plan) -> None:
+    def __init__(self, store: RowStore, plan: BatchPlan) -> None:
         self._store, self._plan = store, plan
         self._starts = [Position(0, 0)]
         self._kept: OrderedDict[int, Chunk] = OrderedDict()

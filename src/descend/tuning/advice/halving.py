@@ -25,25 +25,25 @@ def raced(
     trials: Sequence[Trial],
 ) -> tuple[list[Trial], list[Trial]]:
     """The finalists, best first, and the others."""
-    arena = work.arena
+    runner = work.runner
     work.say(f"Trying batches of {listed(sizes)} rows")
     entered = [one for one in trials if one.batch_size in sizes and one.state is not None]
     out = [one for one in trials if one not in entered]
     missing = [size for size in sizes if size not in {one.batch_size for one in trials}]
     if learning_rate is not None:
-        entered += [arena.enter(size, learning_rate) for size in missing]
+        entered += [runner.enter(size, learning_rate) for size in missing]
     else:
         known = {line["batch_size"]: line["learning_rate"] for line in work.evidence["breaking"]}
-        breaking = lr_range.breaking_rates(arena, missing, known.get(work.reference))
+        breaking = lr_range.breaking_rates(runner, missing, known.get(work.reference))
         note_breaking(work, breaking)
         parts = _parts(entered, known.get(work.reference))
         for size, found in breaking.items():
-            entered += [arena.enter(size, one) for one in lr_range.rates_below(found, parts)]
+            entered += [runner.enter(size, one) for one in lr_range.rates_below(found, parts)]
     each = speed.seconds_at(work.speed, work.reference)
     end = work.budget if work.asked else work.spent() + max(LATE * work.racing, SHORTEST)
     work.keep_apart([work.reference, *sizes])
     finalists, gone = run_legs(
-        arena,
+        runner,
         entered,
         work.cost,
         work.length / each * work.cost(work.reference),
@@ -112,12 +112,12 @@ def lasting_winner(work: Work, finalists: Sequence[Trial], ratios: Sequence[floa
     """The first in the order of choice whose rate lasts an epoch, or what a tenth buys of it."""
     order = selection.ranked(finalists, ratios, work.reference)
     for trial in order:
-        epoch = work.arena.problem.plan(trial.batch_size).updates_per_epoch
+        epoch = work.runner.problem.plan(trial.batch_size).updates_per_epoch
         afford = 0.1 * work.budget / speed.seconds_at(work.speed, trial.batch_size)
-        lasting = work.arena.verified(trial, min(epoch - trial.updates, round(afford)))
+        lasting = work.runner.verified(trial, min(epoch - trial.updates, round(afford)))
         if not lasting.diverged:
             return lasting
     first = order[0]
-    return work.arena.leg(
-        work.arena.enter(first.batch_size, lr_range.plain(first.learning_rate / 4)), first.updates
+    return work.runner.leg(
+        work.runner.enter(first.batch_size, lr_range.plain(first.learning_rate / 4)), first.updates
     )

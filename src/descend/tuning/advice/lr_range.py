@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from descend.tuning.advice.trials import Arena, Trial
+from descend.tuning.advice.trials import Trial, TrialRunner
 
 LOWEST, LOW, HIGHEST = 1e-6, 1e-3, 1e3
 """Where the search for rates ends, begins, and ends."""
@@ -21,7 +21,7 @@ SPREAD = (1 / 2, 1 / 4, 1 / 8, 1 / 32)
 
 
 def breaking_rate(
-    arena: Arena, batch_size: int, low: float = LOW, high: float = HIGHEST
+    runner: TrialRunner, batch_size: int, low: float = LOW, high: float = HIGHEST
 ) -> float | None:
     """Where the loss breaks down while the rate doubles every few updates from the snapshot.
 
@@ -36,25 +36,25 @@ def breaking_rate(
         the lowest rate was too high.
     """
     steps = UPDATES_PER_OCTAVE * (4 if batch_size <= SMALL_BATCH else 1)
-    trial = arena.enter(batch_size, low)
+    trial = runner.enter(batch_size, low)
     looks: list[tuple[float, float]] = []
     rate = low
     while rate <= high:
         rates = (rate * 2.0 ** (np.arange(1, steps + 1) / steps)).astype(np.float32)
         rate = float(rates[-1])
-        trial, _ = arena.advance(trial, rates)
+        trial, _ = runner.advance(trial, rates)
         assert trial.state is not None
-        loss = arena.evaluate(trial.state.params)
-        if arena.hopeless(loss):
+        loss = runner.evaluate(trial.state.params)
+        if runner.hopeless(loss):
             break
         looks.append((rate, loss))
-        limit = _sound(arena.start_loss, looks)
+        limit = _sound(runner.start_loss, looks)
         if len(looks) >= GIVEN_UP and all(loss > limit for _, loss in looks[-GIVEN_UP:]):
             break
-    limit = _sound(arena.start_loss, looks)
+    limit = _sound(runner.start_loss, looks)
     found = max((rate for rate, loss in looks if loss <= limit), default=None)
     if found is None and low > LOWEST:
-        return breaking_rate(arena, batch_size, LOWEST, 2 * low)
+        return breaking_rate(runner, batch_size, LOWEST, 2 * low)
     return found
 
 
@@ -67,16 +67,16 @@ def _sound(start: float, looks: Sequence[tuple[float, float]]) -> float:
 
 
 def breaking_rates(
-    arena: Arena, sizes: Sequence[int], before: float | None = None
+    runner: TrialRunner, sizes: Sequence[int], before: float | None = None
 ) -> dict[int, float]:
     """The breaking rate of each size, sought near `before` and that of the size before."""
     found: dict[int, float] = {}
     for size in sorted(sizes):
         if before is None:
-            rate = breaking_rate(arena, size)
+            rate = breaking_rate(runner, size)
         else:
             low, high = max(LOWEST, before / 8), min(HIGHEST, before * 16)
-            rate = breaking_rate(arena, size, low, high)
+            rate = breaking_rate(runner, size, low, high)
         if rate is not None:
             found[size] = before = rate
     return found

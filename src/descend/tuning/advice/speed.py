@@ -84,7 +84,7 @@ class Footprint:
         """Bytes at a batch size."""
         plan = self._problem.plan(batch_size)
         chunk = plan.updates_per_chunk * plan.places * self._problem.store.row_bytes
-        values = self._values + self._per_row * (plan.places // plan.pieces)
+        values = self._values + self._per_row * (plan.places // plan.microbatches)
         return int(CHUNKS_HELD * chunk + self._fixed + values)
 
 
@@ -110,7 +110,7 @@ def compile_sizes(
         list(pool.map(ready, sizes))
 
 
-class _Course:
+class _TimedUpdates:
     """Updates of one size as training runs them, the next rows read ahead; learning rate 0."""
 
     def __init__(self, problem: Problem, state: TrainState, batch_size: int) -> None:
@@ -171,17 +171,17 @@ def measure_speed(
     footprint = footprint or Footprint(problem, state)
     found: dict[int, list[float]] = {size: [] for size in ordered}
     with ExitStack() as stack:
-        courses = {}
+        timed_sizes = {}
         for size in ordered:
-            course = _Course(problem, state, size)
+            timed = _TimedUpdates(problem, state, size)
             if problem.plan(size).updates_per_chunk > 1:
-                courses[size] = stack.enter_context(closing(course))
+                timed_sizes[size] = stack.enter_context(closing(timed))
             else:
-                with closing(course):
-                    found[size] += [course.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
+                with closing(timed):
+                    found[size] += [timed.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
         for _ in range(repeats):
-            for size, course in courses.items():
-                found[size].append(course.seconds(clock, seconds))
+            for size, timed in timed_sizes.items():
+                found[size].append(timed.seconds(clock, seconds))
     return Speed(
         ordered,
         tuple(statistics.median(found[size]) for size in ordered),

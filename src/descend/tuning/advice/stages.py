@@ -16,9 +16,9 @@ from descend.tuning.advice.trials import (
     ABREAST,
     FEW_LOOKS,
     MANY_LOOKS,
-    Arena,
     Trial,
-    make_arena,
+    TrialRunner,
+    make_runner,
     run_abreast,
 )
 from descend.types import GradientNoise, Params, Speed
@@ -57,7 +57,7 @@ class Work:
     """What the stages of an advice share and add to.
 
     Attributes:
-        arena: where trials run.
+        runner: where trials run.
         footprint: bytes of training at a size.
         limit: bytes that it may hold.
         possible: sizes that may be advised.
@@ -78,7 +78,7 @@ class Work:
         left_out: what was not measured, since training is over sooner.
     """
 
-    arena: Arena
+    runner: TrialRunner
     footprint: speed.Footprint
     limit: int
     possible: tuple[int, ...]
@@ -107,7 +107,7 @@ class Work:
     @property
     def length(self) -> float:
         """Seconds of updates of a trial that runs to the end."""
-        return race_length(self.expected, self.racing, self.arena.abreast)
+        return race_length(self.expected, self.racing, self.runner.abreast)
 
     @property
     def affordable(self) -> int:
@@ -137,7 +137,7 @@ class Work:
     def keep_apart(self, sizes: Sequence[int]) -> None:
         """Trials of these sizes run one after the other where two would not fit in memory."""
         most = max(self.footprint(size) for size in sizes)
-        self.arena.abreast = ABREAST if ABREAST * most <= self.limit else 1
+        self.runner.abreast = ABREAST if ABREAST * most <= self.limit else 1
 
 
 def race_length(expected: float, racing: float, abreast: int) -> float:
@@ -177,7 +177,7 @@ def begun(
     before = clock()
     with ThreadPoolExecutor(1) as pool:
         compiled = pool.submit(speed.compile_sizes, problem, snapshot, [reference])
-        arena = make_arena(problem)
+        runner = make_runner(problem)
         compiled.result()
     compiling = clock() - before
     found = speed.measure_speed(
@@ -189,7 +189,7 @@ def begun(
     if budget is None:
         budget = min(MOST_COST, max(at_least, COST_PART * expected))
     work = Work(
-        arena=arena,
+        runner=runner,
         footprint=footprint,
         limit=limit,
         possible=possible,
@@ -205,7 +205,7 @@ def begun(
         expected=expected,
     )
     work.keep_apart([reference])
-    arena.first_looks = FEW_LOOKS if work.hurried else MANY_LOOKS
+    runner.first_looks = FEW_LOOKS if work.hurried else MANY_LOOKS
     return work
 
 
@@ -244,8 +244,8 @@ def compile_others(work: Work) -> None:
         work.left_out.append(f"sizes other than {listed(sorted([*sizes, work.reference]))}")
     if sizes:
         pool = ThreadPoolExecutor(1)
-        arena = work.arena
-        done = pool.submit(speed.compile_sizes, arena.problem, arena.snapshot, sizes[:2], 1)
+        runner = work.runner
+        done = pool.submit(speed.compile_sizes, runner.problem, runner.snapshot, sizes[:2], 1)
         work.coming = sizes, done
         pool.shutdown(wait=False)
 
@@ -266,8 +266,8 @@ def measure_speeds(work: Work) -> None:
 
 def _learn(work: Work, sizes: Sequence[int]) -> None:
     new = speed.measure_speed(
-        work.arena.problem,
-        work.arena.snapshot,
+        work.runner.problem,
+        work.runner.snapshot,
         sizes,
         footprint=work.footprint,
         clock=work.clock,
@@ -288,12 +288,12 @@ def reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
     if learning_rate is not None:
         rates = [learning_rate]
     else:
-        breaking = lr_range.breaking_rate(work.arena, size)
+        breaking = lr_range.breaking_rate(work.runner, size)
         note_breaking(work, {size: breaking} if breaking is not None else {})
         rates = lr_range.rates_below(breaking) if breaking is not None else []
     each = speed.seconds_at(work.speed, size)
-    trials = [work.arena.enter(size, one) for one in rates]
-    return run_abreast(work.arena, trials, lambda _: each, work.length / FIRST_LEG)
+    trials = [work.runner.enter(size, one) for one in rates]
+    return run_abreast(work.runner, trials, lambda _: each, work.length / FIRST_LEG)
 
 
 def note_breaking(work: Work, found: dict[int, float]) -> None:
@@ -307,7 +307,7 @@ class NoiseLog:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._meter = None if "noise" in work.left_out else NoiseMeter(work.arena.problem)
+        self._meter = None if "noise" in work.left_out else NoiseMeter(work.runner.problem)
         work.evidence.setdefault("noise", [])
 
     def measure(self, updates: int, params: Params) -> None:
@@ -315,7 +315,7 @@ class NoiseLog:
         if self._meter is None:
             return
         measured = self._meter(params)
-        noise = gradient_noise(measured, self._work.arena.problem.seed)
+        noise = gradient_noise(measured, self._work.runner.problem.seed)
         self._work.noise.append(noise)
         line = {
             "updates": updates,

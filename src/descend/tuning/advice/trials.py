@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
-from descend.training.loop import Course, Run, marks_of
+from descend.training.loop import LoopConfig, LoopState, averaging_of
 from descend.training.problem import Problem
 from descend.training.step import PartwiseUpdate, Sums, copied
-from descend.tuning.advice.chunk_cache import Tape
+from descend.tuning.advice.chunk_cache import ChunkCache
 from descend.types import TrainState
 
 Rates = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ Refine = Callable[[Sequence[Trial], Sequence[Trial], int], list[tuple[int, float
 
 
 @dataclass
-class Arena:
+class TrialRunner:
     """What all trials share.
 
     Attributes:
@@ -88,7 +88,7 @@ class Arena:
         snapshot: where every trial starts; never changed.
         evaluate: `params -> validation loss`, on at most `JUDGES` rows.
         start_loss: of the snapshot.
-        tapes: the chunks of each size in use.
+        chunk_caches: the chunks of each size in use.
         first_looks: when a trial is evaluated in its first leg.
         abreast: trials that run at once; 1 where two would not fit in memory.
     """
@@ -97,7 +97,7 @@ class Arena:
     snapshot: TrainState
     evaluate: Evaluate
     start_loss: float
-    tapes: dict[int, Tape] = field(default_factory=dict)
+    chunk_caches: dict[int, ChunkCache] = field(default_factory=dict)
     first_looks: tuple[float, ...] = FEW_LOOKS
     abreast: int = ABREAST
 
@@ -105,11 +105,13 @@ class Arena:
         """A trial at the snapshot."""
         return Trial(batch_size, learning_rate, copied(self.snapshot))
 
-    def tape(self, batch_size: int) -> Tape:
+    def chunk_cache(self, batch_size: int) -> ChunkCache:
         """The chunks of a size, from the first row on: all its trials read the same."""
-        if batch_size not in self.tapes:
-            self.tapes[batch_size] = Tape(self.problem.store, self.problem.plan(batch_size))
-        return self.tapes[batch_size]
+        if batch_size not in self.chunk_caches:
+            self.chunk_caches[batch_size] = ChunkCache(
+                self.problem.store, self.problem.plan(batch_size)
+            )
+        return self.chunk_caches[batch_size]
 
     def advance(self, trial: Trial, rates: Rates) -> tuple[Trial, npt.NDArray[np.float32]]:
         """The trial after one update for each rate, and the losses of their batches.
@@ -117,18 +119,18 @@ class Arena:
         It ends early where a loss is not finite.
         """
         assert trial.state is not None
-        tape = self.tape(trial.batch_size)
-        run = self.problem.run(trial.batch_size, trial.learning_rate)
+        chunk_cache = self.chunk_cache(trial.batch_size)
+        run = self.problem.loop_config(trial.batch_size, trial.learning_rate)
         if run.partwise is not None:
             return self._advance_partwise(trial, rates, run, run.partwise)
         state, (number, offset), seen, done = trial.state, trial.place, [], 0
         while done < len(rates):
-            chunk = tape.chunk(number, offset)
+            chunk = chunk_cache.chunk(number, offset)
             updates = min(chunk.updates, len(rates) - done)
             padded = np.zeros(run.plan.updates_per_chunk, np.float32)
             padded[:updates] = rates[done : done + updates]
             examples = min(chunk.examples, updates * trial.batch_size)
-            marks = marks_of(run, state.update, updates)
+            marks = averaging_of(run, state.update, updates)
             state, losses = run.run_chunk(state, chunk.batch, padded, updates, examples, marks)
             seen.append(np.asarray(losses)[:updates])
             done += updates
@@ -142,23 +144,23 @@ class Arena:
         return trial, np.concatenate(seen)
 
     def _advance_partwise(
-        self, trial: Trial, rates: Rates, run: Run, update: PartwiseUpdate
+        self, trial: Trial, rates: Rates, run: LoopConfig, update: PartwiseUpdate
     ) -> tuple[Trial, npt.NDArray[np.float32]]:
         """The same where a batch comes in parts."""
         assert trial.state is not None
-        tape = self.tape(trial.batch_size)
+        chunk_cache = self.chunk_cache(trial.batch_size)
         state, number = trial.state, trial.place[0]
         seen: list[npt.NDArray[np.float32]] = []
         sums: Sums | None = None
         examples = 0
         while len(seen) < len(rates):
-            chunk = tape.chunk(number)
+            chunk = chunk_cache.chunk(number)
             sums = update.add(sums, state.params, chunk.batch)
             examples += chunk.examples
             number += 1
             if chunk.updates:
                 rate = rates[len(seen) : len(seen) + 1]
-                share = float(marks_of(run, state.update, 1).shares[0])
+                share = float(averaging_of(run, state.update, 1).shares[0])
                 state, losses = update.finish(state, sums, rate, examples, share)
                 seen.append(np.asarray(losses))
                 sums, examples = None, 0
@@ -172,12 +174,12 @@ class Arena:
     def leg(self, trial: Trial, until: int) -> Trial:
         """The trial after `until` updates in all, looked at on the way and judged decayed."""
         before = trial.updates
-        course = self.problem.run(trial.batch_size, trial.learning_rate).schedule
+        loop = self.problem.loop_config(trial.batch_size, trial.learning_rate).schedule
         for part in FEW_LOOKS if before else self.first_looks:
             stop = before + round((until - before) * part)
             if stop <= trial.updates:
                 continue
-            rates = trial.learning_rate * course(np.arange(trial.updates, stop))
+            rates = trial.learning_rate * loop(np.arange(trial.updates, stop))
             trial, losses = self.advance(trial, rates.astype(np.float32))
             assert trial.state is not None
             loss = self.evaluate(trial.state.mean)
@@ -200,9 +202,9 @@ class Arena:
             reached = min(loss for _, loss in trial.losses)
             return dataclasses.replace(trial, marks=trial.losses, reached=reached)
         updates = max(1, round(DECAY_PART * trial.updates))
-        course = 0.5 * (1.0 + np.cos(np.pi * (np.arange(updates) + 0.5) / updates))
+        loop = 0.5 * (1.0 + np.cos(np.pi * (np.arange(updates) + 0.5) / updates))
         branch = dataclasses.replace(trial, state=copied(trial.state))
-        branch, _ = self.advance(branch, (trial.learning_rate * course).astype(np.float32))
+        branch, _ = self.advance(branch, (trial.learning_rate * loop).astype(np.float32))
         assert branch.state is not None
         decayed = self.evaluate(branch.state.mean)
         last = [loss for _, loss in trial.losses[-LOOKS:]]
@@ -223,18 +225,18 @@ class Arena:
         """Whether a validation loss is far above that of the snapshot; less may yet come back."""
         return not math.isfinite(loss) or loss > self.start_loss + FAR * (1 + abs(self.start_loss))
 
-    def course_of(self, trial: Trial, seconds: float) -> Course:
+    def loop_state_of(self, trial: Trial, seconds: float) -> LoopState:
         """A course that training goes on from; it is evaluated anew on all validation rows."""
         assert trial.state is not None
-        return Course(
+        return LoopState(
             state=copied(trial.state),
-            position=self.tape(trial.batch_size).position(trial.place),
+            position=self.chunk_cache(trial.batch_size).position(trial.place),
             best=copied(trial.state),
             seconds=seconds,
         )
 
 
-def make_arena(problem: Problem, rows: int = JUDGES) -> Arena:
+def make_runner(problem: Problem, rows: int = JUDGES) -> TrialRunner:
     """The arena of a problem, its snapshot the initial weights.
 
     Args:
@@ -247,7 +249,7 @@ def make_arena(problem: Problem, rows: int = JUDGES) -> Arena:
         evaluate = make_evaluate(
             problem.apply, problem.per_example, some_rows(problem.validation, rows, problem.seed)
         )
-    return Arena(problem, snapshot, evaluate, evaluate(snapshot.params))
+    return TrialRunner(problem, snapshot, evaluate, evaluate(snapshot.params))
 
 
 def some_rows(store: RowStore, rows: int, seed: int) -> MemoryStore:
@@ -257,7 +259,7 @@ def some_rows(store: RowStore, rows: int, seed: int) -> MemoryStore:
 
 
 def run_legs(
-    arena: Arena,
+    runner: TrialRunner,
     trials: Sequence[Trial],
     cost: Cost,
     length: float,
@@ -270,7 +272,7 @@ def run_legs(
     """Successive halving at equal cost: all run a leg, the better half runs twice as far.
 
     Args:
-        arena: what the trials share.
+        runner: what the trials share.
         trials: at the snapshot, or a little further.
         cost: `batch_size -> cost of an update`.
         length: cost of a trial that runs to the end.
@@ -288,7 +290,7 @@ def run_legs(
     rounds = rounds_of(len(running), finalists)
     for number in range(rounds):
         reached = length / 2 ** (rounds - 1 - number)
-        running = run_abreast(arena, running, cost, reached)
+        running = run_abreast(runner, running, cost, reached)
         out += [one for one in running if one.diverged]
         running = sorted((one for one in running if not one.diverged), key=lambda one: one.loss)
         if number == rounds - 1 or late():
@@ -300,12 +302,12 @@ def run_legs(
             if not any(_alike(pair, other) for other in tried):
                 new.append(pair)
                 tried.add(pair)
-        running += [arena.enter(*pair) for pair in new]
+        running += [runner.enter(*pair) for pair in new]
         say(f"Round {number + 2}: {len(running)} settings")
     back = _left_too_early(running, out)
     if back:
-        again = [arena.enter(one.batch_size, one.learning_rate) for one in back]
-        running += [one for one in run_abreast(arena, again, cost, reached) if not one.diverged]
+        again = [runner.enter(one.batch_size, one.learning_rate) for one in back]
+        running += [one for one in run_abreast(runner, again, cost, reached) if not one.diverged]
         running.sort(key=lambda one: one.loss)
         out = [one for one in out if one not in back]
     return running, out
@@ -320,7 +322,9 @@ def rounds_of(entrants: int, finalists: int = FINALISTS) -> int:
     return max(ROUNDS, math.ceil(math.log2(max(1.0, entrants / finalists))) + 1)
 
 
-def run_abreast(arena: Arena, trials: Sequence[Trial], cost: Cost, reached: float) -> list[Trial]:
+def run_abreast(
+    runner: TrialRunner, trials: Sequence[Trial], cost: Cost, reached: float
+) -> list[Trial]:
     """The trials after legs to a cost in all, two of them at a time; none that is there is run.
 
     What a trial finds does not depend on who runs beside it.
@@ -328,11 +332,11 @@ def run_abreast(arena: Arena, trials: Sequence[Trial], cost: Cost, reached: floa
 
     def run(one: Trial) -> Trial:
         until = max(LOOKS, round(reached / cost(one.batch_size)))
-        return one if one.marks and one.updates >= until else arena.leg(one, until)
+        return one if one.marks and one.updates >= until else runner.leg(one, until)
 
     for one in trials:
-        arena.tape(one.batch_size)
-    with ThreadPoolExecutor(arena.abreast) as pool:
+        runner.chunk_cache(one.batch_size)
+    with ThreadPoolExecutor(runner.abreast) as pool:
         return list(pool.map(run, trials))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from descend.training.problem import Problem
 from descend.tuning.compare.measures import Deviation, arrival, gradient_deviation, roughness
 from descend.tuning.compare.methods import Method, Tuned
-from descend.tuning.compare.run import SAME, TUNED, Conditions, Course, classical_run, one_run
+from descend.tuning.compare.run import SAME, TUNED, ComparedRun, Conditions, classical_run, one_run
 from descend.types import Params
 
 TARGET_PART = 0.05
@@ -63,7 +63,7 @@ def compare(
     repeats: Repeats,
     same_rate: float | None,
     say: Say = lambda text: None,
-) -> list[Course]:
+) -> list[ComparedRun]:
     """Run every method with every seed, at its own rate and at one rate, and measure it.
 
     Args:
@@ -77,7 +77,7 @@ def compare(
         say: told what is being done.
     """
     places = {method.name: place for place, method in enumerate(methods)}
-    found: list[Course] = []
+    found: list[ComparedRun] = []
     begun = time.perf_counter()
     done, last = 0, 0.0
     while repeats.another(done, time.perf_counter() - begun, last):
@@ -96,7 +96,7 @@ def compare(
     return found
 
 
-def target_of(runs: Sequence[Course]) -> float:
+def target_of(runs: Sequence[ComparedRun]) -> float:
     """The loss that all are timed to: 95 % of the best gain among the tuned runs of a seed."""
     tuned = [run for run in runs if run.panel == TUNED]
     best = min(run.best for run in tuned)
@@ -110,9 +110,9 @@ def _tuned_runs(
     tuned: Mapping[str, Tuned],
     conditions: Conditions,
     seed: int,
-) -> tuple[list[Course], dict[str, Params]]:
+) -> tuple[list[ComparedRun], dict[str, Params]]:
     """The runs at tuned rates, and the best weights of those that have a rate."""
-    runs: list[Course] = []
+    runs: list[ComparedRun] = []
     kept: dict[str, Params] = {}
     for method in methods:
         if method.family == "classical":
@@ -120,8 +120,8 @@ def _tuned_runs(
             continue
         rate = tuned[method.name].learning_rate
         problem = make_problem(method.optimizer, seed)
-        course, kept[method.name] = one_run(problem, method, TUNED, rate, conditions)
-        runs.append(course)
+        compared, kept[method.name] = one_run(problem, method, TUNED, rate, conditions)
+        runs.append(compared)
     return runs, kept
 
 
@@ -131,8 +131,8 @@ def _same_runs(
     rate: float,
     conditions: Conditions,
     seed: int,
-    tuned: Sequence[Course],
-) -> list[Course]:
+    tuned: Sequence[ComparedRun],
+) -> list[ComparedRun]:
     """The runs at one rate; one that is tuned to it was run already."""
     before = {run.method.name: run for run in tuned if run.learning_rate == rate}
     runs = []
@@ -147,7 +147,9 @@ def _same_runs(
     return runs
 
 
-def _measured(problem: Problem, runs: Sequence[Course], kept: Mapping[str, Params]) -> list[Course]:
+def _measured(
+    problem: Problem, runs: Sequence[ComparedRun], kept: Mapping[str, Params]
+) -> list[ComparedRun]:
     """The runs of one seed with the numbers that compare them."""
     target = target_of(runs)
     sizes = sorted({run.method.batch_size for run in runs})
@@ -159,8 +161,8 @@ def _measured(problem: Problem, runs: Sequence[Course], kept: Mapping[str, Param
 
 
 def _with_measures(
-    run: Course, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
-) -> Course:
+    run: ComparedRun, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
+) -> ComparedRun:
     came = arrival(run.history, target)
     first, last = run.history[0], run.history[-1]
     at_start, trained = start[run.method.batch_size], later[run.method.batch_size]

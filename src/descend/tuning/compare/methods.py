@@ -12,11 +12,11 @@ from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice.lr_range import breaking_rate, plain, rates_below
 from descend.tuning.advice.speed import measure_speed
-from descend.tuning.advice.trials import Arena, Trial, make_arena, run_legs
+from descend.tuning.advice.trials import Trial, TrialRunner, make_runner, run_legs
 
 CLASSICAL = ("coordinate-descent", "conjugate-gradient", "simulated-annealing")
 BASIC = ("sgd", "momentum")
-OWN_RULE = "own"
+CUSTOM_RULE = "own"
 """Stands for an update rule that the user brought."""
 STEPS = (1 / 4, 1.0, 4.0, 16.0)
 """Where a rising rate would cost too much: rates to try, as parts of that of a smaller batch."""
@@ -85,7 +85,7 @@ def methods_for(
     sizes: Sequence[int] = (),
     added: Sequence[str] = (),
     *,
-    own_rule: bool = False,
+    custom_optimizer: bool = False,
 ) -> list[Method]:
     """Gradient descent, stochastic and mini-batch, plain and with momentum, and what is added.
 
@@ -94,7 +94,7 @@ def methods_for(
         advised: batch size that measuring recommends.
         sizes: further batch sizes.
         added: update rules, run at the advised size, and classical methods.
-        own_rule: whether the user's own update rule is run at the advised size too.
+        custom_optimizer: whether the user's own update rule is run at the advised size too.
 
     Raises:
         SettingsError: a size or a name that cannot be.
@@ -111,8 +111,8 @@ def methods_for(
             found.append(Method(name, title, "classical", name, rows))
         elif name not in BASIC:
             found.append(_method(advised, name, rows, advised))
-    if own_rule:
-        found.append(_method(advised, OWN_RULE, rows, advised))
+    if custom_optimizer:
+        found.append(_method(advised, CUSTOM_RULE, rows, advised))
     return found
 
 
@@ -148,34 +148,34 @@ def tuned_rates(
         if rule in FINDS_ITS_RATE:
             found.update({one.name: Tuned(1.0) for one in own})
             continue
-        arena = make_arena(make_problem(rule))
+        runner = make_runner(make_problem(rule))
         before: float | None = None
         for one in own:
             say(f"Learning rate of {one.title}")
-            found[one.name] = tuned_rate(arena, one.batch_size, seconds, before)
+            found[one.name] = tuned_rate(runner, one.batch_size, seconds, before)
             before = found[one.name].learning_rate
-            arena.tapes.pop(one.batch_size, None)
+            runner.chunk_caches.pop(one.batch_size, None)
     return found
 
 
 def tuned_rate(
-    arena: Arena, batch_size: int, seconds: float, smaller: float | None = None
+    runner: TrialRunner, batch_size: int, seconds: float, smaller: float | None = None
 ) -> Tuned:
     """The rate with the least loss after the same seconds; others next to it are tried too.
 
     Args:
-        arena: with the snapshot that all trials start from.
+        runner: with the snapshot that all trials start from.
         batch_size: rows per update.
         seconds: of all trials together, about.
         smaller: the rate that suited a smaller batch, where there is one.
     """
-    speed = measure_speed(arena.problem, arena.snapshot, [batch_size], repeats=2)
+    speed = measure_speed(runner.problem, runner.snapshot, [batch_size], repeats=2)
     cost = speed.seconds_per_update[0]
     # A rising rate takes some 200 updates: not where they would take longer than the trials.
     if smaller is not None and 200 * cost > seconds:
         rates = [plain(smaller * part) for part in STEPS]
     else:
-        breaking = breaking_rate(arena, batch_size)
+        breaking = breaking_rate(runner, batch_size)
         if breaking is None:
             raise DivergedError(f"No learning rate gained anything at batch size {batch_size:,}.")
         rates = rates_below(breaking)
@@ -187,14 +187,14 @@ def tuned_rate(
             return []
         return [(batch_size, plain(ranked[0].learning_rate * part)) for part in NEIGHBOURS]
 
-    trials = [arena.enter(batch_size, rate) for rate in rates]
+    trials = [runner.enter(batch_size, rate) for rate in rates]
     length = seconds / TRIALS
-    best, rest = run_legs(arena, trials, lambda size: cost, length, finalists=2, refine=nearby)
+    best, rest = run_legs(runner, trials, lambda size: cost, length, finalists=2, refine=nearby)
     if not best:
         lowest = min(rates) / 16
         best, rest = run_legs(
-            arena,
-            [arena.enter(batch_size, plain(lowest * part)) for part in (1.0, 4.0)],
+            runner,
+            [runner.enter(batch_size, plain(lowest * part)) for part in (1.0, 4.0)],
             lambda size: cost,
             length,
             finalists=2,

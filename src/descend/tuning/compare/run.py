@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from descend.training.loop import Run, fit
+from descend.training.loop import LoopConfig, fit
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.tuning.advice.speed import Footprint, compile_sizes
@@ -42,7 +42,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Course:
+class ComparedRun:
     """One run of the comparison, and what was measured of it.
 
     Attributes:
@@ -79,12 +79,12 @@ class Course:
 
 def one_run(
     problem: Problem, method: Method, panel: str, rate: float, conditions: Conditions
-) -> tuple[Course, Params]:
+) -> tuple[ComparedRun, Params]:
     """A run as `descend train` makes it, and its best weights."""
     if method.family == "full":
         # Another seed splits the table elsewhere: all rows may be some more or fewer.
         method = dataclasses.replace(method, batch_size=len(problem.store))
-    run = problem.run(
+    run = problem.loop_config(
         method.batch_size,
         rate,
         schedule=conditions.schedule,
@@ -96,31 +96,31 @@ def one_run(
         # Compiling would count as training otherwise.
         compile_sizes(problem, begun.state, [method.batch_size])
     memory = Footprint(problem, begun.state)(method.batch_size)
-    course, reason = fit(run, begun, clock=conditions.clock)
-    best = course.best.mean
-    done = Course(
+    loop, reason = fit(run, begun, clock=conditions.clock)
+    best = loop.best.mean
+    done = ComparedRun(
         method,
         panel,
         problem.seed,
         rate,
-        course.history,
-        _steady(run, course.history),
+        loop.history,
+        _steady(run, loop.history),
         reason.name,
-        course.progress.rescues,
+        loop.progress.rescues,
         digest(best),
         memory,
     )
     return done, best
 
 
-def classical_run(problem: Problem, method: Method, conditions: Conditions) -> Course:
+def classical_run(problem: Problem, method: Method, conditions: Conditions) -> ComparedRun:
     """The run of a classical method, for as many seconds as the others have."""
     check_small(problem, method.optimizer)
     method = dataclasses.replace(method, batch_size=len(problem.store))
     seconds = conditions.limits.seconds or 10.0
     history, best, why = run_classical(problem, method.optimizer, seconds, conditions.clock)
     memory = Footprint(problem, problem.begin().state)(method.batch_size)
-    return Course(
+    return ComparedRun(
         method, TUNED, problem.seed, None, history, len(history), why, 0, digest(best), memory
     )
 
@@ -133,7 +133,7 @@ def digest(params: Params) -> str:
     return found.hexdigest()
 
 
-def _steady(run: Run, history: History) -> int:
+def _steady(run: LoopConfig, history: History) -> int:
     """Lines of a history until the rate was first lower than the schedule has it."""
     updates = np.maximum(0, np.asarray([line.update for line in history]) - 1)
     planned = run.learning_rate * run.schedule(updates)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.training.problem import Problem
-from descend.tuning.advice.trials import Arena
+from descend.tuning.advice.trials import TrialRunner
 from descend.tuning.compare.classical import run_classical
 from descend.types import Params
 
@@ -72,22 +72,22 @@ class Plane:
 
 
 def way_of(
-    arena: Arena, title: str, batch_size: int, learning_rate: float, stops: Sequence[int]
+    runner: TrialRunner, title: str, batch_size: int, learning_rate: float, stops: Sequence[int]
 ) -> Way:
     """Go from the snapshot of an arena, and look at the weights after so many updates.
 
     It ends early where the loss left all reason.
     """
-    trial = arena.enter(batch_size, learning_rate)
+    trial = runner.enter(batch_size, learning_rate)
     assert trial.state is not None
-    course = arena.problem.run(batch_size, learning_rate).schedule
-    snapshots, losses, updates = [flat(trial.state.params)], [arena.start_loss], [0]
+    loop = runner.problem.loop_config(batch_size, learning_rate).schedule
+    snapshots, losses, updates = [flat(trial.state.params)], [runner.start_loss], [0]
     for stop in stops:
-        rates = learning_rate * course(np.arange(trial.updates, stop))
-        trial, batch_losses = arena.advance(trial, rates.astype(np.float32))
+        rates = learning_rate * loop(np.arange(trial.updates, stop))
+        trial, batch_losses = runner.advance(trial, rates.astype(np.float32))
         assert trial.state is not None
-        loss = arena.evaluate(trial.state.params)
-        if not np.isfinite(batch_losses).all() or arena.hopeless(loss):
+        loss = runner.evaluate(trial.state.params)
+        if not np.isfinite(batch_losses).all() or runner.hopeless(loss):
             break
         snapshots.append(flat(trial.state.params))
         losses.append(loss)
@@ -161,12 +161,12 @@ def random_axes(params: Params, seed: int) -> Floats:
 
 
 def loss_plane(
-    arena: Arena, ways: Sequence[Way], centre: Floats, axes: Floats, points: int = 25
+    runner: TrialRunner, ways: Sequence[Way], centre: Floats, axes: Floats, points: int = 25
 ) -> Plane:
     """The validation loss on a plane, over a window that holds all ways.
 
     Args:
-        arena: whose evaluation it is.
+        runner: whose evaluation it is.
         ways: to be seen on it.
         centre: a point of the plane.
         axes: its directions.
@@ -184,11 +184,11 @@ def loss_plane(
         np.linspace(middle[k] - half, middle[k] + half, points)
         for k, half in enumerate(extent * (0.5 + MARGIN))
     )
-    _, unravel = jax.flatten_util.ravel_pytree(arena.snapshot.params)
+    _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
     losses = np.array(
         [
             [
-                arena.evaluate(
+                runner.evaluate(
                     unravel(jnp.asarray(centre + across * axes[0] + up * axes[1], jnp.float32))
                 )
                 for across in x

@@ -145,7 +145,7 @@ def without_seconds(history: History) -> tuple[tuple[Any, ...], ...]:
     return tuple(tuple(repr(getattr(line, name)) for name in names) for line in history)
 
 
-def same_course(left: LoopState, right: LoopState) -> bool:
+def same_loop(left: LoopState, right: LoopState) -> bool:
     """Whether two courses are the same to the bit, time left out."""
     return (
         same_bits(left.state, right.state)

@@ -39,7 +39,7 @@ def test_a_short_last_batch_counts_its_own_rows() -> None:
 
 
 def test_the_history_says_what_happened() -> None:
-    run = network().run(16, 0.05, schedule="cosine", limits=Limits(epochs=4))
+    run = network().loop_config(16, 0.05, schedule="cosine", limits=Limits(epochs=4))
     loop, reason = fit(run, network().begin())
     assert reason is StopReason.EPOCHS
     assert [line.update for line in loop.history] == [0, 16, 32]
@@ -79,7 +79,7 @@ def test_the_last_updates_are_judged_before_the_end() -> None:
 
 
 def test_long_epochs_are_judged_between_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "STRETCH_ROWS", 50)
+    monkeypatch.setattr(problem_module, "EVALUATION_INTERVAL_ROWS", 50)
     problem = dataclasses.replace(least_squares())
     loop, _ = fit(problem.loop_config(8, 0.05, limits=Limits(epochs=2)), problem.begin())
     assert [line.update for line in loop.history] == [0, 5, 10, 15, 20, 25, 30]
@@ -88,20 +88,20 @@ def test_long_epochs_are_judged_between_their_ends(monkeypatch: pytest.MonkeyPat
 
 def test_beginning_leaves_the_state_whole() -> None:
     state = network().begin().state
-    fit(network().run(16, 0.05, limits=Limits(epochs=1)), begin(state))
+    fit(network().loop_config(16, 0.05, limits=Limits(epochs=1)), begin(state))
     assert np.isfinite(state.params["layers"][0]["kernel"]).all()
 
 
 def test_a_watcher_sees_each_chunk_and_each_evaluation() -> None:
     callback = Recorder()
-    run = with_chunks(network().run(16, 0.05, limits=Limits(epochs=4)), 3)
+    run = with_chunks(network().loop_config(16, 0.05, limits=Limits(epochs=4)), 3)
     loop, _ = fit(run, network().begin(), callback)
     assert callback.chunks == 4 * 3
     assert [seen.history[-1] for seen in callback.loops] == list(loop.history)
 
 
 def test_asking_to_stop_before_the_first_chunk_trains_nothing() -> None:
-    loop, reason = fit(network().run(16, 0.05), network().begin(), Recorder(stop_after=0))
+    loop, reason = fit(network().loop_config(16, 0.05), network().begin(), Recorder(stop_after=0))
     assert reason is StopReason.INTERRUPTED
     assert loop.state.update == 0
     assert same_bits(loop.state, network().begin().state)
@@ -114,7 +114,7 @@ class Broken(Recorder):
 
 def test_an_error_of_a_watcher_comes_out_and_the_thread_ends() -> None:
     with pytest.raises(OSError, match="disk full"):
-        fit(network().run(16, 0.05), network().begin(), Broken())
+        fit(network().loop_config(16, 0.05), network().begin(), Broken())
     assert not prefetch_threads()
 
 
@@ -146,7 +146,7 @@ class Failing:
 
 
 def test_an_error_of_the_store_comes_out_and_the_thread_ends() -> None:
-    run = dataclasses.replace(network().run(16, 0.05), store=Failing(network().store, 3))
+    run = dataclasses.replace(network().loop_config(16, 0.05), store=Failing(network().store, 3))
     with pytest.raises(OSError, match="the source is gone"):
         fit(run, network().begin())
     assert not prefetch_threads()
@@ -155,7 +155,7 @@ def test_an_error_of_the_store_comes_out_and_the_thread_ends() -> None:
 def test_gradient_descent_brings_its_batch_to_the_device_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = network().run(120, 0.05, limits=Limits(epochs=15))
+    run = network().loop_config(120, 0.05, limits=Limits(epochs=15))
     loop = network().begin()
     placed: Iterator[int] = itertools.count()
     put = jax.device_put
@@ -170,7 +170,7 @@ def test_gradient_descent_brings_its_batch_to_the_device_once(
 
 
 def test_the_learning_rate_is_that_of_the_next_update() -> None:
-    run = network().run(16, 0.5, schedule="inverse-time", limits=Limits(epochs=10))
+    run = network().loop_config(16, 0.5, schedule="inverse-time", limits=Limits(epochs=10))
     loop = network().begin()
     assert learning_rate(run, loop) == 0.5
     loop = loop._replace(state=loop.state._replace(update=40))
@@ -178,7 +178,7 @@ def test_the_learning_rate_is_that_of_the_next_update() -> None:
 
 
 def test_a_summary_holds_what_json_holds() -> None:
-    loop, reason = fit(network().run(16, 0.05, limits=Limits(epochs=1)), network().begin())
+    loop, reason = fit(network().loop_config(16, 0.05, limits=Limits(epochs=1)), network().begin())
     summary = summary_of(loop, reason)
     assert summary["stop_reason"] == "EPOCHS"
     assert summary["updates"] == 8

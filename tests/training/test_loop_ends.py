@@ -24,7 +24,7 @@ from tests.problems import (
 
 def test_a_run_ends_when_lower_rates_do_not_help() -> None:
     callback = Recorder()
-    run = network().run(16, 0.05, limits=Limits(patience=2))
+    run = network().loop_config(16, 0.05, limits=Limits(patience=2))
     loop, reason = fit(run, network().begin(), callback)
     assert reason is StopReason.NO_IMPROVEMENT
     assert loop.progress.lowerings == MOST_LOWERINGS
@@ -37,7 +37,7 @@ def test_a_run_ends_when_lower_rates_do_not_help() -> None:
 
 
 def test_lowering_goes_back_to_the_best_weights() -> None:
-    run = network().run(8, 0.05, limits=LOWERING)
+    run = network().loop_config(8, 0.05, limits=LOWERING)
     seen = Recorder()
     fit(run, network().begin(), seen)
     stale = next(loop for loop in seen.loops if loop.progress.stale == 1)
@@ -53,7 +53,9 @@ def test_lowering_goes_back_to_the_best_weights() -> None:
 
 def test_a_target_ends_a_run() -> None:
     reached = Limits(target=0.2, epochs=100)
-    loop, reason = fit(least_squares().run(16, 0.02, limits=reached), least_squares().begin())
+    loop, reason = fit(
+        least_squares().loop_config(16, 0.02, limits=reached), least_squares().begin()
+    )
     assert reason is StopReason.TARGET_REACHED
     assert loop.progress.best <= 0.2
     assert all(line.validation_loss > 0.2 for line in loop.history[:-1])
@@ -66,7 +68,7 @@ def ticking() -> Callable[[], float]:
 
 
 def test_a_time_budget_ends_a_run_and_judges_it() -> None:
-    run = with_chunks(network().run(16, 0.05, limits=Limits(seconds=5.0)), 2)
+    run = with_chunks(network().loop_config(16, 0.05, limits=Limits(seconds=5.0)), 2)
     loop, reason = fit(run, network().begin(), clock=ticking())
     assert reason is StopReason.TIME_BUDGET
     # Two seconds a chunk by this clock: read before, after the updates, and at the end.
@@ -76,14 +78,14 @@ def test_a_time_budget_ends_a_run_and_judges_it() -> None:
 
 
 def test_lines_of_the_history_count_the_time_of_their_own_chunk() -> None:
-    run = network().run(16, 0.05, limits=Limits(epochs=6))
+    run = network().loop_config(16, 0.05, limits=Limits(epochs=6))
     loop, _ = fit(run, network().begin(), clock=ticking())
     seconds = [line.seconds for line in loop.history]
     assert seconds == [0.0, *[2.0 * line.epoch - 1.0 for line in loop.history[1:]]]
 
 
 def test_the_time_of_resumed_parts_adds_up() -> None:
-    run = network().run(16, 0.05, limits=Limits(epochs=4))
+    run = network().loop_config(16, 0.05, limits=Limits(epochs=4))
     loop, _ = fit(run, network().begin(), Recorder(stop_after=2), clock=ticking())
     assert loop.seconds == 4.0
     loop, _ = fit(run, loop, clock=ticking())

@@ -15,7 +15,7 @@ from tests.fitting import LOWERING, least_squares, network, with_chunks
 from tests.problems import (
     Recorder,
     same_bits,
-    same_course,
+    same_loop,
 )
 
 
@@ -25,13 +25,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
         return fit(problem.loop_config(16, 0.05, limits=Limits(epochs=3)), problem.begin())[0]
 
     first = trained(5)
-    assert same_course(first, trained(5))
+    assert same_loop(first, trained(5))
     assert not same_bits(first.state.params, trained(6).state.params)
 
 
 def test_the_order_of_rows_depends_on_the_seed_alone() -> None:
     runs = [
-        dataclasses.replace(least_squares(), seed=seed).run(16, 0.05, limits=Limits(epochs=2))
+        dataclasses.replace(least_squares(), seed=seed).loop_config(
+            16, 0.05, limits=Limits(epochs=2)
+        )
         for seed in (0, 0, 1)
     ]
     ends = [fit(run, least_squares().begin())[0].state for run in runs]
@@ -41,7 +43,7 @@ def test_the_order_of_rows_depends_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 16, 50])
 def test_the_size_of_chunks_changes_nothing(batch_size: int) -> None:
-    run = network().run(batch_size, 0.002, limits=Limits(epochs=2))
+    run = network().loop_config(batch_size, 0.002, limits=Limits(epochs=2))
     whole, _ = fit(run, network().begin())
     assert whole.progress.rescues == 0
     for updates in (1, 3, 200):
@@ -65,7 +67,7 @@ def in_parts(run: LoopConfig, parts: int) -> LoopConfig:
 
 @pytest.mark.parametrize("batch_size", [50, 120])
 def test_batches_in_parts_make_the_same_run(batch_size: int) -> None:
-    run = network().run(batch_size, 0.01, limits=Limits(epochs=4))
+    run = network().loop_config(batch_size, 0.01, limits=Limits(epochs=4))
     whole, _ = fit(run, network().begin())
     loop, _ = fit(in_parts(run, 3), network().begin())
     assert loop.position == whole.position
@@ -79,19 +81,25 @@ def test_batches_in_parts_make_the_same_run(batch_size: int) -> None:
 SETTINGS: dict[str, Callable[[], tuple[Problem, LoopConfig]]] = {
     "mini-batch": lambda: (
         network(),
-        with_chunks(network().run(16, 0.05, limits=Limits(epochs=3)), 3),
+        with_chunks(network().loop_config(16, 0.05, limits=Limits(epochs=3)), 3),
     ),
-    "gradient descent": lambda: (network(), network().run(120, 0.05, limits=Limits(epochs=12))),
-    "lowered": lambda: (network(), with_chunks(network().run(8, 0.05, limits=LOWERING), 4)),
+    "gradient descent": lambda: (
+        network(),
+        network().loop_config(120, 0.05, limits=Limits(epochs=12)),
+    ),
+    "lowered": lambda: (network(), with_chunks(network().loop_config(8, 0.05, limits=LOWERING), 4)),
     "rescued": lambda: (
         least_squares(),
-        with_chunks(least_squares().run(16, 5.0, limits=Limits(epochs=4)), 3),
+        with_chunks(least_squares().loop_config(16, 5.0, limits=Limits(epochs=4)), 3),
     ),
-    "parts": lambda: (network(), in_parts(network().run(50, 0.05, limits=Limits(epochs=3)), 3)),
+    "parts": lambda: (
+        network(),
+        in_parts(network().loop_config(50, 0.05, limits=Limits(epochs=3)), 3),
+    ),
     "micro-batches": lambda: (
         network(),
         dataclasses.replace(
-            run := network().run(50, 0.05, limits=Limits(epochs=3)),
+            run := network().loop_config(50, 0.05, limits=Limits(epochs=3)),
             plan=dataclasses.replace(run.plan, micro_rows=20, updates_per_chunk=1),
             run_chunk=network().compiled(dataclasses.replace(run.plan, micro_rows=20)),
         ),
@@ -112,7 +120,7 @@ def test_a_run_stopped_after_any_chunk_goes_on_bit_for_bit(name: str) -> None:
         saved = loop_state_saved(loop)
         loop, ended = fit(run, loop_state_restored(*saved, like=problem.begin()))
         assert ended is reason
-        assert same_course(loop, whole)
+        assert same_loop(loop, whole)
 
 
 def test_a_run_stopped_after_each_chunk_goes_on_bit_for_bit() -> None:
@@ -121,12 +129,12 @@ def test_a_run_stopped_after_each_chunk_goes_on_bit_for_bit() -> None:
     loop, reason = fit(run, problem.begin(), Recorder(stop_after=0))
     while reason is StopReason.INTERRUPTED:
         loop, reason = fit(run, loop, Recorder(stop_after=1))
-    assert same_course(loop, whole)
+    assert same_loop(loop, whole)
 
 
 def test_a_finished_run_stays_as_it_is() -> None:
-    run = network().run(16, 0.05, limits=Limits(epochs=2))
+    run = network().loop_config(16, 0.05, limits=Limits(epochs=2))
     loop, reason = fit(run, network().begin())
     again, same = fit(run, loop)
     assert same is reason
-    assert same_course(again, loop)
+    assert same_loop(again, loop)

@@ -12,7 +12,7 @@ PROBLEM = mlp_problem(numbers(60), numbers(20, seed=1))
 
 def test_a_run_holds_what_was_asked_for() -> None:
     limits = Limits(epochs=10)
-    run = PROBLEM.run(7, 0.25, schedule="cosine", warmup=0.5, limits=limits)
+    run = PROBLEM.loop_config(7, 0.25, schedule="cosine", warmup=0.5, limits=limits)
     assert run.plan.batch_size == 7
     assert run.plan.rows == 60
     assert run.learning_rate == 0.25
@@ -24,9 +24,9 @@ def test_a_run_holds_what_was_asked_for() -> None:
 
 
 def test_runs_with_as_many_pieces_share_a_program() -> None:
-    assert PROBLEM.run(7, 0.1).run_chunk is PROBLEM.run(60, 0.2).run_chunk
+    assert PROBLEM.loop_config(7, 0.1).run_chunk is PROBLEM.loop_config(60, 0.2).run_chunk
     cut = dataclasses.replace(PROBLEM.plan(60), micro_rows=30)
-    assert PROBLEM.compiled(cut) is not PROBLEM.run(60, 0.2).run_chunk
+    assert PROBLEM.compiled(cut) is not PROBLEM.loop_config(60, 0.2).run_chunk
 
 
 def test_a_long_epoch_is_cut_into_stretches() -> None:
@@ -45,7 +45,9 @@ def test_initial_weights_come_from_the_seed() -> None:
 
 
 def test_a_problem_can_be_run_again_and_again() -> None:
-    ends = [fit(PROBLEM.run(7, 0.05, limits=Limits(epochs=1)), PROBLEM.begin())[0] for _ in "ab"]
+    ends = [
+        fit(PROBLEM.loop_config(7, 0.05, limits=Limits(epochs=1)), PROBLEM.begin())[0] for _ in "ab"
+    ]
     assert same_bits(ends[0].state, ends[1].state)
 
 

@@ -110,7 +110,7 @@ def test_micro_batches_make_the_same_update(micro_rows: int) -> None:
     assert_close(microbatches, whole.params["kernel"], whole.params["bias"])
 
 
-@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("microbatches", [1, 2])
 def test_parts_make_the_same_update(microbatches: int) -> None:
     random = np.random.default_rng(0)
     weight = random.uniform(0.1, 2, size=60) * (random.uniform(size=60) > 0.2)

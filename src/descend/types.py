@@ -33,11 +33,34 @@ class Batch(NamedTuple):
     weight: Array
 
 
+class Variables(NamedTuple):
+    """The params of a model that holds more than it learns by gradients.
+
+    Attributes:
+        params: the weights that an update moves.
+        state: a pytree of arrays beside them: running means, which the model itself renews while
+            it is trained, and weights that stand still.
+    """
+
+    params: Params
+    state: Any
+
+
+def split_variables(params: Params) -> tuple[Params, Any]:
+    """The weights that an update moves, and the state beside them; () where there is none."""
+    return (params.params, params.state) if isinstance(params, Variables) else (params, ())
+
+
+def join_variables(params: Params, state: Any, like: Params) -> Params:
+    """Weights and state as one tree again, in the form of `like`."""
+    return Variables(params, state) if isinstance(like, Variables) else params
+
+
 class TrainState(NamedTuple):
     """All that an update changes.
 
     Attributes:
-        params: the weights of the model.
+        params: the weights of the model; `Variables` where it holds more than these.
         opt_state: what the optimizer remembers.
         mean: the mean of the weights along the way, which is evaluated and kept; the weights
             themselves where nothing is averaged.

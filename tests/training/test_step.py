@@ -126,7 +126,7 @@ def test_parts_make_the_same_update(microbatches: int) -> None:
         for start in range(0, 60, 20):
             part = rows_of(store, range(start, start + 20))
             part = jax.tree.map(lambda leaf: leaf[None], part)
-            sums = partwise.add(sums, state.params, part)
+            sums = partwise.add(sums, state, part)
         assert sums is not None
         state, losses = partwise.finish(state, sums, np.float32([0.1]), 60)
         assert float(losses[0]) == pytest.approx(float(metrics.loss), rel=1e-5)
@@ -231,5 +231,5 @@ def test_an_update_in_parts_says_nothing_on_the_screen() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sums = partwise.add(None, state.params, part)
-        sums = partwise.add(sums, state.params, part)
+        sums = partwise.add(sums, state, part)
         partwise.finish(state, sums, np.float32([0.1]), 60)

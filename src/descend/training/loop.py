@@ -151,7 +151,7 @@ def fit(
             started, seconds = clock(), loop.seconds
             chunk = coming.take()
             if config.partwise is not None:
-                sums = config.partwise.add(sums, loop.state.params, chunk.batch)
+                sums = config.partwise.add(sums, loop.state, chunk.batch)
             if not chunk.updates:
                 loop = loop._replace(seconds=seconds + clock() - started)
                 continue

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from descend.types import Array, Batch, Params
+from descend.types import Array, Batch, Params, split_variables
 
 PerExample = Callable[[Array, Array], Array]
 Apply = Callable[[Params, Mapping[str, Array]], Array]
 LossSum = Callable[[Params, Batch], Array]
+TrainingApply = Callable[[Params, Any, Mapping[str, Array], Array], tuple[Array, Any]]
+"""`(params, state, x, key) -> (outputs, state)`: a model while it is trained."""
+TrainingSum = Callable[[Params, Any, Batch, Array], tuple[Array, Any]]
 
 
 class Objective(NamedTuple):
@@ -29,16 +32,20 @@ class Objective(NamedTuple):
         loss_sum: `(params, batch) -> Σ w_i·loss_i`, a sum so that a batch can be taken in pieces.
         penalty: `params -> l2/2 · |weights|²`, or None.
         mean_weight: w̄.
+        training_sum: `(params, state, batch, key) -> (Σ w_i·loss_i, state)`, what an update takes
+            the gradient of where the model differs while it is trained (dropout, batch
+            normalisation); None: `loss_sum`.
     """
 
     loss_sum: LossSum
     penalty: Callable[[Params], Array] | None = None
     mean_weight: float = 1.0
+    training_sum: TrainingSum | None = None
 
     def __call__(self, params: Params, batch: Batch) -> Array:
         """The objective over a batch."""
         loss = self.loss_sum(params, self.shares(batch))
-        return loss + self.penalty(params) if self.penalty else loss
+        return loss + self.penalty(split_variables(params)[0]) if self.penalty else loss
 
     def shares(self, batch: Batch) -> Batch:
         """The batch with weights such that the sum of the weighted losses is its mean loss."""
@@ -48,7 +55,11 @@ class Objective(NamedTuple):
 
 
 def make_objective(
-    apply: Apply, per_example: PerExample, l2: float = 0.0, mean_weight: float = 1.0
+    apply: Apply,
+    per_example: PerExample,
+    l2: float = 0.0,
+    mean_weight: float = 1.0,
+    training_apply: TrainingApply | None = None,
 ) -> Objective:
     """The objective of a model: the same function at every batch size.
 
@@ -57,17 +68,28 @@ def make_objective(
         per_example: `(outputs, y) -> [B]`.
         l2: strength of the penalty on the weights; biases are free.
         mean_weight: over the rows of the table whose weight is not 0.
+        training_apply: the model while it is trained, where it then differs.
     """
 
-    def loss_sum(params: Params, batch: Batch) -> Array:
-        losses = per_example(apply(params, batch.x), batch.y)
+    def summed(outputs: Array, batch: Batch) -> Array:
+        losses = per_example(outputs, batch.y)
         # A row of weight 0 counts for nothing, also where its loss is not finite.
         return jnp.sum(jnp.where(batch.weight > 0, losses * batch.weight, 0.0))
+
+    def loss_sum(params: Params, batch: Batch) -> Array:
+        return summed(apply(params, batch.x), batch)
+
+    def training_sum(params: Params, state: Any, batch: Batch, key: Array) -> tuple[Array, Any]:
+        assert training_apply is not None
+        outputs, state = training_apply(params, state, batch.x, key)
+        return summed(outputs, batch), state
 
     def penalty(params: Params) -> Array:
         return 0.5 * l2 * squared_weights(params)
 
-    return Objective(loss_sum, penalty if l2 else None, mean_weight)
+    return Objective(
+        loss_sum, penalty if l2 else None, mean_weight, training_sum if training_apply else None
+    )
 
 
 def squared_weights(params: Params) -> Array:

@@ -9,12 +9,18 @@ from typing import NamedTuple
 
 import optax
 
-from descend.data.rows.batches import BatchPlan, plan_batches
+from descend.data.rows.batches import BatchPlan, plan_batches, undivided
 from descend.data.rows.store import RowStore
 from descend.training.averaging import window_of
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
-from descend.training.objective import Apply, Objective, PerExample, make_objective
+from descend.training.objective import (
+    Apply,
+    Objective,
+    PerExample,
+    TrainingApply,
+    make_objective,
+)
 from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (
     PartwiseUpdate,
@@ -47,14 +53,16 @@ def programs(
     l2: float,
     mean_weight: float,
     one_kernel: bool,
+    training_apply: TrainingApply | None,
+    noisy: bool,
 ) -> Programs:
     """One for each network, loss and update rule: a grid search compiles once."""
-    objective = make_objective(apply, per_example, l2, mean_weight)
+    objective = make_objective(apply, per_example, l2, mean_weight, training_apply)
     return Programs(
         objective,
         functools.cache(
             lambda microbatches: compile_chunk(
-                make_step(objective, optimizer, microbatches), one_kernel=one_kernel
+                make_step(objective, optimizer, microbatches), one_kernel=one_kernel, noisy=noisy
             )
         ),
         functools.cache(lambda microbatches: compile_parts(objective, optimizer, microbatches)),
@@ -69,7 +77,7 @@ class Problem:
         store: the training rows.
         validation: the rows that judge.
         init: `seed -> params`.
-        apply: `(params, x) -> outputs`, each row by itself.
+        apply: `(params, x) -> outputs`, each row by itself: the model as it predicts.
         per_example: `(outputs, y) -> [B]`.
         optimizer: an Optax transformation made with learning rate 1.
         l2: strength of the penalty on the weights.
@@ -78,6 +86,11 @@ class Problem:
         rising: whether the learning rate rises over the first updates where no warm-up is named.
         one_kernel: whether small updates may be compiled as one kernel: only for networks with
             which that was tried, since a program unknown to XLA's emitter may end the process.
+        training_apply: `(params, state, x, key) -> (outputs, state)`: the model while it is
+            trained, where it then differs (dropout, batch normalisation); None: `apply`.
+        noisy: whether `training_apply` uses its key, which differs from update to update.
+        couples_rows: whether `training_apply` takes the rows of a batch together: a batch is then
+            never divided, and one that is too large for that is refused.
     """
 
     store: RowStore
@@ -91,6 +104,9 @@ class Problem:
     averaging: bool = False
     rising: bool = False
     one_kernel: bool = False
+    training_apply: TrainingApply | None = None
+    noisy: bool = False
+    couples_rows: bool = False
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -105,17 +121,35 @@ class Problem:
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is cut at a batch size."""
         stretches = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
-        return plan_batches(self.store, batch_size, self.seed, stretches=stretches)
+        plan = plan_batches(self.store, batch_size, self.seed, stretches=stretches)
+        return undivided(plan) if self.couples_rows else plan
 
     def compiled(self, plan: BatchPlan) -> RunChunk:
-        """The updates of a plan as one program; plans with as many pieces share it."""
-        return self._programs.chunk(plan.microbatches)
+        """The updates of a plan as one program; plans with as many microbatches share it."""
+        program = self._programs.chunk(plan.microbatches)
+        return functools.partial(program, seed=self.seed) if self.noisy else program
+
+    def partwise(self, plan: BatchPlan) -> PartwiseUpdate | None:
+        """The update of a plan that cuts a batch into parts; None where it does not."""
+        if plan.parts == 1:
+            return None
+        program = self._programs.partwise(plan.microbatches)
+        if not self.noisy:
+            return program
+        return program._replace(add=functools.partial(program.add, seed=self.seed))
 
     @functools.cached_property
     def _programs(self) -> Programs:
         mean_weight = self.store.mean_weight
         return programs(
-            self.apply, self.per_example, self.optimizer, self.l2, mean_weight, self.one_kernel
+            self.apply,
+            self.per_example,
+            self.optimizer,
+            self.l2,
+            mean_weight,
+            self.one_kernel,
+            self.training_apply,
+            self.noisy,
         )
 
     def begin(self, seed: int | None = None) -> LoopState:
@@ -147,7 +181,7 @@ class Problem:
             store=self.store,
             plan=plan,
             run_chunk=self.compiled(plan),
-            partwise=self._programs.partwise(plan.microbatches) if plan.parts > 1 else None,
+            partwise=self.partwise(plan),
             evaluate=self.evaluate,
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup, self.rise(plan)),

@@ -13,6 +13,7 @@ from descend.data.rows.mapped_store import MappedStore, WindowReader
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import AnyArray, MemoryStore, RowStore
 from descend.data.rows.windows import Windows, windowed_rows
+from descend.errors import SettingsError
 from descend.types import Array, Batch, Position
 
 CHUNK_BYTES = 4 << 20
@@ -120,6 +121,30 @@ def plan_batches(
     by_bytes = chunk_bytes // (store.row_bytes * batch_size)
     updates = max(1, min(by_bytes, MOST_UPDATES, whole.updates_per_interval))
     return replace(whole, updates_per_chunk=updates)
+
+
+def undivided(plan: BatchPlan) -> BatchPlan:
+    """The plan with every batch in one piece, for models that take its rows together.
+
+    A short last batch is filled with other rows of its chunk, at weight 0, so a chunk never holds
+    it alone where that can be helped.
+
+    Raises:
+        SettingsError: a batch is too large for that.
+    """
+    if plan.parts > 1:
+        raise SettingsError(
+            f"batch_size={plan.batch_size:,} is too large for a model that takes the rows of a "
+            "batch together, as batch normalization does: a batch of so many bytes would have to "
+            f"be divided. Give at most {plan.batch_size // plan.parts:,}."
+        )
+    updates = plan.updates_per_chunk
+    last = plan.updates_per_epoch - (plan.stretches - 1) * plan.updates_per_interval
+    if plan.rows % plan.batch_size and last > 1:
+        updates = max(2, updates)
+        while last % updates == 1:
+            updates += 1
+    return replace(plan, micro_rows=plan.batch_size, updates_per_chunk=updates)
 
 
 def chunks(
@@ -246,16 +271,18 @@ def _repeated(values: AnyArray, times: int) -> AnyArray:
 
 
 def _quieten(batch: Batch) -> None:
-    """Give rows of weight 0 the content of a row that counts.
+    """Give rows of weight 0 the content of rows that count, these in turn.
 
-    0 times a gradient that is not finite would not be 0.
+    0 times a gradient that is not finite would not be 0; and a model that takes the rows of a
+    batch together then finds among them what it finds among the others.
     """
     idle = batch.weight == 0.0
     if not idle.any():
         return
-    working = int(np.argmin(idle))
+    working = np.flatnonzero(~idle)
+    taken = np.resize(working, np.count_nonzero(idle))
     for values in (*batch.x.values(), batch.y):
-        values[idle] = 0 if idle[working] else values[working]
+        values[idle] = values[taken] if len(working) else 0
 
 
 def _shaped(values: AnyArray, plan: BatchPlan) -> AnyArray:

@@ -23,7 +23,7 @@ from descend.data.rows.store import RowStore
 from descend.training.objective import Objective
 from descend.training.problem import Problem
 from descend.training.step import make_gradient
-from descend.types import Array, Batch, GradientNoise, Params
+from descend.types import Array, Batch, GradientNoise, Params, split_variables
 
 GROUPS = 256
 GROUP_ROWS = 32
@@ -85,11 +85,17 @@ def squared_norms(objective: Objective, params: Params, batch: Batch) -> Array:
 
 
 class NoiseMeter:
-    """Measures gradient noise at given weights; compiled once, always on the same rows."""
+    """Measures gradient noise at given weights; compiled once, always on the same rows.
+
+    The noise of the model itself (dropout) is part of it: every group has a key of its own. Of a
+    model that takes the rows of a batch together there are no gradients of single rows, only those
+    of whole groups.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self._gradient = make_gradient(problem.objective)
-        shapes = jax.eval_shape(lambda: problem.init(0))
+        self._couples_rows = problem.couples_rows
+        shapes, _ = split_variables(jax.eval_shape(lambda: problem.init(0)))
         weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         rows = len(problem.store)
         groups = max(FEWEST_GROUPS, min(GROUPS, HELD_BYTES // (4 * max(1, weights))))
@@ -104,14 +110,17 @@ class NoiseMeter:
     def __call__(self, params: Params) -> Products:
         """Products of the gradients of groups and of single rows."""
         groups, _, mean = self._measure(params, self._grouped, self._nothing)
+        if self._couples_rows:
+            return Products(_double(groups), self.group_rows, np.zeros((0, 0)), np.zeros(0))
         singles, along, _ = self._measure(params, self._single, mean)
         return Products(_double(groups), self.group_rows, _double(singles), _double(along))
 
     def _both(self, params: Params, batch: Batch, direction: Array) -> tuple[Array, Array, Array]:
-        def one(group: Batch) -> Array:
-            return _flat(self._gradient(params, group)[1])
+        def one(numbered: tuple[Array, Batch]) -> Array:
+            number, group = numbered
+            return _flat(self._gradient(params, group, jax.random.key(number))[1])
 
-        gradients = jax.lax.map(one, batch)
+        gradients = jax.lax.map(one, (jnp.arange(self.groups), batch))
         products = jnp.matmul(gradients, gradients.T, precision="highest")
         along = jnp.matmul(gradients, direction, precision="highest")
         return products, along, jnp.mean(gradients, axis=0)

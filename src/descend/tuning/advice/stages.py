@@ -216,6 +216,8 @@ def _possible_sizes(
     if batch_size is not None:
         return (batch_size,)
     sizes = speed.candidate_sizes(len(problem.store))
+    if problem.couples_rows and len(sizes) > 1:
+        sizes = sizes[1:]  # What the rows of a batch have in common, one row does not show.
     whole = [size for size in sizes if problem.plan(size).parts == 1]
     most = speed.largest_fitting(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)

@@ -155,7 +155,7 @@ class TrialRunner:
         examples = 0
         while len(seen) < len(rates):
             chunk = chunk_cache.chunk(number)
-            sums = update.add(sums, state.params, chunk.batch)
+            sums = update.add(sums, state, chunk.batch)
             examples += chunk.examples
             number += 1
             if chunk.updates:

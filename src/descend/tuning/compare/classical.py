@@ -14,7 +14,7 @@ import numpy.typing as npt
 from descend.errors import SettingsError
 from descend.training.problem import Problem
 from descend.tuning.compare.measures import full_value_and_gradient
-from descend.types import History, HistoryLine, Params
+from descend.types import History, HistoryLine, Params, Variables
 
 Floats = npt.NDArray[np.float64]
 MOST_WEIGHTS = {
@@ -35,8 +35,13 @@ def check_small(problem: Problem, method: str) -> None:
     """Refuse a problem on which a classical method would not get anywhere.
 
     Raises:
-        SettingsError: too many weights or rows.
+        SettingsError: too many weights or rows, or a model that is another while it is trained.
     """
+    if problem.training_apply is not None or isinstance(problem.begin().state.params, Variables):
+        raise SettingsError(
+            f"{method} needs one function of the weights, and this model has noise or a state of "
+            f"its own (dropout, batch normalization, frozen weights). Leave {method} out."
+        )
     weights = len(jax.flatten_util.ravel_pytree(problem.begin().state.params)[0])
     if weights > MOST_WEIGHTS[method]:
         raise SettingsError(

@@ -13,8 +13,8 @@ import numpy as np
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import RowStore
 from descend.training.problem import Problem
-from descend.training.step import make_gradient
-from descend.types import Array, Batch, History, Params
+from descend.training.step import make_gradient, value_and_gradient
+from descend.types import Array, Batch, History, Params, split_variables
 
 BLOCK = 16_384
 """Rows whose gradient is taken at once, where all rows count."""
@@ -116,7 +116,8 @@ def gradient_deviation(
         batch_sizes: of the mini-batches.
     """
     store = problem.store
-    gradient = make_gradient(problem.objective)
+    # The rows' scatter alone: the model as it predicts, without a noise of its own.
+    gradient = make_gradient(problem.objective._replace(training_sum=None))
     whole = full_gradient(problem, params)
     norm = float(np.linalg.norm(_flat(whole)))
 
@@ -150,7 +151,7 @@ def full_gradient(problem: Problem, params: Params) -> Params:
 def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float, Params]]:
     """`params -> (objective over all training rows, its gradient)`, in blocks of rows."""
     store, objective = problem.store, problem.objective
-    summed = jax.jit(jax.value_and_grad(objective.loss_sum))
+    summed = jax.jit(value_and_gradient(objective.loss_sum))
     penalty = jax.jit(jax.value_and_grad(objective.penalty)) if objective.penalty else None
 
     def both(params: Params) -> tuple[float, Params]:
@@ -164,7 +165,7 @@ def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float,
         share = 1.0 / (rows * objective.mean_weight)
         value, gradient = value * share, jax.tree.map(lambda leaf: leaf * share, gradient)
         if penalty is not None:
-            more, part = penalty(params)
+            more, part = penalty(split_variables(params)[0])
             value, gradient = value + float(more), jax.tree.map(jnp.add, gradient, part)
         return value, gradient
 

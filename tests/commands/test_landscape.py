@@ -14,9 +14,10 @@ from descend.commands.landscape import landscape
 from descend.commands.landscape_surface import WALKS
 from descend.commands.train import train
 from descend.errors import InputError, SettingsError
-from descend.reporting.pages.landscape import landscape_page, landscape_text
+from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.progress import make_progress
 from descend.reporting.render import render
+from descend.reporting.text.landscape import landscape_text
 from descend.settings import Settings
 
 SILENT = make_progress("silent")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from descend.reporting.findings import MOST_REACH
+from descend.reporting.html import MOST_REACH
 from descend.reporting.page_model import Page
 from descend.reporting.pages.advice import advice_page
 from descend.reporting.pages.compare import compare_page

@@ -67,11 +67,11 @@ def test_the_pace_counts_from_where_a_resumed_run_began() -> None:
     pace.begin(epochs=10, rows=1000)
     assert pace.text(5000) == ""
     clock.now = 10.0
-    assert pace.text(6000) == "100 rows/s · 0:40 left at most"
+    assert pace.text(6000) == "0:10 elapsed · 0:40 left at most · 100 rows/s"
     pace.begin(epochs=None, rows=1000)
     pace.text(0)
     clock.now = 20.0
-    assert pace.text(1000) == "100 rows/s"
+    assert pace.text(1000) == "0:10 elapsed · 100 rows/s"
 
 
 def test_the_bar_shows_loss_and_pace_without_wearing_out_the_terminal(

@@ -104,8 +104,9 @@ def landscape(
     """The paths of every method over a surface, or over a plane through a run."""
     from descend.commands.landscape import landscape as measure
     from descend.commands.report import save_pictures
-    from descend.reporting.pages.landscape import landscape_page, landscape_text
+    from descend.reporting.pages.landscape import landscape_page
     from descend.reporting.progress import make_progress
+    from descend.reporting.text.landscape import landscape_text
 
     record = measure(
         what,

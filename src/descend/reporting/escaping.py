@@ -1,4 +1,4 @@
-"""Whatever a text holds, a page shows it letter by letter."""
+"""Text in a page is shown literally, whatever it holds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 def escaped(text: object) -> str:
     """Text for HTML, inside an element or a quoted attribute.
 
-    What cannot stand in a page (control characters, half characters) becomes `�`, and so do the
-    characters that turn the direction of what follows.
+    Characters that a page cannot hold (control characters, lone surrogates) become `�`, and so
+    do those that change the direction of the text after them.
     """
     return html.escape("".join(map(_shown, str(text))))
 
 
 def json_escaped(value: Any) -> str:
-    """JSON that can stand in a script element: no `<`, no `&`, nothing beyond ASCII."""
+    """JSON that is safe inside a script element: no `<`, no `&`, ASCII only."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return "".join(f"\\u{ord(letter):04x}" if letter in "<>&" else letter for letter in text)
 

@@ -1,4 +1,4 @@
-"""Tables, plots and sections as HTML."""
+"""Tables, plots, findings and sections as HTML."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ import re
 from collections.abc import Sequence
 
 from descend.reporting.escaping import escaped, json_escaped
-from descend.reporting.findings import findings_html
-from descend.reporting.page_model import Cell, Plot, Ranged, Section, Summary, Table
+from descend.reporting.page_model import (
+    Cell,
+    Finding,
+    Interval,
+    Plot,
+    Ranged,
+    Section,
+    Summary,
+    Table,
+)
 
 LONG_TABLE = 20
-"""Rows beyond which a table scrolls within a window of its own."""
+"""A table of more rows than this scrolls within its own box."""
+MARKS = {"good": "✓", "bad": "✗", "neutral": "?"}
+LEAST_REACH, MOST_REACH = 2.0, 100.0
 
 
 def figures_json(plots: Sequence[Plot]) -> str:
@@ -37,7 +47,7 @@ def summary_html(summary: Summary) -> str:
 
 
 def section_html(section: Section, anchor: str) -> str:
-    """A heading and what stands under it."""
+    """A heading and its content."""
     parts = [f"<p>{escaped(text)}</p>" for text in section.text]
     parts += [f"<p class=warning>{escaped(text)}</p>" for text in section.warnings]
     parts += [findings_html(section.findings)] if section.findings else []
@@ -54,7 +64,7 @@ def section_html(section: Section, anchor: str) -> str:
 
 
 def plot_html(plot: Plot) -> str:
-    """The place of a plot, its switches, its caption and its numbers as a table."""
+    """A plot with its switches, its caption and its numbers as a table."""
     name = escaped(plot.name)
     caption = f"<p class=caption>{escaped(plot.caption)}</p>" if plot.caption else ""
     shape = "canvas tall" if plot.tall else "canvas"
@@ -97,7 +107,7 @@ def table_html(table: Table) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as HTML: thousands are set apart, what is not there is a dash."""
+    """A cell as HTML: thousands are separated, a missing value is a dash."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "—"
     if isinstance(cell, bool):
@@ -113,7 +123,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def number_text(value: float | None) -> str:
-    """A number in four digits, as people write it."""
+    """A number in four significant digits."""
     if value is None or math.isnan(value):
         return "—"
     if float(value).is_integer() and abs(value) < 1e9:
@@ -123,7 +133,7 @@ def number_text(value: float | None) -> str:
 
 
 def anchors(sections: Sequence[Section]) -> list[str]:
-    """A name for each section that a link can point to, no two alike."""
+    """A unique anchor for each section."""
     taken: list[str] = []
     for section in sections:
         stem = re.sub("[^a-z0-9]+", "-", section.heading.lower()).strip("-") or "section"
@@ -135,7 +145,7 @@ def anchors(sections: Sequence[Section]) -> list[str]:
 
 
 def _switches(plot: Plot) -> str:
-    """Buttons for what the horizontal axis counts and for logarithmic axes."""
+    """Buttons for the unit of the horizontal axis and for logarithmic axes."""
     name = escaped(plot.name)
     choices = list(plot.x_choices or {})
     layout = plot.figure["layout"]
@@ -164,3 +174,54 @@ def _switches(plot: Plot) -> str:
 
 def _numeric_class(is_number: bool) -> str:
     return " class=n" if is_number else ""
+
+
+def findings_html(findings: Sequence[Finding]) -> str:
+    """Statements with their ratios as bars about 1, all on one scale so that they compare."""
+    reach = reach_of([one for finding in findings for one in finding.intervals])
+    items = "\n".join(_finding_html(finding, reach) for finding in findings)
+    return f"<ul class=findings>\n{items}\n</ul>"
+
+
+def reach_of(intervals: Sequence[Interval]) -> float:
+    """The scale of the bars goes from 1/reach to reach, within MOST_REACH.
+
+    >>> reach_of([Interval("", "", 5.0, 0.1, 20.0)])
+    20.0
+    """
+    ends = [end for one in intervals for end in (one.value, one.low, one.high) if end]
+    furthest = max((max(end, 1.0 / end) for end in ends), default=LEAST_REACH)
+    return min(MOST_REACH, max(LEAST_REACH, furthest))
+
+
+def _finding_html(finding: Finding, reach: float) -> str:
+    ratios = "".join(_ratio(one, reach) for one in finding.intervals)
+    return (
+        f"<li class={finding.tone}><div class=verdict><span aria-hidden=true>"
+        f"{MARKS[finding.tone]}</span> {escaped(finding.verdict)}</div>"
+        f"<div class=told><h3>{escaped(finding.title)}</h3><p>{escaped(finding.text)}</p>"
+        f"<ul class=ratios>{ratios}</ul></div></li>"
+    )
+
+
+def _ratio(one: Interval, reach: float) -> str:
+    bar = ""
+    if one.value is not None:
+        low, high = (
+            _percent_along(end, reach) for end in (one.low or one.value, one.high or one.value)
+        )
+        bar = (
+            f'<i style="left:{low:.1f}%;width:{max(0.0, high - low):.1f}%"></i>'
+            f'<b style="left:{_percent_along(one.value, reach):.1f}%"></b>'
+        )
+    return (
+        f"<li class={one.tone}><span class=label>{escaped(one.label)}</span>"
+        f"<span class=bar aria-hidden=true>{bar}</span>"
+        f"<span class=ratio>{escaped(one.text)}</span></li>"
+    )
+
+
+def _percent_along(value: float, reach: float) -> float:
+    """The place of a ratio on a logarithmic scale, in percent."""
+    part = math.log(min(reach, max(1.0 / reach, value))) / math.log(reach)
+    return 50.0 * (1.0 + part)

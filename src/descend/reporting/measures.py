@@ -1,4 +1,4 @@
-"""What is measured of each method of a comparison, and how it is written."""
+"""The measures of a comparison, and how times, bytes and counts are written everywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from descend.reporting.page_model import Ranged
 
 Spread = Mapping[str, float]
-"""Of a measure over the seeds: `median`, `low`, `high`."""
+"""`median`, `low` and `high` of a measure over the seeds."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Measure:
 
 
 ARRIVAL = (
-    Measure("updates_to_target", "updates to it", "updates"),
-    Measure("epochs_to_target", "epochs to it", "epochs"),
-    Measure("seconds_to_target", "seconds to it", "seconds"),
+    Measure("updates_to_target", "updates to the target", "updates"),
+    Measure("epochs_to_target", "epochs to the target", "epochs"),
+    Measure("seconds_to_target", "seconds to the target", "seconds"),
     Measure("best", "best validation loss", "best loss"),
 )
 NATURE = (
-    Measure("deviation_at_start", "gradient off, at the start", "off at start", "times"),
-    Measure("deviation_when_trained", "gradient off, when trained", "off trained", "times"),
+    Measure("deviation_at_start", "gradient error at the start", "error at start", "times"),
+    Measure("deviation_when_trained", "gradient error when trained", "error trained", "times"),
     Measure("roughness", "roughness", "roughness", "percent"),
     Measure("rows_per_second", "rows per second", "rows/s"),
     Measure("memory", "peak memory", "memory", "bytes"),
@@ -46,18 +46,18 @@ MEASURES = (*ARRIVAL, *NATURE)
 
 
 def ranged(spread: Spread | None, measure: Measure) -> Ranged | None:
-    """The middle over the seeds with the range, or None where nothing was measured."""
+    """The median over the seeds with the range, or None where nothing was measured."""
     if spread is None:
         return None
     low, middle, high = (written(spread[end], measure) for end in ("low", "median", "high"))
     value, _, unit = low.partition(" ")
-    # The unit once, where both ends have the same.
+    # The unit is written once where both ends have the same one.
     shown = value if unit and high.endswith(f" {unit}") else low
     return Ranged(middle, "" if low == high else f"{shown} to {high}")
 
 
 def middle_text(spread: Spread | None, measure: Measure) -> str:
-    """The middle over the seeds alone."""
+    """The median over the seeds."""
     return "—" if spread is None else written(spread["median"], measure)
 
 
@@ -75,17 +75,35 @@ def written(value: float, measure: Measure) -> str:
 
 
 def three(value: float) -> str:
-    """Three digits; no power of ten for what is larger."""
+    """Three significant digits, and whole numbers from 1,000 on."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
+def span_text(seconds: float) -> str:
+    """A time in three significant digits.
+
+    >>> span_text(0.000123), span_text(2.5), span_text(90.0), span_text(7320.0)
+    ('123 µs', '2.5 s', '90 s', '2 h 2 min')
+    """
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e6:.3g} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def bytes_text(value: float) -> str:
-    """A count of bytes in the unit that suits it."""
+def bytes_text(value: float | None) -> str:
+    """A number of bytes in powers of 1024.
+
+    >>> bytes_text(3.9e6), bytes_text(None)
+    ('3.72 MiB', '—')
+    """
+    if value is None:
+        return "—"
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:
             return f"{value:.3g} {unit}"
@@ -94,6 +112,5 @@ def bytes_text(value: float) -> str:
 
 
 def arrived_text(line: Mapping[str, Any]) -> str:
-    """In how many of the runs a method came to the target."""
-    exploded = f", {line['exploded']} exploded" if line["exploded"] else ""
-    return f"{line['arrived']} of {line['runs']}{exploded}"
+    """In how many of its runs a method reached the target."""
+    return f"{line['arrived']} of {line['runs']}"

@@ -1,6 +1,6 @@
 """What a page is made of: tables, plots, sections and a summary, as records without markup.
 
-Text in them is plain text, whatever it holds: who draws it escapes it.
+Text in them is plain text; whoever draws it escapes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Figure = Mapping[str, Any]
 
 
 class Ranged(NamedTuple):
-    """A cell with the range that it lies in, both as text."""
+    """A cell with its range, both as text."""
 
     value: str
     span: str
@@ -29,8 +29,8 @@ class Table:
 
     Attributes:
         header: the names of the columns.
-        rows: cells; numbers are set to the right, None is shown as a dash.
-        caption: what the table shows, for those who hear it read.
+        rows: cells; numbers are aligned to the right, None is shown as a dash.
+        caption: what the table shows.
         row_headers: whether the first cell of a row names the row.
     """
 
@@ -42,19 +42,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with what stands around it.
+    """A figure with its title, caption and table.
 
     Attributes:
-        name: of the plot on its page and of its picture file; letters, digits and dashes.
+        name: unique on its page, also that of its picture file; letters, digits and dashes.
         title: what it shows.
-        figure: for Plotly, and for the pictures of `png`.
-        table: the same numbers for those who cannot see the plot.
+        figure: for Plotly and for `png`.
+        table: the same numbers, for readers who cannot see the plot.
         caption: what to look for.
         x_choices: horizontal axes to choose from, by title: the x values of each trace. The
-            first is the one that the figure holds.
+            first is the one of the figure.
         log_x: whether the horizontal axis can be made logarithmic.
         log_y: whether the vertical axis can be made logarithmic.
-        tall: whether it is a picture of a plane, about as high as wide.
+        tall: whether it is a plane, about as high as wide.
     """
 
     name: str
@@ -70,15 +70,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio with what is sure of it, drawn as a bar about 1.
+    """A ratio with its interval, drawn as a bar about 1.
 
     Attributes:
         label: what it is the ratio of.
         text: the numbers.
         value: the ratio, above 0.
-        low: lower end; None where nothing is sure.
+        low: lower end; None where nothing is certain.
         high: upper end.
-        tone: `good` where it is surely above 1, `bad` where below, `neutral` where neither.
+        tone: `good` where it is certainly above 1, `bad` where below, `neutral` where neither.
     """
 
     label: str
@@ -91,11 +91,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement with its verdict and the ratios that decided.
+    """A statement, whether it holds, and the ratios that decided.
 
     Attributes:
         title: the statement.
-        verdict: in a word or three.
+        verdict: in one to three words.
         tone: of the verdict: `good`, `neutral` or `bad`.
         text: what was measured.
         intervals: the ratios.
@@ -110,16 +110,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it, in this order.
+    """A heading and its content, in this order.
 
     Attributes:
         heading: of the section.
         text: paragraphs, before everything else.
-        findings: statements with their verdicts.
+        findings: statements and whether they hold.
         plots: figures.
         tables: tables.
-        warnings: what the reader should not miss.
-        code: what was or can be typed, a block each.
+        warnings: what the reader must not miss.
+        code: blocks of what was or can be typed.
         folded: whether the section is closed at first.
     """
 
@@ -140,7 +140,7 @@ class KeyFigure:
     Attributes:
         label: what it is.
         value: as text.
-        note: beside what to judge it by.
+        note: what to compare it with.
     """
 
     label: str
@@ -150,7 +150,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a busy person reads in ten seconds.
+    """What a reader in a hurry reads.
 
     Attributes:
         text: one sentence or two.
@@ -167,12 +167,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Page:
-    """A page, told and not yet drawn.
+    """A page as data, not yet drawn.
 
     Attributes:
         title: of the page.
         summary: what is read first.
-        sections: the evidence. Plots are told apart by their names: no two may be alike.
+        sections: the evidence. The names of all plots must differ.
         source: the line at the foot.
     """
 

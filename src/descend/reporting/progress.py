@@ -1,4 +1,4 @@
-"""How a run goes, on stderr: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_DRAWINGS = 0.12
 SECONDS_BETWEEN_LINES = 2.0
-SECONDS_WITHOUT_LINE = 10.0
-"""After so long a line is written between evaluations too."""
+SECONDS_WITHOUT_LINE = 5.0
+"""After this time a line is written between evaluations too."""
+BAR = 20
+"""Characters of the bar, where the terminal is wide enough."""
 
 
 class Progress(ABC):
-    """Who is told how a run goes."""
+    """Is informed of how a run goes."""
 
     @contextmanager
-    def open(self, epochs: int | None, rows: int) -> Iterator[None]:
+    def open(self, epochs: int | None, rows: int, budget: float | None = None) -> Iterator[None]:
         """Show progress while the block runs.
 
         Args:
-            epochs: most epochs, or None where only the stopping rule knows.
+            epochs: most epochs, or None where only the stopping rule decides.
             rows: training rows of an epoch.
+            budget: most seconds of training, or None.
         """
         yield
 
@@ -46,12 +49,12 @@ class Progress(ABC):
 
     @abstractmethod
     def message(self, text: str) -> None:
-        """Something that the user should read."""
+        """A text for the user."""
 
 
 @final
 class SilentProgress(Progress):
-    """Says nothing but what must be known."""
+    """Shows nothing."""
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Do nothing."""
@@ -64,24 +67,35 @@ class SilentProgress(Progress):
 
 
 class Pace:
-    """Rows per second and the time left, from what was seen so far."""
+    """Elapsed time, rows per second, the share done and the time left."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._began = clock()
         self._rows_before: int | None = None
         self._epochs: int | None = None
+        self._budget: float | None = None
         self._rows = 1
 
-    def begin(self, epochs: int | None, rows: int) -> None:
+    def begin(self, epochs: int | None, rows: int, budget: float | None = None) -> None:
         """Start to count."""
         self._began = self._clock()
         self._epochs = epochs
+        self._budget = budget
         self._rows = max(1, rows)
         self._rows_before = None
 
+    def share(self, examples: int) -> float | None:
+        """How much of the run is done at least, from 0 to 1; None where nothing limits it."""
+        shares = []
+        if self._epochs is not None:
+            shares.append(examples / (self._epochs * self._rows))
+        if self._budget:
+            shares.append((self._clock() - self._began) / self._budget)
+        return min(1.0, max(shares)) if shares else None
+
     def text(self, examples: int) -> str:
-        """Like `1,200,000 rows/s · 0:12 left`."""
+        """Like `0:20 elapsed · 0:12 left at most · 1,200,000 rows/s`."""
         if self._rows_before is None:
             self._rows_before = examples
         seconds = self._clock() - self._began
@@ -89,11 +103,15 @@ class Pace:
         if seconds <= 0 or done <= 0:
             return ""
         speed = done / seconds
-        text = f"{speed:,.0f} rows/s"
+        parts = [f"{clock_time(seconds)} elapsed"]
+        left = []
         if self._epochs is not None:
-            left = max(0.0, self._epochs * self._rows - examples) / speed
-            text += f" · {_clock_time(left)} left at most"
-        return text
+            left.append(max(0.0, self._epochs * self._rows - examples) / speed)
+        if self._budget is not None:
+            left.append(max(0.0, self._budget - seconds))
+        if left:
+            parts.append(f"{clock_time(min(left))} left at most")
+        return " · ".join([*parts, f"{speed:,.0f} rows/s"])
 
 
 @final
@@ -110,15 +128,15 @@ class LineProgress(Progress):
         self._next_line = -math.inf
 
     @contextmanager
-    def open(self, epochs: int | None, rows: int) -> Iterator[None]:
+    def open(self, epochs: int | None, rows: int, budget: float | None = None) -> Iterator[None]:
         """Begin to count rows."""
-        self._pace.begin(epochs, rows)
+        self._pace.begin(epochs, rows, budget)
         self._rows = max(1, rows)
         self._next_line = self._clock()
         yield
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
-        """Write a line, if the last one is long ago."""
+        """Write a line if the last one is long ago."""
         if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - SECONDS_BETWEEN_LINES:
             return
         parts = [f"epoch {examples / self._rows:.3g}"]
@@ -127,7 +145,7 @@ class LineProgress(Progress):
         self._write(parts, examples)
 
     def evaluated(self, line: HistoryLine) -> None:
-        """Write a line, if the last one is a while ago."""
+        """Write a line if the last one is a while ago."""
         if self._clock() < self._next_line:
             return
         parts = [
@@ -149,7 +167,7 @@ class LineProgress(Progress):
 
 @final
 class BarProgress(Progress):
-    """One line on a terminal that is drawn again a few times a second."""
+    """One line on a terminal, drawn again a few times a second."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         from rich.console import Console
@@ -162,14 +180,16 @@ class BarProgress(Progress):
         self._epochs: int | None = None
         self._rows = 1
         self._line: HistoryLine | None = None
+        self._best = math.inf
 
     @contextmanager
-    def open(self, epochs: int | None, rows: int) -> Iterator[None]:
+    def open(self, epochs: int | None, rows: int, budget: float | None = None) -> Iterator[None]:
         """Draw the bar while the block runs."""
         from rich.live import Live
 
-        self._pace.begin(epochs, rows)
+        self._pace.begin(epochs, rows, budget)
         self._epochs, self._rows = epochs, max(1, rows)
+        self._line, self._best = None, math.inf
         try:
             with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
                 yield
@@ -177,7 +197,7 @@ class BarProgress(Progress):
             self._live = None
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
-        """Draw again, if the last drawing is a while ago."""
+        """Draw again if the last drawing is a while ago."""
         now = self._clock()
         if self._live is None or now < self._next_drawing:
             return
@@ -187,44 +207,60 @@ class BarProgress(Progress):
     def evaluated(self, line: HistoryLine) -> None:
         """Keep the line for the next drawing."""
         self._line = line
+        self._best = min(self._best, line.validation_loss)
 
     def message(self, text: str) -> None:
         """Print the text above the bar."""
         self._console.print(text, markup=False, highlight=False)
 
     def _drawn(self, epoch: int, examples: int, loss: float | None) -> Text:
+        """The bar; what does not fit the terminal is left out, the least important first."""
         from rich.text import Text
 
         place = examples / self._rows
-        within = place - int(place)
+        known = self._pace.share(examples)
+        share = place - int(place) if known is None else known
         total = f"/{self._epochs}" if self._epochs is not None else ""
-        share = examples / (self._epochs * self._rows) if self._epochs is not None else within
-        filled = round(20 * min(1.0, share))
         parts = [f"epoch {epoch + 1}{total}"]
-        if loss is not None:
-            parts.append(f"loss {_number(loss)}")
         if self._line is not None:
             parts.append(f"validation loss {_number(self._line.validation_loss)}")
-        parts.append(self._pace.text(examples))
+        parts += self._pace.text(examples).split(" · ")
+        if known is not None:
+            parts.append(f"{100 * known:.0f} %")
+        if loss is not None:
+            parts.append(f"loss {_number(loss)}")
+        if math.isfinite(self._best):
+            parts.append(f"best {_number(self._best)}")
+        space = self._console.width - 1
+        wide = BAR if space >= 100 else BAR // 2
+        shown: list[str] = []
+        for part in filter(None, parts):
+            if len(" · ".join([*shown, part])) + wide + 2 <= space:
+                shown.append(part)
+        filled = round(wide * min(1.0, share))
         text = Text("━" * filled, style="cyan")
-        text.append("━" * (20 - filled), style="dim")
-        text.append("  " + " · ".join(part for part in parts if part), style="default")
-        text.truncate(max(20, self._console.width - 1))
+        text.append("━" * (wide - filled), style="dim")
+        text.append("  " + " · ".join(shown), style="default")
         return text
 
 
 def make_progress(kind: str = "auto") -> Progress:
-    """A bar on a terminal, lines elsewhere; `silent` says nothing."""
+    """A bar on a terminal, lines elsewhere; `silent` shows nothing."""
     if kind == "silent":
         return SilentProgress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
-def _number(value: float) -> str:
-    return "—" if math.isnan(value) else f"{value:.4g}"
+def clock_time(seconds: float) -> str:
+    """A time like a clock.
 
-
-def _clock_time(seconds: float) -> str:
+    >>> clock_time(75), clock_time(3700)
+    ('1:15', '1:01:40')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _number(value: float) -> str:
+    return "—" if math.isnan(value) else f"{value:.4g}"

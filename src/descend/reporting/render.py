@@ -1,4 +1,4 @@
-"""Pages that open offline: one file with its plots, its style and its script inside."""
+"""Pages that open offline: one file with its plots, style and script inside."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from descend.reporting.page_model import Page
 def render(page: Page, *, live: float | None = None) -> str:
     """A page as HTML.
 
-    Scripts run by their checksum alone and nothing may be fetched, so that not even markup that
-    slipped through from the data could do anything.
+    The content security policy allows only the page's own scripts (by their checksums) and no
+    request, so that markup that slipped through from the data could not do anything.
 
     Args:
-        page: its parts.
-        live: of the page of a run that still trains, the seconds after which it asks for itself
-            again; it may ask nobody else. None for a page that stands still.
+        page: its content.
+        live: seconds after which the page of a running run requests itself again, its only
+            request; None for a page that does not change.
 
     Returns:
         HTML, complete in itself.

@@ -95,8 +95,8 @@ def traces(plot: Plot) -> dict[str, Any]:
 
 def test_a_finalist_is_as_much_slower_as_its_trial_says() -> None:
     shown = traces(plots()["time-to-target"])
-    assert shown["by trial"]["x"] == [16, 64]
-    assert shown["by trial"]["y"] == [1.3 * 2.0, 2.0]
+    assert shown["measured by trials"]["x"] == [16, 64]
+    assert shown["measured by trials"]["y"] == [1.3 * 2.0, 2.0]
     assert shown["predicted from the trials"]["x"] == [16, 64, 256]
     assert (shown["advised"]["x"], shown["advised"]["y"]) == ([64], [2.0])
 
@@ -106,7 +106,7 @@ def test_the_fewest_examples_are_counted_in_rows() -> None:
     advice["evidence"]["goal"] = "examples"
     plot = advice_sections(advice)[0].plots[0]
     assert plot.figure["layout"]["yaxis"]["title"]["text"] == "rows seen"
-    assert traces(plot)["by trial"]["y"] == [1.3 * 6400.0, 6400.0]
+    assert traces(plot)["measured by trials"]["y"] == [1.3 * 6400.0, 6400.0]
 
 
 def test_every_trial_is_on_the_map() -> None:
@@ -120,7 +120,7 @@ def test_every_trial_is_on_the_map() -> None:
         (256, 0.1, 0.4),
     ]
     assert (shown["diverged"]["x"], shown["diverged"]["y"]) == ([256], [1.0])
-    assert shown["training breaks"]["y"] == [1.0, 1.0, 1.0]
+    assert shown["training diverges above"]["y"] == [1.0, 1.0, 1.0]
     assert len(plot.table.rows) == 5
 
 

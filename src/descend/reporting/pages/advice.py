@@ -1,4 +1,4 @@
-"""What an advice stands on: trials, seconds per update and gradient noise, from its record."""
+"""The page of an advice: trials, seconds per update and gradient noise, from its record."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from descend.reporting.html import number_text
+from descend.reporting.measures import span_text
 from descend.reporting.page_model import KeyFigure, Page, Section, Summary
 from descend.reporting.plots.advice import (
     cosine_plot,
     map_plot,
-    race_plot,
     scale_plot,
-    span_text,
     speed_plot,
     target_plot,
+    trials_plot,
 )
 from descend.reporting.text.records import subject
 
@@ -49,7 +49,7 @@ def advice_summary(record: Record) -> Summary:
     size, rate = advice["batch_size"], advice["learning_rate"]
     text = f"Take batches of {size:,} rows and a learning rate of {number_text(rate)}."
     if low < high:
-        text += f" Batches from {low:,} to {high:,} rows cost at most 10 % more."
+        text += f" Batches from {low:,} to {high:,} rows take at most 10 % longer."
     figures = [
         KeyFigure("Batch size", f"{size:,}", _as_well(low, high)),
         KeyFigure("Learning rate", number_text(rate), _as_well(slow, fast)),
@@ -57,13 +57,13 @@ def advice_summary(record: Record) -> Summary:
     noise = evidence.get("noise") or []
     if noise and noise[-1]["noise_scale"] is not None:
         scale = f"{noise[-1]['noise_scale']:,.0f}"
-        figures.append(KeyFigure("Noise scale", scale, "rows; as much noise as gradient"))
-    figures.append(KeyFigure("The advice took", span_text(advice.get("cost", 0.0))))
+        figures.append(KeyFigure("Noise scale", scale, _moment(noise[-1])))
+    figures.append(KeyFigure("Measuring took", span_text(advice.get("cost", 0.0))))
     return Summary(text, figures, outcome=_outcome(evidence))
 
 
 def advice_sections(advice: Record) -> list[Section]:
-    """The evidence of an advice; parts that were not measured are left out.
+    """The evidence of an advice; what was not measured is left out.
 
     Args:
         advice: its record, as run.json and `descend advise --json` hold it.
@@ -73,7 +73,7 @@ def advice_sections(advice: Record) -> list[Section]:
     if evidence.get("trials"):
         sections.append(_trials_section(advice, evidence))
     if evidence.get("speed"):
-        sections.append(Section("What an update costs", plots=[speed_plot(evidence)]))
+        sections.append(_speed_section(evidence))
     if evidence.get("noise"):
         sections.append(_noise_section(evidence))
     return sections
@@ -83,16 +83,30 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
     return Section(
         "Which batch size and learning rate",
         text=[
-            "Short trials from the same weights decided: the better half of them ran twice as "
-            "far, again and again. Their cost is the same; their losses differ.",
+            "Chosen by short trials from the same initial weights (successive halving): after "
+            "each rung the better half of the trials goes on for twice as long. A batch size other "
+            "than the reference is chosen only if it is clearly faster, because short trials are "
+            "noisy.",
             *_left_out(evidence),
         ],
         plots=[
-            target_plot(advice, evidence),
-            map_plot(advice, evidence),
-            race_plot(evidence["trials"]),
+            *([target_plot(advice, evidence)] if _several(evidence.get("curve")) else []),
+            *([map_plot(advice, evidence)] if len(evidence["trials"]) > 1 else []),
+            trials_plot(evidence["trials"]),
         ],
     )
+
+
+def _several(lines: Any) -> bool:
+    """Whether there is more than one batch size: one point is no chart."""
+    return len({one["batch_size"] for one in lines or ()}) > 1
+
+
+def _speed_section(evidence: Record) -> Section:
+    plot = speed_plot(evidence)
+    if _several(evidence["speed"]):
+        return Section("What an update costs", plots=[plot])
+    return Section("What an update costs", tables=[plot.table])
 
 
 def _left_out(evidence: Record) -> list[str]:
@@ -112,18 +126,19 @@ def _noise_section(evidence: Record) -> Section:
     plots = [scale_plot(told)] if told else []
     plots += [cosine_plot(measured)] if any(one.get("cosine") for one in measured) else []
     text = [
-        "The noise scale is the batch size at which the mean over a batch has as much noise as "
-        "gradient. It moves while the model learns."
+        "The noise scale is the batch size at which a mini-batch gradient has as much noise as "
+        "gradient. It changes while the model learns: each number belongs to its moment."
     ]
     law = evidence.get("law")
     if law and law["interval"][1] is not None:
         low, high = (number_text(float(round(end))) for end in law["interval"])
         text.append(
-            f"Up to about {law['critical']:,.0f} rows ({low} to {high}) larger batches save "
-            "updates in proportion; beyond, they save few."
+            f"Up to about {law['critical']:,.0f} rows ({low} to {high}), larger batches need "
+            "proportionally fewer updates; beyond, they save few."
         )
     unknown = [
-        f"Not determined by so short trials: {one}." for one in evidence.get("undetermined", ())
+        f"Not determined, because the trials are short: {one}."
+        for one in evidence.get("undetermined", ())
     ]
     return Section("How noisy the gradient is", text=[*text, *unknown], plots=plots)
 
@@ -131,11 +146,20 @@ def _noise_section(evidence: Record) -> Section:
 def _outcome(evidence: Record) -> str:
     trials = evidence.get("trials") or []
     if not trials:
-        return "Both were given: nothing was measured."
+        return "Batch size and learning rate were given: nothing was measured."
     lost = sum(bool(one["diverged"]) for one in trials)
     start, target = (number_text(evidence.get(name)) for name in ("start_loss", "target"))
-    text = f"Decided by {len(trials)} trials; the best brought the loss from {start} to {target}."
+    text = f"Chosen by {len(trials)} trials; the best brought the loss from {start} to {target}."
     return f"{text} {lost} diverged." if lost else text
+
+
+def _moment(noise: Record) -> str:
+    """Which noise scale: it grows while the model learns."""
+    updates = noise.get("updates")
+    when = f"after {updates:,} updates" if updates else "at the start"
+    low, high = noise["interval"]
+    ends = f"{number_text(low)} to {'more' if high is None else number_text(high)}"
+    return f"rows {when} ({ends}): as much noise as gradient"
 
 
 def _as_well(low: float, high: float) -> str:

@@ -11,8 +11,8 @@ from descend.reporting.measures import (
     NATURE,
     Measure,
     arrived_text,
-    duration,
     ranged,
+    span_text,
     three,
 )
 from descend.reporting.page_model import (
@@ -32,22 +32,24 @@ Record = Mapping[str, Any]
 
 TONES = {"held": "good", "held in part": "bad", "did not hold": "bad", "undetermined": "neutral"}
 LEAST_GAIN = 0.02
-"""Where the best method gains less than this part of the loss, there was nothing to learn."""
+"""If the best method gains less than this share of the loss, there was little to learn."""
 TUNED, SAME = "each at its own learning rate", "all at one learning rate"
 CLAIMS_NOTE = (
-    "Every ratio below is above 1 where the claim is right; the line in the middle of a bar is 1, "
-    "its axis is logarithmic, and the bar is a 90 % interval. What is said of gradients is tested "
-    "over many mini-batches at the weights of these runs, what is said of runs over the seeds."
+    "Every ratio below is above 1 where the claim is right. The line in the middle of each scale "
+    "is 1, the scale is logarithmic, and the bar is a 90 % interval. Claims about gradients are "
+    "tested over many mini-batches at the weights of these runs, claims about runs over the seeds."
 )
 ARRIVAL_NOTE = (
-    "The target is a validation loss 5 % of the best gain above the best loss of any method, for "
-    "each seed. Middle value over the seeds that came there, lowest and highest below it."
+    "For each seed, the target is a validation loss that lies 5 % of the best gain above the best "
+    "loss of any method. Shown is the median over the seeds that reached it, with the lowest and "
+    "the highest below."
 )
 NATURE_NOTE = (
-    "Gradient off: how far the gradient of a batch scatters around that over all rows, in "
-    "lengths of that one. Roughness: how far an evaluation lies from the straight line between its "
-    "neighbours, as a part of the gain, while the learning rate is the tuned one. Peak memory: "
-    "what training at this batch size holds, counted from the compiled update."
+    "Gradient error: the distance from a mini-batch gradient to the true gradient over all rows, "
+    "as a multiple of the length of the true gradient (root mean square). Roughness: how far an "
+    "evaluation lies from the straight line between its neighbours, as a share of the gain, while "
+    "the learning rate is the tuned one. Peak memory: what training at this batch size holds, "
+    "according to the compiled update."
 )
 
 
@@ -71,7 +73,7 @@ def compare_title(record: Record) -> str:
 
 
 def compare_warnings(record: Record) -> list[str]:
-    """What a reader should know before the figures."""
+    """What a reader should know first."""
     warnings = []
     gains = [
         (run["history"]["validation_loss"][0] - run["measures"]["best"])
@@ -81,19 +83,19 @@ def compare_warnings(record: Record) -> list[str]:
     if gains and max(gains) < LEAST_GAIN:
         warnings.append(
             f"No method gained more than {100 * max(gains):.2g} % of the loss: there is little to "
-            "learn here, and what differs below is mostly chance."
+            "learn here, and the differences below are mostly chance."
         )
     unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
     if unknown and record.get("budget"):
         warnings.append(
-            f"{duration(record['budget'])} were too short to tell some of it: "
+            f"{span_text(record['budget'])} per run were too short to decide every claim: "
             f"--budget {10 * record['budget']:.0f}s gives each run ten times as long."
         )
     return warnings
 
 
 def compare_summary(record: Record) -> Summary:
-    """Which was fastest, by how much, and how the claims fared."""
+    """Which method was fastest, by how much, and how many claims held."""
     lines = [one for one in record["table"] if one["panel"] == "tuned"]
     counts = {word: sum(one["verdict"] == word for one in record["claims"]) for word in TONES}
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
@@ -109,37 +111,37 @@ def compare_summary(record: Record) -> Summary:
     fastest = fastest_of(lines)
     if fastest is not None:
         text += (
-            f" {fastest['method']['title']} came to the target first, after "
-            f"{duration(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."
+            f" {fastest['method']['title']} reached the target first, after "
+            f"{span_text(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."
         )
     return Summary(text, figures, outcome=f"Common claims on this table: {told}.")
 
 
 def fastest_of(lines: Sequence[Record]) -> Record | None:
-    """The method that came to the target first, among those that always came."""
+    """The method that reached the target first, among those that reached it in every run."""
     came = [one for one in lines if one["arrived"] == one["runs"]]
     return min(came, key=lambda one: float(one["seconds_to_target"]["median"]), default=None)
 
 
 def compare_sections(record: Record) -> list[Section]:
-    """The claims, the measured tables, the curves, and how the rates were found."""
+    """The claims, the tables, the curves, and how the learning rates were found."""
     sections = [
         Section(
-            "What is commonly told",
+            "Common claims",
             text=[CLAIMS_NOTE],
             warnings=compare_warnings(record),
             findings=_findings(record),
         ),
         Section(
-            "How soon",
+            "Time to the target",
             text=[ARRIVAL_NOTE],
             plots=[arrival_plot(record), curves_plot(record, "tuned", TUNED)],
             tables=[_table(record, "tuned", ARRIVAL, TUNED)],
         ),
         Section(
-            "What they are like",
+            "Noise, speed and memory",
             text=[NATURE_NOTE],
-            tables=[_table(record, "tuned", NATURE, "Noise, speed and memory")],
+            tables=[_table(record, "tuned", NATURE, "Gradient error, roughness, speed and memory")],
         ),
     ]
     if any(one["panel"] == "same" for one in record["table"]):
@@ -147,9 +149,9 @@ def compare_sections(record: Record) -> list[Section]:
             Section(
                 "All at one learning rate",
                 text=[
-                    f"The same runs, all at learning rate {number_text(record['same_rate'])}: the "
-                    "rate that suits the advised mini-batch with momentum. What differs here and "
-                    "not above is tuning, not the method."
+                    f"The same methods, all at learning rate {number_text(record['same_rate'])}, "
+                    "the tuned rate of the advised mini-batch with momentum. A difference that "
+                    "shows here and not above comes from tuning, not from the method."
                 ],
                 plots=[curves_plot(record, "same", SAME)],
                 tables=[_table(record, "same", ARRIVAL, SAME)],
@@ -180,16 +182,19 @@ def _interval(ratio: Record) -> Interval:
 
 def _table(record: Record, panel: str, measures: Sequence[Measure], caption: str) -> Table:
     timed = measures is ARRIVAL
+    exploded = timed and any(one["exploded"] for one in record["table"] if one["panel"] == panel)
     rows: list[list[Cell]] = []
     for one in record["table"]:
         if one["panel"] == panel:
             row: list[Cell] = [one["method"]["title"], one["method"]["batch_size"]]
             row += [one["learning_rate"], arrived_text(one)] if timed else []
+            row += [one["exploded"]] if exploded else []
             rows.append([*row, *(ranged(one[measure.name], measure) for measure in measures)])
     header = [
         "method",
         "rows per update",
-        *(["learning rate", "came to the target"] if timed else []),
+        *(["learning rate", "reached the target"] if timed else []),
+        *(["runs in which the loss exploded"] if exploded else []),
         *(measure.header for measure in measures),
     ]
     return Table(header, rows, caption=caption[0].upper() + caption[1:])
@@ -207,13 +212,16 @@ def _tuning_section(record: Record) -> Section:
                     trial["learning_rate"],
                     trial["updates"],
                     "diverged" if trial["loss"] is None else number_text(trial["loss"]),
-                    "taken" if taken else "",
+                    "chosen" if taken else "",
                 ]
             )
     header = ["method", "learning rate", "updates", "validation loss", ""]
     return Section(
         "How the learning rates were found",
-        text=["Short trials from one snapshot; the better half of them ran twice as far."],
+        text=[
+            "Short trials from one snapshot; after each rung the better half went on for twice as "
+            "long."
+        ],
         tables=[Table(header, rows, caption="Trials of learning rates")],
         folded=True,
     )
@@ -223,14 +231,14 @@ def _speed_text(one: Record, record: Record) -> tuple[str, str]:
     best = number_text(one["best"]["median"])
     if one["seconds_to_target"] is None:
         budget = record.get("budget")
-        late = f"> {duration(budget)}" if budget else "—"
-        return late, f"did not come to the target; best loss {best}"
+        late = f"> {span_text(budget)}" if budget else "—"
+        return late, f"did not reach the target; best loss {best}"
     came = "" if one["arrived"] == one["runs"] else f" in {one['arrived']} of {one['runs']} runs"
-    return duration(one["seconds_to_target"]["median"]), f"to the target{came}; best loss {best}"
+    return span_text(one["seconds_to_target"]["median"]), f"to the target{came}; best loss {best}"
 
 
 def _ahead(fastest: Record, lines: Sequence[Record], record: Record) -> str:
-    """How far the fastest is ahead of the two extremes that have its rule."""
+    """How far the fastest is ahead of the two extremes with the same update rule."""
     rule, family = fastest["method"]["optimizer"], fastest["method"]["family"]
     told = []
     for one in lines:
@@ -242,7 +250,7 @@ def _ahead(fastest: Record, lines: Sequence[Record], record: Record) -> str:
             times = one["seconds_to_target"]["median"] / fastest["seconds_to_target"]["median"]
             told.append(f"{other['title']} took {three(times)} times as long")
         else:
-            time = f" in {duration(record['budget'])}" if record.get("budget") else ""
-            never = "did not come there" if one["arrived"] == 0 else "did not always come there"
+            time = f" in {span_text(record['budget'])}" if record.get("budget") else ""
+            never = "did not reach it" if one["arrived"] == 0 else "did not always reach it"
             told.append(f"{other['title']} {never}{time}")
     return ": " + ", ".join(told) if told else ""

@@ -1,4 +1,4 @@
-"""The page and the text of a landscape, from its record."""
+"""The page of a landscape, from its record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from descend.reporting.plots.landscape import (
     left_plot,
     losses_plot,
 )
-from descend.reporting.text.records import table_text
 
 Record = Mapping[str, Any]
 
@@ -106,38 +105,6 @@ def landscape_sections(record: Record) -> list[Section]:
     if record.get("rates"):
         sections.append(_rates_section(record))
     return sections
-
-
-def landscape_text(record: Record) -> str:
-    """What the command line prints."""
-    rows = [
-        [
-            path["method"],
-            f"{path['rows_read']:,.0f}",
-            "—" if path["learning_rate"] is None else number_text(path["learning_rate"]),
-            f"{path['updates'][-1]:,}",
-            number_text(path["losses"][-1]),
-        ]
-        for path in record["paths"]
-    ]
-    parts = [f"{record['name']}: {record['title']}", table_text(HEADER[:5], rows, numbers=4)]
-    if record.get("left"):
-        parts.append(_left_text(record))
-    parts.append(landscape_summary(record).outcome)
-    return "\n\n".join(parts)
-
-
-def _left_text(record: Record) -> str:
-    rates = sorted({one["learning_rate"] for one in record["left"]})
-    lines: dict[tuple[str, int], list[str]] = {}
-    for one in sorted(record["left"], key=lambda one: float(one["learning_rate"])):
-        kind = (one["rule"], one["batch_size"])
-        lines.setdefault(kind, []).append(f"{100 * one['left']:.0f} %")
-    order = dict.fromkeys((one["rule"], one["batch_size"]) for one in record["left"])
-    rows = [[rule, f"{size}", *lines[rule, size]] for rule, size in order]
-    header = ["left the shallow well", "batch", *(f"rate {rate:g}" for rate in rates)]
-    title = f"Runs that left within learning rate × updates = {record['left_time']}"
-    return f"{title}\n\n{table_text(header, rows, numbers=len(rates) + 1)}"
 
 
 def _ends(record: Record) -> Table:

@@ -7,23 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.reporting.html import number_text
+from descend.reporting.measures import bytes_text, span_text
 from descend.reporting.page_model import Cell, Plot, Table
-from descend.reporting.plots.figures import COLOUR_SCALE, Trace, band, figure, line, points
+from descend.reporting.plots.colours import FADED, SEQUENTIAL
+from descend.reporting.plots.figures import Trace, band, figure, hollow, line, points, sized
 
 Record = Mapping[str, Any]
 
 COSTS = {"examples": ("examples", "rows seen")}
-"""What a goal counts, other than seconds."""
+"""The cost that a goal counts, where that is not seconds."""
 CURVE = ("updates", "examples", "seconds")
-FADED = "#8A8A8A"
 
 
 def target_plot(advice: Record, evidence: Record) -> Plot:
-    """What each batch size needs to the loss of the winner."""
+    """What each batch size needs to reach the loss of the winner."""
     key, title = COSTS.get(evidence.get("goal", ""), ("seconds", "seconds"))
     curve = sorted(evidence.get("curve") or [], key=lambda one: float(one["batch_size"]))
     predicted = {one["batch_size"]: one for one in curve}
-    # Of sizes whose trials did not last the curve says nothing.
+    # The curve says nothing about sizes whose trials were eliminated.
     finalists = [
         one
         for one in evidence["trials"]
@@ -37,10 +38,12 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     traces: list[Trace] = []
     if len(curve) > 1:
         sizes, costs = [one["batch_size"] for one in curve], [one[key] for one in curve]
-        traces.append(line("predicted from the trials", sizes, costs, 0, dash="dash"))
+        traces.append(hollow(line("predicted from the trials", sizes, costs, 0, dash="dash")))
     if found:
         sizes = sorted(found)
-        traces.append(points("by trial", sizes, [found[one] for one in sizes], 1, size=11))
+        traces.append(
+            points("measured by trials", sizes, [found[one] for one in sizes], 1, size=11)
+        )
     if winner is not None:
         traces.append(_ring(winner["batch_size"], winner[key], size=20))
     rows: list[list[Cell]] = [
@@ -51,15 +54,19 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     return Plot(
         name="time-to-target",
         title=f"{title.capitalize()} to a validation loss of {target}",
-        figure=figure(traces, "rows per update", title, log_x=True, log_y=True),
+        figure=sized(
+            figure(traces, "rows per update", title, log_x=True, log_y=True, zero=True),
+            sorted({*predicted, *found}),
+        ),
         table=Table(
             ["batch size", *CURVE, f"{title} by trial"],
             rows,
             caption=f"What each batch size needs to a validation loss of {target}",
         ),
-        caption="By trial: what those that ran to the end need, from how much later they came past "
-        "the losses of the best. Elsewhere the line follows the law that updates and batch size "
-        "obey.",
+        caption="Measured: how much later than the winner a trial that ran to the end passed the "
+        "same losses. Hollow: predicted from the relation of updates to batch size. The ring marks "
+        "the advice. Trials are short and noisy, so another batch size is chosen only if it is "
+        "clearly faster: a point may lie lower than the ring.",
         log_x=True,
         log_y=True,
     )
@@ -78,7 +85,7 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
             "marker": {
                 "size": 14,
                 "color": _column(good, "loss"),
-                "colorscale": COLOUR_SCALE,
+                "colorscale": SEQUENTIAL,
                 "reversescale": True,
                 "showscale": True,
                 "colorbar": {"title": {"text": "loss"}, "thickness": 14, "outlinewidth": 0},
@@ -92,11 +99,14 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
     breaking = sorted(evidence.get("breaking") or [], key=lambda one: float(one["batch_size"]))
     if breaking:
         sizes, rates = _column(breaking, "batch_size"), _column(breaking, "learning_rate")
-        traces.append(line("training breaks", sizes, rates, 1, dash="dot"))
+        traces.append(line("training diverges above", sizes, rates, 1, dash="dot"))
     traces.append(_ring(advice["batch_size"], advice["learning_rate"], size=24))
-    drawn = figure(traces, "rows per update", "learning rate", log_x=True, log_y=True)
+    drawn = sized(
+        figure(traces, "rows per update", "learning rate", log_x=True, log_y=True),
+        sorted({one["batch_size"] for one in trials}),
+    )
     layout = {**drawn["layout"], "hovermode": "closest"}
-    # Rates reach over many powers of ten: a name for each is enough.
+    # The rates span several powers of ten: a label for each power is enough.
     layout["yaxis"] = {**layout["yaxis"], "dtick": 1, "minorloglabels": "none"}
     rows: list[list[Cell]] = [
         [
@@ -115,7 +125,7 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         "updates",
         "seconds",
         "loss",
-        "cost over the advised size",
+        "cost relative to the advice",
     ]
     return Plot(
         name="trials",
@@ -124,22 +134,23 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         table=Table(
             header,
             rows,
-            caption="Trials; only those that ran to the end have a cost over the advised size",
+            caption="Trials; only those that ran to the end have a cost relative to the advice",
         ),
-        caption="The lighter, the lower the loss in the end. Trials that left the race early ran "
-        "less far. Above the dotted line a few updates are enough to make the loss explode.",
+        caption="The lighter the point, the lower the loss at the end of the trial. Trials "
+        "eliminated early ran for fewer updates. Above the dotted line the loss explodes within a "
+        "few updates.",
         log_x=True,
         log_y=True,
     )
 
 
-def race_plot(trials: Sequence[Record]) -> Plot:
+def trials_plot(trials: Sequence[Record]) -> Plot:
     """The validation loss of each trial while it ran."""
     finalists = [one for one in trials if one.get("ratio") is not None and one.get("losses")]
     others = [one for one in trials if one not in finalists and one.get("losses")]
     traces: list[Trace] = []
     for one in others:
-        trace = line("", *_looks(one), dash="solid")
+        trace = line("", *_evaluations(one), dash="solid")
         traces.append(
             {
                 **trace,
@@ -150,32 +161,35 @@ def race_plot(trials: Sequence[Record]) -> Plot:
                 "hoverinfo": "skip",
             }
         )
-    traces += [line(_name(one), *_looks(one), place) for place, one in enumerate(finalists)]
+    traces += [line(_name(one), *_evaluations(one), place) for place, one in enumerate(finalists)]
     shown = [*others, *finalists]
     losses = [
-        loss for one in shown for loss in _looks(one)[1] if loss is not None and math.isfinite(loss)
+        loss
+        for one in shown
+        for loss in _evaluations(one)[1]
+        if loss is not None and math.isfinite(loss)
     ]
     choices = {
-        "seconds": [_looks(one)[0] for one in shown],
-        "updates": [[float(look[0]) for look in one["losses"]] for one in shown],
+        "seconds": [_evaluations(one)[0] for one in shown],
+        "updates": [[float(update) for update, _ in one["losses"]] for one in shown],
         "rows seen": [
-            [float(look[0] * one["batch_size"]) for look in one["losses"]] for one in shown
+            [float(update * one["batch_size"]) for update, _ in one["losses"]] for one in shown
         ],
     }
     rows: list[list[Cell]] = [
-        [one["batch_size"], one["learning_rate"], int(look[0]), seconds, look[1]]
+        [one["batch_size"], one["learning_rate"], int(update), seconds, loss]
         for one in finalists
-        for look, seconds in zip(one["losses"], _looks(one)[0], strict=True)
+        for (update, loss), seconds in zip(one["losses"], _evaluations(one)[0], strict=True)
     ]
     header = ["batch size", "learning rate", "updates", "seconds", "validation loss"]
     positive = bool(losses) and min(losses) > 0
     return Plot(
         name="race",
-        title="The race",
+        title="Validation loss of every trial",
         figure=figure(traces, "seconds", "validation loss", log_y=positive),
-        table=Table(header, rows, caption="Validation losses of the finalists during the race"),
-        caption="Coloured: those that ran to the end. Grey: trials that left the race. The rates "
-        "are constant after a short rise.",
+        table=Table(header, rows, caption="Validation losses of the trials that ran to the end"),
+        caption="Coloured: trials that ran to the end. Grey: trials eliminated on the way "
+        "(successive halving). Learning rates are constant after a short warm-up.",
         x_choices=choices,
         log_x=True,
         log_y=positive,
@@ -192,7 +206,7 @@ def speed_plot(evidence: Record) -> Plot:
             one["batch_size"],
             span_text(one["seconds_per_update"]),
             round(one["batch_size"] / one["seconds_per_update"]),
-            _bytes(one["peak_memory"]),
+            bytes_text(one["peak_memory"]),
         ]
         for one in lines
     ]
@@ -200,21 +214,24 @@ def speed_plot(evidence: Record) -> Plot:
     return Plot(
         name="seconds-per-update",
         title="Seconds per update",
-        figure=figure(traces, "rows per update", "seconds per update", log_x=True, log_y=True),
+        figure=sized(
+            figure(traces, "rows per update", "seconds per update", log_x=True, log_y=True),
+            sizes,
+        ),
         table=Table(
             ["batch size", "time per update", "rows per second", "memory of an update"],
             rows,
             caption="What an update costs on this machine",
         ),
-        caption="Where the line is flat, a larger batch costs nothing; where it rises with the "
-        "batch, a row costs the same in any batch. Reading the rows is included.",
+        caption="Where the line is flat, a larger batch costs nothing extra; where it rises in "
+        "proportion, a row costs the same in any batch. Reading the rows is included.",
         log_x=True,
         log_y=True,
     )
 
 
 def scale_plot(measured: Sequence[Record]) -> Plot:
-    """The noise scale at each time it was measured."""
+    """The noise scale at each of its measurements."""
     updates, scales = _column(measured, "updates"), _column(measured, "noise_scale")
     trace = points("noise scale", updates, scales, size=11)
     trace["error_y"] = {
@@ -234,7 +251,7 @@ def scale_plot(measured: Sequence[Record]) -> Plot:
         title="Noise scale, with its 90 % interval",
         figure=figure([trace], "updates", "rows", log_y=True),
         table=Table(
-            ["updates", "noise scale", "from", "to", "rows looked at"],
+            ["updates", "noise scale", "from", "to", "rows measured"],
             rows,
             caption="Noise scale in rows; a dash is an open end",
         ),
@@ -265,33 +282,30 @@ def cosine_plot(measured: Sequence[Record]) -> Plot:
     header = ["updates", "batch size", "mean", "5 % below", "5 % above", "expected"]
     return Plot(
         name="cosine",
-        title="How well a batch points the right way",
-        figure=figure(traces, "rows per update", "cosine to the true gradient", log_x=True),
+        title="How well the gradient of a batch points along the true gradient",
+        figure=sized(
+            figure(traces, "rows per update", "cosine to the true gradient", log_x=True),
+            sorted({each["batch_size"] for one in shown for each in one["cosine"]}),
+        ),
         table=Table(header, rows, caption="Cosine between a batch's gradient and the true one"),
-        caption="1: the direction of the gradient over all rows; 0: any other. The area holds "
-        "nine in ten batches at the last measurement.",
+        caption="1 is the direction of the gradient over all rows, 0 is at a right angle to it. "
+        "The band holds nine in ten batches at the last measurement.",
         log_x=True,
     )
 
 
-def span_text(seconds: float) -> str:
-    """A time as people write it."""
-    if seconds < 0.9995e-3:
-        return f"{seconds * 1e6:.3g} µs"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
-
-
 def _ring(x: float, y: float, *, size: int) -> Trace:
-    """A ring round what is advised."""
+    """A ring around the advice."""
     ring = points("advised", [x], [y], 2, size=size)
     marker = {**ring["marker"], "symbol": "circle-open", "line": {"width": 3}}
     return {**ring, "marker": marker}
 
 
-def _looks(trial: Record) -> tuple[list[float], list[float | None]]:
-    """Seconds and losses of a trial's looks; a loss that exploded is left out."""
+def _evaluations(trial: Record) -> tuple[list[float], list[float | None]]:
+    """Seconds and losses of the evaluations of a trial."""
     per_update = trial["seconds"] / max(1, trial["updates"])
-    return [look[0] * per_update for look in trial["losses"]], [look[1] for look in trial["losses"]]
+    evaluations = trial["losses"]
+    return [update * per_update for update, _ in evaluations], [loss for _, loss in evaluations]
 
 
 def _name(trial: Record) -> str:
@@ -300,13 +314,3 @@ def _name(trial: Record) -> str:
 
 def _column(lines: Sequence[Record], name: str) -> list[Any]:
     return [one[name] for one in lines]
-
-
-def _bytes(number: float | None) -> str:
-    if number is None:
-        return "—"
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}"
-        number /= 1024
-    return f"{number:.3g} GiB"

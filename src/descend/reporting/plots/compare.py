@@ -1,4 +1,4 @@
-"""The plots of a comparison: when each method came to the target, and the curves."""
+"""The plots of a comparison: when each method reached the target, and the loss curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from descend.reporting.measures import arrived_text, three
 from descend.reporting.page_model import Cell, Plot, Table
-from descend.reporting.plots.figures import Trace, figure, line, points
+from descend.reporting.plots.figures import Trace, error_bars, figure, line, points, sized
 
 Record = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ def arrival_plot(record: Record) -> Plot:
         if came:
             traces.append(_rule_trace(rule, came, place))
     if lost:
-        trace = points("not within the time", [x for x, _ in lost], [y for _, y in lost], 5)
+        trace = points("not within the budget", [x for x, _ in lost], [y for _, y in lost], 5)
         trace["marker"] = {**trace["marker"], "symbol": "triangle-up-open", "size": 12}
         traces.append(trace)
     rows: list[list[Cell]] = [
@@ -57,14 +57,17 @@ def arrival_plot(record: Record) -> Plot:
     return Plot(
         name="arrival",
         title="Seconds to the target",
-        figure=figure(traces, "rows per update", "seconds", log_x=True, log_y=True),
+        figure=sized(
+            figure(traces, "rows per update", "seconds", log_x=True, log_y=True),
+            sorted({_size(one) for one in methods}),
+        ),
         table=Table(
-            ["method", "rows per update", "came to the target", "seconds, for each seed"],
+            ["method", "rows per update", "reached the target", "seconds, for each seed"],
             rows,
             caption="Seconds to the target",
         ),
         caption="Bars reach from the fastest seed to the slowest. An open triangle: most seeds "
-        "were still on the way when the time was over.",
+        "had not reached the target when the budget was used up.",
         log_x=True,
         log_y=True,
     )
@@ -82,7 +85,7 @@ def curves_plot(record: Record, panel: str, title: str) -> Plot:
     for number, run in enumerate(shown):
         history = _thinned(run["history"])
         basic = run["method"]["optimizer"] in RULES
-        # One colour for a batch size; what is added has one of its own.
+        # One colour for each batch size; an added method has a colour of its own.
         place = sizes.index(run["method"]["batch_size"]) if basic else len(sizes) + number
         traces.append(
             line(
@@ -119,17 +122,14 @@ def curves_plot(record: Record, panel: str, title: str) -> Plot:
 
 def _rule_trace(rule: str, came: Sequence[tuple[int, float, float, float]], place: int) -> Trace:
     trace = line(rule, [one[0] for one in came], [one[1] for one in came], place)
-    trace["error_y"] = {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - middle for _, middle, _, high in came],
-        "arrayminus": [middle - low for _, middle, low, _ in came],
-    }
+    middles = [middle for _, middle, _, _ in came]
+    lows, highs = [low for _, _, low, _ in came], [high for _, _, _, high in came]
+    trace["error_y"] = error_bars(middles, lows, highs)
     return trace
 
 
 def _times(record: Record, name: str) -> tuple[list[float], float]:
-    """Seconds to the target of the tuned runs that came there, and the longest run's seconds."""
+    """Seconds to the target of the tuned runs that reached it, and of the longest run."""
     own = [
         run["measures"]
         for run in record["runs"]

@@ -1,8 +1,7 @@
 """Plots as Plotly figures, built from records.
 
-A figure is plain dicts and lists. Nothing here draws: the page does with Plotly, `png` with
-matplotlib. Colours are Okabe and Ito's, which people who see colours differently tell apart; the
-strokes differ too.
+A figure is plain dicts and lists. Nothing is drawn here: the page draws with Plotly, `png` with
+matplotlib. Colours and strokes are those of `colours`.
 """
 
 from __future__ import annotations
@@ -13,38 +12,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from descend.reporting.page_model import Cell, Figure, Plot, Table
+from descend.reporting.plots.colours import COLOURS, DASHES, SEQUENTIAL, SYMBOLS, translucent
 from descend.types import History, HistoryLine
 
 Trace = dict[str, Any]
 Numbers = Iterable[float | None]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-COLOUR_SCALE = "Cividis"
-"""Grows evenly in lightness, and looks alike to people who see colours differently."""
-
 MOST_POINTS = 1500
-"""Of a run in a plot: more cannot be seen, and would make the page heavy."""
+"""Most points of a run in a plot: more would not be visible and would make the page heavy."""
 MOST_TABLE_LINES = 60
 LONGEST_NAME = 41
-"""In a legend."""
+"""Letters of a name in a legend."""
 FAR_APART = 3.0
-"""Largest over smallest value from which on a logarithmic axis shows more than a linear one."""
+"""Largest over smallest value beyond which a logarithmic axis shows more than a linear one."""
 MARKED = 40
-"""Up to so many points of a line are marked one by one."""
+"""A line of at most this many points has a marker at each."""
 
 X_AXES = (("updates", "update"), ("epochs", "epoch"), ("rows seen", "examples"))
 SECONDS = ("seconds", "seconds")
 
 
 def label(text: object) -> str:
-    """Text as Plotly shows it letter by letter: its own tags and entities are taken apart."""
+    """Text that Plotly shows literally: what it would read as a tag or an entity is escaped."""
     return html.escape(str(text), quote=False)
 
 
 def shortened(name: str) -> str:
-    """A name for a legend, which a long one would push out of the picture.
+    """A name short enough for a legend.
 
     >>> shortened("runs/" + 60 * "a" + "-1")
     'runs/aaaaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaa-1'
@@ -66,10 +60,10 @@ def line(
     Args:
         name: in the legend; any text.
         x: values along the horizontal axis.
-        y: values along the vertical axis; what is not finite leaves a gap.
-        place: which of the colours it takes.
-        dash: the stroke; the one that goes with the colour where None.
-        shape: `linear`, or `hv` for a value that holds until the next.
+        y: values along the vertical axis; values that are not finite leave a gap.
+        place: index of its colour.
+        dash: the stroke; None takes the one that belongs to the colour.
+        shape: `linear`, or `hv` for a value that holds until the next one.
     """
     xs, ys = _plain(x), _plain(y)
     colour = COLOURS[place % len(COLOURS)]
@@ -103,7 +97,7 @@ def points(name: str, x: Numbers, y: Numbers, place: int = 0, *, size: int = 9) 
 
 
 def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int = 0) -> Trace:
-    """The area between two lines over the same x: an interval around a line of that place."""
+    """The area between two lines over the same x: an interval around the line of that colour."""
     forth = _plain(x)
     return {
         "type": "scatter",
@@ -112,7 +106,7 @@ def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int 
         "x": [*forth, *reversed(forth)],
         "y": [*_plain(high), *reversed(_plain(low))],
         "fill": "toself",
-        "fillcolor": _translucent(COLOURS[place % len(COLOURS)], 0.2),
+        "fillcolor": translucent(COLOURS[place % len(COLOURS)], 0.2),
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
@@ -121,6 +115,48 @@ def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int 
 def contour(x: Numbers, y: Numbers, z: Iterable[Numbers], *, title: str = "") -> Trace:
     """Lines of equal height; `z` holds a row for each y."""
     return {**_surface(x, y, z, title), "type": "contour", "contours": {"coloring": "heatmap"}}
+
+
+def hollow(trace: Trace) -> Trace:
+    """A trace whose points are open: predicted or assumed, not measured."""
+    marker = {**trace["marker"], "symbol": "circle-open", "size": 9, "line": {"width": 2}}
+    return {**trace, "mode": "lines+markers", "marker": marker}
+
+
+def bars(name: str, x: Sequence[Any], y: Numbers, place: int = 0) -> Trace:
+    """Upright bars; `x` holds their names or their middles."""
+    return {
+        "type": "bar",
+        "name": label(shortened(name)),
+        "x": [label(one) if isinstance(one, str) else one for one in x],
+        "y": _plain(y),
+        "marker": {"color": COLOURS[place % len(COLOURS)]},
+    }
+
+
+def error_bars(
+    values: Sequence[float], low: Sequence[float | None], high: Sequence[float | None]
+) -> dict[str, Any]:
+    """What a trace's `error_y` (or `error_x`) is, from the ends of intervals; None has no bar."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0 if e is None else max(0.0, e - v) for v, e in zip(values, high, strict=True)],
+        "arrayminus": [
+            0.0 if e is None else max(0.0, v - e) for v, e in zip(values, low, strict=True)
+        ],
+    }
+
+
+def sized(drawn: Figure, sizes: Sequence[float]) -> Figure:
+    """The figure with these batch sizes as the ticks of its horizontal axis."""
+    axis = {
+        **drawn["layout"]["xaxis"],
+        "tickmode": "array",
+        "tickvals": list(sizes),
+        "ticktext": [f"{size:,}" for size in sizes],
+    }
+    return {**drawn, "layout": {**drawn["layout"], "xaxis": axis}}
 
 
 def heatmap(x: Numbers, y: Numbers, z: Iterable[Numbers], *, title: str = "") -> Trace:
@@ -135,11 +171,20 @@ def figure(
     *,
     log_x: bool = False,
     log_y: bool = False,
+    zero: bool = False,
 ) -> Figure:
     """Traces with their axes. Titles are plain text.
 
-    An axis that is to be logarithmic is linear where its values lie close together: there the two
-    look alike, and a logarithmic one may have no number beside it.
+    Args:
+        traces: from `line`, `points`, `band` and the like.
+        x_title: of the horizontal axis.
+        y_title: of the vertical axis.
+        log_x: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical axis is logarithmic.
+        zero: whether a linear vertical axis begins at 0, so that a small difference looks small.
+
+    A logarithmic axis becomes linear where its values lie close together: the two then look alike,
+    and the logarithmic one might show no number.
     """
     return {
         "data": list(traces),
@@ -152,6 +197,7 @@ def figure(
                 "title": {"text": label(y_title)},
                 "type": "log" if log_y and _far_apart(traces, "y") else "linear",
                 "hoverformat": ".4~g",
+                **({"rangemode": "tozero"} if zero else {}),
             },
             "showlegend": sum("name" in trace for trace in traces) > 1,
         },
@@ -191,8 +237,8 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
         title="Loss while training",
         figure=figure(traces, X_AXES[0][0], "loss (mean over rows)"),
         table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
-        caption="Lower is better. The weights that are kept are those of the lowest validation "
-        "loss. Where training falls on while validation rises, the model learns rows by heart.",
+        caption="Lower is better. The saved model is the one with the lowest validation loss. "
+        "Where the training loss falls while the validation loss rises, the model overfits.",
         x_choices=_x_choices(lines),
         log_x=True,
         log_y=bool(losses) and min(losses) > 0,
@@ -200,7 +246,7 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
 
 
 def rate_plot(runs: Mapping[str, History]) -> Plot:
-    """The course of the learning rate of one run or of several."""
+    """The learning rate during training, of one run or of several."""
     kept = {name: thinned(history) for name, history in runs.items()}
     traces = [
         line(
@@ -234,7 +280,7 @@ def best_line(history: History) -> HistoryLine | None:
 
 
 def thinned(history: History, most: int = MOST_POINTS) -> History:
-    """At most so many lines, evenly spread; the first, the last and the best are among them."""
+    """At most `most` lines, evenly spread, with the first, the last and the best among them."""
     if len(history) <= most:
         return history
     spread = {round(place * (len(history) - 1) / (most - 2)) for place in range(most - 1)}
@@ -270,14 +316,14 @@ def _surface(x: Numbers, y: Numbers, z: Iterable[Numbers], title: str) -> Trace:
         "x": _plain(x),
         "y": _plain(y),
         "z": [_plain(row) for row in z],
-        "colorscale": COLOUR_SCALE,
+        "colorscale": SEQUENTIAL,
         "reversescale": True,
         "colorbar": {"title": {"text": label(title)}, "thickness": 14, "outlinewidth": 0},
     }
 
 
 def _plain(values: Numbers) -> list[float | int | None]:
-    """Python numbers; what is not finite becomes None, which JSON holds and Plotly leaves out."""
+    """Python numbers; a value that is not finite becomes None, which Plotly leaves out."""
     plain: list[float | int | None] = []
     for value in values:
         if value is None or not math.isfinite(value):
@@ -286,8 +332,3 @@ def _plain(values: Numbers) -> list[float | int | None]:
             # NumPy's numbers too: JSON knows Python's alone.
             plain.append(int(value) if isinstance(value, int) else float(value))
     return plain
-
-
-def _translucent(colour: str, opacity: float) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{opacity})"

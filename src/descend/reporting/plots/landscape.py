@@ -8,14 +8,13 @@ from typing import Any
 
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
+from descend.reporting.plots.colours import TERRAIN
 from descend.reporting.plots.figures import Trace, contour, figure, heatmap, label, line, points
 
 Record = Mapping[str, Any]
 
 SHOWN = 4
 """Paths that are drawn at first: all at once would hide each other."""
-SCALE = [[0.0, "#d98c00"], [0.5, "#8a8a8a"], [1.0, "#4f86c6"]]
-"""Of the contours: of one middling lightness, to be seen on light and on dark paper."""
 
 
 def contours_plot(record: Record) -> Plot:
@@ -29,7 +28,7 @@ def contours_plot(record: Record) -> Plot:
         contours={"coloring": "lines"},
         ncontours=24,
         line={"width": 1},
-        colorscale=SCALE,
+        colorscale=[list(one) for one in TERRAIN],
         reversescale=False,
         showscale=False,
         customdata=[list(row) for row in grid["loss"]],

@@ -71,7 +71,7 @@ def picture(plot: Plot) -> bytes:
 
 
 def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any | None:
-    """Draw a trace; what comes back wants a scale of colours beside it."""
+    """Draw a trace; what is returned needs a colour bar."""
     match trace["type"]:
         case "scatter" if trace.get("fill") == "toself":
             _draw_area(axes, trace)
@@ -166,7 +166,7 @@ def _draw_surface(axes: Axes, trace: Mapping[str, Any]) -> Any:
 
 
 def _scale(trace: Mapping[str, Any]) -> Any:
-    """The scale of colours: one of matplotlib's by name, or one made of the colours given."""
+    """The colour scale: one of matplotlib's by name, or one made from given colours."""
     from matplotlib.colors import LinearSegmentedColormap
 
     scale = trace.get("colorscale", "Cividis")
@@ -202,7 +202,7 @@ def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Mapping[str, Any]) -> N
         drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         drawn.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     if axis.get("range"):
-        # Plotly counts the ends of a logarithmic axis in powers of ten.
+        # Plotly gives the ends of a logarithmic axis in powers of ten.
         ends = [10**end if is_log else end for end in axis["range"]]
         axes.set(**{f"{name}lim": ends})
     if axis.get("ticktext"):

@@ -1,10 +1,12 @@
-"""An advice in words that a user acts on."""
+"""An advice as text, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from descend.reporting.measures import bytes_text, span_text
+from descend.reporting.text.tables import paragraph, table_text
 from descend.types import Advice
 
 GOALS = {
@@ -13,25 +15,31 @@ GOALS = {
     "quality": "the best validation loss",
 }
 CLEARLY = 0.9
-"""Another size that took less than so much of the time is worth a word."""
+"""A batch size that needs less than this share of the time is mentioned."""
 
 
-def advice_text(advice: Advice) -> str:
-    """What to set, how much it matters, why, and what it cost."""
+def advice_text(advice: Advice, command: str = "") -> str:
+    """What to set, how much it matters, why, and what the advice cost.
+
+    Args:
+        advice: with its evidence.
+        command: what to type to train with it; empty where that is not known.
+    """
     evidence = advice.evidence
     if evidence.get("decided_by") == "given" and "speed" not in evidence:
         return (
             f"Batch size {advice.batch_size:,} and learning rate {advice.learning_rate:g}, "
-            "as given: there was nothing to find."
+            "as given: there was nothing to measure."
         )
     parts = [
-        _what(advice),
-        _why(advice),
-        _left_out(evidence),
-        _noise(evidence),
-        _law(evidence),
+        paragraph(_what(advice)),
+        paragraph(_why(advice)),
+        paragraph(_left_out(evidence)),
+        paragraph(_noise(evidence)),
+        paragraph(_law(evidence)),
         _costs(evidence),
-        f"The advice took {_seconds(advice.cost)}; training goes on from its winner.",
+        f"Measuring took {span_text(advice.cost)}.",
+        f"To train with it: {command}" if command else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -42,7 +50,7 @@ def short_text(advice: Advice) -> str:
     flat = f" ({low:,} to {high:,} do about as well)" if low < high else ""
     return (
         f"Batch size {advice.batch_size:,}{flat}, learning rate {advice.learning_rate:g}: "
-        f"found in {_seconds(advice.cost)}."
+        f"measured in {span_text(advice.cost)}."
     )
 
 
@@ -67,8 +75,8 @@ def _why(advice: Advice) -> str:
     trials = evidence["trials"]
     failed = sum(trial["diverged"] for trial in trials)
     text = (
-        f"Decided by {_count(len(trials), 'trial')} from the same weights, looking for "
-        f"{GOALS[evidence['goal']]}: it brought the validation loss from "
+        f"Chosen by {_count(len(trials), 'trial')} from the same initial weights, for "
+        f"{GOALS[evidence['goal']]}: the best trial brought the validation loss from "
         f"{evidence['start_loss']:.4g} to {evidence['target']:.4g}."
     )
     best: dict[int, float] = {}
@@ -78,12 +86,24 @@ def _why(advice: Advice) -> str:
             best[size] = min(trial["ratio"], best.get(size, trial["ratio"]))
     others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
     if others:
-        text += f" To get as far would take, by batch size: {', '.join(others)} as long."
-    if best and min(best.values()) < CLEARLY:
-        text += " After so short trials a size that was not raced first has to be clearly faster."
+        text += f" Other batch sizes would take, to the same loss: {', '.join(others)} as long."
+    lowest = min((*best.values(), *_predicted(advice)), default=1.0)
+    if lowest < CLEARLY:
+        text += (
+            " A size below that looks faster was not chosen, because trials are short and noisy "
+            "and times are measured on a machine that does other work too: another size has to be "
+            "clearly faster."
+        )
     if failed:
         text += f" {_count(failed, 'trial')} diverged."
     return text
+
+
+def _predicted(advice: Advice) -> list[float]:
+    """Predicted seconds of each size, as a share of those of the advised one."""
+    curve = {one["batch_size"]: one["seconds"] for one in advice.evidence.get("curve") or ()}
+    own = curve.get(advice.batch_size)
+    return [seconds / own for seconds in curve.values()] if own else []
 
 
 def _left_out(evidence: Mapping[str, Any]) -> str:
@@ -92,7 +112,7 @@ def _left_out(evidence: Mapping[str, Any]) -> str:
         return ""
     verb = "was" if left_out == ["noise"] else "were"
     return (
-        f"Training takes about {_seconds(evidence['expected'])} here, so {' and '.join(left_out)} "
+        f"Training takes about {span_text(evidence['expected'])} here, so {' and '.join(left_out)} "
         f"{verb} not measured: that would take longer than it could save. "
         "--advice-budget 20s measures them."
     )
@@ -104,14 +124,17 @@ def _noise(evidence: Mapping[str, Any]) -> str:
     last = evidence["noise"][-1]
     if last["noise_scale"] is None:
         return (
-            "The noise scale is undetermined: over the rows looked at, the gradient cannot be "
-            "told from zero. The trials alone decided."
+            "The gradient noise scale is undetermined: over the rows that were read, the gradient "
+            "cannot be distinguished from zero. The trials alone decided."
         )
     low, high = last["interval"]
     upper = "more" if high is None else f"{high:,.3g}"
+    updates = last.get("updates")
+    moment = f"After {_count(updates, 'update')}, a batch" if updates else "At the start, a batch"
     return (
-        f"Gradient noise: batches of {last['noise_scale']:,.3g} rows ({low:,.3g} to {upper}) "
-        "have as much noise as gradient."
+        f"Gradient noise: {moment[0].lower()}{moment[1:]} of {last['noise_scale']:,.3g} rows "
+        f"({low:,.3g} to {upper}) has as much noise as gradient. The number grows while the model "
+        "learns, so it belongs to this moment only."
     )
 
 
@@ -120,30 +143,28 @@ def _law(evidence: Mapping[str, Any]) -> str:
     if law is None and len(evidence.get("shortlist", ())) < 3:  # the law needs three sizes
         return ""
     if law is None or law["interval"][1] is None:
-        return "From what batch size on updates gain nothing is undetermined after so short trials."
+        return "The batch size beyond which updates gain nothing is undetermined: trials are short."
     low, high = law["interval"]
     return (
-        f"Up to batches of about {law['critical']:,.3g} rows ({low:,.3g} to {high:,.3g}) larger "
-        "ones save updates in proportion, beyond they save few."
+        f"Up to batches of about {law['critical']:,.3g} rows ({low:,.3g} to {high:,.3g}), larger "
+        "batches need proportionally fewer updates; beyond, they save few."
     )
 
 
 def _costs(evidence: Mapping[str, Any]) -> str:
-    """A line for each size."""
+    """A line for each batch size."""
     curve = {line["batch_size"]: line for line in evidence["curve"]}
-    lines = [
-        f"{'batch size':>10} {'per update':>11} {'memory':>8} {'updates':>9} {'examples':>11} "
-        f"{'time':>8}   to loss {evidence['target']:.4g}"
-    ]
+    header = ["batch size", "per update", "memory"]
+    header += ["updates", "examples", f"time to loss {evidence['target']:.4g}"] if curve else []
+    rows = []
     for line in evidence["speed"]:
         size = line["batch_size"]
-        text = f"{size:>10,} {_seconds(line['seconds_per_update']):>11} "
-        text += f"{_bytes(line['peak_memory']):>8} "
+        row = [f"{size:,}", span_text(line["seconds_per_update"]), bytes_text(line["peak_memory"])]
         if size in curve:
             to = curve[size]
-            text += f"{to['updates']:>9,.0f} {to['examples']:>11,.0f} {_seconds(to['seconds']):>8}"
-        lines.append(text.rstrip())
-    return "\n".join(lines)
+            row += [f"{to['updates']:,.0f}", f"{to['examples']:,.0f}", span_text(to["seconds"])]
+        rows.append(row + [""] * (len(header) - len(row)))
+    return table_text(header, rows, numbers=len(header))
 
 
 def _count(number: int, noun: str) -> str:
@@ -152,21 +173,3 @@ def _count(number: int, noun: str) -> str:
 
 def _times(ratio: float) -> str:
     return f"about {ratio:.2g} times" if ratio < 10 else "more than 10 times"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 0.9995e-3:
-        return f"{seconds * 1e6:.3g} µs"
-    if seconds < 0.9995:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds:.3g} s"
-
-
-def _bytes(number: float | None) -> str:
-    if number is None:
-        return "—"
-    for unit in ("B", "KB", "MB"):
-        if number < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000.0
-    return f"{number:.3g} GB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,43 +15,45 @@ from descend.reporting.measures import (
     ranged,
 )
 from descend.reporting.pages.compare import compare_warnings
-from descend.reporting.text.records import table_text
+from descend.reporting.text.tables import paragraph, table_text
 
 Record = Mapping[str, Any]
 
-WIDTH = 96
 INDENT = " " * 14
 
 
 def compare_text(record: Record) -> str:
-    """What the command line prints: the tables, then what became of the claims."""
+    """What the command line prints: the tables, then the claims and whether they held."""
     tuned = [one for one in record["table"] if one["panel"] == "tuned"]
     same = [one for one in record["table"] if one["panel"] == "same"]
     parts = [
         f"Each at its own learning rate\n\n{_arrivals(tuned)}",
-        f"What they are like\n\n{_natures(tuned)}",
+        f"Noise, speed and memory\n\n{_natures(tuned)}",
     ]
     if same:
         rate = number_text(record["same_rate"])
         parts.append(f"All at learning rate {rate}\n\n{_arrivals(same)}")
-    told = "\n".join(map(_claim_text, record["claims"]))
-    parts.append(f"What is commonly told, on this table\n\n{told}")
-    parts += [textwrap.fill(warning, WIDTH) for warning in compare_warnings(record)]
+    claims = "\n".join(map(_claim_text, record["claims"]))
+    parts.append(f"Common claims, tested on this table\n\n{claims}")
+    parts += [paragraph(warning) for warning in compare_warnings(record)]
     return "\n\n".join(parts)
 
 
 def _arrivals(lines: Sequence[Record]) -> str:
-    header = ["method", "rate", "arrived", *(one.short for one in ARRIVAL)]
+    exploded = any(line["exploded"] for line in lines)
+    header = ["method", "rate", "reached", *(["exploded"] if exploded else [])]
+    header += [one.short for one in ARRIVAL]
     rows = [
         [
             line["method"]["title"],
             number_text(line["learning_rate"]),
             arrived_text(line),
+            *([f"{line['exploded']} of {line['runs']}"] if exploded else []),
             *(_cell(line, one) for one in ARRIVAL),
         ]
         for line in lines
     ]
-    return table_text(header, rows, numbers=6)
+    return table_text(header, rows, numbers=len(header) - 1)
 
 
 def _natures(lines: Sequence[Record]) -> str:
@@ -65,7 +66,7 @@ def _natures(lines: Sequence[Record]) -> str:
 
 
 def _cell(line: Record, measure: Measure) -> str:
-    """The middle; of the seconds, which decide, the range too."""
+    """The median; for the seconds, which decide, the range too."""
     spread = ranged(line[measure.name], measure)
     if spread is None:
         return "—"
@@ -76,9 +77,8 @@ def _cell(line: Record, measure: Measure) -> str:
 
 def _claim_text(claim: Record) -> str:
     lines = [f"{claim['verdict']:<{len(INDENT) - 1}} {claim['claim']}"]
-    lines += textwrap.wrap(
-        f"{claim['measured']}:", WIDTH, initial_indent=INDENT, subsequent_indent=INDENT
-    )
-    widest = max(len(ratio["part"]) for ratio in claim["ratios"])
-    lines += [f"{INDENT}  {ratio['part']:<{widest}}  {ratio['text']}" for ratio in claim["ratios"]]
+    lines.append(paragraph(f"{claim['measured']}:", INDENT))
+    lines += [
+        paragraph(f"{ratio['part']}: {ratio['text']}", f"{INDENT}  ") for ratio in claim["ratios"]
+    ]
     return "\n".join(lines)

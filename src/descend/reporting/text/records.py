@@ -1,10 +1,13 @@
-"""What the command line prints: records as text for people."""
+"""Runs, models and tables as text, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
+
+from descend.reporting.measures import bytes_text, span_text
+from descend.reporting.text.tables import paragraph, table_text
 
 NAMES = {
     "r2": "R²",
@@ -17,36 +20,21 @@ NAMES = {
 
 
 def subject(record: Mapping[str, Any]) -> str:
-    """What is learned: like `cnt from bike_sharing.csv`, or the name of an own model."""
+    """What is learned: `cnt from bike_sharing.csv`, or the name of a custom model."""
     if record.get("own"):
         name = record["own"]["model"]
-        return "an own model" if name == "own" else f"an own model, {name}"
+        return "a custom model" if name == "own" else f"a custom model, {name}"
     target = record.get("settings", {}).get("target", "the target")
     data = record.get("data")
     if data is None:
         return str(target)
-    # Both kinds of separators: a report may be built elsewhere than the run was made.
+    # Both kinds of path separators: the page may be built on another system than the run.
     source = str(data.get("source") or "").replace("\\", "/")
     return f"{target} from {PurePath(source).name if source else 'a table'}"
 
 
-def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
-    """Columns of text; the last `numbers` columns are set to the right."""
-    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
-    left = len(header) - numbers
-
-    def line(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([line(header), line(["─" * width for width in widths]), *map(line, rows)])
-
-
 def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The model's figures beside those of the trivial prediction."""
+    """The metrics of the model beside those of the trivial prediction."""
     model, baseline = metrics["model"], metrics["baseline"]
     trivial = "mean" if "r2" in model else "commonest class"
     rows = [
@@ -57,19 +45,21 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
-    """What a person wants to know when a run is over."""
+    """What a user wants to know when a run is over."""
     result, settings = record["result"], record["settings"]
     rows = record["data"]["rows"]
     lines = [
         metrics_text(result["metrics"])
         if result["metrics"]
         else f"validation loss {_figure(result['best_validation_loss'])}",
-        f"on {rows['validation']:,} validation rows; {rows['training']:,} rows were learned from.",
+        f"on {rows['validation']:,} validation rows; trained on {rows['training']:,} rows.",
         "",
-        f"{result['updates']:,} updates of {settings['batch_size']:,} rows, "
-        f"{result['epochs']:.4g} epochs, {result['seconds']:.1f} s, {settings['optimizer']}, "
-        f"learning rate {settings['learning_rate']:.3g}.",
-        result["stop_text"],
+        paragraph(
+            f"{result['updates']:,} updates of {settings['batch_size']:,} rows, "
+            f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
+            f"{settings['optimizer']}, {_rate(record)}."
+        ),
+        paragraph(result["stop_text"]),
     ]
     if folder is not None:
         lines += [
@@ -80,6 +70,23 @@ def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
     if folder is not None and not record.get("own"):
         lines.append(f"Predict  descend predict {folder} DATA -o predictions.csv")
     return "\n".join(lines)
+
+
+def _rate(record: Mapping[str, Any]) -> str:
+    rate = chosen_rate(record)
+    return "the learning rate of your optimizer" if rate is None else f"learning rate {rate:.3g}"
+
+
+def chosen_rate(record: Mapping[str, Any]) -> float | None:
+    """The learning rate of a run; None where it is inside the optimizer that the user passed.
+
+    A custom optimizer without a rate of its own is multiplied by 1.
+    """
+    settings = record["settings"]
+    if (record.get("own") or {}).get("optimizer") and settings["learning_rate"] == 1.0:
+        return None
+    rate: float = settings["learning_rate"]
+    return rate
 
 
 def inspection_text(record: Mapping[str, Any]) -> str:
@@ -98,7 +105,7 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     if "task_reason" in record:
         lines += [
             record["task_reason"],
-            f"{counts['training']:,} rows to learn from, {counts['validation']:,} to judge by; "
+            f"{counts['training']:,} training rows, {counts['validation']:,} validation rows; "
             f"skipped: {counts['missing_target']:,} without target, "
             f"{counts['unweighted']:,} without weight.",
         ]
@@ -112,11 +119,11 @@ def _store_text(record: Mapping[str, Any]) -> str:
     files = ", ".join(file["path"] for file in record["made_from"]["files"])
     shapes = [f"{name} {kind}{shape}" for name, (kind, shape) in record["columns"].items()]
     return (
-        f"{record['path']}: a row store, {record['bytes'] / 1e9:.2g} GB\n"
-        f"{counts['training']:,} rows to learn from in shuffled order, {counts['validation']:,} to "
-        f"judge by; {record['row_bytes']:,} bytes each: {', '.join(shapes)}.\n"
+        f"{record['path']}: a row store, {bytes_text(record['bytes'])}\n"
+        f"{counts['training']:,} training rows in shuffled order, {counts['validation']:,} "
+        f"validation rows; {record['row_bytes']:,} bytes each: {', '.join(shapes)}.\n"
         f"Made from {files or 'data in memory'}. It can be deleted: the next run that needs it "
-        "makes it anew."
+        "makes it again."
     )
 
 
@@ -158,7 +165,7 @@ def _count(value: int | None) -> str:
 
 
 def rounded(name: str, value: float | None) -> float | None:
-    """A part of 1 to four places: what is nearly 0 is not a figure of its own.
+    """R² to four places, so that a value of almost 0 is shown as 0; other metrics unchanged.
 
     >>> rounded("r2", -0.0000123), rounded("rmse", 0.0000123)
     (0.0, 1.23e-05)

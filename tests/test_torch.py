@@ -58,7 +58,7 @@ def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
         linear(), loss, data, budget=1.0, out=tmp_path, clock=lambda: next(ticks) * 1e-3
     )
     text = advice_text(advice)
-    assert "Decided by 9 trials" in text
+    assert "Chosen by 9 trials" in text
     assert "Gradient noise" in text or "undetermined" in text
     page = advice_page(json.loads((tmp_path / "advice.json").read_text()))
     names = {plot.name for section in page.sections for plot in section.plots}

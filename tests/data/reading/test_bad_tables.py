@@ -111,7 +111,7 @@ def test_queries(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(LONG)
     assert "syntax" in error_of("SELECT FROM WHERE")
     assert "nowhere" in error_of("SELECT * FROM nowhere")
-    assert "No files found" in error_of("SELECT * FROM 'nowhere.csv'")
+    assert "no file nowhere.csv" in error_of("SELECT * FROM 'nowhere.csv'")
     assert "two columns named 'a'" in error_of(f"SELECT a, a FROM '{tmp_path}/t.csv'")
     text = error_of(f"SELECT a, b FROM '{tmp_path}/t.csv'")
     assert "line 200001, column 'b'" in text

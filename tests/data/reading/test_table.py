@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import glob
 import gzip
 import json
 from contextlib import ExitStack
@@ -107,6 +108,29 @@ def test_files_are_read_by_name_whatever_the_order_of_their_columns(tmp_path: Pa
     expected = [(1.0, "x"), (2.0, "y"), (3.0, "z")]
     assert rows_of(open_table(str(tmp_path / "*.csv"))) == expected
     assert rows_of(open_table([tmp_path / "1.csv", tmp_path / "[23].csv"])) == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "arrow"])
+@pytest.mark.parametrize("name", ["d[1]", "st*r", "wh?t", "[ab]", "[!a]", "**", "a{b,c}", "k[2]/t"])
+def test_a_file_is_read_as_itself_whatever_its_name_holds(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    for number, stem in enumerate([name, "d1", "star", "what", "a", "b", "c", "ab", "ac", "k2/t"]):
+        path = tmp_path / f"{stem}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        frame = pa.table({"a": [float(number)]})
+        if suffix == "parquet":
+            pa.parquet.write_table(frame, path)
+        elif suffix == "arrow":
+            pa.feather.write_feather(frame, path)
+        else:
+            path.write_text(f"a\n{number}\n" if suffix == "csv" else f'{{"a": {number}}}\n')
+    asked = str(tmp_path / f"{name}.{suffix}")
+    assert rows_of(open_table(asked)) == [(0.0,)]
+    assert rows_of(open_table([asked, asked])) == [(0.0,), (0.0,)]
+    # Found through a glob it is not expanded again.
+    escaped = glob.escape(str(tmp_path / name)) + f".{suffix[0]}*"
+    assert rows_of(open_table(escaped)) == [(0.0,)]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
@@ -355,5 +379,5 @@ def test_a_copy_leaves_out_what_is_excluded_and_names_it(tmp_path: Path) -> None
         assert [column.name for column in copy.columns] == ["a", "b"]
         assert copy.query(f"SELECT * FROM {copy.rows}").to_pydict() == {
             "a": [1.0, 3.0],
-            "row number": [0, 1],
+            ROW.strip('"'): [0, 1],
         }

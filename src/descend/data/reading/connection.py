@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.sources import Source
+from descend.data.reading.sql import RESERVED, escaped_path, quote_name, text_list
+from descend.data.reading.table_column import stored_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -35,12 +37,16 @@ class Instance:
 
         self._connection = duckdb.connect(
             config={
+                "allow_persistent_secrets": "false",
                 "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
                 "preserve_insertion_order": "true",
+                "python_enable_replacements": "false",
                 "temp_directory": os.path.join(tempfile.gettempdir(), f"descend-{os.getpid()}"),
-                "TimeZone": "UTC",
             }
         )
+        self._connection.execute("LOAD icu").fetchall()
+        self._set("TimeZone = 'UTC'")
         self._running: set[DuckDBPyConnection] = set()
         if memory is not None:
             self._set(f"memory_limit = '{memory} bytes'")
@@ -86,6 +92,34 @@ class Instance:
                         cursor.interrupt()
                 raise
 
+    def load_network(self, url: str) -> None:
+        """Load what DuckDB needs to read an address; raises its error where that is not there."""
+        azure = url.lower().startswith(("az:", "azure:", "abfs:", "abfss:"))
+        self.cursor().execute(f"LOAD {'azure' if azure else 'httpfs'}").fetchall()
+
+    def lock(
+        self, views: Mapping[str, str], files: Sequence[str], patterns: Sequence[str] = ()
+    ) -> None:
+        """Let nothing be done from now on but read some files.
+
+        Nothing is written, attached or loaded, no other file is read, no setting changed.
+
+        Args:
+            views: what stands after FROM for each name that a query may use.
+            files: local files that may be read.
+            patterns: globs and addresses that may be read.
+        """
+        for name, relation in views.items():
+            self.cursor().execute(
+                f"CREATE VIEW {quote_name(name)} AS SELECT * FROM {relation}"
+            ).fetchall()
+        self._set("allowed_configs = ['threads']")
+        # To list what a pattern matches is an access of its own.
+        named = [*files, *(escaped_path(path) for path in files), *patterns]
+        self._set(f"allowed_paths = {text_list([*dict.fromkeys(named)])}")
+        self._set("enable_external_access = false")
+        self._set("lock_configuration = true")
+
     def _set(self, what: str) -> None:
         self.cursor().execute(f"SET {what}").fetchall()
 
@@ -99,6 +133,8 @@ def in_order(source: Source, instance: Instance) -> Source:
     assert source.query is not None
     with reading(source.name, query=True):
         cursor = instance.cursor()
+        for name, data in source.objects.items():
+            cursor.register(name, data)
         names = list(cursor.sql(source.query).columns)
         check_names(source.name, names)
         plan = cursor.sql(f"EXPLAIN (FORMAT json) {source.query}").fetchall()[0][1]
@@ -108,5 +144,9 @@ def in_order(source: Source, instance: Instance) -> Source:
             r"random|uuid|now\(|current_|today|nextval", plan, re.IGNORECASE
         ):
             return source
-        cursor.execute(f"CREATE TABLE result AS {source.query}").fetchall()
-    return replace(source, relation="result", own=True)
+        result = quote_name(f"{RESERVED}result")
+        columns = ", ".join(f"{quote_name(one)} AS {quote_name(stored_name(one))}" for one in names)
+        cursor.execute(
+            f"CREATE TABLE {result} AS SELECT {columns} FROM {source.relation}"
+        ).fetchall()
+    return replace(source, relation=result, own=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_dialect import find_delimiter, is_tabbed, parse, read_head
 from descend.data.reading.errors import check_names, closest
+from descend.data.reading.sql import path_list, quote_name, quote_text, text_list
 from descend.errors import DataError
 
 NULLS = (
@@ -91,7 +92,7 @@ class CsvFiles:
             **more_options,
         }
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
-        read = f"read_csv({text_list(paths)}, {listed})"
+        read = f"read_csv({path_list(paths)}, {listed})"
         texts = [quote_name(name) for name in header if self.types[name] == "VARCHAR"]
         if self.nulls == NULLS or not texts:
             return read
@@ -102,21 +103,6 @@ class CsvFiles:
             for name in texts
         )
         return f"(SELECT * REPLACE ({replaced}) FROM {read})"
-
-
-def quote_name(name: str) -> str:
-    """A column name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """A string as SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def text_list(texts: Sequence[str]) -> str:
-    """Strings as an SQL list."""
-    return "[" + ", ".join(quote_text(text) for text in texts) + "]"
 
 
 def find_csv(paths: Sequence[str], run: Callable[[str], pa.Table]) -> CsvFiles:
@@ -139,6 +125,41 @@ def find_csv(paths: Sequence[str], run: Callable[[str], pa.Table]) -> CsvFiles:
     types, decimal = _find_types(files, run)
     seen = tuple(null for null in NULLS if any(null in text for text in texts))
     return replace(files, decimal=decimal, types=types, seen=seen)
+
+
+def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, str]:
+    """The types for a query: as for a path, but whole numbers and ISO 8601 dates have their own.
+
+    SQL such as year(day) or n // 10 needs them. The first rows decide.
+    """
+    texts = replace(files, types=dict.fromkeys(files.types, "VARCHAR"))
+    names = [name for name, type_ in files.types.items() if type_ in ("DOUBLE", "VARCHAR")]
+    types = dict(files.types)
+    if not names:
+        return types
+    columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
+    rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(files.types)))
+    day = r"\d{4}-\d{2}-\d{2}"
+    clock = r"[ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+    table = run(
+        f"""
+        SELECT place, bool_and(regexp_full_match(value, '\\s*[-+]?\\d{{1,18}}\\s*')) AS whole,
+            bool_and(regexp_full_match(value, '{day}') AND try_cast(value AS DATE) IS NOT NULL)
+                AS day,
+            bool_and(regexp_full_match(value, '{day}{clock}')
+                AND try_cast(value AS TIMESTAMP) IS NOT NULL) AS moment
+        FROM (UNPIVOT (SELECT {columns} FROM {texts.relation(first=rows)})
+            ON COLUMNS(*) INTO NAME place VALUE value)
+        GROUP BY place
+        """
+    )
+    for row in table.to_pylist():
+        name = names[int(row["place"])]
+        if types[name] == "DOUBLE" and row["whole"]:
+            types[name] = "BIGINT"
+        elif types[name] == "VARCHAR" and (row["day"] or row["moment"]):
+            types[name] = "DATE" if row["day"] else "TIMESTAMP"
+    return types
 
 
 def check_same_columns(

@@ -14,8 +14,16 @@ from pathlib import Path
 import pyarrow as pa
 
 from descend.data.reading.csv_dialect import records
+from descend.data.reading.sql import RESERVED
 from descend.errors import DataError
 
+_KINDS = {
+    "DOUBLE": "a number",
+    "BIGINT": "a whole number",
+    "BOOLEAN": "true or false",
+    "DATE": "a date like 2024-12-31",
+    "TIMESTAMP": "a time like 2024-12-31 23:59:59",
+}
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".arrow", ".feather")
 
 
@@ -40,6 +48,11 @@ def check_names(table: str, names: Sequence[str]) -> None:
     """Raise DataError where two columns have one name; letter case makes no difference to SQL."""
     seen: dict[str, str] = {}
     for name in names:
+        if name.startswith(RESERVED):
+            raise DataError(
+                f"{table} has a column whose name begins with the control character U+001F "
+                f"({name[1:]!r} follows); expected a name without it. Rename the column."
+            )
         other = seen.get(name.lower())
         if other == name:
             raise DataError(
@@ -110,6 +123,12 @@ def _explain(text: str, table: str, query: bool) -> str:
             'installed here. Install it once with  python -c "import duckdb; '
             "duckdb.sql('INSTALL httpfs')\"  or download the file and name it instead."
         )
+    denied = re.search(r'Cannot access file "([^"]*)"', text)
+    if query and denied:
+        return (
+            f"The query reads {denied[1]}, which it does not name; expected every file as a "
+            "string after FROM or in read_csv('...')."
+        )
     if os.strerror(errno.ENOSPC) in text:
         return (
             f"The disk is too full to read {table}: a copy of its rows, or what does not fit in "
@@ -144,7 +163,7 @@ def _explain_csv(text: str, table: str) -> str:
     )
     if value:
         column, found, wanted = value.groups()
-        kind = {"DOUBLE": "a number", "BOOLEAN": "true or false"}.get(wanted, wanted)
+        kind = _KINDS.get(wanted, wanted)
         return (
             f"{where}, column {column!r}: expected {kind}, found {found!r}. Correct the value, "
             f"leave it empty if it is missing, or leave the column out with --exclude {column}."

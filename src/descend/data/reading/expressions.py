@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from descend.data.reading.csv_files import quote_text
+from descend.data.reading.sql import quote_text
 from descend.data.reading.table_column import TableColumn
 
 TIME = "time"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +18,11 @@ from descend.data.reading.csv_files import (
     CsvFiles,
     check_same_columns,
     find_csv,
-    quote_name,
-    quote_text,
-    text_list,
+    query_types,
 )
 from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.query import check_query
+from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.errors import DataError
 
 FORMATS = {
@@ -34,7 +35,15 @@ LEAST_BYTES = 8 << 20
 MOST_TEXTS = 32
 """From so many bytes, up to so many columns of text, there is time to be won by haste."""
 _COMPRESSED = (".gz", ".zst", ".bz2")
-_QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|with|from|values|describe|summarize)[\s(]",
+    re.IGNORECASE | re.DOTALL,
+)
+_STATEMENT = re.compile(
+    r"\s*(attach|call|copy|create|delete|detach|drop|explain|export|import|insert|install|load|pragma"
+    r"|reset|set|update)\s+\S+\s+\S",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
 
 Run = Callable[[str], pa.Table]
@@ -51,6 +60,9 @@ class Source:
         csv: how CSV files are written, so that columns can be read as another type.
         objects: Arrow data by the name it has in SQL.
         query: the user's SQL, or None.
+        views: what stands after FROM for each file that a query names, by that name.
+        patterns: globs and addresses that a query names.
+        urls: what is read from the network.
         own: whether it is a table of DuckDB's own, which knows the numbers of its rows.
     """
 
@@ -60,6 +72,9 @@ class Source:
     csv: CsvFiles | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     query: str | None = None
+    views: Mapping[str, str] = field(default_factory=dict)
+    patterns: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
     own: bool = False
 
     @property
@@ -93,8 +108,9 @@ class Source:
 
 
 def is_query(text: str) -> bool:
-    """Whether a string is SQL, not a path."""
-    return _QUERY.match(text) is not None and not os.path.exists(text)
+    """Whether a string is SQL, not a path; what it may be is for `check_query` to say."""
+    looks = _QUERY.match(text) is not None or _STATEMENT.match(text) is not None
+    return looks and not os.path.exists(text)
 
 
 def find_source(data: str | os.PathLike[str] | Sequence[Any], run: Run) -> Source:
@@ -108,9 +124,9 @@ def find_source(data: str | os.PathLike[str] | Sequence[Any], run: Run) -> Sourc
         DataError: no such file, a folder, an unknown or damaged format.
     """
     if isinstance(data, str) and is_query(data):
-        return _query_source(data)
+        return _query_source(data, run)
     if isinstance(data, str) and _URL.match(data) and not data.startswith("file://"):
-        return Source(data, _remote_relation(data))
+        return Source(data, _remote_relation(data), urls=(data,))
     if isinstance(data, str | os.PathLike):
         name = os.fspath(data).removeprefix("file://")
         return _file_source(name, _expand(name), run)
@@ -121,12 +137,64 @@ def find_source(data: str | os.PathLike[str] | Sequence[Any], run: Run) -> Sourc
     return _file_source(name, paths, run)
 
 
-def _query_source(text: str) -> Source:
-    """A query; the files its quoted strings name are remembered for the fingerprint."""
-    query = text.strip().rstrip(";").strip()
-    quoted = re.findall(r"'((?:[^']|'')+)'", query)
-    files = [path for part in quoted for path in sorted(glob.glob(part)) if os.path.isfile(path)]
-    return Source("the query", f"({query}\n)", tuple(dict.fromkeys(files)), query=query)
+def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
+    """A source that stands in a record, where reading it is safe or the user has named it.
+
+    A record may come from somebody else. A path in it is read, as any file is. A query, an address
+    in the network or a database is used only when the user repeats it himself.
+
+    Args:
+        source: as the record holds it.
+        record: where it stands, for the message, such as the folder of the run.
+        named: what the user typed for `option`; None where nothing.
+        option: the option that names it, such as `--data`.
+
+    Raises:
+        DataError: the source is not a path and the user has not named it, or he named another.
+    """
+    if not is_query(source) and not _URL.match(source):
+        return source
+    if named is not None and named.strip() == source.strip():
+        return source
+    shown = "".join(one if one.isprintable() else " " for one in source)
+    kind = "the query" if is_query(source) else "the address"
+    raise DataError(
+        f"{record} was made from {kind}  {shown}  A record may come from somebody else, so this is "
+        f"read only when you name it yourself: add  {option} {shlex.quote(shown)}"
+    )
+
+
+def _query_source(text: str, run: Run) -> Source:
+    """A query and the files that it names; each is read as it is when its path is given."""
+    query = check_query(text)
+    views: dict[str, str] = {}
+    objects: dict[str, Any] = {}
+    files: list[str] = []
+    urls = [name for name in (*query.tables, *query.files) if _URL.match(name)]
+    for name in query.tables:
+        if name in urls:
+            continue
+        found = _file_source(name, _expand(name), run)
+        files += found.files
+        if found.objects:
+            objects[name] = found.objects["source"]
+        elif found.csv is not None:
+            views[name] = replace(found.csv, types=query_types(found.csv, run)).relation()
+        else:
+            views[name] = found.relation
+    for name in query.files:
+        if name not in urls:
+            files += [one for one in sorted(glob.glob(name, recursive=True)) if os.path.isfile(one)]
+    return Source(
+        "the query",
+        f"({query.sql}\n)",
+        tuple(dict.fromkeys(files)),
+        objects=objects,
+        query=query.sql,
+        views=views,
+        patterns=(*query.tables, *query.files),
+        urls=tuple(urls),
+    )
 
 
 def _remote_relation(url: str) -> str:
@@ -188,7 +256,7 @@ def _file_source(name: str, paths: Sequence[str], run: Run) -> Source:
     if kind == "parquet":
         _check_footers(files)
         by_name = ", union_by_name = true" if len(files) > 1 else ""
-        return Source(name, f"read_parquet({text_list(files)}{by_name})", files)
+        return Source(name, f"read_parquet({path_list(files)}{by_name})", files)
     return Source(name, "source", files, objects={"source": _arrow_dataset(files)})
 
 
@@ -259,7 +327,7 @@ def _arrow_dataset(paths: Sequence[str]) -> Any:
 def _json_relation(paths: Sequence[str], run: Run) -> str:
     """Whole numbers in the first rows are read as DOUBLE, and dates as text, as from CSV."""
     options = f"sample_size = {SAMPLE_ROWS}, union_by_name = true"
-    rows = run(f"DESCRIBE SELECT * FROM read_json({text_list(paths)}, {options})").to_pylist()
+    rows = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})").to_pylist()
     columns = []
     for row in rows:
         found = row["column_type"]
@@ -268,4 +336,4 @@ def _json_relation(paths: Sequence[str], run: Run) -> str:
         elif found in ("DATE", "TIME", "UUID") or found.startswith("TIMESTAMP"):
             found = "VARCHAR"
         columns.append(f"{quote_name(row['column_name'])}: {quote_text(found)}")
-    return f"read_json({text_list(paths)}, columns = {{{', '.join(columns)}}})"
+    return f"read_json({path_list(paths)}, columns = {{{', '.join(columns)}}})"

@@ -14,19 +14,19 @@ import numpy as np
 import pyarrow as pa
 
 from descend.data.reading.connection import Instance, in_order
-from descend.data.reading.csv_files import quote_name, quote_text
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.sources import Source, find_source
-from descend.data.reading.table_column import TableColumn, column_of
+from descend.data.reading.sql import RESERVED, quote_name, quote_text
+from descend.data.reading.table_column import TableColumn, column_of, stored_name
 from descend.errors import DataError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ROW = '"row number"'
+ROW = quote_name(f"{RESERVED}row number")
 """SQL for the source row number, from 0, in `Table.rows`."""
-MARK = '"marked row"'
+MARK = quote_name(f"{RESERVED}marked row")
 """SQL for what `Table.marked` says of a row."""
 
 _NUMBERS = itertools.count()
@@ -131,7 +131,7 @@ class Table:
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
         """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
-        name = f"kept_{next(_NUMBERS)}"
+        name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
         with reading(self.name, query=self._source.query is not None):
             self._instance.run(
                 self._cursor(), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
@@ -155,7 +155,7 @@ class Table:
                 when the `with` ends.
             without: columns whose values nobody will ask for.
         """
-        name = f"copied_{next(_NUMBERS)}"
+        name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
         with reading(self.name, query=self._source.query is not None):
             cursor = self._cursor()
@@ -165,12 +165,20 @@ class Table:
         try:
             self._copy(cursor, relation, without)
             source = replace(self._source, relation=relation, own=True, csv=None, objects={})
-            yield Table(source, self._instance, self.columns)
+            stored = ((one, stored_name(one.name)) for one in self.columns)
+            columns = tuple(
+                replace(one, stored=name if name != one.name else None) for one, name in stored
+            )
+            yield Table(source, self._instance, columns)
         finally:
             self._cursor().execute(end).fetchall()
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
-        names = [quote_name(one.name) for one in self.columns if one.name not in without]
+        names = [
+            f"{one.sql} AS {quote_name(stored_name(one.name))}"
+            for one in self.columns
+            if one.name not in without
+        ]
         sources = dict.fromkeys((self._source.hurried().relation, self._source.relation))
         for relation in sources:
             sql = f"CREATE TABLE {to} AS SELECT {', '.join(names) or '*'} FROM {relation}"
@@ -190,7 +198,7 @@ class Table:
             conditions: SQL; `ROW` may stand in it.
         """
         # Inside an AND what a condition repeats would be reckoned again and again.
-        names = [f"condition{place}" for place in range(len(conditions))]
+        names = [quote_name(f"{RESERVED}condition {place}") for place in range(len(conditions))]
         listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
         mark = f"{' AND '.join(names)} AS {MARK}"
         if not self._source.own:
@@ -286,6 +294,11 @@ def open_table(data: Any, *, memory: int | None = None) -> Table:
     else:
         frame = arrow_table(data)
         source = Source("the table given", "source", objects={"source": frame})
+    with reading(source.name, query=source.query is not None):
+        for url in source.urls:
+            instance.load_network(url)
+        if source.query is not None:
+            instance.lock(source.views, source.files, source.patterns)
     if source.query is not None:
         source = in_order(source, instance)
     table = Table(source, instance)

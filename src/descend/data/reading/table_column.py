@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from descend.data.reading.csv_files import quote_name
+from descend.data.reading.sql import RESERVED, quote_name
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL")
 
@@ -18,21 +18,33 @@ class TableColumn:
         name: as the user wrote it.
         type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`.
         sql_type: DuckDB's name of the type.
+        stored: its name in SQL where that is another one, see `stored_name`.
     """
 
     name: str
     type: str
     sql_type: str
+    stored: str | None = None
 
     @property
     def sql(self) -> str:
         """The column in SQL."""
-        return quote_name(self.name)
+        return quote_name(self.stored or self.name)
 
 
 def column_of(name: str, sql_type: str) -> TableColumn:
     """The column that DuckDB describes so."""
+    if name.startswith(RESERVED):
+        return TableColumn(name[len(RESERVED) :], _type_of(sql_type), sql_type, stored=name)
     return TableColumn(name, _type_of(sql_type), sql_type)
+
+
+def stored_name(name: str) -> str:
+    """The name of a user's column in a table of DuckDB's own.
+
+    A column called `rowid` would hide the numbers of its rows, which are called so.
+    """
+    return f"{RESERVED}{name}" if name.lower() == "rowid" else name
 
 
 def _type_of(sql_type: str) -> str:

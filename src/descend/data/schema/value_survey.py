@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from descend.data.reading.csv_files import quote_text
 from descend.data.reading.expressions import TIME, category_sql, iso_sql, time_sql
+from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import time_pattern

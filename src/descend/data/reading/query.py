@@ -1,0 +1,178 @@
+"""What a query of the user's may be: one SELECT over files, which can do nothing but read them.
+
+A SELECT alone is not safe: DuckDB has table functions that write files, read settings and secrets
+or load extensions, a common table expression may insert rows, and `query('...')` runs text. So the
+parsed query is looked at, part by part, and only what is known to read is let through; the
+connection it then runs in is locked as well (`connection.Instance.lock`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from descend.errors import DataError
+
+_READERS = frozenset(
+    {
+        *("read_csv", "read_csv_auto", "sniff_csv"),
+        *("read_parquet", "parquet_scan", "parquet_schema", "parquet_metadata"),
+        *("read_json", "read_json_auto", "read_ndjson", "read_ndjson_auto"),
+        *("read_json_objects", "read_ndjson_objects", "read_text", "read_blob"),
+    }
+)
+"""Table functions whose strings are names of files."""
+_MAKERS = frozenset(
+    {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
+)
+"""Table functions that read no file."""
+_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_REFUSED = frozenset(
+    {
+        *("current_setting", "getenv", "getvariable", "which_secret"),
+        *("write_log", "sleep_ms", "nextval", "setval", "setseed"),
+    }
+)
+"""Scalar functions that read the environment, or leave something behind."""
+_ONE_SELECT = "A query is one SELECT that reads files; it cannot write, attach, load or set."
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query that can do nothing but read.
+
+    Attributes:
+        sql: one SELECT, without a semicolon.
+        tables: what stands after FROM as a name or a string, in order: files, globs or URLs.
+        files: strings in the functions that read files: paths, globs or URLs.
+    """
+
+    sql: str
+    tables: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def check_query(text: str) -> Query:
+    """Find what a query reads.
+
+    Raises:
+        DataError: it is not one SELECT, or one that could do more than read files.
+    """
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise DataError(f"The query cannot be run: {_first_lines(str(error))}") from None
+    if len(statements) != 1:
+        found = ", ".join(str(one.type.name) for one in statements) or "nothing"
+        raise DataError(f"Expected one SELECT, found {found}. {_ONE_SELECT}")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise DataError(f"Expected one SELECT, found {statements[0].type.name}. {_ONE_SELECT}")
+    tree = _tree(text)
+    return Query(_bare(text), *_checked(tree))
+
+
+def _tree(text: str) -> dict[str, Any]:
+    """The query as DuckDB parses it."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        answer = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
+    assert answer is not None
+    tree: dict[str, Any] = json.loads(answer[0])
+    if tree["error"]:
+        raise DataError(f"The query cannot be run: {tree['error_message']}. {_ONE_SELECT}")
+    return tree
+
+
+def _bare(text: str) -> str:
+    """The query without the semicolon and the comments after it."""
+    bare = text
+    while True:
+        shorter = re.sub(r"(;|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*)\s*\Z", "", bare).rstrip()
+        if shorter == bare:
+            return bare
+        if _parts(shorter) != 1:
+            # A string that ends in what looks like a comment.
+            return bare
+        bare = shorter
+
+
+def _parts(text: str) -> int:
+    import duckdb
+
+    try:
+        return len(duckdb.extract_statements(text))
+    except duckdb.Error:
+        return 0
+
+
+def _checked(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(tables, files) of a parsed query; raises DataError where it could do more than read."""
+    tables: list[str] = []
+    files: list[str] = []
+    names: set[str] = set()
+    for part in _dictionaries(tree):
+        kind = part.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _NODES:
+            raise DataError(f"The query holds {kind.removesuffix('_NODE')}. {_ONE_SELECT}")
+        if kind == "TABLE_FUNCTION":
+            files += _read_by(part["function"])
+        elif kind == "FUNCTION" and str(part.get("function_name", "")).lower() in _REFUSED:
+            raise DataError(f"The query calls {part['function_name']}. {_ONE_SELECT}")
+        elif kind == "BASE_TABLE":
+            if part.get("schema_name") or part.get("catalog_name"):
+                path = ".".join(part.get("qualified_name", {}).get("path", ()))
+                raise DataError(
+                    f"The query reads {path}; expected the name of a file. A file stands in "
+                    f"quotes: FROM '{path}'."
+                )
+            tables.append(part["table_name"])
+        names |= {entry["key"].lower() for entry in _entries(part)}
+    tables = [name for name in tables if name.lower() not in names]
+    return tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(files))
+
+
+def _read_by(function: dict[str, Any]) -> list[str]:
+    """The files that a table function is asked to read."""
+    name = str(function["function_name"]).lower()
+    if name in _MAKERS:
+        return []
+    if name not in _READERS:
+        raise DataError(
+            f"The query calls {name}, which is not one of the functions that read files, such as "
+            f"read_csv, read_parquet and read_json. {_ONE_SELECT}"
+        )
+    return [
+        part["literal"]["text"]
+        for part in _dictionaries(function)
+        if part.get("type") == "VALUE_CONSTANT" and part.get("literal", {}).get("kind") == "STRING"
+    ]
+
+
+def _entries(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """The common table expressions that a part of the query defines."""
+    entries: list[dict[str, Any]] = (part.get("cte_map") or {}).get("map") or []
+    return entries
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a parsed query."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            yield one
+            stack += reversed(list(one.values()))
+        elif isinstance(one, list):
+            stack += reversed(one)
+
+
+def _first_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = re.sub(r"^(\w+ )+Error: ", "", lines[0])
+    return " ".join([first, *(line for line in lines[1:] if line.startswith("LINE"))][:2])

@@ -1,0 +1,36 @@
+"""Names, strings and paths as they stand in SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+RESERVED = "\x1f"
+"""What every column name of our own begins with; `check_names` refuses it in the user's names."""
+
+_MAGIC = re.compile(r"([\[*?])")
+
+
+def quote_name(name: str) -> str:
+    """A column name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """A string as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def text_list(texts: Sequence[str]) -> str:
+    """Strings as an SQL list."""
+    return "[" + ", ".join(quote_text(text) for text in texts) + "]"
+
+
+def path_list(paths: Sequence[str]) -> str:
+    """Paths as an SQL list, each read as itself: `*`, `?` and `[` in a name match themselves."""
+    return text_list([escaped_path(path) for path in paths])
+
+
+def escaped_path(path: str) -> str:
+    """A path as a pattern that it alone matches."""
+    return _MAGIC.sub(r"[\1]", path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -30,6 +29,9 @@ from descend.settings import Settings, settings_from
 from descend.types import Batch, Params
 
 BLOCK_ROWS = 8192
+LEAST_ROWS = 256
+"""Fewer rows are filled up to this number: matrix products of few rows add up in another order, and
+a prediction must not depend on the rows beside it."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -175,7 +177,7 @@ class Model:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""
         rows = len(next(iter(x.values())))
         # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
-        size = min(BLOCK_ROWS, 1 << max(0, math.ceil(math.log2(max(1, rows)))))
+        size = min(BLOCK_ROWS, max(LEAST_ROWS, 1 << (max(1, rows) - 1).bit_length()))
         parts = []
         for start in range(0, rows, size):
             block = {

@@ -187,7 +187,7 @@ def test_partial_fit_learns_part_by_part():
         estimator.partial_fit(X[start : start + 100], y[start : start + 100])
     assert estimator.score(X, y) > 0.99
     assert estimator.n_iter_ == 20
-    assert len(estimator._stream.kept) == 200
+    assert len(estimator._stream.held_out) == 200
     copy = pickle.loads(pickle.dumps(estimator)).partial_fit(X[:100], y[:100])
     assert copy.predict(X).tolist() == estimator.partial_fit(X[:100], y[:100]).predict(X).tolist()
 
@@ -203,26 +203,126 @@ def test_partial_fit_knows_the_classes_from_the_first_call():
         estimator.partial_fit(X[:2], ["no", "never"])
 
 
-def test_partial_fit_stops_early_over_calls():
-    random = np.random.default_rng(0)
-    X, y = random.normal(size=(400, 3)), random.normal(size=400)
-    estimator = linear(patience=2)
-    for _ in range(60):
-        estimator.partial_fit(X, y)
+def stream(estimator, calls, truth, noise=1.0, rows=200, seed=0):
+    """The estimator after calls with rows of y = truth(call) + noise."""
+    random = np.random.default_rng(seed)
+    for call in range(calls):
+        X = random.normal(size=(rows, 2))
+        intercept, weights = truth(call)
+        estimator.partial_fit(X, intercept + X @ weights + noise * random.normal(size=rows))
+    return estimator
+
+
+def r2_of(estimator, intercept, weights):
+    X = np.random.default_rng(9).normal(size=(1000, 2))
+    return estimator.score(X, intercept + X @ np.asarray(weights))
+
+
+def test_partial_fit_says_when_it_has_converged_and_learns_on():
+    estimator = stream(linear(patience=2), 60, lambda call: (0.0, [0.0, 0.0]))
     assert estimator.converged_
     assert estimator.n_iter_ == 60
-    before = estimator.predict(X).tolist()
-    assert estimator.partial_fit(X, y).predict(X).tolist() == before
+    before = estimator.coef_.tolist()
+    assert stream(estimator, 1, lambda call: (0.0, [0.0, 0.0])).coef_.tolist() != before
 
 
-def test_partial_fit_without_rows_to_judge_by_never_stops():
+@pytest.mark.parametrize(
+    "first",
+    [(0.0, [1.0, 3.0]), (-5.0, [1.0, 3.0]), (0.0, [-3.0, 1.0]), (0.0, [1.0, 3.5])],
+    ids=["the same", "another intercept", "turned", "nearly the same"],
+)
+def test_partial_fit_follows_the_rows_wherever_they_go(first):
+    # The reservoir grows call by call, and its first rows follow another law than the later ones.
+    then = (0.0, [1.0, 3.0])
+    estimator = stream(linear(patience=5), 60, lambda call: first if call == 0 else then)
+    assert r2_of(estimator, *then) > 0.98
+
+
+def test_partial_fit_follows_classes_that_are_swapped():
     random = np.random.default_rng(0)
-    X, y = random.normal(size=(50, 3)), random.normal(size=50)
+    estimator = MiniBatchClassifier("linear", random_state=0, patience=3)
+    for call in range(80):
+        X = random.normal(size=(100, 2))
+        estimator.partial_fit(X, (X[:, 0] > 0) ^ (call >= 40), classes=[False, True])
+    assert estimator.score(X, X[:, 0] <= 0) > 0.95
+
+
+def test_partial_fit_without_validation_rows_says_nothing_of_convergence():
     estimator = linear(patience=1, validation_fraction=0)
-    for _ in range(20):
-        estimator.partial_fit(X, y)
-    assert not estimator.converged_
-    assert estimator._stream.loop.progress.lowerings == 0
+    assert not stream(estimator, 20, lambda call: (0.0, [0.0, 0.0]), rows=50).converged_
+
+
+def test_partial_fit_takes_another_learning_rate_between_calls():
+    X, y = numbers()
+    estimator = linear(batch_size=16).partial_fit(X, y)
+    before = estimator._stream.loop.state.params["kernel"].copy()
+    estimator.set_params(learning_rate=1e-12).partial_fit(X, y)
+    assert estimator.learning_rate_ == 1e-12
+    after = estimator._stream.loop.state.params["kernel"]
+    assert after == pytest.approx(before, abs=1e-6)
+    estimator.set_params(learning_rate=0.01).partial_fit(X, y)
+    assert estimator._stream.loop.state.params["kernel"] != pytest.approx(before, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden": (7,)}, {"model": "linear"}, {"activation": "tanh"}, {"loss": "absolute_error"}],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_weights_of_another_network_are_not_gone_on_with(method, change):
+    X, y = numbers(60)
+    estimator = MiniBatchRegressor("mlp", hidden=(4,), max_epochs=1, warm_start=True)
+    getattr(estimator, method)(X, y)
+    with pytest.raises(ValueError, match=f"{next(iter(change))}.*Set it back"):
+        getattr(estimator.set_params(**change), method)(X, y)
+
+
+def test_partial_fit_does_not_change_the_optimizer_on_the_way():
+    X, y = numbers(60)
+    estimator = linear().partial_fit(X, y)
+    with pytest.raises(ValueError, match="optimizer='momentum'; found 'adam'"):
+        estimator.set_params(optimizer="adam").partial_fit(X, y)
+
+
+def test_partial_fit_warns_of_columns_that_it_will_never_use():
+    X, y = numbers(60)
+    X[:, 1] = 3.0
+    with pytest.warns(UserWarning, match="'x1'"):
+        linear().partial_fit(X, y)
+
+
+def test_names_of_other_libraries_are_answered_with_ours():
+    with pytest.raises(TypeError, match="MiniBatchClassifier has no max_iter; it takes max_epochs"):
+        MiniBatchClassifier(max_iter=5)
+
+
+def test_errors_use_the_words_of_an_estimator():
+    X, y = numbers(40)
+    with pytest.raises(ValueError, match=r"^max_epochs must be a whole number"):
+        linear(max_epochs=-1).fit(X, y)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 60, 200, 300])
+def test_a_prediction_does_not_depend_on_the_rows_beside_it(rows):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 40))
+    estimator = MiniBatchRegressor(hidden=(200, 100), max_epochs=1, random_state=0)
+    estimator.fit(X, X[:, 0])
+    assert estimator.predict(X[:rows]).tolist() == estimator.predict(X)[:rows].tolist()
+
+
+@pytest.mark.parametrize("l2", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
+def test_a_penalty_means_what_the_closed_form_says_where_training_rows_validate(l2, optimizer):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(400, 3))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = X @ [1.0, -2.0, 0.5] + random.normal(size=400)
+    options = {"l2": l2, "batch_size": "all", "validation_fraction": 0, "max_epochs": 400}
+    estimator = linear(optimizer=optimizer, **options).fit(X, y)
+    # Σ(y − Xw)²/2n + l2/2·|w|², with y in units of its deviation.
+    ridge = np.linalg.solve(X.T @ X / 400 + l2 * np.eye(3), X.T @ (y - y.mean()) / 400)
+    assert estimator.coef_ == pytest.approx(ridge, rel=0.02)
 
 
 def test_partial_fit_goes_on_after_fit():

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from descend.training import problem as problem_module
 from descend.training.loop import fit
@@ -51,11 +52,13 @@ def test_a_problem_can_be_run_again_and_again() -> None:
     assert same_bits(ends[0].state, ends[1].state)
 
 
-def test_the_penalty_is_in_the_objective_and_not_in_the_evaluation() -> None:
-    store = numbers(30)
-    free, bound = linear_problem(store), linear_problem(store, l2=2.0)
+def test_the_penalty_counts_in_the_evaluation_where_the_training_rows_validate() -> None:
+    store, validation = numbers(30), numbers(20)
     params = {"kernel": np.ones((3, 1), np.float32), "bias": np.zeros(1, np.float32)}
-    assert free.evaluate(params) == bound.evaluate(params)
+    held_out = [linear_problem(store, validation, l2=l2).evaluate(params) for l2 in (0.0, 2.0)]
+    assert held_out[0] == held_out[1]
+    free, bound = linear_problem(store), linear_problem(store, l2=2.0)
+    assert bound.evaluate(params) == pytest.approx(free.evaluate(params) + 3.0)
     assert free.objective.penalty is None
     assert bound.objective.penalty is not None
     assert float(bound.objective.penalty(params)) == 3.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import Any, Literal, Self
 
@@ -13,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from descend.data.schema.columns import Target
-from descend.errors import DivergedError
+from descend.data.schema.columns import LeftOutColumn, Schema, Target
+from descend.errors import DivergedError, SettingsError
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
 from descend.runtime.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
@@ -42,6 +43,20 @@ from descend.types import Advice, History, StopReason
 
 PARTIAL_BATCH = 32
 """What `auto` stands for in `partial_fit`."""
+NETWORK = ("model", "hidden", "activation", "loss")
+"""Parameters that decide what weights there are: fixed once there are any."""
+ELSEWHERE = {
+    "alpha": "l2",
+    "early_stopping": "validation_fraction and patience",
+    "eta0": "learning_rate",
+    "hidden_layer_sizes": "hidden",
+    "learning_rate_init": "learning_rate",
+    "max_iter": "max_epochs",
+    "n_iter_no_change": "patience",
+    "penalty": "l2",
+    "solver": "optimizer",
+}
+"""Parameters of scikit-learn's SGD and MLP estimators, and what they are called here."""
 
 
 class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -120,6 +135,13 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.warm_start = warm_start
         self.verbose = verbose
 
+    def __new__(cls, *args: Any, **parameters: Any) -> Self:
+        """A name that another library uses is answered with the one used here."""
+        for name in parameters.keys() & ELSEWHERE.keys():
+            raise TypeError(f"{cls.__name__} has no {name}; it takes {ELSEWHERE[name]} instead.")
+        made: Self = super().__new__(cls)
+        return made
+
     model_: Model
     advice_: Advice | None
     _stream: Stream | None
@@ -184,6 +206,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         training, judging = (part(rows, which) for which in (~held, held))
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
+            _check_same_network(settings, before.settings, "warm_start=True")
             schema = before.schema
         else:
             target = self._target(training.y, training.weight)
@@ -210,25 +233,33 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def _partial_fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
-        stream = getattr(self, "_stream", None)
+        stream: Stream = getattr(self, "_stream", None) or Stream()
         rows, weight = self._rows(X, y, sample_weight)
         params = None
+        settings = self._settings(y)
         if not hasattr(self, "model_"):
-            settings = self._settings(y)
-            if settings.learning_rate == "auto":
-                rate = default_learning_rate(settings.optimizer)
-                settings = settings.replace(learning_rate=rate)
-            if settings.batch_size == "auto":
-                settings = settings.replace(batch_size=PARTIAL_BATCH)
+            settings = _with_numbers(
+                settings, PARTIAL_BATCH, default_learning_rate(settings.optimizer)
+            )
             target = self._target(rows.y, rows.weight)
             schema = learned_schema(rows._replace(weight=weight), target, settings, self._names())
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self.advice_ = None
+            _warn_of_constant_columns(schema)
         else:
-            schema, settings, params = self.model_.schema, self.model_.settings, self.model_.params
+            before = self.model_.settings
+            _check_same_network(settings, before, "partial_fit")
+            if settings.optimizer != before.optimizer and stream.loop is not None:
+                raise ValueError(
+                    f"partial_fit goes on with the state of optimizer={before.optimizer!r}; found "
+                    f"{settings.optimizer!r}. Set it back, or call fit to begin anew."
+                )
+            settings = _with_numbers(settings, before.batch_size, before.learning_rate)
+            settings = settings.replace(seed=before.seed)
+            schema, params = self.model_.schema, self.model_.params
         stream = go_on(
-            stream or Stream(),
+            stream,
             schema,
             settings,
             rows,
@@ -240,7 +271,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if stream.loop is None:
             raise ValueError("The first call of partial_fit needs at least two rows.")
         self.model_ = Model(schema, settings, stream.params)
-        self.converged_ = stream.converged
+        self.converged_ = stream.stale >= self.patience
         self.n_iter_ += 1
         self.batch_size_, self.learning_rate_ = settings.batch_size, settings.learning_rate
         self._note(stream.lines)
@@ -257,7 +288,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 "validation_fraction must be at least 0 and less than 1; "
                 f"found {self.validation_fraction!r}."
             )
-        return Settings(
+        return _in_python_words(
             target="y",
             task=task,
             model=self.model,
@@ -307,3 +338,49 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_is_fitted(self, "model_")
         return linear_weights(self.model_)
+
+
+def _in_python_words(**options: Any) -> Settings:
+    """Settings, or an error that calls options as the parameters of an estimator are called."""
+    try:
+        return Settings(**options)
+    except SettingsError as error:
+        text = str(error).replace("--epochs", "max_epochs").replace("--seed", "random_state")
+        words = re.sub(r"--([a-z][a-z0-9-]*)", lambda it: it[1].replace("-", "_"), text)
+        raise ValueError(words) from None
+
+
+def _with_numbers(settings: Settings, batch_size: int | str, rate: float | str) -> Settings:
+    """Settings with numbers in place of `auto`."""
+    return settings.replace(
+        batch_size=batch_size if settings.batch_size == "auto" else settings.batch_size,
+        learning_rate=rate if settings.learning_rate == "auto" else settings.learning_rate,
+    )
+
+
+def _check_same_network(now: Settings, before: Settings, who: str) -> None:
+    """Refuse parameters that the weights of an earlier fit do not belong to.
+
+    Raises:
+        ValueError: one of `NETWORK` changed.
+    """
+    for name in NETWORK:
+        if getattr(now, name) != getattr(before, name):
+            raise ValueError(
+                f"{who} goes on from weights learned with {name}={getattr(before, name)!r}; "
+                f"found {name}={getattr(now, name)!r}. Set it back, or begin anew: "
+                "warm_start=False and fit."
+            )
+
+
+def _warn_of_constant_columns(schema: Schema) -> None:
+    """Say which columns the first call of `partial_fit` cannot learn from, now or later."""
+    left_out = [column.name for column in schema.columns if isinstance(column, LeftOutColumn)]
+    if left_out:
+        names = ", ".join(map(repr, left_out[:5]))
+        warnings.warn(
+            f"The first call of partial_fit decides what each column is. {names} held "
+            "nothing to learn from there and will not be used later either; begin with more rows.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -56,10 +56,11 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         """Go through some rows once, and keep what was learned before.
 
         The first call decides what each column is and how it is scaled; it should hold a fair
-        sample. A part of the rows of every call (`validation_fraction`) goes to a reservoir of
-        10,000 rows at most, which judges: without improvement over `patience` calls the learning
-        rate is lowered, and in the end `converged_` is True, the best weights are kept, and
-        further calls change nothing.
+        sample. Every call learns, at the same learning rate: rows that come later may tell
+        something new. A part of the rows of every call (`validation_fraction`) goes to a
+        reservoir of 10,000 rows at most, a uniform sample of all that were held out. After each
+        call the new weights are compared with the best ones before, on the same rows;
+        `converged_` is True once `patience` calls in a row brought no improvement.
 
         Args:
             X: as for `fit`.
@@ -194,10 +195,11 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         """Go through some rows once, and keep what was learned before.
 
         The first call decides what each column is and how it is scaled; it should hold a fair
-        sample. A part of the rows of every call (`validation_fraction`) goes to a reservoir of
-        10,000 rows at most, which judges: without improvement over `patience` calls the learning
-        rate is lowered, and in the end `converged_` is True, the best weights are kept, and
-        further calls change nothing.
+        sample. Every call learns, at the same learning rate: rows that come later may tell
+        something new. A part of the rows of every call (`validation_fraction`) goes to a
+        reservoir of 10,000 rows at most, a uniform sample of all that were held out. After each
+        call the new weights are compared with the best ones before, on the same rows;
+        `converged_` is True once `patience` calls in a row brought no improvement.
 
         Args:
             X: as for `fit`.

@@ -1,4 +1,4 @@
-"""Rows that come in parts, each gone through once: what `partial_fit` does."""
+"""Training on rows that come in parts: what `partial_fit` does."""
 
 from __future__ import annotations
 
@@ -16,46 +16,51 @@ from descend.reporting.progress import Progress as Bar
 from descend.runtime.diagnosis import DIVERGED, cause_of_divergence
 from descend.settings import Settings
 from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
+from descend.training.build import problem_of
 from descend.training.loop import LoopState
-from descend.training.stopping import Progress
+from descend.training.stopping import LEAST_GAIN, Progress
 from descend.types import HistoryLine, Params, StopReason
 
 RESERVOIR_ROWS = 10_000
-"""Most rows that are kept to judge by."""
-FEWEST_JUDGES = 10
-"""With fewer rows to judge by, nothing is stopped or slowed down."""
+"""Most rows that are held out for validation."""
+FEWEST_VALIDATION_ROWS = 10
+"""With fewer held-out rows nothing is said of convergence."""
+NEVER = 1 << 30
+"""A patience that does not run out: rows that are still to come may bring something new."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What is kept between two parts; it does not grow with the rows seen.
+    """What is remembered between two calls; it does not grow with the rows seen.
 
     Attributes:
-        loop: where training stands, in NumPy arrays; None before the first part.
+        loop: where training stands, in NumPy arrays; None before the first call.
         seen: rows seen so far.
-        kept: held-out rows, a uniform sample of all that were held out; or None.
+        held_out: validation rows, a uniform sample of all that were held out; or None.
         keys: a random number for each of them: those with the smallest stay.
-        converged: whether the loss over the held-out rows stopped improving.
-        lines: what the last part added to the history.
+        reference: the weights at the last improvement, to compare with on the same rows.
+        stale: calls since the last improvement.
+        lines: what the last call added to the history.
     """
 
     loop: LoopState | None = None
     seen: int = 0
-    kept: MemoryStore | None = None
+    held_out: MemoryStore | None = None
     keys: NDArray[np.float64] | None = None
-    converged: bool = False
+    reference: Params | None = None
+    stale: int = 0
     lines: tuple[HistoryLine, ...] = ()
 
     @property
-    def judged(self) -> bool:
-        """Whether there are enough rows to judge by."""
-        return self.kept is not None and len(self.kept) >= FEWEST_JUDGES
+    def validated(self) -> bool:
+        """Whether there are enough validation rows to compare weights by."""
+        return self.held_out is not None and len(self.held_out) >= FEWEST_VALIDATION_ROWS
 
     @property
     def params(self) -> Params:
-        """The weights to use: the newest ones, and the best ones in the end."""
+        """The weights to use: the average over the newest updates."""
         assert self.loop is not None
-        return self.loop.best.mean if self.converged else self.loop.state.mean
+        return self.loop.state.mean
 
 
 def go_on(
@@ -67,38 +72,41 @@ def go_on(
     bar: Bar,
     params: Params | None = None,
 ) -> Stream:
-    """The stream after one pass over some rows; a converged one stays as it is.
+    """The stream after one pass over some rows.
+
+    Every call learns, however many went before: the rows may have changed. Only a loss that
+    explodes is undone, within the call.
 
     Args:
-        stream: as the part before left it.
-        schema: learned from the first part.
+        stream: as the call before left it.
+        schema: learned from the first call.
         settings: with numbers for batch size and learning rate.
-        rows: the part.
-        held_out: fraction of the rows that are kept to judge by.
+        rows: the new rows.
+        held_out: fraction of the rows that are held out for validation.
         bar: who is told what happens.
-        params: weights to begin from, at the first part.
+        params: weights to begin from, at the first call.
 
     Raises:
-        DivergedError: the loss left the finite numbers; the message names the probable cause.
+        DivergedError: the loss kept becoming NaN or infinite; the message names the probable cause.
     """
-    if stream.converged:
-        return replace(stream, lines=())
-    before = stream.judged
     store = stored(Encoder(schema), rows)
     stream, store = _held_out(stream, store, held_out, settings.seed)
     if len(store) == 0:
         return replace(stream, lines=())
     loop = stream.loop
-    if loop is not None and stream.judged and not before:
-        # From here on the held-out rows judge: the comparison begins anew.
-        loop = loop._replace(history=(), progress=Progress(), best=loop.state)
-    validation = _filled(stream.kept) if stream.judged and stream.kept is not None else store
+    if loop is not None:
+        # Losses on other rows say nothing about these: each call compares anew.
+        progress = Progress(rescues=loop.progress.rescues, start=loop.progress.start)
+        loop = loop._replace(progress=progress, best=loop.state)
+    validation = store
+    if stream.validated and stream.held_out is not None:
+        validation = _filled(stream.held_out)
     prepared = Prepared(schema, Encoder(schema), store, validation, fingerprint={})
     epoch = loop.position.epoch if loop is not None else 0
     known = len(loop.history) if loop is not None else 0
     trained = train_prepared(
         prepared,
-        settings.replace(epochs=epoch + 1),
+        settings.replace(epochs=epoch + 1, patience=NEVER),
         bar,
         params=params if loop is None else None,
         loop=loop,
@@ -107,23 +115,30 @@ def go_on(
     if trained.reason is StopReason.DIVERGED:
         raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
     loop = on_host(trained.loop)
-    lines = loop.history[known:]
-    if not stream.judged:
-        loop = loop._replace(progress=Progress(), best=loop.state)
-    return replace(
+    stream = replace(
         stream,
         loop=loop._replace(history=loop.history[-1:]),
-        converged=trained.reason is StopReason.NO_IMPROVEMENT and stream.judged,
-        lines=lines,
+        lines=loop.history[known:],
     )
+    return _compared(stream, prepared, settings) if stream.validated else stream
+
+
+def _compared(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
+    """The stream with its new weights compared with the reference, both on the same rows."""
+    evaluate = problem_of(settings, prepared).evaluate
+    if stream.reference is not None:
+        before, now = evaluate(stream.reference), evaluate(stream.params)
+        if not now < before - LEAST_GAIN * abs(before):
+            return replace(stream, stale=stream.stale + 1)
+    return replace(stream, reference=stream.params, stale=0)
 
 
 def _held_out(
     stream: Stream, store: MemoryStore, fraction: float, seed: int
 ) -> tuple[Stream, MemoryStore]:
-    """The stream with some rows of a part in its reservoir, and the others."""
+    """The stream with some of the new rows in its reservoir, and the others."""
     count = len(store)
-    # As many from every part of one size: their shapes recur, and nothing is compiled again.
+    # As many from every call of one size: their shapes recur, and nothing is compiled again.
     held = int((stream.seen + count) * fraction) - int(stream.seen * fraction)
     random = np.random.default_rng([seed, stream.seen])
     order = random.permutation(count)
@@ -131,12 +146,12 @@ def _held_out(
     if held == 0:
         return stream, store
     some, keys = _taken(store, np.sort(order[:held])), random.random(held)
-    if stream.kept is not None and stream.keys is not None:
-        some, keys = joined([stream.kept, some]), np.concatenate([stream.keys, keys])
+    if stream.held_out is not None and stream.keys is not None:
+        some, keys = joined([stream.held_out, some]), np.concatenate([stream.keys, keys])
     if len(keys) > RESERVOIR_ROWS:
         stay = np.sort(np.argpartition(keys, RESERVOIR_ROWS)[:RESERVOIR_ROWS])
         some, keys = _taken(some, stay), keys[stay]
-    return replace(stream, kept=some, keys=keys), _taken(store, np.sort(order[held:]))
+    return replace(stream, held_out=some, keys=keys), _taken(store, np.sort(order[held:]))
 
 
 def _taken(store: MemoryStore, rows: NDArray[np.int64]) -> MemoryStore:

@@ -12,7 +12,7 @@ from descend.data.schema.columns import LeftOutColumn, NumberColumn, RegressionT
 from descend.model import Model
 from descend.settings import SEEDS
 from descend.sklearn.arrays import Rows
-from descend.sklearn.partial_fit import FEWEST_JUDGES
+from descend.sklearn.partial_fit import FEWEST_VALIDATION_ROWS
 
 
 def holds_words(X: Any) -> bool:
@@ -32,7 +32,7 @@ def _is_number(dtype: Any) -> bool:
 
 
 def held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Which rows judge: a part of every class, and never the last row of one.
+    """Which rows are held out for validation: a part of every class, and never the last row of one.
 
     Args:
         y: class codes `[n]`, or numbers `[n, k]`.
@@ -41,7 +41,7 @@ def held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """
     count = len(y)
     held = np.zeros(count, bool)
-    if int(count * fraction) < FEWEST_JUDGES:
+    if int(count * fraction) < FEWEST_VALIDATION_ROWS:
         return held
     order = np.random.default_rng(seed).permutation(count)
     if y.ndim == 1:

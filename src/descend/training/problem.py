@@ -115,8 +115,16 @@ class Problem:
 
     @functools.cached_property
     def evaluate(self) -> Evaluate:
-        """`params -> validation loss`."""
-        return make_evaluate(self.apply, self.per_example, self.validation)
+        """`params -> validation loss`.
+
+        Where the training rows validate as well, the penalty counts: without it, the best weights
+        would be those that the penalty holds back least. On held-out rows it does not.
+        """
+        evaluate = make_evaluate(self.apply, self.per_example, self.validation)
+        penalty = self.objective.penalty
+        if penalty is None or self.validation is not self.store:
+            return evaluate
+        return lambda params: evaluate(params) + float(penalty(params))
 
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is cut at a batch size."""

@@ -51,7 +51,7 @@ def test_the_text_names_what_to_set_and_what_it_cost(advised: Advice) -> None:
     text = advice_text(advised)
     assert text.startswith(f"Batch size {advised.batch_size:,}; ")
     assert f"learning rate {advised.learning_rate:g}" in text
-    assert "The advice took" in text
+    assert "Measuring took" in text
     assert str(advised.batch_size) in short_text(advised)
 
 
@@ -92,7 +92,7 @@ def test_a_given_learning_rate_stays(problem: Problem) -> None:
 def test_nothing_is_measured_where_both_are_given(problem: Problem) -> None:
     advice, loop = advise(problem, batch_size=8, learning_rate=0.5)
     assert (advice.batch_size, advice.learning_rate, loop) == (8, 0.5, None)
-    assert "nothing to find" in advice_text(advice)
+    assert "nothing to measure" in advice_text(advice)
 
 
 @pytest.mark.parametrize("goal", ["examples", "quality"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,15 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Editors and scikit-learn's checks ask for it, and would find that of `__new__`.
+        signature = inspect.signature(cls.__init__)
+        parameters = list(signature.parameters.values())[1:]
+        cls.__signature__ = signature.replace(parameters=parameters, return_annotation=cls)
+
+    __signature__: ClassVar[inspect.Signature]
 
     def __new__(cls, *args: Any, **parameters: Any) -> Self:
         """A name that another library uses is answered with the one used here."""

@@ -377,8 +377,8 @@ def test_a_batch_is_the_same_whatever_its_size() -> None:
     frame = pa.table({"n": random.normal(size=1000), "c": random.choice(["x", "y z", "?"], 1000)})
     encoder = Encoder(schema_of(NUMBER, TEXT))
     whole = together(encoder, frame, target=False)
-    microbatches = together(encoder, frame, target=False, rows=17)
-    assert all((whole[key] == microbatches[key]).all() for key in whole)
+    pieces = together(encoder, frame, target=False, rows=17)
+    assert all((whole[key] == pieces[key]).all() for key in whole)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32])

@@ -293,9 +293,9 @@ def test_fingerprints_tell_contents_apart(tmp_path: Path) -> None:
 
 def test_fingerprints_of_frames_are_of_the_content() -> None:
     whole = pa.table({"a": np.arange(10.0)})
-    microbatches = pa.concat_tables([whole.slice(0, 3), whole.slice(3)])
+    pieces = pa.concat_tables([whole.slice(0, 3), whole.slice(3)])
     changed = pa.table({"a": np.arange(10.0)[::-1].copy()})
-    assert open_table(whole).fingerprint() == open_table(microbatches).fingerprint()
+    assert open_table(whole).fingerprint() == open_table(pieces).fingerprint()
     assert open_table(whole).fingerprint() != open_table(changed).fingerprint()
 
 

@@ -37,14 +37,12 @@ def test_a_window_holds_whole_pieces_and_no_more_than_its_span(
     cut: tuple[Windows, int], seed: int
 ) -> None:
     windows, rows = cut
-    microbatches = windowed_rows(windows, seed, 0, 0, rows, rows) // windows.piece_rows
-    firsts = {
-        piece: int(np.argmax(microbatches == piece)) for piece in np.unique(microbatches).tolist()
-    }
+    pieces = windowed_rows(windows, seed, 0, 0, rows, rows) // windows.piece_rows
+    firsts = {piece: int(np.argmax(pieces == piece)) for piece in np.unique(pieces).tolist()}
     for piece, first in firsts.items():
-        last = rows - 1 - int(np.argmax(microbatches[::-1] == piece))
+        last = rows - 1 - int(np.argmax(pieces[::-1] == piece))
         assert last - first < windows.rows
-        assert len(set(microbatches[first : last + 1].tolist())) <= windows.span
+        assert len(set(pieces[first : last + 1].tolist())) <= windows.span
 
 
 @pytest.mark.parametrize(("rows", "windows"), [(1000, Windows(10, 5)), (995, Windows(10, 5))])
@@ -81,10 +79,10 @@ def test_rows_of_a_window_are_shuffled_anew_in_each_window() -> None:
 def test_even_windows_hold_no_more_than_asked(rows: int, piece_rows: int, most_rows: int) -> None:
     windows = even_windows(rows, piece_rows, most_rows)
     assert windows.rows <= max(most_rows, piece_rows)
-    microbatches = -(-rows // piece_rows)
-    count = -(-microbatches // windows.span)
+    pieces = -(-rows // piece_rows)
+    count = -(-pieces // windows.span)
     # As few windows as the memory allows.
-    assert count <= -(-microbatches // max(1, most_rows // piece_rows))
+    assert count <= -(-pieces // max(1, most_rows // piece_rows))
 
 
 def test_the_order_costs_no_memory_that_grows_with_the_rows() -> None:

@@ -43,7 +43,7 @@ class MappedStore:
         folder: of the store.
         part: `training` or `validation`.
         header: of the store.
-        checksums: of this part, `[microbatches, groups]`.
+        checksums: of this part, `[pieces, groups]`.
         windows: how an epoch goes through the rows; None for the uniform order.
     """
 
@@ -105,11 +105,11 @@ class MappedStore:
         """The same rows, read in windows."""
         return replace(self, windows=windows)
 
-    def read_pieces(self, microbatches: Rows, into: Batch) -> None:
+    def read_pieces(self, pieces: Rows, into: Batch) -> None:
         """Read pieces, one after another, into the first rows of `into`."""
         done = 0
         leaves = leaves_of(into)
-        for piece in microbatches.tolist():
+        for piece in pieces.tolist():
             first = piece * self.header.piece_rows
             count = min(self.header.piece_rows, len(self) - first)
             for place, (name, file) in enumerate(self._files.items()):
@@ -120,9 +120,9 @@ class MappedStore:
             self._checked[piece] = True
             done += count
 
-    def expect_pieces(self, microbatches: Rows) -> None:
+    def expect_pieces(self, pieces: Rows) -> None:
         """These pieces are read next: the system may begin."""
-        for first in (microbatches * self.header.piece_rows).tolist():
+        for first in (pieces * self.header.piece_rows).tolist():
             for file in self._files.values():
                 file.expect(first, self.header.piece_rows)
 
@@ -182,13 +182,13 @@ class WindowReader:
         self._held = None
         if not len(self._rows.weight):
             self._rows = _grown(self._rows, min(len(self._store), self._windows.rows))
-        self._store.read_pieces(cut.microbatches(window), self._rows)
+        self._store.read_pieces(cut.pieces(window), self._rows)
         self._held = (epoch, window)
         if window + 1 < cut.count:
-            self._store.expect_pieces(cut.microbatches(window + 1))
+            self._store.expect_pieces(cut.pieces(window + 1))
         else:
             following = Cut(self._windows, self._seed, epoch + 1, len(self._store))
-            self._store.expect_pieces(following.microbatches(0))
+            self._store.expect_pieces(following.pieces(0))
 
 
 def open_store(folder: Path) -> tuple[MappedStore, MappedStore]:
@@ -198,7 +198,7 @@ def open_store(folder: Path) -> tuple[MappedStore, MappedStore]:
         FileFormatError: the store is damaged, incomplete or of a newer version.
     """
     header, checksums = read_header(folder)
-    first = header.microbatches("training")
+    first = header.pieces("training")
     try:
         return (
             MappedStore(folder, "training", header, checksums[:first]),

@@ -130,14 +130,12 @@ class PartWriter:
             for first in range(0, self._rows, step):
                 count = min(step, self._rows - first)
                 order = self._order(first, count)
-                microbatches = range(0, count, self._piece_rows)
+                pieces = range(0, count, self._piece_rows)
                 number = first // self._piece_rows
                 for column, group in enumerate(self._groups):
                     arrived = self._arrived(group, first, count)
                     settle = functools.partial(self._settle, group, arrived, order, first)
-                    sums[number : number + len(microbatches), column] = list(
-                        pool.map(settle, microbatches)
-                    )
+                    sums[number : number + len(pieces), column] = list(pool.map(settle, pieces))
         (self._folder / _PLACES).unlink(missing_ok=True)
         return sums
 

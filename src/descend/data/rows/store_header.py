@@ -78,7 +78,7 @@ class Header:
         """Bytes of all rows."""
         return self.row_bytes * sum(self.rows.values())
 
-    def microbatches(self, part: str) -> int:
+    def pieces(self, part: str) -> int:
         """Pieces of a part."""
         return -(-self.rows[part] // self.piece_rows)
 
@@ -154,7 +154,7 @@ def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
 def read_header(folder: Path) -> tuple[Header, Checksums]:
     """Header and checksums of a store whose files have the sizes they should have.
 
-    The checksums are uint32 `[microbatches of both parts, groups]`, training first.
+    The checksums are uint32 `[pieces of both parts, groups]`, training first.
 
     Raises:
         FileFormatError: the store is damaged, incomplete or of a newer version.
@@ -182,7 +182,7 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
         if zlib.crc32(content) != record["checksums"]:
             raise damaged(folder, "its checksums were altered")
         checksums = np.frombuffer(content, "<u4").reshape(
-            sum(header.microbatches(part) for part in PARTS), len(header.groups)
+            sum(header.pieces(part) for part in PARTS), len(header.groups)
         )
         _check_sizes(folder, header)
     except FileFormatError:

@@ -36,9 +36,9 @@ class Windows(NamedTuple):
 
 def even_windows(rows: int, piece_rows: int, most_rows: int) -> Windows:
     """Windows of at most `most_rows` rows, as few as can be and of about one size."""
-    microbatches = math.ceil(rows / piece_rows)
-    windows = math.ceil(microbatches / max(1, most_rows // piece_rows))
-    return Windows(piece_rows, max(1, math.ceil(microbatches / max(1, windows))))
+    pieces = math.ceil(rows / piece_rows)
+    windows = math.ceil(pieces / max(1, most_rows // piece_rows))
+    return Windows(piece_rows, max(1, math.ceil(pieces / max(1, windows))))
 
 
 def windowed_rows(
@@ -58,7 +58,7 @@ def windowed_rows(
         window = cut.window_at(start)
         first, last = cut.start(window), cut.start(window + 1)
         local = cut.within(window, start - first, min(stop, last) - first)
-        found.append(_global(cut.microbatches(window), local, windows.piece_rows, rows))
+        found.append(_global(cut.pieces(window), local, windows.piece_rows, rows))
         start = min(stop, last)
     return np.concatenate(found)
 
@@ -96,7 +96,7 @@ class Cut:
         window = min(place // self._windows.rows, self.count - 1)
         return window + 1 if place >= self.start(window + 1) else window
 
-    def microbatches(self, window: int) -> Rows:
+    def pieces(self, window: int) -> Rows:
         """The pieces of a window, in their order."""
         first = window * self._windows.span
         last = min(first + self._windows.span, self._total)
@@ -118,12 +118,12 @@ class Cut:
         return epoch_rows(key, self._epoch, start, stop, rows)
 
 
-def _global(microbatches: Rows, local: Rows, piece_rows: int, rows: int) -> Rows:
+def _global(pieces: Rows, local: Rows, piece_rows: int, rows: int) -> Rows:
     """Row numbers in the table of rows numbered through the pieces of a window."""
-    sizes = np.minimum(piece_rows, rows - microbatches * piece_rows)
+    sizes = np.minimum(piece_rows, rows - pieces * piece_rows)
     ends = np.cumsum(sizes)
     turn = np.searchsorted(ends, local, side="right")
-    return np.asarray(microbatches[turn] * piece_rows + local - (ends - sizes)[turn])
+    return np.asarray(pieces[turn] * piece_rows + local - (ends - sizes)[turn])
 
 
 def _key(seed: int, purpose: int, number: int = 0) -> int:

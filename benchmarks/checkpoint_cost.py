@@ -1,8 +1,8 @@
-"""What do checkpoints cost? Their part of the time that training takes.
+"""What do checkpoints and history.csv cost? Their part of the time that training takes.
 
-A run trains for some seconds with the watcher of `descend train`. Added up are the seconds for
-which its thread waits while a checkpoint is copied and handed over, and the processor time of the
-thread that writes it.
+A run trains for some seconds with the callbacks of `descend train`. Added up are the seconds for
+which its thread waits while a checkpoint is copied and handed over, the processor time of the
+thread that writes it, and the seconds in which lines are appended to history.csv.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{one['seconds'] / one['saves']:.1f}",
             f"{100 * one['waited'] / one['seconds']:.2f} %",
             f"{100 * one['writing'] / one['seconds']:.2f} %",
+            one["lines"],
+            f"{1e6 * one['appending'] / one['lines']:.0f} µs",
+            f"{100 * one['appending'] / one['seconds']:.3f} %",
         ]
         for one in facts
     ]
     heads = ["hidden", "MB", "saves", "seconds between", "training waits", "writer's thread"]
+    heads += ["history lines", "a line", "their part"]
     text = "Checkpoints of a run, their part of its seconds:\n\n" + measure.table(heads, lines)
     measure.record("checkpoint_cost", text, {"runs": facts}, save=not options.no_save)
 
@@ -53,15 +57,14 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     import numpy as np
 
     from descend.data.rows.store import MemoryStore
-    from descend.reporting.progress import make_progress
     from descend.runs import checkpoint
-    from descend.runtime.callbacks import RunWatcher
-    from descend.runtime.interrupts import StopRequest
+    from descend.runs.folder import create_run
+    from descend.runtime.callbacks import Callbacks, SaveCheckpoints, WriteHistory
     from descend.training.loop import fit
     from descend.training.saved_state import loop_state_saved
     from descend.training.stopping import Limits
 
-    waited = writing = 0.0
+    waited = writing = appending = 0.0
     saves = 0
 
     class Timed(checkpoint.CheckpointWriter):
@@ -70,7 +73,14 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
             super()._work()
             writing = time.thread_time()
 
-    class Callback(RunWatcher):
+    class TimedHistory(WriteHistory):
+        def evaluation(self, loop: Any) -> None:
+            nonlocal appending
+            started = time.perf_counter()
+            super().evaluation(loop)
+            appending += time.perf_counter() - started
+
+    class TimedSaves(SaveCheckpoints):
         def chunk(self, loop: Any) -> None:
             nonlocal waited, saves
             due = time.perf_counter() >= self._next_save
@@ -92,11 +102,13 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
         problem.loop_config(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin()
     )  # Compiled before.
     run = problem.loop_config(128, 1e-4, limits=Limits(patience=10_000, seconds=seconds))
-    with tempfile.TemporaryDirectory() as folder:
-        saver = Timed(Path(folder) / "checkpoint")
-        callback = Callback(make_progress("silent"), saver, None, StopRequest())
-        loop, _ = fit(run, problem.begin(), callback)
-        saver.close()
+    with tempfile.TemporaryDirectory() as name:
+        saver = Timed(Path(name) / "checkpoint")
+        with create_run(Path(name) / "run", "run") as folder:
+            parts = Callbacks([TimedHistory(folder), TimedSaves(saver)])
+            with parts.taking_part({}, folder.path, ()):
+                loop, _ = fit(run, problem.begin(), parts)
+        lines = len(loop.history)
         size = sum(array.nbytes for array in loop_state_saved(loop)[0].values())
     return {
         "hidden": hidden,
@@ -105,6 +117,8 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
         "seconds": loop.seconds,
         "waited": waited,
         "writing": writing,
+        "lines": lines,
+        "appending": appending,
     }
 
 

@@ -118,7 +118,7 @@ def overhead(estimator: MiniBatchRegressor, X: Any, y: Any) -> float:
     from descend.sklearn import arrays
 
     inside = 0.0
-    loop = arrays.run_problem
+    loop = arrays.run_in_memory
 
     def timed(*arguments: Any, **options: Any) -> Any:
         nonlocal inside
@@ -127,13 +127,13 @@ def overhead(estimator: MiniBatchRegressor, X: Any, y: Any) -> float:
         inside = time.perf_counter() - started
         return result
 
-    arrays.run_problem = timed
+    arrays.run_in_memory = timed
     try:
         started = time.perf_counter()
         estimator.fit(X, y)
         return time.perf_counter() - started - inside
     finally:
-        arrays.run_problem = loop
+        arrays.run_in_memory = loop
 
 
 if __name__ == "__main__":

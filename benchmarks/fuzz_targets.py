@@ -29,6 +29,7 @@ from descend.reporting.progress import make_progress
 from descend.reporting.text.records import inspection_text
 from descend.runs.checkpoint import SLOTS
 from descend.runs.folder import read_history, read_run_record
+from descend.runtime.run import Options
 from descend.settings import settings_from
 
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
@@ -232,7 +233,7 @@ def _store(folder: Path, path: Path) -> None:
 
 
 def _resume(folder: Path, path: Path) -> None:
-    resume(folder / "run", progress=make_progress("silent"))
+    resume(folder / "run", Options(make_progress("silent")))
     name = Path("run") / "model.safetensors"
     whole = (folder.parent / "seeds" / "resume" / name).read_bytes()
     if (folder / name).read_bytes() != whole:

@@ -31,13 +31,14 @@ import jax
 
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_report import report
+from descend.training.callback import Callback
 from descend.training.jax_setup import set_up
-from descend.training.loop import LoopState, NoCallback, fit
+from descend.training.loop import LoopState, fit
 from descend.training.problem import Problem, programs
 from descend.training.stopping import Limits
 from descend.tuning.advice import speed
 from descend.tuning.advice.advise import advise
-from descend.types import Speed
+from descend.types import Speed, StopReason
 
 FOLDER = Path(__file__).parent.parent / "docs" / "regret"
 GOOD, BETTER, STRICTEST = 0.01, 0.1, 0.001
@@ -72,7 +73,7 @@ class Cells:
         return self.facts[key]
 
 
-class Enough(NoCallback):
+class Enough(Callback):
     """Stops a run after so many updates."""
 
     def __init__(self, updates: float) -> None:
@@ -82,8 +83,8 @@ class Enough(NoCallback):
     def chunk(self, loop: LoopState) -> None:
         self.stopped = loop.state.update >= self.updates
 
-    def stop_requested(self) -> bool:
-        return self.stopped
+    def stop_requested(self) -> StopReason | None:
+        return StopReason.INTERRUPTED if self.stopped else None
 
 
 def updates_until(

@@ -41,5 +41,5 @@ def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _among_examples(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the examples of the public functions beside the table and the run they name."""
-    if request.node.name.startswith(("descend.api.", "descend.model.")):
+    if request.node.name.startswith(("descend.api.", "descend.model.", "descend.runtime.")):
         monkeypatch.chdir(request.getfixturevalue("bikes"))

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore
 from descend.settings import Settings
-from descend.training.loop import LoopState, NoCallback
+from descend.training.callback import Callback
+from descend.training.loop import LoopState
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, linear, mlp
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
-from descend.types import Batch, History, HistoryLine
+from descend.types import Batch, History, HistoryLine, StopReason
 
 
 def store_of(
@@ -107,8 +108,8 @@ def rows_of(store: MemoryStore, rows: Sequence[int] | None = None) -> Batch:
     return store.gather(np.arange(len(store)) if rows is None else np.asarray(rows, np.int64))
 
 
-class Recorder(NoCallback):
-    """A watcher that keeps what it sees and asks to stop after some chunks."""
+class Recorder(Callback):
+    """A callback that keeps what it sees and asks to stop after some chunks."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.chunks = 0
@@ -125,8 +126,9 @@ class Recorder(NoCallback):
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def stop_requested(self) -> bool:
-        return self.stop_after is not None and self.chunks >= self.stop_after
+    def stop_requested(self) -> StopReason | None:
+        stop = self.stop_after is not None and self.chunks >= self.stop_after
+        return StopReason.INTERRUPTED if stop else None
 
 
 def same_bits(left: Any, right: Any) -> bool:

@@ -26,7 +26,8 @@ _HOMES = {
     "Model": "descend.model",
     "CustomRun": "descend.custom.result",
     "OwnRun": "descend.custom.result",
-    "Run": "descend.commands.train",
+    "Evaluation": "descend.runtime.callbacks",
+    "Run": "descend.runtime.table_run",
     "Settings": "descend.settings",
     "StopReason": "descend.types",
     "DescendError": "descend.errors",
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from descend.api import resume as resume
     from descend.api import train as train
     from descend.commands.compare import Comparison as Comparison
-    from descend.commands.train import Run as Run
     from descend.custom.result import CustomRun as CustomRun
     from descend.custom.result import OwnRun as OwnRun
     from descend.errors import DataError as DataError
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from descend.errors import InterruptedRunError as InterruptedRunError
     from descend.errors import SettingsError as SettingsError
     from descend.model import Model as Model
+    from descend.runtime.callbacks import Evaluation as Evaluation
+    from descend.runtime.table_run import Run as Run
     from descend.settings import Settings as Settings
     from descend.sklearn.estimators import MiniBatchClassifier as MiniBatchClassifier
     from descend.sklearn.estimators import MiniBatchRegressor as MiniBatchRegressor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from descend.commands.compare import Comparison
 from descend.commands.compare import compare as compare_methods
 from descend.commands.predict import predict as write_predictions
 from descend.commands.resume import resume as resume_run
-from descend.commands.train import Run
 from descend.commands.train import train as train_run
 from descend.custom.fit import fit_custom
 from descend.custom.problem import CustomParts, custom_setup
@@ -20,9 +19,14 @@ from descend.errors import SettingsError
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
+from descend.runtime.callbacks import Evaluation
+from descend.runtime.run import Options
+from descend.runtime.table_run import Run
 from descend.runtime.trial_setup import MakeSetup, table_setup
 from descend.settings import TEXTBOOK_DEFAULTS, Settings, settings_from
 from descend.types import Advice
+
+FunctionOfEvaluation = Callable[[Evaluation], object]
 
 __all__ = [
     "advise",
@@ -43,6 +47,7 @@ def train(
     target: str = "y",
     out: str | Path | None = None,
     force: bool = False,
+    callbacks: Sequence[FunctionOfEvaluation] = (),
     quiet: bool = True,
     **options: Any,
 ) -> Run:
@@ -53,6 +58,8 @@ def train(
         target: the column to predict.
         out: the run directory to write; None writes nothing.
         force: replace an existing run directory.
+        callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
+            params and metrics, stop the run and change the learning rate.
         quiet: show no progress.
         **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
 
@@ -76,10 +83,7 @@ def train(
     return train_run(
         data,
         settings_from({"target": target, **options}),
-        out=out,
-        write=out is not None,
-        force=force,
-        progress=make_progress("silent" if quiet else "auto"),
+        _run_options(out, force, quiet, callbacks),
     )
 
 
@@ -243,6 +247,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
+    callbacks: Sequence[FunctionOfEvaluation] = (),
     quiet: bool = True,
     **options: Any,
 ) -> CustomRun:
@@ -274,6 +279,8 @@ def fit(
         resume: go on with the run in `out`, with the same model, data and settings; `epochs`,
             `time_budget` and `patience` may be others. A run that is finished comes back as it is.
         force: replace an existing run directory.
+        callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
+            params and metrics, stop the run and change the learning rate.
         quiet: show no progress.
         **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup,
             averaging, l2, epochs, time_budget, patience, seed, goal, advice_budget, memory, store.
@@ -300,18 +307,27 @@ def fit(
     return fit_custom(
         own,
         _custom_settings(own, target, options),
-        out=out,
+        _run_options(out, force, quiet, callbacks),
         resume=resume,
-        force=force,
-        progress=make_progress("silent" if quiet else "auto"),
     )
 
 
-def resume(run: str | Path, *, quiet: bool = True) -> Run:
+def _run_options(
+    out: str | Path | None, force: bool, quiet: bool, callbacks: Sequence[FunctionOfEvaluation]
+) -> Options:
+    progress = make_progress("silent" if quiet else "auto")
+    return Options(progress, callbacks, out, write=out is not None, force=force)
+
+
+def resume(
+    run: str | Path, *, callbacks: Sequence[FunctionOfEvaluation] = (), quiet: bool = True
+) -> Run:
     """Go on with a run that was interrupted, as if it never had been.
 
     Args:
-        run: the run directory; one that is finished comes back as it is.
+        run: the run directory; one that is finished comes back as it is, one that a callback
+            stopped goes on.
+        callbacks: as for `train`; those of the interrupted run are not saved with it.
         quiet: show no progress.
 
     Returns:
@@ -326,7 +342,7 @@ def resume(run: str | Path, *, quiet: bool = True) -> Run:
         >>> descend.resume("runs/bikes").stop_reason.name
         'EPOCHS'
     """
-    return resume_run(Path(run), progress=make_progress("silent" if quiet else "auto"))
+    return resume_run(Path(run), Options(make_progress("silent" if quiet else "auto"), callbacks))
 
 
 def load_model(path: str | Path) -> Model:

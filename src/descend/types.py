@@ -105,6 +105,7 @@ class StopReason(enum.Enum):
         "raise --time-budget."
     )
     TARGET_REACHED = "The validation loss reached the target that was asked for."
+    STOPPED = "A callback asked to stop."
     DIVERGED = (
         "The loss left the finite numbers, and lower learning rates did not help. "
         "Try a smaller --learning-rate."

@@ -18,6 +18,7 @@ from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.progress import make_progress
 from descend.reporting.render import render
 from descend.reporting.text.landscape import landscape_text
+from descend.runtime.run import Options
 from descend.settings import Settings
 
 SILENT = make_progress("silent")
@@ -62,7 +63,7 @@ def test_a_plane_through_a_run(tmp_path: Path) -> None:
         optimizer="sgd",
         advice_budget=0.6,
     )
-    train(str(data), settings, out=tmp_path / "run", write=True, force=False, progress=SILENT)
+    train(str(data), settings, Options(SILENT, out=tmp_path / "run"))
     record = landscape(
         str(tmp_path / "run"), out=tmp_path / "plane", directions="path", progress=SILENT
     )

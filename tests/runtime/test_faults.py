@@ -30,6 +30,7 @@ from descend.errors import DataError, FileFormatError, InputError
 from descend.reporting.progress import make_progress
 from descend.runs.checkpoint import SLOTS, load_checkpoint
 from descend.runs.folder import open_run
+from descend.runtime.run import Options
 
 OPTIONS = {"batch_size": 50, "learning_rate": 0.01, "hidden": (4,), "quiet": True}
 
@@ -50,7 +51,7 @@ def run(table: Path, tmp_path: Path) -> Path:
 
 
 def again(run: Path) -> None:
-    resume(run, progress=make_progress("silent"))
+    resume(run, Options(make_progress("silent")))
 
 
 def test_a_finished_run_resumed_twice_is_the_same(run: Path) -> None:

@@ -21,6 +21,7 @@ from descend.data.rows.budget import Budget, divide
 from descend.errors import DataError, InputError
 from descend.reporting.progress import make_progress
 from descend.runs.checkpoint import load_checkpoint, save_checkpoint
+from descend.runtime.run import Options
 
 SIZE = 8 << 20
 OPTIONS = {"batch_size": 500, "learning_rate": 0.01, "hidden": (4,), "quiet": True, "epochs": 3}
@@ -123,11 +124,11 @@ def test_a_run_goes_on_when_there_is_room_again(disk: Path, table: Path, tmp_pat
     (out / "report.html").unlink()
     filler = filled(disk)
     with pytest.raises(InputError, match="disk is full"):
-        resume(out, progress=make_progress("silent"))
+        resume(out, Options(make_progress("silent")))
     assert load_checkpoint(out / "checkpoint") is not None
     assert not list(out.rglob(".*.part"))
     filler.unlink()
-    resume(out, progress=make_progress("silent"))
+    resume(out, Options(make_progress("silent")))
     assert (out / "model.safetensors").read_bytes() == model
 
 

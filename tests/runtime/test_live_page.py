@@ -16,12 +16,17 @@ import pytest
 
 from descend.commands.report import report
 from descend.commands.resume import resume
-from descend.commands.train import Run, train
+from descend.commands.train import train
 from descend.errors import InputError, InterruptedRunError
 from descend.io.event_files import EventWriter, crc32c
 from descend.reporting.progress import make_progress
-from descend.runtime.live_page import LOOPBACK, SECONDS_BETWEEN, LivePage, Onlooker, TensorBoard
+from descend.runtime.live_page import LOOPBACK, SECONDS_BETWEEN, LivePage
+from descend.runtime.run import Options
+from descend.runtime.table_run import Run
+from descend.runtime.tensorboard import TensorBoard
 from descend.settings import Settings
+from descend.training.callback import Callback
+from descend.training.loop import LoopState
 from descend.types import History, HistoryLine
 
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
@@ -33,7 +38,7 @@ def fetched(address: str, **headers: str) -> tuple[str, Any]:
         return answer.read().decode(), answer.headers
 
 
-class Looking(Onlooker):
+class Looking(Callback):
     """Fetches the live page at every evaluation, as a browser would."""
 
     def __init__(self, page: LivePage) -> None:
@@ -43,17 +48,14 @@ class Looking(Onlooker):
     def begin(self, record: Any, folder: Path | None, history: History) -> None:
         self.seen.append(fetched(self.page.address))
 
-    def evaluation(self, history: History) -> None:
+    def evaluation(self, loop: LoopState) -> None:
         self.seen.append(fetched(self.page.address))
 
     def finish(self, record: Any, history: History) -> None:
         self.seen.append(fetched(self.page.address))
 
-    def close(self) -> None:
-        """Nothing to do."""
 
-
-def trained(folder: Path, *onlookers: Any, seed: int = 0, data: Any = None) -> Run:
+def trained(folder: Path, *callbacks: Any, seed: int = 0, data: Any = None) -> Run:
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 3))
     settings = Settings(
@@ -68,11 +70,7 @@ def trained(folder: Path, *onlookers: Any, seed: int = 0, data: Any = None) -> R
     return train(
         (X, X @ [1.0, 2.0, 3.0]) if data is None else data,
         settings,
-        out=folder,
-        write=True,
-        force=False,
-        progress=make_progress("silent"),
-        onlookers=onlookers,
+        Options(make_progress("silent"), callbacks, folder),
     )
 
 
@@ -101,9 +99,9 @@ def test_the_page_grows_while_a_run_trains(tmp_path: Path) -> None:
 class Pressing(Looking):
     """Presses Ctrl-C after some evaluations."""
 
-    def evaluation(self, history: History) -> None:
-        super().evaluation(history)
-        if len(history) == 3:
+    def evaluation(self, loop: LoopState) -> None:
+        super().evaluation(loop)
+        if len(loop.history) == 3:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -118,7 +116,7 @@ def test_a_run_that_goes_on_is_followed_from_what_it_had_learned(tmp_path: Path)
     page = LivePage()
     page._shown.set()  # nobody has to be waited for
     looking = Looking(page)
-    run = resume(tmp_path / "run", progress=make_progress("silent"), onlookers=(page, looking))
+    run = resume(tmp_path / "run", Options(make_progress("silent"), (page, looking)))
     lengths = [updates_in(content) for content, _ in looking.seen]
     assert lengths[0] >= 3
     assert lengths[1:-1] == list(range(lengths[0] + 1, len(run.history) + 1))

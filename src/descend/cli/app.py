@@ -58,16 +58,20 @@ def train(
     from descend.commands.train import train as run_training
     from descend.reporting.progress import make_progress
     from descend.reporting.text.records import summary_text
+    from descend.runtime.run import Options
+    from descend.runtime.trial_setup import data_name
 
     run = run_training(
         data,
         gathered_settings(given, config, like),
-        out=out,
-        write=True,
-        force=force,
-        progress=make_progress("silent" if quiet else "auto"),
-        command=sys.argv[1:],
-        onlookers=_onlookers(live, tensorboard),
+        Options(
+            make_progress("silent" if quiet else "auto"),
+            _callbacks(live, tensorboard),
+            out,
+            name=data_name(data, "run"),
+            force=force,
+            command=sys.argv[1:],
+        ),
     )
     show(run.record, json, summary_text(run.record, run.folder))
 
@@ -111,12 +115,10 @@ def resume(
     from descend.commands.resume import resume as resume_run
     from descend.reporting.progress import make_progress
     from descend.reporting.text.records import summary_text
+    from descend.runtime.run import Options
 
-    done = resume_run(
-        run,
-        progress=make_progress("silent" if quiet else "auto"),
-        onlookers=_onlookers(live, tensorboard),
-    )
+    progress = make_progress("silent" if quiet else "auto")
+    done = resume_run(run, Options(progress, _callbacks(live, tensorboard)))
     show(done.record, json, summary_text(done.record, done.folder))
 
 
@@ -184,8 +186,9 @@ def inspect(
     show(record, json, inspection_text(record))
 
 
-def _onlookers(live: bool, tensorboard: bool) -> list[Any]:
-    from descend.runtime.live_page import LivePage, TensorBoard
+def _callbacks(live: bool, tensorboard: bool) -> list[Any]:
+    from descend.runtime.live_page import LivePage
+    from descend.runtime.tensorboard import TensorBoard
 
     return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
 

@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.prepare import prepare
-from descend.data.rows.layout import layout_from
-from descend.data.schema.columns import schema_from_json
-from descend.errors import InputError, SettingsError
+from descend.errors import SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.folder import read_run_record
-from descend.settings import Settings, settings_from
+from descend.runtime.table_run import recorded_run
+from descend.settings import Settings
 from descend.training.build import problem_of
 from descend.training.problem import Problem
 from descend.tuning.advice.lr_range import plain
@@ -41,17 +39,8 @@ def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any
         progress: who is told what happens.
     """
     record = read_run_record(path)
-    source = record["data"]["source"]
-    if source is None:
-        raise InputError(f"The run {path} was trained on data in memory, which is gone.")
-    settings = settings_from(record["settings"])
-    prepared = prepare(
-        source,
-        settings,
-        schema=schema_from_json(record["schema"]),
-        layout=layout_from(record["data"]["layout"]),
-        say=progress.message,
-    )
+    run = recorded_run(path, record, progress)
+    prepared, settings = run.prepared, run.settings
     # The run's rule first. Rates rise at first as in the run, whose own was found so; without the
     # mean of the weights, which hides the noise.
     problems = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,30 +20,25 @@ from descend.data.rows.store import RowStore
 from descend.data.schema.columns import RegressionTarget
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.reporting.notebook import card
+from descend.runtime.result import FinishedRun, Metrics
 from descend.training.evaluation import blocks
 from descend.training.jax_setup import in_full_precision
-from descend.types import Array, History, Params, StopReason
-
-Metrics = dict[str, dict[str, float]]
+from descend.types import Array, Params
 
 
 @dataclass(frozen=True)
-class CustomRun:
-    """A finished run of an own model.
+class CustomRun(FinishedRun):
+    """A finished run of a custom model.
 
     Attributes:
-        params: the best weights, as NumPy arrays.
         history: a line per evaluation.
         stop_reason: why it ended.
         record: what run.json holds.
         folder: the run directory, or None where nothing was written.
+        params: the best weights, as NumPy arrays.
     """
 
     params: Params
-    history: History
-    stop_reason: StopReason
-    record: Mapping[str, Any]
-    folder: Path | None
     _model: CustomModel
     _outputs: Outputs
 
@@ -52,14 +46,6 @@ class CustomRun:
     def model(self) -> Any:
         """The model as it was given, with the best weights; a Keras model gets them itself."""
         return self._model.rebuilt(jax.tree.map(jax.numpy.asarray, self.params))
-
-    @property
-    def metrics(self) -> Metrics:
-        """Metrics on the validation rows, `{"model": {...}, "baseline": {...}}`.
-
-        Empty where the loss is your own: what it means is not known here.
-        """
-        return dict(self.record["result"]["metrics"])
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Outputs of the model for rows.
@@ -83,27 +69,12 @@ class CustomRun:
         return np.concatenate([self._outputs(self.params, part) for part in parts])
 
     def __repr__(self) -> str:
-        where = f" in {self.folder}" if self.folder else ""
-        loss = self.record["result"]["best_validation_loss"]
-        return f"<descend.CustomRun{where}: validation loss {loss:.4g}; {self.stop_reason.name}>"
+        return self._shown(f"validation loss {self.record['result']['best_validation_loss']:.4g}")
 
     def _repr_html_(self) -> str:
-        result, settings = self.record["result"], self.record["settings"]
-        baseline = self.metrics.get("baseline", {})
-        facts = [
-            ("model", settings["model"]),
-            ("validation loss", result["best_validation_loss"]),
-            *(
-                (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
-                for name, value in self.metrics.get("model", {}).items()
-            ),
-            *((name, settings[name.replace(" ", "_")]) for name in ("batch size", "learning rate")),
-            ("epochs", result["epochs"]),
-            ("seconds", result["seconds"]),
-            ("ended", self.stop_reason.value),
-            *([("folder", self.folder)] if self.folder else []),
-        ]
-        return card("descend.CustomRun", facts)
+        loss = self.record["result"]["best_validation_loss"]
+        model = self.record["settings"]["model"]
+        return card("descend.CustomRun", self._facts([("model", model), ("validation loss", loss)]))
 
 
 OwnRun = CustomRun

@@ -8,7 +8,7 @@ import fcntl
 import io
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -70,12 +70,21 @@ class RunFolder:
 
     def write_history(self, history: History) -> None:
         """Write history.csv, a line per evaluation."""
-        text = io.StringIO()
         names = [field.name for field in dataclasses.fields(HistoryLine)]
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([repr(getattr(line, name)) for name in names] for line in history)
-        write_whole(self.path / HISTORY, text.getvalue())
+        write_whole(self.path / HISTORY, _csv([names, *map(_history_row, history)]))
+
+    def append_history(self, line: HistoryLine) -> None:
+        """Append a line to history.csv.
+
+        It reaches the disk when the system writes it; a last line that a power loss cut off is
+        left out by `read_history`.
+        """
+        path = self.path / HISTORY
+        try:
+            with path.open("ab", buffering=0) as sink:
+                sink.write(_csv([_history_row(line)]).encode("ascii"))
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def write_report(self, page: str) -> None:
         """Write report.html."""
@@ -159,15 +168,16 @@ def read_run_record(path: Path) -> dict[str, Any]:
 
 
 def read_history(path: Path) -> History:
-    """The history of a run.
+    """The history of a run, as far as it was written.
 
     Raises:
         FileFormatError: history.csv is damaged.
     """
     kinds = {field.name: str(field.type) for field in dataclasses.fields(HistoryLine)}
     try:
-        with (path / HISTORY).open(newline="", encoding="utf-8") as source:
-            lines = list(csv.DictReader(source))
+        content = (path / HISTORY).read_bytes()
+        whole = content[: content.rfind(b"\n") + 1].decode("utf-8")
+        lines = list(csv.DictReader(whole.splitlines()))
         return tuple(HistoryLine(**_numbers(line, kinds)) for line in lines)
     except FileNotFoundError:
         raise InputError(f"The run {path} has no {HISTORY} yet.") from None
@@ -175,6 +185,16 @@ def read_history(path: Path) -> History:
         raise InputError(f"{path / HISTORY} cannot be read: {error.strerror}.") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from error
+
+
+def _history_row(line: HistoryLine) -> list[str]:
+    return [repr(value) for value in vars(line).values()]
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _numbers(line: Mapping[str, str], kinds: Mapping[str, str]) -> dict[str, Any]:

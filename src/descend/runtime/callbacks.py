@@ -1,69 +1,340 @@
-"""Who looks on while a run trains: the progress bar, the checkpoint, and Ctrl-C."""
+"""What takes part in every run with files: progress, history.csv, checkpoints, the user's own."""
 
 from __future__ import annotations
 
+import functools
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, final
 
+import jax
+import numpy as np
+
+from descend.errors import SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter
 from descend.runs.folder import RunFolder
-from descend.runtime.interrupts import StopRequest
+from descend.runtime.result import Metrics
+from descend.training.callback import Callback
 from descend.training.loop import LoopState
 from descend.training.saved_state import loop_state_saved
+from descend.types import History, HistoryLine, Params, StopReason
 
 SECONDS_BETWEEN = 1.0
 LARGEST_SHARE = 0.005
 """Saving may take this part of the time at most; large models are saved less often."""
 
+Record = Mapping[str, Any]
 
-class RunWatcher:
-    """Shows progress, saves checkpoints in the background, and passes on the wish to stop.
+
+@final
+class Callbacks(Callback):
+    """Several callbacks as one: each is called in turn.
 
     Args:
-        progress: the bar or the lines.
-        saver: writes checkpoints, or None where nothing is written.
-        folder: of the run, or None.
-        stop_request: what Ctrl-C sets.
-        clock: seconds, for tests.
+        members: in the order in which they are called.
     """
 
-    def __init__(
-        self,
-        progress: Progress,
-        saver: CheckpointWriter | None,
-        folder: RunFolder | None,
-        stop_request: StopRequest,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._progress = progress
-        self._saver = saver
-        self._folder = folder
-        self._wish = stop_request
-        self._clock = clock
-        self._next_save = clock() + SECONDS_BETWEEN
+    def __init__(self, members: Sequence[Callback]) -> None:
+        self._members = members
+
+    @contextmanager
+    def taking_part(self, record: Record, folder: Path | None, history: History) -> Iterator[None]:
+        """From `begin` to `close`, however the block ends."""
+        try:
+            self.begin(record, folder, history)
+            yield
+        finally:
+            self.close()
+
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
+        """Call each."""
+        for one in self._members:
+            one.begin(record, folder, history)
 
     def chunk(self, loop: LoopState) -> None:
-        """Show where the run stands; save it when it is time."""
+        """Call each."""
+        for one in self._members:
+            one.chunk(loop)
+
+    def evaluation(self, loop: LoopState) -> float | None:
+        """Call each; the factors for the learning rate are multiplied."""
+        factors = [one.evaluation(loop) for one in self._members]
+        known = [factor for factor in factors if factor is not None]
+        return math.prod(known) if known else None
+
+    def message(self, text: str) -> None:
+        """Call each."""
+        for one in self._members:
+            one.message(text)
+
+    def stop_requested(self) -> StopReason | None:
+        """The reason of the first that has one."""
+        return next(filter(None, (one.stop_requested() for one in self._members)), None)
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        """Call each."""
+        for one in self._members:
+            one.end(loop, reason)
+
+    def finish(self, record: Record, history: History) -> None:
+        """Call each."""
+        for one in self._members:
+            one.finish(record, history)
+
+    def close(self) -> None:
+        """Call each, the others too where one raises an error."""
+        with ExitStack() as stack:
+            for one in reversed(self._members):
+                stack.callback(one.close)
+
+
+@final
+class ShowProgress(Callback):
+    """The progress bar or its lines, while the loop runs.
+
+    Args:
+        progress: what is shown.
+        epochs: most epochs, or None.
+        rows: training rows of an epoch.
+    """
+
+    def __init__(self, progress: Progress, epochs: int | None, rows: int) -> None:
+        self._progress = progress
+        self._size = (epochs, rows)
+        self._shown = ExitStack()
+
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
+        """Show the bar."""
+        self._shown.enter_context(self._progress.open(*self._size))
+
+    def chunk(self, loop: LoopState) -> None:
+        """Show how far the run is."""
         self._progress.update(
             loop.position.epoch,
             loop.state.examples,
             loop.loss_sum / loop.loss_count if loop.loss_count else None,
         )
-        if self._saver is not None and self._clock() >= self._next_save:
-            started = self._clock()
-            self._saver.save(*loop_state_saved(loop))
-            cost = self._clock() - started
-            self._next_save = started + max(SECONDS_BETWEEN, cost / LARGEST_SHARE)
 
     def evaluation(self, loop: LoopState) -> None:
         """Show the newest line of the history."""
         self._progress.evaluated(loop.history[-1])
 
     def message(self, text: str) -> None:
-        """Tell the user."""
+        """Print it."""
         self._progress.message(text)
 
-    def stop_requested(self) -> bool:
-        """Whether Ctrl-C was pressed."""
-        return self._wish.asked
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        """Remove the bar."""
+        self._shown.close()
+
+    def close(self) -> None:
+        """Remove the bar where the loop ended with an error."""
+        self._shown.close()
+
+
+@final
+class WriteHistory(Callback):
+    """Writes history.csv as the run goes: a line is appended at each evaluation.
+
+    So `descend report` works during a run and after one that was killed.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def begin(self, record: Record, folder: Path | None, history: History) -> None:
+        """Begin the file with what the checkpoint holds: lines after it are measured again."""
+        self._folder.write_history(history)
+
+    def evaluation(self, loop: LoopState) -> None:
+        """Append the newest line."""
+        self._folder.append_history(loop.history[-1])
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        """Write the file whole, and make it survive power loss."""
+        self._folder.write_history(loop.history)
+
+
+class SaveCheckpoints(Callback):
+    """Saves checkpoints in the background, and one at the end.
+
+    Args:
+        writer: writes them.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self, writer: CheckpointWriter, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._next_save = clock() + SECONDS_BETWEEN
+
+    def chunk(self, loop: LoopState) -> None:
+        """Save the run when it is time."""
+        if self._clock() >= self._next_save:
+            started = self._clock()
+            self._writer.save(*loop_state_saved(loop))
+            cost = self._clock() - started
+            self._next_save = started + max(SECONDS_BETWEEN, cost / LARGEST_SHARE)
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        """Save the end, and wait until it is on the disk."""
+        self._writer.save(*loop_state_saved(loop))
+        self._writer.close()
+
+    def close(self) -> None:
+        """Where the loop ended with an error: no thread goes on writing to the folder."""
+        self._writer.close()
+
+
+@final
+class Evaluation:
+    """What a function given as `callbacks=[f]` is called with: one evaluation of a run.
+
+    Attributes:
+        line: update, epoch, examples, seconds, losses, batch size and learning rate.
+        history: all lines so far, this one last.
+
+    Examples:
+        >>> import descend
+        >>> def stop_early(evaluation: descend.Evaluation) -> None:
+        ...     if evaluation.epoch >= 2:
+        ...         evaluation.stop()
+        >>> run = descend.train("bikes.csv", target="count", batch_size=16, learning_rate=0.05,
+        ...     callbacks=[stop_early])
+        >>> run.stop_reason.name, run.history[-1].epoch
+        ('STOPPED', 2.0)
+    """
+
+    def __init__(self, loop: LoopState, score: Callable[[Params], Metrics]) -> None:
+        self.line: HistoryLine = loop.history[-1]
+        self.history: History = loop.history
+        self._weights = loop.state.mean
+        self._score = score
+        self._rate: float | None = None
+        self._stopped = False
+
+    @property
+    def update(self) -> int:
+        """Updates made so far."""
+        return self.line.update
+
+    @property
+    def epoch(self) -> float:
+        """Epochs made so far, with a fraction."""
+        return self.line.epoch
+
+    @property
+    def train_loss(self) -> float:
+        """Mean batch loss since the last evaluation; NaN before the first update."""
+        return self.line.train_loss
+
+    @property
+    def validation_loss(self) -> float:
+        """Mean loss over the validation rows."""
+        return self.line.validation_loss
+
+    @property
+    def improved(self) -> bool:
+        """Whether no earlier evaluation had as low a validation loss."""
+        before = (line.validation_loss for line in self.history[:-1])
+        return self.validation_loss < min(before, default=math.inf)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last update; assign to change that of the next ones.
+
+        A schedule goes on from the new value: its factor at this moment stays what it is.
+        """
+        return self.line.learning_rate if self._rate is None else self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if not (math.isfinite(value) and value > 0):
+            raise SettingsError(f"learning_rate must be a number greater than 0; found {value!r}.")
+        self._rate = float(value)
+
+    @functools.cached_property
+    def params(self) -> Params:
+        """The weights that were evaluated, as NumPy arrays; copied when asked for."""
+        return jax.tree.map(np.array, self._weights)
+
+    @functools.cached_property
+    def metrics(self) -> Metrics:
+        """Metrics on the validation rows, `{"model": {...}, "baseline": {...}}`.
+
+        They are computed when asked for; empty where the loss is your own.
+        """
+        return self._score(self.params)
+
+    def stop(self) -> None:
+        """End the run here; it is finished like one whose epochs are over."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    @property
+    def rate_factor(self) -> float | None:
+        """What the learning rate is to be multiplied by, or None."""
+        if self._rate is None or not self.line.learning_rate:
+            return None
+        return self._rate / self.line.learning_rate
+
+
+@final
+class CallFunction(Callback):
+    """Calls a function of the user's at each evaluation.
+
+    Args:
+        function: called with an `Evaluation`.
+        score: metrics of some weights.
+    """
+
+    def __init__(
+        self, function: Callable[[Evaluation], object], score: Callable[[Params], Metrics]
+    ) -> None:
+        self._function = function
+        self._score = score
+        self._stopped = False
+
+    def evaluation(self, loop: LoopState) -> float | None:
+        """Call the function and pass on what it asks for."""
+        evaluation = Evaluation(loop, self._score)
+        self._function(evaluation)
+        self._stopped = self._stopped or evaluation.stopped
+        return evaluation.rate_factor
+
+    def stop_requested(self) -> StopReason | None:
+        """Whether the function has called `stop`."""
+        return StopReason.STOPPED if self._stopped else None
+
+
+def as_callbacks(given: Sequence[Any], score: Callable[[Params], Metrics]) -> list[Callback]:
+    """Callbacks as they are, functions wrapped.
+
+    Raises:
+        SettingsError: one is neither.
+    """
+    made: list[Callback] = []
+    for one in given:
+        if isinstance(one, Callback):
+            made.append(one)
+        elif callable(one):
+            made.append(CallFunction(one, score))
+        else:
+            raise SettingsError(
+                "callbacks must be functions that take an evaluation, like "
+                f"callbacks=[lambda evaluation: print(evaluation.validation_loss)]; found {one!r}."
+            )
+    return made

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop asks about, so that everything is saved first."""
+"""Ctrl-C and SIGTERM as a request that the loop asks about, so that all is saved first."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from descend.training.callback import Callback
+from descend.types import StopReason
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopRequest:
-    """Whether the user has asked the run to stop."""
+class StopRequest(Callback):
+    """Asks the run to stop where the user pressed Ctrl-C."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Note the wish; a second Ctrl-C does not wait."""
+        """Note the request; a second Ctrl-C does not wait."""
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
 
+    def stop_requested(self) -> StopReason | None:
+        """Whether Ctrl-C was pressed, or the process was asked to end."""
+        return StopReason.INTERRUPTED if self.asked else None
+
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Within this block the signals set the wish instead of ending the process.
+    """Within this block the signals set the request instead of ending the process.
 
-    Outside the main thread, where Python delivers no signals, the wish stays unset.
+    Outside the main thread, where Python delivers no signals, the request stays unset.
     """
     stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,100 +1,39 @@
-"""Who else looks on while a run trains: a page on loopback, event files for TensorBoard."""
+"""A page on loopback that follows a run while it trains."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, final
 
 from descend.io.atomic import json_text
-from descend.io.event_files import EventWriter
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
-from descend.training.loop import Callback, LoopState
+from descend.training.callback import Callback
+from descend.training.loop import LoopState
 from descend.types import History
 
 LOOPBACK = "127.0.0.1"
 SECONDS_BETWEEN = 2
-"""The page asks for itself again after so long."""
+"""The page asks for itself again after this time."""
 
 Record = Mapping[str, Any]
 
 
-class Onlooker(ABC):
-    """Told of a run by its records; changes nothing of it."""
-
-    @abstractmethod
-    def begin(self, record: Record, folder: Path | None, history: History) -> None:
-        """Called before the first update, or where a run goes on with what it has learned."""
-
-    @abstractmethod
-    def evaluation(self, history: History) -> None:
-        """Called after each evaluation."""
-
-    @abstractmethod
-    def finish(self, record: Record, history: History) -> None:
-        """Called when the run has ended well."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Called at the very end, however the run ended."""
-
-
-@contextmanager
-def looked_on(
-    onlookers: Sequence[Onlooker], record: Record, folder: Path | None, history: History
-) -> Iterator[None]:
-    """Onlookers from the begin of a run to its end, however that comes."""
-    try:
-        for one in onlookers:
-            one.begin(record, folder, history)
-        yield
-    finally:
-        for one in onlookers:
-            one.close()
-
-
-class Watched:
-    """A watcher whose evaluations onlookers see too."""
-
-    def __init__(self, callback: Callback, onlookers: Sequence[Onlooker]) -> None:
-        self._watcher = callback
-        self._onlookers = onlookers
-
-    def chunk(self, loop: LoopState) -> None:
-        """Pass it on."""
-        self._watcher.chunk(loop)
-
-    def evaluation(self, loop: LoopState) -> None:
-        """Pass it on and tell the onlookers."""
-        self._watcher.evaluation(loop)
-        for one in self._onlookers:
-            one.evaluation(loop.history)
-
-    def message(self, text: str) -> None:
-        """Pass it on."""
-        self._watcher.message(text)
-
-    def stop_requested(self) -> bool:
-        """As the watcher says."""
-        return self._watcher.stop_requested()
-
-
 @final
-class LivePage(Onlooker):
+class LivePage(Callback):
     """The report of a run while it trains, on this machine alone.
 
-    The page is made when it is asked for, so that nobody looking costs nothing. It asks for itself
-    again and takes over what is new, so that zoom and switches stay as the reader set them.
+    The page is made when a browser asks for it, so that it costs nothing while nobody looks. It
+    asks for itself again and takes over what is new, so that zoom and switches stay as the reader
+    set them.
 
     Args:
-        say: told where the page is.
+        say: called with a line that says where the page is.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
@@ -113,19 +52,19 @@ class LivePage(Onlooker):
         return f"http://{LOOPBACK}:{self._server.server_address[1]}/"
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
-        """Serve the page on a port that is free."""
+        """Serve the page on a free port."""
         self._record, self._history = _as_written(record), history
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self._say(f"Live page: {self.address}")
 
-    def evaluation(self, history: History) -> None:
+    def evaluation(self, loop: LoopState) -> None:
         """Show what was measured."""
-        self._history = history
+        self._history = loop.history
 
     def finish(self, record: Record, history: History) -> None:
-        """Show the finished run, for as long as a browser that looks on needs to fetch it."""
+        """Show the finished run, until a browser that follows it has fetched the page."""
         self._record, self._history, self._finished = _as_written(record), history, True
         if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN:
             self._shown.wait(2 * SECONDS_BETWEEN)
@@ -149,34 +88,8 @@ class LivePage(Onlooker):
             self._shown.set()
 
 
-@final
-class TensorBoard(Onlooker):
-    """Event files in the `tensorboard` folder of a run."""
-
-    def __init__(self) -> None:
-        self._writer: EventWriter | None = None
-
-    def begin(self, record: Record, folder: Path | None, history: History) -> None:
-        """Begin a file, where the run has a folder."""
-        if folder is not None:
-            self._writer = EventWriter(folder / "tensorboard")
-
-    def evaluation(self, history: History) -> None:
-        """Write the newest line."""
-        if self._writer is not None:
-            self._writer.add(history[-1])
-
-    def finish(self, record: Record, history: History) -> None:
-        """Nothing is left to write."""
-
-    def close(self) -> None:
-        """End the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
 def _as_written(record: Record) -> Record:
-    """The record as run.json gives it back, so that the page is that of the run directory."""
+    """The record as run.json gives it back, so that the page equals that of the run directory."""
     written: Record = json.loads(json_text(record))
     return written
 

@@ -1,60 +1,310 @@
-"""The loop of a problem, with all who look on: progress, checkpoints, Ctrl-C, live pages."""
+"""The one life of a run, whatever is trained: a table's network, a custom model, rows in memory.
+
+start    the folder is free -> prepare -> choose batch size and rate -> run.json, checkpoint 0
+resume   run.json, the newest checkpoint -> prepare
+then     the loop, with its callbacks -> the ending -> model, history, run.json, report
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+import jax
+import numpy as np
+
+import descend
+from descend.errors import DivergedError, FileFormatError, InterruptedRunError
+from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress
-from descend.runs.checkpoint import CheckpointWriter
-from descend.runs.folder import RunFolder
-from descend.runtime.callbacks import RunWatcher
+from descend.reporting.render import render
+from descend.reporting.text.advice import short_text
+from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
+from descend.runs.folder import RECORD, RunFolder, check_replaceable, create_run, open_run
+from descend.runtime.auto import choose
+from descend.runtime.callbacks import (
+    Callbacks,
+    SaveCheckpoints,
+    ShowProgress,
+    WriteHistory,
+    as_callbacks,
+)
+from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
-from descend.runtime.live_page import Onlooker, Watched
+from descend.runtime.result import FinishedRun, Metrics
 from descend.settings import Settings
-from descend.training.loop import LoopState, fit
+from descend.training.callback import Callback
+from descend.training.jax_setup import describe_device, set_up, versions
+from descend.training.loop import LoopState, fit, summary_of
 from descend.training.problem import Problem
-from descend.training.saved_state import loop_state_saved
+from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.training.stopping import Limits
-from descend.types import StopReason
+from descend.types import Params, StopReason
+
+R = TypeVar("R", bound=FinishedRun)
 
 
-def run_problem(
-    problem: Problem,
+@dataclass(frozen=True)
+class Trainable(ABC, Generic[R]):
+    """What the life of a run needs to know of what is trained.
+
+    Attributes:
+        settings: resolved, but for a batch size and a learning rate that are to be found.
+    """
+
+    settings: Settings
+
+    @property
+    @abstractmethod
+    def problem(self) -> Problem:
+        """Model, loss and rows."""
+
+    @abstractmethod
+    def described(self, settings: Settings) -> dict[str, Any]:
+        """What run.json says of it under names of its own: `settings` and `data` at the least."""
+
+    @abstractmethod
+    def resume_hint(self, folder: Path) -> str:
+        """What to type to go on with an interrupted run."""
+
+    @abstractmethod
+    def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
+        """Why the loss became NaN or infinite on the way, as far as the data tells."""
+
+    @abstractmethod
+    def metrics(self, params: Params, settings: Settings) -> Metrics:
+        """Metrics of some weights on the validation rows."""
+
+    @abstractmethod
+    def save(self, path: Path, params: Params, settings: Settings) -> None:
+        """Write the model file."""
+
+    @abstractmethod
+    def result(self, params: Params, settings: Settings, finished: FinishedRun) -> R:
+        """What the caller gets."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is made, apart from what it learns.
+
+    Attributes:
+        progress: the bar, the lines or nothing.
+        callbacks: functions of the user's, a live page, event files.
+        out: the run directory; None takes the next free name under `runs/`.
+        name: the first part of that name.
+        write: whether to leave a run directory at all.
+        force: whether an existing run directory may be replaced.
+        command: what was typed, for the record.
+    """
+
+    progress: Progress
+    callbacks: Sequence[Any] = ()
+    out: str | Path | None = None
+    name: str = "run"
+    write: bool = True
+    force: bool = False
+    command: list[str] | None = None
+
+
+def start_run(
+    make: Callable[[Settings, Progress], Trainable[R]], settings: Settings, options: Options
+) -> R:
+    """Begin a run and bring it to its end.
+
+    Args:
+        make: prepares what is trained; called when the folder is known to be free.
+        settings: as the user gave them.
+        options: where and how.
+
+    Raises:
+        InputError: the folder, the data or an option cannot be used.
+        DivergedError: no learning rate was low enough.
+        InterruptedRunError: Ctrl-C, with everything saved.
+    """
+    set_up()
+    out, progress = None if options.out is None else Path(options.out), options.progress
+    if out is not None:
+        check_replaceable(out, force=options.force)
+    trainable = make(settings, progress)
+    chosen = choose(trainable.problem, trainable.settings, progress)
+    record = _first_record(trainable, settings, chosen.settings, options)
+    if chosen.advice is not None:
+        progress.message(short_text(chosen.advice))
+        record["advice"] = dataclasses.asdict(chosen.advice)
+    if not options.write:
+        return _brought_to_its_end(trainable, chosen.settings, chosen.loop, record, None, options)
+    with create_run(out, options.name, force=options.force) as folder:
+        # The checkpoint first: a run that has a record can be resumed from where it began.
+        save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
+        folder.write_record(record)
+        return _brought_to_its_end(trainable, chosen.settings, chosen.loop, record, folder, options)
+
+
+def resume_run(
+    path: Path, make: Callable[[Path, dict[str, Any]], Trainable[R]], options: Options
+) -> R:
+    """Go on with the run in a folder, as if it had never been interrupted.
+
+    Args:
+        path: of the run.
+        make: prepares what is trained as it was, from what run.json holds.
+        options: progress and callbacks count.
+
+    Raises:
+        InputError: there is no run, or it cannot go on.
+        DataError: the data changed since.
+    """
+    set_up()
+    with open_run(path) as folder:
+        record = folder.read_record()
+        if "seal" not in record:
+            raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
+        trainable = make(path, record)
+        found = {name: record["settings"][name] for name in ("batch_size", "learning_rate")}
+        settings = trainable.settings.replace(**found)
+        loop = trainable.problem.begin()
+        saved = load_checkpoint(folder.checkpoint)
+        if saved is not None:
+            loop = loop_state_restored(*saved, like=loop)
+        return _brought_to_its_end(trainable, settings, loop, record, folder, options)
+
+
+def run_in_memory(
+    trainable: Trainable[Any],
     settings: Settings,
     loop: LoopState,
     progress: Progress,
     *,
-    folder: RunFolder | None = None,
-    onlookers: Sequence[Onlooker] = (),
     interruptible: bool = True,
 ) -> tuple[LoopState, StopReason]:
-    """Run the loop from a course on.
+    """Bring a run to its end that leaves no files.
 
     Args:
-        problem: what is trained.
+        trainable: what is trained.
         settings: with numbers for batch size and learning rate.
         loop: where to begin.
-        progress: who is told what happens.
-        folder: of the run, for checkpoints on the way; or None.
-        onlookers: a live page, event files.
-        interruptible: whether Ctrl-C ends the training, and leaves what was learned.
+        progress: shows how far it is.
+        interruptible: whether Ctrl-C ends the training and leaves what was learned.
+
+    Raises:
+        DivergedError: no learning rate was low enough.
     """
+    rescues = loop.progress.rescues
+    callbacks = _members(trainable, settings, progress)
+    with callbacks.taking_part({}, None, loop.history):
+        loop, reason = _loop_ended(trainable.problem, settings, loop, callbacks, interruptible)
+    if loop.progress.rescues > rescues:
+        _explain(trainable.cause(settings, loop, reason), reason, progress)
+    return loop, reason
+
+
+def _brought_to_its_end(
+    trainable: Trainable[R],
+    settings: Settings,
+    loop: LoopState,
+    record: Mapping[str, Any],
+    folder: RunFolder | None,
+    options: Options,
+) -> R:
+    """The loop, and the files it leaves."""
+    own = [] if folder is None else [
+        WriteHistory(folder), SaveCheckpoints(CheckpointWriter(folder.checkpoint)),
+    ]  # fmt: skip
+    given = as_callbacks(options.callbacks, lambda params: trainable.metrics(params, settings))
+    callbacks = _members(trainable, settings, options.progress, *own, *given)
+    with callbacks.taking_part(record, folder.path if folder else None, loop.history):
+        loop, reason = _loop_ended(trainable.problem, settings, loop, callbacks)
+        if reason is StopReason.INTERRUPTED and folder is not None:
+            raise InterruptedRunError(
+                f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
+                f"{trainable.resume_hint(folder.path)}"
+            )
+        run = _finished(trainable, settings, loop, reason, record, folder)
+        if loop.progress.rescues:
+            kept = f" The best weights so far are kept in {folder.path}." if folder else ""
+            _explain(run.record["result"]["cause"], reason, options.progress, kept)
+        callbacks.finish(run.record, run.history)
+    return run
+
+
+def _finished(
+    trainable: Trainable[R],
+    settings: Settings,
+    loop: LoopState,
+    reason: StopReason,
+    record: Mapping[str, Any],
+    folder: RunFolder | None,
+) -> R:
+    """The finished run, its files written."""
+    params = jax.tree.map(np.array, loop.best.mean)
+    result = {**summary_of(loop, reason), "metrics": {}}
+    if loop.history:
+        result["metrics"] = trainable.metrics(params, settings)
+    if loop.progress.rescues:
+        result["cause"] = trainable.cause(settings, loop, reason)
+    record = {**record, "state": "finished", "result": result}
+    if folder is not None:
+        trainable.save(folder.model, params, settings)
+        folder.write_record(record)
+        # From the file, so that `descend report` builds the same page.
+        folder.write_report(render(train_page(folder.read_record(), loop.history)))
+    place = folder.path if folder else None
+    return trainable.result(params, settings, FinishedRun(loop.history, reason, record, place))
+
+
+def _members(
+    trainable: Trainable[Any], settings: Settings, progress: Progress, *others: Callback
+) -> Callbacks:
+    rows = len(trainable.problem.store)
+    return Callbacks([ShowProgress(progress, settings.epochs, rows), *others])
+
+
+def _loop_ended(
+    problem: Problem,
+    settings: Settings,
+    loop: LoopState,
+    callbacks: Callbacks,
+    interruptible: bool = True,
+) -> tuple[LoopState, StopReason]:
+    """Where the loop ended, and why; Ctrl-C and SIGTERM end it too."""
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
-    run = problem.loop_config(
+    config = problem.loop_config(
         settings.batch_size,
         settings.learning_rate,
         schedule=settings.schedule,
         warmup=settings.rising_part,
         limits=Limits(settings.patience, settings.epochs, settings.time_budget),
     )
-    saver = CheckpointWriter(folder.checkpoint) if folder is not None else None
-    stop_requests_here = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
-    with stop_requests_here as stop_request, progress.open(settings.epochs, len(problem.store)):
-        callback = Watched(RunWatcher(progress, saver, folder, stop_request), onlookers)
-        loop, reason = fit(run, loop, callback)
-        if saver is not None:
-            saver.save(*loop_state_saved(loop))
-            saver.close()
+    signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
+    with signals as stop_request:
+        loop, reason = fit(config, loop, Callbacks([stop_request, callbacks]))
+        callbacks.end(loop, reason)
     return loop, reason
+
+
+def _explain(cause: str, reason: StopReason, progress: Progress, kept: str = "") -> None:
+    """Say why the loss exploded: as an error where nothing helped."""
+    if reason is StopReason.DIVERGED:
+        raise DivergedError(f"{DIVERGED}{kept}\n{cause}")
+    progress.message(cause)
+
+
+def _first_record(
+    trainable: Trainable[Any], asked: Settings, settings: Settings, options: Options
+) -> dict[str, Any]:
+    return {
+        "descend": descend.__version__,
+        "state": "running",
+        "command": options.command,
+        "asked": asked.as_json(),
+        **trainable.described(settings),
+        "versions": versions(),
+        "device": describe_device(),
+    }

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from descend.data.prepare import Prepared, prepare
+from descend.data.reading.sources import is_query
 from descend.reporting.progress import Progress
+from descend.runtime.table_run import table_run
 from descend.settings import Settings
-from descend.training.build import problem_of, resolved
+from descend.training.build import problem_of
 from descend.training.problem import Problem
 
 MakeSetup = Callable[[Settings, Progress], "TrialSetup"]
@@ -56,29 +58,18 @@ def table_setup(data: Any) -> MakeSetup:
     """
 
     def make_setup(settings: Settings, progress: Progress) -> TrialSetup:
-        prepared = prepare(data, settings, say=progress.message)
-        settings = resolved(settings, prepared.schema)
+        table = table_run(data, settings, progress)
+        settings = table.settings
 
         @functools.lru_cache(maxsize=1)
         def split_anew(seed: int) -> Prepared:
             return prepare(data, settings.replace(seed=seed), say=progress.message)
 
         def again(optimizer: str, seed: int) -> Problem:
-            same = seed == settings.seed
-            changed = settings.replace(optimizer=optimizer, seed=seed)
-            return problem_of(changed, prepared if same else split_anew(seed))
+            prepared = table.prepared if seed == settings.seed else split_anew(seed)
+            return problem_of(settings.replace(optimizer=optimizer, seed=seed), prepared)
 
-        return TrialSetup(
-            problem_of(settings, prepared),
-            settings,
-            {
-                "source": data if isinstance(data, str | Path) and str(data) else None,
-                "fingerprint": prepared.fingerprint,
-                "rows": dataclasses.asdict(prepared.schema.rows),
-                "task": prepared.schema.task,
-            },
-            again,
-        )
+        return TrialSetup(table.problem, settings, table.facts, again)
 
     return make_setup
 
@@ -86,10 +77,10 @@ def table_setup(data: Any) -> MakeSetup:
 def data_name(data: Any, otherwise: str) -> str:
     """A name for a folder: that of the file without folders and endings.
 
-    >>> data_name("tables/bike.csv", "run"), data_name("SELECT 1", "run")
-    ('bike', 'run')
+    >>> data_name("tables/withdrawals.csv", "run"), data_name("SELECT 1", "run")
+    ('withdrawals', 'run')
     """
-    if not isinstance(data, str | Path) or str(data).lower().startswith(("select", "with", "from")):
+    if not isinstance(data, str | Path) or is_query(str(data)):
         return otherwise
     stem = Path(str(data)).name.split(".")[0]
     return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or otherwise

@@ -20,9 +20,10 @@ from descend.data.schema.columns import Column, NumberColumn, RowCounts, Schema,
 from descend.data.schema.learn import learn_schema
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
-from descend.runtime.run import run_problem
+from descend.runtime.run import run_in_memory
+from descend.runtime.table_run import TableRun
 from descend.settings import Settings
-from descend.training.build import default_batch_size, default_learning_rate, problem_of
+from descend.training.build import default_batch_size, default_learning_rate
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
 from descend.training.problem import Problem
@@ -130,17 +131,20 @@ def train_prepared(
         progress: who is told what happens.
         params: weights to begin from; with them nothing is measured.
         loop: a course to go on with; `settings` then have numbers for `auto`.
-        interruptible: whether Ctrl-C ends the training, and leaves what was learned.
+        interruptible: whether Ctrl-C ends the training and leaves what was learned.
+
+    Raises:
+        DivergedError: no learning rate was low enough; the message names the probable cause.
     """
     set_up()
-    problem = problem_of(settings, prepared)
-    advice = None
+    run = TableRun(settings, prepared)
+    problem, advice = run.problem, None
     if params is not None:
         loop = _begun(problem, params)
     if loop is None:
         settings, loop, advice = decided(problem, settings, progress)
     settings = without_measuring(settings, len(problem.store), always=True)
-    loop, reason = run_problem(problem, settings, loop, progress, interruptible=interruptible)
+    loop, reason = run_in_memory(run, settings, loop, progress, interruptible=interruptible)
     return Trained(settings, loop, reason, advice)
 
 

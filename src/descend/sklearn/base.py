@@ -16,10 +16,9 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
-from descend.errors import DivergedError, SettingsError
+from descend.errors import SettingsError
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
-from descend.runtime.diagnosis import DIVERGED, cause_of_divergence, cause_of_rescue
 from descend.settings import Settings
 from descend.sklearn.arrays import (
     Rows,
@@ -225,10 +224,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         prepared = prepared_rows(schema, training, judging if held.any() else None)
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
-        if trained.reason is StopReason.DIVERGED:
-            raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
-        if trained.loop.progress.rescues:
-            self._progress().message(cause_of_rescue(schema, trained.settings))
         if trained.reason is StopReason.INTERRUPTED:
             warnings.warn(
                 "Training was interrupted; the best weights so far are kept.",

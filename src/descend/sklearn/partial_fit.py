@@ -11,9 +11,7 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.data.rows.store import AnyArray, MemoryStore
 from descend.data.schema.columns import Schema
-from descend.errors import DivergedError
 from descend.reporting.progress import Progress as Bar
-from descend.runtime.diagnosis import DIVERGED, cause_of_divergence
 from descend.settings import Settings
 from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
 from descend.training.build import problem_of
@@ -112,8 +110,6 @@ def go_on(
         loop=loop,
         interruptible=False,
     )
-    if trained.reason is StopReason.DIVERGED:
-        raise DivergedError(f"{DIVERGED}\n{cause_of_divergence(schema, trained.settings)}")
     loop = on_host(trained.loop)
     stream = replace(
         stream,

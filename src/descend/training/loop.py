@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from descend.data.rows.batches import BatchPlan, Chunk
 from descend.data.rows.store import RowStore
 from descend.training import stopping
 from descend.training.averaging import AveragingSchedule, fading, newest
+from descend.training.callback import Callback
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate
 from descend.training.schedules import Schedule
@@ -48,39 +49,6 @@ class LoopState(NamedTuple):
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
-
-
-class Callback(Protocol):
-    """Who looks on while a run goes: a progress bar, a checkpoint, a test."""
-
-    def chunk(self, loop: LoopState) -> None:
-        """Called after each chunk; arrays in the course are valid until the call returns."""
-
-    def evaluation(self, loop: LoopState) -> None:
-        """Called after each evaluation, its line last in the history."""
-
-    def message(self, text: str) -> None:
-        """Called when something happened that the user should know."""
-
-    def stop_requested(self) -> bool:
-        """Whether the user wants the run to stop here."""
-
-
-class NoCallback:
-    """A watcher that does nothing."""
-
-    def chunk(self, loop: LoopState) -> None:
-        """Do nothing."""
-
-    def evaluation(self, loop: LoopState) -> None:
-        """Do nothing."""
-
-    def message(self, text: str) -> None:
-        """Do nothing."""
-
-    def stop_requested(self) -> bool:
-        """Never."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -127,13 +95,13 @@ def fit(
     Args:
         config: what stays fixed.
         loop: where to begin; `begin(state)` for a new run. Its `state` is used up.
-        callback: who looks on.
+        callback: told what happens; it may ask to stop or change the learning rate.
         clock: seconds, for tests.
 
     Returns:
         The course at the end and the reason; `loop.best.mean` are the weights to keep.
     """
-    callback = callback or NoCallback()
+    callback = callback or Callback()
     if not loop.history:
         loop = _evaluated(config, loop, callback)
         if not loop.history:
@@ -144,8 +112,11 @@ def fit(
             reason = stopping.ended(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is not None:
                 return _concluded(config, loop, callback, reason)
-            if callback.stop_requested():
-                return loop, StopReason.INTERRUPTED
+            reason = callback.stop_requested()
+            if reason is StopReason.INTERRUPTED:
+                return loop, reason
+            if reason is not None:
+                return _concluded(config, loop, callback, reason)
             if stopping.stands_still(loop.progress, config.limits):
                 loop = _lowered(config, loop, callback)
             started, seconds = clock(), loop.seconds
@@ -257,8 +228,8 @@ def _evaluated(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopS
         loss_sum=0.0,
         loss_count=0,
     )
-    callback.evaluation(loop)
-    return loop
+    factor = callback.evaluation(loop)
+    return loop if factor is None else loop._replace(progress=stopping.scaled(progress, factor))
 
 
 def _concluded(

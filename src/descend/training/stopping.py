@@ -27,6 +27,7 @@ class Progress(NamedTuple):
         lowerings: times the rate was lowered because the loss stood still.
         rescues: times the rate was lowered because the loss left the finite numbers.
         start: validation loss before the first update.
+        scale: what callbacks have multiplied the learning rate by.
     """
 
     best: float = math.inf
@@ -35,11 +36,12 @@ class Progress(NamedTuple):
     lowerings: int = 0
     rescues: int = 0
     start: float = math.inf
+    scale: float = 1.0
 
     @property
     def rate_factor(self) -> float:
         """What the learning rate is multiplied by after all that happened."""
-        return LOWERED_BY ** (self.lowerings + self.rescues)
+        return self.scale * LOWERED_BY ** (self.lowerings + self.rescues)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ def lowered(progress: Progress) -> Progress:
 def rescued(progress: Progress) -> Progress:
     """The progress after the rate was lowered for a loss that was not finite."""
     return progress._replace(stale=0, rescues=progress.rescues + 1)
+
+
+def scaled(progress: Progress, factor: float) -> Progress:
+    """The progress after a callback multiplied the learning rate."""
+    return progress._replace(scale=progress.scale * factor)
 
 
 def exploded(progress: Progress, mean_loss: float, share: float = 1.0) -> bool:

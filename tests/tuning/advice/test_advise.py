@@ -11,7 +11,8 @@ import pytest
 
 from descend.errors import DivergedError
 from descend.reporting.text.advice import advice_text, short_text
-from descend.training.loop import NoCallback, fit
+from descend.training.callback import Callback
+from descend.training.loop import fit
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.tuning.advice.advise import advise
@@ -62,7 +63,7 @@ def test_nothing_that_was_there_is_changed_and_training_goes_on(problem: Problem
     assert loop is not None
     assert loop.state.update > 0
     run = problem.loop_config(advice.batch_size, advice.learning_rate, limits=Limits(epochs=200))
-    done, _ = fit(run, loop, NoCallback())
+    done, _ = fit(run, loop, Callback())
     assert done.progress.best <= done.history[0].validation_loss
 
 

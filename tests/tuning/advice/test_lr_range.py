@@ -106,7 +106,8 @@ def with_seed(problem: Problem, seed: int) -> Problem:
 
 @pytest.mark.slow
 def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
-    from descend.training.loop import NoCallback, fit
+    from descend.training.callback import Callback
+    from descend.training.loop import fit
     from descend.training.stopping import Limits
     from descend.tuning.advice.advise import advise
 
@@ -116,6 +117,6 @@ def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
         one = with_seed(problem, seed)
         advice, _ = advise(one, batch_size=16, budget=0.5)
         run = one.run(16, advice.learning_rate, limits=Limits(epochs=3))
-        loop, _ = fit(run, one.begin(), NoCallback())
+        loop, _ = fit(run, one.begin(), Callback())
         assert loop.progress.rescues == 0
         assert loop.history[-1].validation_loss < start

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.loop import NoCallback, fit
+from descend.training.callback import Callback
+from descend.training.loop import fit
 from descend.training.stopping import Limits
 from descend.tuning.advice.trials import (
     Trial,
@@ -35,7 +36,7 @@ def test_a_trial_makes_the_updates_of_training_to_the_bit() -> None:
     runner = arena_of()
     trial, _ = runner.advance(runner.enter(16, 0.01), constant(30))
     run = runner.problem.loop_config(16, 0.01, limits=Limits(epochs=2))
-    loop, _ = fit(run, runner.problem.begin(), NoCallback())
+    loop, _ = fit(run, runner.problem.begin(), Callback())
     assert loop.state.update == 30
     assert same_bits(trial.state, loop.state)
 
@@ -59,8 +60,8 @@ def test_training_goes_on_from_a_trial_as_if_it_had_never_stopped() -> None:
     runner = arena_of()
     trial, _ = runner.advance(runner.enter(16, 0.01), constant(19))
     run = runner.problem.loop_config(16, 0.01, limits=Limits(epochs=2))
-    loop, _ = fit(run, runner.loop_state_of(trial, 1.0), NoCallback())
-    straight, _ = fit(run, runner.problem.begin(), NoCallback())
+    loop, _ = fit(run, runner.loop_state_of(trial, 1.0), Callback())
+    straight, _ = fit(run, runner.problem.begin(), Callback())
     assert same_bits(loop.state.params, straight.state.params)
     assert loop.state.examples == straight.state.examples
     assert loop.position == straight.position

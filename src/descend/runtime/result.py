@@ -1,0 +1,61 @@
+"""What every finished run has, whatever was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from descend.types import History, StopReason
+
+Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run, but for the model.
+
+    Attributes:
+        history: a line per evaluation.
+        stop_reason: why it ended.
+        record: what run.json holds.
+        folder: the run directory, or None where nothing was written.
+    """
+
+    history: History
+    stop_reason: StopReason
+    record: Mapping[str, Any]
+    folder: Path | None
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics on the validation rows: `{"model": {...}, "baseline": {...}}`.
+
+        Empty where the loss is your own: what it means is not known here.
+        """
+        return dict(self.record["result"]["metrics"])
+
+    def _shown(self, figures: str) -> str:
+        """The run as one line, with its figures."""
+        where = f" in {self.folder}" if self.folder else ""
+        return f"<descend.{type(self).__name__}{where}: {figures}; {self.stop_reason.name}>"
+
+    def _facts(self, first: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """What a notebook shows: the first facts, metrics, settings, cost and ending."""
+        settings, result = self.record["settings"], self.record["result"]
+        baseline = self.metrics.get("baseline", {})
+        return [
+            *first,
+            *(
+                (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
+                for name, value in self.metrics.get("model", {}).items()
+                if name in baseline
+            ),
+            ("batch size", settings["batch_size"]),
+            ("learning rate", settings["learning_rate"]),
+            ("epochs", result["epochs"]),
+            ("seconds", result["seconds"]),
+            ("ended", self.stop_reason.value),
+            *([("folder", self.folder)] if self.folder else []),
+        ]

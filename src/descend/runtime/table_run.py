@@ -1,0 +1,179 @@
+"""A run of descend's own networks on a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from descend.data.prepare import Prepared, prepare
+from descend.data.rows.layout import Layout, layout_from
+from descend.data.schema.columns import Schema, schema_from_json
+from descend.data.schema.describe import describe
+from descend.errors import FileFormatError, InputError
+from descend.model import Model
+from descend.reporting.notebook import card
+from descend.reporting.progress import Progress
+from descend.runs.folder import RECORD
+from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
+from descend.runtime.result import FinishedRun, Metrics
+from descend.runtime.run import Trainable
+from descend.settings import Settings, settings_from
+from descend.training.build import problem_of, resolved
+from descend.training.evaluation import blocks
+from descend.training.loop import LoopState
+from descend.training.problem import Problem
+from descend.types import Params, StopReason
+
+SCORED_ROWS = 65536
+"""Validation rows that are scored at once."""
+
+
+@dataclass(frozen=True)
+class Run(FinishedRun):
+    """A finished run.
+
+    Attributes:
+        history: a line per evaluation.
+        stop_reason: why it ended.
+        record: what run.json holds.
+        folder: the run directory, or None where nothing was written.
+        model: the best model.
+    """
+
+    model: Model
+
+    def __repr__(self) -> str:
+        figures = (f"{name} {value:.4g}" for name, value in self.metrics["model"].items())
+        return self._shown(", ".join(figures))
+
+    def _repr_html_(self) -> str:
+        predicts = ("predicts", ", ".join(self.model.schema.target.names))
+        return card("descend.Run", self._facts([predicts]))
+
+
+@dataclass(frozen=True)
+class TableRun(Trainable[Run]):
+    """A network on the rows of a table.
+
+    Attributes:
+        settings: task and loss resolved.
+        prepared: the rows.
+        source: the path, URL or query of the table; None where it was in memory.
+    """
+
+    prepared: Prepared
+    source: str | Path | None = None
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What is trained."""
+        return problem_of(self.settings, self.prepared)
+
+    def described(self, settings: Settings) -> dict[str, Any]:
+        """Settings, data and schema."""
+        schema = self.prepared.schema
+        data = {
+            **self.facts,
+            "layout": self.prepared.layout.as_json(),
+            "task_reason": schema.task_reason,
+            "columns": [dataclasses.asdict(line) for line in describe(schema)],
+            "warnings": list(schema.warnings),
+        }
+        return {"settings": settings.as_json(), "data": data, "schema": schema.as_json()}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What every record says of the data."""
+        schema = self.prepared.schema
+        return {
+            "source": self.source,
+            "fingerprint": self.prepared.fingerprint,
+            "rows": dataclasses.asdict(schema.rows),
+            "task": schema.task,
+        }
+
+    def resume_hint(self, folder: Path) -> str:
+        """The command."""
+        return f"To go on: descend resume {folder}"
+
+    def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
+        """From the ranges of the columns."""
+        explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
+        return explain(self.prepared.schema, settings)
+
+    def metrics(self, params: Params, settings: Settings) -> Metrics:
+        """As `Model.evaluate` has them."""
+        return self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
+
+    def save(self, path: Path, params: Params, settings: Settings) -> None:
+        """Write the model with its schema."""
+        self._model(params, settings).save(path)
+
+    def result(self, params: Params, settings: Settings, finished: FinishedRun) -> Run:
+        """The run with its model."""
+        return Run(**vars(finished), model=self._model(params, settings))
+
+    def _model(self, params: Params, settings: Settings) -> Model:
+        return Model(self.prepared.schema, settings, params)
+
+
+def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
+    """A new run on a table.
+
+    Args:
+        data: whatever `open_table` takes.
+        settings: as the user gave them.
+        progress: told where rows are kept.
+    """
+    prepared = prepare(data, settings, say=progress.message)
+    source = data if isinstance(data, str | Path) and str(data) else None
+    return TableRun(resolved(settings, prepared.schema), prepared, source)
+
+
+def recorded_run(
+    path: Path,
+    record: Mapping[str, Any],
+    progress: Progress,
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> TableRun:
+    """The run that a record tells of, on the same rows.
+
+    Args:
+        path: the run directory.
+        record: what its run.json holds.
+        progress: told where rows are kept.
+        check: called with what now tells the data from another, before any row is read.
+
+    Raises:
+        InputError: its data was not a file, or its model is a custom one.
+        FileFormatError: the record is damaged.
+    """
+    source, settings, schema, layout = _read(path, record)
+    if source is None:
+        raise InputError(
+            f"The run {path} was trained on data in memory, which is gone. Train again."
+        )
+    prepared = prepare(
+        source, settings, schema=schema, layout=layout, check=check, say=progress.message
+    )
+    return TableRun(settings, prepared, source)
+
+
+def _read(path: Path, record: Mapping[str, Any]) -> tuple[str | None, Settings, Schema, Layout]:
+    """Source, settings, schema and layout of a run."""
+    try:
+        return (
+            record["data"]["source"],
+            settings_from(record["settings"]),
+            schema_from_json(record["schema"]),
+            layout_from(record["data"]["layout"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path / RECORD} is damaged ({type(error).__name__}: {error}). "
+            "Bring the file back from a copy, or train again with --force."
+        ) from error

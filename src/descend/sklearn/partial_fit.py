@@ -17,7 +17,7 @@ from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
 from descend.training.build import problem_of
 from descend.training.loop import LoopState
 from descend.training.stopping import LEAST_GAIN, Progress
-from descend.types import HistoryLine, Params, StopReason
+from descend.types import HistoryLine, Params
 
 RESERVOIR_ROWS = 10_000
 """Most rows that are held out for validation."""

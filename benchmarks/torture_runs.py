@@ -180,13 +180,13 @@ class Watch:
     def phase(self) -> str:
         """One of PHASES."""
         out = self._place.out
-        if self._model_written() != self._model or any(out.glob(".model*.part")):
+        if self._model_written() != self._model or any(out.glob(".model*part")):
             return "saving"
         if self.resumed:
             return "going on"
         if (out / "run.json").exists():
             return "training"
-        converting = any(self._place.stores.glob(".*.part"))
+        converting = any(self._place.stores.glob(".*part"))
         return "converting" if converting else "starting"
 
     def _model_written(self) -> int:
@@ -272,7 +272,7 @@ def survives(
 def _copied(place: Place) -> None:
     """The run as it was soon after its choices were made, for a run that is not disturbed."""
     if place.task.auto and place.record and not place.copy.exists():
-        shutil.copytree(place.out, place.copy, ignore=shutil.ignore_patterns("*.part"))
+        shutil.copytree(place.out, place.copy, ignore=shutil.ignore_patterns("*part"))
 
 
 def _choices(place: Place) -> dict[str, Any] | None:

@@ -14,6 +14,16 @@ KINDS = {"full": 15_000, "mini": 64, "stochastic": 1}
 PACE = {"full": 30.0, "mini": 2.0, "stochastic": 8.0}
 
 
+def run_record(**changed: Any) -> dict[str, Any]:
+    """The record of a run that has just begun; some parts changed."""
+    rows = {"training": 90, "validation": 10, "total": 100}
+    data = {"source": "a.csv", "fingerprint": {}, "rows": rows, "columns": []}
+    data["layout"] = {"stored": False, "windows": None}
+    settings = {"target": "y", "batch_size": 8, "learning_rate": 0.1, "optimizer": "sgd"}
+    record = {"descend": "0.1.0", "state": "running", "asked": {"target": "y"}, "data": data}
+    return {**record, "settings": settings, **changed}
+
+
 def compare_record(text: str = "cnt") -> dict[str, Any]:
     """A comparison of the six basic methods; all names in it are the text."""
     random = np.random.default_rng(0)

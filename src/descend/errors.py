@@ -1,6 +1,7 @@
-"""What can go wrong, as exceptions.
+"""What can go wrong, as exceptions, and how their messages are shown.
 
-Each message is one short text: what was expected, what was found, what to type instead.
+Each message is one short text: what was expected, what was found, what to type instead. Whatever
+it quotes from the user's files is made printable here, in one place.
 
     DescendError
     ├── InputError              the user's data or arguments              exit 2
@@ -13,11 +14,55 @@ Each message is one short text: what was expected, what was found, what to type 
 
 from __future__ import annotations
 
+import unicodedata
+
+LONGEST_ERROR = 1200
+"""Characters of a message; what is longer is cut in the middle."""
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+
+
+def printable(text: object, longest: int | None = None) -> str:
+    r"""Text that a terminal shows as letters, whatever a name or a cell in it holds.
+
+    Control characters (which could colour, move or rename a terminal), halves of surrogate pairs
+    and characters that turn the direction of what follows are written as their code.
+
+    Args:
+        text: what is to be shown.
+        longest: characters; what is longer is cut in the middle, and says so.
+
+    Returns:
+        The text; line ends and tabs stay.
+
+    >>> print(printable("red: \x1b[31m"), printable("a" * 5000, 60))
+    red: \x1b[31m aaaaaaaaaaaaaaaaaaaaa ... (4,958 more) ... aaaaaaaaaaaaaaaaaaaaa
+    """
+    text = str(text)
+    if longest is not None and len(text) > longest:
+        # Cut first: what is left out need not be looked at.
+        end = (longest - 18) // 2
+        left_out = len(text) - 2 * end
+        text = f"{text[:end]} ... ({left_out:,} more) ... {text[-end:]}"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter in "\n\t":
+        return letter
+    if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:
+        return letter.encode("unicode_escape").decode("ascii")
+    return letter
+
 
 class DescendError(Exception):
-    """Base of every error that `descend` raises on purpose."""
+    """Base of every error that `descend` raises on purpose; its message is printable."""
 
     exit_status = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message, LONGEST_ERROR))
 
 
 class InputError(DescendError, ValueError):

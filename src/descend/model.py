@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 import descend
 from descend.data.encoding.encoder import EncodedRows, Encoder
@@ -23,6 +25,7 @@ from descend.data.schema.columns import (
     schema_from_json,
 )
 from descend.errors import FileFormatError, InputError, SettingsError
+from descend.io.json_records import read_as
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
@@ -257,13 +260,53 @@ def load(path: str | Path) -> Model:
             "is finished comes back as it is."
         )
     try:
-        schema = schema_from_json(metadata["schema"])
-        settings = settings_from(metadata["settings"])
+        description = read_as(Description, metadata)
+        schema = schema_from_json(description.schema)
+        settings = settings_from(description.settings)
+        model = Model(schema, settings, params)
+        _check_weights(model)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
             f"{path} is no usable model: its description is damaged ({error}). Train it again."
         ) from error
-    return Model(schema, settings, params)
+    return model
+
+
+class Description(Struct):
+    """What the file of a model says of it.
+
+    Attributes:
+        schema: as `Schema.as_json` gives it.
+        settings: resolved.
+    """
+
+    schema: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def _check_weights(model: Model) -> None:
+    """Raise ValueError where the weights are not those of the network that the settings name."""
+    import jax
+
+    from descend.training.build import fitting_loss, network_of
+
+    if model.settings.loss != fitting_loss(model.settings.loss, model.schema.task):
+        raise ValueError(f"loss {model.settings.loss!r}")
+    expected = network_of(model.settings, model.schema, model.encoder).init(0)
+    form, found = (
+        [
+            (jax.tree_util.keystr(place, simple=True, separator="/"), leaf.shape, str(leaf.dtype))
+            for place, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+        ]
+        for params in (expected, model.params)
+    )
+    if form != found:
+        here, there = next(
+            (one, other) for one, other in itertools.zip_longest(form, found) if one != other
+        )
+        raise ValueError(f"expected the weights {here}, found {there}")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
+        raise ValueError("a weight is not a finite number")
 
 
 @functools.lru_cache(maxsize=32)

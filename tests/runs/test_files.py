@@ -16,11 +16,13 @@ from hypothesis.extra import numpy as hnp
 
 from descend.errors import DescendError, FileFormatError, InputError
 from descend.io import tensors
-from descend.io.atomic import json_text, read_json, whole_file, write_whole
+from descend.io.atomic import json_text, whole_file, write_whole
+from descend.io.json_records import read_json
 from descend.runs.checkpoint import SLOTS, CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.folder import create_run, find_model, open_run, read_history
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.types import HistoryLine
+from tests.records import run_record
 
 ARRAYS = hnp.arrays(
     st.sampled_from([np.float32, np.int32, np.uint32, np.bool_]),
@@ -201,7 +203,7 @@ def test_errors_in_the_background_reach_the_foreground(tmp_path: Path) -> None:
 
 def test_a_run_folder_is_held_by_one_process(tmp_path: Path) -> None:
     folder = create_run(tmp_path / "run", "x")
-    folder.write_record({"asked": {}, "settings": {}, "data": {}, "state": "running"})
+    folder.write_record(run_record())
     with pytest.raises(InputError, match="Another descend"):
         open_run(tmp_path / "run")
     with pytest.raises(InputError, match="Another descend"):
@@ -221,7 +223,7 @@ def test_names_are_counted_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
     create_run(tmp_path / "run", "x").release()
-    partial = tmp_path / "run" / ".model.safetensors.abc.part"
+    partial = tmp_path / "run" / ".model.safetensors.abcd1234.descend-part"
     partial.write_bytes(b"half")
     with create_run(tmp_path / "run", "x"):
         assert not partial.exists()
@@ -246,6 +248,6 @@ def test_find_model_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder without"):
         find_model(tmp_path)
     with create_run(tmp_path / "run", "x") as folder:
-        folder.write_record({"asked": {}, "settings": {}, "data": {}, "state": "running"})
+        folder.write_record(run_record())
     with pytest.raises(InputError, match="descend resume"):
         find_model(tmp_path / "run")

@@ -13,8 +13,10 @@ import pytest
 from descend.errors import FileFormatError, InputError
 from descend.runs import folder as runs
 from descend.runs.folder import create_run, open_run, read_history, read_run_record
+from tests.records import run_record
 
-RECORD = {"asked": {}, "settings": {}, "data": {}, "state": "running"}
+RECORD = run_record()
+PAGE = '<!doctype html>\n<meta name="generator" content="descend">'
 
 
 @pytest.mark.parametrize("name", ["plots", "store", "checkpoint", "report.html", "notes.txt"])
@@ -40,7 +42,7 @@ def test_a_strange_file_in_a_run_keeps_it_from_being_replaced(tmp_path: Path) ->
 def test_a_run_is_replaced_by_force_alone(tmp_path: Path) -> None:
     with create_run(tmp_path / "run", "x") as folder:
         folder.write_record(RECORD)
-        folder.write_report("old")
+        folder.write_report(PAGE)
     with pytest.raises(InputError, match="--force"):
         create_run(tmp_path / "run", "x")
     with create_run(tmp_path / "run", "x", force=True) as folder:
@@ -56,7 +58,7 @@ def test_what_a_link_in_a_run_points_to_stays(tmp_path: Path) -> None:
         (folder.path / "store").symlink_to(elsewhere)
     create_run(tmp_path / "run", "x", force=True).release()
     assert (elsewhere / "rows").read_text() == "rows"
-    assert not (tmp_path / "run" / "store").exists()
+    assert (tmp_path / "run" / "store").is_symlink()
 
 
 def test_a_run_that_ended_between_look_and_lock_is_kept(
@@ -65,7 +67,7 @@ def test_a_run_that_ended_between_look_and_lock_is_kept(
     path = tmp_path / "run"
     held = runs._held
 
-    def other_was_faster(place: Path) -> runs.RunFolder:
+    def other_was_faster(place: Path, made: object = ()) -> runs.RunFolder:
         with held(place) as other:
             other.write_record(RECORD)
         return held(place)

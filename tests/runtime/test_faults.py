@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(run: Path, monkeypatch: pytest.M
     assert before is not None
     assert after is not None
     assert all(np.array_equal(before[0][name], after[0][name]) for name in before[0])
-    assert not list(run.rglob("*.part"))
+    assert not list(run.rglob("*part"))
 
 
 def test_a_source_cut_while_it_is_read_is_named(

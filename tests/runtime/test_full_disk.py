@@ -71,7 +71,7 @@ def test_a_checkpoint_leaves_the_one_before(disk: Path) -> None:
     saved = load_checkpoint(disk)
     assert saved is not None
     assert saved[1] == {"at": 0}
-    assert not list(disk.glob(".*.part"))
+    assert not list(disk.glob(".*part"))
 
 
 def test_too_little_room_for_a_store_is_said_before_it_is_written(
@@ -126,7 +126,7 @@ def test_a_run_goes_on_when_there_is_room_again(disk: Path, table: Path, tmp_pat
     with pytest.raises(InputError, match="disk is full"):
         resume(out, Options(make_progress("silent")))
     assert load_checkpoint(out / "checkpoint") is not None
-    assert not list(out.rglob(".*.part"))
+    assert not list(out.rglob(".*part"))
     filler.unlink()
     resume(out, Options(make_progress("silent")))
     assert (out / "model.safetensors").read_bytes() == model

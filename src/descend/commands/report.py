@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import InputError
-from descend.io.atomic import read_json, write_error, write_whole
+from descend.io.atomic import write_error, write_whole
 from descend.reporting.page_model import Page
 from descend.reporting.pages.advice import advice_page
 from descend.reporting.pages.compare import compare_page
@@ -16,7 +16,9 @@ from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
-from descend.runs.folder import REPORT, is_run, read_history, read_run_record
+from descend.runs.contents import REPORT
+from descend.runs.folder import is_run, read_history, read_run_record
+from descend.runs.records import read_kind
 
 Record = Mapping[str, Any]
 
@@ -77,7 +79,7 @@ def _page_of(folder: Path) -> tuple[Page, Path]:
     if not is_run(folder):
         for kind, page_of in OTHERS.items():
             if (folder / f"{kind}.json").is_file():
-                return page_of(read_json(folder / f"{kind}.json")), folder / f"{kind}.html"
+                return page_of(read_kind(folder / f"{kind}.json")), folder / f"{kind}.html"
     return train_page(read_run_record(folder), read_history(folder)), folder / REPORT
 
 

@@ -101,6 +101,8 @@ def prepare(
     # A run that goes on has its settings resolved; what was learned then says the same.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)
+    if kept is not None and schema is None and "schema" not in kept[0].header.key:
+        kept = None
     if kept is not None and _wanted(kept, settings, budget, layout):
         schema = schema or schema_from_json(kept[0].header.key["schema"])
         counts = {part.part: len(part) for part in kept}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from descend.errors import FileFormatError, InputError
+from descend.errors import InputError
+
+PARTIAL = ".descend-part"
+"""The end of the name of a file that is being written."""
 
 
 @contextmanager
@@ -20,23 +25,26 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name when the block ends without an error.
 
     It is written beside its place, synced to the disk and renamed, so that neither a crash nor a
-    power loss leaves half a file; after an error nothing is left.
+    power loss leaves half a file; after an error nothing is left. What a killed process was
+    writing for the same name is removed.
 
     Raises:
         InputError: the folder is missing or read-only, or the disk is full.
     """
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as sink:
-            temporary = Path(sink.name)
+        remove_abandoned(path.parent, path.name)
+        handle, name = tempfile.mkstemp(PARTIAL, f".{_stem(path.name)}.", path.parent)
+        temporary = Path(name)
+        with open(handle, "wb") as sink:
+            # Held while it is written: what nobody holds was left by a process that was killed.
+            fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+            temporary = None
         sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
@@ -55,9 +63,33 @@ def write_whole(path: Path, content: bytes | str) -> None:
         sink.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
-def is_partial(path: Path) -> bool:
-    """Whether a file is one that `whole_file` had not finished when its process was killed."""
-    return path.name.startswith(".") and path.suffix == ".part"
+def partial_name(path: Path) -> str | None:
+    """The name of the file that `whole_file` was writing here, cut where it was long; or None.
+
+    >>> partial_name(Path("runs/.run.json.k3_x8w2q.descend-part"))
+    'run.json'
+    """
+    found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}" + re.escape(PARTIAL), path.name, re.DOTALL)
+    return found[1] if found else None
+
+
+def remove_abandoned(folder: Path, *names: str) -> None:
+    """Remove what processes that were killed had begun to write for files of these names."""
+    stems = {_stem(name) for name in names}
+    try:
+        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.name[:1] == "."]
+    except OSError:
+        return
+    for entry in entries:
+        if partial_name(entry) in stems:
+            with suppress(OSError), entry.open("rb") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                entry.unlink(missing_ok=True)
+
+
+def _stem(name: str) -> str:
+    """As much of a name as leaves room for what is added to it: names end at 255 bytes."""
+    return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")
 
 
 def sync_file(path: Path) -> None:
@@ -77,13 +109,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> InputError:
-    """An error of the disk as one short text."""
+    """What the system said while a file was written, as one short text."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"The disk is full: {path} could not be written. Free some space.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path} cannot be written: no permission. Name another place.")
     if error.errno == errno.ENOENT:
         return InputError(f"{path} cannot be written: there is no folder {path.parent}.")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return InputError(
+            f"{path} cannot be written: a file stands where a folder is needed. Name another place."
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"{path} cannot be written: the name is too long. Name another place.")
     return InputError(f"{path} could not be written: {error.strerror or error}.")
 
 
@@ -97,23 +135,6 @@ def json_text(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all."""
     write_whole(path, json_text(value) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        FileFormatError: the file is not JSON.
-        InputError: there is no such file.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}.") from error
 
 
 def _finite(value: Any) -> Any:

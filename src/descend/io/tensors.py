@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from descend.errors import FileFormatError, InputError
 from descend.io.atomic import write_whole
+from descend.io.json_records import decoded
 
 FORMAT = 1
 
@@ -84,10 +85,7 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
 
 def _described(path: Path, text: str) -> dict[str, Any]:
     """The description; a checksum is no proof that `save_tensors` wrote it."""
-    try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}.") from error
+    description = decoded(text, path)
     if not isinstance(description, dict):
         raise FileFormatError(f"{path} is damaged: it does not say what its arrays are.")
     return description

@@ -10,13 +10,23 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from descend.errors import FileFormatError, InputError
 from descend.io.atomic import sync_folder
+from descend.io.json_records import read_as
 from descend.io.tensors import Arrays, load_tensors, save_tensors
 
 SLOTS = ("a.safetensors", "b.safetensors")
 
 Saved = tuple[Arrays, dict[str, Any]]
+
+
+class Numbered(Struct):
+    """The description in a checkpoint's file."""
+
+    number: int
+    record: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, number: int, arrays: Arrays, record: dict[str, Any]) -> None:
@@ -53,8 +63,9 @@ def _readable(folder: Path) -> list[tuple[int, Arrays, dict[str, Any]]]:
     for slot in SLOTS:
         try:
             arrays, description = load_tensors(folder / slot, "checkpoint")
-            found.append((int(description["number"]), arrays, description["record"]))
-        except (InputError, KeyError, TypeError, ValueError):
+            numbered = read_as(Numbered, description)
+            found.append((numbered.number, arrays, numbered.record))
+        except (InputError, ValueError):
             continue
     return found
 

@@ -7,24 +7,31 @@ import dataclasses
 import fcntl
 import io
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
 from descend.errors import FileFormatError, InputError
-from descend.io.atomic import is_partial, read_json, write_error, write_json, write_whole
+from descend.io.atomic import remove_abandoned, write_error, write_json, write_whole
 from descend.io.checksum import seal_of
+from descend.io.paths import named_path
+from descend.runs.checkpoint import SLOTS
+from descend.runs.contents import (
+    CHECKPOINT,
+    HISTORY,
+    LOCK,
+    LOCK_MARK,
+    MODEL,
+    RECORD,
+    REPORT,
+    RUN_FILES,
+    clear_run,
+    foreign_entries,
+)
+from descend.runs.records import history_from, read_kind
 from descend.types import History, HistoryLine
-
-RECORD = "run.json"
-HISTORY = "history.csv"
-MODEL = "model.safetensors"
-REPORT = "report.html"
-CHECKPOINT = "checkpoint"
-LOCK = ".lock"
-OWN = {RECORD, HISTORY, MODEL, REPORT, CHECKPOINT, LOCK, "plots", "store", "tensorboard"}
 
 
 @final
@@ -35,9 +42,10 @@ class RunFolder:
         path: the folder.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, made: Sequence[Path] = ()) -> None:
         self.path = path
         self._lock: int | None = lock
+        self._made = tuple(made)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -90,15 +98,33 @@ class RunFolder:
         """Write report.html."""
         write_whole(self.path / REPORT, page)
 
+    def begin(self) -> None:
+        """Make room for a new run: what an earlier one wrote is deleted, but for row stores.
+
+        Raises:
+            InputError: a file cannot be deleted.
+        """
+        self._made = ()
+        try:
+            clear_run(self.path)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
     def release(self) -> None:
-        """Let another process write to the folder."""
+        """Let another process write to the folder; one in which nothing was begun goes again."""
         if self._lock is not None:
+            for made in self._made:
+                with suppress(OSError):
+                    made.unlink() if made.name == LOCK else made.rmdir()
             os.close(self._lock)
             self._lock = None
 
 
-def create_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder:
-    """A new run directory, held by this process.
+def claim_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder:
+    """A run directory for a run that is still to be prepared, held by this process.
+
+    Whatever could keep the run from being written is found here, before the work. What stands in
+    the folder stays until `begin`; where that is never called, no new folder stays.
 
     Args:
         out: the folder; None takes the first free `runs/<stem>-<n>`.
@@ -106,26 +132,48 @@ def create_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder
         force: replace a run that stands there; nothing but a run is ever replaced.
 
     Raises:
-        InputError: the folder exists, is in use, or cannot be written.
+        InputError: the folder holds something else, is in use, or cannot be written.
     """
     if out is None:
         return _next_free(Path("runs"), stem)
+    out = named_path(out, "--out")
     check_replaceable(out, force=force)
+    made: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = _held(out)
+        for place in (*reversed(out.parents), out):
+            if not place.is_dir():
+                place.mkdir(exist_ok=True)
+                made.insert(0, place)
+        folder = _held(out, made)
     except OSError as error:
+        _undone(made)
         raise write_error(out, error) from error
+    except InputError:
+        _undone(made)
+        raise
     try:
         check_replaceable(out, force=force)  # Another run may have ended here just now.
-        _empty(out)
-    except OSError as error:
-        folder.release()
-        raise write_error(out, error) from error
     except InputError:
         folder.release()
         raise
     return folder
+
+
+def create_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder:
+    """A new run directory, held by this process and empty but for row stores; see `claim_run`."""
+    folder = claim_run(out, stem, force=force)
+    try:
+        folder.begin()
+    except InputError:
+        folder.release()
+        raise
+    return folder
+
+
+def _undone(made: Sequence[Path]) -> None:
+    for place in made:
+        with suppress(OSError):
+            place.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:
@@ -133,9 +181,15 @@ def open_run(path: Path) -> RunFolder:
 
     Raises:
         InputError: there is no run, or another process is writing to it.
+        FileFormatError: run.json is damaged; then nothing was touched.
     """
-    if not is_run(path):
-        raise InputError(_no_run(path))
+    read_run_record(path)
+    for name in (CHECKPOINT, "tensorboard", LOCK):
+        if (path / name).is_symlink():
+            raise InputError(
+                f"{path / name} is a link, and what it leads to would be written. Put "
+                f"{'a file' if name == LOCK else 'a folder'} in its place."
+            )
     try:
         return _held(path)
     except OSError as error:
@@ -144,7 +198,7 @@ def open_run(path: Path) -> RunFolder:
 
 def is_run(path: Path) -> bool:
     """Whether a folder is a run directory."""
-    return (path / RECORD).is_file()
+    return os.path.isfile(path / RECORD)
 
 
 def read_run_record(path: Path) -> dict[str, Any]:
@@ -152,13 +206,11 @@ def read_run_record(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: there is no run.
-        FileFormatError: run.json is damaged.
+        FileFormatError: run.json is damaged, or of a newer version.
     """
     if not is_run(path):
         raise InputError(_no_run(path))
-    record = read_json(path / RECORD)
-    if not isinstance(record, dict) or not {"asked", "settings", "data", "state"} <= record.keys():
-        raise FileFormatError(f"{path / RECORD} is damaged: it is no record of a run.")
+    record = read_kind(path / RECORD)
     if record.get("seal") not in (None, seal_of(record)):
         raise FileFormatError(
             f"{path / RECORD} is damaged or was altered: its checksum is wrong. Bring the old "
@@ -171,20 +223,19 @@ def read_history(path: Path) -> History:
     """The history of a run, as far as it was written.
 
     Raises:
+        InputError: there is none yet.
         FileFormatError: history.csv is damaged.
     """
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(HistoryLine)}
     try:
         content = (path / HISTORY).read_bytes()
-        whole = content[: content.rfind(b"\n") + 1].decode("utf-8")
-        lines = list(csv.DictReader(whole.splitlines()))
-        return tuple(HistoryLine(**_numbers(line, kinds)) for line in lines)
+        text = content[: content.rfind(b"\n") + 1].decode("utf-8")
     except FileNotFoundError:
         raise InputError(f"The run {path} has no {HISTORY} yet.") from None
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from None
     except OSError as error:
         raise InputError(f"{path / HISTORY} cannot be read: {error.strerror}.") from error
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from error
+    return history_from(text, path / HISTORY)
 
 
 def _history_row(line: HistoryLine) -> list[str]:
@@ -197,16 +248,13 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _numbers(line: Mapping[str, str], kinds: Mapping[str, str]) -> dict[str, Any]:
-    return {name: (int if kind == "int" else float)(line[name]) for name, kind in kinds.items()}
-
-
 def find_model(path: Path) -> Path:
     """The model file of a run directory, or the file itself.
 
     Raises:
         InputError: there is no model.
     """
+    path = named_path(path)
     if path.is_dir():
         if (path / MODEL).is_file():
             return path / MODEL
@@ -219,20 +267,25 @@ def find_model(path: Path) -> Path:
 
 
 def _no_run(path: Path) -> str:
-    found = "no folder" if not path.exists() else "a folder without run.json"
-    if path.is_file():
+    found = "a folder without run.json"
+    if os.path.isfile(path):
         found = "a file"
+    elif not os.path.exists(path):
+        found = "no folder"
     return f"{path} should be a run directory, as descend train leaves one; found {found}."
 
 
 def _next_free(base: Path, stem: str) -> RunFolder:
     number = 1
+    made: list[Path] = []
     while True:
         path = base / f"{stem}-{number}"
         try:
-            base.mkdir(parents=True, exist_ok=True)
+            if not base.is_dir():
+                base.mkdir(exist_ok=True)
+                made = [base]
             path.mkdir()
-            return _held(path)
+            return _held(path, [path, *made])
         except FileExistsError:
             number += 1
         except OSError as error:
@@ -243,35 +296,29 @@ def check_replaceable(out: Path, *, force: bool) -> None:
     """Refuse a folder that a new run may not have, before any work is done.
 
     Raises:
-        InputError: it exists and is no run, or is one and `force` is not given.
+        InputError: it holds something that is not a run's, or is one and `force` is not given.
     """
-    if not out.exists():
+    if not os.path.lexists(out):
         return
     if not out.is_dir():
         raise InputError(f"--out must name a folder; {out} is a file.")
-    held = {entry.name for entry in out.iterdir() if not is_partial(entry)}
-    # Our names alone make no run: a folder of somebody's plots has neither record nor lock.
-    strangers = sorted(held - OWN if held & {RECORD, LOCK} else held)
-    if strangers:
+    try:
+        stranger = next(foreign_entries(out), None)
+    except OSError as error:
+        raise write_error(out, error) from error
+    if stranger is not None:
         raise InputError(
-            f"{out} exists and is no run directory: it holds {strangers[0]!r}. "
-            "Name another with --out."
+            f"{out} holds {str(stranger.relative_to(out))!r}, which descend did not write: it is "
+            "not replaced. Name another folder with --out."
         )
     if is_run(out) and not force:
         raise InputError(f"The run {out} exists. Type --force to replace it, or another --out.")
 
 
-def _empty(out: Path) -> None:
-    for entry in out.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK:
-            entry.unlink()
-
-
-def _held(path: Path) -> RunFolder:
+def _held(path: Path, made: Sequence[Path] = ()) -> RunFolder:
     """Take the lock of a folder; the system drops it when the process ends, however it ends."""
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    new = not os.path.lexists(path / LOCK)
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -279,8 +326,9 @@ def _held(path: Path) -> RunFolder:
         raise InputError(
             f"Another descend is writing to {path}. Wait for it, or name another --out."
         ) from None
+    if not os.fstat(lock).st_size:
+        os.write(lock, LOCK_MARK)
     # What a killed process was writing; no other process is, now that the lock is ours.
-    for entry in path.rglob(".*"):
-        if is_partial(entry):
-            entry.unlink(missing_ok=True)
-    return RunFolder(path, lock)
+    remove_abandoned(path, *RUN_FILES)
+    remove_abandoned(path / CHECKPOINT, *SLOTS)
+    return RunFolder(path, lock, [path / LOCK, *made] if new else made)

@@ -25,7 +25,8 @@ from descend.reporting.progress import Progress
 from descend.reporting.render import render
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
-from descend.runs.folder import RECORD, RunFolder, check_replaceable, create_run, open_run
+from descend.runs.contents import RECORD
+from descend.runs.folder import RunFolder, claim_run, open_run
 from descend.runtime.auto import choose
 from descend.runtime.callbacks import (
     Callbacks,
@@ -128,21 +129,22 @@ def start_run(
         InterruptedRunError: Ctrl-C, with everything saved.
     """
     set_up()
-    out, progress = None if options.out is None else Path(options.out), options.progress
-    if out is not None:
-        check_replaceable(out, force=options.force)
-    trainable = make(settings, progress)
-    chosen = choose(trainable.problem, trainable.settings, progress)
-    record = _first_record(trainable, settings, chosen.settings, options)
-    if chosen.advice is not None:
-        progress.message(short_text(chosen.advice))
-        record["advice"] = dataclasses.asdict(chosen.advice)
-    if not options.write:
-        return _brought_to_its_end(trainable, chosen.settings, chosen.loop, record, None, options)
-    with create_run(out, options.name, force=options.force) as folder:
-        # The checkpoint first: a run that has a record can be resumed from where it began.
-        save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
-        folder.write_record(record)
+    out = None if options.out is None else Path(options.out)
+    with contextlib.ExitStack() as held:
+        folder: RunFolder | None = None
+        if options.write:
+            folder = held.enter_context(claim_run(out, options.name, force=options.force))
+        trainable = make(settings, options.progress)
+        chosen = choose(trainable.problem, trainable.settings, options.progress)
+        record = _first_record(trainable, settings, chosen.settings, options)
+        if chosen.advice is not None:
+            options.progress.message(short_text(chosen.advice))
+            record["advice"] = dataclasses.asdict(chosen.advice)
+        if folder is not None:
+            folder.begin()
+            # The checkpoint first: a run that has a record can be resumed from where it began.
+            save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
+            folder.write_record(record)
         return _brought_to_its_end(trainable, chosen.settings, chosen.loop, record, folder, options)
 
 

@@ -17,7 +17,7 @@ from descend.errors import FileFormatError, InputError
 from descend.model import Model
 from descend.reporting.notebook import card
 from descend.reporting.progress import Progress
-from descend.runs.folder import RECORD
+from descend.runs.contents import RECORD
 from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Annotated, Any
 
 import jax
 import numpy as np
+from msgspec import Meta, Struct
 
 from descend.errors import FileFormatError
+from descend.io.json_records import read_as
 from descend.training.loop import LoopState
 from descend.training.stopping import Progress
 from descend.types import HistoryLine, Position, TrainState
+
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+Written = str | int
+"""A number as it stands in a checkpoint: floats in hexadecimal."""
+
+
+class SavedLoop(Struct):
+    """The record of a checkpoint."""
+
+    state: tuple[Count, Count]
+    best: tuple[Count, Count]
+    position: Position
+    progress: list[Written]
+    history: list[list[Written]]
+    seconds: Written
+    loss_sum: Written
+    loss_count: Count
 
 
 def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -46,19 +66,18 @@ def loop_state_restored(
         FileFormatError: the arrays are not those of this problem.
     """
     try:
+        saved = read_as(SavedLoop, record)
         return LoopState(
-            state=_state("state", arrays, record, like.state),
-            position=Position(*record["position"]),
-            best=_state("best", arrays, record, like.best),
-            progress=Progress(*(_read(value) for value in record["progress"])),
-            history=tuple(
-                HistoryLine(*(_read(value) for value in line)) for line in record["history"]
-            ),
-            seconds=_read(record["seconds"]),
-            loss_sum=_read(record["loss_sum"]),
-            loss_count=record["loss_count"],
+            state=_state("state", arrays, saved.state, like.state),
+            position=saved.position,
+            best=_state("best", arrays, saved.best, like.best),
+            progress=read_as(Progress, [_read(value) for value in saved.progress]),
+            history=tuple(read_as(HistoryLine, _line(values)) for values in saved.history),
+            seconds=float(_read(saved.seconds)),
+            loss_sum=float(_read(saved.loss_sum)),
+            loss_count=saved.loss_count,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, ValueError) as error:
         raise FileFormatError(
             f"The checkpoint does not fit this run ({error}). Train again with --force."
         ) from error
@@ -70,7 +89,7 @@ def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
 
 
 def _state(
-    part: str, arrays: dict[str, np.ndarray], record: dict[str, Any], like: TrainState
+    part: str, arrays: dict[str, np.ndarray], counts: tuple[int, int], like: TrainState
 ) -> TrainState:
     leaves, structure = jax.tree.flatten((like.params, like.opt_state, like.mean))
     restored = []
@@ -80,8 +99,12 @@ def _state(
             raise ValueError(f"array {part}/{number} is {saved.dtype}{saved.shape}")
         restored.append(jax.device_put(saved))
     params, opt_state, mean = jax.tree.unflatten(structure, restored)
-    update, examples = record[part]
-    return TrainState(params, opt_state, mean, update, examples)
+    return TrainState(params, opt_state, mean, *counts)
+
+
+def _line(values: list[Written]) -> dict[str, float | int]:
+    names = [field.name for field in dataclasses.fields(HistoryLine)]
+    return {name: _read(value) for name, value in zip(names, values, strict=True)}
 
 
 def _written(value: float | int) -> str | int:

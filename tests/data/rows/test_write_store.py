@@ -125,8 +125,8 @@ def test_a_file_in_the_place_of_the_folder_is_one_short_text(tmp_path: Path) -> 
 
 
 def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".store.abc.part").mkdir()
-    (tmp_path / ".store.abc.part" / "training.y").write_bytes(b"half")
+    (tmp_path / ".store.abc.descend-part").mkdir()
+    (tmp_path / ".store.abc.descend-part" / "training.y").write_bytes(b"half")
     written(tmp_path / "store", numbered(30))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from descend.data.reading.table import Table
+from descend.io.atomic import PARTIAL
 from descend.settings import Settings
 
 
@@ -53,7 +54,7 @@ def _place(store: Path, room: int) -> tempfile.TemporaryDirectory[str] | None:
         if shutil.disk_usage(store.parent).free < room:
             return None
         return tempfile.TemporaryDirectory(
-            dir=store.parent, prefix=f".{store.name}.", suffix=".part", ignore_cleanup_errors=True
+            dir=store.parent, prefix=f".{store.name}.", suffix=PARTIAL, ignore_cleanup_errors=True
         )
     except OSError:
         return None

@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta, Struct
 
 from descend.errors import FileFormatError, InputError
-from descend.io.atomic import read_json
+from descend.io.json_records import read_as, read_json
 from descend.types import Batch
 
 FORMAT = "descend row store"
@@ -85,6 +86,40 @@ class Header:
     def file(self, folder: Path, part: str, group: Group) -> Path:
         """Where the rows of a group stand."""
         return folder / f"{part}.{group.name}"
+
+
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+
+
+class StoredHeader(Struct):
+    """The header of a store as its file holds it."""
+
+    complete: Literal[True]
+    key: dict[str, Any]
+    groups: Annotated[list[tuple[str, str, tuple[Count, ...]]], Meta(min_length=3)]
+    piece_rows: Annotated[int, Meta(ge=1, le=1 << 62)]
+    rows: dict[str, Count]
+    mean_weight: dict[str, float]
+    checksums: int
+
+
+class StoredFile(Struct):
+    """A file that a store was made from."""
+
+    path: str
+
+
+class StoredSource(Struct):
+    """A table that a store was made from."""
+
+    files: tuple[StoredFile, ...] = ()
+
+
+class StoredKey(Struct):
+    """What is read of a store's key."""
+
+    fingerprint: dict[str, StoredSource] = {}
+    options: dict[str, Any] = {}
 
 
 def groups_of(batch: Batch) -> tuple[Group, ...]:
@@ -169,17 +204,21 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
                 f"reads version {VERSION}. Delete the folder; it is made anew from the data."
             )
         checksum = record.pop("checksum", None)
-        if checksum != _checksum(record) or record["complete"] is not True:
+        if checksum != _checksum(record):
             raise damaged(folder, "its header was altered")
+        stored = read_as(StoredHeader, record)
+        read_as(StoredKey, stored.key)
         header = Header(
-            key=record["key"],
-            groups=tuple(Group(name, kind, tuple(shape)) for name, kind, shape in record["groups"]),
-            piece_rows=record["piece_rows"],
-            rows=record["rows"],
-            mean_weight=record["mean_weight"],
+            key=stored.key,
+            groups=tuple(Group(*group) for group in stored.groups),
+            piece_rows=stored.piece_rows,
+            rows=stored.rows,
+            mean_weight=stored.mean_weight,
         )
+        if not (header.rows.keys() == header.mean_weight.keys() == {*PARTS}):
+            raise damaged(folder, "its parts are not training and validation")
         content = (folder / CHECKSUMS).read_bytes()
-        if zlib.crc32(content) != record["checksums"]:
+        if zlib.crc32(content) != stored.checksums:
             raise damaged(folder, "its checksums were altered")
         checksums = np.frombuffer(content, "<u4").reshape(
             sum(header.pieces(part) for part in PARTS), len(header.groups)
@@ -187,7 +226,7 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
         _check_sizes(folder, header)
     except FileFormatError:
         raise
-    except (InputError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (InputError, OSError, ValueError) as error:
         raise damaged(folder, str(error)) from error
     return header, checksums
 
@@ -203,10 +242,12 @@ def damaged(folder: Path, what: str) -> FileFormatError:
 def _check_sizes(folder: Path, header: Header) -> None:
     for part in PARTS:
         for group in header.groups:
+            if group.dtype not in _DTYPES or "/" in group.name or "\0" in group.name:
+                raise damaged(folder, f"it has no numbers {group.dtype!r} called {group.name!r}")
             path = header.file(folder, part, group)
             expected = header.rows[part] * group.row_bytes
             found = path.stat().st_size
-            if group.dtype not in _DTYPES or found != expected:
+            if found != expected:
                 raise damaged(folder, f"{path.name} has {found:,} bytes, not {expected:,}")
 
 

@@ -22,7 +22,7 @@ from descend.data.rows.store_header import (
     write_header,
 )
 from descend.errors import DataError
-from descend.io.atomic import sync_file, sync_folder, write_error
+from descend.io.atomic import PARTIAL, sync_file, sync_folder, write_error
 from descend.types import Batch
 
 PIECE_BYTES = 1 << 20
@@ -106,10 +106,10 @@ def _in_its_place(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f".{folder.name}.*.part"):
+        for left in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):
             shutil.rmtree(left, ignore_errors=True)
         building = Path(
-            tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part")
+            tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=PARTIAL)
         )
         try:
             yield building
@@ -131,7 +131,7 @@ def _sync(folder: Path) -> None:
 
 def _replace(building: Path, folder: Path) -> None:
     if folder.exists():
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=PARTIAL))
         os.rename(folder, old / "old")
         os.rename(building, folder)
         shutil.rmtree(old, ignore_errors=True)

@@ -6,13 +6,14 @@ A Schema is made from the training rows alone and travels inside the model file 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from descend.data.schema.dates import PARTS
 from descend.errors import FileFormatError
-from descend.io.json_records import read_record
+from descend.io.json_records import read_as, read_fields
 
 Label = str | int | float | bool
 """A class as the user wrote it."""
@@ -247,11 +248,12 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
     }
     try:
         parts = dict(record)
+        json.dumps(parts, allow_nan=False)  # A record from elsewhere may hold what JSON cannot.
         parts["columns"] = tuple(
-            read_record(_pick(kinds, one, "kind"), one) for one in parts["columns"]
+            read_as(_pick(kinds, one, "kind"), one) for one in parts["columns"]
         )
-        parts["target"] = read_record(_pick(tasks, parts["target"], "task"), parts["target"])
-        schema: Schema = read_record(Schema, parts)
+        parts["target"] = read_as(_pick(tasks, parts["target"], "task"), parts["target"])
+        schema = Schema(**read_fields(Schema, parts, known={"columns", "target"}))
         _check(schema)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = error.args[0] if error.args else error
@@ -277,13 +279,17 @@ def _check(schema: Schema) -> None:
     spreads: list[float] = []
     if isinstance(target, RegressionTarget):
         spreads += target.deviation
-        lengths = {len(target.names), len(target.mean), len(target.deviation)}
+        each = (target.names, target.mean, target.deviation, target.minimum, target.maximum)
+        lengths = {len(values) for values in each}
     else:
         lengths = {len(target.labels), len(target.counts)}
         if len(set(target.labels)) < 2 or len(target.names) != 1:
             raise ValueError("the classes are not at least two different ones")
+        _check_labels(target.labels)
     if len(lengths) > 1 or not target.names:
         raise ValueError("the target is incomplete")
+    if all(isinstance(column, LeftOutColumn) for column in schema.columns):
+        raise ValueError("there is no column to predict from")
     for column in schema.columns:
         if isinstance(column, NumberColumn):
             spreads.append(column.deviation)
@@ -295,3 +301,11 @@ def _check(schema: Schema) -> None:
             raise ValueError(f"column {column.name!r} has not a count for every value")
     if not all(spread > 0 for spread in spreads):
         raise ValueError("a deviation is not above 0")
+
+
+def _check_labels(labels: tuple[Label, ...]) -> None:
+    """Raise ValueError where the classes are not of one kind."""
+    numbers = all(isinstance(label, int | float) and type(label) is not bool for label in labels)
+    alike = numbers or len({type(label) for label in labels}) == 1
+    if not alike or any(type(label) is int and abs(label) >= 1 << 63 for label in labels):
+        raise ValueError("the classes are not all text, all numbers or all true and false")

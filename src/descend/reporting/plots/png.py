@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from descend.errors import InputError
+from descend.io.ownership import PICTURE_MARK
 from descend.reporting.page_model import Figure, Plot
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def picture(plot: Plot) -> bytes:
     _frame(axes, plot.figure, plot.title)
     sink = io.BytesIO()
     # Without a date and a version the same plot gives the same bytes.
-    canvas.savefig(sink, format="png", metadata={"Software": None})
+    canvas.savefig(sink, format="png", metadata={"Software": PICTURE_MARK})
     return sink.getvalue()
 
 

@@ -1,0 +1,67 @@
+"""Names of files as users type them: which can be none, and where a name leads."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from descend.errors import InputError
+from descend.io.atomic import write_error
+
+LONGEST_NAME = 255
+"""Bytes of one part of a path, on the file systems in use."""
+
+
+def named_path(path: str | os.PathLike[str], option: str = "") -> Path:
+    """A path that the user typed.
+
+    Args:
+        path: as it was typed.
+        option: where it was typed, for the message.
+
+    Raises:
+        InputError: no file can have this name, or none that a record could hold.
+    """
+    try:
+        text = os.fspath(path)
+        assert isinstance(text, str)
+    except (TypeError, AssertionError):
+        raise InputError(f"Expected the name of a file or folder; found {path!r}.") from None
+    where = f"{option} must name a file or folder" if option else "Expected the name of a file"
+    if "\0" in text:
+        raise InputError(f"{where}; found {text!r}, which holds the character NUL.")
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{where} in UTF-8; found {text!r}. Rename it first.") from None
+    longest = max(map(len, content.split(b"/")))
+    if longest > LONGEST_NAME:
+        raise InputError(
+            f"{where}; found a name of {longest:,} bytes: {text!r}. "
+            f"A name has at most {LONGEST_NAME} bytes between two slashes."
+        )
+    return Path(text)
+
+
+def check_writable(folder: Path) -> None:
+    """Try out that files can be written in a folder, which may not exist yet; nothing is left.
+
+    Raises:
+        InputError: they cannot; the message says why.
+    """
+    made: list[Path] = []
+    try:
+        for place in (*reversed(folder.parents), folder):
+            if not place.exists():
+                place.mkdir()
+                made.append(place)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise write_error(folder, error) from error
+    finally:
+        for place in reversed(made):
+            with suppress(OSError):
+                place.rmdir()

@@ -1,0 +1,53 @@
+"""Records from their files, every one through its schema."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from descend.errors import FileFormatError
+from descend.io.json_records import Migration, read_record
+from descend.runs.schemas.advice import AdviceRecord
+from descend.runs.schemas.compare import CompareRecord
+from descend.runs.schemas.landscape import LandscapeRecord
+from descend.runs.schemas.parts import PlainSettings
+from descend.runs.schemas.run import RunRecord
+from descend.types import History, HistoryLine
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""Of every record so far: version 1 is the only one."""
+SCHEMAS: Mapping[str, tuple[type[Any], ...]] = {
+    "run": (RunRecord, PlainSettings),
+    "compare": (CompareRecord,),
+    "landscape": (LandscapeRecord,),
+    "advice": (AdviceRecord,),
+}
+"""By the name of the file."""
+
+
+def read_kind(path: Path) -> dict[str, Any]:
+    """A record from its file, whose name says of what kind it is.
+
+    Raises:
+        InputError: there is no such file.
+        FileFormatError: it is damaged, or was written by a newer version.
+    """
+    return read_record(path, *SCHEMAS[path.stem], migrations=MIGRATIONS)
+
+
+def history_from(text: str, path: Path) -> History:
+    """The lines of history.csv.
+
+    Raises:
+        FileFormatError: a line lacks a number, or one is none.
+    """
+    try:
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+        return tuple(msgspec.convert(lines, list[HistoryLine], strict=False))
+    except (ValueError, csv.Error) as error:
+        raise FileFormatError(f"{path} is damaged: {error}.") from None

@@ -1,0 +1,1 @@
+"""The schemas of the records that runs and the other commands leave."""

@@ -1,0 +1,125 @@
+"""What advice.json holds, and run.json of its advice."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from descend.runs.schemas.parts import (
+    Count,
+    Labelled,
+    NotNegative,
+    Number,
+    Positive,
+    Rows,
+    Scalar,
+    Settings,
+    Size,
+    Span,
+)
+
+
+class Trial(Struct, kw_only=True):
+    """A short training with one batch size and learning rate."""
+
+    batch_size: Size
+    learning_rate: Positive
+    updates: Count
+    seconds: NotNegative
+    loss: Number
+    diverged: bool
+    ratio: Number = None
+    losses: list[tuple[Count, Number]] = []
+
+
+class SizeAndRate(Struct, kw_only=True):
+    """A learning rate at a batch size."""
+
+    batch_size: Size
+    learning_rate: Positive
+
+
+class Prediction(Struct, kw_only=True):
+    """What a batch size needs to the target."""
+
+    batch_size: Size
+    updates: float
+    examples: float
+    seconds: float
+
+
+class SizeSpeed(Struct, kw_only=True):
+    """What an update costs."""
+
+    batch_size: Size
+    seconds_per_update: Positive
+    peak_memory: Number
+
+
+class Cosine(Struct, kw_only=True):
+    """How well a batch points in the direction of the gradient over all rows."""
+
+    batch_size: Size
+    mean: Number
+    low: Number
+    high: Number
+    expected: Number
+
+
+class Noise(Struct, kw_only=True):
+    """The gradient noise, once measured."""
+
+    updates: Count
+    noise_scale: Number
+    interval: tuple[Number, Number]
+    rows: Scalar = None
+    cosine: list[Cosine] = []
+
+    def __post_init__(self) -> None:
+        """Refuse a scale whose interval begins nowhere."""
+        if self.noise_scale is not None and self.interval[0] is None:
+            raise ValueError("a noise scale has no interval")
+
+
+class Law(Struct, kw_only=True):
+    """How updates and batch size depend on each other."""
+
+    critical: float
+    interval: Span
+
+
+class Evidence(Struct, kw_only=True):
+    """What an advice was decided by."""
+
+    trials: list[Trial] = []
+    speed: list[SizeSpeed] = []
+    noise: list[Noise] = []
+    curve: list[Prediction] = []
+    breaking: list[SizeAndRate] = []
+    law: Law | None = None
+    left_out: list[str] = []
+    undetermined: list[str] = []
+    expected: float = 0.0
+    start_loss: Number = None
+    target: Number = None
+    goal: str = ""
+
+
+class Advice(Struct, kw_only=True):
+    """A batch size and a learning rate, and how they were found."""
+
+    batch_size: Size
+    learning_rate: Positive
+    interval: tuple[float, float]
+    flat_region: tuple[Size, Size]
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
+    cost: float = 0.0
+
+
+class AdviceRecord(Labelled, kw_only=True):
+    """advice.json."""
+
+    advice: Advice
+    settings: Settings
+    rows: Rows
+    task: str

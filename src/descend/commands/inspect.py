@@ -11,7 +11,8 @@ from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
 from descend.data.schema.learn import inspect_columns, learn_schema
-from descend.runs.folder import find_model, is_run, read_run_record
+from descend.errors import InputError
+from descend.runs.folder import find_model, is_run, read_history, read_run_record
 from descend.settings import Settings
 
 
@@ -23,8 +24,7 @@ def inspect(
     if is_store(path):
         return describe_store(path)
     if is_run(path):
-        record = read_run_record(path)
-        return {"kind": "run", "path": what, **record}
+        return {"kind": "run", "path": what, **read_run_record(path), **_progress(path)}
     if path.suffix == ".safetensors":
         from descend import model
 
@@ -48,6 +48,18 @@ def inspect(
     settings = Settings(target=target, exclude=exclude, categorical=categorical)
     schema = learn_schema(table, settings)
     return {"kind": "table", "path": what, **_schema_record(schema)}
+
+
+def _progress(path: Path) -> dict[str, Any]:
+    """The newest line of a run's history and the least validation loss, where there are any."""
+    try:
+        history = read_history(path)
+    except InputError:
+        return {}
+    if not history:
+        return {}
+    best = min(line.validation_loss for line in history)
+    return {"progress": {**vars(history[-1]), "best_validation_loss": best}}
 
 
 def _schema_record(schema: Schema) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, final
+from typing import Any, BinaryIO, final
 
 from descend.errors import FileFormatError, InputError
 from descend.io.atomic import remove_abandoned, write_error, write_json, write_whole
@@ -81,18 +81,27 @@ class RunFolder:
         names = [field.name for field in dataclasses.fields(HistoryLine)]
         write_whole(self.path / HISTORY, _csv([names, *map(_history_row, history)]))
 
-    def append_history(self, line: HistoryLine) -> None:
+    def open_history(self) -> BinaryIO:
+        """history.csv, open to append lines to it."""
+        try:
+            return (self.path / HISTORY).open("ab", buffering=0)
+        except OSError as error:
+            raise write_error(self.path / HISTORY, error) from error
+
+    def append_history(self, sink: BinaryIO, line: HistoryLine) -> None:
         """Append a line to history.csv.
 
         It reaches the disk when the system writes it; a last line that a power loss cut off is
         left out by `read_history`.
+
+        Args:
+            sink: from `open_history`.
+            line: the newest.
         """
-        path = self.path / HISTORY
         try:
-            with path.open("ab", buffering=0) as sink:
-                sink.write(_csv([_history_row(line)]).encode("ascii"))
+            sink.write(_csv([_history_row(line)]).encode("ascii"))
         except OSError as error:
-            raise write_error(path, error) from error
+            raise write_error(self.path / HISTORY, error) from error
 
     def write_report(self, page: str) -> None:
         """Write report.html."""

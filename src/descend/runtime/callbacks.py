@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, BinaryIO, final
 
 import jax
 import numpy as np
@@ -136,7 +136,6 @@ class ShowProgress(Callback):
         self._shown.close()
 
 
-@final
 class WriteHistory(Callback):
     """Writes history.csv as the run goes: a line is appended at each evaluation.
 
@@ -148,18 +147,26 @@ class WriteHistory(Callback):
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
+        self._sink: BinaryIO | None = None
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Begin the file with what the checkpoint holds: lines after it are measured again."""
         self._folder.write_history(history)
+        self._sink = self._folder.open_history()
 
     def evaluation(self, loop: LoopState) -> None:
         """Append the newest line."""
-        self._folder.append_history(loop.history[-1])
+        assert self._sink is not None
+        self._folder.append_history(self._sink, loop.history[-1])
 
     def end(self, loop: LoopState, reason: StopReason) -> None:
         """Write the file whole, and make it survive power loss."""
         self._folder.write_history(loop.history)
+
+    def close(self) -> None:
+        """Append no more."""
+        if self._sink is not None:
+            self._sink.close()
 
 
 class SaveCheckpoints(Callback):

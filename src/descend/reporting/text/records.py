@@ -149,11 +149,18 @@ def _run_text(record: Mapping[str, Any]) -> str:
     path = Path(record["path"])
     if "result" in record:
         return f"{path}: {record['state']}\n\n{summary_text(record, path)}"
+    command = f"descend resume {path}"
     if record.get("own"):
-        return (
-            f"{path}: {record['state']}. To go on: descend.fit(..., out={str(path)!r}, resume=True)"
+        command = f"descend.fit(..., out={str(path)!r}, resume=True)"
+    lines = [f"{path}: {record['state']}. To go on: {command}"]
+    if "progress" in record:
+        last = record["progress"]
+        lines.append(
+            f"{last['update']:,} updates, {last['epoch']:.4g} epochs, "
+            f"{span_text(last['seconds'])} so far; validation loss "
+            f"{last['validation_loss']:.4g}, at best {last['best_validation_loss']:.4g}."
         )
-    return f"{path}: {record['state']}. To go on: descend resume {path}"
+    return "\n".join(lines)
 
 
 def _place(figure: tuple[str, float]) -> int:

@@ -1,0 +1,265 @@
+"""Callbacks: when they are called, what they see, what they may ask for."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import descend
+from descend import Evaluation
+from descend.errors import SettingsError
+from descend.runtime.callbacks import Callbacks
+from descend.runtime.live_page import LivePage
+from descend.training.callback import Callback
+from descend.training.loop import LoopState
+from descend.types import StopReason
+from tests.problems import same_bits
+
+X = np.random.default_rng(0).normal(size=(200, 3))
+DATA = (X, X @ [1.0, 2.0, 3.0])
+OPTIONS: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.01, "epochs": 6}
+MODEL = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
+
+Start = Callable[..., Any]
+
+
+def train(**options: Any) -> Any:
+    """A run of descend's own model."""
+    return descend.train(DATA, model="linear", **{**OPTIONS, **options})
+
+
+def fit(**options: Any) -> Any:
+    """A run of a custom model."""
+    return descend.fit(MODEL, DATA, **{**OPTIONS, **options})
+
+
+STARTS = pytest.mark.parametrize("start", [train, fit])
+
+
+class Diary(Callback):
+    """Writes down what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.record: Any = None
+
+    def begin(self, record: Any, folder: Path | None, history: Any) -> None:
+        self.calls.append("begin")
+        self.record = record
+
+    def chunk(self, loop: LoopState) -> None:
+        self.calls.append("chunk")
+
+    def evaluation(self, loop: LoopState) -> None:
+        self.calls.append("evaluation")
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        self.calls.append(f"end {reason.name}")
+
+    def finish(self, record: Any, history: Any) -> None:
+        self.calls.append("finish")
+        self.record = record
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@STARTS
+def test_a_callback_is_called_from_begin_to_close(start: Start, tmp_path: Path) -> None:
+    diary = Diary()
+    run = start(out=tmp_path / "run", callbacks=[diary])
+    assert diary.calls[:2] == ["begin", "evaluation"]
+    assert diary.calls[-3:] == ["end EPOCHS", "finish", "close"]
+    assert diary.calls.count("evaluation") == len(run.history) == 7
+    assert diary.record == run.record
+
+
+@STARTS
+def test_a_function_sees_each_evaluation(start: Start) -> None:
+    seen: list[Evaluation] = []
+    run = start(callbacks=[seen.append])
+    assert [one.line for one in seen] == list(run.history)
+    assert [len(one.history) for one in seen] == list(range(1, 8))
+    last = seen[-1]
+    assert (last.update, last.epoch) == (run.history[-1].update, 6.0)
+    assert (last.train_loss, last.validation_loss) == (
+        run.history[-1].train_loss,
+        run.history[-1].validation_loss,
+    )
+    assert seen[0].improved
+    best = [one.validation_loss for one in seen if one.improved]
+    assert best == sorted(best, reverse=True)
+
+
+@STARTS
+def test_params_and_metrics_are_those_of_the_evaluated_weights(start: Start) -> None:
+    found: list[tuple[Any, Any]] = []
+    run = start(callbacks=[lambda one: found.append((one.params, one.metrics))])
+    assert run.history[-1].validation_loss == min(line.validation_loss for line in run.history)
+    params, metrics = found[-1]
+    ours = run.model.params if start is train else run.params
+    assert same_bits(params, ours)
+    assert metrics == run.metrics
+    assert found[0][1]["model"]["rmse"] > metrics["model"]["rmse"]
+
+
+@STARTS
+def test_a_function_stops_a_run(start: Start, tmp_path: Path) -> None:
+    def stop(evaluation: Evaluation) -> None:
+        if evaluation.epoch >= 2:
+            evaluation.stop()
+
+    run = start(out=tmp_path / "run", callbacks=[stop])
+    assert run.stop_reason is StopReason.STOPPED
+    assert run.history[-1].epoch == 2.0
+    assert run.record["state"] == "finished"
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@STARTS
+def test_a_function_changes_the_learning_rate(start: Start) -> None:
+    def halve(evaluation: Evaluation) -> None:
+        if evaluation.epoch == 2:
+            evaluation.learning_rate /= 2
+            assert evaluation.learning_rate == evaluation.line.learning_rate / 2
+
+    run = start(callbacks=[halve], warmup=0.0)
+    rates = [line.learning_rate for line in run.history]
+    assert rates == [0.01] * 3 + [0.005] * 4
+
+
+def test_a_rate_that_was_changed_is_in_the_checkpoint(tmp_path: Path) -> None:
+    """Stopped and resumed, a run ends with the bytes of one that was not stopped."""
+    table = tmp_path / "t.csv"
+    np.savetxt(table, np.column_stack(DATA), delimiter=",", header="a,b,c,y", comments="")
+
+    def lower(evaluation: Evaluation) -> None:
+        if evaluation.epoch == 2:
+            evaluation.learning_rate = 0.003
+
+    def lower_and_stop(evaluation: Evaluation) -> None:
+        lower(evaluation)
+        if evaluation.epoch == 3:
+            evaluation.stop()
+
+    options = {**OPTIONS, "target": "y", "hidden": (4,)}
+    whole = descend.train(table, callbacks=[lower], out=tmp_path / "whole", **options)
+    descend.train(table, callbacks=[lower_and_stop], out=tmp_path / "parts", **options)
+    resumed = descend.resume(tmp_path / "parts")
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert files[0] == files[1]
+    assert [line.learning_rate for line in resumed.history] == [
+        line.learning_rate for line in whole.history
+    ]
+
+
+def test_callbacks_take_part_in_a_resumed_run(tmp_path: Path) -> None:
+    def stop(evaluation: Evaluation) -> None:
+        if evaluation.epoch == 2:
+            evaluation.stop()
+
+    seen: list[float] = []
+    fit(out=tmp_path / "run", callbacks=[stop])
+    run = fit(out=tmp_path / "run", resume=True, callbacks=[lambda one: seen.append(one.epoch)])
+    assert seen == [3.0, 4.0, 5.0, 6.0]
+    assert [line.epoch for line in run.history] == [0.0, 1.0, 2.0, *seen]
+
+
+@STARTS
+def test_an_error_in_a_function_comes_out_and_the_run_can_go_on(
+    start: Start, tmp_path: Path
+) -> None:
+    def fail(evaluation: Evaluation) -> None:
+        if evaluation.epoch == 2:
+            raise RuntimeError("of the user's")
+
+    diary, threads = Diary(), threading.active_count()
+    with pytest.raises(RuntimeError, match="of the user's"):
+        start(out=tmp_path / "run", callbacks=[diary, fail])
+    assert diary.calls[-1] == "close"
+    assert "finish" not in diary.calls
+    assert threading.active_count() == threads
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
+    with pytest.raises(descend.InputError, match="exists"):
+        start(out=tmp_path / "run")
+
+
+@STARTS
+def test_what_is_no_function_is_refused(start: Start) -> None:
+    with pytest.raises(SettingsError, match=r"callbacks must be functions.*found 3"):
+        start(callbacks=[3])
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_must_be_a_number_above_zero(rate: float) -> None:
+    def change(evaluation: Evaluation) -> None:
+        evaluation.learning_rate = rate
+
+    with pytest.raises(SettingsError, match="learning_rate must be a number greater than 0"):
+        train(callbacks=[change])
+
+
+def test_a_custom_model_has_a_live_page() -> None:
+    pages: list[str] = []
+    live = LivePage()
+    live._shown.set()  # nobody has to be waited for
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def look(evaluation: Evaluation) -> None:
+        with opener.open(live.address, timeout=30) as answer:
+            pages.append(answer.read().decode())
+
+    fit(callbacks=[live, look])
+    assert len(pages) == 7
+    assert all("data-live=" in page for page in pages)
+
+
+class Failing(Callback):
+    """Fails when it is closed."""
+
+    def close(self) -> None:
+        raise RuntimeError("first")
+
+
+def test_every_callback_is_closed_whatever_another_does() -> None:
+    diary = Diary()
+    for members in ([Failing(), diary], [diary, Failing()]):
+        with pytest.raises(RuntimeError, match="first"):
+            Callbacks(members).close()
+    assert diary.calls == ["close", "close"]
+
+
+class Wishing(Callback):
+    """Asks for a factor and a reason."""
+
+    def __init__(self, factor: float | None, reason: StopReason | None) -> None:
+        self.factor, self.reason = factor, reason
+
+    def evaluation(self, loop: LoopState) -> float | None:
+        return self.factor
+
+    def stop_requested(self) -> StopReason | None:
+        return self.reason
+
+
+def test_factors_are_multiplied_and_the_first_reason_counts() -> None:
+    nothing: Any = None
+    asking = Callbacks(
+        [
+            Wishing(None, None),
+            Wishing(0.5, StopReason.INTERRUPTED),
+            Wishing(0.5, StopReason.STOPPED),
+        ]
+    )
+    assert asking.evaluation(nothing) == 0.25
+    assert asking.stop_requested() is StopReason.INTERRUPTED
+    silent = Callbacks([Wishing(None, None)])
+    assert silent.evaluation(nothing) is None
+    assert silent.stop_requested() is None

@@ -96,6 +96,7 @@ def advise(
     optimizer: Any = "momentum",
     validation: Any = 0.1,
     out: str | Path | None = None,
+    force: bool = False,
     quiet: bool = True,
     **options: Any,
 ) -> Advice:
@@ -111,6 +112,7 @@ def advise(
             is.
         validation: fraction of the rows kept to judge by, a file, or rows of their own.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
+        force: replace an earlier advice in that folder.
         quiet: show no progress.
         **options: any field of `Settings`; a `batch_size` or `learning_rate` that is given is
             kept, and the other is found.
@@ -135,7 +137,7 @@ def advise(
         CustomParts(model, loss, optimizer, data, validation), target, options
     )
     progress = make_progress("silent" if quiet else "auto")
-    advice, _ = find_advice(make_setup, settings, progress=progress, out=Path(out) if out else None)
+    advice, _ = find_advice(make_setup, settings, progress=progress, out=out, force=force)
     return advice
 
 

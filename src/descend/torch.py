@@ -40,6 +40,7 @@ def advise(
     budget: float = 30.0,
     seed: int = 0,
     out: str | Path | None = None,
+    force: bool = False,
     clock: Clock = time.perf_counter,
 ) -> Advice:
     """Find the batch size and the learning rate of a PyTorch model by measuring.
@@ -57,6 +58,7 @@ def advise(
         budget: seconds that the advice may take, about.
         seed: of the rows and of their order.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
+        force: replace an earlier advice in that folder.
         clock: seconds, for tests.
 
     Returns:
@@ -67,6 +69,9 @@ def advise(
         InputError: torch is not installed, or the dataset has fewer than 20 rows.
         DivergedError: no learning rate was low enough.
     """
+    from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
+
+    folder = None if out is None else free_folder(out, ADVICE, force=force)
     bench = _Bench.make(module, loss, dataset, optimizer, seed, clock)
     started = clock()
     seconds = bench.measure_speed(until=started + 0.2 * budget)
@@ -126,11 +131,25 @@ def advise(
         },
         cost=clock() - started,
     )
-    if out is not None:
-        from descend.commands.advise import write_advice
-
-        own = {"model": type(module).__name__}
-        write_advice(Path(out), {"advice": dataclasses.asdict(advice), "settings": {}, "own": own})
+    if folder is not None:
+        training = len(bench.rows)
+        validation = min(len(dataset), SAMPLE_ROWS) - training
+        content = {
+            "advice": dataclasses.asdict(advice),
+            "settings": {
+                "batch_size": advice.batch_size,
+                "learning_rate": advice.learning_rate,
+                "optimizer": "of the loop",
+            },
+            "rows": {
+                "training": training,
+                "validation": validation,
+                "total": len(dataset),
+            },
+            "task": "",
+            "own": {"model": type(module).__name__},
+        }
+        write_record_and_page(folder, ADVICE, content)
     return advice
 
 

@@ -72,3 +72,21 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str], run: Path, table:
         error = process.stderr.read()
     assert error == b""
     assert process.returncode == 141  # As a shell shows it for other programs.
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_debug_may_stand_anywhere(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: int
+) -> None:
+    from descend.cli import app
+    from descend.errors import InputError
+
+    words = ["inspect", "there-is-no-such-file.csv"]
+    monkeypatch.setattr("sys.argv", ["descend", *words])
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert "There is no file" in capfd.readouterr().err
+    words.insert(place, "--debug")
+    monkeypatch.setattr("sys.argv", ["descend", *words])
+    with pytest.raises(InputError, match="There is no file"):
+        app.main()

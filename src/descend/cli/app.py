@@ -10,33 +10,38 @@ import typer
 
 from descend import __version__
 from descend.cli.compare import add_views
-from descend.cli.options import gathered_settings, names, parse_size, settings_options, show
+from descend.cli.options import (
+    MEMORY,
+    Config,
+    Data,
+    Force,
+    Json,
+    Like,
+    Out,
+    Quiet,
+    gathered_settings,
+    names,
+    progress_of,
+    settings_options,
+    show,
+)
 from descend.cli.process import run_command_line
+from descend.io.units import parse_size
 
 app = typer.Typer(
     name="descend",
     help="Mini-batch gradient descent for tables of any size.",
+    epilog="With any command, --debug shows a traceback with an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
 ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
 EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
-Memory = Annotated[
-    str | None,
-    typer.Option("--memory", metavar="SIZE", help="Most memory of the whole process: 4GiB."),
-]
-Out = Annotated[Path | None, typer.Option("--out", help="The run directory to write.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing run directory.")]
-Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
-Like = Annotated[Path | None, typer.Option("--like", help="A run whose settings to repeat.")]
+Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=MEMORY)]
 
 
 @app.command()
@@ -52,11 +57,9 @@ def train(
     tensorboard: EventFiles = False,
     json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
     from descend.commands.train import train as run_training
-    from descend.reporting.progress import make_progress
     from descend.reporting.text.records import summary_text
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
@@ -65,7 +68,7 @@ def train(
         data,
         gathered_settings(given, config, like),
         Options(
-            make_progress("silent" if quiet else "auto"),
+            progress_of(quiet),
             _callbacks(live, tensorboard),
             out,
             name=data_name(data, "run"),
@@ -84,21 +87,27 @@ def advise(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for advice.json and advice.html.")
     ] = None,
+    force: Force = False,
     config: Config = None,
     like: Like = None,
     json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Which batch size and learning rate to take, and why."""
     from descend.commands.advise import advise as find
-    from descend.reporting.progress import make_progress
     from descend.reporting.text.advice import advice_text
     from descend.runtime.trial_setup import table_setup
 
     settings = gathered_settings(given, config, like)
-    progress = make_progress("silent" if quiet else "auto")
-    advice, record = find(table_setup(data), settings, progress=progress, out=out)
+    progress = progress_of(quiet)
+    advice, record = find(
+        table_setup(data),
+        settings,
+        progress=progress,
+        out=out,
+        force=force,
+        command=sys.argv[1:],
+    )
     show(record, json, advice_text(advice))
 
 
@@ -109,15 +118,13 @@ def resume(
     tensorboard: EventFiles = False,
     json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Go on with an interrupted run: descend resume RUN."""
     from descend.commands.resume import resume as resume_run
-    from descend.reporting.progress import make_progress
     from descend.reporting.text.records import summary_text
     from descend.runtime.run import Options
 
-    progress = make_progress("silent" if quiet else "auto")
+    progress = progress_of(quiet)
     done = resume_run(run, Options(progress, _callbacks(live, tensorboard)))
     show(done.record, json, summary_text(done.record, done.folder))
 
@@ -130,7 +137,6 @@ def predict(
         Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
     ] = None,
     memory: Memory = None,
-    debug: Debug = False,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
@@ -146,7 +152,6 @@ def evaluate(
     data: Data,
     memory: Memory = None,
     json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
     from descend import api
@@ -160,7 +165,6 @@ def evaluate(
 def export(
     model: ModelOrRun,
     output: Annotated[Path, typer.Argument(help="A .onnx file to write.")],
-    debug: Debug = False,
 ) -> None:
     """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
     from descend import api
@@ -176,7 +180,6 @@ def inspect(
     exclude: Annotated[str, typer.Option(help="Columns to leave out.")] = "",
     categorical: Annotated[str, typer.Option(help="Number columns to treat as categories.")] = "",
     json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
     from descend.commands.inspect import inspect as look
@@ -211,8 +214,13 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one short text and an exit status."""
-    run_command_line(app)
+    """Run the command line; every error is one short text and an exit status.
+
+    `--debug` may stand anywhere: it belongs to the process, not to a command.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    run_command_line(app, debug=debug)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,26 @@ from typing import Annotated, Any
 
 import typer
 
-from descend.cli.options import gathered_settings, names, parse_duration, settings_options, show
+from descend.cli.options import (
+    Config,
+    Data,
+    Force,
+    Json,
+    Like,
+    Out,
+    Quiet,
+    gathered_settings,
+    names,
+    progress_of,
+    settings_options,
+    show,
+)
 from descend.errors import SettingsError
+from descend.io.units import parse_duration
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what stands in the folder.")]
 Png = Annotated[
     Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
 
 
 def add_views(app: typer.Typer) -> None:
@@ -29,7 +38,7 @@ def add_views(app: typer.Typer) -> None:
 
 @settings_options
 def compare(
-    data: Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")],
+    data: Data,
     given: dict[str, Any],
     sizes: Annotated[str, typer.Option(help="Further batch sizes: 32,256.")] = "",
     methods: Annotated[
@@ -47,17 +56,15 @@ def compare(
     out: Out = None,
     png: Png = None,
     force: Force = False,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with options.")] = None,
-    like: Annotated[Path | None, typer.Option(help="A run whose settings to repeat.")] = None,
+    config: Config = None,
+    like: Like = None,
     json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Gradient descent, SGD, mini-batch, momentum side by side."""
     from descend.commands.compare import compare as run_comparison
     from descend.commands.report import save_pictures
     from descend.reporting.pages.compare import compare_page
-    from descend.reporting.progress import make_progress
     from descend.reporting.text.compare import compare_text
     from descend.runtime.trial_setup import data_name, table_setup
     from descend.settings import TEXTBOOK_DEFAULTS
@@ -74,7 +81,7 @@ def compare(
         out=out,
         write=True,
         force=force,
-        progress=make_progress("silent" if quiet else "auto"),
+        progress=progress_of(quiet),
         command=sys.argv[1:],
     )
     assert done.folder is not None
@@ -99,13 +106,11 @@ def landscape(
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """The paths of every method over a surface, or over a plane through a run."""
     from descend.commands.landscape import landscape as measure
     from descend.commands.report import save_pictures
     from descend.reporting.pages.landscape import landscape_page
-    from descend.reporting.progress import make_progress
     from descend.reporting.text.landscape import landscape_text
 
     record = measure(
@@ -113,7 +118,7 @@ def landscape(
         out=out,
         directions=directions,
         force=force,
-        progress=make_progress("silent" if quiet else "auto"),
+        progress=progress_of(quiet),
         command=sys.argv[1:],
     )
     if png is not None:
@@ -128,7 +133,6 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write.")] = None,
     png: Png = None,
-    debug: Debug = False,
 ) -> None:
     """Build the page of a run again from its records, or one page for several runs."""
     from descend.commands.report import report as build

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,32 +10,24 @@ from typing import Annotated, Any
 import typer
 
 from descend.errors import SettingsError
+from descend.io.units import parse_duration, parse_size
 
-UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-SIZES = {"": 1, "b": 1, "k": 10, "m": 20, "g": 30, "t": 40}
-
-
-def parse_duration(text: str, option: str = "--time-budget") -> float:
-    """Seconds of a duration like `90`, `10m` or `1.5h`."""
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", text.lower())
-    try:
-        seconds: float = float(found[1]) * UNITS[found[2]]  # type: ignore[index]
-    except (TypeError, ValueError):
-        raise SettingsError(
-            f"{option} must be a time like 30s, 10m or 2h; found {text!r}."
-        ) from None
-    return seconds
+Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace what an earlier command wrote in the folder.")
+]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
+Like = Annotated[Path | None, typer.Option("--like", help="A run whose settings to repeat.")]
 
 
-def parse_size(text: str) -> int:
-    """Bytes of a size like `4GiB`, `500MB` or `2G` (all in powers of 1024)."""
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?b)?\s*", text.lower())
-    try:
-        return int(float(found[1]) * (1 << SIZES[found[2]] if found[2] else 1))  # type: ignore[index]
-    except (TypeError, ValueError):
-        raise SettingsError(
-            f"--memory must be a size like 4GiB or 500MB; found {text!r}."
-        ) from None
+def progress_of(quiet: bool) -> Any:
+    """The progress of a command."""
+    from descend.reporting.progress import make_progress
+
+    return make_progress("silent" if quiet else "auto")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -88,6 +79,8 @@ class Option:
         self.parse = parse
         self.metavar = metavar
 
+
+MEMORY = "Most memory of the whole process: 4GiB, 500MB; in powers of 1024."
 
 SETTINGS: dict[str, Option] = {
     "target": Option(
@@ -142,7 +135,7 @@ SETTINGS: dict[str, Option] = {
         parse=lambda text: parse_duration(text, "--advice-budget"),
         metavar="TIME",
     ),
-    "memory": Option("Most memory of the whole process: 4GiB.", parse=parse_size, metavar="SIZE"),
+    "memory": Option(MEMORY, parse=parse_size, metavar="SIZE"),
     "store": Option("Keep the converted rows in this folder, for later runs.", metavar="DIR"),
 }
 

@@ -67,10 +67,9 @@ def _send_again(number: int) -> None:
     threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
 
 
-def run_command_line(command: Callable[[], object]) -> None:
+def run_command_line(command: Callable[[], object], *, debug: bool = False) -> None:
     """Run a command and end the process: every error of ours is one short text and a status."""
     signals = _Signals()
-    debug = "--debug" in sys.argv
     try:
         status = _written(command)
         if signals.came:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import descend
-from descend.errors import InputError, SettingsError
-from descend.io.atomic import write_error, write_json, write_whole
+from descend.commands.outputs import COMPARISON, free_folder, write_record_and_page
+from descend.errors import SettingsError
 from descend.reporting.measures import MEASURES
-from descend.reporting.pages.compare import compare_page
 from descend.reporting.progress import Progress
-from descend.reporting.render import render
 from descend.runtime.auto import choose
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
@@ -37,7 +33,6 @@ from descend.tuning.compare.run import ComparedRun, Conditions
 
 BUDGET = 2.0
 """Seconds of training for each run, where the user names none."""
-RECORD, PAGE = "compare.json", "compare.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +102,7 @@ def compare(
         raise SettingsError(f"--budget must be greater than 0; found {budget}.")
     check_asked(sizes, methods)
     set_up()
-    folder = _free_folder(name, out, force) if write else None
+    folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
     asked = settings
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
         settings = settings.replace(time_budget=budget or BUDGET)
@@ -142,10 +137,7 @@ def compare(
         say=progress.message,
     )
     records = [run_record(run) for run in runs]
-    record = {
-        "kind": "compare",
-        "descend": descend.__version__,
-        "command": command,
+    content = {
         "asked": asked.as_json(),
         "settings": setup.recorded(settings),
         "own": dict(setup.own),
@@ -160,14 +152,7 @@ def compare(
         "table": table_of(records),
         "claims": claims(records),
     }
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(folder, error) from error
-        write_json(folder / RECORD, record)
-        write_whole(folder / PAGE, render(compare_page(record)))
-    return Comparison(record, folder)
+    return Comparison(write_record_and_page(folder, COMPARISON, content, command), folder)
 
 
 def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -243,20 +228,3 @@ def _advised(setup: TrialSetup, progress: Progress) -> int:
         return settings.batch_size
     chosen = choose(setup.problem, settings.replace(batch_size="auto"), progress)
     return min(max(2, int(chosen.settings.batch_size)), max(2, rows // 2))
-
-
-def _free_folder(name: str, out: str | Path | None, force: bool) -> Path:
-    if out is None:
-        return next(
-            folder
-            for number in itertools.count(1)
-            if not (folder := Path("runs") / f"{name}-compare-{number}").exists()
-        )
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out must name a folder; {folder} is a file.")
-    if (folder / RECORD).exists() and not force:
-        raise InputError(
-            f"The comparison {folder} exists. Type --force to replace it, or another --out."
-        )
-    return folder

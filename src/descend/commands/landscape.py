@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import descend
 from descend.commands.landscape_run import run_record
 from descend.commands.landscape_surface import surface_record
+from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_page
 from descend.errors import InputError, SettingsError
-from descend.io.atomic import write_error, write_json, write_whole
-from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.progress import Progress
-from descend.reporting.render import render
 from descend.runs.folder import is_run
 from descend.training.jax_setup import set_up
 from descend.tuning.landscape.surfaces import SURFACES
-
-RECORD, PAGE = "landscape.json", "landscape.html"
 
 
 def landscape(
@@ -45,13 +40,7 @@ def landscape(
     Raises:
         InputError: neither a surface nor a run, or the folder cannot be written.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out must name a folder; {folder} is a file.")
-    if (folder / RECORD).exists() and not force:
-        raise InputError(
-            f"The landscape {folder} exists. Type --force to replace it, or another --out."
-        )
+    folder = free_folder(out, LANDSCAPE, force=force)
     if directions not in ("path", "random"):
         raise SettingsError(f"--directions must be path or random; found {directions!r}.")
     set_up()
@@ -63,11 +52,4 @@ def landscape(
         raise InputError(
             f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory."
         )
-    record = {"kind": "landscape", "descend": descend.__version__, "command": command, **record}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
-    write_json(folder / RECORD, record)
-    write_whole(folder / PAGE, render(landscape_page(record)))
-    return record
+    return write_record_and_page(folder, LANDSCAPE, record, command)

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from descend.commands.outputs import kind_in
 from descend.errors import InputError
 from descend.io.atomic import write_error, write_whole
 from descend.reporting.page_model import Page
-from descend.reporting.pages.advice import advice_page
-from descend.reporting.pages.compare import compare_page
-from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.contents import REPORT
 from descend.runs.folder import is_run, read_history, read_run_record
 from descend.runs.records import read_kind
-
-Record = Mapping[str, Any]
-
-OTHERS: dict[str, Callable[[Record], Page]] = {
-    "compare": compare_page,
-    "landscape": landscape_page,
-    "advice": advice_page,
-}
-
-
-COMMANDS = {"advice": "advise"}
 
 
 def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | None = None) -> Path:
@@ -76,10 +61,9 @@ def save_pictures(page: Page, folder: Path) -> None:
 
 def _page_of(folder: Path) -> tuple[Page, Path]:
     """The page of a folder, and where it usually stands."""
-    if not is_run(folder):
-        for kind, page_of in OTHERS.items():
-            if (folder / f"{kind}.json").is_file():
-                return page_of(read_kind(folder / f"{kind}.json")), folder / f"{kind}.html"
+    kind = None if is_run(folder) else kind_in(folder)
+    if kind is not None:
+        return kind.page_of(read_kind(kind.record_in(folder))), kind.page_in(folder)
     return train_page(read_run_record(folder), read_history(folder)), folder / REPORT
 
 
@@ -87,11 +71,12 @@ def _page_of_several(folders: Sequence[Path]) -> Page:
     names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise InputError(f"A run is named twice: {', '.join(names)}.")
-    for folder, kind in itertools.product(folders, OTHERS):
-        if not is_run(folder) and (folder / f"{kind}.json").is_file():
+    for folder in folders:
+        kind = None if is_run(folder) else kind_in(folder)
+        if kind is not None:
             raise InputError(
-                f"{folder} holds a record of descend {COMMANDS.get(kind, kind)}; only runs of "
-                "descend train are laid over each other."
+                f"{folder} holds a record of descend {kind.command}; only runs of descend train "
+                "share a page."
             )
     records = {name: read_run_record(Path(name)) for name in names}
     return runs_page(records, {name: read_history(Path(name)) for name in names})

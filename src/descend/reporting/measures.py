@@ -1,4 +1,4 @@
-"""The measures of a comparison, and how times, bytes and counts are written everywhere."""
+"""The measures of a comparison."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from descend.io.units import bytes_text, three
 from descend.reporting.page_model import Ranged
 
 Spread = Mapping[str, float]
@@ -72,43 +73,6 @@ def written(value: float, measure: Measure) -> str:
     if measure.unit == "percent":
         return f"{three(100.0 * value)} %"
     return f"{three(value)} ×" if measure.unit == "times" and value else three(value)
-
-
-def three(value: float) -> str:
-    """Three significant digits, and whole numbers from 1,000 on."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def span_text(seconds: float) -> str:
-    """A time in three significant digits.
-
-    >>> span_text(0.000123), span_text(2.5), span_text(90.0), span_text(7320.0)
-    ('123 µs', '2.5 s', '90 s', '2 h 2 min')
-    """
-    if seconds < 0.9995e-3:
-        return f"{seconds * 1e6:.3g} µs"
-    if seconds < 0.9995:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def bytes_text(value: float | None) -> str:
-    """A number of bytes in powers of 1024.
-
-    >>> bytes_text(3.9e6), bytes_text(None)
-    ('3.72 MiB', '—')
-    """
-    if value is None:
-        return "—"
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} GiB"
 
 
 def arrived_text(line: Mapping[str, Any]) -> str:

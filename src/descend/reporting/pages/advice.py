@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.io.units import span_text
 from descend.reporting.html import number_text
-from descend.reporting.measures import span_text
 from descend.reporting.page_model import KeyFigure, Page, Section, Summary
 from descend.reporting.plots.advice import (
     cosine_plot,

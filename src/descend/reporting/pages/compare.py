@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.io.units import span_text, three
 from descend.reporting.html import number_text
-from descend.reporting.measures import (
-    ARRIVAL,
-    NATURE,
-    Measure,
-    arrived_text,
-    ranged,
-    span_text,
-    three,
-)
+from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, ranged
 from descend.reporting.page_model import (
     Cell,
     Finding,

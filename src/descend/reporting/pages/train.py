@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.io.units import count_text, span_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import KeyFigure, Page, Section, Summary, Table
 from descend.reporting.pages.advice import advice_sections
@@ -100,8 +101,8 @@ def _metric_figures(metrics: Mapping[str, Mapping[str, float | None]]) -> list[K
 
 
 def _cost_figures(result: Record) -> list[KeyFigure]:
-    note = f"{_count(result['updates'], 'update')}, {number_text(result['epochs'])} epochs"
-    return [KeyFigure("Training time", _duration(result["seconds"]), note)]
+    note = f"{count_text(result['updates'], 'update')}, {number_text(result['epochs'])} epochs"
+    return [KeyFigure("Training time", span_text(result["seconds"]), note)]
 
 
 def _setting_figures(record: Record) -> list[KeyFigure]:
@@ -132,7 +133,7 @@ def _training_section(record: Record, history: History) -> Section:
     text = []
     if best is not None:
         text.append(
-            f"The best weights are those after {_count(best.update, 'update')} "
+            f"The best weights are those after {count_text(best.update, 'update')} "
             f"({number_text(best.epoch)} epochs): validation loss "
             f"{number_text(best.validation_loss)}."
         )
@@ -196,7 +197,7 @@ def _data_section(record: Record) -> Section:
         ],
         caption="The arrays of a row"
         if record.get("own")
-        else f"{_count(len(data['columns']), 'column')} besides the target",
+        else f"{count_text(len(data['columns']), 'column')} besides the target",
     )
     return Section(
         "Data",
@@ -257,18 +258,6 @@ def _beside(name: str, trivial: float | None) -> str:
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.3g} %"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _times(number: int) -> str:

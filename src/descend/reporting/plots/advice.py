@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.io.units import bytes_text, span_text
 from descend.reporting.html import number_text
-from descend.reporting.measures import bytes_text, span_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import FADED, SEQUENTIAL
 from descend.reporting.plots.figures import Trace, band, figure, hollow, line, points, sized

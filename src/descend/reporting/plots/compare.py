@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.reporting.measures import arrived_text, three
+from descend.io.units import three
+from descend.reporting.measures import arrived_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.figures import Trace, error_bars, figure, line, points, sized
 

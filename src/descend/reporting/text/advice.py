@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.reporting.measures import bytes_text, span_text
+from descend.io.units import bytes_text, count_text, span_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import Advice
 
@@ -75,7 +75,7 @@ def _why(advice: Advice) -> str:
     trials = evidence["trials"]
     failed = sum(trial["diverged"] for trial in trials)
     text = (
-        f"Chosen by {_count(len(trials), 'trial')} from the same initial weights, for "
+        f"Chosen by {count_text(len(trials), 'trial')} from the same initial weights, for "
         f"{GOALS[evidence['goal']]}: the best trial brought the validation loss from "
         f"{evidence['start_loss']:.4g} to {evidence['target']:.4g}."
     )
@@ -95,7 +95,7 @@ def _why(advice: Advice) -> str:
             "clearly faster."
         )
     if failed:
-        text += f" {_count(failed, 'trial')} diverged."
+        text += f" {count_text(failed, 'trial')} diverged."
     return text
 
 
@@ -130,7 +130,9 @@ def _noise(evidence: Mapping[str, Any]) -> str:
     low, high = last["interval"]
     upper = "more" if high is None else f"{high:,.3g}"
     updates = last.get("updates")
-    moment = f"After {_count(updates, 'update')}, a batch" if updates else "At the start, a batch"
+    moment = (
+        f"After {count_text(updates, 'update')}, a batch" if updates else "At the start, a batch"
+    )
     return (
         f"Gradient noise: {moment[0].lower()}{moment[1:]} of {last['noise_scale']:,.3g} rows "
         f"({low:,.3g} to {upper}) has as much noise as gradient. The number grows while the model "
@@ -165,10 +167,6 @@ def _costs(evidence: Mapping[str, Any]) -> str:
             row += [f"{to['updates']:,.0f}", f"{to['examples']:,.0f}", span_text(to["seconds"])]
         rows.append(row + [""] * (len(header) - len(row)))
     return table_text(header, rows, numbers=len(header))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _times(ratio: float) -> str:

@@ -6,14 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.reporting.html import number_text
-from descend.reporting.measures import (
-    ARRIVAL,
-    NATURE,
-    Measure,
-    arrived_text,
-    middle_text,
-    ranged,
-)
+from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, middle_text, ranged
 from descend.reporting.pages.compare import compare_warnings
 from descend.reporting.text.tables import paragraph, table_text
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from descend.reporting.measures import bytes_text, span_text
+from descend.io.units import bytes_text, span_text
 from descend.reporting.text.tables import paragraph, table_text
 
 NAMES = {

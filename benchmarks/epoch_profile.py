@@ -29,14 +29,14 @@ def parts(batch_size: int) -> dict[str, Callable[[], object]]:
     from benchmarks.epoch_speed import descend_epochs, training_of
     from descend.data.rows.batches import START, chunks
     from descend.data.rows.order import epoch_rows
-    from descend.training.step import copied
+    from descend.training.step import copy_state
 
     problem = linear_table()
     rows = len(problem.x)
     training = training_of(problem)
-    run = training.run(batch_size, problem.learning_rate)
+    run = training.loop_config(batch_size, problem.learning_rate)
     seeds = iter(range(1, 10**6))
-    source = chunks(run.store, run.plan, START, standing=2)
+    source = chunks(run.store, run.plan, START, buffers=2)
     chunk = next(chunks(run.store, run.plan))
     state = training.begin().state
     rates = np.full(run.plan.updates_per_chunk, problem.learning_rate, np.float32)
@@ -54,7 +54,7 @@ def parts(batch_size: int) -> dict[str, Callable[[], object]]:
         "order, gathering, shaping": lambda: [next(source).examples for _ in range(calls)],
         "updates": updates,
         "an evaluation on 1,000 rows": lambda: run.evaluate(state.mean),
-        "keeping the best weights": lambda: jax.block_until_ready(copied(state).params),
+        "keeping the best weights": lambda: jax.block_until_ready(copy_state(state).params),
     }
 
 

@@ -90,7 +90,7 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
     from descend.training.stopping import Limits
 
     training = training_of(problem)
-    run = training.run(batch_size, problem.learning_rate)
+    run = training.loop_config(batch_size, problem.learning_rate)
     loop = training.begin()
 
     def epoch() -> object:

@@ -27,7 +27,7 @@ from descend.tuning.compare.classical import run_classical
 from descend.tuning.compare.compare import Repeats
 from descend.tuning.compare.measures import full_gradient, gradient_deviation, roughness
 from descend.tuning.compare.methods import methods_for
-from descend.tuning.compare.run import Conditions, digest, one_run
+from descend.tuning.compare.run import Conditions, digest, run_method
 from tests.problems import linear_problem, numbers, rows_of
 
 EVIL = '</script><script>alert(1)</script><b onmouseover="x">'
@@ -240,7 +240,7 @@ def test_a_course_counts_as_steady_until_its_rate_is_lowered() -> None:
     (method,) = [one for one in methods_for(60, 8) if one.name == "mini-8-sgd"]
     limits = Limits(patience=2, epochs=60)
     for schedule in ("constant", "cosine"):
-        loop, _ = one_run(problem, method, "tuned", 0.2, Conditions(limits, schedule))
+        loop, _ = run_method(problem, method, "tuned", 0.2, Conditions(limits, schedule))
         run = problem.loop_config(8, 0.2, schedule=schedule, limits=limits)
         planned = [
             0.2 * run.schedule(np.array([max(0, line.update - 1)]))[0] for line in loop.history

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from descend.data.rows.batches import chunks
-from descend.training.averaging import GROWTH, SAMPLES, WINDOW, fading, newest
+from descend.training.averaging import GROWTH, SAMPLES, WINDOW, averaging_schedule, no_averaging
 from descend.training.loop import fit, updates_between
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
@@ -33,7 +33,7 @@ def weight_of_each(updates: int, cuts: list[int], window: float) -> np.ndarray:
     for last in [*cuts, updates]:
         if last <= first:
             continue
-        marks = fading(first, last - first, last - first + 3, window)
+        marks = averaging_schedule(first, last - first, last - first + 3, window)
         assert marks.stops[marks.used - 1] == last - first
         for stop, part in zip(
             marks.stops[: marks.used], marks.shares[: marks.used].astype(float), strict=True
@@ -57,7 +57,7 @@ def test_where_a_run_is_cut_into_chunks_changes_nothing(
 
 
 def test_short_windows_sample_every_update_by_the_formula() -> None:
-    marks = fading(0, 50, 50, float(SAMPLES))
+    marks = averaging_schedule(0, 50, 50, float(SAMPLES))
 
     number = np.arange(1, 51)
     wide = np.maximum(1.0, np.minimum(SAMPLES, (number + GROWTH) / (1 + GROWTH)))
@@ -118,7 +118,7 @@ def test_without_a_mean_what_is_kept_are_the_weights() -> None:
     loop, _ = fit(problem.loop_config(8, 0.05, limits=Limits(epochs=2)), problem.begin())
 
     assert same_bits(loop.state.mean, loop.state.params)
-    assert newest(3, 5).stops.tolist() == [3, 0, 0, 0, 0]
+    assert no_averaging(3, 5).stops.tolist() == [3, 0, 0, 0, 0]
 
 
 def test_gradient_descent_has_no_noise_to_average_out() -> None:

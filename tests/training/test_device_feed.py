@@ -39,7 +39,7 @@ def test_rows_gathered_on_the_device_train_the_same(
 ) -> None:
     store = weighted()
     if parts:
-        monkeypatch.setattr(batches_module, "MOST_BATCH_BYTES", 4 * store.row_bytes)
+        monkeypatch.setattr(batches_module, "MAX_BATCH_BYTES", 4 * store.row_bytes)
     expected = end_of(store, batch_size)
     monkeypatch.setattr(device_feed, "fits_device", lambda store: True)
     found = end_of(store, batch_size)

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -29,7 +30,9 @@ def test_the_loss_is_the_weighted_mean_over_all_rows(
     plain = numbers(rows)
     weight = np.random.default_rng(0).uniform(0.1, 2, size=rows)
     store = store_of(plain.x["numeric"], plain.y, weight)
-    problem = linear_problem(store, l2=3.0)
+    problem = dataclasses.replace(
+        linear_problem(store, l2=3.0), validation=store_of(plain.x["numeric"], plain.y, weight)
+    )
     kernel = np.array([[0.1], [0.2], [-0.4]], np.float32)
     params = {"kernel": kernel, "bias": np.float32([0.3])}
     expected = mean_loss(store, kernel, 0.3)

@@ -9,8 +9,8 @@ import pytest
 
 from descend.settings import Settings
 from descend.training import step as step_module
-from descend.training.averaging import fading
-from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel, with_other
+from descend.training.averaging import averaging_schedule
+from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS, Inputs, Network, linear, mlp
 from descend.training.objective import make_objective
@@ -42,7 +42,7 @@ def end_of(network: Network, loss: str, optimizer: str, rows: int) -> tuple[list
     step, batch = make_step(objective, rule), batches(rows)
     first = jax.tree.map(lambda leaf: leaf[0], batch)
     fits = fits_one_kernel(step, (state.params, state.opt_state), first, jnp.float32(0))
-    marks = fading(0, UPDATES - 2, UPDATES, window=5.0)
+    marks = averaging_schedule(0, UPDATES - 2, UPDATES, window=5.0)
     rates = np.full(UPDATES, 0.01, np.float32)
     found = compile_chunk(step, one_kernel=True)(state, batch, rates, UPDATES - 2, 0, marks)
     return [np.asarray(leaf) for leaf in jax.tree.leaves(found)], fits
@@ -117,7 +117,7 @@ def test_what_cannot_be_one_kernel_runs_as_the_ordinary_program() -> None:
             raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such kernel")
         return x + 1
 
-    called = with_other(refusing, lambda x: x + 2)
+    called = with_fallback(refusing, lambda x: x + 2)
 
     found = [called(np.zeros(rows)).tolist() for rows in (2, 3, 3, 2)]
 
@@ -130,4 +130,4 @@ def test_other_failures_are_told() -> None:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
-        with_other(broken, lambda x: x)(np.zeros(2))
+        with_fallback(broken, lambda x: x)(np.zeros(2))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from descend.training.loop import fit, summary_of
-from descend.training.stopping import MOST_LOWERINGS, MOST_RESCUES, Limits
+from descend.training.plateau import MAX_REDUCTIONS
+from descend.training.stopping import MAX_RESTARTS, Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, prefetch_threads, with_chunks
 from tests.problems import (
@@ -27,10 +28,10 @@ def test_a_run_ends_when_lower_rates_do_not_help() -> None:
     run = network().loop_config(16, 0.05, limits=Limits(patience=2))
     loop, reason = fit(run, network().begin(), callback)
     assert reason is StopReason.NO_IMPROVEMENT
-    assert loop.progress.lowerings == MOST_LOWERINGS
-    assert len(callback.messages) == MOST_LOWERINGS
+    assert loop.progress.lowerings == MAX_REDUCTIONS
+    assert len(callback.messages) == MAX_REDUCTIONS
     assert "No improvement in 2 evaluations" in callback.messages[0]
-    assert "lowered to 0.01." in callback.messages[0]
+    assert "reduced to 0.01." in callback.messages[0]
     rates = [line.learning_rate for line in loop.history]
     assert rates == sorted(rates, reverse=True)
     assert sorted(set(rates), reverse=True) == pytest.approx([0.05, 0.01, 0.002, 0.0004])
@@ -100,7 +101,7 @@ def test_a_rate_that_is_too_high_is_lowered_and_the_run_rescued(rate: float) -> 
         problem.loop_config(16, rate, limits=Limits(epochs=30)), problem.begin(), callback
     )
     assert reason is StopReason.EPOCHS
-    assert 1 <= loop.progress.rescues <= MOST_RESCUES
+    assert 1 <= loop.progress.rescues <= MAX_RESTARTS
     assert len([text for text in callback.messages if "Back to the best" in text]) >= 1
     assert loop.progress.best < 0.2
 
@@ -110,7 +111,7 @@ def test_an_absurd_rate_ends_diverged_with_finite_weights() -> None:
     problem = least_squares()
     loop, reason = fit(problem.loop_config(16, 1e30), problem.begin(), callback)
     assert reason is StopReason.DIVERGED
-    assert loop.progress.rescues == MOST_RESCUES + 1
+    assert loop.progress.rescues == MAX_RESTARTS + 1
     assert "Lower learning rates did not help" in callback.messages[-1]
     for leaf in jax.tree.leaves((loop.best, loop.state)):
         assert np.isfinite(leaf).all()

@@ -8,7 +8,7 @@ import pytest
 from descend.training.loop import LoopConfig, LoopState, fit
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
-from descend.training.step import compile_parts
+from descend.training.step import compile_accumulation
 from descend.training.stopping import Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, with_chunks
@@ -60,8 +60,8 @@ def in_parts(run: LoopConfig, parts: int) -> LoopConfig:
     problem = network()
     return dataclasses.replace(
         run,
-        plan=dataclasses.replace(run.plan, parts=parts, updates_per_chunk=1),
-        partwise=compile_parts(problem.objective, problem.optimizer),
+        plan=dataclasses.replace(run.plan, accumulation_steps=parts, updates_per_chunk=1),
+        accumulated=compile_accumulation(problem.objective, problem.optimizer),
     )
 
 

@@ -136,5 +136,5 @@ def test_the_penalty_leaves_biases_free() -> None:
 def test_rows_are_counted_exactly_beyond_the_whole_numbers_of_float32() -> None:
     rows = (1 << 24) + 3
     batch = rows_of(STORE, [0])._replace(weight=jnp.ones(rows, jnp.float32))
-    shares = make_objective(lambda params, x: x, lambda outputs, y: y).shares(batch)
+    shares = make_objective(lambda params, x: x, lambda outputs, y: y).normalize_weights(batch)
     assert float(shares.weight[0]) == pytest.approx(1 / rows, rel=1e-7)

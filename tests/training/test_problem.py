@@ -31,10 +31,10 @@ def test_runs_with_as_many_pieces_share_a_program() -> None:
 
 
 def test_a_long_epoch_is_cut_into_stretches() -> None:
-    assert PROBLEM.plan(7).stretches == 1
+    assert PROBLEM.plan(7).intervals_per_epoch == 1
     rows = problem_module.EVALUATION_INTERVAL_ROWS * 2 + 1
     large = linear_problem(store_of(np.zeros((rows, 1)), np.zeros((rows, 1))))
-    assert large.plan(64).stretches == 3
+    assert large.plan(64).intervals_per_epoch == 3
 
 
 def test_initial_weights_come_from_the_seed() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from descend.training.schedules import ENDLESS, LEAST, make_schedule
+from descend.training.schedules import ENDLESS, MIN_FACTOR, make_schedule
 
 
 def test_constant_is_1() -> None:
@@ -10,7 +10,7 @@ def test_constant_is_1() -> None:
 
 def test_cosine_falls_from_1_through_a_half_to_the_least() -> None:
     factors = make_schedule("cosine", 1000)(np.asarray([0, 250, 500, 1000, 5000]))
-    np.testing.assert_allclose(factors, [1, 0.5 * (1 + np.sqrt(0.5)), 0.5, LEAST, LEAST])
+    np.testing.assert_allclose(factors, [1, 0.5 * (1 + np.sqrt(0.5)), 0.5, MIN_FACTOR, MIN_FACTOR])
     assert (np.diff(make_schedule("cosine", 1000)(np.arange(1000))) <= 0).all()
 
 
@@ -20,7 +20,7 @@ def test_one_cycle_rises_over_three_tenths_and_falls() -> None:
     assert factors.argmax() == 300
     assert (np.diff(factors[:301]) >= 0).all()
     assert (np.diff(factors[300:]) <= 0).all()
-    assert factors[-1] == LEAST
+    assert factors[-1] == MIN_FACTOR
 
 
 def test_inverse_time_equals_its_formula() -> None:

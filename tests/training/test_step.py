@@ -9,9 +9,9 @@ import pytest
 from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.order import epoch_rows
 from descend.training.step import (
+    compile_accumulation,
     compile_chunk,
-    compile_parts,
-    copied,
+    copy_state,
     initial_state,
     make_gradient,
     make_step,
@@ -116,7 +116,7 @@ def test_parts_make_the_same_update(microbatches: int) -> None:
     weight = random.uniform(0.1, 2, size=60) * (random.uniform(size=60) > 0.2)
     store = store_of(STORE.x["numeric"], STORE.y, weight)
     problem = linear_problem(store, l2=0.5, optimizer="momentum")
-    partwise = compile_parts(problem.objective, problem.optimizer, microbatches)
+    accumulated = compile_accumulation(problem.objective, problem.optimizer, microbatches)
     step = jax.jit(make_step(problem.objective, problem.optimizer))
     state = problem.begin().state
     carry = (state.params, state.opt_state)
@@ -126,9 +126,9 @@ def test_parts_make_the_same_update(microbatches: int) -> None:
         for start in range(0, 60, 20):
             part = rows_of(store, range(start, start + 20))
             part = jax.tree.map(lambda leaf: leaf[None], part)
-            sums = partwise.add(sums, state, part)
+            sums = accumulated.add(sums, state, part)
         assert sums is not None
-        state, losses = partwise.finish(state, sums, np.float32([0.1]), 60)
+        state, losses = accumulated.finish(state, sums, np.float32([0.1]), 60)
         assert float(losses[0]) == pytest.approx(float(metrics.loss), rel=1e-5)
     assert_close(state, carry[0]["kernel"], carry[0]["bias"])
     assert (state.update, state.examples) == (2, 120)
@@ -192,7 +192,7 @@ def test_losses_of_a_chunk_are_those_before_each_update() -> None:
     batch = next(chunks(STORE, plan)).batch
     rates = np.float32([0.1, 0.2, 0.3])
     state = problem.begin().state
-    _, losses = problem.compiled(plan)(copied(state), batch, rates, 3, 60)
+    _, losses = problem.compiled(plan)(copy_state(state), batch, rates, 3, 60)
     step = jax.jit(make_step(problem.objective, problem.optimizer))
     carry = (state.params, state.opt_state)
     for number in range(3):
@@ -217,7 +217,7 @@ def test_a_copy_outlives_its_original() -> None:
     problem = linear_problem(STORE, optimizer="dog")
     plan = BatchPlan(60, 60, seed=0, updates_per_chunk=1)
     state = problem.begin().state
-    kept = copied(state)
+    kept = copy_state(state)
     batch = next(chunks(STORE, plan)).batch
     problem.compiled(plan)(state, batch, np.ones(1, np.float32), 1, 60)
     assert not np.any(kept.params["kernel"])
@@ -225,11 +225,11 @@ def test_a_copy_outlives_its_original() -> None:
 
 def test_an_update_in_parts_says_nothing_on_the_screen() -> None:
     problem = linear_problem(STORE)
-    partwise = compile_parts(problem.objective, problem.optimizer)
+    accumulated = compile_accumulation(problem.objective, problem.optimizer)
     state = problem.begin().state
     part = jax.tree.map(lambda leaf: leaf[None], rows_of(STORE))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        sums = partwise.add(None, state.params, part)
-        sums = partwise.add(sums, state, part)
-        partwise.finish(state, sums, np.float32([0.1]), 60)
+        sums = accumulated.add(None, state, part)
+        sums = accumulated.add(sums, state, part)
+        accumulated.finish(state, sums, np.float32([0.1]), 60)

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from descend.training import stopping
-from descend.training.stopping import MOST_LOWERINGS, MOST_RESCUES, Limits, Progress
+from descend.training.stopping import MAX_RESTARTS, Limits, StoppingState
 from descend.types import Position, StopReason
 
 losses = st.floats(-1e30, 1e30)
 
 
-def seen_all(values: list[float], progress: Progress | None = None) -> Progress:
-    progress = progress or Progress()
+def seen_all(values: list[float], progress: StoppingState | None = None) -> StoppingState:
+    progress = progress or StoppingState()
     for value in values:
-        progress = stopping.seen(progress, value)
+        progress = stopping.record_evaluation(progress, value)
     return progress
 
 
@@ -30,7 +30,7 @@ def test_the_best_and_the_first_loss_are_remembered(values: list[float]) -> None
 def test_stale_counts_evaluations_since_the_last_gain(values: list[float]) -> None:
     mark, stale = math.inf, -1
     for value in values:
-        if value < mark - stopping.LEAST_GAIN * (mark if math.isfinite(mark) else 0):
+        if value < mark - stopping.MIN_IMPROVEMENT * (mark if math.isfinite(mark) else 0):
             mark, stale = value, 0
         else:
             stale += 1
@@ -49,71 +49,54 @@ def test_negative_losses_improve_by_falling() -> None:
     assert seen_all([-1.0, -0.9]).stale == 1
 
 
-def test_patience_lowers_the_rate_before_it_ends_the_run() -> None:
-    limits = Limits(patience=2)
-    progress = seen_all([1.0])
-    factors = []
-    for _ in range(MOST_LOWERINGS):
-        progress = seen_all([1.0, 1.0], progress)
-        assert stopping.stands_still(progress, limits)
-        assert stopping.finished(progress, limits) is None
-        progress = stopping.lowered(progress)
-        assert not stopping.stands_still(progress, limits)
-        factors.append(progress.rate_factor)
-    assert factors == pytest.approx([0.2, 0.04, 0.008])
-    progress = seen_all([1.0, 1.0], progress)
-    assert stopping.finished(progress, limits) is StopReason.NO_IMPROVEMENT
-
-
-def test_patience_ends_the_run_where_the_rate_is_not_to_be_lowered() -> None:
-    progress = seen_all([1.0, 1.0, 1.0])
-    reason = stopping.finished(progress, Limits(patience=2, lower_first=False))
-    assert reason is StopReason.NO_IMPROVEMENT
-
-
 def test_a_target_ends_the_run() -> None:
-    assert stopping.finished(seen_all([1.0]), Limits(target=0.5)) is None
-    assert stopping.finished(seen_all([1.0, 0.5]), Limits(target=0.5)) is StopReason.TARGET_REACHED
-    assert stopping.finished(seen_all([1.0, 0.5, 2]), Limits(target=0.5)) is not None
+    assert stopping.stop_by_result(seen_all([1.0]), Limits(target=0.5)) is None
+    assert (
+        stopping.stop_by_result(seen_all([1.0, 0.5]), Limits(target=0.5))
+        is StopReason.TARGET_REACHED
+    )
+    assert stopping.stop_by_result(seen_all([1.0, 0.5, 2]), Limits(target=0.5)) is not None
 
 
 def test_epochs_and_seconds_are_used_up() -> None:
     both = Limits(epochs=3, seconds=10.0)
-    assert stopping.used_up(both, Position(2, 999), 9.9) is None
-    assert stopping.used_up(both, Position(3, 0), 0.0) is StopReason.EPOCHS
-    assert stopping.used_up(both, Position(0, 5), 10.0) is StopReason.TIME_BUDGET
-    assert stopping.used_up(Limits(), Position(10**9, 0), 1e12) is None
+    assert stopping.stop_by_budget(both, Position(2, 999), 9.9) is None
+    assert stopping.stop_by_budget(both, Position(3, 0), 0.0) is StopReason.EPOCHS
+    assert stopping.stop_by_budget(both, Position(0, 5), 10.0) is StopReason.TIME_BUDGET
+    assert stopping.stop_by_budget(Limits(), Position(10**9, 0), 1e12) is None
 
 
 def test_what_was_measured_counts_before_what_was_used_up() -> None:
     limits = Limits(epochs=3, target=0.5)
-    ended = stopping.ended(seen_all([0.4]), limits, Position(3, 0), 0.0)
+    ended = stopping.stop_reason(seen_all([0.4]), limits, Position(3, 0), 0.0)
     assert ended is StopReason.TARGET_REACHED
-    assert stopping.ended(seen_all([0.6]), limits, Position(3, 0), 0.0) is StopReason.EPOCHS
-    assert stopping.ended(seen_all([0.6]), limits, Position(2, 0), 0.0) is None
+    assert stopping.stop_reason(seen_all([0.6]), limits, Position(3, 0), 0.0) is StopReason.EPOCHS
+    assert stopping.stop_reason(seen_all([0.6]), limits, Position(2, 0), 0.0) is None
 
 
-def test_too_many_rescues_are_a_divergence() -> None:
+def test_too_many_restarts_are_a_divergence() -> None:
     progress = seen_all([1.0])
-    for _ in range(MOST_RESCUES):
-        progress = stopping.rescued(progress)
-        assert stopping.finished(progress, Limits()) is None
-    assert stopping.finished(stopping.rescued(progress), Limits()) is StopReason.DIVERGED
+    for _ in range(MAX_RESTARTS):
+        progress = stopping.record_restart(progress)
+        assert stopping.stop_by_result(progress, Limits()) is None
+    assert (
+        stopping.stop_by_result(stopping.record_restart(progress), Limits()) is StopReason.DIVERGED
+    )
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_has_exploded(loss: float) -> None:
-    assert stopping.exploded(Progress(), loss)
-    assert stopping.exploded(seen_all([1.0]), loss, 1e-6)
+def test_a_loss_that_is_not_finite_has_diverged(loss: float) -> None:
+    assert stopping.has_diverged(StoppingState(), loss)
+    assert stopping.has_diverged(seen_all([1.0]), loss, 1e-6)
 
 
-def test_a_loss_far_beyond_the_start_has_exploded() -> None:
+def test_a_loss_far_above_the_start_has_diverged() -> None:
     progress = seen_all([0.5])
-    assert not stopping.exploded(progress, 100.0)
-    assert stopping.exploded(progress, 200.0)
-    assert not stopping.exploded(Progress(), 1e30)
+    assert not stopping.has_diverged(progress, 100.0)
+    assert stopping.has_diverged(progress, 200.0)
+    assert not stopping.has_diverged(StoppingState(), 1e30)
 
 
 @given(rows=st.integers(1, 10**9), start=st.floats(0, 1e6))
-def test_one_row_with_all_of_the_loss_is_no_explosion(rows: int, start: float) -> None:
-    assert not stopping.exploded(seen_all([start]), start * rows, 1 / rows)
+def test_one_row_with_all_of_the_loss_is_no_divergence(rows: int, start: float) -> None:
+    assert not stopping.has_diverged(seen_all([start]), start * rows, 1 / rows)

@@ -13,11 +13,11 @@ import pytest
 from descend.data.rows.batches import chunks
 from descend.data.rows.order import epoch_rows
 from descend.errors import SettingsError
-from descend.training.averaging import fading
+from descend.training.averaging import averaging_schedule
 from descend.training.loop import LoopState, fit
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
-from descend.training.step import compile_parts, update_key
+from descend.training.step import compile_accumulation, update_key
 from descend.training.stopping import Limits
 from descend.tuning.advice.noise import NoiseMeter, estimate
 from descend.tuning.compare.measures import full_gradient, gradient_deviation
@@ -108,7 +108,7 @@ def test_a_run_that_goes_on_has_the_same_bits(averaging: bool) -> None:
 def test_parts_and_microbatches_have_keys_of_their_own() -> None:
     problem = noisy()
     state = problem.begin().state
-    partwise = compile_parts(problem.objective, problem.optimizer, 2)
+    partwise = compile_accumulation(problem.objective, problem.optimizer, 2)
     sums = None
     for start in (0, 20):
         part = jax.tree.map(lambda leaf: leaf[None], rows_of(STORE, range(start, start + 20)))
@@ -134,7 +134,7 @@ def test_the_mean_of_a_state_is_taken_as_that_of_weights_but_for_whole_numbers()
     chunk = next(chunks(STORE, plan))
     rates = np.full(plan.updates_per_chunk, RATE, np.float32)
     run_chunk = problem.compiled(plan)
-    marks = fading(0, 3, plan.updates_per_chunk, 100.0)
+    marks = averaging_schedule(0, 3, plan.updates_per_chunk, 100.0)
     mean = run_chunk(problem.begin().state, chunk.batch, rates, 3, 30, marks)[0].mean
     newest = run_chunk(problem.begin().state, chunk.batch, rates, 3, 30)[0].mean
     assert int(mean.state["calls"]) == int(newest.state["calls"]) == 3

@@ -25,9 +25,9 @@ from descend.tuning.compare.methods import (
     BASIC,
     Method,
     Tuned,
-    check_asked,
+    check_methods,
     methods_for,
-    tuned_rates,
+    tune_rates,
 )
 from descend.tuning.compare.run import ComparedRun, Conditions
 
@@ -100,7 +100,7 @@ def compare(
         raise SettingsError(f"--seeds must be at least 1; found {seeds}.")
     if budget is not None and not budget > 0:
         raise SettingsError(f"--budget must be greater than 0; found {budget}.")
-    check_asked(sizes, methods)
+    check_methods(sizes, methods)
     set_up()
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
     asked = settings
@@ -119,7 +119,7 @@ def compare(
     seconds = settings.time_budget or BUDGET
     if settings.advice_budget is not None:
         seconds = min(seconds, settings.advice_budget / len(chosen))
-    tuned = tuned_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
+    tuned = tune_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
     reference = next(one for one in chosen if one.advised and one.optimizer == "momentum")
     rate = tuned[reference.name].learning_rate
     runs = run_all(
@@ -134,7 +134,7 @@ def compare(
         first_seed=settings.seed,
         repeats=Repeats() if seeds is None else Repeats.exactly(seeds),
         same_rate=rate if same_rate else None,
-        say=progress.message,
+        report=progress.message,
     )
     records = [run_record(run) for run in runs]
     content = {

@@ -16,10 +16,10 @@ from descend.runtime.table_run import recorded_run
 from descend.settings import Settings
 from descend.training.build import problem_of
 from descend.training.problem import Problem
-from descend.tuning.advice.lr_range import plain
+from descend.tuning.advice.lr_range import round_rate
 from descend.tuning.advice.trials import TrialRunner, make_runner
 from descend.tuning.compare.classical import check_small
-from descend.tuning.compare.methods import BASIC, Method, methods_for, tuned_rate
+from descend.tuning.compare.methods import BASIC, Method, methods_for, tune_rate
 from descend.tuning.landscape import plane
 
 CONJUGATE = "conjugate-gradient"
@@ -82,9 +82,11 @@ def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any
     }
 
 
-def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) -> list[plane.Way]:
+def _ways(
+    problems: dict[str, Problem], settings: Settings, progress: Progress
+) -> list[plane.Trajectory]:
     """The run's own way first, then those of the other methods, and of conjugate gradient."""
-    ways: list[plane.Way] = []
+    ways: list[plane.Trajectory] = []
     seconds = SECONDS_OF_TRIALS
     if settings.advice_budget is not None:
         seconds = min(seconds, settings.advice_budget / (3 * len(problems)))
@@ -97,7 +99,7 @@ def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) 
             smaller = (
                 float(settings.learning_rate)
                 if own
-                else tuned_rate(runner, one.batch_size, seconds, smaller).learning_rate
+                else tune_rate(runner, one.batch_size, seconds, smaller).learning_rate
             )
             way = _whole_way(runner, one, smaller)
             ways.insert(0 if own else len(ways), way)
@@ -108,20 +110,20 @@ def _ways(problems: dict[str, Problem], settings: Settings, progress: Progress) 
     except SettingsError:
         return ways
     progress.message("The way of conjugate gradient")
-    return [*ways, plane.classical_way(problem, CONJUGATE, 2 * seconds, SNAPSHOTS)]
+    return [*ways, plane.run_classical_trajectory(problem, CONJUGATE, 2 * seconds, SNAPSHOTS)]
 
 
-def _whole_way(runner: TrialRunner, method: Method, rate: float) -> plane.Way:
+def _whole_way(runner: TrialRunner, method: Method, rate: float) -> plane.Trajectory:
     """The way at a rate, or where it does not come to its end, at a lower one.
 
     Short trials may keep a rate that later breaks down.
     """
     stops = stops_for(method.batch_size, len(runner.problem.store))
     for _ in range(MOST_HALVINGS):
-        way = plane.way_of(runner, method.title, method.batch_size, rate, stops)
+        way = plane.record_trajectory(runner, method.title, method.batch_size, rate, stops)
         if way.updates[-1] == stops[-1]:
             break
-        rate = plain(rate / 2)
+        rate = round_rate(rate / 2)
     return way
 
 

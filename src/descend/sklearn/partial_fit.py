@@ -11,12 +11,12 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.data.rows.store import AnyArray, MemoryStore
 from descend.data.schema.columns import Schema
-from descend.reporting.progress import Progress as Bar
+from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
 from descend.training.build import problem_of
 from descend.training.loop import LoopState
-from descend.training.stopping import LEAST_GAIN, Progress
+from descend.training.stopping import MIN_IMPROVEMENT, StoppingState
 from descend.types import HistoryLine, Params
 
 RESERVOIR_ROWS = 10_000
@@ -67,7 +67,7 @@ def go_on(
     settings: Settings,
     rows: Rows,
     held_out: float,
-    bar: Bar,
+    bar: Progress,
     params: Params | None = None,
 ) -> Stream:
     """The stream after one pass over some rows.
@@ -94,7 +94,7 @@ def go_on(
     loop = stream.loop
     if loop is not None:
         # Losses on other rows say nothing about these: each call compares anew.
-        progress = Progress(rescues=loop.progress.rescues, start=loop.progress.start)
+        progress = StoppingState(rescues=loop.progress.rescues, start=loop.progress.start)
         loop = loop._replace(progress=progress, best=loop.state)
     validation = store
     if stream.validated and stream.held_out is not None:
@@ -124,7 +124,7 @@ def _compared(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
     evaluate = problem_of(settings, prepared).evaluate
     if stream.reference is not None:
         before, now = evaluate(stream.reference), evaluate(stream.params)
-        if not now < before - LEAST_GAIN * abs(before):
+        if not now < before - MIN_IMPROVEMENT * abs(before):
             return replace(stream, stale=stream.stale + 1)
     return replace(stream, reference=stream.params, stale=0)
 

@@ -1,1 +1,1 @@
-"""One update, compiled; and the one loop that makes a run of them."""
+"""One update, compiled, and the training loop that repeats it."""

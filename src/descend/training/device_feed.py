@@ -1,4 +1,4 @@
-"""Chunks on their way from the store to the device."""
+"""Bring chunks from the store to the device."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from descend.data.rows.prefetch import Feed
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.types import Batch, Position
 
-STANDING = 2
+BUFFERS = 2
 """Chunks in memory at a time: while the device computes with one, the next is gathered."""
 
-SHARE = 0.5
-"""Of the memory of a device that is not ours, for the table; the rest is for training."""
+TABLE_SHARE = 0.5
+"""Fraction of the free memory of a device that the table may take; the rest is for training."""
 
 
 def feed(store: RowStore, plan: BatchPlan, start: Position = START) -> Feed[Chunk, Chunk]:
     """The chunks of a plan, each ready for the device.
 
-    A chunk stands until the one after the next is asked for: `look_ahead` may be called while the
-    device computes with the one taken last, not before.
+    The arrays of a chunk are valid until the one after the next is taken: `look_ahead` may be
+    called while the device computes with the newest chunk, not before.
     """
     if isinstance(store, MemoryStore) and fits_device(store):
-        place = _gathering(store)
-        store = numbers_of(store)
+        place = _device_gather(store)
+        store = row_numbers(store)
     elif jax.default_backend() == "cpu" and plan.updates_per_epoch > 1:
-        # A CPU takes arrays over when it is called, without a copy: bringing them there before
-        # costs five times as much.
-        place = _as_it_is
+        # A program on the CPU uses NumPy arrays without a copy; a transfer beforehand would cost
+        # five times as much.
+        place = _unchanged
     else:
         place = jax.device_put
-    source = chunks(store, plan, start, standing=None if store.waits else STANDING)
-    return Feed(source, _placing(place), waits=store.waits)
+    source = chunks(store, plan, start, buffers=None if store.waits else BUFFERS)
+    return Feed(source, _placed_once(place), waits=store.waits)
 
 
 def fits_device(store: MemoryStore) -> bool:
-    """Whether the rows are to stay on a device with a memory of its own.
+    """Whether to keep the rows on a device with memory of its own.
 
-    Then only their numbers go there, chunk by chunk: a hundredth of what the rows would be.
+    Then only row numbers are sent there, chunk by chunk: a hundredth of the bytes of the rows.
     """
     if jax.default_backend() == "cpu":
         return False
@@ -51,7 +51,7 @@ def fits_device(store: MemoryStore) -> bool:
         return True
     statistics = jax.devices()[0].memory_stats() or {}
     room = statistics.get("bytes_limit", 0) - statistics.get("bytes_in_use", 0)
-    return len(store) * store.row_bytes <= SHARE * room and len(store) < 2**31
+    return len(store) * store.row_bytes <= TABLE_SHARE * room and len(store) < 2**31
 
 
 _tables: dict[int, Batch] = {}
@@ -59,7 +59,7 @@ _tables: dict[int, Batch] = {}
 
 
 def _on_device(store: MemoryStore) -> Batch:
-    """All rows, copied there once; they stay as long as the store."""
+    """All rows on the device, copied once; they stay there as long as the store exists."""
     key = id(store)
     if key not in _tables:
         _tables[key] = Batch(*jax.device_put((store.x, store.y, store.weight)))
@@ -67,41 +67,41 @@ def _on_device(store: MemoryStore) -> Batch:
     return _tables[key]
 
 
-def numbers_of(store: MemoryStore) -> MemoryStore:
-    """Rows that have their number as target, and their weight."""
+def row_numbers(store: MemoryStore) -> MemoryStore:
+    """A store whose rows hold only their row number, as target, and their weight."""
     return MemoryStore({}, np.arange(len(store), dtype=np.int32), store.weight)
 
 
-def _gathering(store: MemoryStore) -> Callable[[Batch], Batch]:
-    """Makes of the numbers of rows the rows, on the device."""
+def _device_gather(store: MemoryStore) -> Callable[[Batch], Batch]:
+    """`batch of row numbers -> batch of rows`, on the device."""
     table = _on_device(store)
 
     def place(numbers: Batch) -> Batch:
-        rows: Batch = _taken(table, numbers.y, numbers.weight)
+        rows: Batch = _take_rows(table, numbers.y, numbers.weight)
         return rows
 
     return place
 
 
 @jax.jit
-def _taken(table: Batch, rows: jax.Array, weight: jax.Array) -> Batch:
+def _take_rows(table: Batch, rows: jax.Array, weight: jax.Array) -> Batch:
     x = {name: jnp.take(values, rows, axis=0) for name, values in table.x.items()}
     return Batch(x, jnp.take(table.y, rows, axis=0), weight)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _unchanged(batch: Batch) -> Batch:
     return batch
 
 
-def _placing(place: Callable[[Batch], Batch]) -> Callable[[Chunk], Chunk]:
-    """Brings chunks to the device; a batch that comes again (gradient descent) stays there."""
+def _placed_once(place: Callable[[Batch], Batch]) -> Callable[[Chunk], Chunk]:
+    """Brings chunks to the device; a batch that repeats (gradient descent) is brought once."""
     host: Batch | None = None
     device: Batch | None = None
 
-    def placed(chunk: Chunk) -> Chunk:
+    def place_chunk(chunk: Chunk) -> Chunk:
         nonlocal host, device
         if device is None or chunk.batch is not host:
             host, device = chunk.batch, place(chunk.batch)
         return chunk._replace(batch=device)
 
-    return placed
+    return place_chunk

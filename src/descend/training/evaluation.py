@@ -1,4 +1,4 @@
-"""The loss over rows that training does not touch."""
+"""The loss over the validation rows."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from descend.types import Array, Batch, Params
 
 BLOCK_ROWS = 8192
 BLOCK_BYTES = 64 << 20
-"""At most so many rows, and of large rows fewer, are evaluated at once."""
+"""Limits on the rows that are evaluated at once."""
 RESIDENT_BYTES = 256 << 20
-MOST_WAITING = 4
+"""Validation rows up to this size stay on the device."""
+MAX_PENDING = 4
+"""Blocks whose sums may be pending; more would pile up in memory."""
 
 Evaluate = Callable[[Params], float]
 
 
 def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Evaluate:
-    """The weighted mean loss over all rows of a store, penalty left out.
+    """The weighted mean loss over all rows of a store, without the penalty.
 
     Args:
         apply: `(params, x) -> outputs`.
         per_example: `(outputs, y) -> [B]`.
-        store: the rows; kept on the device where they are few, read again each time otherwise.
+        store: the rows; they stay on the device if they are few, and are read anew otherwise.
 
     Returns:
         `params -> loss`; blocks are summed in float64, always in the same order.
@@ -43,20 +45,19 @@ def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Eva
         resident = [jax.device_put(block) for block in blocks(store)]
 
     def streamed() -> Iterator[Batch]:
-        """The next block is read while this one is summed."""
-        with closing(prefetched(blocks(store), jax.device_put)) as coming:
-            yield from coming
+        """Read the next block while this one is summed."""
+        with closing(prefetched(blocks(store), jax.device_put)) as ready:
+            yield from ready
 
     def evaluate(params: Params) -> float:
-        waiting: deque[tuple[Array, Array]] = deque()
+        pending: deque[tuple[Array, Array]] = deque()
         loss = weight = 0.0
         for block in resident or streamed():
-            waiting.append(sums(params, block))
-            # Blocks whose sums are not asked for would pile up in memory.
-            if len(waiting) > MOST_WAITING:
-                loss, weight = _added(loss, weight, waiting.popleft())
-        for part in waiting:
-            loss, weight = _added(loss, weight, part)
+            pending.append(sums(params, block))
+            if len(pending) > MAX_PENDING:
+                loss, weight = _add(loss, weight, pending.popleft())
+        for sums_of_block in pending:
+            loss, weight = _add(loss, weight, sums_of_block)
         return loss / weight
 
     return evaluate
@@ -66,7 +67,7 @@ def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Eva
 def _compiled_sums(
     apply: Apply, per_example: PerExample
 ) -> Callable[[Params, Batch], tuple[Array, Array]]:
-    """The weighted sum of losses and the sum of weights; compiled once for each network."""
+    """The weighted sum of losses and the sum of weights; compiled once per network and loss."""
     objective = make_objective(apply, per_example)
 
     @jax.jit
@@ -77,25 +78,25 @@ def _compiled_sums(
     return sums
 
 
-def _added(loss: float, weight: float, part: tuple[Array, Array]) -> tuple[float, float]:
-    return loss + float(part[0]), weight + float(part[1])
+def _add(loss: float, weight: float, block: tuple[Array, Array]) -> tuple[float, float]:
+    return loss + float(block[0]), weight + float(block[1])
 
 
 def blocks(store: RowStore, rows: int = BLOCK_ROWS) -> Iterator[Batch]:
-    """All rows in order, in blocks of one shape; the last is filled with rows of weight 0."""
+    """All rows in order, in blocks of one shape; the last is padded with rows of weight 0."""
     size = min(rows, len(store), max(1, BLOCK_BYTES // store.row_bytes))
     for start in range(0, len(store), size):
         stop = min(start + size, len(store))
         block = store.gather(np.arange(start, stop, dtype=np.int64))
-        yield block if stop == start + size else _lengthened(block, start + size - stop)
+        yield block if stop == start + size else _pad(block, start + size - stop)
 
 
-def _lengthened(block: Batch, rows: int) -> Batch:
-    """With the last row so many times more, at weight 0."""
+def _pad(block: Batch, rows: int) -> Batch:
+    """The block with its last row repeated `rows` more times, at weight 0."""
 
-    def longer(values: Array) -> Array:
+    def repeat_last(values: Array) -> Array:
         return np.concatenate([values, np.broadcast_to(values[-1:], (rows, *values.shape[1:]))])
 
-    longest: Batch = jax.tree.map(longer, block)
-    longest.weight[-rows:] = 0.0
-    return longest
+    padded: Batch = jax.tree.map(repeat_last, block)
+    padded.weight[-rows:] = 0.0
+    return padded

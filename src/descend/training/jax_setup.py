@@ -1,4 +1,4 @@
-"""How JAX is set up: once, before the first array."""
+"""Configure JAX: once, before the first array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @functools.cache
 def set_up() -> None:
-    """Keep compiled programs in the user's cache folder, so that a second run starts at once.
+    """Cache compiled programs in the user's cache folder, so that a second run starts at once.
 
     `JAX_COMPILATION_CACHE_DIR` names another folder; an empty one turns the cache off.
     """
@@ -34,10 +34,10 @@ def set_up() -> None:
 
 
 def in_full_precision(function: Callable[P, T]) -> Callable[P, T]:
-    """The function with matrix products of float32 as exact as float32 is, also on a GPU.
+    """The function, with float32 matrix products in full float32 precision on a GPU too.
 
-    A GPU by itself rounds the factors to 10 bits (TF32). Updates have more noise than that; what
-    is reported and predicted should not depend on the device.
+    By default a GPU rounds the factors to a 10-bit mantissa (TF32). Updates have more noise than
+    that, but what is reported and predicted should not depend on the device.
     """
 
     @functools.wraps(function)
@@ -51,7 +51,7 @@ def in_full_precision(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def describe_device() -> str:
-    """The device that updates run on, for records."""
+    """Name of the device that updates run on, for records."""
     import jax
 
     device = jax.devices()[0]
@@ -59,7 +59,7 @@ def describe_device() -> str:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers of a run depend on, for records."""
+    """Versions that the numbers of a run depend on, for records."""
     import platform
     import sys
 

@@ -1,16 +1,16 @@
-"""Loops of small updates as one kernel.
+"""Compile a loop of small updates as one kernel.
 
-XLA runs a program on a CPU kernel by kernel, and each costs about 50 ns to begin: an update of a
-linear model from one row is ten such kernels around 20 ns of arithmetic. XLA also has an emitter
-that makes one kernel of a whole called function, loops included. It uses it for loops that touch
-less than 1 kB; the attribute that selects it can be given by hand, for one program at a time. An
-XLA that does not know the attribute calls the function in the ordinary way.
+On a CPU, XLA runs a program kernel by kernel, and each kernel costs about 50 ns to start: an
+update of a linear model from one row is ten kernels around 20 ns of arithmetic. XLA also has an
+emitter that turns a whole called function into one kernel, loops included. By itself XLA uses it
+for loops that touch less than 1 kB; the attribute that selects it can also be set by hand, for one
+program at a time. An XLA version that does not know the attribute ignores it.
 
-The emitter knows no scatter, no sort and no calls to libraries, and multiplies matrices naively,
-so it is asked only where a function has none of these. A program that it has no kernel for is an
-error of the compiler, and the next one may end the process. So only linear models are compiled this
-way, with which it was tried at random sizes, losses and update rules; of networks with hidden
-layers it knew some and not others.
+The emitter supports no scatter, no sort and no library calls, and multiplies matrices naively, so
+it is used only for functions that contain none of these. A program it cannot compile is a compiler
+error, and a second one may end the process. Therefore only linear models are compiled this way:
+they were tested at random sizes, losses and update rules, whereas networks with hidden layers
+sometimes failed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 T = TypeVar("T")
 
 MOST_BYTES = 64 << 10
-"""Of the largest array: beyond, the arithmetic outweighs what beginning a kernel costs."""
+"""Size limit of the largest array: above it, arithmetic outweighs the cost of starting kernels."""
 
 SIMPLE = frozenset(
     (
@@ -74,14 +74,14 @@ SIMPLE = frozenset(
         ),
     )
 )
-"""Primitives that were compared with the ordinary programs; anything else is left to these."""
+"""Primitives whose results were compared with those of ordinary programs; no others are used."""
 
 CALLS = frozenset(("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"))
-"""Primitives that stand for the one function they call."""
+"""Primitives that only call another function."""
 
 
 def in_one_kernel(function: Callable[..., T]) -> Callable[..., T]:
-    """The function compiled as one kernel, within a program that is compiled for a CPU."""
+    """The function, to be compiled as one kernel within a program for a CPU."""
     called = jax.jit(function)
 
     def tagged(*arguments: Any) -> T:
@@ -93,25 +93,25 @@ def in_one_kernel(function: Callable[..., T]) -> Callable[..., T]:
     return tagged
 
 
-def with_other(function: Callable[..., T], other: Callable[..., T]) -> Callable[..., T]:
-    """The function, or for arguments of shapes that XLA cannot compile it for, the other one.
+def with_fallback(function: Callable[..., T], fallback: Callable[..., T]) -> Callable[..., T]:
+    """The function, or the fallback for argument shapes that XLA cannot compile the function for.
 
-    Which programs the emitter has no kernel for is not documented: some reductions are among them.
-    Whether it has one depends on the shapes alone, so a resumed run gets the same program. What is
-    not compiled has not used up its arguments.
+    Which programs the emitter cannot compile is not documented; some reductions are among them.
+    It depends on the shapes alone, so a resumed run gets the same program. A call that failed to
+    compile has not consumed its arguments.
     """
     refused: set[tuple[tuple[int, ...], ...]] = set()
 
     def called(*arguments: Any) -> T:
         if refused and _shapes(arguments) in refused:
-            return other(*arguments)
+            return fallback(*arguments)
         try:
             return function(*arguments)
         except jax.errors.JaxRuntimeError as error:
             if "UNIMPLEMENTED" not in str(error):
                 raise
             refused.add(_shapes(arguments))
-            return other(*arguments)
+            return fallback(*arguments)
 
     return called
 
@@ -121,14 +121,14 @@ def _shapes(arguments: Any) -> tuple[tuple[int, ...], ...]:
 
 
 def fits_one_kernel(function: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether a function of such arguments is small and simple enough to be part of one kernel."""
+    """Whether a function of these arguments is small and simple enough to be one kernel."""
     if jax.default_backend() != "cpu":
         return False
     return all(_fits(equation) for equation in _equations(jax.make_jaxpr(function)(*arguments)))
 
 
 def _equations(jaxpr: ClosedJaxpr | Jaxpr) -> Iterator[JaxprEqn]:
-    """The equations, those of the functions they call in their place."""
+    """All equations, with those of called functions in place of the calls."""
     inner = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
     for equation in inner.eqns:
         called = [p for p in equation.params.values() if isinstance(p, (ClosedJaxpr, Jaxpr))]
@@ -153,7 +153,7 @@ def _bytes(shape: Any) -> int:
 
 
 def _has_vector(equation: JaxprEqn) -> bool:
-    """Whether a product is of a matrix and a vector, or of two vectors."""
+    """Whether a product has a vector among its two factors."""
     shapes: list[Any] = [variable.aval for variable in equation.invars]
     left, right = shapes
     ((contracted, _), (batched, _)) = equation.params["dimension_numbers"]

@@ -1,7 +1,7 @@
 """Update rules by name; each an Optax transformation whose learning rate is 1.
 
 The step multiplies the result by the learning rate of the update, so that schedules, plateaus
-and roll-backs set the rate in one place, and no transformation hides a rate of its own.
+and restarts set the rate in one place and no transformation hides a rate of its own.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ DEFAULT_RATES: dict[str, float] = {
     "rmsprop": 1e-3,
     "adagrad": 0.02,
 }
-"""Where `auto` stands without measuring; a rule not named finds its own rate and gets 1."""
+"""Learning rates where nothing is measured; a rule not listed finds its own rate and gets 1."""
 
 
 FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(DEFAULT_RATES)
-"""Rules without a learning rate to find: theirs comes from the path itself."""
+"""Rules that need no learning rate: they derive it from the gradients and the distance moved."""
 
 
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
     """The update rule that the settings name, gradient clipping included.
 
-    The same options give the same object, so that what was compiled for it is used again.
+    The same options give the same object, so that compiled programs are reused.
     """
     return _made(
         Settings(
@@ -77,7 +77,7 @@ def _made(settings: Settings) -> optax.GradientTransformation:
 
 
 def is_weight(params: Params) -> Params:
-    """True for every array that decays: weights, not biases."""
+    """True for every array that weight decay applies to: weights, not biases."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 

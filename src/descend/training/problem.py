@@ -1,4 +1,4 @@
-"""What is learned from which rows: fixed for a run, shared by training, advice and comparison."""
+"""A model, its loss and its rows: fixed for a run, shared by training, advice and comparison."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import optax
 
-from descend.data.rows.batches import BatchPlan, plan_batches, undivided
+from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatches
 from descend.data.rows.store import RowStore
-from descend.training.averaging import window_of
+from descend.training.averaging import longest_window
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
 from descend.training.objective import (
@@ -23,10 +23,10 @@ from descend.training.objective import (
 )
 from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (
-    PartwiseUpdate,
+    AccumulatedUpdate,
     RunChunk,
+    compile_accumulation,
     compile_chunk,
-    compile_parts,
     initial_state,
     make_step,
 )
@@ -34,15 +34,15 @@ from descend.training.stopping import Limits
 from descend.types import Params
 
 EVALUATION_INTERVAL_ROWS = 1_000_000
-"""At most so many training rows from one evaluation to the next."""
+"""Most training rows from one evaluation to the next."""
 
 
 class Programs(NamedTuple):
-    """The objective, and what is compiled for it, by the number of pieces of a batch."""
+    """The objective, and its compiled updates by the number of microbatches per batch."""
 
     objective: Objective
     chunk: Callable[[int], RunChunk]
-    partwise: Callable[[int], PartwiseUpdate]
+    accumulated: Callable[[int], AccumulatedUpdate]
 
 
 @functools.lru_cache(maxsize=32)
@@ -56,7 +56,7 @@ def programs(
     training_apply: TrainingApply | None,
     noisy: bool,
 ) -> Programs:
-    """One for each network, loss and update rule: a grid search compiles once."""
+    """Cached for each network, loss and update rule, so that a grid search compiles once."""
     objective = make_objective(apply, per_example, l2, mean_weight, training_apply)
     return Programs(
         objective,
@@ -65,7 +65,9 @@ def programs(
                 make_step(objective, optimizer, microbatches), one_kernel=one_kernel, noisy=noisy
             )
         ),
-        functools.cache(lambda microbatches: compile_parts(objective, optimizer, microbatches)),
+        functools.cache(
+            lambda microbatches: compile_accumulation(objective, optimizer, microbatches)
+        ),
     )
 
 
@@ -75,22 +77,22 @@ class Problem:
 
     Attributes:
         store: the training rows.
-        validation: the rows that judge.
+        validation: the validation rows.
         init: `seed -> params`.
         apply: `(params, x) -> outputs`, each row by itself: the model as it predicts.
         per_example: `(outputs, y) -> [B]`.
         optimizer: an Optax transformation made with learning rate 1.
         l2: strength of the penalty on the weights.
         seed: of the initial weights and of the order of rows.
-        averaging: whether the mean of the weights along the way is what is judged and kept.
-        rising: whether the learning rate rises over the first updates where no warm-up is named.
-        one_kernel: whether small updates may be compiled as one kernel: only for networks with
-            which that was tried, since a program unknown to XLA's emitter may end the process.
-        training_apply: `(params, state, x, key) -> (outputs, state)`: the model while it is
-            trained, where it then differs (dropout, batch normalisation); None: `apply`.
-        noisy: whether `training_apply` uses its key, which differs from update to update.
-        couples_rows: whether `training_apply` takes the rows of a batch together: a batch is then
-            never divided, and one that is too large for that is refused.
+        averaging: whether a running average of the weights is evaluated and saved.
+        rising: whether the learning rate rises over the first updates if no warm-up is set.
+        one_kernel: whether small updates may be compiled as one kernel; only for networks it was
+            tested with, since a program that XLA's emitter does not support may end the process.
+        training_apply: `(params, state, x, key) -> (outputs, state)`: the model in training
+            mode, if it differs there (dropout, batch normalization); None: `apply`.
+        noisy: whether `training_apply` uses its key, which is another one for each update.
+        couples_rows: whether `training_apply` processes the rows of a batch together; then a batch
+            is never split into microbatches, and one too large for that is refused.
     """
 
     store: RowStore
@@ -110,15 +112,15 @@ class Problem:
 
     @functools.cached_property
     def objective(self) -> Objective:
-        """What training makes small."""
+        """What training minimizes."""
         return self._programs.objective
 
     @functools.cached_property
     def evaluate(self) -> Evaluate:
         """`params -> validation loss`.
 
-        Where the training rows validate as well, the penalty counts: without it, the best weights
-        would be those that the penalty holds back least. On held-out rows it does not.
+        If the training rows are the validation rows too, the penalty is included: otherwise the
+        least regularized weights would be best. On held-out rows it is not.
         """
         evaluate = make_evaluate(self.apply, self.per_example, self.validation)
         penalty = self.objective.penalty
@@ -127,21 +129,21 @@ class Problem:
         return lambda params: evaluate(params) + float(penalty(params))
 
     def plan(self, batch_size: int) -> BatchPlan:
-        """How an epoch is cut at a batch size."""
-        stretches = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
-        plan = plan_batches(self.store, batch_size, self.seed, stretches=stretches)
-        return undivided(plan) if self.couples_rows else plan
+        """How an epoch is divided into updates at a batch size."""
+        intervals = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
+        plan = plan_batches(self.store, batch_size, self.seed, intervals_per_epoch=intervals)
+        return without_microbatches(plan) if self.couples_rows else plan
 
     def compiled(self, plan: BatchPlan) -> RunChunk:
-        """The updates of a plan as one program; plans with as many microbatches share it."""
+        """The updates of a plan as one program; plans with equally many microbatches share it."""
         program = self._programs.chunk(plan.microbatches)
         return functools.partial(program, seed=self.seed) if self.noisy else program
 
-    def partwise(self, plan: BatchPlan) -> PartwiseUpdate | None:
-        """The update of a plan that cuts a batch into parts; None where it does not."""
-        if plan.parts == 1:
+    def accumulated(self, plan: BatchPlan) -> AccumulatedUpdate | None:
+        """The update of a plan that spreads a batch over several chunks, else None."""
+        if plan.accumulation_steps == 1:
             return None
-        program = self._programs.partwise(plan.microbatches)
+        program = self._programs.accumulated(plan.microbatches)
         if not self.noisy:
             return program
         return program._replace(add=functools.partial(program.add, seed=self.seed))
@@ -161,7 +163,7 @@ class Problem:
         )
 
     def begin(self, seed: int | None = None) -> LoopState:
-        """The course of a new run, from the initial weights of a seed."""
+        """The loop state of a new run, at the initial weights of a seed."""
         return begin(initial_state(self.init, self.optimizer, self.seed if seed is None else seed))
 
     def loop_config(
@@ -178,8 +180,8 @@ class Problem:
         Args:
             batch_size: rows per update, at most the rows of the store.
             learning_rate: peak learning rate.
-            schedule: its course.
-            warmup: part of the run in which it rises.
+            schedule: name of its schedule.
+            warmup: fraction of the run over which it rises.
             limits: what ends the run; its epochs are the horizon of the schedule.
         """
         limits = limits or Limits()
@@ -189,7 +191,7 @@ class Problem:
             store=self.store,
             plan=plan,
             run_chunk=self.compiled(plan),
-            partwise=self.partwise(plan),
+            accumulated=self.accumulated(plan),
             evaluate=self.evaluate,
             learning_rate=learning_rate,
             schedule=make_schedule(schedule, total, warmup, self.rise(plan)),
@@ -198,9 +200,9 @@ class Problem:
         )
 
     def rise(self, plan: BatchPlan) -> int:
-        """Updates over which the learning rate rises at first."""
+        """Number of updates of the automatic warm-up; 0 without one."""
         return min(RISE, plan.updates_per_epoch) if self.rising else 0
 
     def window(self, plan: BatchPlan) -> float | None:
-        """The longest window of the mean of the weights, in updates; None without one."""
-        return window_of(plan, updates_between(plan)) if self.averaging else None
+        """The longest window of the averaged weights, in updates; None without averaging."""
+        return longest_window(plan, updates_between(plan)) if self.averaging else None

@@ -1,4 +1,4 @@
-"""A course as arrays and a record, and back: what a checkpoint holds."""
+"""A loop state as arrays and a record, and back: the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from descend.errors import FileFormatError
 from descend.io.json_records import read_as
 from descend.training.loop import LoopState
-from descend.training.stopping import Progress
+from descend.training.stopping import StoppingState
 from descend.types import HistoryLine, Position, TrainState
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -34,9 +34,9 @@ class SavedLoop(Struct):
 
 
 def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Copies of the arrays of a course by name, and the rest as values that JSON holds.
+    """Copies of the arrays of a loop state by name, and the rest as JSON values.
 
-    Floats are written in hexadecimal: they come back to the bit, infinities included.
+    Floats are written in hexadecimal, so that they are restored exactly, infinities included.
     """
     arrays = {**_arrays("state", loop.state), **_arrays("best", loop.best)}
     record = {
@@ -55,15 +55,15 @@ def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, 
 def loop_state_restored(
     arrays: dict[str, np.ndarray], record: dict[str, Any], like: LoopState
 ) -> LoopState:
-    """The course that was saved.
+    """The loop state that was saved.
 
     Args:
         arrays: from `loop_state_saved`.
         record: from `loop_state_saved`.
-        like: a course of the same problem; its arrays give the structure alone.
+        like: a loop state of the same problem; only the structure of its arrays is used.
 
     Raises:
-        FileFormatError: the arrays are not those of this problem.
+        FileFormatError: the arrays do not fit this problem.
     """
     try:
         saved = read_as(SavedLoop, record)
@@ -71,7 +71,7 @@ def loop_state_restored(
             state=_state("state", arrays, saved.state, like.state),
             position=saved.position,
             best=_state("best", arrays, saved.best, like.best),
-            progress=read_as(Progress, [_read(value) for value in saved.progress]),
+            progress=read_as(StoppingState, [_read(value) for value in saved.progress]),
             history=tuple(read_as(HistoryLine, _line(values)) for values in saved.history),
             seconds=float(_read(saved.seconds)),
             loss_sum=float(_read(saved.loss_sum)),

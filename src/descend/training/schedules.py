@@ -1,4 +1,7 @@
-"""The course of the learning rate, as a factor on its peak."""
+"""Learning rate schedules, as a factor on the peak rate at each update.
+
+Reducing the rate on a plateau of the validation loss is in `plateau`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Schedule = Callable[[npt.NDArray[np.int64]], Floats]
 
-LEAST = 1e-3
+MIN_FACTOR = 1e-3
+"""Factors never go below it, so that no update is wasted."""
 RISE = 60
-"""Updates of the rise that is taken by itself, an epoch at most: see docs/decisions/warmup.md."""
+"""Updates of the automatic warm-up, at most an epoch: see docs/decisions/warmup.md."""
 ENDLESS = 100_000
+"""Assumed number of updates of a run without a planned end."""
 
 
 def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int = 0) -> Schedule:
@@ -21,16 +26,16 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int =
 
     Args:
         name: `constant`; `cosine` (½(1 + cos πp), Loshchilov & Hutter 2017, arXiv 1608.03983,
-            section 3); `one-cycle` (up over the first 30 % and down again, Smith 2018,
-            arXiv 1803.09820); `inverse-time` (1/(1 + 10p), Robbins & Monro 1951), with p the
-            part of the updates that is done.
-        total: updates in the whole run, or None where it has no planned end: p is then the part
+            section 3); `one-cycle` (up over the first 30 %, then down, Smith 2018,
+            arXiv 1803.09820); `inverse-time` (1/(1 + 10p), Robbins & Monro 1951), where p is
+            the fraction of the updates done.
+        total: updates in the whole run, or None if it has no planned end: p is then a fraction
             of 100,000 updates.
-        warmup: part of the run over which the factor rises from 0 in a straight line.
-        rise: updates over which it does so, where that is the longer.
+        warmup: fraction of the run over which the factor rises linearly from 0.
+        rise: number of updates over which it rises, if that is longer.
 
     Returns:
-        The schedule; factors stay above 0, so that no update is lost.
+        The schedule; factors stay above 0, so that no update is wasted.
     """
     curve = _CURVES[name]
     horizon = max(1, total if total is not None else ENDLESS)
@@ -41,7 +46,7 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int =
         factor = curve(done)
         if rising > 1:
             factor = factor * np.minimum(1.0, (updates + 1) / rising)
-        return np.maximum(factor, LEAST)
+        return np.maximum(factor, MIN_FACTOR)
 
     return schedule
 

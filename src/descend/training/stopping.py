@@ -1,4 +1,4 @@
-"""When to lower the learning rate and when to stop: pure functions of what was measured."""
+"""When to stop, and when a loss has diverged: pure functions of what was measured."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from descend.training import plateau
 from descend.types import Position, StopReason
 
-LOWERED_BY = 0.2
-MOST_LOWERINGS = 3
-MOST_RESCUES = 4
-EXPLOSION = 100.0
-"""A loss so many times the one at the start is no noise."""
-LEAST_GAIN = 1e-4
-"""A validation loss counts as better when it falls by this part of the best one."""
+MAX_RESTARTS = 4
+"""Restarts after a diverging loss; one more ends the run."""
+DIVERGENCE_FACTOR = 100.0
+"""A mean loss above this multiple of (1 + |loss at the start|) has diverged; noise is smaller."""
+MIN_IMPROVEMENT = 1e-4
+"""A validation loss is an improvement if it is lower by this fraction of the one to beat."""
 
 
-class Progress(NamedTuple):
-    """What the stopping rule remembers.
+class StoppingState(NamedTuple):
+    """What the stopping rules remember.
 
     Attributes:
-        best: least validation loss so far.
-        mark: the loss that has to be beaten by `LEAST_GAIN` to count as improvement.
+        best: lowest validation loss so far.
+        mark: the loss that must be beaten by `MIN_IMPROVEMENT` to count as an improvement.
         stale: evaluations since the last improvement.
-        lowerings: times the rate was lowered because the loss stood still.
-        rescues: times the rate was lowered because the loss left the finite numbers.
+        lowerings: times the learning rate was reduced on a plateau.
+        rescues: times training restarted from the best weights because the loss diverged.
         start: validation loss before the first update.
-        scale: what callbacks have multiplied the learning rate by.
+        scale: factor by which callbacks have multiplied the learning rate.
     """
 
     best: float = math.inf
@@ -40,8 +40,8 @@ class Progress(NamedTuple):
 
     @property
     def rate_factor(self) -> float:
-        """What the learning rate is multiplied by after all that happened."""
-        return self.scale * LOWERED_BY ** (self.lowerings + self.rescues)
+        """Factor on the learning rate after all plateaus, restarts and callbacks."""
+        return self.scale * plateau.REDUCTION ** (self.lowerings + self.rescues)
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class Limits:
     """What ends a run.
 
     Attributes:
-        patience: evaluations without improvement before the rate is lowered.
-        epochs: most epochs, or None.
-        seconds: most seconds, or None.
-        target: a validation loss that is good enough, or None.
-        lower_first: False where the learning rate is not to be lowered: then patience ends the run.
+        patience: evaluations without improvement before the learning rate is reduced.
+        epochs: maximum number of epochs, or None.
+        seconds: maximum training time in seconds, or None.
+        target: a validation loss at which training is done, or None.
+        lower_first: whether a plateau reduces the learning rate before it ends the run; if False,
+            patience ends the run at once.
     """
 
     patience: int = 5
@@ -63,63 +64,54 @@ class Limits:
     lower_first: bool = True
 
 
-def seen(progress: Progress, validation_loss: float) -> Progress:
-    """The progress after one more evaluation with a finite loss."""
-    better = validation_loss < progress.mark - LEAST_GAIN * abs(progress.mark)
+def record_evaluation(progress: StoppingState, validation_loss: float) -> StoppingState:
+    """The state after one more evaluation with a finite loss."""
+    improved = validation_loss < progress.mark - MIN_IMPROVEMENT * abs(progress.mark)
     if math.isinf(progress.mark):
-        better = True
+        improved = True
     return progress._replace(
         best=min(progress.best, validation_loss),
-        mark=validation_loss if better else progress.mark,
-        stale=0 if better else progress.stale + 1,
+        mark=validation_loss if improved else progress.mark,
+        stale=0 if improved else progress.stale + 1,
         start=validation_loss if math.isinf(progress.start) else progress.start,
     )
 
 
-def stands_still(progress: Progress, limits: Limits) -> bool:
-    """Whether patience has run out at this learning rate."""
-    return progress.stale >= limits.patience
-
-
-def lowered(progress: Progress) -> Progress:
-    """The progress after the rate was lowered for standing still."""
-    return progress._replace(stale=0, lowerings=progress.lowerings + 1)
-
-
-def rescued(progress: Progress) -> Progress:
-    """The progress after the rate was lowered for a loss that was not finite."""
+def record_restart(progress: StoppingState) -> StoppingState:
+    """The state after training restarted at a lower rate because the loss diverged."""
     return progress._replace(stale=0, rescues=progress.rescues + 1)
 
 
-def scaled(progress: Progress, factor: float) -> Progress:
-    """The progress after a callback multiplied the learning rate."""
+def scale_rate(progress: StoppingState, factor: float) -> StoppingState:
+    """The state after a callback multiplied the learning rate."""
     return progress._replace(scale=progress.scale * factor)
 
 
-def exploded(progress: Progress, mean_loss: float, share: float = 1.0) -> bool:
-    """Whether a mean loss is not finite, or far beyond anything that noise explains.
+def has_diverged(progress: StoppingState, mean_loss: float, share: float = 1.0) -> bool:
+    """Whether a mean loss is not finite, or far above anything that noise explains.
 
     Args:
-        progress: what was seen so far.
+        progress: what was measured so far.
         mean_loss: over some rows.
-        share: those rows as a part of all. Where the mean over N rows is the loss at the start,
-            a single row may have N times as much: a few rows with extreme targets are no explosion.
+        share: those rows as a fraction of all rows. If the mean over N rows equals the loss at
+            the start, a single row may have N times that loss, so a few rows with extreme
+            targets are not taken for divergence.
     """
     if not math.isfinite(mean_loss):
         return True
     usual = 1.0 + abs(progress.start)
-    return mean_loss * share > EXPLOSION * usual
+    return mean_loss * share > DIVERGENCE_FACTOR * usual
 
 
-def ended(
-    progress: Progress, limits: Limits, position: Position, seconds: float
+def stop_reason(
+    progress: StoppingState, limits: Limits, position: Position, seconds: float
 ) -> StopReason | None:
-    """Whether the run ends here; what was measured counts before what was used up."""
-    return finished(progress, limits) or used_up(limits, position, seconds)
+    """Why the run ends here, or None. What was measured takes precedence over a spent budget."""
+    return stop_by_result(progress, limits) or stop_by_budget(limits, position, seconds)
 
 
-def used_up(limits: Limits, position: Position, seconds: float) -> StopReason | None:
-    """Whether the epochs or the seconds are over."""
+def stop_by_budget(limits: Limits, position: Position, seconds: float) -> StopReason | None:
+    """The reason if the epochs or the seconds are used up, else None."""
     if limits.epochs is not None and position.epoch >= limits.epochs:
         return StopReason.EPOCHS
     if limits.seconds is not None and seconds >= limits.seconds:
@@ -127,13 +119,12 @@ def used_up(limits: Limits, position: Position, seconds: float) -> StopReason | 
     return None
 
 
-def finished(progress: Progress, limits: Limits) -> StopReason | None:
-    """Whether what was evaluated ends the run."""
-    if progress.rescues > MOST_RESCUES:
+def stop_by_result(progress: StoppingState, limits: Limits) -> StopReason | None:
+    """The reason if what was evaluated ends the run, else None."""
+    if progress.rescues > MAX_RESTARTS:
         return StopReason.DIVERGED
     if limits.target is not None and progress.best <= limits.target:
         return StopReason.TARGET_REACHED
-    spent = not limits.lower_first or progress.lowerings >= MOST_LOWERINGS
-    if stands_still(progress, limits) and spent:
+    if plateau.patience_exhausted(progress, limits) and not plateau.can_reduce(progress, limits):
         return StopReason.NO_IMPROVEMENT
     return None

@@ -37,7 +37,7 @@ def any_plan(draw: st.DrawFn) -> BatchPlan:
         batch_size=draw(st.integers(1, rows)),
         seed=draw(st.integers(0, 99)),
         updates_per_chunk=draw(st.integers(1, 30)),
-        stretches=draw(st.integers(1, 5)),
+        intervals_per_epoch=draw(st.integers(1, 5)),
         micro_rows=draw(st.integers(1, 60)),
     )
 
@@ -80,11 +80,11 @@ def test_chunks_say_how_much_they_hold_and_have_one_shape(plan: BatchPlan) -> No
     for chunk in seen:
         assert chunk.examples == sum(map(len, row_numbers(chunk)))
         if plan.batch_size < plan.rows:
-            assert chunk.batch.weight.shape == (plan.updates_per_chunk, plan.places)
+            assert chunk.batch.weight.shape == (plan.updates_per_chunk, plan.padded_rows)
         assert chunk.batch.weight.shape == chunk.batch.y.shape[:2]
-    assert plan.places % plan.microbatches == 0
-    assert plan.places // plan.microbatches <= plan.micro_rows
-    assert 0 <= plan.places - plan.batch_size < plan.microbatches
+    assert plan.padded_rows % plan.microbatches == 0
+    assert plan.padded_rows // plan.microbatches <= plan.micro_rows
+    assert 0 <= plan.padded_rows - plan.batch_size < plan.microbatches
 
 
 @given(plan=plans, taken=st.integers(0, 40))
@@ -178,7 +178,7 @@ def test_chunks_of_any_size_hold_the_same_rows() -> None:
 @given(plan=plans)
 def test_arrays_filled_again_hold_the_same_rows(plan: BatchPlan) -> None:
     store = numbers(plan.rows)
-    again = chunks(store, plan, standing=2)
+    again = chunks(store, plan, buffers=2)
     before = None
     for own in itertools.islice(chunks(store, plan), 6):
         chunk = next(again)

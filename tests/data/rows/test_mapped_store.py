@@ -87,7 +87,7 @@ def test_an_epoch_through_windows_has_each_row_once(store: MappedStore, table: M
 @pytest.mark.parametrize("span", [1, 5, 10_000])
 def test_chunks_are_the_same_from_disk_and_from_memory(store: MappedStore, span: int) -> None:
     source = windowed(store, span)
-    plan = plan_batches(source, 32, seed=3, stretches=3)
+    plan = plan_batches(source, 32, seed=3, intervals_per_epoch=3)
     assert plan.windows is not None
     ours, theirs = chunks(source, plan), chunks(in_file_order(store), plan)
     for _ in range(3 * plan.updates_per_epoch // plan.updates_per_chunk):
@@ -116,10 +116,10 @@ def test_training_is_the_same_to_the_bit_from_disk_and_from_memory(
         run = problem.loop_config(batch_size, 0.01, limits=Limits(patience=9, epochs=3))
         plan = plan_batches(on_disk, batch_size, seed=0, chunk_bytes=20_000)
         run = dataclasses.replace(
-            run, plan=plan, partwise=problem._programs.partwise(plan.microbatches)
+            run, plan=plan, accumulated=problem._programs.accumulated(plan.microbatches)
         )
-        if plan.parts == 1:
-            run = dataclasses.replace(run, partwise=None)
+        if plan.accumulation_steps == 1:
+            run = dataclasses.replace(run, accumulated=None)
         results.append(fit(run, problem.begin())[0].state)
     assert same(results[0], results[1])
 
@@ -129,10 +129,10 @@ def test_a_batch_in_parts_is_the_same_update_to_rounding(store: MappedStore) -> 
     problem = problem_of(whole, whole, l2=0.1)
     found = []
     for parts in (1, 7):
-        plan = dataclasses.replace(problem.plan(ROWS), parts=parts)
-        partwise = problem._programs.partwise(plan.microbatches) if parts > 1 else None
+        plan = dataclasses.replace(problem.plan(ROWS), accumulation_steps=parts)
+        accumulated = problem._programs.accumulated(plan.microbatches) if parts > 1 else None
         run = problem.loop_config(ROWS, 0.1, limits=Limits(patience=9, epochs=4))
-        run = dataclasses.replace(run, plan=plan, partwise=partwise)
+        run = dataclasses.replace(run, plan=plan, accumulated=accumulated)
         loop, _ = fit(run, problem.begin())
         assert loop.state.update == 4
         assert loop.state.examples == 4 * ROWS
@@ -145,7 +145,7 @@ def test_a_batch_in_parts_is_the_same_update_to_rounding(store: MappedStore) -> 
 
 def test_positions_stand_still_until_a_batch_is_whole(store: MappedStore) -> None:
     source = windowed(store)
-    plan = dataclasses.replace(plan_batches(source, 2000, seed=0), parts=4)
+    plan = dataclasses.replace(plan_batches(source, 2000, seed=0), accumulation_steps=4)
     seen = list(itertools.islice(chunks(source, plan), 12))
     # The last batch has 1003 rows: three parts of 500 and less.
     assert [chunk.updates for chunk in seen] == [0, 0, 0, 1] * 2 + [0, 0, 1, 0]
@@ -157,10 +157,10 @@ def test_positions_stand_still_until_a_batch_is_whole(store: MappedStore) -> Non
 def test_a_plan_cuts_what_is_larger_than_a_part_of_a_window(store: MappedStore) -> None:
     source = windowed(store)
     plan = plan_batches(source, ROWS, seed=0, chunk_bytes=10_000)
-    assert plan.parts > 1
-    assert plan.part_rows * source.row_bytes <= 10_000
-    assert plan_batches(source, 300, seed=0, chunk_bytes=10_000).parts == 1
-    assert plan_batches(in_file_order(store), ROWS, seed=0).parts == 1
+    assert plan.accumulation_steps > 1
+    assert plan.chunk_rows * source.row_bytes <= 10_000
+    assert plan_batches(source, 300, seed=0, chunk_bytes=10_000).accumulation_steps == 1
+    assert plan_batches(in_file_order(store), ROWS, seed=0).accumulation_steps == 1
 
 
 def test_from_a_file_sorted_by_its_target_training_ends_as_well(
@@ -261,7 +261,7 @@ def test_a_store_describes_itself(store: MappedStore) -> None:
     assert record["bytes"] == 2 * ROWS * 28
     assert record["made_from"]["files"] == []
     text = inspection_text(record)
-    assert "5,003 rows to learn from" in text
+    assert "5,003 training rows" in text
     assert "numeric float32[3]" in text
     assert is_store(store.folder)
     assert not is_store(store.folder.parent)

@@ -26,14 +26,14 @@ def curves() -> dict[int, list[Curve]]:
     looks = np.unique(np.geomspace(4, MOST_UPDATES, 40).astype(int))
 
     def curve(size: int, rate: float) -> Curve:
-        trial, found = runner.enter(size, rate), []
+        trial, found = runner.start(size, rate), []
         loop = runner.problem.loop_config(size, rate).schedule
         for stop in looks:
             rates = rate * loop(np.arange(trial.updates, stop))
             trial, _ = runner.advance(trial, rates.astype(np.float32))
             assert trial.state is not None
             found.append((int(stop), runner.evaluate(trial.state.mean)))
-            if runner.hopeless(found[-1][1]):
+            if runner.has_diverged(found[-1][1]):
                 break
         return found
 

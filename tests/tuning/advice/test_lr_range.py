@@ -25,7 +25,7 @@ def largest_stable(problem: Problem, batch_size: int, updates: int = 300) -> flo
     runner = make_runner(problem)
     for power in np.arange(4.0, -8.0, -0.25):
         rates = np.full(updates, 2.0**power, np.float32)
-        trial, losses = runner.advance(runner.enter(batch_size, 2.0**power), rates)
+        trial, losses = runner.advance(runner.start(batch_size, 2.0**power), rates)
         assert trial.state is not None
         if np.isfinite(losses).all() and runner.evaluate(trial.state.params) < runner.start_loss:
             return float(2.0**power)
@@ -47,7 +47,7 @@ def test_the_largest_stable_rate_grows_with_the_batch_until_the_curvature_limits
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_a_rising_rate_brackets_the_largest_stable_one(optimizer: str) -> None:
     problem = linear_problem(numbers(1000), optimizer=optimizer)
-    found = lr_range.breaking_rate(make_runner(problem), 32)
+    found = lr_range.max_stable_rate(make_runner(problem), 32)
     assert found is not None
     stable = largest_stable(problem, 32, 100)
     assert stable / 16 < found < stable * 16
@@ -55,14 +55,14 @@ def test_a_rising_rate_brackets_the_largest_stable_one(optimizer: str) -> None:
 
 def test_no_rate_is_found_where_even_the_lowest_is_too_high() -> None:
     problem = linear_problem(store_of(np.full((50, 2), 1e6), np.ones((50, 1))))
-    assert lr_range.breaking_rate(make_runner(problem), 10) is None
+    assert lr_range.max_stable_rate(make_runner(problem), 10) is None
 
 
 def test_validation_rows_unlike_the_training_rows_do_not_end_the_search_at_once() -> None:
     """Whatever is learned makes their loss worse; rates that do little harm are still sound."""
     table = numbers(500)
     problem = linear_problem(table, store_of(table.x["numeric"], -table.y))
-    found = lr_range.breaking_rate(make_runner(problem), 32)
+    found = lr_range.max_stable_rate(make_runner(problem), 32)
     assert found is not None
     assert found > 1e-5
 
@@ -70,15 +70,15 @@ def test_validation_rows_unlike_the_training_rows_do_not_end_the_search_at_once(
 def test_larger_sizes_are_sought_near_the_smaller() -> None:
     problem = linear_problem(numbers(1000))
     runner = make_runner(problem)
-    found = lr_range.breaking_rates(runner, [16, 256])
+    found = lr_range.max_stable_rates(runner, [16, 256])
     assert set(found) == {16, 256}
-    assert found[256] == pytest.approx(lr_range.breaking_rate(runner, 256), rel=3.0)
+    assert found[256] == pytest.approx(lr_range.max_stable_rate(runner, 256), rel=3.0)
 
 
 def test_the_search_leaves_the_snapshot_as_it_was() -> None:
     runner = make_runner(mlp_problem(numbers(300), numbers(100)))
     before = runner.evaluate(runner.snapshot.params)
-    lr_range.breaking_rates(runner, [16, 64])
+    lr_range.max_stable_rates(runner, [16, 64])
     assert runner.evaluate(runner.snapshot.params) == before
 
 
@@ -89,9 +89,9 @@ def test_the_exponent_is_the_slope_in_logarithms() -> None:
 
 def test_the_best_rate_of_a_size_is_among_the_trials_that_went_furthest() -> None:
     trials = [
-        Trial(16, 0.1, None, updates=100, losses=((100, 0.5),), marks=((100, 0.5),)),
-        Trial(16, 0.2, None, updates=100, losses=((100, 0.4),), marks=((100, 0.4),)),
-        Trial(16, 0.4, None, updates=10, losses=((10, 0.3),), marks=((10, 0.3),)),
+        Trial(16, 0.1, None, updates=100, losses=((100, 0.5),), scores=((100, 0.5),)),
+        Trial(16, 0.2, None, updates=100, losses=((100, 0.4),), scores=((100, 0.4),)),
+        Trial(16, 0.4, None, updates=10, losses=((10, 0.3),), scores=((10, 0.3),)),
         Trial(64, 0.4, None, updates=10, diverged=True),
     ]
     assert lr_range.best_rates(trials) == {16: 0.2}
@@ -116,7 +116,7 @@ def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
     for seed in range(20):
         one = with_seed(problem, seed)
         advice, _ = advise(one, batch_size=16, budget=0.5)
-        run = one.run(16, advice.learning_rate, limits=Limits(epochs=3))
+        run = one.loop_config(16, advice.learning_rate, limits=Limits(epochs=3))
         loop, _ = fit(run, one.begin(), Callback())
         assert loop.progress.rescues == 0
         assert loop.history[-1].validation_loss < start

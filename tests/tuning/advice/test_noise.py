@@ -15,10 +15,8 @@ from descend.tuning.advice.noise import (
     cosines,
     estimate,
     gradient_noise,
-    squared_norms,
-    variance_ratio,
 )
-from tests.problems import labels, linear_problem, mlp_problem, numbers, rows_of, store_of
+from tests.problems import linear_problem, numbers, rows_of
 
 
 def flat_gradient(problem: Problem, params: object, row: int) -> np.ndarray:
@@ -37,20 +35,22 @@ def drawn(
     return Products(gradients @ gradients.T, rows, single @ single.T, along)
 
 
-@pytest.mark.parametrize("kind", ["numbers", "labels", "weights"])
-def test_row_norms_equal_a_loop_over_rows(kind: str) -> None:
-    if kind == "labels":
-        problem = linear_problem(labels(12, classes=3), loss="cross_entropy", outputs=3, l2=0.1)
-    elif kind == "weights":
-        table = numbers(12)
-        weight = np.linspace(0.5, 2.0, 12)
-        problem = linear_problem(store_of(table.x["numeric"], table.y, weight))
-    else:
-        problem = mlp_problem(numbers(12), numbers(12))
-    params = problem.begin(3).state.params
-    fast = squared_norms(problem.objective, params, rows_of(problem.store))
-    slow = [np.sum(flat_gradient(problem, params, row) ** 2) for row in range(12)]
-    np.testing.assert_allclose(fast, slow, rtol=2e-5)
+def variance_ratio(
+    gradients: np.ndarray, batch_size: int, draws: int, *, replace: bool, seed: int = 0
+) -> float:
+    """B·Var(g_B)/tr Σ over mini-batches, drawn with or without replacement."""
+    random = np.random.default_rng(seed)
+    centred = gradients - gradients.mean(axis=0)
+    rows = len(centred)
+    trace = float(np.mean(np.sum(centred**2, axis=1)))
+    total = 0.0
+    for _ in range(draws):
+        if replace:
+            chosen = random.integers(rows, size=batch_size)
+        else:
+            chosen = random.permutation(rows)[:batch_size]
+        total += float(np.sum(centred[chosen].mean(axis=0) ** 2))
+    return batch_size * total / draws / trace
 
 
 @pytest.mark.parametrize("batch_size", [10, 100, 500, 900])

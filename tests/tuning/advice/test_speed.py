@@ -55,13 +55,15 @@ def test_between_measured_sizes_lines_are_straight_in_logarithms() -> None:
 
 def test_a_chance_dip_is_not_the_end() -> None:
     sizes = (1, 4, 16, 64)
-    assert not speed.saturated(Speed(sizes[:3], (1.0, 2.0, 8.1), (0,) * 3))
-    assert not speed.saturated(Speed(sizes, (1.0, 2.0, 8.1, 20.0), (0,) * 4))
-    assert speed.saturated(Speed(sizes, (1.0, 2.0, 8.0, 32.0), (0,) * 4))
+    assert not speed.is_saturated(Speed(sizes[:3], (1.0, 2.0, 8.1), (0,) * 3))
+    assert not speed.is_saturated(Speed(sizes, (1.0, 2.0, 8.1, 20.0), (0,) * 4))
+    assert speed.is_saturated(Speed(sizes, (1.0, 2.0, 8.0, 32.0), (0,) * 4))
 
 
 def test_two_measurements_join_in_order() -> None:
-    joined = speed.joined(Speed((4, 16), (2.0, 3.0), (1, 2)), Speed((1, 64), (1.0, 9.0), (0, 5)))
+    joined = speed.merge_speeds(
+        Speed((4, 16), (2.0, 3.0), (1, 2)), Speed((1, 64), (1.0, 9.0), (0, 5))
+    )
     assert joined == Speed((1, 4, 16, 64), (1.0, 2.0, 3.0, 9.0), (0, 1, 2, 5))
 
 

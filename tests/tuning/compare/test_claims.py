@@ -72,7 +72,7 @@ def test_the_data_may_say_otherwise() -> None:
     assert smaller["memory"] == "did not hold"
     noisier = runs_of("deviation_when_trained", full=0.0, mini=2.0, stochastic=1.0)
     assert told(noisier)["noise"]["verdict"] == "held in part"
-    assert "in part only" in told(noisier)["noise"]["sentence"]
+    assert "only in part" in told(noisier)["noise"]["sentence"]
 
 
 def test_overlapping_intervals_leave_it_open() -> None:

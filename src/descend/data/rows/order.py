@@ -1,10 +1,10 @@
-"""Which row stands where in an epoch: arithmetic on (seed, epoch, index).
+"""The order of the rows in an epoch, as arithmetic on (seed, epoch, index).
 
 Nothing is stored, so a run can begin at any position, and several processes can each take their
 slice of the same order. Memory is bounded: up to `EXACT_ROWS` rows the permutation is drawn
-outright (uniform over all of them); beyond, a Feistel network over a grid of about √N × √N cells
-with random round tables permutes the row numbers (Black & Rogaway 2002, "Ciphers with arbitrary
-finite domains", section 4).
+outright (uniform over all permutations); beyond, a Feistel network over a grid of about √N × √N
+cells with random round tables permutes the row numbers (Black & Rogaway 2002, "Ciphers with
+arbitrary finite domains", section 4).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Items prepared ahead of their reader."""
+"""Prepare items ahead of their reader, in a thread or between the reader's own steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def prefetched(
 ) -> Generator[U, None, None]:
     """Run `source` and `prepare` in a thread, at most `depth` items ahead of the reader.
 
-    Closing the returned generator ends the thread; an error in it is raised to the reader.
+    Closing the returned generator ends the thread. An error in the thread is raised in the reader.
     """
     ready: queue.Queue[U | _Failure] = queue.Queue(maxsize=depth)
     closed = threading.Event()
@@ -55,7 +55,7 @@ def prefetched(
             yield item
     finally:
         closed.set()
-        # Whoever waits for a free place gets one, and then sees that it is over.
+        # A thread waiting for a free slot gets one, and then sees that it is closed.
         while not ready.empty():
             ready.get_nowait()
         thread.join()
@@ -63,16 +63,16 @@ def prefetched(
 
 @final
 class Feed(Generic[T, U]):
-    """Items that are prepared while the reader is busy with the one before.
+    """Items that are prepared while the reader is busy with the previous one.
 
-    Where preparing may wait for a disk, a thread does it. Where it only costs time, the reader
-    calls `look_ahead` as soon as the device has something to do: a thread would compete with it
-    for a core and for the interpreter (a tenth to a half of an epoch of small updates).
+    Preparation that may wait for a disk runs in a thread. Otherwise the reader calls `look_ahead`
+    as soon as the device is busy: a thread would compete with it for a core and for the
+    interpreter (a tenth to a half of the time of an epoch of small updates).
 
     Args:
         source: the items.
-        prepare: what is done to each.
-        waits: whether a thread is worth it.
+        prepare: applied to each item.
+        waits: whether preparation may wait for a disk, so that a thread pays.
     """
 
     def __init__(self, source: Iterator[T], prepare: Callable[[T], U], *, waits: bool) -> None:
@@ -85,11 +85,11 @@ class Feed(Generic[T, U]):
         return self._ready.pop() if self._ready else next(self._prepared)
 
     def look_ahead(self) -> None:
-        """Prepare the next item now, unless a thread does."""
+        """Prepare the next item now, unless a thread does it."""
         if self._thread is None and not self._ready:
             self._ready.append(next(self._prepared))
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, if there is one."""
         if self._thread is not None:
             self._thread.close()

@@ -1,4 +1,4 @@
-"""Which batch size and learning rate: measured, shortlisted, raced, and told with the evidence."""
+"""Advise a batch size and a learning rate: measure, shortlist, try, select."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from descend.settings import GOALS
 from descend.training.loop import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
-from descend.tuning.advice import halving, selection, stages
+from descend.tuning.advice import search, selection, stages
 from descend.tuning.advice.critical_batch import UpdatesLaw
-from descend.tuning.advice.stages import Say, Work
-from descend.tuning.advice.trials import Trial, cost_ratios
+from descend.tuning.advice.stages import Report, Work
+from descend.tuning.advice.trials import Trial
 from descend.types import Advice
 
 
@@ -28,39 +28,39 @@ def advise(
     memory: int | None = None,
     optimizer: str = "momentum",
     clock: Callable[[], float] = time.perf_counter,
-    on_progress: Say = lambda text: None,
+    on_progress: Report = lambda text: None,
 ) -> tuple[Advice, LoopState | None]:
     """Find the batch size and the learning rate of a problem by measuring.
 
     Args:
-        problem: what is to be trained; nothing in it is changed.
-        batch_size: rows per update where that is settled; then only the rate is sought.
-        learning_rate: the rate where that is settled; then only the size is sought.
+        problem: what is to be trained; it is not changed.
+        batch_size: rows per update if that is given; then only the rate is searched.
+        learning_rate: the rate if that is given; then only the batch size is searched.
         goal: `time` to a good validation loss, `examples` to it, or the `quality` of the loss.
-        budget: seconds that the advice may take, about; None takes 15 % of the expected training
-            time, and at most two minutes.
-        at_least: seconds that None takes at the least. What they do not suffice for is left out:
-            other sizes than one, and the noise, where training is over sooner than their programs
+        budget: seconds that the advice may take, about; None: 15 % of the expected training
+            time, at most two minutes.
+        at_least: minimum budget in seconds if none is given. Where it is too short, other batch
+            sizes and the noise are not measured: training would be over before their programs
             are compiled.
-        memory: bytes that training may hold; None takes half of what is free.
-        optimizer: name of the update rule: some find their own rate, and noise alone says little
+        memory: bytes that training may take; None: half of the free memory.
+        optimizer: name of the update rule; some need no rate, and gradient noise says little
             about rules that scale every weight.
         clock: seconds, for tests.
-        on_progress: told what is being done.
+        on_progress: called with a message when something begins.
 
     Returns:
-        The advice, and the course of the winning trial for training to go on from; None where
-        there was nothing to try. The evidence holds plain records: `speed` (a line for each
-        size), `noise` (at the snapshot, after a first trial, after the winner; each with its
-        `cosine` curve), `breaking` (the rate at which each size broke down), `shortlist`,
-        `trials` (each with its looks, its loss, whether it diverged, and where it ran to the end
-        the `ratio` of its cost to the best of the advised size), `law` (B_crit with its interval,
-        the exponent of the rate), `curve` (what each size needs to the loss `target`),
-        `undetermined`, `left_out` (what was not worth measuring), `given`, `decided_by`, `goal`,
-        `budget`, and `seconds` (when each stage ended).
+        The advice, and the loop state of the winning trial, from which training can continue; None
+        if there was nothing to try. The evidence holds plain records: `speed` (of each batch
+        size), `noise` (at the initial weights, after a first trial, after the winner; each with
+        its `cosine` curve), `breaking` (the maximum stable rate of each batch size), `shortlist`,
+        `trials` (each with its evaluations, its loss, whether it diverged, and if it ran to the
+        end the `ratio` of its cost to the best of the advised size), `law` (B_crit with its
+        interval, the exponent of the rate), `curve` (what each size needs to reach the loss
+        `target`), `undetermined`, `left_out` (what was not worth measuring), `given`,
+        `decided_by`, `goal`, `budget`, and `seconds` (when each stage ended).
 
     Raises:
-        DivergedError: no rate was low enough.
+        DivergedError: training diverged at every learning rate.
     """
     if goal not in GOALS:
         raise ValueError(f"goal must be one of {', '.join(GOALS)}; found {goal!r}.")
@@ -68,8 +68,8 @@ def advise(
     if optimizer in FINDS_ITS_RATE and learning_rate is None:
         learning_rate = 1.0
     if batch_size is not None and learning_rate is not None:
-        return _nothing_to_find(batch_size, learning_rate), None
-    work = stages.begun(
+        return _advice_as_given(batch_size, learning_rate), None
+    work = stages.begin_work(
         problem,
         batch_size=batch_size,
         memory=memory,
@@ -78,33 +78,33 @@ def advise(
         at_least=at_least,
         clock=clock,
         started=started,
-        say=on_progress,
+        report=on_progress,
     )
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
-    stages.compile_others(work)
-    trials = stages.reference_trials(work, learning_rate)
+    stages.start_compiling(work)
+    trials = stages.run_reference_trials(work, learning_rate)
     stages.measure_speeds(work)
-    work.note("speed")
+    work.record_time("speed")
     noise = stages.NoiseLog(work)
     noise.measure(0, work.runner.snapshot.params)
     alive = [one for one in trials if one.state is not None]
     if alive:
-        best = min(alive, key=lambda one: one.loss)
+        best = min(alive, key=lambda one: one.score)
         assert best.state is not None
         noise.measure(best.updates, best.state.params)
-    work.note("noise")
-    chosen = [batch_size] if batch_size is not None else stages.shortlisted(work, optimizer)
-    finalists, others = halving.raced(work, chosen, learning_rate, trials)
-    ratios = cost_ratios(finalists, work.cost, work.runner.start_loss)
-    winner = halving.lasting_winner(work, finalists, ratios)
+    work.record_time("noise")
+    chosen = [batch_size] if batch_size is not None else stages.shortlist_sizes(work, optimizer)
+    finalists, others = search.search(work, chosen, learning_rate, trials)
+    ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
+    winner = search.select_lasting(work, finalists, ratios)
     assert winner.state is not None
     noise.measure(winner.updates, winner.state.params)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
-    return _told(work, winner, finalists, ratios, others), loop
+    return _make_advice(work, winner, finalists, ratios, others), loop
 
 
-def _nothing_to_find(batch_size: int, learning_rate: float) -> Advice:
+def _advice_as_given(batch_size: int, learning_rate: float) -> Advice:
     return Advice(
         batch_size,
         learning_rate,
@@ -114,7 +114,7 @@ def _nothing_to_find(batch_size: int, learning_rate: float) -> Advice:
     )
 
 
-def _told(
+def _make_advice(
     work: Work,
     winner: Trial,
     finalists: Sequence[Trial],
@@ -123,8 +123,8 @@ def _told(
 ) -> Advice:
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
-    fitted, level = selection.fitted_law(everyone, work.runner.start_loss)
-    ratios, tried = selection.to_winner(winner, finalists, ratios)
+    fitted, level = selection.fit_law_to_trials(everyone, work.runner.start_loss)
+    ratios, tried = selection.relative_to_winner(winner, finalists, ratios)
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
     if fitted is None or not math.isfinite(fitted.interval[1]):
@@ -134,7 +134,7 @@ def _told(
         rows=len(work.runner.problem.store),
         budget=work.budget,
         start_loss=work.runner.start_loss,
-        target=winner.reached,
+        target=winner.best_loss,
         speed=selection.speed_records(work.speed),
         trials=[
             *(
@@ -143,7 +143,7 @@ def _told(
             ),
             *(selection.trial_record(one, work.speed) for one in others),
         ],
-        curve=selection.predicted(winner, tried, work.speed, fitted, work.cost),
+        curve=selection.predict_costs(winner, tried, work.speed, fitted, work.cost),
         law=selection.law_record(fitted, level, everyone),
         undetermined=list(work.undetermined),
         left_out=list(work.left_out),
@@ -161,7 +161,7 @@ def _told(
 
 
 def _costs(work: Work, winner: Trial, fitted: UpdatesLaw | None) -> dict[int, float]:
-    """Cost to the target at powers of two as the law predicts; nothing where it says nothing."""
+    """Cost to the target at powers of two as the law predicts; empty without a law."""
     if fitted is None or not math.isfinite(fitted.interval[1]):
         return {}
     most = work.speed.batch_sizes[-1]

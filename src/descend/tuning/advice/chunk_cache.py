@@ -1,4 +1,4 @@
-"""The chunks of a batch size by number: all trials of a size read the same rows."""
+"""A cache of chunks by number, so that all trials of a batch size read the same rows."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from descend.data.rows.batches import BatchPlan, Chunk, chunks
 from descend.data.rows.store import RowStore
 from descend.types import Array, Position
 
-KEPT_BYTES = 24 << 20
-"""Chunks of a size that are kept for its other trials; one at the least."""
+CACHE_BYTES = 24 << 20
+"""Chunks cached per batch size; at least one."""
 
 
 class ChunkCache:
-    """The chunks of an epoch's order by number, the last few kept; for several threads."""
+    """The chunks of an epoch's order by number, the most recent ones cached; safe for threads."""
 
     def __init__(self, store: RowStore, plan: BatchPlan) -> None:
         self._store, self._plan = store, plan
         self._starts = [Position(0, 0)]
-        self._kept: OrderedDict[int, Chunk] = OrderedDict()
-        self._most = max(1, KEPT_BYTES // self.chunk_bytes)
+        self._cached: OrderedDict[int, Chunk] = OrderedDict()
+        self._capacity = max(1, CACHE_BYTES // self.chunk_bytes)
         self._source: Iterator[Chunk] = chunks(store, plan)
         self._next = 0
         self._lock = threading.Lock()
@@ -32,32 +32,34 @@ class ChunkCache:
     @property
     def chunk_bytes(self) -> int:
         """Bytes of a chunk."""
-        return max(1, self._plan.updates_per_chunk * self._plan.places * self._store.row_bytes)
+        rows = self._plan.updates_per_chunk * self._plan.padded_rows
+        return max(1, rows * self._store.row_bytes)
 
     def chunk(self, number: int, offset: int = 0) -> Chunk:
-        """The chunk with this number, the first `offset` of its updates moved to its end."""
+        """The chunk with this number, without its first `offset` updates."""
         with self._lock:
-            if number not in self._kept:
+            if number not in self._cached:
                 self._read(number)
-            self._kept.move_to_end(number)
-            chunk = self._kept[number]
+            self._cached.move_to_end(number)
+            chunk = self._cached[number]
         if offset == 0:
             return chunk
 
-        def moved(leaf: Array) -> Array:
+        def rotate(leaf: Array) -> Array:
+            # The shape stays, so that the same program runs; the updates made go to the end.
             values = np.asarray(leaf)
             return np.concatenate([values[offset:], values[:offset]])
 
         return chunk._replace(
-            batch=jax.tree.map(moved, chunk.batch),
+            batch=jax.tree.map(rotate, chunk.batch),
             updates=chunk.updates - offset,
             examples=chunk.examples - offset * self._plan.batch_size,
         )
 
-    def position(self, place: tuple[int, int]) -> Position:
-        """Where in the order of rows a place is."""
-        start = self._starts[place[0]]
-        return Position(start.epoch, start.index + place[1] * self._plan.batch_size)
+    def position(self, cursor: tuple[int, int]) -> Position:
+        """The position in the order of rows of (chunk number, updates made in that chunk)."""
+        start = self._starts[cursor[0]]
+        return Position(start.epoch, start.index + cursor[1] * self._plan.batch_size)
 
     def _read(self, number: int) -> None:
         if number != self._next:
@@ -66,6 +68,6 @@ class ChunkCache:
         self._next = number + 1
         if len(self._starts) == self._next:
             self._starts.append(chunk.position)
-        self._kept[number] = chunk._replace(batch=jax.device_put(chunk.batch))
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._cached[number] = chunk._replace(batch=jax.device_put(chunk.batch))
+        while len(self._cached) > self._capacity:
+            self._cached.popitem(last=False)

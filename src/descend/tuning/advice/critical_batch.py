@@ -1,4 +1,4 @@
-"""Updates, examples and seconds to a loss as a function of the batch size.
+"""The critical batch size: updates to reach a loss as a function of the batch size.
 
 S(B) = S_min (1 + B_crit/B), the same as (S/S_min − 1)(E/E_min − 1) = 1 with E = B·S and
 B_crit = E_min/S_min (McCandlish et al. 2018, arXiv 1812.06162, section 2.3).
@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 GRID = np.geomspace(1e-2, 1e7, 1081)
-FEWEST_SIZES = 3
-SPREAD, WORTH = 0.17, 4
-"""Standard deviation of log S that is assumed, one run and rates by factors of two; and how many
-degrees of freedom the assumption is worth beside the residuals."""
+"""Values of B_crit that are tried."""
+MIN_SIZES = 3
+"""Batch sizes needed to fit the law."""
+PRIOR_SPREAD, PRIOR_WEIGHT = 0.17, 4
+"""Prior for the standard deviation of log S, from single runs with rates in factors of two, and its
+weight in degrees of freedom beside the residuals."""
 QUANTILE_F = {5: 4.06, 6: 3.78, 7: 3.59, 8: 3.46, 9: 3.36, 10: 3.29}
 """Upper 10 % of F with 1 and n degrees of freedom."""
 
@@ -26,12 +28,12 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class UpdatesLaw:
-    """The hyperbola through measured updates to one loss.
+    """S(B) = S_min (1 + B_crit/B), fitted to the measured updates to one loss.
 
     Attributes:
-        least_updates: S_min, what a very large batch needs.
-        critical: B_crit, where it needs twice as many.
-        interval: 90 % interval of B_crit; an end at the edge of the grid means unbounded.
+        least_updates: S_min, the updates that a very large batch needs.
+        critical: B_crit, the batch size that needs twice as many.
+        interval: 90 % interval of B_crit; 0 or infinity where the data set no bound.
     """
 
     least_updates: float
@@ -43,14 +45,16 @@ class UpdatesLaw:
         return self.least_updates * (1.0 + self.critical / batch_size)
 
 
-def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw | None:
-    """The law that fits best in log S, with a profile interval; None from fewer than three sizes.
+def fit_law(updates: Mapping[int, float], spread: float = PRIOR_SPREAD) -> UpdatesLaw | None:
+    """Fit the law by least squares in log S; None for fewer than three batch sizes.
+
+    The interval is a profile interval: all B_crit whose residuals are not significantly larger.
 
     Args:
-        updates: batch size to updates until the loss was reached.
-        spread: of log S that is assumed; residuals that show another count beside it.
+        updates: updates until the loss was reached, by batch size.
+        spread: prior standard deviation of log S; residuals count beside it.
     """
-    if len(updates) < FEWEST_SIZES:
+    if len(updates) < MIN_SIZES:
         return None
     sizes = np.array(list(updates), dtype=np.float64)
     logs = np.log(np.array(list(updates.values()), dtype=np.float64))
@@ -58,8 +62,8 @@ def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw 
     level = residuals.mean(axis=1)
     squares = np.sum((residuals - level[:, None]) ** 2, axis=1)
     best = int(np.argmin(squares))
-    free = WORTH + len(sizes) - 2
-    variance = (WORTH * spread**2 + float(squares[best])) / free
+    free = PRIOR_WEIGHT + len(sizes) - 2
+    variance = (PRIOR_WEIGHT * spread**2 + float(squares[best])) / free
     allowed = QUANTILE_F.get(free, 3.0) * variance
     inside = np.flatnonzero(squares <= squares[best] + allowed)
     low, high = float(GRID[inside[0]]), float(GRID[inside[-1]])
@@ -71,14 +75,14 @@ def fit_law(updates: Mapping[int, float], spread: float = SPREAD) -> UpdatesLaw 
 
 
 def updates_to(curve: Sequence[tuple[int, float]], level: float) -> float | None:
-    """Updates until a loss curve first reaches a level, between looks along log updates."""
+    """Updates until a loss curve first reaches a level, interpolated linearly in log updates."""
     before: tuple[int, float] | None = None
     for updates, loss in curve:
         if loss <= level:
             if before is None or before[1] <= level:
                 return float(updates)
             part = (before[1] - level) / max(before[1] - loss, 1e-300)
-            return float(math.exp(_between(math.log(before[0]), math.log(updates), part)))
+            return float(math.exp(_interpolate(math.log(before[0]), math.log(updates), part)))
         before = (updates, loss)
     return None
 
@@ -89,18 +93,18 @@ def shortlist(
     critical: tuple[float, float],
     *,
     slack: float = 1.5,
-    fewest: int = FEWEST_SIZES,
+    fewest: int = MIN_SIZES,
     most: int = 5,
 ) -> list[int]:
-    """The sizes that may be best: within `slack` of the least cost for some B_crit in a range.
+    """The batch sizes whose cost is within `slack` of the lowest for some B_crit in a range.
 
     Args:
-        sizes: candidates.
+        sizes: candidate batch sizes.
         cost: `batch_size -> cost of an update`.
-        critical: lowest and highest B_crit thought possible.
-        slack: how much dearer than the best counts as a chance.
-        fewest: sizes at the least: seconds are uncertain too.
-        most: sizes at most, those with the least mean excess.
+        critical: lowest and highest possible B_crit.
+        slack: highest ratio to the lowest cost.
+        fewest: minimum number of sizes, since measured seconds are uncertain too.
+        most: maximum number of sizes; those with the lowest mean excess are taken.
     """
     low, high = (float(np.clip(one, GRID[0], GRID[-1])) for one in critical)
     grid = np.geomspace(low, high, 25)
@@ -114,5 +118,5 @@ def shortlist(
     return sorted(sizes[place] for place in chosen)
 
 
-def _between(low: float, high: float, part: float) -> float:
+def _interpolate(low: float, high: float, part: float) -> float:
     return low + (high - low) * min(1.0, max(0.0, part))

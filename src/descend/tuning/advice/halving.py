@@ -1,123 +1,140 @@
-"""The race of an advice: who enters, what is entered on the way, and whose rate lasts."""
+"""Successive halving: all settings run a short rung, the better half runs twice as far.
+
+(Jamieson & Talwalkar 2016, arXiv 1502.07943; Li et al. 2018, "Hyperband", arXiv 1603.06560.) Here
+settings are compared at equal cost, new settings may be added between two rungs, and costs are
+counted from measured seconds per update rather than timed, so that the result does not depend on
+what else the machine does.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from descend.errors import DivergedError
-from descend.tuning.advice import lr_range, selection, speed
-from descend.tuning.advice.stages import Work, learn_speed, listed, note_breaking
-from descend.tuning.advice.trials import Refine, Trial, run_legs
+from descend.tuning.advice.trials import FEW_EVALUATIONS, Trial, TrialRunner
 
-LATE, SHORTEST = 2.0, 0.3
-"""The race ends with the leg in which so many times its time, and so many seconds, are over:
-evaluations, and sizes that are compiled on the way, are not in its counted costs."""
-AROUND = (2.0, 1.0, 0.5)
-"""Rates of the other sizes, as parts of what was best at the reference, relative to where both
-break down."""
+FINALISTS = 3
+"""Trials that run to the end. With fewer, the winner of a short comparison is left to chance."""
+MIN_RUNGS = 3
+SAME_RATE_FACTOR = 1.3
+"""Learning rates of one batch size within this factor are not tried both."""
+
+Cost = Callable[[int], float]
+Refine = Callable[[Sequence[Trial], Sequence[Trial], int], list[tuple[int, float]]]
+"""`(trials still running, best first; eliminated trials; rung) -> settings to add`."""
 
 
-def raced(
-    work: Work,
-    sizes: Sequence[int],
-    learning_rate: float | None,
+def successive_halving(
+    runner: TrialRunner,
     trials: Sequence[Trial],
+    cost: Cost,
+    length: float,
+    *,
+    finalists: int = FINALISTS,
+    refine: Refine = lambda ranked, eliminated, rung: [],
+    out_of_time: Callable[[], bool] = lambda: False,
+    report: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Trial], list[Trial]]:
-    """The finalists, best first, and the others."""
-    runner = work.runner
-    work.say(f"Trying batches of {listed(sizes)} rows")
-    entered = [one for one in trials if one.batch_size in sizes and one.state is not None]
-    out = [one for one in trials if one not in entered]
-    missing = [size for size in sizes if size not in {one.batch_size for one in trials}]
-    if learning_rate is not None:
-        entered += [runner.enter(size, learning_rate) for size in missing]
-    else:
-        known = {line["batch_size"]: line["learning_rate"] for line in work.evidence["breaking"]}
-        breaking = lr_range.breaking_rates(runner, missing, known.get(work.reference))
-        note_breaking(work, breaking)
-        parts = _parts(entered, known.get(work.reference))
-        for size, found in breaking.items():
-            entered += [runner.enter(size, one) for one in lr_range.rates_below(found, parts)]
-    each = speed.seconds_at(work.speed, work.reference)
-    end = work.budget if work.asked else work.spent() + max(LATE * work.racing, SHORTEST)
-    work.keep_apart([work.reference, *sizes])
-    finalists, gone = run_legs(
-        runner,
-        entered,
-        work.cost,
-        work.length / each * work.cost(work.reference),
-        refine=_refinement(work, learning_rate),
-        late=lambda: work.spent() > end,
-        say=work.say,
-    )
-    out += gone
-    finalists = [one for one in finalists if math.isfinite(one.loss)]
-    work.note("race")
-    if not finalists:
-        raise DivergedError(
-            "Every learning rate that was tried made the loss grow. "
-            "Look for extreme values in the data, or set --learning-rate."
-        )
-    return finalists, out
+    """Run trials rung by rung; each rung is as long as those before it together.
+
+    Args:
+        runner: what the trials share.
+        trials: at the snapshot, or a little further.
+        cost: `batch_size -> cost of an update`.
+        length: cost of a trial that runs to the end.
+        finalists: number of trials that run to the end; the best of each batch size and a lower
+            rate are added to them (`survivors`).
+        refine: settings to add between two rungs.
+        out_of_time: whether to stop after this rung.
+        report: called with a message when a rung begins.
+
+    Returns:
+        The finalists, best first, and all others as they were when they were eliminated.
+    """
+    running, eliminated = list(trials), []
+    tried = {(one.batch_size, one.learning_rate) for one in running}
+    rungs = rung_count(len(running), finalists)
+    for rung in range(rungs):
+        reached = length / 2 ** (rungs - 1 - rung)
+        running = run_to_cost(runner, running, cost, reached)
+        eliminated += [one for one in running if one.diverged]
+        running = sorted((one for one in running if not one.diverged), key=lambda one: one.score)
+        if rung == rungs - 1 or out_of_time():
+            break
+        surviving = survivors(running, finalists)
+        eliminated += [
+            dataclasses.replace(one, state=None) for one in running if one not in surviving
+        ]
+        running, added = surviving, []
+        for setting in refine(running, eliminated, rung):
+            if not any(_nearly_equal(setting, other) for other in tried):
+                added.append(setting)
+                tried.add(setting)
+        running += [runner.start(*setting) for setting in added]
+        report(f"Rung {rung + 2} of {rungs}: {len(running)} settings")
+    back = _eliminated_too_early(running, eliminated)
+    if back:
+        again = [runner.start(one.batch_size, one.learning_rate) for one in back]
+        running += [one for one in run_to_cost(runner, again, cost, reached) if not one.diverged]
+        running.sort(key=lambda one: one.score)
+        eliminated = [one for one in eliminated if one not in back]
+    return running, eliminated
 
 
-def _parts(trials: Sequence[Trial], breaking: float | None) -> Sequence[float]:
-    """Which parts of their breaking rates other sizes should try, from what the trials say."""
-    alive = [one for one in trials if not one.diverged]
-    if breaking is None or not alive:
-        return lr_range.SPREAD
-    best = min(alive, key=lambda one: one.loss).learning_rate / breaking
-    return [min(1.0, best * part) for part in AROUND]
+def rung_count(trials: int, finalists: int = FINALISTS) -> int:
+    """Number of rungs after which only the finalists are left.
+
+    >>> rung_count(4), rung_count(24)
+    (3, 4)
+    """
+    return max(MIN_RUNGS, math.ceil(math.log2(max(1.0, trials / finalists))) + 1)
 
 
-def _refinement(work: Work, learning_rate: float | None) -> Refine:
-    """What to enter between two legs: rates between those tried, and sizes beyond the edge."""
+def run_to_cost(
+    runner: TrialRunner, trials: Sequence[Trial], cost: Cost, reached: float
+) -> list[Trial]:
+    """Run every trial to a total cost, `runner.concurrent` at a time.
 
-    def refine(
-        ranked: Sequence[Trial], out: Sequence[Trial], number: int
-    ) -> list[tuple[int, float]]:
-        if not ranked:
-            return []
-        new = []
-        sizes = list(dict.fromkeys(one.batch_size for one in ranked))
-        if learning_rate is None:
-            for size in sizes[:2] if number == 0 else []:
-                best = next(one for one in ranked if one.batch_size == size)
-                new += [(size, lr_range.plain(best.learning_rate * part)) for part in (2.0, 0.5)]
-        if number == 0 or work.hurried:
-            return new
-        possible = work.possible
-        raced = {one.batch_size for one in (*ranked, *out)}
-        first = ranked[0]
-        beyond = [size for size in possible if size > max(raced)][:1]
-        below = [size for size in possible if size < min(raced)][-1:]
-        for size in (beyond if first.batch_size == max(raced) else []) + (
-            below if first.batch_size == min(raced) else []
-        ):
-            learn_speed(work, size)
-            work.keep_apart([size, *raced])
-            part = size / first.batch_size
-            rates = {first.learning_rate * part, first.learning_rate * math.sqrt(part)}
-            new += [
-                (size, lr_range.plain(one) if learning_rate is None else learning_rate)
-                for one in rates
-            ]
-        return new
+    Trials that are there already are returned unchanged. The result of a trial does not depend on
+    the trials that run beside it.
+    """
 
-    return refine
+    def run(one: Trial) -> Trial:
+        until = max(len(FEW_EVALUATIONS), round(reached / cost(one.batch_size)))
+        return one if one.scores and one.updates >= until else runner.run_rung(one, until)
+
+    for one in trials:
+        runner.chunk_cache(one.batch_size)
+    with ThreadPoolExecutor(runner.concurrent) as pool:
+        return list(pool.map(run, trials))
 
 
-def lasting_winner(work: Work, finalists: Sequence[Trial], ratios: Sequence[float]) -> Trial:
-    """The first in the order of choice whose rate lasts an epoch, or what a tenth buys of it."""
-    order = selection.ranked(finalists, ratios, work.reference)
-    for trial in order:
-        epoch = work.runner.problem.plan(trial.batch_size).updates_per_epoch
-        afford = 0.1 * work.budget / speed.seconds_at(work.speed, trial.batch_size)
-        lasting = work.runner.verified(trial, min(epoch - trial.updates, round(afford)))
-        if not lasting.diverged:
-            return lasting
-    first = order[0]
-    return work.runner.leg(
-        work.runner.enter(first.batch_size, lr_range.plain(first.learning_rate / 4)), first.updates
-    )
+def survivors(ranked: Sequence[Trial], finalists: int) -> list[Trial]:
+    """The better half; and of each of three batch sizes the best rate and the next lower one.
+
+    Early losses favour small batches, and rates that are too high to last.
+    """
+    surviving = list(ranked[: max(finalists, -(-len(ranked) // 2))])
+    for size in list(dict.fromkeys(one.batch_size for one in ranked))[:3]:
+        same_size = [one for one in ranked if one.batch_size == size]
+        lower = [one for one in same_size if one.learning_rate < same_size[0].learning_rate]
+        next_lower = sorted(lower, key=lambda one: one.learning_rate)[-1:]
+        surviving += [one for one in (same_size[0], *next_lower) if one not in surviving]
+    return surviving
+
+
+def _eliminated_too_early(running: Sequence[Trial], eliminated: Sequence[Trial]) -> list[Trial]:
+    """The two best eliminated trials whose loss was below every finalist's.
+
+    There are such trials where the rates of all finalists were too high and their losses rose.
+    """
+    lowest = min((one.score for one in running), default=math.inf)
+    better = (one for one in eliminated if one.score < lowest)
+    return sorted(better, key=lambda one: one.score)[:2]
+
+
+def _nearly_equal(one: tuple[int, float], other: tuple[int, float]) -> bool:
+    """Whether two settings are too close for trials to tell them apart."""
+    return one[0] == other[0] and 1 / SAME_RATE_FACTOR < one[1] / other[1] < SAME_RATE_FACTOR

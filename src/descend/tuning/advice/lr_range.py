@@ -1,4 +1,4 @@
-"""The learning rate: a rising rate brackets it, short trials from one snapshot decide."""
+"""Learning rate range test: a rising rate brackets the useful rates before short trials decide."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ import numpy as np
 
 from descend.tuning.advice.trials import Trial, TrialRunner
 
-LOWEST, LOW, HIGHEST = 1e-6, 1e-3, 1e3
-"""Where the search for rates ends, begins, and ends."""
+LOWEST, FIRST, HIGHEST = 1e-6, 1e-3, 1e3
+"""Learning rates at which the test begins (`FIRST`) and between which it stays."""
 UPDATES_PER_OCTAVE = 8
+"""Updates in which the rate doubles."""
 SMALL_BATCH = 64
-LEAST_GAIN = 0.02
-"""A gain of less than this part of the loss at the start may be chance."""
-GIVEN_UP = 3
-"""Octaves in a row without a good loss after which the rate rises no further."""
-SPREAD = (1 / 2, 1 / 4, 1 / 8, 1 / 32)
-"""Rates to try first, as parts of the one at which a rising rate breaks down."""
+"""Up to this batch size the rate rises four times more slowly, since losses are noisier."""
+MIN_GAIN = 0.02
+"""A gain of less than this fraction of the loss at the start may be chance."""
+BAD_OCTAVES = 3
+"""The test ends after this many octaves in a row without a good loss."""
+FIRST_FRACTIONS = (1 / 2, 1 / 4, 1 / 8, 1 / 32)
+"""Rates to try first, as fractions of the maximum stable rate."""
 
 
-def breaking_rate(
-    runner: TrialRunner, batch_size: int, low: float = LOW, high: float = HIGHEST
+def max_stable_rate(
+    runner: TrialRunner, batch_size: int, low: float = FIRST, high: float = HIGHEST
 ) -> float | None:
-    """Where the loss breaks down while the rate doubles every few updates from the snapshot.
+    """The highest rate that keeps the gain, while the rate doubles every few updates (Smith 2015).
 
-    It only brackets: the rate that training stands is lower, by a factor that depends on how
-    fast the rate rose. Where even the first rate was too high the search begins anew with lower
-    ones. The validation loss is looked at, since a small batch with a rare row in
-    it looks like a breakdown; and a network that has died is no better than the snapshot, not
-    worse, so what counts is half of the best gain.
+    The result is only a bracket: the rate that long training tolerates is lower, by a factor that
+    depends on how fast the rate rose. If even the first rate was too high, the test starts again
+    from lower ones. It uses the validation loss, because a small batch with a rare row in it looks
+    like divergence. A network whose units have died returns to the loss of the snapshot and does
+    not get worse, so the criterion is half of the best gain. (arXiv 1506.01186, section 3.3)
 
     Returns:
-        The last rate after which at least half of the best gain was still there; None where even
-        the lowest rate was too high.
+        The last rate after which at least half of the best gain was left; None if even the lowest
+        rate was too high.
     """
     steps = UPDATES_PER_OCTAVE * (4 if batch_size <= SMALL_BATCH else 1)
-    trial = runner.enter(batch_size, low)
-    looks: list[tuple[float, float]] = []
+    trial = runner.start(batch_size, low)
+    evaluations: list[tuple[float, float]] = []
     rate = low
     while rate <= high:
         rates = (rate * 2.0 ** (np.arange(1, steps + 1) / steps)).astype(np.float32)
@@ -45,74 +47,84 @@ def breaking_rate(
         trial, _ = runner.advance(trial, rates)
         assert trial.state is not None
         loss = runner.evaluate(trial.state.params)
-        if runner.hopeless(loss):
+        if runner.has_diverged(loss):
             break
-        looks.append((rate, loss))
-        limit = _sound(runner.start_loss, looks)
-        if len(looks) >= GIVEN_UP and all(loss > limit for _, loss in looks[-GIVEN_UP:]):
+        evaluations.append((rate, loss))
+        limit = _highest_good_loss(runner.start_loss, evaluations)
+        newest = evaluations[-BAD_OCTAVES:]
+        if len(newest) == BAD_OCTAVES and all(loss > limit for _, loss in newest):
             break
-    limit = _sound(runner.start_loss, looks)
-    found = max((rate for rate, loss in looks if loss <= limit), default=None)
+    limit = _highest_good_loss(runner.start_loss, evaluations)
+    found = max((rate for rate, loss in evaluations if loss <= limit), default=None)
     if found is None and low > LOWEST:
-        return breaking_rate(runner, batch_size, LOWEST, 2 * low)
+        return max_stable_rate(runner, batch_size, LOWEST, 2 * low)
     return found
 
 
-def _sound(start: float, looks: Sequence[tuple[float, float]]) -> float:
-    """Half of the best gain; where there was next to none, a little above the start."""
-    best = min((loss for _, loss in looks), default=start)
-    if start - best < LEAST_GAIN * abs(start):
-        return start + LEAST_GAIN * abs(start)
+def _highest_good_loss(start: float, evaluations: Sequence[tuple[float, float]]) -> float:
+    """The loss at half of the best gain; slightly above the start if there was almost no gain."""
+    best = min((loss for _, loss in evaluations), default=start)
+    if start - best < MIN_GAIN * abs(start):
+        return start + MIN_GAIN * abs(start)
     return best + 0.5 * (start - best)
 
 
-def breaking_rates(
+def max_stable_rates(
     runner: TrialRunner, sizes: Sequence[int], before: float | None = None
 ) -> dict[int, float]:
-    """The breaking rate of each size, sought near `before` and that of the size before."""
+    """The maximum stable rate of each batch size, searched near that of the size before.
+
+    Args:
+        runner: what the trials share.
+        sizes: batch sizes.
+        before: maximum stable rate of another batch size, or None.
+    """
     found: dict[int, float] = {}
     for size in sorted(sizes):
         if before is None:
-            rate = breaking_rate(runner, size)
+            rate = max_stable_rate(runner, size)
         else:
             low, high = max(LOWEST, before / 8), min(HIGHEST, before * 16)
-            rate = breaking_rate(runner, size, low, high)
+            rate = max_stable_rate(runner, size, low, high)
         if rate is not None:
             found[size] = before = rate
     return found
 
 
-def rates_below(breaking: float, parts: Sequence[float] = SPREAD) -> list[float]:
-    """Plain rates at these parts of a breaking rate.
+def rates_below(highest: float, fractions: Sequence[float] = FIRST_FRACTIONS) -> list[float]:
+    """Rounded learning rates at these fractions of the maximum stable rate.
 
     >>> rates_below(0.4)
     [0.2, 0.1, 0.05, 0.013]
     """
-    return [plain(breaking * part) for part in parts]
+    return [round_rate(highest * fraction) for fraction in fractions]
 
 
-def plain(value: float) -> float:
-    """Two significant digits: nobody can tell the rest.
+def round_rate(value: float) -> float:
+    """A learning rate with two significant digits; more make no difference.
 
-    >>> plain(0.01234)
+    >>> round_rate(0.01234)
     0.012
     """
     return float(f"{value:.2g}")
 
 
 def best_rates(trials: Sequence[Trial]) -> dict[int, float]:
-    """For each size the rate with the least loss among the trials that went furthest."""
+    """For each batch size the rate with the lowest loss among the trials that ran longest."""
     found = {}
     for size in sorted({one.batch_size for one in trials}):
-        own = [one for one in trials if one.batch_size == size and not one.diverged and one.losses]
-        last = [one for one in own if one.updates >= 0.9 * max(other.updates for other in own)]
-        if last:
-            found[size] = min(last, key=lambda one: one.loss).learning_rate
+        same_size = [
+            one for one in trials if one.batch_size == size and not one.diverged and one.losses
+        ]
+        most = max((one.updates for one in same_size), default=0)
+        longest = [one for one in same_size if one.updates >= 0.9 * most]
+        if longest:
+            found[size] = min(longest, key=lambda one: one.score).learning_rate
     return found
 
 
 def rate_exponent(rates: dict[int, float]) -> float | None:
-    """The slope of log rate over log batch size; None from fewer than three sizes."""
+    """The slope of log rate over log batch size; None for fewer than three batch sizes."""
     if len(rates) < 3:
         return None
     slope, _ = np.polyfit(np.log(list(rates)), np.log(list(rates.values())), 1)

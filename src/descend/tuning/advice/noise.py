@@ -1,11 +1,11 @@
-"""How far mini-batch gradients scatter: tr Σ, |G|² and their ratio, with an interval.
+"""Gradient noise: tr Σ, |G|² and their ratio, the noise scale, with an interval.
 
-Everything comes from the products of the gradients of groups of rows with each other. With m rows
+Everything follows from the inner products of the gradients of groups of rows. With m rows
 in a group and g_a the gradient of group a (McCandlish et al. 2018, arXiv 1812.06162, appendix A):
 
     E[g_a·g_b] = |G|² for a ≠ b,     E[|g_a|²] = |G|² + tr Σ / m,
 
-so the mean product of two groups is an unbiased |G|², also where it comes out negative.
+so the mean product of two different groups is an unbiased estimate of |G|², even if negative.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.store import RowStore
-from descend.training.objective import Objective
 from descend.training.problem import Problem
 from descend.training.step import make_gradient
 from descend.types import Array, Batch, GradientNoise, Params, split_variables
 
-GROUPS = 256
+GROUPS, MIN_GROUPS = 256, 8
+"""Most and fewest groups of rows."""
 GROUP_ROWS = 32
-HELD_BYTES = 64 << 20
-FEWEST_GROUPS = 8
-DRAWS = 400
-LEVEL = 0.9
+"""Most rows in a group."""
+GRADIENT_BYTES = 64 << 20
+"""Most bytes of the gradients of all groups."""
+BOOTSTRAP_DRAWS = 400
+CONFIDENCE = 0.9
 
 Doubles = npt.NDArray[np.float64]
 
 
 class Products(NamedTuple):
-    """Products of the gradients of groups of rows, and of single rows that are in none of them.
+    """Inner products of the gradients of groups of rows, and of single rows outside the groups.
 
     Attributes:
         products: float64 `[k, k]`, g_a·g_b for groups.
@@ -56,10 +57,10 @@ class Cosine(NamedTuple):
 
     Attributes:
         batch_size: rows in the mini-batch.
-        mean: over the mini-batches measured.
-        low: 5 % of them are below.
-        high: 5 % are above.
-        expected: what tr Σ and |G|² say, 1/√(1 + B_simple/B).
+        mean: over the measured mini-batches.
+        low: 5 % quantile.
+        high: 95 % quantile.
+        expected: 1/√(1 + B_simple/B), from tr Σ and |G|².
     """
 
     batch_size: int
@@ -69,27 +70,11 @@ class Cosine(NamedTuple):
     expected: float
 
 
-def row_gradients(objective: Objective, params: Params, batch: Batch) -> Array:
-    """The gradient of each row's share in the objective, `[B, weights]`."""
-
-    def one(row: Batch) -> Array:
-        single = jax.tree.map(lambda leaf: leaf[None], row)
-        return _flat(jax.grad(lambda weights: objective(weights, single))(params))
-
-    return jax.vmap(one)(batch)
-
-
-def squared_norms(objective: Objective, params: Params, batch: Batch) -> Array:
-    """|g_i|² of each row, `[B]`, without keeping the gradients."""
-    return jnp.sum(jnp.square(row_gradients(objective, params, batch)), axis=-1)
-
-
 class NoiseMeter:
-    """Measures gradient noise at given weights; compiled once, always on the same rows.
+    """Measures gradient noise at given weights, always on the same sample of rows.
 
-    The noise of the model itself (dropout) is part of it: every group has a key of its own. Of a
-    model that takes the rows of a batch together there are no gradients of single rows, only those
-    of whole groups.
+    It includes the noise of the model itself (dropout): every group has a key of its own. A model
+    that processes the rows of a batch together has no gradients of single rows, only of groups.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -98,8 +83,8 @@ class NoiseMeter:
         shapes, _ = split_variables(jax.eval_shape(lambda: problem.init(0)))
         weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         rows = len(problem.store)
-        groups = max(FEWEST_GROUPS, min(GROUPS, HELD_BYTES // (4 * max(1, weights))))
-        self.group_rows = max(1, min(GROUP_ROWS, rows // (2 * FEWEST_GROUPS)))
+        groups = max(MIN_GROUPS, min(GROUPS, GRADIENT_BYTES // (4 * max(1, weights))))
+        self.group_rows = max(1, min(GROUP_ROWS, rows // (2 * MIN_GROUPS)))
         self.groups = max(2, min(groups, rows // (2 * self.group_rows)))
         self._grouped, self._single = _sample(
             problem.store, self.groups, self.group_rows, problem.seed
@@ -108,7 +93,7 @@ class NoiseMeter:
         self._nothing = jnp.zeros(weights, jnp.float32)
 
     def __call__(self, params: Params) -> Products:
-        """Products of the gradients of groups and of single rows."""
+        """The inner products at these weights."""
         groups, _, mean = self._measure(params, self._grouped, self._nothing)
         if self._couples_rows:
             return Products(_double(groups), self.group_rows, np.zeros((0, 0)), np.zeros(0))
@@ -127,7 +112,7 @@ class NoiseMeter:
 
 
 def estimate(measured: Products) -> tuple[float, float]:
-    """Unbiased |G|² and tr Σ."""
+    """Unbiased estimates of |G|² and tr Σ."""
     squared_norm, group_norm = _means(measured.products)
     return squared_norm, (group_norm - squared_norm) * measured.rows
 
@@ -135,11 +120,11 @@ def estimate(measured: Products) -> tuple[float, float]:
 def gradient_noise(measured: Products, seed: int = 0) -> GradientNoise:
     """|G|², tr Σ and the noise scale, with a bootstrap interval over the groups.
 
-    The noise scale is None where the interval of |G|² reaches 0: no number would mean anything.
+    The noise scale is None where the interval of |G|² includes 0: the ratio is then undetermined.
     """
     squared_norm, trace = estimate(measured)
     draws = _bootstrap(measured, seed)
-    tail = (1.0 - LEVEL) / 2.0
+    tail = (1.0 - CONFIDENCE) / 2.0
     low_norm = float(np.quantile(draws[:, 0], tail))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(draws[:, 0] > 0, draws[:, 1] / draws[:, 0], np.inf)
@@ -150,9 +135,9 @@ def gradient_noise(measured: Products, seed: int = 0) -> GradientNoise:
 
 
 def cosines(measured: Products, noise: GradientNoise) -> list[Cosine]:
-    """The cosine against batch size, from single rows up to a quarter of the rows of all groups.
+    """The cosine at batch sizes from a single row to a quarter of the rows of all groups.
 
-    Rows outside the mini-batch stand for the true gradient, whose length is the unbiased |G|.
+    The true gradient is estimated from rows outside the mini-batch, its length by the unbiased |G|.
     """
     if noise.noise_scale is None:
         return []
@@ -160,7 +145,7 @@ def cosines(measured: Products, noise: GradientNoise) -> list[Cosine]:
     sums = measured.products.sum(axis=1)
     found = []
     for size in _powers(min(len(measured.singles) // 4, rows - 1)):
-        along = [part.mean() for part in _parts(measured.along, size)]
+        along = [part.mean() for part in _split(measured.along, size)]
         found.append(_cosine(size, measured.singles, along, size, noise))
     for size in _powers(count // 4):
         along = [
@@ -171,36 +156,10 @@ def cosines(measured: Products, noise: GradientNoise) -> list[Cosine]:
     return found
 
 
-def variance_ratio(
-    gradients: Doubles, batch_size: int, draws: int, *, replace: bool, seed: int = 0
-) -> float:
-    """B·Var(g_B)/tr Σ over mini-batches: 1, or (N − B)/(N − 1) where no row comes twice.
-
-    Args:
-        gradients: of every row, `[N, weights]`.
-        batch_size: B.
-        draws: mini-batches drawn.
-        replace: whether a row may be drawn twice.
-        seed: of the draws.
-    """
-    random = np.random.default_rng(seed)
-    centred = gradients - gradients.mean(axis=0)
-    rows = len(centred)
-    trace = float(np.mean(np.sum(centred**2, axis=1)))
-    total = 0.0
-    for _ in range(draws):
-        if replace:
-            chosen = random.integers(rows, size=batch_size)
-        else:
-            chosen = random.permutation(rows)[:batch_size]
-        total += float(np.sum(centred[chosen].mean(axis=0) ** 2))
-    return batch_size * total / draws / trace
-
-
 def _cosine(
     batch_size: int, products: Doubles, along: Sequence[float], size: int, noise: GradientNoise
 ) -> Cosine:
-    """The cosines of mini-batches made of `size` neighbours, from their products."""
+    """The cosines of mini-batches made of `size` consecutive groups or rows."""
     assert noise.noise_scale is not None
     norms = [math.sqrt(max(products[p, p].mean(), 0.0)) for p in _slices(len(products), size)]
     values = np.array(
@@ -219,7 +178,7 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count - size + 1, size)]
 
 
-def _parts(values: Doubles, size: int) -> list[Doubles]:
+def _split(values: Doubles, size: int) -> list[Doubles]:
     return [values[part] for part in _slices(len(values), size)]
 
 
@@ -230,11 +189,13 @@ def _means(products: Doubles) -> tuple[float, float]:
 
 
 def _bootstrap(measured: Products, seed: int) -> Doubles:
-    """|G|² and tr Σ from groups drawn again; pairs of one group with itself are left out."""
+    """|G|² and tr Σ of resampled groups; pairs of a group with itself are left out."""
     random = np.random.default_rng((seed, 11))
     products, count = measured.products, len(measured.products)
     diagonal = np.diag(products)
-    times = random.multinomial(count, np.full(count, 1.0 / count), size=DRAWS).astype(np.float64)
+    times = random.multinomial(count, np.full(count, 1.0 / count), size=BOOTSTRAP_DRAWS).astype(
+        np.float64
+    )
     times = times[np.count_nonzero(times, axis=1) > 1]
     pairs = np.einsum("da,ab,db->d", times, products, times, optimize=True)
     same = (times**2) @ diagonal
@@ -247,7 +208,7 @@ def _bootstrap(measured: Products, seed: int) -> Doubles:
 def _sample(store: RowStore, groups: int, rows: int, seed: int) -> tuple[Batch, Batch]:
     """Random rows in groups, `[groups, rows, ...]`, and as many single rows in the same shape.
 
-    A single row stands in a group whose other rows weigh nothing: one program serves both.
+    A single row is in a group whose other rows have weight 0, so that one program serves both.
     """
     drawn = np.random.default_rng((seed, 13)).choice(
         len(store), groups * (rows + 1), replace=len(store) < groups * (rows + 1)
@@ -256,11 +217,11 @@ def _sample(store: RowStore, groups: int, rows: int, seed: int) -> tuple[Batch, 
     single = store.gather(np.repeat(drawn[groups * rows :], rows).astype(np.int64))
     single.weight[np.arange(groups * rows) % rows != 0] = 0.0
 
-    def placed(batch: Batch) -> Batch:
-        shaped = [leaf.reshape(groups, rows, *leaf.shape[1:]) for leaf in jax.tree.leaves(batch)]
-        return Batch(*jax.device_put(jax.tree.unflatten(jax.tree.structure(batch), shaped)))
+    def to_device(batch: Batch) -> Batch:
+        leaves = [leaf.reshape(groups, rows, *leaf.shape[1:]) for leaf in jax.tree.leaves(batch)]
+        return Batch(*jax.device_put(jax.tree.unflatten(jax.tree.structure(batch), leaves)))
 
-    return placed(grouped), placed(single)
+    return to_device(grouped), to_device(single)
 
 
 def _flat(tree: Params) -> Array:

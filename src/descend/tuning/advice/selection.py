@@ -1,108 +1,163 @@
-"""What the trials and the measurements say: the winner, how much it matters, and the record."""
+"""Select the winner from the trials, say how much the choice matters, and make the records."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.tuning.advice import critical_batch, lr_range, speed
 from descend.tuning.advice.critical_batch import UpdatesLaw
+from descend.tuning.advice.halving import Cost
 from descend.tuning.advice.trials import Trial
 from descend.types import Speed
 
 LATE_GAIN = 0.8
-"""The law is read where so much of the best gain was made: the first part says nothing of noise."""
-TOLD_RATIO = 10.0
-"""Costs beyond are of trials that did not last, and tell no number of updates."""
-FLAT = 1.10
-"""Costs within 10 % are as good: of such rates the lowest is taken, such sizes are the region."""
-SURE_LARGER, SURE_SMALLER = 1.25, 1.4
-"""A size has to be as much better than the one that everything began with: which of two neighbours
-wins a short race changes by chance, and early losses favour small batches, since the critical batch
-size rises as the loss falls (McCandlish et al. 2018, arXiv 1812.06162, section 2.2)."""
+"""The law is fitted at a loss where at least this fraction of the best gain was made: the first
+updates say nothing about noise."""
+MAX_RATIO = 10.0
+"""Higher cost ratios are ignored: the trial diverged later, so its update count means nothing."""
+EQUAL_WITHIN = 1.10
+"""Costs within 10 % count as equal: among such rates the lowest is taken, and such batch sizes are
+the flat region."""
+GAIN_OF_LARGER, GAIN_OF_SMALLER = 1.25, 1.4
+"""How many times cheaper than the reference a larger or a smaller batch size must be to be chosen.
+Which of two neighbours wins a short trial is partly chance, and early losses favour small batches,
+because the critical batch size grows as the loss falls (McCandlish et al. 2018, arXiv 1812.06162,
+section 2.2)."""
+GAIN_RESOLUTION, LOSS_RESOLUTION = 0.005, 0.05
+"""Losses closer than this fraction of the gain since the start, or of the loss itself if that is
+less, count as equal: on a plateau smaller differences would stand for long times."""
 
 
-def ranked(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) -> list[Trial]:
-    """The finalists in the order of choice.
+def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[float]:
+    """How many times more than the best trial each one costs to reach the same losses.
 
-    The reference size comes first unless another is surely better. Of the rates of the first size
-    that are as good as its best (10 %) the lowest is first: a short race flatters high rates, whose
-    noise floor it does not reach, and a low one is further from divergence. Then the others by
-    cost.
+    If a trial has a loss l after a cost C, and the trial with the lowest final loss first reached
+    l after a cost c, the ratio is C/c. Each trial gets the geometric mean over its evaluations in
+    the second half of its updates; the ratios are then divided by the lowest. Losses within
+    `GAIN_RESOLUTION` or `LOSS_RESOLUTION` count as equal.
+
+    Args:
+        finalists: trials that ran to the end.
+        cost: `batch_size -> cost of an update`.
+        start: loss of the snapshot.
+    """
+    leader = min(finalists, key=lambda one: one.score)
+    lowest = itertools.accumulate((score for _, score in leader.scores), min)
+    spent_at = [updates * cost(leader.batch_size) for updates, _ in leader.scores]
+    curve = [(0.0, start), *zip(spent_at, lowest, strict=True)]
+    resolution = GAIN_RESOLUTION * max(0.0, start - leader.score)
+    ratios = []
+    for one in finalists:
+        per_update = cost(one.batch_size)
+        half = 0.5 * one.scores[-1][0]
+        logs = []
+        for updates, loss in one.scores:
+            if updates >= half:
+                level = loss + min(resolution, LOSS_RESOLUTION * abs(loss))
+                logs.append(math.log(updates * per_update / _cost_to_reach(curve, level)))
+        ratios.append(math.exp(sum(logs) / len(logs)))
+    least = min(ratios)
+    return [one / least for one in ratios]
+
+
+def _cost_to_reach(curve: Sequence[tuple[float, float]], level: float) -> float:
+    """The cost at which a falling loss curve first reaches a level, by linear interpolation.
+
+    At least a thousandth of the curve's total cost; that total where the level is never reached.
+    """
+    before, high = curve[0]
+    for spent, loss in curve[1:]:
+        if loss <= level:
+            part = (high - level) / max(high - loss, 1e-300)
+            return max(before + (spent - before) * min(1.0, max(0.0, part)), 1e-3 * curve[-1][0])
+        before, high = spent, loss
+    return curve[-1][0]
+
+
+def rank(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) -> list[Trial]:
+    """The finalists in the order of preference.
+
+    The reference size comes first unless another is clearly cheaper. Among the rates of the first
+    size whose cost equals its best within 10 %, the lowest comes first: short trials flatter high
+    rates, whose noise floor they do not reach, and a low rate is further from divergence. The
+    others follow by cost.
     """
     pairs = list(zip(finalists, ratios, strict=True))
     best, least = min(pairs, key=lambda pair: pair[1])
-    own = [ratio for one, ratio in pairs if one.batch_size == reference]
-    kept = own and min(own) <= needed(best.batch_size, reference) * least
-    size = reference if kept else best.batch_size
-    same = FLAT * min(ratio for one, ratio in pairs if one.batch_size == size)
+    of_reference = [ratio for one, ratio in pairs if one.batch_size == reference]
+    required = required_gain(best.batch_size, reference)
+    keeps_reference = of_reference and min(of_reference) <= required * least
+    size = reference if keeps_reference else best.batch_size
+    equal = EQUAL_WITHIN * min(ratio for one, ratio in pairs if one.batch_size == size)
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair
-        first = one.batch_size == size and ratio <= same
+        first = one.batch_size == size and ratio <= equal
         return not first, one.learning_rate if first else ratio
 
     return [one for one, _ in sorted(pairs, key=order)]
 
 
-def needed(size: int, reference: int) -> float:
-    """How many times as fast as the reference a size has to be."""
-    return SURE_SMALLER if size < reference else SURE_LARGER
+def required_gain(size: int, reference: int) -> float:
+    """How many times cheaper than the reference a batch size must be to be chosen."""
+    return GAIN_OF_SMALLER if size < reference else GAIN_OF_LARGER
 
 
 def good_rates(
     winner: Trial, finalists: Sequence[Trial], ratios: Sequence[float]
 ) -> tuple[float, float]:
-    """The lowest and highest rate of the winner's size that did about as well."""
+    """The lowest and the highest learning rate of the winner's size that did about as well."""
     good = [
         one.learning_rate
         for one, ratio in zip(finalists, ratios, strict=True)
-        if one.batch_size == winner.batch_size and ratio <= FLAT
+        if one.batch_size == winner.batch_size and ratio <= EQUAL_WITHIN
     ]
     good.append(winner.learning_rate)
     return min(good), max(good)
 
 
-def fitted_law(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None, float]:
-    """The law through the updates to the lowest loss that three sizes came past with two rates.
+def fit_law_to_trials(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None, float]:
+    """Fit the law at the lowest loss that three batch sizes crossed with two learning rates each.
 
-    Came past, not ended at: where a curve ends it is flat, and a little more or less loss would
-    stand for many updates. Of a size that came there with one rate, or fastest with the lowest that
-    was tried, nobody knows whether another is faster: it does not count.
+    The loss must be crossed, not just reached: a curve is flat at its end, where a slightly
+    different loss would mean many more updates. A size is excluded if only one of its rates
+    crossed the loss, or if the lowest rate tried was the fastest: its best rate is unknown.
 
     Args:
-        trials: all that ran.
+        trials: all trials.
         start: loss of the snapshot.
 
     Returns:
-        The law, None where too few sizes tell or went far enough, and the loss.
+        The law, or None where too few sizes count or the loss is not low enough; and the loss.
     """
     sizes = sorted({one.batch_size for one in trials})
-    own = {size: [one for one in trials if one.batch_size == size] for size in sizes}
-    passed = (sorted(_passed(one) for one in own[size])[1:2] for size in sizes)
-    levels = sorted(loss for losses in passed for loss in losses if math.isfinite(loss))
-    if len(levels) < critical_batch.FEWEST_SIZES:
+    by_size = {size: [one for one in trials if one.batch_size == size] for size in sizes}
+    crossed = (sorted(_crossed_loss(one) for one in by_size[size])[1:2] for size in sizes)
+    levels = sorted(loss for losses in crossed for loss in losses if math.isfinite(loss))
+    if len(levels) < critical_batch.MIN_SIZES:
         return None, math.nan
-    level = levels[critical_batch.FEWEST_SIZES - 1]
-    best = min(one.loss for one in trials)
+    level = levels[critical_batch.MIN_SIZES - 1]
+    best = min(one.score for one in trials)
     if start - level < LATE_GAIN * (start - best):
         return None, level
-    found = {size: _fewest_updates(own[size], level, start) for size in sizes}
+    found = {size: _fewest_updates(by_size[size], level, start) for size in sizes}
     return critical_batch.fit_law(
         {size: one for size, one in found.items() if one is not None}
     ), level
 
 
-def _passed(trial: Trial) -> float:
-    """The loss at the look before the last, or at the last where that was higher."""
-    losses = [loss for _, loss in trial.marks]
+def _crossed_loss(trial: Trial) -> float:
+    """The lowest loss that a trial certainly crossed: the higher one of its last two scores."""
+    losses = [score for _, score in trial.scores]
     return max(losses[-2:]) if len(losses) > 1 and not trial.diverged else math.inf
 
 
 def _fewest_updates(trials: Sequence[Trial], level: float, start: float) -> float | None:
-    """Updates of the fastest rate of a size to a loss; None where that is not known."""
-    reached = [critical_batch.updates_to(((1, start), *one.marks), level) for one in trials]
+    """Updates to a loss with the fastest rate of a batch size; None if that is not known."""
+    reached = [critical_batch.updates_to(((1, start), *one.scores), level) for one in trials]
     times = [math.inf if one is None else one for one in reached]
     least = min(times)
     rate = trials[times.index(least)].learning_rate
@@ -110,27 +165,27 @@ def _fewest_updates(trials: Sequence[Trial], level: float, start: float) -> floa
     return least if slower and sum(map(math.isfinite, times)) > 1 else None
 
 
-def predicted(
+def predict_costs(
     winner: Trial,
     tried: Mapping[int, float],
     found: Speed,
     fitted: UpdatesLaw | None,
-    cost: Callable[[int], float],
+    cost: Cost,
 ) -> list[dict[str, float]]:
-    """What each size is predicted to need to the loss that the winner reached.
+    """What each batch size is predicted to need to reach the winner's loss.
 
     Args:
-        winner: of the race.
-        tried: cost over the winner's of the sizes that ran to the end: they tell it themselves.
+        winner: the trial that was selected.
+        tried: measured cost over the winner's, of the batch sizes that ran to the end.
         found: seconds of an update.
-        fitted: the law, for the sizes that did not.
-        cost: `batch_size -> cost of an update`, as the race counted it.
+        fitted: the law, for the other sizes.
+        cost: `batch_size -> cost of an update`, as counted in the trials.
     """
     lines = []
     for size in sorted({*found.batch_sizes, winner.batch_size}):
         if size == winner.batch_size:
             part = 1.0
-        elif size in tried and tried[size] > TOLD_RATIO:
+        elif size in tried and tried[size] > MAX_RATIO:
             continue
         elif size in tried:
             part = tried[size] * cost(winner.batch_size) / cost(size)
@@ -150,40 +205,40 @@ def predicted(
     return lines
 
 
-def to_winner(
+def relative_to_winner(
     winner: Trial, finalists: Sequence[Trial], ratios: Sequence[float]
 ) -> tuple[list[float], dict[int, float]]:
-    """Costs over the best of the winner's size: of each finalist, and of the best of each size.
+    """Costs relative to the best of the winner's size: of each finalist, and of each batch size.
 
-    The winner need not be the best of all: another size may look better, but not surely so.
+    The winner need not be the cheapest of all: another size may look cheaper, but not clearly so.
     """
     best: dict[int, float] = {}
     for one, ratio in zip(finalists, ratios, strict=True):
         best[one.batch_size] = min(ratio, best.get(one.batch_size, math.inf))
-    own = best.get(winner.batch_size, 1.0)
-    return [ratio / own for ratio in ratios], {size: ratio / own for size, ratio in best.items()}
+    unit = best.get(winner.batch_size, 1.0)
+    return [ratio / unit for ratio in ratios], {size: ratio / unit for size, ratio in best.items()}
 
 
 def flat_region(
     winner: Trial, tried: Mapping[int, float], costs: Mapping[int, float]
 ) -> tuple[int, int]:
-    """The sizes round the winner's that cost at most 10 % more.
+    """The range of batch sizes around the winner's that cost at most 10 % more.
 
-    Where a size took part to the end its trial counts, else what the law predicts; the region
-    ends at the first size that does not belong to it.
+    For a size that ran to the end its trial counts, otherwise the prediction of the law. The range
+    ends at the first size that costs more.
 
     Args:
-        winner: its size is in the region.
-        tried: cost over the winner's of the sizes that ran to the end.
-        costs: of the sizes in between, as the law predicts.
+        winner: its size is in the range.
+        tried: measured cost over the winner's, of the batch sizes that ran to the end.
+        costs: predicted by the law, by batch size.
     """
     least = min(costs.values(), default=math.inf)
     sizes = sorted({*tried, *costs, winner.batch_size})
 
     def belongs(size: int) -> bool:
         if size in tried:
-            return tried[size] <= FLAT
-        return costs[size] <= FLAT * min(least, costs.get(winner.batch_size, math.inf))
+            return tried[size] <= EQUAL_WITHIN
+        return costs[size] <= EQUAL_WITHIN * min(least, costs.get(winner.batch_size, math.inf))
 
     place = sizes.index(winner.batch_size)
     low = high = place
@@ -195,23 +250,23 @@ def flat_region(
 
 
 def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict[str, Any]:
-    """A trial as a record; `ratio` is its cost over the winner's size, where it ran to the end."""
+    """A trial as a record; `ratio` is its cost over the winner's, if it ran to the end."""
     return {
         "batch_size": trial.batch_size,
         "learning_rate": trial.learning_rate,
         "updates": trial.updates,
         "seconds": trial.updates * speed.seconds_at(found, trial.batch_size),
-        "loss": trial.reached if math.isfinite(trial.reached) else None,
-        "judged": trial.loss if math.isfinite(trial.loss) else None,
+        "loss": trial.best_loss if math.isfinite(trial.best_loss) else None,
+        "judged": trial.score if math.isfinite(trial.score) else None,
         "diverged": trial.diverged,
         "ratio": ratio,
-        "losses": [list(look) for look in trial.losses],
-        "marks": [list(mark) for mark in trial.marks],
+        "losses": [list(evaluation) for evaluation in trial.losses],
+        "marks": [list(score) for score in trial.scores],
     }
 
 
 def speed_records(found: Speed) -> list[dict[str, float]]:
-    """A line for each size."""
+    """A record for each batch size."""
     return [
         {"batch_size": size, "seconds_per_update": seconds, "peak_memory": memory}
         for size, seconds, memory in zip(
@@ -223,7 +278,7 @@ def speed_records(found: Speed) -> list[dict[str, float]]:
 def law_record(
     fitted: UpdatesLaw | None, level: float, trials: Sequence[Trial]
 ) -> dict[str, Any] | None:
-    """The law and the exponent of the learning rate; None where it could not be fitted."""
+    """The law and the exponent of the learning rate as a record; None if it could not be fitted."""
     if fitted is None:
         return None
     return {
@@ -236,5 +291,5 @@ def law_record(
 
 
 def finite(values: Sequence[float]) -> list[float | None]:
-    """The values as JSON holds them: None for what is not finite."""
+    """The values as JSON can hold them: None for what is not finite."""
     return [one if math.isfinite(one) else None for one in values]

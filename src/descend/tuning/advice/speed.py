@@ -1,4 +1,4 @@
-"""What an update costs on this machine: seconds and memory for each batch size."""
+"""Measure what an update costs on this machine: seconds and memory for each batch size."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ import numpy as np
 from descend.data.rows.batches import Chunk, chunks
 from descend.training.device_feed import feed
 from descend.training.problem import Problem
-from descend.training.step import copied, make_gradient
+from descend.training.step import copy_state, make_gradient
 from descend.types import Speed, TrainState
 
 REPEATS = 5
+"""Timed repeats per batch size; the median counts."""
 SECONDS = 0.02
+"""Shortest repeat, so that the resolution of the clock and waking threads do not matter."""
 REPEATS_ALONE = 2
-"""A repeat takes at least as long, so that the clock and a waking thread do not matter."""
+"""Repeats of batch sizes so large that a chunk holds one update."""
 COUNTED_ROWS = 64
+"""Rows for which the memory of an update is counted."""
 CHUNKS_HELD = 4
-"""A chunk in use, two waiting, one being read."""
-FILL = 0.05
-"""Once an update's rows cost so little less than at half the size, larger batches gain nothing."""
+"""Chunks in memory: one in use, two ready, one being read."""
+SATURATED_WITHIN = 0.05
+"""The device is saturated when a row in a larger batch is cheaper by less than this fraction."""
 
 Clock = Callable[[], float]
 
 
 def candidate_sizes(rows: int) -> tuple[int, ...]:
-    """1, then from 8 on by factors of 4 up to the rows, and where these are few, all of them.
+    """Batch sizes to consider: 1, 8, 32, 128, ... up to the rows, and all rows of a small table.
 
-    Neighbours by a factor of 4 differ little near the best (1.0 to 1.9 times the time): finer
-    steps are for later.
+    Steps of 4 are fine enough at first: neighbours near the best differ by 1.0 to 1.9 times the
+    time.
 
     >>> candidate_sizes(450)
     (1, 8, 32, 128, 450)
@@ -49,7 +52,7 @@ def candidate_sizes(rows: int) -> tuple[int, ...]:
 
 
 def memory_limit() -> int:
-    """Half of the machine's memory that is free now; 1 GiB where the system does not tell."""
+    """Half of the free memory of this machine in bytes; 1 GiB if the system does not report it."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):
@@ -57,11 +60,11 @@ def memory_limit() -> int:
 
 
 class Footprint:
-    """Bytes that training holds: chunks, weights, gradients, layer outputs.
+    """Estimated bytes of training at a batch size: chunks, weights, gradients, layer outputs.
 
-    Layer outputs are counted as every value that the gradient of a piece computes, which is an
-    upper bound: the compiler reuses some of them. They are counted for two sizes; between and
-    beyond, bytes are a straight line in the rows.
+    Layer outputs are counted as every value that the gradient of a microbatch computes. This is an
+    upper bound, since the compiler reuses some of them. They are counted for two sizes and taken to
+    be linear in the rows.
     """
 
     def __init__(self, problem: Problem, state: TrainState) -> None:
@@ -70,70 +73,70 @@ class Footprint:
         gradient = make_gradient(problem.objective)
         row = problem.store.gather(np.zeros(1, np.int64))
 
-        def counted(rows: int) -> int:
-            piece = jax.tree.map(
+        def count(rows: int) -> int:
+            microbatch = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
             )
-            return _computed(jax.make_jaxpr(gradient)(state.params, piece).jaxpr)
+            return _bytes_computed(jax.make_jaxpr(gradient)(state.params, microbatch).jaxpr)
 
-        few, many = counted(COUNTED_ROWS), counted(2 * COUNTED_ROWS)
+        few, many = count(COUNTED_ROWS), count(2 * COUNTED_ROWS)
         self._per_row = (many - few) / COUNTED_ROWS
         self._values = few - self._per_row * COUNTED_ROWS
 
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""
         plan = self._problem.plan(batch_size)
-        chunk = plan.updates_per_chunk * plan.places * self._problem.store.row_bytes
-        values = self._values + self._per_row * (plan.places // plan.microbatches)
+        chunk = plan.updates_per_chunk * plan.padded_rows * self._problem.store.row_bytes
+        values = self._values + self._per_row * (plan.padded_rows // plan.microbatches)
         return int(CHUNKS_HELD * chunk + self._fixed + values)
 
 
 def largest_fitting(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
-    """The largest of the sizes that keeps within the memory; the smallest where none does."""
+    """The largest batch size that fits in the memory; the smallest if none does."""
     return max((size for size in sizes if footprint(size) <= memory), default=min(sizes))
 
 
 def compile_sizes(
     problem: Problem, state: TrainState, sizes: Iterable[int], threads: int = 2
 ) -> None:
-    """Have the programs of several sizes ready; the compiler leaves other threads free."""
+    """Compile the updates of several batch sizes, `threads` at a time."""
 
-    def ready(size: int) -> None:
+    def compile_size(size: int) -> None:
         plan = problem.plan(size)
         chunk = next(chunks(problem.store, plan))
         rates = np.zeros(plan.updates_per_chunk, np.float32)
-        _, losses = problem.compiled(plan)(copied(state), chunk.batch, rates, 0, 0)
+        _, losses = problem.compiled(plan)(copy_state(state), chunk.batch, rates, 0, 0)
         jax.block_until_ready(losses)
 
     problem.compiled(problem.plan(1))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(ready, sizes))
+        list(pool.map(compile_size, sizes))
 
 
 class _TimedUpdates:
-    """Updates of one size as training runs them, the next rows read ahead; learning rate 0."""
+    """Updates of one batch size as training runs them, but at learning rate 0."""
 
     def __init__(self, problem: Problem, state: TrainState, batch_size: int) -> None:
         plan = problem.plan(batch_size)
         self._run_chunk = problem.compiled(plan)
         self._rates = np.zeros(plan.updates_per_chunk, np.float32)
-        self._state = copied(state)
+        self._state = copy_state(state)
         self._feed = feed(problem.store, plan)
         self._run(self._feed.take(), 0)
 
     def seconds(self, clock: Clock, least: float) -> float:
-        """Seconds per update over whole chunks that take at least so long."""
-        updates, begun = 0, clock()
+        """Seconds per update, over as many whole chunks as take `least` seconds."""
+        updates, started = 0, clock()
         while True:
             chunk = self._feed.take()
             self._run(chunk, chunk.updates)
             updates += chunk.updates
-            took = clock() - begun
+            took = clock() - started
             if took >= least:
                 return took / updates
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """Stop reading ahead."""
         self._feed.close()
 
     def _run(self, chunk: Chunk, updates: int) -> None:
@@ -152,20 +155,20 @@ def measure_speed(
     repeats: int = REPEATS,
     seconds: float = SECONDS,
 ) -> Speed:
-    """Seconds per update and memory at each size.
+    """Measure seconds per update and memory at each batch size.
 
-    The sizes take turns, so that a machine that is busy for a while is busy for all; of the turns
-    the median counts. Compiling is left out. A size of which a chunk holds a single update
-    has its turns alone, so that few large chunks are in memory.
+    The sizes take turns, so that a busy machine slows all of them; the median of the turns counts.
+    Compilation is excluded. Sizes so large that a chunk holds a single update are timed one after
+    the other, so that few large chunks are in memory.
 
     Args:
         problem: what is trained.
-        state: weights to measure with; they stay as they are.
+        state: weights to measure with; unchanged.
         sizes: rows per update.
-        footprint: of the problem, where it is known already.
+        footprint: of the problem, if it is known already.
         clock: seconds, for tests.
-        repeats: turns.
-        seconds: a turn takes at least as long, and at least one chunk.
+        repeats: number of turns.
+        seconds: shortest turn; it is at least one chunk.
     """
     ordered = tuple(sorted(sizes))
     footprint = footprint or Footprint(problem, state)
@@ -189,10 +192,10 @@ def measure_speed(
     )
 
 
-def joined(one: Speed, other: Speed) -> Speed:
-    """Two measurements as one; of a size that both have the other counts."""
+def merge_speeds(old: Speed, new: Speed) -> Speed:
+    """Two measurements as one; where both have a batch size the newer counts."""
     lines: dict[int, tuple[float, int]] = {}
-    for each in (one, other):
+    for each in (old, new):
         figures = zip(each.seconds_per_update, each.peak_memory, strict=True)
         lines.update(zip(each.batch_sizes, figures, strict=True))
     sizes = sorted(lines)
@@ -201,9 +204,10 @@ def joined(one: Speed, other: Speed) -> Speed:
 
 
 def seconds_at(speed: Speed, batch_size: float) -> float:
-    """Seconds per update at any size: straight lines between measured ones in log-log.
+    """Seconds per update at any batch size, interpolated linearly in log-log.
 
-    Below the smallest an update costs as much as there, above the largest as much per row.
+    Below the smallest measured size an update costs what it costs there; above the largest, a row
+    costs what it costs there.
     """
     sizes, seconds = speed.batch_sizes, speed.seconds_per_update
     if batch_size >= sizes[-1]:
@@ -211,23 +215,26 @@ def seconds_at(speed: Speed, batch_size: float) -> float:
     return math.exp(np.interp(math.log(batch_size), np.log(sizes), np.log(seconds)))
 
 
-def saturated(speed: Speed) -> bool:
-    """Whether the last two steps up in size made a row no cheaper (one may be a chance dip)."""
+def is_saturated(speed: Speed) -> bool:
+    """Whether a row became no cheaper over the last two steps up in batch size.
+
+    Two steps, because one may be chance.
+    """
     per_row = [s / b for b, s in zip(speed.batch_sizes, speed.seconds_per_update, strict=True)]
-    return len(per_row) > 2 and min(per_row[-2:]) > (1.0 - FILL) * min(per_row[:-2])
+    return len(per_row) > 2 and min(per_row[-2:]) > (1.0 - SATURATED_WITHIN) * min(per_row[:-2])
 
 
 def _bytes(tree: Any) -> int:
     return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _computed(jaxpr: Any) -> int:
-    """Bytes of all values that a program computes, inner programs included."""
+def _bytes_computed(jaxpr: Any) -> int:
+    """Bytes of all values that a program computes, including its inner programs."""
     total = 0
     for equation in jaxpr.eqns:
         for value in equation.outvars:
             total += math.prod(value.aval.shape) * np.dtype(value.aval.dtype).itemsize
         for inner in equation.params.values():
             if hasattr(inner, "jaxpr"):
-                total += _computed(inner.jaxpr)
+                total += _bytes_computed(inner.jaxpr)
     return total

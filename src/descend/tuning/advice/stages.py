@@ -1,4 +1,4 @@
-"""The stages of an advice before the race: what updates cost, a first rate, noise, a shortlist."""
+"""Measurements before the search: costs of updates, first rates, gradient noise, a shortlist."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from typing import Any
 
 from descend.training.problem import Problem
 from descend.tuning.advice import critical_batch, lr_range, selection, speed
+from descend.tuning.advice.halving import run_to_cost
 from descend.tuning.advice.noise import NoiseMeter, cosines, gradient_noise
 from descend.tuning.advice.trials import (
-    ABREAST,
-    FEW_LOOKS,
-    MANY_LOOKS,
+    CONCURRENT_TRIALS,
+    FEW_EVALUATIONS,
+    MANY_EVALUATIONS,
     Trial,
     TrialRunner,
     make_runner,
-    run_abreast,
 )
 from descend.types import GradientNoise, Params, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
-"""Rules for which the theory of gradient noise says where the batch size should be."""
-COST_PART, MOST_COST = 0.15, 60.0
-"""Budget of the advice: part of the expected training time, and most seconds; the trials may take
-twice their part of it, and then two minutes are over."""
-MEASURING_PART, RACING_PART = 0.4, 0.8
-"""Parts of the budget for compiling and timing further sizes, and at the least for trials."""
-EPOCHS_EXPECTED, UPDATES_EXPECTED = 40, 15_000
-NOISE_COSTS = 4
-"""Measuring the noise costs about as much as so many further sizes."""
+"""Update rules for which gradient noise predicts the critical batch size."""
+BUDGET_FRACTION, MAX_BUDGET = 0.15, 60.0
+"""Default budget: this fraction of the expected training time, at most this many seconds. Trials
+may take up to twice their share of it, so the advice takes at most about two minutes."""
+SPEED_FRACTION, TRIAL_FRACTION = 0.4, 0.8
+"""Fractions of the budget: at most for compiling and timing further batch sizes, at least for
+trials."""
+EXPECTED_EPOCHS, EXPECTED_UPDATES = 40, 15_000
+"""Expected length of a training run: the longer of the two."""
+NOISE_COST = 4
+"""Measuring the noise takes about as long as measuring this many further batch sizes."""
 REFERENCE = 128
 """Where the first rates are tried and the noise is measured: tuned runs on tables of 16,500 to
 561,000 rows were fastest at 64 to 256."""
-FEWEST_UPDATES = 16
-"""An epoch of the reference has as many, in a small table by smaller batches."""
-FINAL_PART = 0.04
-"""What a trial that runs to the end costs, as part of the expected training: early losses favour
-rates that do not last, and in a short training a long race is past the target."""
-FIRST_LEG = 4
-"""Trials begin with so much less than what those that run to the end take."""
-TRIALS = 6
-"""All trials together cost about as much as so many that run to the end."""
+MIN_UPDATES_PER_EPOCH = 16
+"""Minimum updates per epoch at the reference size; small tables get a smaller reference size."""
+FINAL_FRACTION = 0.04
+"""Length of a trial that runs to the end, as a fraction of the expected training: shorter trials
+favour rates that do not last; in a short training, longer ones have passed the target."""
+FIRST_RUNG_DIVISOR = 4
+"""The first rung is this many times shorter than a trial that runs to the end."""
+FULL_TRIALS = 6
+"""All trials together cost about as much as this many that run to the end."""
 QUICK_REPEATS = 3
-UNNOTICED = 0.5
-"""Seconds of compiling that may be spent although training is short."""
+"""Timed repeats per batch size where training is short."""
+UNNOTICED_SECONDS = 0.5
+"""Seconds of compilation that are spent even where training is short."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass
@@ -57,25 +60,25 @@ class Work:
     """What the stages of an advice share and add to.
 
     Attributes:
-        runner: where trials run.
-        footprint: bytes of training at a size.
-        limit: bytes that it may hold.
-        possible: sizes that may be advised.
-        reference: the size that everything begins with.
-        goal: what is looked for.
+        runner: runs the trials.
+        footprint: bytes of training at a batch size.
+        limit: bytes that training may take.
+        possible: batch sizes that may be advised.
+        reference: the batch size that everything begins with.
+        goal: what the advice optimizes.
         clock: seconds.
-        started: when.
-        say: told what happens.
-        speed: what was measured of sizes so far.
-        compiling: seconds that the first program took to compile.
+        started: when the advice began.
+        report: called with a message when something begins.
+        speed: measured cost of updates so far.
+        compiling: seconds that compiling the first program took.
         budget: seconds that the advice may take, about.
-        asked: whether the user named the budget.
+        budget_given: whether the user set the budget.
         expected: seconds that training is expected to take.
-        coming: sizes that are being compiled, and what tells when they are.
-        noise: what was measured of it so far.
+        compilation: batch sizes being compiled, and a future that is done when they are.
+        noise: measured gradient noise so far.
         evidence: plain records of all that was measured.
-        undetermined: what the measurements could not tell.
-        left_out: what was not measured, since training is over sooner.
+        undetermined: what the measurements could not determine.
+        left_out: what was not measured because training is too short to make up for it.
     """
 
     runner: TrialRunner
@@ -86,42 +89,42 @@ class Work:
     goal: str
     clock: Callable[[], float]
     started: float
-    say: Say
+    report: Report
     speed: Speed
     compiling: float
     budget: float
-    asked: bool
+    budget_given: bool
     expected: float
-    coming: tuple[list[int], Future[None]] | None = None
+    compilation: tuple[list[int], Future[None]] | None = None
     noise: list[GradientNoise] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     undetermined: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     @functools.cached_property
-    def racing(self) -> float:
-        """Seconds for all trials, from the first on; compiling is not taken off them all."""
+    def trial_seconds(self) -> float:
+        """Seconds for all trials, from the first one on."""
         left = self.budget - self.spent()
-        return left if self.asked else max(left, RACING_PART * self.budget)
+        return left if self.budget_given else max(left, TRIAL_FRACTION * self.budget)
 
     @property
     def length(self) -> float:
-        """Seconds of updates of a trial that runs to the end."""
-        return race_length(self.expected, self.racing, self.runner.abreast)
+        """Seconds of updates in a trial that runs to the end."""
+        return trial_length(self.expected, self.trial_seconds, self.runner.concurrent)
 
     @property
-    def affordable(self) -> int:
-        """Further sizes for which the budget has time."""
+    def affordable_sizes(self) -> int:
+        """Number of further batch sizes that the budget has time to measure."""
         each = self.compiling + speed.REPEATS * speed.SECONDS
-        return int(MEASURING_PART * self.budget / each)
+        return int(SPEED_FRACTION * self.budget / each)
 
     @property
-    def hurried(self) -> bool:
-        """Whether training is over before everything could be measured."""
-        return self.affordable < NOISE_COSTS
+    def short_training(self) -> bool:
+        """Whether training is too short for everything to be measured."""
+        return self.affordable_sizes < NOISE_COST
 
     def cost(self, batch_size: int) -> float:
-        """What an update costs: seconds, or rows where the goal is to see few."""
+        """Cost of an update: seconds, or rows where the goal is to see few examples."""
         if self.goal == "examples":
             return float(batch_size)
         return speed.seconds_at(self.speed, batch_size)
@@ -130,31 +133,32 @@ class Work:
         """Seconds since the advice began."""
         return self.clock() - self.started
 
-    def note(self, stage: str) -> None:
+    def record_time(self, stage: str) -> None:
         """Record when a stage ended."""
         self.evidence.setdefault("seconds", {})[stage] = self.spent()
 
-    def keep_apart(self, sizes: Sequence[int]) -> None:
-        """Trials of these sizes run one after the other where two would not fit in memory."""
+    def limit_concurrency(self, sizes: Sequence[int]) -> None:
+        """Run trials of these batch sizes one at a time if two would not fit in memory."""
         most = max(self.footprint(size) for size in sizes)
-        self.runner.abreast = ABREAST if ABREAST * most <= self.limit else 1
+        fits = CONCURRENT_TRIALS * most <= self.limit
+        self.runner.concurrent = CONCURRENT_TRIALS if fits else 1
 
 
-def race_length(expected: float, racing: float, abreast: int) -> float:
-    """Seconds of updates of a trial that runs to the end.
+def trial_length(expected: float, trial_seconds: float, concurrent: int) -> float:
+    """Seconds of updates in a trial that runs to the end.
 
     Args:
         expected: seconds of training.
-        racing: seconds for all trials.
-        abreast: trials that run at once.
+        trial_seconds: seconds for all trials.
+        concurrent: trials that run at once.
 
-    >>> race_length(10.0, 3.0, 2), race_length(1e5, 60.0, 2)
+    >>> trial_length(10.0, 3.0, 2), trial_length(1e5, 60.0, 2)
     (0.4, 20.0)
     """
-    return min(FINAL_PART * expected, abreast * racing / TRIALS)
+    return min(FINAL_FRACTION * expected, concurrent * trial_seconds / FULL_TRIALS)
 
 
-def begun(
+def begin_work(
     problem: Problem,
     *,
     batch_size: int | None,
@@ -164,30 +168,30 @@ def begun(
     at_least: float,
     clock: Callable[[], float],
     started: float,
-    say: Say,
+    report: Report,
 ) -> Work:
-    """What an update of the reference size costs, and from it what the advice may cost."""
+    """Measure an update of the reference size, and derive the budget of the advice from it."""
     snapshot = problem.begin().state
     footprint = speed.Footprint(problem, snapshot)
     limit = speed.memory_limit() if memory is None else memory
     possible = _possible_sizes(problem, footprint, batch_size, limit)
-    most = max(1, len(problem.store) // FEWEST_UPDATES)
+    most = max(1, len(problem.store) // MIN_UPDATES_PER_EPOCH)
     reference = nearest_size(possible, min(REFERENCE, most))
-    say(f"Measuring updates of {reference:,} rows")
+    report(f"Measuring updates of {reference:,} rows")
     before = clock()
     with ThreadPoolExecutor(1) as pool:
         compiled = pool.submit(speed.compile_sizes, problem, snapshot, [reference])
         runner = make_runner(problem)
         compiled.result()
     compiling = clock() - before
-    found = speed.measure_speed(
+    measured = speed.measure_speed(
         problem, snapshot, [reference], footprint=footprint, clock=clock, repeats=QUICK_REPEATS
     )
-    epochs = EPOCHS_EXPECTED * problem.plan(reference).updates_per_epoch
-    expected = max(epochs, UPDATES_EXPECTED) * speed.seconds_at(found, reference)
-    asked = budget is not None
+    epochs = EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch
+    expected = max(epochs, EXPECTED_UPDATES) * speed.seconds_at(measured, reference)
+    budget_given = budget is not None
     if budget is None:
-        budget = min(MOST_COST, max(at_least, COST_PART * expected))
+        budget = min(MAX_BUDGET, max(at_least, BUDGET_FRACTION * expected))
     work = Work(
         runner=runner,
         footprint=footprint,
@@ -197,38 +201,37 @@ def begun(
         goal=goal,
         clock=clock,
         started=started,
-        say=say,
-        speed=found,
+        report=report,
+        speed=measured,
         compiling=compiling,
         budget=budget,
-        asked=asked,
+        budget_given=budget_given,
         expected=expected,
     )
-    work.keep_apart([reference])
-    runner.first_looks = FEW_LOOKS if work.hurried else MANY_LOOKS
+    work.limit_concurrency([reference])
+    runner.first_evaluations = FEW_EVALUATIONS if work.short_training else MANY_EVALUATIONS
     return work
 
 
 def _possible_sizes(
     problem: Problem, footprint: speed.Footprint, batch_size: int | None, limit: int
 ) -> tuple[int, ...]:
-    """Sizes that fit in memory and come in one part; only the given one where one is given."""
+    """Batch sizes that fit in memory and in one chunk; only the given one if one is given."""
     if batch_size is not None:
         return (batch_size,)
     sizes = speed.candidate_sizes(len(problem.store))
     if problem.couples_rows and len(sizes) > 1:
-        sizes = sizes[1:]  # What the rows of a batch have in common, one row does not show.
-    whole = [size for size in sizes if problem.plan(size).parts == 1]
+        sizes = sizes[1:]  # A single row has no batch statistics.
+    whole = [size for size in sizes if problem.plan(size).accumulation_steps == 1]
     most = speed.largest_fitting(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)
 
 
-def compile_others(work: Work) -> None:
-    """Begin to compile the sizes round the reference, while trials of that run.
+def start_compiling(work: Work) -> None:
+    """Compile the batch sizes around the reference in a thread, while its trials run.
 
-    As many as the budget allows, and one where compiling takes no time that anybody notices.
-    Where training takes no longer than compiling, what others would be found better could not
-    make up for it.
+    As many as the budget allows, and one where compilation is too short to be noticed. Where
+    training takes no longer than compilation, a better size could not make up for compiling it.
     """
     nearest = sorted(
         (size for size in work.possible if size != work.reference),
@@ -236,76 +239,76 @@ def compile_others(work: Work) -> None:
     )
     per_row = speed.seconds_at(work.speed, work.reference) / work.reference
     cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
-    noticed = work.asked or work.compiling > UNNOTICED
-    sizes = cheap[: work.affordable] or ([] if noticed else nearest[:1])
-    if work.hurried:
+    noticed = work.budget_given or work.compiling > UNNOTICED_SECONDS
+    sizes = cheap[: work.affordable_sizes] or ([] if noticed else nearest[:1])
+    if work.short_training:
         work.left_out.append("noise")
     if nearest and not sizes:
         work.left_out.append("other sizes")
-    elif work.hurried and len(sizes) < len(nearest):
-        work.left_out.append(f"sizes other than {listed(sorted([*sizes, work.reference]))}")
+    elif work.short_training and len(sizes) < len(nearest):
+        work.left_out.append(f"sizes other than {format_sizes(sorted([*sizes, work.reference]))}")
     if sizes:
         pool = ThreadPoolExecutor(1)
         runner = work.runner
         done = pool.submit(speed.compile_sizes, runner.problem, runner.snapshot, sizes[:2], 1)
-        work.coming = sizes, done
+        work.compilation = sizes, done
         pool.shutdown(wait=False)
 
 
 def measure_speeds(work: Work) -> None:
-    """What updates cost at the sizes that were compiled; the nearest and the reference in turns."""
-    if work.coming is None:
+    """Measure the compiled batch sizes, the nearest ones in turns with the reference."""
+    if work.compilation is None:
         return
-    sizes, compiled = work.coming
-    work.say(f"Measuring updates of {listed(sorted(sizes[:2]))} rows")
+    sizes, compiled = work.compilation
+    work.report(f"Measuring updates of {format_sizes(sorted(sizes[:2]))} rows")
     compiled.result()
-    _learn(work, [work.reference, *sizes[:2]])
+    _measure(work, [work.reference, *sizes[:2]])
     for size in sizes[2:]:
         larger = size > work.reference
-        if not (larger and speed.saturated(work.speed)):
-            _learn(work, [size])
+        if not (larger and speed.is_saturated(work.speed)):
+            _measure(work, [size])
 
 
-def _learn(work: Work, sizes: Sequence[int]) -> None:
+def _measure(work: Work, sizes: Sequence[int]) -> None:
     new = speed.measure_speed(
         work.runner.problem,
         work.runner.snapshot,
         sizes,
         footprint=work.footprint,
         clock=work.clock,
-        repeats=QUICK_REPEATS if work.hurried else speed.REPEATS,
+        repeats=QUICK_REPEATS if work.short_training else speed.REPEATS,
     )
-    work.speed = speed.joined(work.speed, new)
+    work.speed = speed.merge_speeds(work.speed, new)
 
 
-def learn_speed(work: Work, size: int) -> None:
-    """Measure a size that was not measured yet."""
+def ensure_speed(work: Work, size: int) -> None:
+    """Measure a batch size unless it was measured before."""
     if size not in work.speed.batch_sizes:
-        _learn(work, [size])
+        _measure(work, [size])
 
 
-def reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
-    """Short trials at the reference: what the noise is measured at, and a part of the race."""
+def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
+    """Short trials at the reference size; the noise is measured at the best one's weights."""
     size = work.reference
     if learning_rate is not None:
         rates = [learning_rate]
     else:
-        breaking = lr_range.breaking_rate(work.runner, size)
-        note_breaking(work, {size: breaking} if breaking is not None else {})
-        rates = lr_range.rates_below(breaking) if breaking is not None else []
-    each = speed.seconds_at(work.speed, size)
-    trials = [work.runner.enter(size, one) for one in rates]
-    return run_abreast(work.runner, trials, lambda _: each, work.length / FIRST_LEG)
+        highest = lr_range.max_stable_rate(work.runner, size)
+        record_stable_rates(work, {size: highest} if highest is not None else {})
+        rates = lr_range.rates_below(highest) if highest is not None else []
+    per_update = speed.seconds_at(work.speed, size)
+    trials = [work.runner.start(size, rate) for rate in rates]
+    return run_to_cost(work.runner, trials, lambda _: per_update, work.length / FIRST_RUNG_DIVISOR)
 
 
-def note_breaking(work: Work, found: dict[int, float]) -> None:
-    """Record at which rate each size broke down."""
+def record_stable_rates(work: Work, found: dict[int, float]) -> None:
+    """Record the maximum stable rate of each batch size."""
     lines = work.evidence.setdefault("breaking", [])
-    lines += [{"batch_size": size, "learning_rate": one} for size, one in found.items()]
+    lines += [{"batch_size": size, "learning_rate": rate} for size, rate in found.items()]
 
 
 class NoiseLog:
-    """The noise at the weights that an advice comes past; nothing where it is not worth it."""
+    """Measures gradient noise at several moments of an advice, unless training is too short."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -313,7 +316,12 @@ class NoiseLog:
         work.evidence.setdefault("noise", [])
 
     def measure(self, updates: int, params: Params) -> None:
-        """The noise at some weights, and how the gradients of mini-batches point."""
+        """Measure and record the noise, and the cosines of mini-batch gradients, at some weights.
+
+        Args:
+            updates: made before.
+            params: the weights.
+        """
         if self._meter is None:
             return
         measured = self._meter(params)
@@ -331,8 +339,8 @@ class NoiseLog:
         self._work.evidence["noise"].append(line)
 
 
-def shortlisted(work: Work, optimizer: str) -> list[int]:
-    """Sizes that may be best for a critical batch size round the noise scale."""
+def shortlist_sizes(work: Work, optimizer: str) -> list[int]:
+    """Batch sizes that may be best for a critical batch size near the noise scale."""
     low, high = 1.0, math.inf
     if work.noise and work.noise[-1].noise_scale is not None:
         low, high = work.noise[-1].interval
@@ -340,31 +348,31 @@ def shortlisted(work: Work, optimizer: str) -> list[int]:
     chosen = critical_batch.shortlist(
         work.speed.batch_sizes, work.cost, (low / margin, high * margin)
     )
-    if work.hurried:
-        chosen = [size for size in chosen if not _outdone(work, size)]
+    if work.short_training:
+        chosen = [size for size in chosen if not _cannot_win(work, size)]
     work.evidence["shortlist"] = chosen
     return chosen
 
 
-def _outdone(work: Work, size: int) -> bool:
-    """Whether a size cannot be surely better than the reference, whatever the noise.
+def _cannot_win(work: Work, size: int) -> bool:
+    """Whether a batch size cannot be clearly better than the reference, whatever the noise.
 
     A smaller batch never needs fewer updates, and a larger one never fewer examples.
     """
     ratio = work.cost(size) / work.cost(work.reference)
     least = ratio if size < work.reference else ratio * work.reference / size
-    return size != work.reference and least * selection.needed(size, work.reference) > 1.0
+    return size != work.reference and least * selection.required_gain(size, work.reference) > 1.0
 
 
 def nearest_size(sizes: Sequence[int], wanted: int) -> int:
-    """The size with the nearest logarithm."""
+    """The batch size with the nearest logarithm."""
     return min(sizes, key=lambda size: abs(math.log(size / wanted)))
 
 
-def listed(sizes: Sequence[int]) -> str:
-    """Sizes as text.
+def format_sizes(sizes: Sequence[int]) -> str:
+    """Batch sizes as text.
 
-    >>> listed([16, 1024])
+    >>> format_sizes([16, 1024])
     '16, 1,024'
     """
     return ", ".join(f"{size:,}" for size in sizes)

@@ -1,10 +1,9 @@
-"""What is told of batch sizes, held against measured runs.
+"""Common claims about batch sizes, tested on measured runs.
 
 A claim held, held in part, did not hold, or is undetermined.
 
-Everything is compared within a seed, as a ratio that the claim says is above 1. What is said of
-gradients is tested over the mini-batches that were drawn, at the weights of these runs; what is
-said of runs, over the seeds.
+Every claim says that a ratio is above 1; ratios are taken within a seed. Claims about gradients are
+tested over the drawn mini-batches, at the weights of these runs; claims about runs, over the seeds.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ Parts = dict[str, Ratio | None]
 RULES = {"sgd": "plain", "momentum": "with momentum"}
 WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
 NO_CURVE = "not known: too few evaluations"
-NO_ARRIVAL = "not known: in some run neither came to the target"
-PART = "held in part"
+NO_ARRIVAL = "not known: with some seed neither method reached the target"
+IN_PART = "held in part"
 WORDS = {
     HELD: "It held.",
-    PART: "It held in part only.",
+    IN_PART: "It held only in part.",
     FAILED: "It did not hold here.",
-    OPEN: "These runs leave it open.",
+    OPEN: "These runs do not decide it.",
 }
 
 
 def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
-    """A verdict, a sentence and its ratios for each claim.
+    """Test each claim: a verdict, a sentence and the ratios.
 
     Args:
         runs: records as compare.json holds them: method, panel, seed, measures.
@@ -73,7 +72,7 @@ def _closer(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "closer",
         "A larger batch is closer to the true gradient.",
-        "How much further the gradient of the smaller batch is from that over all rows",
+        "Distance of the smaller batch's gradient from the full one, divided by the larger batch's",
         parts,
     )
 
@@ -86,7 +85,7 @@ def _less_noisy(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "noise",
         "The mini-batch gradient is less noisy than that of SGD.",
-        "How much further the gradient of one row scatters than that of the advised mini-batch",
+        "Deviation of the gradient of one row, divided by that of the advised mini-batch",
         parts,
     )
 
@@ -95,7 +94,7 @@ def _smoother_curve(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "curve",
         "The loss curve of mini-batch is smoother than that of SGD.",
-        "Roughness of SGD's loss curve by that of the advised mini-batch's, each at its own rate",
+        "Roughness of SGD's loss curve divided by the advised mini-batch's, both at tuned rates",
         _compared(
             (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule)) for rule in RULES
         ),
@@ -107,7 +106,7 @@ def _momentum(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "momentum",
         "Momentum smooths.",
-        "Roughness of the loss curve without momentum by that with it, each at its own rate",
+        "Roughness of the loss curve without momentum divided by that with it, both at tuned rates",
         _compared(
             (name, _of(runs, family, "sgd"), _of(runs, family, "momentum"))
             for family, name in kinds.items()
@@ -136,8 +135,8 @@ def _memory(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "memory",
         "Full batches need more memory.",
-        "Bytes that training with all rows in a batch holds, as a multiple of those of the advised "
-        "mini-batch; chunks of rows that are read ahead are a part of both",
+        "Bytes that training with all rows in a batch takes, as a multiple of those of the advised "
+        "mini-batch; both include chunks of rows that are read ahead",
         {"all rows": exact_ratio(pairs)} if pairs else {},
     )
 
@@ -145,9 +144,9 @@ def _memory(runs: Sequence[Record]) -> dict[str, Any] | None:
 def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
     pairs = []
     for seed in sorted({run["seed"] for run in runs}):
-        own = [run for run in runs if run["seed"] == seed and run["method"]["basic"]]
+        basic = [run for run in runs if run["seed"] == seed and run["method"]["basic"]]
         same, tuned = (
-            [run["measures"]["best"] for run in own if run["panel"] == panel]
+            [run["measures"]["best"] for run in basic if run["panel"] == panel]
             for panel in ("same", "tuned")
         )
         if not same or not tuned:
@@ -159,8 +158,8 @@ def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
     return _claim(
         "tuning",
         "Much of the difference between batch sizes is the learning rate.",
-        "How far the methods end above the best of them, on average, at one learning rate for all, "
-        "as a multiple of the same at tuned rates",
+        "Average distance of the methods' final losses from the best one, at one learning rate for "
+        "all, as a multiple of the same at tuned rates",
         {"all methods": ratio_of(pairs)} if pairs else {},
     )
 
@@ -168,31 +167,31 @@ def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
 def _claim(
     name: str, text: str, measured: str, parts: Parts, why: str = NO_CURVE
 ) -> dict[str, Any] | None:
-    """A claim whose ratios should all be above 1; None where it has no parts.
+    """The record of a claim that says all ratios are above 1; None without any.
 
     Args:
         name: short.
-        text: the claim as it is told.
-        measured: what the ratios are of.
-        parts: the ratios; None where one cannot be known.
-        why: it cannot.
+        text: the claim.
+        measured: what the ratios measure.
+        parts: the ratios by label; None where one is not known.
+        why: the reason why a ratio is not known.
     """
     if not parts:
         return None
     verdict = verdict_of(parts)
     risk = shared_risk(parts)
     if verdict == FAILED and any(part is not None and part.above() for part in parts.values()):
-        verdict = PART
+        verdict = IN_PART
     words = WORDS[verdict]
     unknown = {"value": None, "interval": None, "verdict": OPEN}
-    told = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
+    listing = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
     return {
         "name": name,
         "claim": text,
         "verdict": verdict,
         "words": words,
         "measured": measured,
-        "sentence": f"{words} {measured}: {told}.",
+        "sentence": f"{words} {measured}: {listing}.",
         "ratios": [
             {"part": label, **(part.as_json(risk) if part else {**unknown, "text": why})}
             for label, part in parts.items()
@@ -201,7 +200,7 @@ def _claim(
 
 
 def _scatter(one: BySeed, other: BySeed, when: str) -> Ratio | None:
-    """How much further gradients of one method scatter than those of the other."""
+    """How many times larger the deviation of gradients of the first method is."""
     measure = WHEN[when]
     pairs = _pairs(one, other, measure)
     errors = _pairs(one, other, f"{measure}_error")
@@ -212,7 +211,7 @@ def _scatter(one: BySeed, other: BySeed, when: str) -> Ratio | None:
 
 
 def _compared(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
-    """Roughness of the first by that of the second, by name; where both were run."""
+    """Roughness of the first method divided by that of the second, where both were run."""
     parts: Parts = {}
     for name, rough, smooth in kinds:
         if rough and smooth:
@@ -222,9 +221,9 @@ def _compared(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
 
 
 def _times(slow: BySeed, fast: BySeed) -> Ratio | None:
-    """Seconds to the target; a run that did not arrive counts with all its seconds.
+    """The ratio of seconds to the target; a run that missed it counts with all its seconds.
 
-    None where in some seed neither arrived.
+    None where neither method reached it with some seed.
     """
     pairs, at_least, at_most = [], False, False
     for seed in sorted(slow.keys() & fast.keys()):
@@ -244,7 +243,7 @@ def _times(slow: BySeed, fast: BySeed) -> Ratio | None:
 
 
 def _pairs(one: BySeed, other: BySeed, measure: str) -> list[tuple[float, float]]:
-    """The measures of two methods, a pair for each seed that has both and neither 0."""
+    """The measures of two methods, a pair for each seed where both are known and not 0."""
     both = [
         (one[seed]["measures"][measure], other[seed]["measures"][measure])
         for seed in sorted(one.keys() & other.keys())
@@ -253,12 +252,12 @@ def _pairs(one: BySeed, other: BySeed, measure: str) -> list[tuple[float, float]
 
 
 def _at_size(runs: Sequence[Record], size: int) -> BySeed:
-    """A run at a batch size for each seed."""
+    """A run at this batch size for each seed."""
     return {run["seed"]: run for run in runs if _size(run) == size}
 
 
 def _of(runs: Sequence[Record], family: str, rule: str) -> BySeed:
-    """The runs of a kind of method by seed; of mini-batches the advised one."""
+    """The runs of a family of methods by seed; for mini-batches, at the advised size."""
     return {
         run["seed"]: run
         for run in runs

@@ -1,4 +1,4 @@
-"""Classical methods on a small problem, all rows at every look: SciPy walks, the clock is ours."""
+"""Classical methods (SciPy's) on a small problem; every evaluation reads all rows."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from descend.tuning.compare.measures import full_value_and_gradient
 from descend.types import History, HistoryLine, Params, Variables
 
 Floats = npt.NDArray[np.float64]
-MOST_WEIGHTS = {
+MAX_WEIGHTS = {
     "conjugate-gradient": 1_000_000,
     "coordinate-descent": 1_000,
     "simulated-annealing": 1_000,
 }
-MOST_ROWS = 200_000
-REACH = 3.0
-"""Annealing looks for weights this far from the initial ones."""
+MAX_ROWS = 200_000
+ANNEALING_RANGE = 3.0
+"""Simulated annealing searches weights within this distance of the initial ones."""
 
 
 class _OutOfTimeError(Exception):
-    """Ends a method of SciPy's."""
+    """Raised in a callback to end a SciPy method."""
 
 
 def check_small(problem: Problem, method: str) -> None:
-    """Refuse a problem on which a classical method would not get anywhere.
+    """Refuse a problem that is too large for a classical method.
 
     Raises:
         SettingsError: too many weights or rows, or a model that is another while it is trained.
@@ -43,14 +43,14 @@ def check_small(problem: Problem, method: str) -> None:
             f"its own (dropout, batch normalization, frozen weights). Leave {method} out."
         )
     weights = len(jax.flatten_util.ravel_pytree(problem.begin().state.params)[0])
-    if weights > MOST_WEIGHTS[method]:
+    if weights > MAX_WEIGHTS[method]:
         raise SettingsError(
-            f"{method} is offered up to {MOST_WEIGHTS[method]:,} weights; this model has "
+            f"{method} needs a model of at most {MAX_WEIGHTS[method]:,} weights; this one has "
             f"{weights:,}. Leave it out of --methods, or type --model linear."
         )
-    if len(problem.store) > MOST_ROWS:
+    if len(problem.store) > MAX_ROWS:
         raise SettingsError(
-            f"{method} reads all rows at every look and is offered up to {MOST_ROWS:,}; there are "
+            f"{method} reads all rows at every step and needs at most {MAX_ROWS:,}; found "
             f"{len(problem.store):,}. Leave it out of --methods."
         )
 
@@ -60,55 +60,56 @@ def run_classical(
     method: str,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
-    look: Callable[[Params], None] = lambda params: None,
+    on_line: Callable[[Params], None] = lambda params: None,
 ) -> tuple[History, Params, str]:
-    """The course of a classical method from the initial weights, for so many seconds.
+    """Run a classical method from the initial weights until a time limit.
 
     Args:
-        problem: what is made small: its objective over all training rows.
+        problem: its objective over all training rows is minimized.
         method: `conjugate-gradient`, `coordinate-descent` or `simulated-annealing`.
-        seconds: most time.
-        clock: for tests.
-        look: given the weights of each line.
+        seconds: time limit.
+        clock: seconds, for tests.
+        on_line: called with the weights of each history line.
 
     Returns:
-        A line for each step, with `examples` the rows read; the best weights; why it ended.
+        A history line for each step, with the rows read as `examples`; the best weights; and why
+        it ended.
     """
     from scipy import optimize
 
-    begun = problem.begin().state.params
-    start, unravel = jax.flatten_util.ravel_pytree(begun)
+    initial = problem.begin().state.params
+    start, unravel = jax.flatten_util.ravel_pytree(initial)
     both = full_value_and_gradient(problem)
-    both(begun)
+    both(initial)
     lines: list[HistoryLine] = []
-    best: tuple[float, Params] = (math.inf, begun)
-    looks, paused = 0, 0.0
+    best: tuple[float, Params] = (math.inf, initial)
+    readings, paused = 0, 0.0
     started = clock()
 
     def value_and_gradient(flat: Floats) -> tuple[float, Floats]:
-        nonlocal looks
+        nonlocal readings
         if lines and clock() - started - paused > seconds:
             raise _OutOfTimeError
-        looks += 1
+        readings += 1
         value, gradient = both(unravel(jnp.asarray(flat, jnp.float32)))
         return value, np.asarray(jax.flatten_util.ravel_pytree(gradient)[0], dtype=np.float64)
 
     def value_of(flat: Floats) -> float:
         return value_and_gradient(flat)[0]
 
-    def seen(flat: Floats) -> None:
+    def record_line(flat: Floats) -> None:
         nonlocal best, paused
         now = clock()
         params = unravel(jnp.asarray(flat, jnp.float32))
         loss = problem.evaluate(params)
         best = min(best, (loss, params), key=lambda one: one[0])
-        look(params)
+        on_line(params)
         rows = len(problem.store)
         lines.append(
             HistoryLine(
                 update=len(lines),
-                epoch=float(looks),
-                examples=looks * rows,
+                epoch=float(readings),
+                examples=readings * rows,
                 seconds=now - started - paused,
                 train_loss=math.nan,
                 validation_loss=loss,
@@ -119,18 +120,18 @@ def run_classical(
         paused += clock() - now
 
     first = np.asarray(start, dtype=np.float64)
-    seen(first)
+    record_line(first)
     try:
         if method == "conjugate-gradient":
             done = optimize.minimize(
-                value_and_gradient, first, jac=True, method="CG", callback=seen
+                value_and_gradient, first, jac=True, method="CG", callback=record_line
             )
             why = str(done.message)
         elif method == "coordinate-descent":
-            _coordinates(value_of, first, seen)
-            why = "No coordinate brought a gain."
+            _descend_coordinates(value_of, first, record_line)
+            why = "No coordinate improved the objective."
         else:
-            bounds = np.stack([first - REACH, first + REACH], axis=1)
+            bounds = np.stack([first - ANNEALING_RANGE, first + ANNEALING_RANGE], axis=1)
             optimize.dual_annealing(
                 value_of,
                 bounds,
@@ -138,16 +139,16 @@ def run_classical(
                 rng=problem.seed,
                 no_local_search=True,
                 maxiter=10**6,
-                callback=lambda flat, value, context: seen(flat),
+                callback=lambda flat, value, context: record_line(flat),
             )
-            why = "The annealing was over."
+            why = "The annealing ended."
     except _OutOfTimeError:
         why = "The time budget was used up."
     return tuple(lines), best[1], why
 
 
-def _coordinates(
-    value: Callable[[Floats], float], start: Floats, seen: Callable[[Floats], None]
+def _descend_coordinates(
+    value: Callable[[Floats], float], start: Floats, record_line: Callable[[Floats], None]
 ) -> None:
     """An exact line search along each weight in turn, round after round."""
     from scipy import optimize
@@ -165,7 +166,7 @@ def _coordinates(
             found = optimize.minimize_scalar(along, bracket=(0.0, 0.1), options={"maxiter": 12})
             at[place] += found.x
             loss = float(found.fun)
-            seen(at)
+            record_line(at)
         if math.isfinite(before) and loss >= before - 1e-9 * abs(before):
             return
         before = loss

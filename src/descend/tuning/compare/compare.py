@@ -10,27 +10,34 @@ from dataclasses import dataclass
 from descend.training.problem import Problem
 from descend.tuning.compare.measures import Deviation, arrival, gradient_deviation, roughness
 from descend.tuning.compare.methods import Method, Tuned
-from descend.tuning.compare.run import SAME, TUNED, ComparedRun, Conditions, classical_run, one_run
+from descend.tuning.compare.run import (
+    SAME,
+    TUNED,
+    ComparedRun,
+    Conditions,
+    run_classical_method,
+    run_method,
+)
 from descend.types import Params
 
-TARGET_PART = 0.05
-"""The target lies so far above the best loss of all methods, as a part of the best gain."""
+TARGET_FRACTION = 0.05
+"""Distance of the target above the best loss of all methods, as a fraction of the best gain."""
 
 Make = Callable[[str, int], Problem]
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often every method is run, each time with another seed.
+    """How many seeds every method is run with.
 
-    How many seeds there are depends on what the first ones cost, never on what they showed:
-    stopping where the result looks clear would make it look clearer than it is.
+    The number of seeds depends on what the first ones cost, never on their results: stopping as
+    soon as a result looks clear would make it look clearer than it is.
 
     Attributes:
-        fewest: seeds in any case.
-        most: seeds, where there are seconds for them; those beyond the fewest at tuned rates alone.
-        seconds: that all runs may take together, about.
+        fewest: minimum number of seeds.
+        most: maximum number of seeds; those beyond the fewest are run at tuned rates only.
+        seconds: time that all runs together may take, about.
     """
 
     fewest: int = 3
@@ -39,16 +46,16 @@ class Repeats:
 
     @classmethod
     def exactly(cls, seeds: int) -> Repeats:
-        """So many seeds, whatever they cost."""
+        """A fixed number of seeds, whatever they cost."""
         return cls(seeds, seeds)
 
-    def another(self, done: int, spent: float, last: float) -> bool:
+    def needs_another(self, done: int, spent: float, last: float) -> bool:
         """Whether to run one more seed.
 
         Args:
-            done: seeds so far.
+            done: number of seeds so far.
             spent: seconds so far.
-            last: of those, what the tuned runs of the last seed took.
+            last: seconds of the tuned runs of the newest seed.
         """
         return done < self.fewest or (done < self.most and spent + last < self.seconds)
 
@@ -62,70 +69,70 @@ def compare(
     first_seed: int,
     repeats: Repeats,
     same_rate: float | None,
-    say: Say = lambda text: None,
+    report: Report = lambda text: None,
 ) -> list[ComparedRun]:
-    """Run every method with every seed, at its own rate and at one rate, and measure it.
+    """Run every method with every seed, at its tuned rate and at one common rate, and measure it.
 
     Args:
         make_problem: `(optimizer, seed) -> problem`.
         methods: to compare.
-        tuned: the learning rate of each, by name.
+        tuned: the tuned learning rate of each method, by name.
         conditions: of each run.
-        first_seed: the others follow it.
+        first_seed: the other seeds follow it.
         repeats: how many seeds.
-        same_rate: the one rate of the second panel; None leaves that panel out.
-        say: told what is being done.
+        same_rate: the common rate of the second panel; None leaves that panel out.
+        report: called with a message when something begins.
     """
     places = {method.name: place for place, method in enumerate(methods)}
     found: list[ComparedRun] = []
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     done, last = 0, 0.0
-    while repeats.another(done, time.perf_counter() - begun, last):
+    while repeats.needs_another(done, time.perf_counter() - begin, last):
         seed, started = first_seed + done, time.perf_counter()
-        # A machine that is slow for a while should not always be slow for the same method.
-        turned = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
-        say(f"Seed {seed}: {len(methods)} methods, each at its own learning rate")
-        runs, kept = _tuned_runs(make_problem, turned, tuned, conditions, seed)
+        # Rotate, so that a machine that is slow for a while is not slow for the same method.
+        rotated = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
+        report(f"Seed {seed}: {len(methods)} methods, each at its tuned learning rate")
+        runs, best_params = _run_tuned(make_problem, rotated, tuned, conditions, seed)
         last = time.perf_counter() - started
         if same_rate is not None and done < repeats.fewest:
-            say(f"Seed {seed}: all at learning rate {same_rate:.3g}")
-            runs += _same_runs(make_problem, turned, same_rate, conditions, seed, runs)
-        measured = _measured(make_problem("sgd", seed), runs, kept)
+            report(f"Seed {seed}: all at learning rate {same_rate:.3g}")
+            runs += _run_at_same_rate(make_problem, rotated, same_rate, conditions, seed, runs)
+        measured = _measure(make_problem("sgd", seed), runs, best_params)
         found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
         done += 1
     return found
 
 
 def target_of(runs: Sequence[ComparedRun]) -> float:
-    """The loss that all are timed to: 95 % of the best gain among the tuned runs of a seed."""
+    """The loss that runs are timed to: 95 % of the best gain among the tuned runs of a seed."""
     tuned = [run for run in runs if run.panel == TUNED]
     best = min(run.best for run in tuned)
     start = tuned[0].history[0].validation_loss
-    return best + TARGET_PART * (start - best)
+    return best + TARGET_FRACTION * (start - best)
 
 
-def _tuned_runs(
+def _run_tuned(
     make_problem: Make,
     methods: Sequence[Method],
     tuned: Mapping[str, Tuned],
     conditions: Conditions,
     seed: int,
 ) -> tuple[list[ComparedRun], dict[str, Params]]:
-    """The runs at tuned rates, and the best weights of those that have a rate."""
+    """The runs at tuned rates, and the best weights of each method that has a rate."""
     runs: list[ComparedRun] = []
-    kept: dict[str, Params] = {}
+    best_params: dict[str, Params] = {}
     for method in methods:
         if method.family == "classical":
-            runs.append(classical_run(make_problem("sgd", seed), method, conditions))
+            runs.append(run_classical_method(make_problem("sgd", seed), method, conditions))
             continue
         rate = tuned[method.name].learning_rate
         problem = make_problem(method.optimizer, seed)
-        compared, kept[method.name] = one_run(problem, method, TUNED, rate, conditions)
+        compared, best_params[method.name] = run_method(problem, method, TUNED, rate, conditions)
         runs.append(compared)
-    return runs, kept
+    return runs, best_params
 
 
-def _same_runs(
+def _run_at_same_rate(
     make_problem: Make,
     methods: Sequence[Method],
     rate: float,
@@ -133,7 +140,7 @@ def _same_runs(
     seed: int,
     tuned: Sequence[ComparedRun],
 ) -> list[ComparedRun]:
-    """The runs at one rate; one that is tuned to it was run already."""
+    """The runs at one common rate; a run whose tuned rate is the same is reused."""
     before = {run.method.name: run for run in tuned if run.learning_rate == rate}
     runs = []
     for method in methods:
@@ -143,39 +150,39 @@ def _same_runs(
             runs.append(dataclasses.replace(before[method.name], panel=SAME))
             continue
         problem = make_problem(method.optimizer, seed)
-        runs.append(one_run(problem, method, SAME, rate, conditions)[0])
+        runs.append(run_method(problem, method, SAME, rate, conditions)[0])
     return runs
 
 
-def _measured(
-    problem: Problem, runs: Sequence[ComparedRun], kept: Mapping[str, Params]
+def _measure(
+    problem: Problem, runs: Sequence[ComparedRun], best_params: Mapping[str, Params]
 ) -> list[ComparedRun]:
-    """The runs of one seed with the numbers that compare them."""
+    """The runs of one seed with their measures."""
     target = target_of(runs)
     sizes = sorted({run.method.batch_size for run in runs})
     start = gradient_deviation(problem, problem.begin().state.params, sizes)
-    tuned = [run for run in runs if run.panel == TUNED and run.method.name in kept]
+    tuned = [run for run in runs if run.panel == TUNED and run.method.name in best_params]
     reference = min(tuned, key=lambda run: run.best)
-    later = gradient_deviation(problem, kept[reference.method.name], sizes)
-    return [_with_measures(run, target, start, later) for run in runs]
+    later = gradient_deviation(problem, best_params[reference.method.name], sizes)
+    return [_add_measures(run, target, start, later) for run in runs]
 
 
-def _with_measures(
+def _add_measures(
     run: ComparedRun, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
 ) -> ComparedRun:
-    came = arrival(run.history, target)
+    reached = arrival(run.history, target)
     first, last = run.history[0], run.history[-1]
     at_start, trained = start[run.method.batch_size], later[run.method.batch_size]
     steady = run.history[: run.steady]
     rough = roughness([line.examples for line in steady], [line.validation_loss for line in steady])
-    # The target is a part of the best gain above the best loss; so that gain is known from it.
-    gain = (first.validation_loss - target) / (1.0 - TARGET_PART)
+    # The target is a fraction of the best gain above the best loss, so the gain follows from it.
+    gain = (first.validation_loss - target) / (1.0 - TARGET_FRACTION)
     measures: dict[str, float | None] = {
         "target": target,
         "best": run.best,
-        "updates_to_target": came.update if came else None,
-        "epochs_to_target": came.epoch if came else None,
-        "seconds_to_target": came.seconds if came else None,
+        "updates_to_target": reached.update if reached else None,
+        "epochs_to_target": reached.epoch if reached else None,
+        "seconds_to_target": reached.seconds if reached else None,
         "seconds": last.seconds,
         "deviation_at_start": at_start.value,
         "deviation_at_start_error": at_start.error,

@@ -1,4 +1,4 @@
-"""Numbers for what is told of methods: how noisy, how rough, how soon."""
+"""Measures that compare methods: gradient noise, roughness of the loss curve, time to a target."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from descend.training.step import make_gradient, value_and_gradient
 from descend.types import Array, Batch, History, Params, split_variables
 
 BLOCK = 16_384
-"""Rows whose gradient is taken at once, where all rows count."""
-FEWEST_DRAWS, MOST_DRAWS = 8, 512
+"""Rows per block of the gradient over all rows."""
+MIN_DRAWS, MAX_DRAWS = 8, 512
+"""Mini-batches drawn for one batch size."""
 ROWS_DRAWN = 200_000
-"""About so many rows are read for one batch size."""
-FEWEST_LOOKS = 7
+"""Rows read for one batch size, about."""
+MIN_EVALUATIONS = 7
+"""Evaluations needed for a roughness."""
 NORMAL_MEDIAN = 0.6745
-"""Median of the absolute value of a normal variable with deviation 1."""
+"""Median of the absolute value of a standard normal variable."""
 
 
 class Arrival(NamedTuple):
-    """When a run first came to a loss, between two evaluations in a straight line."""
+    """When a run first reached a loss, interpolated linearly between evaluations."""
 
     update: float
     epoch: float
@@ -36,7 +38,7 @@ class Arrival(NamedTuple):
 
 
 def arrival(history: History, target: float) -> Arrival | None:
-    """When the validation loss first was at the target; None where it never came there.
+    """When the validation loss first reached the target; None if it never did.
 
     >>> from descend.types import HistoryLine
     >>> lines = [HistoryLine(n, n / 2, 8 * n, n / 10, 0.0, 1.0 - n / 10, 8, 0.1) for n in (0, 4)]
@@ -61,27 +63,27 @@ def arrival(history: History, target: float) -> Arrival | None:
 
 
 def roughness(lengths: Sequence[float], losses: Sequence[float]) -> float | None:
-    """How far an evaluation lies from the straight line between its neighbours, typically.
+    """The typical distance of an evaluation from the line between its two neighbours.
 
     With a = (x_{k+1} − x_k)/(x_{k+1} − x_{k−1}) and b = 1 − a, the distance is
     d_k = |l_k − a·l_{k−1} − b·l_{k+1}| / √(1 + a² + b²), and the roughness the median of the d_k
-    by 0.6745. For a smooth course with independent noise on it this is the deviation of the
-    noise, however densely the course was looked at, so that curves of different density can be
-    compared; the median keeps the steep beginning out. (Gasser, Sroka & Jennen-Steinmetz 1986,
-    Biometrika 73(3), with the median of Hampel 1974 in place of the mean square)
+    divided by 0.6745. For a smooth curve with independent noise this is the standard deviation of
+    the noise, however dense the evaluations are, so that curves of different density can be
+    compared. The median excludes the steep beginning. (Gasser, Sroka & Jennen-Steinmetz 1986,
+    Biometrika 73(3), with the median of Hampel 1974 instead of the mean square)
 
     Args:
-        lengths: where along the run each evaluation was, rising.
+        lengths: where in the run each evaluation was (for example examples seen), rising.
         losses: of the evaluations, finite.
 
     Returns:
-        In units of the loss; None from fewer than `FEWEST_LOOKS` evaluations.
+        In units of the loss; None for fewer than `MIN_EVALUATIONS` evaluations.
 
     >>> round(roughness([0, 1, 2, 3, 4, 5, 6], [1, 0, 1, 0, 1, 0, 1]), 3)
     1.211
     """
     x, y = np.asarray(lengths, np.float64), np.asarray(losses, np.float64)
-    if len(x) < FEWEST_LOOKS:
+    if len(x) < MIN_EVALUATIONS:
         return None
     before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
     after = 1.0 - before
@@ -90,12 +92,12 @@ def roughness(lengths: Sequence[float], losses: Sequence[float]) -> float | None
 
 
 class Deviation(NamedTuple):
-    """How far mini-batch gradients scatter around the true one.
+    """Relative deviation of mini-batch gradients from the full gradient.
 
     Attributes:
         value: √(mean |g_B − G|²)/|G|.
         error: standard error of its logarithm, over the mini-batches drawn.
-        draws: how many.
+        draws: number of mini-batches drawn.
     """
 
     value: float
@@ -106,13 +108,13 @@ class Deviation(NamedTuple):
 def gradient_deviation(
     problem: Problem, params: Params, batch_sizes: Sequence[int]
 ) -> dict[int, Deviation]:
-    """√(mean |g_B − G|²)/|G| for mini-batches as training draws them, no row twice in an epoch.
+    """√(mean |g_B − G|²)/|G| for mini-batches drawn as in training, without repeats in an epoch.
 
     G is the gradient over all training rows. With all rows in a batch the deviation is 0.
 
     Args:
-        problem: whose gradient.
-        params: where.
+        problem: the objective and its rows.
+        params: where the gradients are taken.
         batch_sizes: of the mini-batches.
     """
     store = problem.store
@@ -122,7 +124,7 @@ def gradient_deviation(
     norm = float(np.linalg.norm(_flat(whole)))
 
     @jax.jit
-    def squared(params: Params, batch: Batch) -> Array:
+    def squared_distance(params: Params, batch: Batch) -> Array:
         apart = jax.tree.map(jnp.subtract, gradient(params, batch)[1], whole)
         return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(apart)), jnp.float32(0.0))
 
@@ -131,8 +133,10 @@ def gradient_deviation(
         if size >= len(store):
             found[size] = Deviation(0.0, 0.0, 1)
             continue
-        looks = [squared(params, batch) for batch in _drawn(store, size, problem.seed)]
-        squares = np.asarray(looks, np.float64)
+        distances = [
+            squared_distance(params, batch) for batch in _draw_batches(store, size, problem.seed)
+        ]
+        squares = np.asarray(distances, np.float64)
         mean = float(squares.mean())
         if not (norm > 0 and mean > 0):
             found[size] = Deviation(0.0 if norm > 0 else math.inf, math.inf, len(squares))
@@ -172,10 +176,10 @@ def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float,
     return both
 
 
-def _drawn(store: RowStore, size: int, seed: int) -> Iterator[Batch]:
-    """Mini-batches from half of each epoch: all of one add up to the true gradient."""
+def _draw_batches(store: RowStore, size: int, seed: int) -> Iterator[Batch]:
+    """Mini-batches from half of each epoch; those of a whole epoch would add up to G."""
     rows = len(store)
-    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, ROWS_DRAWN // size))
+    draws = max(MIN_DRAWS, min(MAX_DRAWS, ROWS_DRAWN // size))
     per_epoch = max(1, rows // size // 2)
     for number in range(draws):
         epoch, place = divmod(number, per_epoch)

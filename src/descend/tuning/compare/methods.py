@@ -1,4 +1,4 @@
-"""The methods that are compared, and the learning rate that suits each."""
+"""The methods that are compared, and the tuned learning rate of each."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from descend.errors import DivergedError, SettingsError
 from descend.settings import OPTIMIZERS
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
-from descend.tuning.advice.lr_range import breaking_rate, plain, rates_below
+from descend.tuning.advice.halving import successive_halving
+from descend.tuning.advice.lr_range import max_stable_rate, rates_below, round_rate
 from descend.tuning.advice.speed import measure_speed
-from descend.tuning.advice.trials import Trial, TrialRunner, make_runner, run_legs
+from descend.tuning.advice.trials import Trial, TrialRunner, make_runner
 
 CLASSICAL = ("coordinate-descent", "conjugate-gradient", "simulated-annealing")
 BASIC = ("sgd", "momentum")
 CUSTOM_RULE = "own"
-"""Stands for an update rule that the user brought."""
-STEPS = (1 / 4, 1.0, 4.0, 16.0)
-"""Where a rising rate would cost too much: rates to try, as parts of that of a smaller batch."""
-NEIGHBOURS = (1 / 2, 2.0)
-TRIALS = 5
-"""All trials of a method together cost about as much as so many that run to the end."""
+"""Name of an update rule that the user supplied."""
+COARSE_FACTORS = (1 / 4, 1.0, 4.0, 16.0)
+"""Rates to try where a range test would cost too much, as multiples of that of a smaller batch."""
+RANGE_TEST_UPDATES = 200
+NEARBY_FACTORS = (1 / 2, 2.0)
+"""Rates to add between two rungs, as multiples of the best one."""
+FULL_TRIALS = 5
+"""All trials of a method together cost about as much as this many that run to the end."""
 FAMILIES = {"full": "Gradient descent", "stochastic": "SGD"}
 RULES = {"sgd": "", "momentum": " + momentum"}
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to go down.
+    """A batch size and an update rule, or a classical method.
 
     Attributes:
-        name: short, no two alike.
-        title: as people read it.
+        name: short and unique.
+        title: for people.
         family: `full`, `stochastic`, `mini` or `classical`.
-        optimizer: the update rule; of the classical ones, their name.
+        optimizer: name of the update rule or of the classical method.
         batch_size: rows per update.
         advised: whether its batch size is the advised one.
     """
@@ -50,22 +53,22 @@ class Method:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The learning rate of a method, and the trials that chose it.
+    """The tuned learning rate of a method, and the trials it was chosen from.
 
     Attributes:
         learning_rate: constant.
-        trials: (learning rate, updates, least validation loss) of each; None where it diverged.
+        trials: (learning rate, updates, score) of each; the score is None if it diverged.
     """
 
     learning_rate: float
     trials: tuple[tuple[float, int, float | None], ...] = ()
 
 
-def check_asked(sizes: Sequence[int], added: Sequence[str], rows: int | None = None) -> None:
-    """Refuse sizes and methods that cannot be; before the table is read, as far as that goes.
+def check_methods(sizes: Sequence[int], added: Sequence[str], rows: int | None = None) -> None:
+    """Check batch sizes and names of methods, before the table is read if `rows` is not given.
 
     Raises:
-        SettingsError: a size or a name that cannot be.
+        SettingsError: an impossible size or an unknown name.
     """
     for size in sizes:
         if size < 1 or (rows is not None and size > rows):
@@ -74,7 +77,7 @@ def check_asked(sizes: Sequence[int], added: Sequence[str], rows: int | None = N
     for name in added:
         if name not in (*OPTIMIZERS, *CLASSICAL):
             raise SettingsError(
-                f"--methods must be names out of {', '.join((*OPTIMIZERS, *CLASSICAL))}; "
+                f"--methods must be names from {', '.join((*OPTIMIZERS, *CLASSICAL))}; "
                 f"found {name!r}."
             )
 
@@ -87,19 +90,19 @@ def methods_for(
     *,
     custom_optimizer: bool = False,
 ) -> list[Method]:
-    """Gradient descent, stochastic and mini-batch, plain and with momentum, and what is added.
+    """Gradient descent, SGD and mini-batch, with and without momentum, and the added methods.
 
     Args:
-        rows: of the training table.
-        advised: batch size that measuring recommends.
+        rows: number of training rows.
+        advised: the advised batch size.
         sizes: further batch sizes.
         added: update rules, run at the advised size, and classical methods.
-        custom_optimizer: whether the user's own update rule is run at the advised size too.
+        custom_optimizer: whether to add the user's update rule at the advised size.
 
     Raises:
-        SettingsError: a size or a name that cannot be.
+        SettingsError: an impossible size or an unknown name.
     """
-    check_asked(sizes, added, rows)
+    check_methods(sizes, added, rows)
     found = [
         _method(size, rule, rows, advised)
         for size in sorted({1, advised, rows, *sizes}, reverse=True)
@@ -122,79 +125,87 @@ def _method(size: int, rule: str, rows: int, advised: int) -> Method:
     return Method(f"{family}-{size}-{rule}", title, family, rule, size, size == advised)
 
 
-def tuned_rates(
+def tune_rates(
     make_problem: Callable[[str], Problem],
     methods: Sequence[Method],
     seconds: float,
-    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Tuned]:
-    """The learning rate of each method by name, from short runs and successive halving.
+    """Tune the learning rate of each method by successive halving.
 
     Args:
         make_problem: `optimizer -> problem`, all with the same rows and initial weights.
-        methods: those of the project; the classical ones have no rate and are left out.
-        seconds: for the trials of one method, about.
-        say: told what is being done.
+        methods: to tune; classical ones have no rate and are left out.
+        seconds: time for the trials of one method, about.
+        report: called with a message when something begins.
 
     Raises:
-        DivergedError: no rate was low enough for a method.
+        DivergedError: a method diverged at every rate.
+
+    Returns:
+        The rates by name of the method.
     """
     found: dict[str, Tuned] = {}
     for rule in dict.fromkeys(one.optimizer for one in methods if one.family != "classical"):
-        own = sorted(
+        same_rule = sorted(
             (one for one in methods if one.optimizer == rule and one.family != "classical"),
             key=lambda one: one.batch_size,
         )
         if rule in FINDS_ITS_RATE:
-            found.update({one.name: Tuned(1.0) for one in own})
+            found.update({one.name: Tuned(1.0) for one in same_rule})
             continue
         runner = make_runner(make_problem(rule))
-        before: float | None = None
-        for one in own:
-            say(f"Learning rate of {one.title}")
-            found[one.name] = tuned_rate(runner, one.batch_size, seconds, before)
-            before = found[one.name].learning_rate
+        previous: float | None = None
+        for one in same_rule:
+            report(f"Learning rate of {one.title}")
+            found[one.name] = tune_rate(runner, one.batch_size, seconds, previous)
+            previous = found[one.name].learning_rate
             runner.chunk_caches.pop(one.batch_size, None)
     return found
 
 
-def tuned_rate(
+def tune_rate(
     runner: TrialRunner, batch_size: int, seconds: float, smaller: float | None = None
 ) -> Tuned:
-    """The rate with the least loss after the same seconds; others next to it are tried too.
+    """Tune the learning rate at one batch size: the lowest loss after equal seconds.
 
     Args:
         runner: with the snapshot that all trials start from.
         batch_size: rows per update.
-        seconds: of all trials together, about.
-        smaller: the rate that suited a smaller batch, where there is one.
+        seconds: time for all trials together, about.
+        smaller: the tuned rate of a smaller batch, or None.
+
+    Raises:
+        DivergedError: it diverged at every rate.
     """
     speed = measure_speed(runner.problem, runner.snapshot, [batch_size], repeats=2)
     cost = speed.seconds_per_update[0]
-    # A rising rate takes some 200 updates: not where they would take longer than the trials.
-    if smaller is not None and 200 * cost > seconds:
-        rates = [plain(smaller * part) for part in STEPS]
+    # The range test takes about 200 updates, which may be longer than all trials together.
+    if smaller is not None and RANGE_TEST_UPDATES * cost > seconds:
+        rates = [round_rate(smaller * part) for part in COARSE_FACTORS]
     else:
-        breaking = breaking_rate(runner, batch_size)
-        if breaking is None:
-            raise DivergedError(f"No learning rate gained anything at batch size {batch_size:,}.")
-        rates = rates_below(breaking)
+        highest = max_stable_rate(runner, batch_size)
+        if highest is None:
+            raise DivergedError(f"No learning rate lowered the loss at batch size {batch_size:,}.")
+        rates = rates_below(highest)
 
-    def nearby(
-        ranked: Sequence[Trial], out: Sequence[Trial], number: int
+    def add_nearby(
+        ranked: Sequence[Trial], eliminated: Sequence[Trial], rung: int
     ) -> list[tuple[int, float]]:
         if not ranked:
             return []
-        return [(batch_size, plain(ranked[0].learning_rate * part)) for part in NEIGHBOURS]
+        return [(batch_size, round_rate(ranked[0].learning_rate * part)) for part in NEARBY_FACTORS]
 
-    trials = [runner.enter(batch_size, rate) for rate in rates]
-    length = seconds / TRIALS
-    best, rest = run_legs(runner, trials, lambda size: cost, length, finalists=2, refine=nearby)
+    trials = [runner.start(batch_size, rate) for rate in rates]
+    length = seconds / FULL_TRIALS
+    best, rest = successive_halving(
+        runner, trials, lambda size: cost, length, finalists=2, refine=add_nearby
+    )
     if not best:
         lowest = min(rates) / 16
-        best, rest = run_legs(
+        best, rest = successive_halving(
             runner,
-            [runner.enter(batch_size, plain(lowest * part)) for part in (1.0, 4.0)],
+            [runner.start(batch_size, round_rate(lowest * part)) for part in (1.0, 4.0)],
             lambda size: cost,
             length,
             finalists=2,
@@ -202,7 +213,7 @@ def tuned_rate(
     if not best:
         raise DivergedError(f"Every learning rate diverged at batch size {batch_size:,}.")
     tried = tuple(
-        (one.learning_rate, one.updates, one.loss if math.isfinite(one.loss) else None)
+        (one.learning_rate, one.updates, one.score if math.isfinite(one.score) else None)
         for one in sorted([*best, *rest], key=lambda one: one.learning_rate)
     )
     return Tuned(best[0].learning_rate, tried)

@@ -1,4 +1,4 @@
-"""Ratios of two methods' measurements, with what can be said for sure of them."""
+"""Ratios of two methods' measurements, with confidence intervals and tests."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import scipy.special
 
 HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
 RISK = 0.05
-"""Of saying that a ratio is above 1, or below it, where it is not."""
+"""Significance level: the risk of calling a ratio above 1, or below 1, when it is not."""
 
 
 class Ratio(NamedTuple):
-    """How many times as large one measurement is as the other.
+    """The ratio of one measurement to another.
 
     Attributes:
         log: mean of the logarithm.
-        error: its standard error; 0 for what is exact, infinite where nothing can be told.
+        error: its standard error; 0 if exact, infinite if unknown.
         freedom: degrees of freedom of the error (Student's t).
-        at_least: some run never came to the target, so that the ratio may be larger.
-        at_most: the same on the other side.
+        at_least: whether the ratio may be larger, since some run never reached the target.
+        at_most: whether it may be smaller, for the same reason.
     """
 
     log: float
@@ -33,25 +33,25 @@ class Ratio(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The ratio itself: a geometric mean."""
+        """The ratio: a geometric mean."""
         return math.exp(self.log)
 
     def above(self, risk: float = RISK) -> bool:
-        """Whether it is surely above 1."""
-        return not self.at_most and self.log > self._reach(risk)
+        """Whether it is significantly above 1."""
+        return not self.at_most and self.log > self._half_width(risk)
 
     def below(self, risk: float = RISK) -> bool:
-        """Whether it is surely below 1."""
-        return not self.at_least and -self.log > self._reach(risk)
+        """Whether it is significantly below 1."""
+        return not self.at_least and -self.log > self._half_width(risk)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Its 90 % interval; None where there is none."""
-        reach = self._reach(RISK)
-        if not math.isfinite(reach):
+        """Its 90 % interval; None if the error is unknown."""
+        width = self._half_width(RISK)
+        if not math.isfinite(width):
             return None
-        # Far apart is far apart: beyond e^±100 nobody looks.
-        return tuple(math.exp(min(100.0, max(-100.0, self.log + end))) for end in (-reach, reach))  # type: ignore[return-value]
+        # Bounded at e^±100, so that the exponential cannot overflow.
+        return tuple(math.exp(min(100.0, max(-100.0, self.log + end))) for end in (-width, width))  # type: ignore[return-value]
 
     def __str__(self) -> str:
         sign = "≥ " if self.at_least else "≤ " if self.at_most else ""
@@ -63,7 +63,7 @@ class Ratio(NamedTuple):
         return f"{sign}{short(self.value)} × ({short(interval[0])} to {short(interval[1])})"
 
     def as_json(self, risk: float) -> dict[str, Any]:
-        """What a record says of it; its verdict as one of several at this risk."""
+        """The ratio as a record, its verdict at the given risk."""
         verdict = HELD if self.above() else FAILED if self.below(risk) else OPEN
         return {
             "value": self.value,
@@ -74,7 +74,7 @@ class Ratio(NamedTuple):
             "text": str(self),
         }
 
-    def _reach(self, risk: float) -> float:
+    def _half_width(self, risk: float) -> float:
         if self.error == 0.0 or not math.isfinite(self.error):
             return self.error
         return self.error * float(scipy.special.stdtrit(self.freedom, 1.0 - risk))
@@ -83,7 +83,7 @@ class Ratio(NamedTuple):
 def ratio_of(
     pairs: Sequence[tuple[float, float]], *, at_least: bool = False, at_most: bool = False
 ) -> Ratio:
-    """The ratio of the first to the second of each pair, a pair for each seed.
+    """The ratio of the first to the second of each pair, with one pair for each seed.
 
     >>> str(ratio_of([(4.0, 2.0), (6.0, 3.0), (2.0, 1.0)]))
     '2 ×'
@@ -99,31 +99,32 @@ def ratio_of(
 
 
 def exact_ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
-    """The same for what is counted and not measured."""
+    """The same for pairs that are counted, not measured."""
     return ratio_of(pairs)._replace(error=0.0)
 
 
 def drawn_ratio(
     pairs: Sequence[tuple[float, float]], errors: Sequence[tuple[float, float]], draws: int
 ) -> Ratio:
-    """The same where each measurement is a mean over draws with an error of its own.
+    """The same for measurements that are means over draws and have standard errors.
 
-    The interval is over the draws, at the weights of these runs: one seed is enough.
+    The interval is over the draws, at the weights of these runs, so one seed is enough.
 
     Args:
-        pairs: for each seed.
+        pairs: one for each seed.
         errors: standard errors of the logarithms.
-        draws: the fewest that any of the errors comes from.
+        draws: smallest number of draws behind any of the errors.
     """
     squares = sum(one**2 + other**2 for one, other in errors)
     return ratio_of(pairs)._replace(error=math.sqrt(squares) / len(pairs), freedom=draws - 1)
 
 
 def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
-    """Whether every part is above 1.
+    """Whether every ratio is above 1.
 
-    It held if each is, at risk `RISK` (an intersection of tests keeps it); it did not if one is
-    below 1, at `RISK` shared by all of them (Bonferroni). None is a part nothing is known of.
+    The claim held if each is, at risk `RISK` (an intersection-union test keeps that level). It did
+    not hold if one is below 1, at `RISK` divided by their number (Bonferroni). A ratio of None is
+    not known.
     """
     known = [part for part in parts.values() if part is not None]
     if any(part.below(shared_risk(parts)) for part in known):
@@ -132,12 +133,12 @@ def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
 
 
 def shared_risk(parts: Mapping[str, Ratio | None]) -> float:
-    """What each of several parts may risk so that all together risk `RISK`."""
+    """The risk of each of several tests such that all together have `RISK`."""
     return RISK / max(1, len(parts))
 
 
 def short(value: float) -> str:
-    """Three digits.
+    """Three significant digits.
 
     >>> short(0.12345), short(12345.6)
     ('0.123', '12,346')

@@ -1,4 +1,4 @@
-"""One run of a comparison, by the same loop that trains models."""
+"""One run of a comparison, with the training loop."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all runs of a comparison share.
+    """Conditions shared by all runs of a comparison.
 
     Attributes:
-        limits: that end a run.
+        limits: what ends a run.
         schedule: of the learning rate.
-        warmup: part of a run in which it rises.
+        warmup: fraction of a run over which it rises.
         clock: seconds, for tests.
     """
 
@@ -46,17 +46,17 @@ class ComparedRun:
     """One run of the comparison, and what was measured of it.
 
     Attributes:
-        method: which.
-        panel: `tuned`, or `same` where all have one learning rate.
+        method: the method.
+        panel: `tuned`, or `same` where all methods have one learning rate.
         seed: of the split, the weights and the order of rows.
-        learning_rate: peak; None where a method has none.
+        learning_rate: peak rate; None if the method has none.
         history: a line per evaluation.
-        steady: how many of its lines were made before the rate was lowered.
-        outcome: the name of a StopReason, or a sentence of SciPy's.
-        rescues: times its rate was lowered because the loss exploded.
+        steady: number of its lines before the rate was first reduced.
+        outcome: the name of a StopReason, or a sentence from SciPy.
+        rescues: number of restarts after a diverging loss.
         weights: SHA-256 of the best weights.
-        memory: bytes that training at this batch size holds.
-        measures: target, arrival, noise and speed, by name; None where there is none.
+        memory: bytes that training takes at this batch size.
+        measures: target, arrival, noise and speed by name; None if undefined.
     """
 
     method: Method
@@ -73,16 +73,16 @@ class ComparedRun:
 
     @property
     def best(self) -> float:
-        """The least validation loss."""
+        """The lowest validation loss."""
         return min(line.validation_loss for line in self.history)
 
 
-def one_run(
+def run_method(
     problem: Problem, method: Method, panel: str, rate: float, conditions: Conditions
 ) -> tuple[ComparedRun, Params]:
-    """A run as `descend train` makes it, and its best weights."""
+    """A run like that of `descend train`, and its best weights."""
     if method.family == "full":
-        # Another seed splits the table elsewhere: all rows may be some more or fewer.
+        # Another seed splits the table differently, so the number of all rows may differ a little.
         method = dataclasses.replace(method, batch_size=len(problem.store))
     run = problem.loop_config(
         method.batch_size,
@@ -91,12 +91,12 @@ def one_run(
         warmup=conditions.warmup,
         limits=conditions.limits,
     )
-    begun = problem.begin()
-    if run.partwise is None:
-        # Compiling would count as training otherwise.
-        compile_sizes(problem, begun.state, [method.batch_size])
-    memory = Footprint(problem, begun.state)(method.batch_size)
-    loop, reason = fit(run, begun, clock=conditions.clock)
+    begin = problem.begin()
+    if run.accumulated is None:
+        # Otherwise compilation would count as training time.
+        compile_sizes(problem, begin.state, [method.batch_size])
+    memory = Footprint(problem, begin.state)(method.batch_size)
+    loop, reason = fit(run, begin, clock=conditions.clock)
     best = loop.best.mean
     done = ComparedRun(
         method,
@@ -104,7 +104,7 @@ def one_run(
         problem.seed,
         rate,
         loop.history,
-        _steady(run, loop.history),
+        _steady_lines(run, loop.history),
         reason.name,
         loop.progress.rescues,
         digest(best),
@@ -113,8 +113,8 @@ def one_run(
     return done, best
 
 
-def classical_run(problem: Problem, method: Method, conditions: Conditions) -> ComparedRun:
-    """The run of a classical method, for as many seconds as the others have."""
+def run_classical_method(problem: Problem, method: Method, conditions: Conditions) -> ComparedRun:
+    """The run of a classical method, with the same time limit as the others."""
     check_small(problem, method.optimizer)
     method = dataclasses.replace(method, batch_size=len(problem.store))
     seconds = conditions.limits.seconds or 10.0
@@ -126,15 +126,15 @@ def classical_run(problem: Problem, method: Method, conditions: Conditions) -> C
 
 
 def digest(params: Params) -> str:
-    """SHA-256 of weights: equal where every bit is."""
+    """SHA-256 of weights; equal digests mean bit-identical weights."""
     found = hashlib.sha256()
     for leaf in jax.tree.leaves(params):
         found.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
     return found.hexdigest()
 
 
-def _steady(run: LoopConfig, history: History) -> int:
-    """Lines of a history until the rate was first lower than the schedule has it."""
+def _steady_lines(run: LoopConfig, history: History) -> int:
+    """Number of history lines before the rate was first below that of the schedule."""
     updates = np.maximum(0, np.asarray([line.update for line in history]) - 1)
     planned = run.learning_rate * run.schedule(updates)
     lowered = np.asarray([line.learning_rate for line in history]) < 0.999 * planned

@@ -1,7 +1,7 @@
-"""How often, and after how long, a noisy path leaves a shallow minimum: many runs at once.
+"""Escape of noisy paths from a shallow minimum: how often, and after how long; many runs at once.
 
-With gradient noise of variance Σ/B the path moves like a particle at temperature ∝ η/B, so that the
-logarithm of the time to leave, counted in η·updates, is linear in B/η (Kramers 1940; for SGD see
+With gradient noise of variance Σ/B a path moves like a particle at temperature ∝ η/B, so the
+logarithm of the escape time, measured in η·updates, is linear in B/η (Kramers 1940; for SGD see
 Jastrzębski et al. 2017, arXiv 1711.04623).
 """
 
@@ -24,22 +24,22 @@ from descend.types import Array
 Carry = tuple[Array, Any, Array]
 
 PLAIN = optax.sgd(1.0)
-FEWEST_LEFT = 0.2
-"""The time to leave is told where at least this part of the runs left."""
+MIN_ESCAPED = 0.2
+"""An escape time is given if at least this fraction of the runs escaped."""
 
 
 @dataclass(frozen=True)
 class Escape:
-    """What many runs from the shallow minimum did.
+    """Result of many runs from the shallow minimum.
 
     Attributes:
         batch_size: rows per update, drawn with replacement.
         learning_rate: constant.
         rule: the update rule.
-        runs: how many.
-        left: part of the runs that left the basin within the updates.
-        time: mean time to leave in learning rate × updates: the time that all runs together
-            spent in the basin, for each that left. None where too few left to tell.
+        runs: number of runs.
+        left: fraction of the runs that left the basin within the updates.
+        time: mean escape time in learning rate × updates: the total time in the basin divided by
+            the number of runs that left it. None if too few did.
     """
 
     batch_size: int
@@ -52,13 +52,13 @@ class Escape:
 
 @dataclass(frozen=True)
 class EscapeLaw:
-    """log(time to leave) = intercept + slope · B/η.
+    """log(escape time) = intercept + slope · B/η.
 
     Attributes:
         slope: of the line through all points.
         intercept: of that line.
         explained: R² of that line.
-        apart: the largest factor between the times of two learning rates at one B/η.
+        apart: the largest ratio of the times of two learning rates at one B/η.
     """
 
     slope: float
@@ -81,8 +81,8 @@ def escapes(
 ) -> Escape:
     """Run a method many times from the shallow side of a double well.
 
-    A run has left when θ_0 passes `border`. The rows of a batch are drawn with replacement, so
-    that the noise has variance Σ/B exactly; runs are vectorised and share nothing.
+    A run escapes when θ_0 passes `border`. The rows of a batch are drawn with replacement, so that
+    the noise has variance exactly Σ/B. The runs are vectorised and independent.
 
     Args:
         surface: `double-well`, or another whose shallow basin lies at θ_0 < border.
@@ -90,10 +90,10 @@ def escapes(
         learning_rate: constant.
         rule: name of the update rule.
         optimizer: an Optax transformation made with learning rate 1; None is plain SGD.
-        runs: how many at once.
-        updates: most updates.
+        runs: number of runs.
+        updates: maximum number of updates.
         seed: of the draws.
-        border: the pass between the basins.
+        border: position of the pass between the basins.
     """
     left_at = _left_at(
         surface.loss,
@@ -123,7 +123,7 @@ def _left_at(
     border: Array,
     key: Array,
 ) -> Array:
-    """The update after which each run was beyond the border; −1 where it never was."""
+    """The update at which each run first passed the border; −1 if it never did."""
     losses = jax.vmap(loss, (None, 0))
     gradient = jax.vmap(jax.grad(lambda theta, batch: jnp.mean(losses(theta, batch))))
 
@@ -138,12 +138,12 @@ def _left_at(
         return theta, memory, jnp.where(first, number, left_at)
 
     theta = jnp.tile(start, (runs, 1))
-    begun = (theta, jax.vmap(optimizer.init)(theta), jnp.full((runs,), -1, jnp.int32))
-    return jax.lax.fori_loop(1, updates + 1, one_update, begun)[2]
+    carry = (theta, jax.vmap(optimizer.init)(theta), jnp.full((runs,), -1, jnp.int32))
+    return jax.lax.fori_loop(1, updates + 1, one_update, carry)[2]
 
 
 def escape_law(found: Sequence[Escape]) -> EscapeLaw | None:
-    """The line through log(time) over B/η; None from fewer than three points."""
+    """Fit a line to log(time) over B/η; None for fewer than three points."""
     known = [(one.batch_size / one.learning_rate, one.time) for one in found if one.time]
     if len(known) < 3:
         return None
@@ -168,5 +168,5 @@ def _summary(
     left = left_at > 0
     share = float(left.mean())
     spent = float(np.sum(np.where(left, left_at, updates)))
-    time = spent / int(left.sum()) * learning_rate if share >= FEWEST_LEFT else None
+    time = spent / int(left.sum()) * learning_rate if share >= MIN_ESCAPED else None
     return Escape(batch_size, learning_rate, rule, len(left_at), share, time)

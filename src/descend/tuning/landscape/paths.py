@@ -1,4 +1,4 @@
-"""The way a method takes over a surface of two parameters, point by point."""
+"""Paths of methods over a surface of two parameters, point by point."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Path:
-    """Where a method went.
+    """The points a method visited.
 
     Attributes:
-        method: its name.
+        method: name of the method.
         points: `[updates + 1, 2]`, the start first.
-        losses: the loss over all rows at each point.
-        rows_read: rows that an update read, on average.
+        losses: loss over all rows at each point.
+        rows_read: mean number of rows read per update.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Path:
 
 
 def surface_objective(surface: Surface) -> Objective:
-    """The mean of the rows' losses as an objective of the engine."""
+    """The mean of the rows' losses as an objective for `make_step`."""
     per_row = jax.vmap(surface.loss, in_axes=(None, 0))
     return make_objective(lambda theta, x: per_row(theta, x["row"]), lambda losses, y: losses)
 
@@ -76,17 +76,17 @@ def descend_path(
     seed: int = 0,
     start: Sequence[float] | None = None,
 ) -> Path:
-    """The path of a method of the project, by the same step that trains models.
+    """The path of an update rule, by the same step that trains models.
 
     Args:
-        surface: where.
-        method: the name to show.
+        surface: the surface.
+        method: name to show.
         optimizer: an Optax transformation made with learning rate 1.
         batch_size: rows per update.
         learning_rate: constant.
-        updates: how many.
+        updates: number of updates.
         seed: of the order of rows.
-        start: where to begin, instead of the surface's own start.
+        start: first point; None: that of the surface.
     """
     step = make_step(surface_objective(surface), optimizer)
     theta = jnp.asarray(surface.start if start is None else start, jnp.float32)
@@ -107,7 +107,7 @@ def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
     """The path of coordinate descent, conjugate gradient or simulated annealing on all rows.
 
     Args:
-        surface: where.
+        surface: the surface.
         method: `coordinate-descent` (an exact line search along each axis in turn),
             `conjugate-gradient` (SciPy's, Nocedal & Wright 2006, section 5.2) or
             `simulated-annealing` (SciPy's dual annealing, the points it accepted).
@@ -160,7 +160,7 @@ def _conjugate_gradient(
 
 
 def _linear_conjugate_gradient(gradient: Gradient, start: Floats, hessian: Floats) -> list[Floats]:
-    """On a quadratic two exact steps end it (Hestenes & Stiefel 1952)."""
+    """Conjugate gradient on a quadratic: two exact steps (Hestenes & Stiefel 1952)."""
     points = [start]
     residual = -gradient(start)
     direction = residual

@@ -1,4 +1,4 @@
-"""The loss of a model on a plane through the way that its weights took."""
+"""The loss of a model on a plane through the trajectory that its weights took."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from descend.types import Params
 Floats = npt.NDArray[np.float64]
 
 MARGIN = 0.15
-"""The window reaches so far beyond the paths, as a part of their extent."""
+"""Margin of the window around the trajectories, as a fraction of their extent."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where a method took the weights.
+class Trajectory:
+    """The weights along the run of a method.
 
     Attributes:
         title: of the method.
         batch_size: rows per update.
-        learning_rate: constant, after the rise that the problem's runs begin with; None where a
-            method has none.
-        updates: made when each snapshot was taken, the start first.
+        learning_rate: constant, after the warm-up of the problem's runs; None if the method has
+            none.
+        updates: number of updates before each snapshot, 0 first.
         snapshots: float32 `[n, weights]`.
-        losses: validation loss of each.
+        losses: validation loss of each snapshot.
     """
 
     title: str
@@ -50,10 +50,10 @@ class Plane:
 
     Attributes:
         centre: `[weights]`.
-        axes: `[2, weights]`, at right angles to each other.
-        explained: part of the ways' squared extent that lies in the plane.
-        x: `[n]`, places along the first axis.
-        y: `[m]`, places along the second.
+        axes: `[2, weights]`, orthogonal.
+        explained: fraction of the trajectories' squared extent that lies in the plane.
+        x: `[n]`, coordinates along the first axis.
+        y: `[m]`, coordinates along the second axis.
         losses: `[m, n]`.
     """
 
@@ -64,84 +64,99 @@ class Plane:
     y: Floats
     losses: Floats
 
-    def points(self, way: Way) -> Floats:
-        """`[n, 2]`: a way as seen on the plane."""
-        apart = way.snapshots.astype(np.float64) - self.centre
+    def points(self, trajectory: Trajectory) -> Floats:
+        """`[n, 2]`: a trajectory projected on the plane."""
+        apart = trajectory.snapshots.astype(np.float64) - self.centre
         found: Floats = apart @ self.axes.T / np.sum(self.axes**2, axis=1)
         return found
 
 
-def way_of(
+def record_trajectory(
     runner: TrialRunner, title: str, batch_size: int, learning_rate: float, stops: Sequence[int]
-) -> Way:
-    """Go from the snapshot of an arena, and look at the weights after so many updates.
+) -> Trajectory:
+    """Train from the snapshot of a runner, and record the weights after given numbers of updates.
 
-    It ends early where the loss left all reason.
+    Args:
+        runner: what trials share.
+        title: of the method.
+        batch_size: rows per update.
+        learning_rate: peak rate.
+        stops: numbers of updates, rising.
+
+    Returns:
+        The trajectory; it ends early if the loss diverges.
     """
-    trial = runner.enter(batch_size, learning_rate)
+    trial = runner.start(batch_size, learning_rate)
     assert trial.state is not None
-    loop = runner.problem.loop_config(batch_size, learning_rate).schedule
+    schedule = runner.problem.loop_config(batch_size, learning_rate).schedule
     snapshots, losses, updates = [flat(trial.state.params)], [runner.start_loss], [0]
     for stop in stops:
-        rates = learning_rate * loop(np.arange(trial.updates, stop))
+        rates = learning_rate * schedule(np.arange(trial.updates, stop))
         trial, batch_losses = runner.advance(trial, rates.astype(np.float32))
         assert trial.state is not None
         loss = runner.evaluate(trial.state.params)
-        if not np.isfinite(batch_losses).all() or runner.hopeless(loss):
+        if not np.isfinite(batch_losses).all() or runner.has_diverged(loss):
             break
         snapshots.append(flat(trial.state.params))
         losses.append(loss)
         updates.append(trial.updates)
-    return Way(title, batch_size, learning_rate, tuple(updates), np.stack(snapshots), tuple(losses))
+    return Trajectory(
+        title, batch_size, learning_rate, tuple(updates), np.stack(snapshots), tuple(losses)
+    )
 
 
-def classical_way(problem: Problem, method: str, seconds: float, most: int) -> Way:
-    """Where a classical method on all rows takes the weights.
+def run_classical_trajectory(
+    problem: Problem, method: str, seconds: float, most: int
+) -> Trajectory:
+    """Run a classical method on all rows, and record the weights.
 
     Args:
-        problem: small enough for it.
-        method: of `run_classical`.
-        seconds: most time.
-        most: snapshots that are kept, closer together at first.
+        problem: small enough for the method.
+        method: a method of `run_classical`.
+        seconds: time limit.
+        most: maximum number of snapshots, denser at first.
     """
-    seen: list[npt.NDArray[np.float32]] = []
+    weights: list[npt.NDArray[np.float32]] = []
     history, _, _ = run_classical(
-        problem, method, seconds, look=lambda params: seen.append(flat(params))
+        problem, method, seconds, on_line=lambda params: weights.append(flat(params))
     )
     last = len(history) - 1
-    kept = sorted({0, *(round(float(place)) for place in np.geomspace(1, max(1, last), most))})
-    kept = [place for place in kept if place <= last]
-    return Way(
+    lines = sorted({0, *(round(float(line)) for line in np.geomspace(1, max(1, last), most))})
+    lines = [line for line in lines if line <= last]
+    return Trajectory(
         method.replace("-", " ").capitalize(),
         len(problem.store),
         None,
-        tuple(kept),
-        np.stack([seen[place] for place in kept]),
-        tuple(history[place].validation_loss for place in kept),
+        tuple(lines),
+        np.stack([weights[line] for line in lines]),
+        tuple(history[line].validation_loss for line in lines),
     )
 
 
 def flat(params: Params) -> npt.NDArray[np.float32]:
-    """All weights in a row."""
+    """All weights as one vector."""
     row: npt.NDArray[np.float32] = np.array(jax.flatten_util.ravel_pytree(params)[0], np.float32)
     return row
 
 
-def principal_axes(ways: Sequence[Way], centre: Floats) -> Floats:
-    """The two directions in which the snapshots lie furthest from a centre."""
-    apart = np.concatenate([way.snapshots for way in ways]).astype(np.float64) - centre
+def principal_axes(trajectories: Sequence[Trajectory], centre: Floats) -> Floats:
+    """The two principal directions of the snapshots around a centre."""
+    apart = (
+        np.concatenate([trajectory.snapshots for trajectory in trajectories]).astype(np.float64)
+        - centre
+    )
     _, lengths, axes = np.linalg.svd(apart, full_matrices=False)
     found: Floats = axes[:2] if len(axes) > 1 else np.concatenate([axes, np.zeros_like(axes)])
     if len(lengths) < 2 or lengths[1] < 1e-9 * max(lengths[0], 1e-30):
-        raise ValueError("the ways lie on a line: there is no plane through them")
+        raise ValueError("all snapshots lie on a line, so no plane is determined")
     return found
 
 
 def random_axes(params: Params, seed: int) -> Floats:
-    """Two random directions, filter by filter as long as the weights (Li et al. 2018).
+    """Two random directions, normalized filter by filter to the weights (Li et al. 2018).
 
-    Each unit's incoming weights are a filter; biases stay as they are. The second direction is
-    made to stand at right angles on the first. (arXiv 1712.09913, section 4)
+    A filter is the incoming weights of a unit; biases are not moved. The second direction is made
+    orthogonal to the first. (arXiv 1712.09913, section 4)
     """
     random = np.random.default_rng((seed, 17))
 
@@ -161,23 +176,30 @@ def random_axes(params: Params, seed: int) -> Floats:
 
 
 def loss_plane(
-    runner: TrialRunner, ways: Sequence[Way], centre: Floats, axes: Floats, points: int = 25
+    runner: TrialRunner,
+    trajectories: Sequence[Trajectory],
+    centre: Floats,
+    axes: Floats,
+    points: int = 25,
 ) -> Plane:
-    """The validation loss on a plane, over a window that holds all ways.
+    """The validation loss on a plane, over a window that contains all trajectories.
 
     Args:
-        runner: whose evaluation it is.
-        ways: to be seen on it.
+        runner: gives the validation loss.
+        trajectories: that the window must contain.
         centre: a point of the plane.
-        axes: its directions.
-        points: looked at along each axis.
+        axes: directions of the plane.
+        points: number of grid points along each axis.
     """
     empty = Plane(centre, axes, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 0)))
-    seen = np.concatenate([empty.points(way) for way in ways])
-    apart = np.concatenate([way.snapshots for way in ways]).astype(np.float64) - centre
-    inside = float(np.sum((seen @ axes) ** 2)) if seen.size else 0.0
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    # A window with some height even where all ways run along one axis.
+    projected = np.concatenate([empty.points(trajectory) for trajectory in trajectories])
+    apart = (
+        np.concatenate([trajectory.snapshots for trajectory in trajectories]).astype(np.float64)
+        - centre
+    )
+    inside = float(np.sum((projected @ axes) ** 2)) if projected.size else 0.0
+    low, high = projected.min(axis=0), projected.max(axis=0)
+    # The window has some height even if all trajectories run along one axis.
     extent = np.maximum(high - low, 0.3 * float(np.max(high - low)) + 1e-6)
     middle = (low + high) / 2
     x, y = (

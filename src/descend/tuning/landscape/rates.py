@@ -1,4 +1,4 @@
-"""The learning rate of a path over a surface, found by the same rule for every method."""
+"""Tune the learning rate of a path over a surface, by the same rule for every method."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from descend.tuning.landscape.surfaces import Surface
 from descend.types import Array, Batch
 
 RATES = tuple(2.0**power for power in range(-12, 4))
-"""A grid of factors of two, wide enough that no method's best rate is at its ends."""
+"""Rates to try, in factors of two; no method's best rate is at the ends."""
 SEEDS = 16
-"""Orders of rows that a rate is judged by, where mini-batches make them differ."""
+"""Number of row orders that the loss of a rate is averaged over, for mini-batches."""
 
 
 class WalkRate(NamedTuple):
-    """A learning rate and what it was chosen from.
+    """A learning rate and the losses it was chosen by.
 
     Attributes:
-        learning_rate: of `RATES`, that with the least mean loss.
-        losses: of each of `RATES`, the loss over all rows, mean over the path and the orders of
-            rows; None where a path left the finite numbers.
+        learning_rate: the one of `RATES` with the lowest mean loss.
+        losses: for each of `RATES`, the loss over all rows, averaged over the path and the row
+            orders; None where a path diverged.
     """
 
     learning_rate: float
@@ -41,16 +41,16 @@ def walk_rate(
     batch_size: int,
     updates: int,
 ) -> WalkRate:
-    """The rate of `RATES` with the least loss on average along a path of so many updates.
+    """The rate of `RATES` with the lowest loss, averaged along a path.
 
-    The average along the path, and not the loss at its end, so that a rate is the better the
-    sooner it gets down, and noise counts as much as slowness.
+    The average along the path, not the loss at its end, so that an early descent counts and noise
+    counts as much as slowness.
 
     Args:
-        surface: where.
+        surface: the surface.
         optimizer: an Optax transformation made with learning rate 1.
         batch_size: rows per update.
-        updates: how many, the same for every rate.
+        updates: number of updates, the same for every rate.
     """
     seeds = 1 if batch_size == len(surface.rows) else SEEDS
     orders = [batches_for(surface, batch_size, updates, seed + 1) for seed in range(seeds)]
@@ -64,7 +64,7 @@ def walk_rate(
 def _mean_losses(
     surface: Surface, optimizer: optax.GradientTransformation, orders: list[Batch]
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The mean loss of each rate, over the paths of all orders."""
+    """The mean loss of each rate over all row orders."""
     step = make_step(surface_objective(surface), optimizer)
     loss = full_loss(surface)
     start = jnp.asarray(surface.start, jnp.float32)
@@ -76,7 +76,7 @@ def _mean_losses(
 
         return jnp.mean(jax.lax.scan(one, (start, optimizer.init(start)), batches)[1])
 
-    of_all_rates = jax.jit(jax.vmap(path_loss, in_axes=(0, None)))
+    losses_of_rates = jax.jit(jax.vmap(path_loss, in_axes=(0, None)))
     rates = jnp.asarray(RATES, jnp.float32)
-    sums = functools.reduce(np.add, (np.asarray(of_all_rates(rates, one)) for one in orders))
+    sums = functools.reduce(np.add, (np.asarray(losses_of_rates(rates, one)) for one in orders))
     return np.asarray(sums, np.float64) / len(orders)

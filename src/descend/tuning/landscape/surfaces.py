@@ -1,7 +1,7 @@
-"""Named problems of two parameters whose loss is a mean over rows, so that batches mean something.
+"""Loss surfaces of two parameters, each a mean over rows, so that mini-batches make sense.
 
-Each is the smallest case of something that training meets: a bowl, a long valley, two wells with
-a pass between them, many shallow minima round a deep one.
+Each is the smallest example of a situation in training: a bowl, a long valley, two wells with a
+pass between them, many shallow minima around a deep one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Surface:
     """A loss over two parameters.
 
     Attributes:
-        name: as the user types it.
-        title: what it shows, in a sentence.
-        rows: float32 `[N, m]`, what differs from row to row.
+        name: as typed on the command line.
+        title: a sentence on what it shows.
+        rows: float32 `[N, m]`, the data of each row.
         loss: `(theta [2], row [m]) -> loss` of one row.
-        start: where the paths begin.
-        window: (low, high) of each parameter to draw.
-        minimum: the lowest point, where it is known.
-        hessian: at every point, for quadratic surfaces, else None.
+        start: first point of the paths.
+        window: (low, high) of each parameter in the plot.
+        minimum: the global minimum.
+        hessian: for quadratic surfaces, else None.
     """
 
     name: str
@@ -56,10 +56,10 @@ def valley(rows: int = 512, seed: int = 0) -> Surface:
 
 
 def double_well(rows: int = 4096, seed: int = 0, noise: float = 4.0) -> Surface:
-    """¼(θ_0² − 1)² − θ_0/20 + ½θ_1² + noise·ξ·θ with a ξ of mean 0 for each row.
+    """¼(θ_0² − 1)² − θ_0/20 + ½θ_1² + noise·ξ·θ, with ξ of mean 0 for each row.
 
-    The wells stand near θ_0 = −1 and +1; the right one is deeper. The gradient noise does not
-    depend on θ, as in the theory of escape (Kramers 1940).
+    The wells are near θ_0 = −1 and +1; the right one is deeper. The gradient noise does not depend
+    on θ, as in the theory of escape (Kramers 1940).
     """
     pushes = _centred(rows, seed, noise)
 
@@ -81,7 +81,7 @@ def double_well(rows: int = 4096, seed: int = 0, noise: float = 4.0) -> Surface:
 def many_minima(rows: int = 1024, seed: int = 0) -> Surface:
     """¼|θ − c|² − ½ Σ_k cos(4(θ_k − c_k)), a centre c for each row with mean 0.
 
-    Averaged over rows the ripples shrink but stay: many shallow minima round a deep one.
+    Averaged over rows the ripples shrink but remain: many shallow minima around a deep one.
     """
     centres = _centred(rows, seed, 0.25)
 
@@ -91,7 +91,7 @@ def many_minima(rows: int = 1024, seed: int = 0) -> Surface:
 
     return Surface(
         "many-minima",
-        "Many shallow minima: noise decides which of them a path ends in.",
+        "Many shallow minima: noise decides in which of them a path ends.",
         centres,
         loss,
         (-2.9, 2.9),
@@ -130,7 +130,7 @@ def _quadratic(
 
 
 def _centred(rows: int, seed: int, spread: float) -> npt.NDArray[np.float32]:
-    """`[rows, 2]` normal numbers whose mean is exactly that of the surface: 0."""
+    """`[rows, 2]` normal random numbers, shifted so that their mean is exactly 0."""
     values = np.random.default_rng(seed).normal(0.0, spread, (rows, 2))
     centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)
     return centred

@@ -1,0 +1,32 @@
+"""Reduce the learning rate on a plateau: when the validation loss stops improving.
+
+Like `ReduceLROnPlateau` in other libraries, except that training continues from the best weights
+rather than the newest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from descend.training.stopping import Limits, StoppingState
+
+REDUCTION = 0.2
+"""Every reduction multiplies the learning rate by this factor."""
+MAX_REDUCTIONS = 3
+"""Reductions after which a further plateau ends the run."""
+
+
+def patience_exhausted(progress: StoppingState, limits: Limits) -> bool:
+    """Whether `limits.patience` evaluations in a row brought no improvement."""
+    return progress.stale >= limits.patience
+
+
+def can_reduce(progress: StoppingState, limits: Limits) -> bool:
+    """Whether the rate may be reduced once more; otherwise the next plateau ends the run."""
+    return limits.lower_first and progress.lowerings < MAX_REDUCTIONS
+
+
+def reduce_rate(progress: StoppingState) -> StoppingState:
+    """The state after the learning rate was reduced because of a plateau."""
+    return progress._replace(stale=0, lowerings=progress.lowerings + 1)

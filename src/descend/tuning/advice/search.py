@@ -1,0 +1,149 @@
+"""The search of an advice: which settings enter successive halving, and which one is selected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from descend.errors import DivergedError
+from descend.tuning.advice import lr_range, selection, speed
+from descend.tuning.advice.halving import Refine, successive_halving
+from descend.tuning.advice.stages import Work, ensure_speed, format_sizes, record_stable_rates
+from descend.tuning.advice.trials import Trial
+
+OVERTIME, MIN_SECONDS = 2.0, 0.3
+"""The search stops after the rung in which this multiple of the planned time, and at least these
+seconds, have elapsed: counted costs contain neither evaluations nor compilation."""
+NEARBY_FRACTIONS = (2.0, 1.0, 0.5)
+"""Rates to try at another batch size. With 1.0, the rate is the same fraction of the maximum stable
+rate as the best one at the reference size."""
+VERIFY_FRACTION = 0.1
+"""Fraction of the budget for verifying that the selected rate lasts for an epoch."""
+
+
+def search(
+    work: Work,
+    sizes: Sequence[int],
+    learning_rate: float | None,
+    trials: Sequence[Trial],
+) -> tuple[list[Trial], list[Trial]]:
+    """Run trials of several batch sizes and learning rates by successive halving.
+
+    Args:
+        work: what the stages share.
+        sizes: batch sizes to try.
+        learning_rate: the only rate to try, or None.
+        trials: those already run at the reference size.
+
+    Returns:
+        The finalists, best first, and all other trials.
+
+    Raises:
+        DivergedError: every rate diverged.
+    """
+    runner = work.runner
+    work.report(f"Trying batches of {format_sizes(sizes)} rows")
+    entered = [one for one in trials if one.batch_size in sizes and one.state is not None]
+    others = [one for one in trials if one not in entered]
+    missing = [size for size in sizes if size not in {one.batch_size for one in trials}]
+    if learning_rate is not None:
+        entered += [runner.start(size, learning_rate) for size in missing]
+    else:
+        known = {line["batch_size"]: line["learning_rate"] for line in work.evidence["breaking"]}
+        highest = lr_range.max_stable_rates(runner, missing, known.get(work.reference))
+        record_stable_rates(work, highest)
+        fractions = _fractions_to_try(entered, known.get(work.reference))
+        for size, rate in highest.items():
+            entered += [runner.start(size, one) for one in lr_range.rates_below(rate, fractions)]
+    per_update = speed.seconds_at(work.speed, work.reference)
+    end = work.budget
+    if not work.budget_given:
+        end = work.spent() + max(OVERTIME * work.trial_seconds, MIN_SECONDS)
+    work.limit_concurrency([work.reference, *sizes])
+    finalists, eliminated = successive_halving(
+        runner,
+        entered,
+        work.cost,
+        work.length / per_update * work.cost(work.reference),
+        refine=_refinement(work, learning_rate),
+        out_of_time=lambda: work.spent() > end,
+        report=work.report,
+    )
+    others += eliminated
+    finalists = [one for one in finalists if math.isfinite(one.score)]
+    work.record_time("race")
+    if not finalists:
+        raise DivergedError(
+            "Training diverged at every learning rate that was tried. "
+            "Look for extreme values in the data, or set --learning-rate."
+        )
+    return finalists, others
+
+
+def _fractions_to_try(trials: Sequence[Trial], highest: float | None) -> Sequence[float]:
+    """Fractions of the maximum stable rate that other batch sizes should try."""
+    alive = [one for one in trials if not one.diverged]
+    if highest is None or not alive:
+        return lr_range.FIRST_FRACTIONS
+    best = min(alive, key=lambda one: one.score).learning_rate / highest
+    return [min(1.0, best * fraction) for fraction in NEARBY_FRACTIONS]
+
+
+def _refinement(work: Work, learning_rate: float | None) -> Refine:
+    """Settings to add between two rungs: rates around the best, and sizes beyond the edge."""
+
+    def refine(
+        ranked: Sequence[Trial], eliminated: Sequence[Trial], rung: int
+    ) -> list[tuple[int, float]]:
+        if not ranked:
+            return []
+        added = []
+        sizes = list(dict.fromkeys(one.batch_size for one in ranked))
+        if learning_rate is None:
+            for size in sizes[:2] if rung == 0 else []:
+                best = next(one for one in ranked if one.batch_size == size)
+                added += [
+                    (size, lr_range.round_rate(best.learning_rate * factor))
+                    for factor in (2.0, 0.5)
+                ]
+        if rung == 0 or work.short_training:
+            return added
+        tried = {one.batch_size for one in (*ranked, *eliminated)}
+        best = ranked[0]
+        larger = [size for size in work.possible if size > max(tried)][:1]
+        smaller = [size for size in work.possible if size < min(tried)][-1:]
+        for size in (larger if best.batch_size == max(tried) else []) + (
+            smaller if best.batch_size == min(tried) else []
+        ):
+            ensure_speed(work, size)
+            work.limit_concurrency([size, *tried])
+            factor = size / best.batch_size
+            rates = {best.learning_rate * factor, best.learning_rate * math.sqrt(factor)}
+            added += [
+                (size, lr_range.round_rate(one) if learning_rate is None else learning_rate)
+                for one in rates
+            ]
+        return added
+
+    return refine
+
+
+def select_lasting(work: Work, finalists: Sequence[Trial], ratios: Sequence[float]) -> Trial:
+    """The first finalist in order of preference whose rate lasts.
+
+    It must last for an epoch, or for as much of it as a tenth of the budget buys. If none does,
+    the first one runs again at a quarter of its rate.
+    """
+    order = selection.rank(finalists, ratios, work.reference)
+    for trial in order:
+        epoch = work.runner.problem.plan(trial.batch_size).updates_per_epoch
+        per_update = speed.seconds_at(work.speed, trial.batch_size)
+        affordable = round(VERIFY_FRACTION * work.budget / per_update)
+        updates = min(epoch - trial.updates, affordable)
+        if updates > 0:
+            trial = work.runner.run_rung(trial, trial.updates + updates)  # noqa: PLW2901
+        if not trial.diverged:
+            return trial
+    first = order[0]
+    lower = work.runner.start(first.batch_size, lr_range.round_rate(first.learning_rate / 4))
+    return work.runner.run_rung(lower, first.updates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from descend.commands.advise import advise as find_advice
 from descend.commands.compare import Comparison
@@ -16,6 +16,7 @@ from descend.custom.fit import fit_custom
 from descend.custom.problem import CustomParts, custom_setup
 from descend.custom.result import CustomRun
 from descend.errors import SettingsError
+from descend.keywords import NetworkKeywords, TableKeywords, TrainKeywords
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
@@ -49,7 +50,7 @@ def train(
     force: bool = False,
     callbacks: Sequence[FunctionOfEvaluation] = (),
     quiet: bool = True,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> Run:
     """Train a model on a table by mini-batch gradient descent.
 
@@ -98,7 +99,7 @@ def advise(
     out: str | Path | None = None,
     force: bool = False,
     quiet: bool = True,
-    **options: Any,
+    **options: Unpack[NetworkKeywords],
 ) -> Advice:
     """Which batch size and learning rate to take, by measuring.
 
@@ -157,7 +158,7 @@ def compare(
     out: str | Path | None = None,
     force: bool = False,
     quiet: bool = True,
-    **options: Any,
+    **options: Unpack[NetworkKeywords],
 ) -> Comparison:
     """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
 
@@ -199,9 +200,10 @@ def compare(
         >>> [line["method"]["batch_size"] for line in done.table][-4:]
         [16, 16, 1, 1]
     """
-    options = {**TEXTBOOK_DEFAULTS, **options}
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation), target, options
+        CustomParts(model, loss, optimizer, data, validation),
+        target,
+        {**TEXTBOOK_DEFAULTS, **options},
     )
     return compare_methods(
         make_setup,
@@ -251,7 +253,7 @@ def fit(
     force: bool = False,
     callbacks: Sequence[FunctionOfEvaluation] = (),
     quiet: bool = True,
-    **options: Any,
+    **options: Unpack[TableKeywords],
 ) -> CustomRun:
     """Train an own model by mini-batch gradient descent.
 

@@ -1,0 +1,56 @@
+"""The options of the Python functions as typed keywords, for editors and type checkers.
+
+`Settings` says what each means; a test holds the names here equal to its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+
+class RunKeywords(TypedDict, total=False):
+    """How a run goes, whatever is trained."""
+
+    batch_size: int | Literal["auto", "all"]
+    learning_rate: float | Literal["auto"]
+    momentum: float
+    schedule: str
+    warmup: float | Literal["auto"]
+    averaging: bool
+    l2: float
+    weight_decay: float | None
+    clip: float | None
+    epochs: int | None
+    time_budget: float | None
+    patience: int
+    seed: int
+    goal: Literal["time", "examples", "quality"]
+    advice_budget: float | None
+    memory: int | None
+    store: str | None
+
+
+class TableKeywords(RunKeywords, total=False):
+    """And what a table means."""
+
+    task: Literal["auto", "regression", "classification"]
+    exclude: Sequence[str]
+    categorical: Sequence[str]
+    weight: str | None
+
+
+class NetworkKeywords(TableKeywords, total=False):
+    """And the form of descend's own networks."""
+
+    hidden: int | Sequence[int]
+    activation: str
+
+
+class TrainKeywords(NetworkKeywords, total=False):
+    """And what other functions name in their own signatures."""
+
+    model: str
+    loss: str
+    optimizer: str
+    validation: float | str

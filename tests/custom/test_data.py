@@ -130,16 +130,19 @@ def test_another_row_is_another_fingerprint() -> None:
 
 def test_a_mapping_stays_a_mapping() -> None:
     X, y, _ = images()
-    assert rows((X, y)).single
-    assert not rows(({"x": X}, y)).single
-    assert not rows(iter([({"x": X}, y)])).single
+    arrays = {"x": X}
+    assert rows((X, y)).inputs.assembled(arrays) is X
+    assert rows((X, y)).inputs.single
+    assert rows(({"x": X}, y)).inputs.assembled(arrays) == arrays
+    inputs = rows(([X, {"other": X}], y)).inputs
+    assert inputs.assembled({"x_0": 1, "x_1__other": 2}) == [1, {"other": 2}]
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ((np.zeros((5, 4)), np.zeros(4)), "as many rows"),
-        ((np.full((50, 4), np.nan), np.zeros(50)), "not finite"),
+        ((np.zeros((5, 4)), np.zeros(4)), "equal length"),
+        ((np.full((50, 4), np.nan), np.zeros(50)), "NaN or infinite"),
         (iter([]), "no chunk"),
         ((np.zeros((1, 4)), np.zeros(1)), "leaves none"),
         (iter([(np.zeros((9, 4)), np.zeros(9)), (np.zeros((9, 5)), np.zeros(9))]), "alike"),
@@ -147,7 +150,7 @@ def test_a_mapping_stays_a_mapping() -> None:
         (({}, np.zeros(9)), "empty mapping"),
         ((np.zeros((9, 4)), np.zeros(9), -np.ones(9)), "0 or more"),
         ((np.zeros((9, 4)), np.zeros(9), 1, 1), "found 4 parts"),
-        ((np.array(["a", "b"]), np.zeros(2)), "arrays of numbers"),
+        ((np.array(["a", "b"]), np.zeros(2)), "array of numbers"),
     ],
 )
 def test_rows_that_cannot_be_used(data: Any, said: str) -> None:

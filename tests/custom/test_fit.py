@@ -1,4 +1,4 @@
-"""Own models are trained, advised on, compared, resumed and reported as ours are."""
+"""Custom models are trained, advised on, compared, resumed and reported as ours are."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_report_is_that_of_a_run_and_is_built_again(tmp_path: Path) -> None:
         path.name for path in (tmp_path / "run").iterdir()
     }
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "Training an own model" in page
+    assert "a custom model" in page
     assert "How it learned" in page
     assert "float32 [4]" in page
     (tmp_path / "run" / "report.html").unlink()
@@ -157,7 +157,7 @@ def test_advice_is_measured_as_for_ours(tmp_path: Path) -> None:
     assert {"speed", "noise", "trials"} <= advice.evidence.keys()
     record = json.loads((tmp_path / "advice.json").read_text())
     assert record["own"] == {"model": "own", "loss": "absolute", "optimizer": "adam"}
-    assert "for training an own model" in (tmp_path / "advice.html").read_text()
+    assert "a custom model" in (tmp_path / "advice.html").read_text()
 
 
 def test_a_rate_of_its_own_is_settled_and_one_that_is_asked_for_is_found() -> None:
@@ -177,7 +177,7 @@ def test_a_function_of_the_rate_is_the_transformation_with_that_rate() -> None:
     assert one.params["kernel"] == pytest.approx(other.params["kernel"], abs=1e-5)
 
 
-def test_methods_are_compared_and_an_own_rule_beside_them(tmp_path: Path) -> None:
+def test_methods_are_compared_and_a_custom_rule_beside_them(tmp_path: Path) -> None:
     data = rows()
     done = descend.compare(
         data,
@@ -203,7 +203,7 @@ def test_methods_are_compared_and_an_own_rule_beside_them(tmp_path: Path) -> Non
         epochs=3,
     )
     assert [line.validation_loss for line in trained.history] == run["history"]["validation_loss"]
-    assert "an own model" in (tmp_path / "compare" / "compare.html").read_text()
+    assert "a custom model" in (tmp_path / "compare" / "compare.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_settings_that_cannot_be_are_refused(options: dict[str, Any], said: str)
         fit(linear(), rows(), **options)
 
 
-def test_an_own_loss_needs_an_own_model() -> None:
+def test_a_custom_loss_needs_a_custom_model() -> None:
     with pytest.raises(SettingsError, match="so the model must be too"):
         descend.advise(rows(), loss=absolute)
 

@@ -127,41 +127,154 @@ def test_a_table_comes_as_numbers_and_codes():
     assert run.history[-1].validation_loss < 0.01
 
 
-def coupled():
-    init, apply = linear()
-    return init, lambda params, x: apply(params, x - x.mean(axis=0))
-
-
 def flax_normalised():
     nnx = pytest.importorskip("flax.nnx")
-    return nnx.Sequential(nnx.Linear(4, 8, rngs=nnx.Rngs(0)), nnx.BatchNorm(8, rngs=nnx.Rngs(0)))
-
-
-def flax_dropout():
-    nnx = pytest.importorskip("flax.nnx")
-    return nnx.Sequential(nnx.Linear(4, 1, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
+    keys = nnx.Rngs(0)
+    return nnx.Sequential(
+        nnx.Linear(4, 16, rngs=keys),
+        nnx.BatchNorm(16, rngs=keys),
+        nnx.Dropout(0.1, rngs=keys),
+        nnx.Linear(16, 1, rngs=keys),
+    )
 
 
 def flax_in_evaluation():
-    nnx = pytest.importorskip("flax.nnx")
-    keys = nnx.Rngs(0)
-    net = nnx.Sequential(
-        nnx.Linear(4, 8, rngs=keys),
-        nnx.BatchNorm(8, rngs=keys),
-        nnx.Dropout(0.5, rngs=keys),
-        nnx.Linear(8, 1, rngs=keys),
+    model = flax_normalised()
+    model.eval()
+    return model
+
+
+def linen_normalised():
+    linen = pytest.importorskip("flax.linen")
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x, train: bool):
+            x = linen.BatchNorm(use_running_average=not train)(linen.Dense(16)(x))
+            return linen.Dense(1)(linen.Dropout(0.1, deterministic=not train)(x))
+
+    return Net()
+
+
+def linen_functions():
+    net = linen_normalised()
+    return lambda key: net.init(key, jnp.zeros((1, 4)), train=False), net.apply
+
+
+def equinox_normalised():
+    equinox = pytest.importorskip("equinox")
+
+    class Net(equinox.Module):
+        first: equinox.nn.Linear
+        norm: equinox.nn.BatchNorm
+        dropout: equinox.nn.Dropout
+        last: equinox.nn.Linear
+
+        def __init__(self, key):
+            self.first = equinox.nn.Linear(4, 16, key=key)
+            self.norm = equinox.nn.BatchNorm(16, axis_name="rows", mode="batch")
+            self.dropout = equinox.nn.Dropout(0.1)
+            self.last = equinox.nn.Linear(16, 1, key=key)
+
+        def __call__(self, x, state, *, key=None):
+            x, state = self.norm(self.first(x), state)
+            return self.last(self.dropout(x, key=key)), state
+
+    return equinox.nn.make_with_state(Net)(jax.random.key(0))
+
+
+def keras_of(*layers):
+    keras = pytest.importorskip("keras")
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def keras_normalised():
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras_of(
+        layers.Dense(16), layers.BatchNormalization(), layers.Dropout(0.1), layers.Dense(1)
     )
-    net.eval()
-    return net
+
+
+def functions_with_state():
+    def init(key):
+        return {"w": jnp.zeros((4, 1)), "b": jnp.zeros(1), "steps": 3}, {"mean": jnp.zeros(4)}
+
+    def apply(params, state, x, key, training):
+        mean = 0.9 * state["mean"] + 0.1 * x.mean(axis=0) if training else state["mean"]
+        noise = 0.01 * jax.random.normal(key, x.shape) if training else 0.0
+        return (x + noise - mean) @ params["w"] + params["b"], {"mean": mean}
+
+    return init, apply
+
+
+NORMALISED = [
+    flax_normalised,
+    linen_normalised,
+    linen_functions,
+    equinox_normalised,
+    keras_normalised,
+    functions_with_state,
+]
+
+
+@pytest.mark.parametrize("make", NORMALISED)
+def test_dropout_and_batch_normalisation_go_on_to_the_bit(make, tmp_path):
+    model = make()
+    whole = fit(model, rows(), epochs=6)
+    assert whole.metrics["model"]["r2"] > 0.9
+    fit(make(), rows(), epochs=3, out=tmp_path / "run")
+    more = fit(make(), rows(), epochs=6, out=tmp_path / "run", resume=True)
+    pairs = zip(*map(jax.tree.leaves, (whole._weights, more._weights)), strict=True)
+    assert all((one == other).all() for one, other in pairs)
+    X = rows()[0]
+    alone = np.concatenate([whole.predict(X[place : place + 1]) for place in range(5)])
+    assert alone == pytest.approx(whole.predict(X)[:5], abs=1e-4), "the running state predicts"
+
+
+def test_running_means_are_those_of_the_framework():
+    """One update with a batch of all rows: the running mean is momentum times that of the rows."""
+    linen = pytest.importorskip("flax.linen")
+    X, y = rows()
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x, train: bool):
+            x = linen.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+            return linen.Dense(1)(x)
+
+    run = fit(Net(), (X + 3, y), batch_size="all", epochs=1, validation=(X, y), averaging=False)
+    found = run._weights.state["batch_stats"]["BatchNorm_0"]
+    updates = run.history[-1].update
+    decayed = 0.9**updates
+    assert found["mean"] == pytest.approx((1 - decayed) * (X + 3).mean(axis=0), rel=1e-4)
+    assert found["var"] == pytest.approx(decayed + (1 - decayed) * X.var(axis=0), rel=1e-3)
+
+
+def test_coupled_rows_are_said_once_and_advised_on(capsys):
+    said = []
+    run = descend.fit(flax_normalised(), rows(), epochs=2, advice_budget=0.5, learning_rate=0.05)
+    assert 1 < run.record["settings"]["batch_size"] < ROWS
+    descend.fit(flax_normalised(), rows(), batch_size=16, learning_rate=0.05, epochs=1, quiet=False)
+    said = capsys.readouterr().err
+    assert said.count("takes the rows of a batch together") == 1
+
+
+def test_rows_of_weight_0_are_refused_where_rows_are_coupled():
+    X, y = rows()
+    weight = np.arange(ROWS) % 2
+    with pytest.raises(InputError, match="weight 0 would change"):
+        fit(flax_normalised(), (X, y, weight))
 
 
 def keras_with_constants():
-    keras = pytest.importorskip("keras")
-    scaling = keras.layers.Normalization()
+    layers = pytest.importorskip("keras").layers
+    scaling = layers.Normalization()
     scaling.adapt(rows()[0])
-    frozen = keras.layers.Dense(8)
+    frozen = layers.Dense(8)
     frozen.trainable = False
-    return keras.Sequential([keras.Input((4,)), scaling, frozen, keras.layers.Dense(1)])
+    return keras_of(scaling, frozen, layers.Dense(1))
 
 
 @pytest.mark.parametrize("make", [flax_in_evaluation, keras_with_constants])
@@ -182,41 +295,95 @@ def constants_of(model):
     return [np.asarray(one) for one in jax.tree.leaves(nnx.state(model, nnx.BatchStat))]
 
 
-def keras_dropout():
+def test_a_keras_model_is_the_users_again_when_the_run_is_over():
+    """Keras uses up the arrays of its variables; those of the run are others."""
+    model = keras_with_constants()
+    run = fit(model, rows(), epochs=2)
+    before = run.predict(rows()[0])
+    assert run.model.predict(rows()[0], verbose=0) == pytest.approx(before, abs=1e-4)
+    model.compile("sgd", "mse")
+    model.fit(*rows(), verbose=0)
+    assert run.predict(rows()[0][:7]) == pytest.approx(before[:7], abs=1e-4)
+
+
+def test_keras_regularizers_are_obeyed():
+    """L2(s) of Keras is s·|w|², l2 here l2/2·|w|²."""
     keras = pytest.importorskip("keras")
-    layers = [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
-    return keras.Sequential(layers)
+    found = []
+    for rule, l2 in ((keras.regularizers.L2(0.25), 0.0), (None, 0.5), (None, 0.0)):
+        keras.utils.set_random_seed(0)
+        model = keras_of(keras.layers.Dense(1, kernel_regularizer=rule))
+        run = fit(model, rows(), l2=l2, epochs=2, averaging=False)
+        found.append(np.asarray(run.params[0]))
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert np.abs(found[0] - found[2]).max() > 0.1
 
 
-def equinox_dropout():
+def test_whole_numbers_among_the_params_stand_still():
+    init, apply = linear()
+    model = (lambda key: {**init(key), "power": jnp.int32(1)}, apply)
+    run = fit(model, rows(), epochs=3, optimizer=optax.adam(0.01), learning_rate=1.0)
+    assert run.params["power"] == 1
+    assert run.params["kernel"].any()
+
+
+def test_labels_of_optax_have_the_form_of_an_equinox_module():
     equinox = pytest.importorskip("equinox")
-    return equinox.nn.Sequential(
-        [equinox.nn.Linear(4, 1, key=jax.random.key(0)), equinox.nn.Dropout(0.5)]
+    model = equinox_model()
+    labels = jax.tree.map(lambda _: "learned", equinox.filter(model, equinox.is_inexact_array))
+    labels = equinox.tree_at(
+        lambda one: one.layers[0],
+        labels,
+        replace_fn=lambda layer: jax.tree.map(lambda _: "still", layer),
     )
+    # A function of the params: Optax would call labels that are a module.
+    rule = optax.multi_transform(
+        {"learned": optax.sgd(0.01), "still": optax.set_to_zero()}, lambda params: labels
+    )
+    run = fit(model, rows(), optimizer=rule, learning_rate=1.0, epochs=2)
+    still = np.asarray(model.layers[0].weight)
+    assert np.asarray(run.params.layers[0].weight) == pytest.approx(still, abs=1e-6)
+    assert (np.asarray(run.params.layers[1].weight) != np.asarray(model.layers[1].weight)).any()
 
 
-def equinox_normalised():
-    equinox = pytest.importorskip("equinox")
-    return equinox.nn.BatchNorm(4, axis_name="batch", mode="ema")
+def coupled():
+    init, apply = linear()
+    return init, lambda params, x: apply(params, x - x.mean(axis=0))
 
 
-def keras_normalised():
-    keras = pytest.importorskip("keras")
-    return keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
+def deciding():
+    init, apply = linear()
+    return init, lambda params, x: apply(params, x) if x.mean() > 0 else apply(params, -x)
+
+
+def linen_as_weights():
+    init, apply = linen_functions()
+    return init, lambda params, x: apply(params, x, train=False)
+
+
+def equinox_without_state():
+    return equinox_normalised()[0]
+
+
+def keras_with(**options):
+    return lambda: keras_of(pytest.importorskip("keras").layers.Dense(1, **options))
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (coupled, "couples the rows"),
-        (flax_normalised, "carries state.*BatchStat"),
-        (flax_dropout, "carries state.*Rng"),
-        (equinox_dropout, "carries state.*Dropout"),
-        (equinox_normalised, "carries state"),
-        (keras_normalised, "carries state.*moving_mean"),
-        (keras_dropout, "carries state.*seed_generator"),
-        (lambda: (linear()[0], lambda params, x: (x, params)), "returns more"),
+        (coupled, "couples the rows of a batch: alone"),
+        (deciding, "decides in Python"),
+        (linen_as_weights, "would train the running means"),
+        (equinox_without_state, "give \\(module, state\\)"),
+        (keras_with(kernel_constraint="non_neg"), "has a constraint"),
+        (keras_with(activity_regularizer="l2"), "adds a loss of its own"),
+        (lambda: (linear()[0], lambda params, x: (x, params)), "outputs for each of 8 rows"),
+        (lambda: (linear()[0], lambda params, x, key: x), "found one of 3 arguments"),
+        (lambda: (linear()[0], lambda params, state, x, key, training: x), "init\\(key\\) -> "),
+        (lambda: (linear()[0], lambda params, x: x @ jnp.ones((3, 1))), "The model fails on a few"),
         (lambda: 3, "functions \\(init, apply\\)"),
+        (lambda: dict, "functions \\(init, apply\\)"),
     ],
 )
 def test_what_cannot_be_right_is_refused(make, said):
@@ -224,6 +391,26 @@ def test_what_cannot_be_right_is_refused(make, said):
         fit(make(), rows())
 
 
-def test_a_loss_must_be_of_each_row():
-    with pytest.raises(InputError, match="Leave the mean"):
-        fit(linear(), rows(), loss=lambda outputs, y: jnp.mean(jnp.square(outputs[:, 0] - y)))
+def test_several_outputs_have_a_loss_each():
+    X, y = rows()
+    labels = (y > 1).astype(int)
+
+    def init(key):
+        return {"price": jnp.zeros((4, 1)), "kind": jnp.zeros((4, 2)), "bias": jnp.zeros(1)}
+
+    def apply(params, x):
+        joined = jnp.concatenate([x["left"], x["right"]], axis=-1)
+        return {"price": joined @ params["price"] + params["bias"], "kind": joined @ params["kind"]}
+
+    data = ({"left": X[:, :2], "right": X[:, 2:]}, {"price": y, "kind": labels})
+    losses = {"price": "mse", "kind": ("cross_entropy", 0.5)}
+    run = fit((init, apply), data, loss=losses)
+    found = run.predict(data[0])
+    assert found["price"].ravel() == pytest.approx(y, abs=0.2)
+    assert found["kind"].sum(axis=1) == pytest.approx(1.0)
+    assert (found["kind"].argmax(axis=1) == labels).mean() > 0.8
+    for wrong, said in ((data[1]["price"], "same form"), ({"price": y}, "same form")):
+        with pytest.raises(InputError, match=said):
+            fit((init, apply), (data[0], wrong), loss=losses)
+    with pytest.raises(InputError, match="a loss for each"):
+        fit((init, apply), data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from descend.custom.arrays import TargetFacts, UserBatch, facts_of, read_batch
+from descend.custom.trees import TARGET, Form
 from descend.data.prepare import in_memory
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore
@@ -18,7 +20,11 @@ from descend.data.split import is_validation
 from descend.errors import DataError
 from descend.types import Batch
 
-Range = tuple[int, int]
+GIB = 1 << 30
+REPEATS = 3
+"""An iterator whose first chunk has come as often again begins anew and never ends."""
+DISK_PART = 0.5
+"""Of the free disk, for the rows of an iterator; one without an end would fill it all."""
 
 
 @final
@@ -26,19 +32,35 @@ class Chunks:
     """Chunks as they come: in memory up to a bound, beyond it on disk.
 
     Attributes:
-        single: whether x is one array, and not a mapping.
-        labels: the least and the largest target, where targets are whole numbers `[B]`.
+        inputs: how the inputs hang together.
+        targets: how the targets do.
+        facts: of each array of targets, by name.
 
     Args:
         validation: a fraction of the rows, or rows of their own.
         seed: of the split.
         spool: for rows that are more than the bound.
         most: bytes that may be held; None sets no bound.
+        disk: bytes that the rows of an iterator may take; None where the data is no iterator.
+        say: told now and then how many rows have come.
     """
 
-    def __init__(self, validation: Any, seed: int, spool: Spool, most: int | None) -> None:
+    inputs: Form
+    targets: Form
+
+    def __init__(
+        self,
+        validation: Any,
+        seed: int,
+        spool: Spool,
+        most: int | None,
+        disk: float | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._fraction = validation if isinstance(validation, int | float) else None
-        self._judges = None if self._fraction is not None else read_batch(validation)
+        given = None if self._fraction is not None else read_batch(validation)
+        self._given = given
+        self._judges = None if given is None else given.batch
         self._seed = seed
         self._spool = spool
         self._most = most
@@ -47,18 +69,27 @@ class Chunks:
         self._digest = _Digest()
         self._first: Batch | None = None
         self._rows = self._judging = 0
-        self.single = True
-        self.labels = _labels(self._judges) if self._judges is not None else None
+        self._disk = disk
+        self._say = say
+        self._said = GIB
+        self._beginning = b""
+        self._repeats = 0
+        self.facts: dict[str, TargetFacts] = {}
+        if self._judges is not None:
+            self._note_targets(self._judges)
 
     def add(self, chunk: Any) -> None:
         """One more chunk."""
-        batch = read_batch(chunk)
+        read = read_batch(chunk)
+        batch = read.batch
         if self._first is None:
             self._first = Batch(*_some(batch, slice(0)))
-            self.single = not isinstance(_taken_apart(chunk)[0], Mapping)
+            self.inputs, self.targets = read.inputs, read.targets
         _check_alike(self._first, batch)
+        self._check_form(read)
+        self._check_ends(batch)
         self._digest.add(batch)
-        self.labels = _wider(self.labels, _labels(batch))
+        self._note_targets(batch)
         self._judging += int(self._which(self._rows, len(batch.weight)).sum())
         self._rows += len(batch.weight)
         self._bytes += sum(values.nbytes for values in leaves_of(batch).values())
@@ -68,12 +99,50 @@ class Chunks:
                 self._spool.add(one)
             self._held.clear()
 
+    def _check_form(self, read: UserBatch) -> None:
+        if (read.inputs, read.targets) != (self.inputs, self.targets):
+            raise DataError(
+                "Expected inputs and targets of one form in all chunks; found "
+                f"{read.inputs.structure} after {self.inputs.structure}."
+            )
+
+    def _check_ends(self, batch: Batch) -> None:
+        """Raise DataError where an iterator seems to have no end; say now and then what came."""
+        if self._disk is None:
+            return
+        digest = _Digest()
+        digest.add(batch)
+        found = digest.text().encode()
+        self._beginning = self._beginning or found
+        self._repeats += found == self._beginning and self._rows > 0
+        advice = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
+        if self._repeats >= REPEATS:
+            raise DataError(
+                f"The iterator has given its first chunk again {self._repeats} times, within "
+                f"{self._rows:,} rows: it goes round without an end. {advice}"
+            )
+        size = f"{self._rows:,} rows ({self._bytes / GIB:.1f} GiB)"
+        if self._bytes > self._disk:
+            raise DataError(
+                f"The iterator has given {size} and has not ended, and the rest of the disk is "
+                f"left free. {advice}"
+            )
+        if self._bytes > self._said:
+            self._said *= 2
+            self._say(f"The iterator has given {size} so far.")
+
+    def _note_targets(self, batch: Batch) -> None:
+        for name, values in leaves_of(batch).items():
+            if _role(name) == "target":
+                self.facts[name] = facts_of(values, self.facts.get(name))
+
     def check(self) -> None:
         """Raise DataError where there is nothing to learn from or to judge by."""
         if self._first is None:
             raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
-        if self._judges is not None:
-            _check_alike(self._first, self._judges)
+        if self._given is not None:
+            _check_alike(self._first, self._given.batch)
+            self._check_form(self._given)
         if min(self.counts) == 0:
             raise DataError(
                 f"validation={self._fraction} of {self._rows} rows leaves none to learn from or to "
@@ -108,7 +177,7 @@ class Chunks:
             {
                 "name": group.name,
                 "type": f"{group.dtype} {list(group.shape)}",
-                "becomes": {"y": "target", "weight": "weight"}.get(group.name, "input"),
+                "becomes": _role(group.name),
                 "values": "",
                 "missing": 0,
                 "distinct": None,
@@ -177,69 +246,10 @@ class _Digest:
         return whole.hexdigest()
 
 
-def read_batch(data: Any) -> Batch:
-    """`X`, `(X, y)` or `(X, y, weight)` as JAX computes with it.
-
-    Raises:
-        DataError: the arrays do not fit each other, or hold no finite numbers.
-    """
-    X, y, weight = _taken_apart(data)
-    x = {name: _plain(values) for name, values in _mapping(X).items()}
-    rows = len(next(iter(x.values())))
-    y = x["x"] if y is X and "x" in x else _plain(y)
-    weight = np.ones(rows, np.float32) if weight is None else np.asarray(weight, np.float32)
-    lengths = {name: len(values) for name, values in {**x, "y": y, "weight": weight}.items()}
-    if len(set(lengths.values())) > 1 or rows == 0:
-        raise DataError(f"Expected arrays of as many rows, at least one, found {lengths}.")
-    for name, values in {**x, "y": y, "weight": weight}.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{name} has values that are not finite; replace or leave them out.")
-    if weight.ndim != 1 or weight.min() < 0 or weight.max() == 0:
-        raise DataError("Expected a weight for each row, 0 or more and not all of them 0.")
-    return Batch(x, y, weight)
-
-
-def _taken_apart(data: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(data, tuple):
-        return data, data, None
-    if len(data) not in (2, 3):
-        raise DataError(f"Expected (X, y) or (X, y, weight), found {len(data)} parts.")
-    return data if len(data) == 3 else (*data, None)
-
-
-def _mapping(X: Any) -> Mapping[str, Any]:
-    if not isinstance(X, Mapping):
-        return {"x": X}
-    for name in X:
-        # A row store has a file for each, beside those of y and weight.
-        if not isinstance(name, str) or not name.isidentifier() or name in ("y", "weight"):
-            raise DataError(f"Inputs are named by words other than y and weight; found {name!r}.")
-    if not X:
-        raise DataError("Expected at least one input, found an empty mapping.")
-    return X
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    """As JAX computes with it; small integers such as pixels stay small."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub" or array.ndim == 0:
-        raise DataError(f"Expected arrays of numbers, rows first; found {array.dtype}.")
-    if array.dtype == np.float64:
-        return array.astype(np.float32)
-    return array.astype(np.int32) if array.dtype.itemsize == 8 else array
-
-
-def _labels(batch: Batch) -> Range | None:
-    """The least and the largest of whole numbers `[B]`, which may name classes."""
-    if batch.y.ndim != 1 or batch.y.dtype.kind not in "iub":
-        return None
-    return int(batch.y.min()), int(batch.y.max())
-
-
-def _wider(one: Range | None, other: Range | None) -> Range | None:
-    if one is None or other is None:
-        return one or other
-    return min(one[0], other[0]), max(one[1], other[1])
+def _role(name: str) -> str:
+    if name == "y" or name.startswith(TARGET):
+        return "target"
+    return "weight" if name == "weight" else "input"
 
 
 def _check_alike(first: Batch, batch: Batch) -> None:

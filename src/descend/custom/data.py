@@ -1,8 +1,9 @@
-"""Rows for a model that is not ours: arrays of any shape, chunks of them, or a table."""
+"""Rows for a custom model: arrays of any shape, chunks of them, or a table."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import descend
-from descend.custom.chunks import Chunks
+from descend.custom.arrays import TargetFacts
+from descend.custom.chunks import DISK_PART, Chunks
+from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import placed, prepare, write_rows
 from descend.data.rows.budget import divide
@@ -21,6 +24,7 @@ from descend.data.rows.store import RowStore
 from descend.data.rows.store_cache import Say, default_folder, kept_store, store_folder
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
+from descend.errors import DataError
 from descend.settings import Settings
 
 
@@ -28,23 +32,25 @@ class CustomRows(NamedTuple):
     """The rows of a run.
 
     Attributes:
-        training: to learn from.
-        validation: to judge by.
-        single: whether x is one array, which the model gets bare, and not a mapping.
+        training: rows to learn from.
+        validation: rows of the validation loss.
+        inputs: how the inputs hang together; None for a table, whose rows are a mapping.
+        targets: how the targets do; None for a table.
         fingerprint: what tells this data from another.
         layout: where the rows stand and in which order a run goes through them.
         columns: what each array or column is, a line for each.
-        labels: the least and the largest target, where targets are whole numbers `[B]`.
+        facts: of each array of targets, by name.
         encoder: of a table, else None.
     """
 
     training: RowStore
     validation: RowStore
-    single: bool
+    inputs: Form | None
+    targets: Form | None
     fingerprint: dict[str, Any]
     layout: Layout
     columns: list[dict[str, Any]]
-    labels: tuple[int, int] | None
+    facts: Mapping[str, TargetFacts]
     encoder: Encoder | None = None
 
 
@@ -55,8 +61,9 @@ def custom_rows(
 
     Args:
         data: `X`, which then is its own target; `(X, y)` or `(X, y, weight)` with arrays or
-            mappings of arrays for X; an iterator of such tuples, which are written to a row
-            store on disk when they are more than memory may hold; or a table.
+            trees of arrays for X and y; an iterator of such tuples, or an iterable such as a
+            data loader, which are written to a row store on disk when they are more than memory
+            may hold; or a table.
         settings: seed, memory, store, and for a table its options.
         validation: a fraction, or rows of the same kind.
         layout: what was decided before, for a run that goes on.
@@ -70,14 +77,15 @@ def custom_rows(
         return CustomRows(
             prepared.training,
             prepared.validation,
-            False,
+            None,
+            None,
             prepared.fingerprint,
             prepared.layout,
             [dataclasses.asdict(line) for line in describe(prepared.schema)],
-            _codes(prepared.schema.target),
-            prepared.encoder,
+            {"y": _facts(prepared.schema.target)},
+            encoder=prepared.encoder,
         )
-    chunked = isinstance(data, Iterator)
+    chunked = not _is_arrays(data)
     budget = divide(settings.memory)
     if layout is not None:
         most = 0 if layout.stored else None
@@ -87,8 +95,9 @@ def custom_rows(
         most = budget.table if chunked else None
     kept_in = Path(settings.store) if settings.store is not None else default_folder()
     with Spool(kept_in) as spool:
-        chunks = Chunks(validation, settings.seed, spool, most)
-        for chunk in data if chunked else [data]:
+        disk = _disk_limit(kept_in) if chunked else None
+        chunks = Chunks(validation, settings.seed, spool, most, disk, say)
+        for chunk in _chunks_of(data) if chunked else [data]:
             chunks.add(chunk)
         chunks.check()
         if spool.rows:
@@ -101,12 +110,38 @@ def custom_rows(
     return CustomRows(
         training,
         judging,
-        chunks.single,
+        chunks.inputs,
+        chunks.targets,
         chunks.fingerprint(),
         layout,
         chunks.columns(),
-        chunks.labels,
+        chunks.facts,
     )
+
+
+def _chunks_of(data: Any) -> Iterator[Any]:
+    """The chunks of an iterator or of what can be gone through: a data loader, a sequence."""
+    if hasattr(data, "__iter__"):
+        chunks = iter(data)
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        chunks = (data[number] for number in range(len(data)))
+    else:
+        raise DataError(
+            "Expected arrays (X, y), a table, or an iterator of (X, y); found "
+            f"{type(data).__name__}."
+            + (" Call it: data=generator(), not data=generator." if callable(data) else "")
+        )
+    for chunk in chunks:
+        # A data loader gives its pairs as lists.
+        yield tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
+
+
+def _disk_limit(folder: Path) -> float:
+    """Bytes that the rows of an iterator may take on disk."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return DISK_PART * shutil.disk_usage(folder).free
 
 
 def _stored(
@@ -130,11 +165,23 @@ def _stored(
     return kept_store(folder, key, write, say)
 
 
-def _codes(target: Target) -> tuple[int, int] | None:
-    return (0, len(target.labels) - 1) if isinstance(target, ClassificationTarget) else None
+def _facts(target: Target) -> TargetFacts:
+    if isinstance(target, ClassificationTarget):
+        return TargetFacts((0, len(target.labels) - 1))
+    return TargetFacts()
 
 
 def is_table(data: Any) -> bool:
     """Whether data has columns, and is neither arrays nor chunks of them."""
-    of_jax = type(data).__module__.split(".")[0] in ("jax", "jaxlib")
-    return not (of_jax or isinstance(data, np.ndarray | tuple | Mapping | Iterator))
+    if isinstance(data, str | Path):
+        return True
+    return type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "duckdb")
+
+
+def _is_arrays(data: Any) -> bool:
+    """Whether data is arrays: `X`, `(X, y)` or a mapping, and not chunks of them."""
+    if isinstance(data, list):
+        if len(data) in (2, 3) and all(len(getattr(part, "shape", ())) > 0 for part in data):
+            raise DataError("Expected (X, y) as a tuple, found a list: give data=(X, y).")
+        return not (data and isinstance(data[0], tuple))
+    return isinstance(data, np.ndarray | tuple | Mapping) or hasattr(data, "__array__")

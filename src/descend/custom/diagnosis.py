@@ -1,14 +1,17 @@
-"""Why the loss of an own model left the finite numbers, as well as its rows tell."""
+"""Why the loss of a custom model left the finite numbers, as well as its rows tell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from descend.custom.problem import CustomProblem
+from descend.custom.trees import TARGET
 from descend.data.rows.store import RowStore
 from descend.data.rows.store_header import leaves_of
 from descend.runtime.diagnosis import (
@@ -22,8 +25,11 @@ from descend.runtime.diagnosis import (
 from descend.settings import Settings
 from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
-from descend.types import StopReason
+from descend.training.step import value_and_gradient
+from descend.types import Batch, Params, StopReason
 
+MOST_ROWS = 100_000
+"""Rows whose gradients are looked at one by one, about."""
 UNSCALED = 100.0
 """Numbers of this size make the steps of the usual learning rates too long."""
 
@@ -39,6 +45,14 @@ def custom_cause(
         loop: at the end of the run.
         reason: why it ended.
     """
+    if not loop.history:
+        row = _row_without_loss(own)
+        if row is not None:
+            return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
+    for params in (loop.best.mean, own.setup.problem.init(own.setup.problem.seed)):
+        cause = _gradient_without_end(own, params)
+        if cause is not None:
+            return cause
     encoder = own.rows.encoder
     if encoder is not None:
         settings = settings.replace(loss=own.loss_name or "auto")
@@ -48,10 +62,6 @@ def custom_cause(
     extremes = [one for one in map(_extreme, columns) if one is not None]
     if reason is not StopReason.DIVERGED:
         return rescue_text(settings, extremes)
-    if not loop.history:
-        row = _row_without_loss(own)
-        if row is not None:
-            return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
     if extremes:
         more = ", or take the loss huber" if own.loss_name == "squared_error" else ""
         return f"Probable cause: extreme values; {listed(extremes)}. Correct these rows{more}."
@@ -101,7 +111,12 @@ def _columns(store: RowStore) -> Iterator[_Column]:
         used = block.weight > 0
         count += int(used.sum())
         for name, values in leaves_of(block).items():
-            if name == "weight" or values.dtype.kind not in "fi" or not used.any():
+            if (
+                name == "weight"
+                or name.startswith(TARGET)
+                or values.dtype.kind not in "fi"
+                or not used.any()
+            ):
                 continue
             shapes[name] = values.shape[1:]
             flat = values[used].reshape(int(used.sum()), -1).astype(np.float64)
@@ -123,8 +138,52 @@ def _joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any],
     return least.min(0), most.max(0), total.sum(0), squares.sum(0)
 
 
+def _gradient_without_end(own: CustomProblem, params: Params) -> str | None:
+    """Rows whose loss is finite and whose gradient is not, at some weights.
+
+    Such are the root of 0, and what a `where` left out: 0 times infinity is no number.
+    """
+    problem = own.setup.problem
+    gradient = value_and_gradient(problem.objective.loss_sum)
+
+    @jax.jit
+    def finite(params: Params, rows: Batch) -> Any:
+        def one(row: Batch) -> tuple[Any, Any]:
+            loss, slopes = gradient(params, jax.tree.map(lambda leaf: leaf[None], row))
+            sizes = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes)]
+            return jnp.isfinite(loss), jnp.stack(sizes).all()
+
+        return jax.lax.map(one, rows)
+
+    store = own.rows.training
+    found, first, read = 0, "", 0
+    for block in blocks(store):
+        losses, slopes = (np.asarray(one) for one in finite(params, block))
+        wrong = np.flatnonzero(losses & ~slopes & (block.weight > 0))
+        if len(wrong) and not found:
+            outputs, _ = own.targets_of(problem.apply(params, block.x), block.y)
+            first = _row_text(block, outputs, int(wrong[0]))
+        found += len(wrong)
+        read += len(losses)
+        if read >= MOST_ROWS:
+            break
+    if not found:
+        return None
+    return (
+        f"Probable cause: the gradient of the loss, which is not finite for {found:,} "
+        f"row{'s' if found > 1 else ''} although their loss is; {first}. The square root, the "
+        "logarithm or a power at 0 does so, also in the part that jnp.where leaves out: put the "
+        "jnp.where inside, jnp.sqrt(jnp.where(x > 0, x, 1.0))."
+    )
+
+
+def _row_text(block: Batch, outputs: Any, row: int) -> str:
+    shown = [_shortened(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(outputs)]
+    return f"the first has y = {_shortened(block.y[row])} and outputs {', '.join(shown)}"
+
+
 def _row_without_loss(own: CustomProblem) -> str | None:
-    """The first row to judge by whose loss is not finite at the initial weights."""
+    """The first validation row whose loss is not finite at the initial weights."""
     problem = own.setup.problem
     params = problem.init(problem.seed)
     for block in blocks(own.rows.validation):
@@ -133,9 +192,11 @@ def _row_without_loss(own: CustomProblem) -> str | None:
         wrong = np.flatnonzero(~np.isfinite(losses) & (block.weight > 0))
         if len(wrong):
             row = int(wrong[0])
+            shown, _ = own.targets_of(outputs, block.y)
+            values = [_shortened(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(shown)]
             return (
-                f"A row with y = {_shortened(block.y[row])} and outputs "
-                f"{_shortened(np.asarray(outputs)[row])} has the loss {losses[row]}."
+                f"A row with y = {_shortened(block.y[row])} and outputs {', '.join(values)} has "
+                f"the loss {losses[row]}."
             )
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 from descend.custom.diagnosis import custom_cause
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
 from descend.custom.result import CustomRun, Outputs, custom_metrics
+from descend.custom.same import check_same_functions, fingerprint_of_functions
 from descend.data.rows.layout import layout_from
 from descend.errors import SettingsError
 from descend.reporting.progress import Progress
@@ -74,6 +76,14 @@ class CustomTrainable(Trainable[CustomRun]):
             "data": dict(setup.data),
         }
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What the functions do with weights and rows that are always the same."""
+        return {"functions": fingerprint_of_functions(self.custom)}
+
+    def check_resumed(self, record: Mapping[str, Any], loop: LoopState) -> None:
+        """Compare what model, loss and optimizer do with what they did."""
+        check_same_functions(self.custom, record.get("functions"), loop)
+
     def resume_hint(self, folder: Path) -> str:
         """The call."""
         return "To go on, call descend.fit again with resume=True."
@@ -94,7 +104,7 @@ class CustomTrainable(Trainable[CustomRun]):
         """The run with its model."""
         return CustomRun(
             **vars(finished),
-            params=params,
+            _weights=params,
             _model=self.custom.model,
             _outputs=Outputs.of(self.custom),
         )

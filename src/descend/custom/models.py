@@ -1,218 +1,261 @@
-"""Models that are not ours, as `init` and `apply`: JAX functions, Flax NNX, Equinox, Keras."""
+"""Custom models as pure functions: JAX functions here, each framework in a file of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from descend.errors import InputError
-from descend.types import Array, Batch, Params
+from descend.training.objective import TrainingApply
+from descend.types import Array, Params, Variables
+
+KINDS = (
+    "Expected a model as functions (init, apply), a Flax module (NNX or Linen), an Equinox module, "
+    "(module, state) of Equinox, or a Keras model on JAX"
+)
+STATEFUL_ARGUMENTS = 5
+"""Of `apply(params, state, x, key, training)`."""
 
 
 class CustomModel(NamedTuple):
-    """A model as two pure functions, and the way back.
+    """A model as pure functions, and the way back.
 
     Attributes:
-        init: `seed -> params`.
-        apply: `(params, x) -> outputs [B, ...]`, each row by itself.
+        init: `seed -> params`; `Variables` where the model holds more than its weights.
+        apply: `(params, x) -> outputs`: the model as it predicts.
         rebuilt: `params -> model`, of the kind that the user gave.
-        changed: `(params, x) -> names`, of variables that a call changes although no gradient
-            does.
+        shown: `params -> params` in the user's form.
+        training_apply: `(params, state, x, key) -> (outputs, state)`: the model while it is
+            trained; None: `apply`.
+        penalty: `params -> penalty` that the model itself asks for, or None.
+        has_weights: whether it comes with weights, the same for every seed.
+        head: the function that the last layer ends with, where the framework tells.
     """
 
     init: Callable[[int], Params]
-    apply: Callable[[Params, Any], Array]
+    apply: Callable[[Params, Any], Any]
     rebuilt: Callable[[Params], Any]
-    changed: Callable[[Params, Any], list[str]] = lambda params, x: []
+    shown: Callable[[Params], Any] = lambda params: params
+    training_apply: TrainingApply | None = None
+    penalty: Callable[[Params], Array] | None = None
+    has_weights: bool = False
+    head: str | None = None
 
 
-def custom_model(model: Any) -> CustomModel:
+def custom_model(model: Any, x: Any) -> CustomModel:
     """A model of any kind that is known, with the reason where it cannot be trained.
 
     Args:
-        model: `(init, apply)` with `init(key) -> params` and `apply(params, x) -> outputs`; a
-            Flax NNX module or Keras model that takes a batch; an Equinox module that takes a row.
+        model: as `descend.fit` takes it.
+        x: a few rows, as the model gets them.
 
     Raises:
-        InputError: it is none of these, or it carries state.
+        InputError: it is none of these, or asks for something that is not done here.
     """
-    if isinstance(model, tuple) and len(model) == 2 and all(callable(part) for part in model):
-        init, apply = model
-        return CustomModel(lambda seed: init(jax.random.key(seed)), apply, lambda params: model)
-    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    if "flax" in families:
-        return _flax(model)
-    if "equinox" in families:
-        return _equinox(model)
-    if "keras" in families:
-        return _keras(model)
-    raise InputError(
-        "Expected a model as functions (init, apply), a Flax NNX module, an Equinox module or a "
-        f"Keras model on JAX; found {type(model).__module__}.{type(model).__name__}."
-    )
+    family = family_of(model)
+    if family == "functions":
+        from descend.custom.flax_models import linen_functions
+
+        return linen_functions(*model) or _functions(*model)
+    if family == "flax":
+        from descend.custom.flax_models import flax_model
+
+        return flax_model(model, x)
+    if family == "equinox":
+        from descend.custom.equinox_models import equinox_model
+
+        return equinox_model(model)
+    from descend.custom.keras_models import keras_model
+
+    return keras_model(model)
 
 
-def _flax(model: Any) -> CustomModel:
-    from flax import nnx
+def family_of(model: Any) -> str:
+    """`functions`, `flax`, `equinox` or `keras`.
 
-    if not isinstance(model, nnx.Module):
-        raise InputError("Expected a Flax NNX module; give a Linen module as (init, apply).")
-    # Other variables are constants: running means that stand still, keys of dropout in evaluation.
-    structure, *states = nnx.split(model, nnx.Param, ...)
-    params, constants = states
-    # A state is a tree of one array or more; as plain dicts it can be saved by name.
-    plain = nnx.to_pure_dict(params)
-
-    def merged(weights: Params) -> Any:
-        state = jax.tree.map(lambda one: one, params)
-        nnx.replace_by_pure_dict(state, weights)
-        # A call may write to its variables: they are the model's own no longer.
-        return nnx.merge(structure, state, jax.tree.map(lambda one: one, constants))
-
-    def apply(weights: Params, x: Any) -> Array:
-        return merged(weights)(x)
-
-    def changed(weights: Params, x: Any) -> list[str]:
-        called = merged(weights)
-        called(x)
-        before = nnx.to_flat_state(constants)
-        *_, after = (nnx.to_flat_state(one) for one in nnx.split(called, nnx.Param, ...)[1:])
-        return sorted(
-            {
-                type(one).__name__
-                for (_, one), (_, other) in zip(before, after, strict=True)
-                if not _equal(one[...], other[...])
-            }
-        )
-
-    return CustomModel(lambda seed: _copied(plain), apply, merged, changed)
-
-
-def _equinox(model: Any) -> CustomModel:
-    import equinox
-
-    def is_stateful(leaf: Any) -> bool:
-        return isinstance(leaf, equinox.nn.StateIndex | equinox.nn.Dropout)
-
-    for leaf in jax.tree.leaves(model, is_leaf=is_stateful):
-        if isinstance(leaf, equinox.nn.StateIndex):
-            raise _carries_state("an equinox.nn.StateIndex")
-        if isinstance(leaf, equinox.nn.Dropout) and not leaf.inference:
-            raise _carries_state("an equinox.nn.Dropout, which needs a random key at every call")
-    params, static = equinox.partition(model, equinox.is_inexact_array)
-    leaves, structure = jax.tree.flatten(params)
-
-    def rebuilt(weights: Params) -> Any:
-        return equinox.combine(jax.tree.unflatten(structure, weights), static)
-
-    def apply(weights: Params, x: Any) -> Array:
-        return jax.vmap(rebuilt(weights))(x)
-
-    return CustomModel(lambda seed: _copied(leaves), apply, rebuilt)
-
-
-def _keras(model: Any) -> CustomModel:
-    import keras
-
-    if keras.backend.backend() != "jax":
-        raise InputError(
-            f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing it."
-        )
-    if not model.built:
-        raise InputError("The Keras model has no weights yet; begin it with keras.Input(shape).")
-    leaves = [one.value for one in model.trainable_variables]
-    # Frozen layers and the means of a Normalization layer are constants.
-    constants = [one.value for one in model.non_trainable_variables]
-
-    def apply(weights: Params, x: Any) -> Array:
-        return model.stateless_call(weights, constants, x, training=True)[0]
-
-    def changed(weights: Params, x: Any) -> list[str]:
-        after = model.stateless_call(weights, constants, x, training=True)[1]
-        pairs = zip(model.non_trainable_variables, constants, after, strict=True)
-        return [variable.path for variable, one, other in pairs if not _equal(one, other)]
-
-    def rebuilt(weights: Params) -> Any:
-        for variable, value in zip(model.trainable_variables, weights, strict=True):
-            variable.assign(value)
-        return model
-
-    return CustomModel(lambda seed: _copied(leaves), apply, rebuilt, changed)
-
-
-def check_rows_apart(
-    model: CustomModel, per_example: Callable[[Array, Array], Array], rows: Batch, seed: int
-) -> tuple[int, ...]:
-    """Raise InputError where a row's output depends on other rows, of its batch or before it.
-
-    A batch then has no gradient that is the mean of its rows' gradients, and what the batch size
-    does to training cannot be told from what it does to the model.
-
-    Args:
-        model: its weights are shaken a little, so that layers that begin at zero show too.
-        per_example: the loss.
-        rows: a few rows.
-        seed: of the weights.
-
-    Returns:
-        The shape of the outputs for these rows.
+    Raises:
+        InputError: none of these.
     """
-    params = _shaken(model.init(seed), seed)
-    changed = model.changed(params, rows.x)
-    if changed:
-        raise _carries_state(f"variables that a call changes ({', '.join(changed[:3])})")
-    together = model.apply(params, rows.x)
-    if not hasattr(together, "shape"):
-        raise _carries_state("its apply returns more than outputs")
-    count = len(rows.weight)
-    if together.shape[:1] != (count,):
+    if isinstance(model, tuple) and len(model) == 2:
+        if "equinox" in _families(model[0]) and "equinox" in _families(model[1]):
+            return "equinox"
+        if all(callable(part) for part in model):
+            return "functions"
+    for family in ("flax", "equinox", "keras"):
+        if family in _families(model):
+            if isinstance(model, type):
+                raise InputError(f"{KINDS}; found the class {model.__name__}: make one of it.")
+            return family
+    if "torch" in _families(model):
         raise InputError(
-            f"Expected outputs for each of {count} rows, found the shape {together.shape}."
+            f"{KINDS}; found a PyTorch module. descend.torch.advise finds its batch size and "
+            "learning rate for a loop of your own."
         )
-    for place in range(count):
-        row = jax.tree.map(lambda leaf, one=place: leaf[one : one + 1], rows.x)
-        alone = np.asarray(model.apply(params, row))
-        if not np.allclose(alone[0], np.asarray(together[place]), rtol=1e-3, atol=1e-4):
+    raise InputError(f"{KINDS}; found {type(model).__module__}.{type(model).__name__}.")
+
+
+def _families(model: Any) -> set[str]:
+    kind = model if isinstance(model, type) else type(model)
+    return {base.__module__.split(".")[0] for base in kind.__mro__}
+
+
+def _functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel:
+    """Functions `(init, apply)`, with a state and a key or without."""
+    model = (init, apply)
+    if _positional(apply) < STATEFUL_ARGUMENTS:
+
+        def plain_init(seed: int) -> Params:
+            params = init(jax.random.key(seed))
+            _check_no_linen(params)
+            return _parted(params)
+
+        def plain_apply(params: Params, x: Any) -> Any:
+            return apply(_whole(params), x)
+
+        return CustomModel(plain_init, plain_apply, lambda params: model, _whole)
+
+    def stateful_init(seed: int) -> Params:
+        begun = init(jax.random.key(seed))
+        if not (isinstance(begun, tuple) and len(begun) == 2):
             raise InputError(
-                "The model couples the rows of a batch: a row alone has other outputs than among "
-                "others. Batch normalisation does so; use layer or group normalisation instead."
+                "apply(params, state, x, key, training) needs init(key) -> (params, state); found "
+                f"an init that returns {type(begun).__name__}."
             )
-    losses = per_example(together, rows.y)
-    if np.shape(losses) != (count,):
+        params, state = begun
+        _check_no_keys(state)
+        weights, still = _floats_and_rest(params)
+        return Variables(weights, (still, jax.tree.map(jnp.asarray, state)))
+
+    def stateful_apply(params: Params, x: Any) -> Any:
+        still, state = params.state
+        whole = _joined(params.params, still)
+        return _pair(apply(whole, state, x, jax.random.key(0), False))[0]
+
+    def training_apply(weights: Params, held: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        still, state = held
+        outputs, after = _pair(apply(_joined(weights, still), state, x, key, True))
+        return outputs, (still, as_before(after, state))
+
+    def shown(params: Params) -> Any:
+        still, state = params.state
+        return _joined(params.params, still), state
+
+    return CustomModel(stateful_init, stateful_apply, lambda params: model, shown, training_apply)
+
+
+def _positional(apply: Callable[..., Any]) -> int:
+    """How many arguments a function takes by position."""
+    try:
+        parameters = inspect.signature(apply).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = [one for one in parameters if one.kind in places]
+    needed = sum(one.default is inspect.Parameter.empty for one in named)
+    if needed > 2 and needed != STATEFUL_ARGUMENTS:
         raise InputError(
-            f"Expected a loss for each of {count} rows, `(outputs, y) -> [B]`, found the shape "
-            f"{np.shape(losses)}. Leave the mean over the batch out."
+            "Expected apply(params, x) -> outputs, or apply(params, state, x, key, training) -> "
+            f"(outputs, state); found one of {needed} arguments, "
+            f"({', '.join(one.name for one in named)})."
         )
-    return tuple(together.shape)
+    return STATEFUL_ARGUMENTS if needed == STATEFUL_ARGUMENTS else 2
 
 
-def _shaken(params: Params, seed: int) -> Params:
-    random = np.random.default_rng(seed)
-
-    def shaken(leaf: Any) -> Any:
-        values = np.asarray(leaf)
-        if values.dtype.kind != "f":
-            return leaf
-        return values + 0.05 * random.standard_normal(values.shape).astype(values.dtype)
-
-    return jax.tree.map(shaken, params)
+def _pair(found: Any) -> tuple[Any, Any]:
+    if not (isinstance(found, tuple) and len(found) == 2):
+        raise InputError(
+            "Expected apply(params, state, x, key, training) -> (outputs, state); found one that "
+            f"returns {type(found).__name__}."
+        )
+    return found
 
 
-def _carries_state(what: str) -> InputError:
-    return InputError(
-        f"The model carries state from batch to batch: {what}. Batch normalisation and dropout do "
-        "so while they learn; use layer or group normalisation, and l2 or early stopping, instead."
+def as_before(state: Any, before: Any) -> Any:
+    """A state after a call with the types that it had before it, so that a loop can hand it on.
+
+    Raises:
+        InputError: its arrays are others.
+    """
+    shapes = [jax.tree.map(np.shape, one) for one in (before, state)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"The state of the model has another form after a call: {shapes[1]} after {shapes[0]}. "
+            "Return the state that comes in with new values."
+        )
+    return jax.tree.map(lambda one, other: jnp.asarray(one, other.dtype), state, before)
+
+
+def _check_no_linen(params: Any) -> None:
+    """Refuse variables of Flax Linen whose running means would be trained as weights."""
+    if isinstance(params, Mapping) and "params" in params and "batch_stats" in params:
+        raise InputError(
+            "init gives collections as Flax Linen does (params, batch_stats), and apply(params, x) "
+            "would train the running means in batch_stats as weights. Give the Linen module "
+            "itself, or (init, module.apply)."
+        )
+
+
+def _check_no_keys(tree: Any) -> None:
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+            raise InputError(
+                "The params or the state of the model hold a random key. Leave it out: "
+                "apply(params, state, x, key, training) gets a new one at every update."
+            )
+
+
+def _parted(params: Any) -> Params:
+    """Params as they are; whole numbers and booleans among them stand still, as a state."""
+    weights, still = _floats_and_rest(params)
+    return Variables(weights, (still, ())) if jax.tree.leaves(still) else weights
+
+
+def _whole(params: Params) -> Any:
+    if not isinstance(params, Variables):
+        return params
+    return _joined(params.params, params.state[0])
+
+
+def _floats_and_rest(tree: Any) -> tuple[Any, Any]:
+    _check_no_keys(tree)
+    floats = jax.tree.map(lambda leaf: leaf if _is_float(leaf) else None, tree)
+    rest = jax.tree.map(lambda leaf: None if _is_float(leaf) else jnp.asarray(leaf), tree)
+    return floats, rest
+
+
+def _joined(floats: Any, rest: Any) -> Any:
+    return jax.tree.map(
+        lambda one, other: other if one is None else one,
+        floats,
+        rest,
+        is_leaf=lambda one: one is None,
     )
 
 
-def _equal(one: Array, other: Array) -> bool:
-    if jax.numpy.issubdtype(one.dtype, jax.dtypes.prng_key):
-        one, other = jax.random.key_data(one), jax.random.key_data(other)
-    return np.array_equal(np.asarray(one), np.asarray(other))
+def _is_float(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
 
 
-def _copied(params: Params) -> Params:
-    return jax.tree.map(jax.numpy.array, params)
+def standing_still(model: CustomModel) -> CustomModel:
+    """A model whose state no call changes, with the state as constants."""
+    state = model.init(0).state
+    return model._replace(
+        init=lambda seed: model.init(seed).params,
+        apply=lambda params, x: model.apply(Variables(params, state), x),
+        rebuilt=lambda params: model.rebuilt(Variables(params, state)),
+        shown=lambda params: model.shown(Variables(params, state)),
+        training_apply=None,
+    )
+
+
+def copied_tree(tree: Any) -> Any:
+    """Arrays of our own: what the user's may become of does not matter, nor what becomes of ours.
+
+    `jnp.asarray` would share memory with NumPy's arrays, and a framework may use it up.
+    """
+    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)

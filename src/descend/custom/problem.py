@@ -1,27 +1,43 @@
-"""A model, a loss and an optimizer that are not ours, posed as a problem."""
+"""A custom model, loss or optimizer, posed as a problem."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
+from descend.custom.checks import (
+    Probe,
+    check_differentiable,
+    check_loss,
+    output_range,
+    probe_model,
+    shaken,
+)
 from descend.custom.data import CustomRows, custom_rows, is_table
-from descend.custom.models import CustomModel, check_rows_apart, custom_model
+from descend.custom.losses import Part, check_keys, known_name, named_loss, several
+from descend.custom.models import CustomModel, custom_model, family_of, standing_still
+from descend.custom.optimizers import check_rule, custom_rule
+from descend.custom.trees import TARGET
 from descend.data.rows.layout import Layout
-from descend.errors import DataError, InputError, SettingsError
+from descend.data.rows.store import RowStore
+from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.build import fitted, fitting_loss, rises
-from descend.training.losses import LOSSES, Loss, resolve_loss
+from descend.training.jax_setup import check_not_forked
+from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.tuning.compare.methods import CUSTOM_RULE
-from descend.types import Array, Params
+from descend.types import Array, Params, join_variables, split_variables
 
 PROBED_ROWS = 8
 OF_NETWORKS = ("hidden", "activation")
@@ -29,23 +45,21 @@ OF_RULES = ("momentum", "weight_decay", "clip")
 OF_TABLES = ("task", "exclude", "categorical", "weight")
 """Settings that mean nothing where the network, the update rule or the data is the user's own."""
 
-PerExample = Callable[[Array, Array], Array]
-
 
 class CustomParts(NamedTuple):
     """What a user brings.
 
     Attributes:
         model: as `descend.fit` takes it.
-        loss: `(outputs, y) -> [B]`, or the name of one of ours.
-        optimizer: an Optax transformation, a function `learning_rate -> transformation`, or the
-            name of a rule of ours.
+        loss: `(outputs, y) -> [B]`, a name, or a mapping or list of these for several outputs.
+        optimizer: an Optax transformation, a function `learning_rate -> transformation`, or a
+            name.
         data: the rows.
         validation: a fraction of them, or rows of their own.
     """
 
     model: Any
-    loss: str | PerExample
+    loss: Any
     optimizer: str | optax.GradientTransformation | Callable[..., Any]
     data: Any
     validation: Any
@@ -59,7 +73,9 @@ class CustomProblem(NamedTuple):
         rows: what it learns from.
         model: as functions, and the way back.
         loss: of a row, and its link.
-        loss_name: None where the loss is not ours.
+        loss_name: None where the loss is the user's own function.
+        inputs_of: inputs of the row store in the form in which the model takes them.
+        targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
     """
 
     setup: TrialSetup
@@ -67,10 +83,12 @@ class CustomProblem(NamedTuple):
     model: CustomModel
     loss: Loss
     loss_name: str | None
+    inputs_of: Callable[[Mapping[str, Any]], Any]
+    targets_of: Callable[[Any, Any], tuple[Any, Any]]
 
 
 def custom_setup(own: CustomParts) -> MakeSetup:
-    """Somebody's own model, for an advice or a comparison."""
+    """A custom model, for an advice or a comparison."""
     return lambda settings, progress: custom_problem(own, settings, progress).setup
 
 
@@ -88,8 +106,9 @@ def custom_problem(
     Raises:
         InputError: the model couples rows or carries state, the data or an option cannot be used.
     """
-    made = custom_model(own.model)
-    rule, settings = _rule(own.optimizer, settings)
+    check_not_forked()
+    family_of(own.model)
+    rule, settings = custom_rule(own.optimizer, settings)
     tabular = is_table(own.data)
     unused = (
         *OF_NETWORKS,
@@ -99,25 +118,58 @@ def custom_problem(
     _check_unused(settings, unused)
     rows = custom_rows(own.data, settings, own.validation, layout=layout, say=progress.message)
     settings = fitted(settings, len(rows.training))
-    chosen, loss_name = _chosen_loss(own.loss, rows)
-    if rows.single:
-        # What is asked of the model is one array; a store has its arrays by name.
-        made = made._replace(apply=_of_one_array(made.apply), changed=_of_one_array(made.changed))
+    inputs_of, targets_of = _forms(rows)
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
-    outputs = check_rows_apart(made, chosen.per_example, few, settings.seed)
-    if loss_name == "cross_entropy" and rows.labels is not None:
-        _check_classes(rows.labels, outputs)
+    few = jax.tree.map(jnp.asarray, few)
+    x, (_, y) = inputs_of(few.x), targets_of(_composite(None, few.x), few.y)
+    made, probe = _checked_model(own.model, x, settings, progress)
+    chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings.seed)
+    check_loss(chosen.per_example, probe.outputs, y)
+    params = shaken(made.init(settings.seed), settings.seed)
+    weights, state = split_variables(params)
+    check_differentiable(
+        "The gradient of the loss",
+        chosen.per_example,
+        lambda weights: made.apply(join_variables(weights, state, params), x),
+        weights,
+        y,
+    )
+    if rule is not None:
+        check_rule(rule, weights)
+    if probe.couples_rows and (_has_idle_rows(rows.training)):
+        raise InputError(
+            "The model takes the rows of a batch together (batch normalization), so rows of "
+            "weight 0 would change what is learned from the others. Leave these rows out."
+        )
+
+    def apply(params: Params, x: Mapping[str, Any]) -> Any:
+        return _composite(made.apply(params, inputs_of(x)), x)
+
+    def training_apply(
+        weights: Params, state: Any, x: Mapping[str, Any], key: Array
+    ) -> tuple[Any, Any]:
+        assert made.training_apply is not None
+        outputs, state = made.training_apply(weights, state, inputs_of(x), key)
+        return _composite(outputs, x), state
+
+    def per_example(outputs: Any, y: Any) -> Array:
+        return chosen.per_example(*targets_of(outputs, y))
+
     problem = Problem(
         store=rows.training,
         validation=rows.validation,
         init=made.init,
-        apply=made.apply,
-        per_example=chosen.per_example,
+        apply=apply,
+        per_example=per_example,
         optimizer=rule or make_optimizer(settings),
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
         rising=rises(settings),
+        training_apply=training_apply if made.training_apply is not None else None,
+        noisy=probe.noisy,
+        couples_rows=probe.couples_rows,
+        penalty=made.penalty,
     )
 
     def again(optimizer: str, seed: int) -> Problem:
@@ -148,27 +200,65 @@ def custom_problem(
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return CustomProblem(setup, rows, made, chosen, loss_name)
+    return CustomProblem(setup, rows, made, chosen, loss_name, inputs_of, targets_of)
 
 
-def _rule(
-    optimizer: Any, settings: Settings
-) -> tuple[optax.GradientTransformation | None, Settings]:
-    """The user's own update rule, or None; one with a rate of its own is multiplied by 1."""
-    if isinstance(optimizer, str):
-        return None, settings
-    if isinstance(optimizer, optax.GradientTransformation):
-        rate = 1.0 if settings.learning_rate == "auto" else settings.learning_rate
-        warmup = 0.0 if settings.warmup == "auto" else settings.warmup  # It has its own course.
-        return optimizer, settings.replace(learning_rate=rate, warmup=warmup)
-    if callable(optimizer):
-        made = optimizer(1.0)
-        if isinstance(made, optax.GradientTransformation):
-            return made, settings
-    raise InputError(
-        "Expected as optimizer the name of an update rule, an Optax transformation such as "
-        "optax.adam(1e-3), or a function of the learning rate such as optax.adam; found "
-        f"{optimizer!r}."
+def _forms(
+    rows: CustomRows,
+) -> tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any, Any], tuple[Any, Any]]]:
+    """How inputs and targets of a row store become what the model and the loss take."""
+    inputs, targets = rows.inputs, rows.targets
+
+    def inputs_of(x: Mapping[str, Any]) -> Any:
+        return x if inputs is None else inputs.assembled(x)
+
+    def targets_of(outputs: Any, y: Any) -> tuple[Any, Any]:
+        more: Mapping[str, Any] = {}
+        if isinstance(outputs, _Composite):
+            outputs, more = outputs
+        return outputs, y if targets is None else targets.assembled({"y": y, **more})
+
+    return inputs_of, targets_of
+
+
+class _Composite(NamedTuple):
+    """Outputs, with the targets that stand beside the first in a row store."""
+
+    outputs: Any
+    targets: dict[str, Any]
+
+
+def _composite(outputs: Any, x: Mapping[str, Any]) -> Any:
+    more = {name: values for name, values in x.items() if name.startswith(TARGET)}
+    return _Composite(outputs, more) if more else outputs
+
+
+def _checked_model(
+    model: Any, x: Any, settings: Settings, progress: Progress
+) -> tuple[CustomModel, Probe]:
+    """The model as functions, tried on a few rows; what is to be known of it is said once."""
+    made = custom_model(model, x)
+    probe = probe_model(made, x, settings.seed)
+    if family_of(model) == "keras":
+        from descend.custom.keras_models import check_no_added_losses
+
+        check_no_added_losses(model, made.init(settings.seed), x)
+    if made.training_apply is not None and not (probe.differs or probe.noisy or probe.renews):
+        made = standing_still(made) if made.has_weights else made._replace(training_apply=None)
+    if probe.couples_rows:
+        progress.message(
+            "The model takes the rows of a batch together while it is trained (batch "
+            "normalization): the batch size changes the model, not only the noise. Predictions "
+            "use its running state."
+        )
+    return made, probe
+
+
+def _has_idle_rows(store: RowStore) -> bool:
+    step = 8192
+    return any(
+        (store.gather(np.arange(start, min(start + step, len(store)))).weight == 0).any()
+        for start in range(0, len(store), step)
     )
 
 
@@ -186,47 +276,59 @@ def _check_unused(settings: Settings, unused: Sequence[str]) -> None:
             raise SettingsError(f"{name} means nothing here: {what}. Leave it out.")
 
 
-def _chosen_loss(loss: str | PerExample, rows: CustomRows) -> tuple[Loss, str | None]:
-    """The loss of a row by itself and its link, and its name where it is ours."""
-    if callable(loss):
+def _chosen_loss(
+    loss: Any,
+    rows: CustomRows,
+    model: CustomModel,
+    probe: Probe,
+    x: Any,
+    y: Any,
+    seed: int,
+) -> tuple[Loss, str | None]:
+    """The loss of a row by itself and its link, and its name where it has one."""
+    if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
         return Loss(loss, _as_it_is), None
-    if rows.encoder is not None:
-        name = fitting_loss(loss, rows.encoder.schema.task)
-        return LOSSES[name], name
-    name = resolve_loss(loss, "regression" if rows.labels is None else "classification")
-    if name == "cross_entropy":
-        if rows.labels is None:
-            raise SettingsError("loss='cross_entropy' needs y as whole numbers [B]; found others.")
-        return LOSSES[name], name
-    return Loss(_flattened(LOSSES[name].per_example), LOSSES[name].link), name
-
-
-def _check_classes(labels: tuple[int, int], outputs: tuple[int, ...]) -> None:
-    # One output is the log-odds of the second of two classes.
-    classes = max(2, outputs[-1]) if len(outputs) == 2 else 0
-    if labels[0] < 0 or labels[1] >= classes:
-        raise DataError(
-            f"Expected classes from 0 to {classes - 1} in y, as many as the outputs "
-            f"{['B', *outputs[1:]]} of the model stand for; found {labels[0]} to {labels[1]}."
+    if rows.encoder is not None and isinstance(loss, str):
+        loss = fitting_loss(known_name(loss), rows.encoder.schema.task)
+    names = ("y",) if rows.targets is None else rows.targets.names
+    facts = [rows.facts[name] for name in names]
+    one_array = rows.targets is None or rows.targets.single
+    if isinstance(loss, Mapping | list | tuple):
+        keys = check_keys(loss, probe.outputs, y)
+        assert rows.targets is not None
+        of_targets = rows.targets.assembled(dict(zip(names, facts, strict=True)))
+        parts = {key: Part(probe.outputs[key], y[key], of_targets[key]) for key in keys}
+        return several(loss, parts)
+    outputs = jax.tree.leaves(probe.outputs)
+    if len(outputs) != 1 or not hasattr(probe.outputs, "shape") or not one_array:
+        raise InputError(
+            f"The model gives {_several(probe.outputs)} and y is {_several(y)}; a name stands for "
+            "the loss of one output and one target. Give a loss for each, such as "
+            "loss={'price': 'squared_error', 'kind': ('cross_entropy', 0.5)} (0.5 is its weight), "
+            "or a function loss(outputs, y) -> [B]."
         )
+    same_as_input = hasattr(x, "shape") and x.shape == y.shape and bool((x == y).all())
+    part = Part(
+        probe.outputs,
+        y,
+        facts[0],
+        same_as_input,
+        functools.lru_cache(maxsize=1)(lambda: output_range(model, x, seed)),
+        model.head,
+    )
+    return named_loss(loss, part)
 
 
-def _flattened(per_example: PerExample) -> PerExample:
-    """The same loss for outputs and targets of any shape."""
-
-    def flat(outputs: Array, y: Array) -> Array:
-        count = outputs.shape[0]
-        return per_example(outputs.reshape(count, -1), y.reshape(count, -1))
-
-    return flat
+def _several(tree: Any) -> str:
+    if hasattr(tree, "shape"):
+        return f"one array {['B', *tree.shape[1:]]}"
+    if isinstance(tree, Mapping):
+        return f"a mapping of {', '.join(map(repr, tree))}"
+    return f"a {type(tree).__name__} of {len(jax.tree.leaves(tree))} arrays"
 
 
 def _as_it_is(outputs: Array) -> Array:
     return outputs
-
-
-def _of_one_array(called: Callable[[Params, Any], Any]) -> Callable[[Params, Any], Any]:
-    return lambda params, x: called(params, x["x"])
 
 
 def _name(part: Any) -> str:

@@ -1,9 +1,9 @@
-"""A finished run of an own model: what it learned, what it predicts, how good it is."""
+"""A finished run of a custom model: what it learned, what it predicts, how good it is."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.models import CustomModel
+from descend.custom.arrays import read_inputs
+from descend.custom.models import CustomModel, copied_tree
 from descend.custom.problem import CustomProblem
+from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.rows.batches import MICRO_ROWS
@@ -22,8 +24,9 @@ from descend.metrics import ClassificationScore, RegressionScore
 from descend.reporting.notebook import card
 from descend.runtime.result import FinishedRun, Metrics
 from descend.training.evaluation import blocks
-from descend.training.jax_setup import in_full_precision
-from descend.types import Array, Params
+from descend.training.jax_setup import check_not_forked, in_full_precision
+from descend.training.losses import LOSSES
+from descend.types import Params
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,28 @@ class CustomRun(FinishedRun):
         stop_reason: why it ended.
         record: what run.json holds.
         folder: the run directory, or None where nothing was written.
-        params: the best weights, as NumPy arrays.
     """
 
-    params: Params
+    _weights: Params
     _model: CustomModel
     _outputs: Outputs
 
     @property
     def model(self) -> Any:
         """The model as it was given, with the best weights; a Keras model gets them itself."""
-        return self._model.rebuilt(jax.tree.map(jax.numpy.asarray, self.params))
+        return self._model.rebuilt(copied_tree(self._weights))
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    @property
+    def params(self) -> Params:
+        """The best weights as NumPy arrays, in the form of the model's own.
+
+        What `init` returns; the variables of a Linen module; the `nnx.Param` of an NNX module as
+        dicts; an Equinox module without what is no weight; the list of a Keras model's
+        `trainable_variables`.
+        """
+        return self._model.shown(self._weights)
+
+    def predict(self, X: Any) -> Any:
         """Outputs of the model for rows.
 
         Where the loss is one of ours they go through its link: means in the units of the target,
@@ -55,18 +67,27 @@ class CustomRun(FinishedRun):
 
         Args:
             X: inputs as in training: arrays, or a table.
+
+        Returns:
+            An array `[B, ...]`; of a model with several outputs, a tree of them.
+
+        Raises:
+            InputError: inputs of another form, or numbers that 32 bits cannot hold.
         """
+        check_not_forked()
         encoder = self._outputs.encoder
         if encoder is not None:
             parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
         else:
-            x = X if isinstance(X, Mapping) else {"x": np.asarray(X)}
+            assert self._outputs.inputs is not None
+            x = read_inputs(X, self._outputs.inputs)
             count = len(next(iter(x.values())))
             parts = [
                 {name: values[start : start + MICRO_ROWS] for name, values in x.items()}
                 for start in range(0, count, MICRO_ROWS)
             ]
-        return np.concatenate([self._outputs(self.params, part) for part in parts])
+        found = [self._outputs(self._weights, part) for part in parts]
+        return jax.tree.map(lambda *blocks: np.concatenate(blocks), *found)
 
     def __repr__(self) -> str:
         return self._shown(f"validation loss {self.record['result']['best_validation_loss']:.4g}")
@@ -88,12 +109,14 @@ class Outputs:
     Attributes:
         apply: of the model.
         link: of the loss.
+        inputs: how the inputs hang together; None for a table.
         encoder: of a table.
         scaled: whether outputs are deviations from the mean of the table's target.
     """
 
-    apply: Callable[[Params, Any], Array]
-    link: Callable[[Array], Array]
+    apply: Callable[[Params, Any], Any]
+    link: Callable[[Any], Any]
+    inputs: Form | None
     encoder: Encoder | None
     scaled: bool
 
@@ -102,12 +125,16 @@ class Outputs:
         """Those of a problem."""
         encoder = own.rows.encoder
         numbers = encoder is not None and isinstance(encoder.schema.target, RegressionTarget)
-        scaled = encoder is not None and numbers and own.loss_name is not None
-        return cls(own.model.apply, own.loss.link, encoder, scaled)
+        scaled = encoder is not None and numbers and own.loss_name in LOSSES
 
-    def __call__(self, params: Params, x: Any) -> NDArray[Any]:
-        """Outputs for some rows."""
-        return self.in_units(np.asarray(self._compiled(params, x)))
+        def apply(params: Params, x: Any) -> Any:
+            return own.model.apply(params, own.inputs_of(x))
+
+        return cls(apply, own.loss.link, own.rows.inputs, encoder, scaled)
+
+    def __call__(self, params: Params, x: Any) -> Any:
+        """Outputs for some rows, NumPy arrays."""
+        return jax.tree.map(lambda leaf: self.in_units(np.asarray(leaf)), self._compiled(params, x))
 
     def in_units(self, values: NDArray[Any]) -> NDArray[Any]:
         """Outputs or targets in the units of the target."""
@@ -125,7 +152,7 @@ class Outputs:
 
 def custom_metrics(own: CustomProblem, params: Params) -> Metrics:
     """Metrics on the validation rows; none where the loss is not ours."""
-    if own.loss_name is None:
+    if own.loss_name not in LOSSES:
         return {}
     outputs, rows = Outputs.of(own), own.rows
     found = (
@@ -134,9 +161,13 @@ def custom_metrics(own: CustomProblem, params: Params) -> Metrics:
     )
     if own.loss_name == "cross_entropy":
         few = rows.validation.gather(np.arange(1))
+        if few.y.dtype.kind not in "iub" or few.y.size > 1:
+            return {}  # Probabilities of classes, or a class for each place of a sequence.
         classes = ClassificationScore(_shares(rows.training, outputs(params, few.x).shape[-1]))
         for block, probabilities, weight in found:
-            classes.add(block.y.astype(np.int32), probabilities.astype(np.float64), weight)
+            classes.add(
+                block.y.reshape(-1).astype(np.int32), probabilities.astype(np.float64), weight
+            )
         return classes.result()
     numbers = RegressionScore(_flat(outputs.in_units(_mean(rows.training)[None]))[0])
     for block, predicted, weight in found:
@@ -148,7 +179,7 @@ def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
     """How often each class stands in the rows."""
     counts = np.zeros(classes)
     for block in blocks(store):
-        counts += np.bincount(block.y.astype(np.int64), block.weight, minlength=classes)
+        counts += np.bincount(block.y.reshape(-1).astype(np.int64), block.weight, minlength=classes)
     return np.asarray(counts / counts.sum())
 
 

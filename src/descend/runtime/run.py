@@ -69,6 +69,18 @@ class Trainable(ABC, Generic[R]):
     def described(self, settings: Settings) -> dict[str, Any]:
         """What run.json says of it under names of its own: `settings` and `data` at the least."""
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What run.json holds besides, by which `check_resumed` tells this from another."""
+        return {}
+
+    def check_resumed(self, record: Mapping[str, Any], loop: LoopState) -> None:
+        """Raise DataError where a saved run was of something else, as far as numbers tell.
+
+        Args:
+            record: run.json.
+            loop: as it was saved.
+        """
+
     @abstractmethod
     def resume_hint(self, folder: Path) -> str:
         """What to type to go on with an interrupted run."""
@@ -142,6 +154,7 @@ def start_run(
             record["advice"] = dataclasses.asdict(chosen.advice)
         if folder is not None:
             folder.begin()
+            record |= trainable.fingerprint()
             # The checkpoint first: a run that has a record can be resumed from where it began.
             save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
             folder.write_record(record)
@@ -174,6 +187,7 @@ def resume_run(
         saved = load_checkpoint(folder.checkpoint)
         if saved is not None:
             loop = loop_state_restored(*saved, like=loop)
+        trainable.check_resumed(record, loop)
         return _brought_to_its_end(trainable, settings, loop, record, folder, options)
 
 

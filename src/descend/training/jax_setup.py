@@ -8,18 +8,57 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from descend.errors import InputError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@functools.cache
 def set_up() -> None:
+    """Make JAX ready, once in a process.
+
+    Raises:
+        InputError: the process was forked from one in which JAX was in use.
+    """
+    check_not_forked()
+    _set_up()
+
+
+_in_use = False
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked  # noqa: PLW0603 - a fact of the process
+    _forked = _in_use
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_not_forked() -> None:
+    """Raise InputError in a child of a process that has used JAX: there it would wait for ever.
+
+    A fork copies the memory of JAX but not the threads that work on it.
+    """
+    if _forked:
+        raise InputError(
+            "This process was forked from one that has used descend, and JAX cannot go on in it. "
+            "Start it with multiprocessing.get_context('spawn') (or 'forkserver'), or fork before "
+            "descend is used."
+        )
+
+
+@functools.cache
+def _set_up() -> None:
     """Cache compiled programs in the user's cache folder, so that a second run starts at once.
 
     `JAX_COMPILATION_CACHE_DIR` names another folder; an empty one turns the cache off.
     """
     import jax
 
+    global _in_use  # noqa: PLW0603 - a fact of the process
+    _in_use = True
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is not None:
         return
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -62,6 +62,7 @@ def make_objective(
     l2: float = 0.0,
     mean_weight: float = 1.0,
     training_apply: TrainingApply | None = None,
+    own_penalty: Callable[[Params], Array] | None = None,
 ) -> Objective:
     """The objective of a model: the same function at every batch size.
 
@@ -71,6 +72,7 @@ def make_objective(
         l2: strength of the penalty on the weights; biases are not penalized.
         mean_weight: w̄, over the rows of the table whose weight is not 0.
         training_apply: the model in training mode, if it differs there.
+        own_penalty: `params -> penalty` that the model itself asks for, or None.
     """
 
     def weighted_sum(outputs: Array, batch: Batch) -> Array:
@@ -87,10 +89,14 @@ def make_objective(
         return weighted_sum(outputs, batch), state
 
     def penalty(params: Params) -> Array:
-        return 0.5 * l2 * squared_weights(params)
+        ours = 0.5 * l2 * squared_weights(params)
+        return ours if own_penalty is None else ours + own_penalty(params)
 
     return Objective(
-        loss_sum, penalty if l2 else None, mean_weight, training_sum if training_apply else None
+        loss_sum,
+        penalty if l2 or own_penalty is not None else None,
+        mean_weight,
+        training_sum if training_apply else None,
     )
 
 

@@ -31,7 +31,7 @@ from descend.training.step import (
     make_step,
 )
 from descend.training.stopping import Limits
-from descend.types import Params
+from descend.types import Array, Params, split_variables
 
 EVALUATION_INTERVAL_ROWS = 1_000_000
 """Most training rows from one evaluation to the next."""
@@ -55,9 +55,10 @@ def programs(
     one_kernel: bool,
     training_apply: TrainingApply | None,
     noisy: bool,
+    penalty: Callable[[Params], Array] | None,
 ) -> Programs:
     """Cached for each network, loss and update rule, so that a grid search compiles once."""
-    objective = make_objective(apply, per_example, l2, mean_weight, training_apply)
+    objective = make_objective(apply, per_example, l2, mean_weight, training_apply, penalty)
     return Programs(
         objective,
         functools.cache(
@@ -93,6 +94,7 @@ class Problem:
         noisy: whether `training_apply` uses its key, which is another one for each update.
         couples_rows: whether `training_apply` processes the rows of a batch together; then a batch
             is never split into microbatches, and one too large for that is refused.
+        penalty: `params -> penalty` that the model itself asks for, or None.
     """
 
     store: RowStore
@@ -109,6 +111,7 @@ class Problem:
     training_apply: TrainingApply | None = None
     noisy: bool = False
     couples_rows: bool = False
+    penalty: Callable[[Params], Array] | None = None
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -126,7 +129,7 @@ class Problem:
         penalty = self.objective.penalty
         if penalty is None or self.validation is not self.store:
             return evaluate
-        return lambda params: evaluate(params) + float(penalty(params))
+        return lambda params: evaluate(params) + float(penalty(split_variables(params)[0]))
 
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is divided into updates at a batch size."""
@@ -160,6 +163,7 @@ class Problem:
             self.one_kernel,
             self.training_apply,
             self.noisy,
+            self.penalty,
         )
 
     def begin(self, seed: int | None = None) -> LoopState:

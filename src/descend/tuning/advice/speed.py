@@ -233,7 +233,8 @@ def _bytes_computed(jaxpr: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
         for value in equation.outvars:
-            total += math.prod(value.aval.shape) * np.dtype(value.aval.dtype).itemsize
+            # Random keys have a type of their own, which NumPy does not know.
+            total += math.prod(value.aval.shape) * value.aval.dtype.itemsize
         for inner in equation.params.values():
             if hasattr(inner, "jaxpr"):
                 total += _bytes_computed(inner.jaxpr)

@@ -1,0 +1,90 @@
+"""Equinox modules, which take a row, as pure functions of a batch."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+
+from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.errors import InputError
+from descend.types import Array, Params, Variables
+
+AXIS = "batch"
+"""The name of the axis of rows, where no layer asks for another."""
+
+
+def equinox_model(model: Any) -> CustomModel:
+    """An Equinox module, or `(module, state)` as `equinox.nn.make_with_state` gives them.
+
+    Dropout gets a key for each row, batch normalization the axis of the rows.
+
+    Raises:
+        InputError: a module that keeps a state, without the state.
+    """
+    import equinox
+
+    module, state = model if isinstance(model, tuple) else (model, None)
+    if state is None and any(
+        isinstance(leaf, equinox.nn.StateIndex) for leaf in _parts(module, equinox.nn.StateIndex)
+    ):
+        raise InputError(
+            "The Equinox module keeps a state (an equinox.nn.StateIndex): give (module, state) as "
+            "equinox.nn.make_with_state returns them."
+        )
+    params, static = equinox.partition(module, equinox.is_inexact_array)
+    params = copied_tree(params)
+    numbers, structure = jax.tree.flatten(state)
+    numbers = copied_tree(numbers)
+    takes_key = "key" in inspect.signature(module).parameters
+    names = {layer.axis_name for layer in _parts(module, equinox.nn.BatchNorm)}
+    axis = next(iter(names), AXIS)
+
+    def called(module: Any, held: Any, x: Any, key: Array | None) -> tuple[Any, Any]:
+        rows = len(jax.tree.leaves(x)[0])
+        keys = None if key is None or not takes_key else jax.random.split(key, rows)
+
+        def one(row: Any, key: Any) -> Any:
+            named = {} if key is None else {"key": key}
+            if state is None:
+                return module(row, **named), None
+            return module(row, jax.tree.unflatten(structure, held), **named)
+
+        in_axes = (0, None if keys is None else 0)
+        found: tuple[Any, Any] = jax.vmap(one, axis_name=axis, in_axes=in_axes, out_axes=(0, None))(
+            x, keys
+        )
+        return found
+
+    def rebuilt_module(weights: Params) -> Any:
+        return equinox.combine(weights, static)
+
+    def apply(variables: Params, x: Any) -> Any:
+        module = equinox.nn.inference_mode(rebuilt_module(variables.params))
+        return called(module, variables.state, x, None)[0]
+
+    def training_apply(weights: Params, held: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        outputs, after = called(rebuilt_module(weights), held, x, key)
+        return outputs, as_before(jax.tree.leaves(after), held)
+
+    def rebuilt(variables: Params) -> Any:
+        module = rebuilt_module(variables.params)
+        if state is None:
+            return module
+        return module, jax.tree.unflatten(structure, variables.state)
+
+    return CustomModel(
+        init=lambda seed: copied_tree(Variables(params, numbers)),
+        apply=apply,
+        rebuilt=rebuilt,
+        shown=lambda variables: variables.params,
+        training_apply=training_apply,
+        has_weights=True,
+    )
+
+
+def _parts(module: Any, kind: type) -> list[Any]:
+    """The parts of a module that are of a kind."""
+    found = jax.tree.leaves(module, is_leaf=lambda one: isinstance(one, kind))
+    return [one for one in found if isinstance(one, kind)]

@@ -1,0 +1,180 @@
+"""Flax modules, NNX and Linen, as pure functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.errors import InputError
+from descend.types import Array, Params, Variables
+
+TRAINING_FLAGS = {
+    "train": True,
+    "training": True,
+    "is_training": True,
+    "deterministic": False,
+    "use_running_average": False,
+    "inference": False,
+    "eval": False,
+}
+"""Arguments by which Linen modules are told that they are trained, with their value then."""
+
+
+def flax_model(model: Any, x: Any) -> CustomModel:
+    """An NNX module, which comes with its weights, or a Linen module.
+
+    Args:
+        model: the module.
+        x: a few rows, of which a Linen module learns its shapes.
+    """
+    from flax import linen, nnx
+
+    if isinstance(model, nnx.Module):
+        return _nnx(model)
+    if isinstance(model, linen.Module):
+        flags = _flags(model)
+
+        def init(key: Array) -> Any:
+            keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
+            off: dict[str, Any] = {name: not value for name, value in flags.items()}
+            return model.init(keys, x, **off)
+
+        return _linen(model, init, model)
+    raise InputError(f"Expected a Flax module, NNX or Linen; found {type(model).__name__}.")
+
+
+def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel | None:
+    """Functions of which the second is `module.apply` of a Linen module; None for others."""
+    module = getattr(apply, "__self__", None)
+    families = {base.__module__.split(".")[0] for base in type(module).__mro__}
+    if "flax" not in families:
+        return None
+    from flax import linen
+
+    if not isinstance(module, linen.Module) or getattr(apply, "__name__", "") != "apply":
+        return None
+    return _linen(module, init, (init, apply))
+
+
+def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel:
+    """A Linen module: its collection `params` is trained, the others are its state."""
+    flags = _flags(module)
+
+    def begun(seed: int) -> Params:
+        found = init(jax.random.key(seed))
+        if not isinstance(found, Mapping):
+            raise InputError(
+                "Expected init(key) -> the variables of the Linen module, as module.init gives "
+                f"them; found {type(found).__name__}."
+            )
+        variables = {name: _dicts(part) for name, part in found.items() if name != "intermediates"}
+        if "params" not in variables:
+            # The weights by themselves, as some keep them.
+            raise InputError(
+                "Expected variables with the collection params, as module.init gives them; found "
+                f"{', '.join(map(str, variables)) or 'none'}."
+            )
+        params = variables.pop("params")
+        return copied_tree(Variables(params, variables))
+
+    def apply(variables: Params, x: Any) -> Any:
+        off = {name: not value for name, value in flags.items()}
+        return module.apply({"params": variables.params, **variables.state}, x, **off)
+
+    def training_apply(params: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        # A stream that a module asks for and that is not here is made of that of params.
+        keys = dict(zip(("dropout", "params"), jax.random.split(key), strict=True))
+        outputs, after = module.apply(
+            {"params": params, **state}, x, rngs=keys, mutable=list(state), **flags
+        )
+        return outputs, as_before({**state, **_dicts(after)}, state)
+
+    return CustomModel(
+        init=begun,
+        apply=apply,
+        rebuilt=lambda variables: model,
+        shown=lambda variables: {"params": variables.params, **variables.state},
+        training_apply=training_apply,
+    )
+
+
+def _flags(module: Any) -> dict[str, bool]:
+    """What a module is told while it is trained."""
+    names = inspect.signature(type(module).__call__).parameters
+    return {name: value for name, value in TRAINING_FLAGS.items() if name in names}
+
+
+def _dicts(tree: Any) -> Any:
+    return (
+        {name: _dicts(part) for name, part in tree.items()} if isinstance(tree, Mapping) else tree
+    )
+
+
+def _nnx(model: Any) -> CustomModel:
+    """An NNX module: `nnx.Param` is trained, other variables are its state.
+
+    While it is trained it is in the mode in which it was given, which is training unless
+    `model.eval()` was called; it predicts as after `model.eval()`.
+    """
+    from flax import nnx
+
+    # Streams of random numbers are made anew of the key of each update.
+    filters: Any = (nnx.Param, nnx.RngState, nnx.Intermediate, ...)
+    parts: list[Any] = list(nnx.split(model, *filters))
+    structure, params, random, _, rest = parts
+    predicting = nnx.clone(model)
+    predicting.eval()
+    still = nnx.split(predicting, *filters)[0]
+    # A state is a tree of one array or more; as plain dicts it can be saved by name.
+    weights, held = (copied_tree(nnx.to_pure_dict(one)) for one in (params, rest))
+    keys, key_structure = jax.tree.flatten(jax.tree.map(_copied_key, random))
+
+    def merged(graph: Any, variables: Params, key: Array | None) -> Any:
+        states = [jax.tree.map(lambda one: one, part) for part in (params, rest)]
+        for state, values in zip(states, variables, strict=True):
+            nnx.replace_by_pure_dict(state, values)
+        streams = [
+            one if key is None else _reseeded(one, key, place) for place, one in enumerate(keys)
+        ]
+        return nnx.merge(graph, states[0], jax.tree.unflatten(key_structure, streams), states[1])
+
+    def apply(variables: Params, x: Any) -> Any:
+        return merged(still, variables, None)(x)
+
+    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        called = merged(structure, Variables(weights, state), key)
+        outputs = called(x)
+        after = nnx.to_pure_dict(nnx.split(called, *filters)[-1])
+        return outputs, as_before(after, state)
+
+    return CustomModel(
+        init=lambda seed: copied_tree(Variables(weights, held)),
+        apply=apply,
+        rebuilt=lambda variables: merged(structure, copied_tree(variables), None),
+        shown=lambda variables: variables.params,
+        training_apply=training_apply,
+        has_weights=True,
+    )
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _copied_key(leaf: Any) -> Any:
+    if not _is_key(leaf):
+        return jnp.array(leaf, copy=True)
+    data = jnp.array(jax.random.key_data(leaf), copy=True)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+
+def _reseeded(leaf: Any, key: Array, place: int) -> Any:
+    if not _is_key(leaf):
+        return leaf
+    own = jax.random.fold_in(key, place)
+    return jax.random.split(own, leaf.shape) if leaf.shape else own

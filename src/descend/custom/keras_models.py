@@ -1,0 +1,132 @@
+"""Keras models on JAX as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.errors import InputError
+from descend.types import Array, Params, Variables
+
+
+def keras_model(model: Any) -> CustomModel:
+    """A Keras model, built, on the JAX backend.
+
+    Its weight regularizers are obeyed. Dropout gets a key for each update, batch normalization
+    keeps its running means; layers with `trainable=False` stand still.
+
+    Raises:
+        InputError: another backend, no weights yet, constraints, or losses that a call adds.
+    """
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise InputError(
+            f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=jax before importing it."
+        )
+    if not model.built:
+        raise InputError("The Keras model has no weights yet; begin it with keras.Input(shape).")
+    for variable in model.trainable_variables:
+        if getattr(variable, "constraint", None) is not None:
+            raise InputError(
+                f"The Keras variable {variable.path} has a constraint, which is not obeyed here. "
+                "Leave it out, or put a projection into the Optax transformation (optax.keep_params"
+                "_nonnegative)."
+            )
+    leaves = copied_tree([one.value for one in model.trainable_variables])
+    # Seeds of random layers are made anew of the key of each update.
+    seeds = {id(one.state) for one in _seed_generators(model)}
+    random = [id(one) in seeds for one in model.non_trainable_variables]
+    held = copied_tree([one.value for one in model.non_trainable_variables])
+
+    def called(weights: Params, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
+        found: tuple[Any, Any] = model.stateless_call(weights, state, x, training=training)
+        return found
+
+    def apply(variables: Params, x: Any) -> Any:
+        return called(variables.params, variables.state, x, False)[0]
+
+    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        seeded = [
+            jax.random.key_data(jax.random.fold_in(key, place)).astype(value.dtype)
+            if is_seed
+            else value
+            for place, (value, is_seed) in enumerate(zip(state, random, strict=True))
+        ]
+        outputs, after = called(weights, seeded, x, True)
+        kept = [
+            old if is_seed else new for old, new, is_seed in zip(state, after, random, strict=True)
+        ]
+        return outputs, as_before(kept, state)
+
+    def rebuilt(variables: Params) -> Any:
+        pairs = (
+            *zip(model.trainable_variables, variables.params, strict=True),
+            *zip(model.non_trainable_variables, variables.state, strict=True),
+        )
+        for variable, value in pairs:
+            # Keras may use up its arrays; they are no one else's.
+            variable.assign(jnp.array(value, copy=True))
+        return model
+
+    return CustomModel(
+        init=lambda seed: copied_tree(Variables(leaves, held)),
+        apply=apply,
+        rebuilt=rebuilt,
+        shown=lambda variables: variables.params,
+        training_apply=training_apply,
+        penalty=_penalty(model),
+        has_weights=True,
+        head=_head(model),
+    )
+
+
+def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:
+    """Raise InputError where a call of a Keras model adds losses (`add_loss`, activities)."""
+    *_, losses = model.stateless_call(
+        variables.params, variables.state, x, training=True, return_losses=True
+    )
+    if len(losses) > sum(_is_regularized(one) for one in model.trainable_variables):
+        raise InputError(
+            "A layer of the Keras model adds a loss of its own (add_loss or activity_regularizer), "
+            "which is not obeyed here. Return what it is made of as an output, and put it into "
+            "loss=(outputs, y) -> [B]."
+        )
+
+
+def _penalty(model: Any) -> Any:
+    """The weight regularizers as one function of the weights; None where there are none."""
+    regularizers = [
+        one.regularizer if _is_regularized(one) else None for one in model.trainable_variables
+    ]
+    if not any(regularizers):
+        return None
+
+    def penalty(weights: Params) -> Array:
+        pairs = zip(regularizers, weights, strict=True)
+        return sum((rule(one) for rule, one in pairs if rule is not None), start=jnp.float32(0))
+
+    return penalty
+
+
+def _is_regularized(variable: Any) -> bool:
+    return getattr(variable, "regularizer", None) is not None
+
+
+def _seed_generators(model: Any) -> list[Any]:
+    layers = model._flatten_layers(include_self=True, recursive=True)
+    return [one for layer in layers for one in layer._seed_generators]
+
+
+def _head(model: Any) -> str | None:
+    """What the last layer does to its values, where it does anything."""
+    layers = getattr(model, "layers", None)
+    if not layers or len(getattr(model, "outputs", None) or [0]) > 1:
+        return None
+    last = layers[-1]
+    if type(last).__name__ in ("Softmax", "Sigmoid"):
+        return type(last).__name__.lower()
+    return getattr(getattr(last, "activation", None), "__name__", None)

@@ -1,0 +1,366 @@
+"""The loss of a custom model: by name with its link, checked against outputs and targets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from descend.custom.arrays import TargetFacts
+from descend.errors import DataError, InputError, SettingsError
+from descend.training.losses import LOSSES, Loss
+from descend.types import Array
+
+PerExample = Callable[[Any, Any], Array]
+BINARY = "binary_cross_entropy"
+"""A name for custom models alone: each output is the log-odds of a yes, each target 0 or 1."""
+NAMES = ("auto", *LOSSES, BINARY)
+ALIASES = {
+    "squared_error": ("mse", "mean_squared_error", "l2", "squared", "squared_loss", "mse_loss"),
+    "absolute_error": ("mae", "mean_absolute_error", "l1", "l1_loss", "absolute"),
+    "huber": ("huber_loss", "smooth_l1", "smooth_l1_loss"),
+    "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
+    "cross_entropy": (
+        *("log_loss", "log", "nll", "ce", "cross_entropy_loss", "softmax_cross_entropy"),
+        *("categorical_crossentropy", "sparse_categorical_crossentropy", "crossentropy"),
+    ),
+    BINARY: ("bce", "binary_crossentropy", "bce_with_logits_loss", "bce_loss"),
+}
+EPSILON = 1e-7
+"""Probabilities that a model itself makes are kept this far from 0 and 1."""
+
+
+class Part(NamedTuple):
+    """One output and its target, for choosing their loss.
+
+    Attributes:
+        outputs: of a few rows.
+        y: their targets.
+        facts: of all targets.
+        same_as_input: whether the target is the input itself.
+        range_of: outputs at random weights, or None where that was not asked for.
+        head: what the framework says the last layer ends with.
+    """
+
+    outputs: Any
+    y: Any
+    facts: TargetFacts
+    same_as_input: bool = False
+    range_of: Callable[[], list[Any]] | None = None
+    head: str | None = None
+
+
+def known_name(loss: Any) -> str:
+    """The name of a loss that is meant by a name, common names of others included.
+
+    >>> known_name("mse"), known_name("CrossEntropyLoss")
+    ('squared_error', 'cross_entropy')
+
+    Raises:
+        SettingsError: no such loss; the nearest is offered.
+    """
+    module = type(loss).__module__.split(".")[0]
+    if module in ("keras", "torch") and not isinstance(loss, str):
+        found = ALIASED.get(_plain(type(loss).__name__))
+        give = f"loss={found!r}" if found else "a function loss(outputs, y) -> [B]"
+        raise SettingsError(
+            f"{type(loss).__name__} of {module} is a mean over the batch; give {give} instead."
+        )
+    if not isinstance(loss, str):
+        raise SettingsError(
+            "Expected loss as a name, a function (outputs, y) -> [B], or for several outputs a "
+            f"mapping or list of these; found {loss!r}."
+        )
+    if loss in NAMES:
+        return loss
+    plain = _plain(loss)
+    if plain in ALIASED:
+        return ALIASED[plain]
+    near = difflib.get_close_matches(plain, ALIASED, 1)
+    hint = f" Did you mean {ALIASED[near[0]]!r}?" if near else ""
+    raise SettingsError(
+        f"loss must be one of {', '.join(NAMES)}, or a function (outputs, y) -> [B]; found "
+        f"{loss!r}.{hint}"
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+ALIASED = {_plain(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
+
+
+def named_loss(loss: Any, part: Part) -> tuple[Loss, str]:
+    """The loss that a name stands for, for outputs and targets of these shapes.
+
+    Raises:
+        InputError: it does not fit them.
+    """
+    name = known_name(loss)
+    shape, y = np.shape(part.outputs), part.y
+    if name == "auto":
+        name = _automatic(part, shape)
+    if name == "cross_entropy":
+        return _cross_entropy(part, shape), name
+    if name == BINARY:
+        return _binary(part, shape), name
+    _check_widths(shape, y, name)
+    if name == "poisson" and _is_within(part, 0.0, np.inf):
+        raise SettingsError(
+            "loss='poisson' takes outputs as logarithms of rates, and the last layer makes them "
+            "positive already. Leave its exponential or softplus out, or give a loss of your own."
+        )
+    return Loss(_flattened(LOSSES[name].per_example), LOSSES[name].link), name
+
+
+def _automatic(part: Part, shape: tuple[int, ...]) -> str:
+    """Cross-entropy for whole numbers that name classes, else squared error."""
+    y = part.y
+    whole = y.dtype.kind in "iub"
+    column = y.ndim == 1 or y.shape[1:] == (1,)
+    if whole and (column or y.shape == shape[:-1]):
+        return "cross_entropy"
+    if part.facts.one_hot and not part.same_as_input and len(shape) == 2:
+        raise SettingsError(
+            f"Each row of y {_dims(y)} has one 1 and otherwise 0: are these classes or numbers? "
+            "Give loss='cross_entropy' for classes, loss='squared_error' for numbers."
+        )
+    return "squared_error"
+
+
+def _cross_entropy(part: Part, shape: tuple[int, ...]) -> Loss:
+    y = part.y
+    if len(shape) == 1:
+        inner = _cross_entropy(
+            part._replace(outputs=part.outputs[:, None], range_of=None), (*shape, 1)
+        )
+        return Loss(lambda o, t: inner.per_example(o[:, None], t), lambda o: inner.link(o[:, None]))
+    probabilities = _makes_probabilities(part, shape)
+    if y.dtype.kind in "iub" and (
+        y.shape == shape[:-1] or (len(shape) == 2 and y.shape[1:] == (1,))
+    ):
+        _check_classes(part.facts.labels, shape, y)
+        return _of_codes(shape, probabilities)
+    if y.ndim == len(shape) and y.shape[-1] == shape[-1] > 1:
+        if not np.allclose(np.asarray(y, np.float64).sum(axis=-1), 1.0, atol=1e-3):
+            raise DataError(
+                f"loss='cross_entropy' takes y {_dims(y)} as probabilities of the classes, which "
+                f"add up to 1 in each row; these do not. Give loss='{BINARY}' where every output "
+                "is a question of its own."
+            )
+        return _soft(probabilities)
+    whole = y.dtype.kind == "f" and bool((np.asarray(y) == np.round(y)).all())
+    hint = " y holds whole numbers as floats: give y.astype(int)." if whole else ""
+    raise SettingsError(
+        f"loss='cross_entropy' needs y as whole numbers {['B', *shape[1:-1]]}, or as probabilities "
+        f"{['B', *shape[1:]]}, for outputs {['B', *shape[1:]]}; found {y.dtype} {_dims(y)}.{hint}"
+    )
+
+
+def _of_codes(shape: tuple[int, ...], probabilities: bool) -> Loss:
+    """Of class codes, `[B]` or one for each place of a sequence; places are added up."""
+    ours = LOSSES["cross_entropy"]
+    one = _from_probabilities if probabilities else ours.per_example
+
+    def per_example(outputs: Array, y: Array) -> Array:
+        losses = one(outputs, y.reshape(outputs.shape[:-1]))
+        return losses.reshape(losses.shape[0], -1).sum(axis=-1)
+
+    return Loss(per_example, _link_of_probabilities if probabilities else ours.link)
+
+
+def _soft(probabilities: bool) -> Loss:
+    """Of probabilities of the classes, such as one-hot rows."""
+
+    def per_example(outputs: Array, y: Array) -> Array:
+        if probabilities:
+            losses = -jnp.sum(y * jnp.log(jnp.clip(outputs, EPSILON, 1.0)), axis=-1)
+        else:
+            losses = optax.losses.softmax_cross_entropy(outputs, y.astype(outputs.dtype))
+        return losses.reshape(losses.shape[0], -1).sum(axis=-1)
+
+    link = _as_it_is if probabilities else lambda outputs: jax.nn.softmax(outputs, axis=-1)
+    return Loss(per_example, link)
+
+
+def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
+    """Of yes and no, each output by itself."""
+    values = np.asarray(part.y)
+    _check_widths(shape, values, BINARY)
+    if values.min() < 0 or values.max() > 1:
+        raise DataError(
+            f"loss='{BINARY}' needs y from 0 to 1; found {values.min():.4g} to {values.max():.4g}."
+        )
+    if _is_within(part, 0.0, 1.0) or part.head == "sigmoid":
+
+        def losses(outputs: Array, y: Array) -> Array:
+            inside = jnp.clip(outputs, EPSILON, 1.0 - EPSILON)
+            return -jnp.sum(y * jnp.log(inside) + (1 - y) * jnp.log1p(-inside), axis=-1)
+
+        return Loss(_flattened(losses), _as_it_is)
+
+    def of_logits(outputs: Array, y: Array) -> Array:
+        return jnp.sum(jax.nn.softplus(outputs) - y * outputs, axis=-1)
+
+    return Loss(_flattened(of_logits), jax.nn.sigmoid)
+
+
+def _from_probabilities(outputs: Array, y: Array) -> Array:
+    inside = jnp.clip(outputs, EPSILON, 1.0 - EPSILON)
+    if outputs.shape[-1] == 1:
+        second = inside[..., 0]
+        return -jnp.where(y > 0, jnp.log(second), jnp.log1p(-second))
+    return -jnp.log(jnp.take_along_axis(inside, y[..., None].astype(jnp.int32), axis=-1)[..., 0])
+
+
+def _link_of_probabilities(outputs: Array) -> Array:
+    if outputs.shape[-1] == 1:
+        return jnp.concatenate([1.0 - outputs, outputs], axis=-1)
+    return outputs
+
+
+def _makes_probabilities(part: Part, shape: tuple[int, ...]) -> bool:
+    """Whether the last layer is a sigmoid or a softmax, so that the link is not applied twice."""
+    if part.head in ("sigmoid", "softmax"):
+        if part.head == "sigmoid" and shape[-1] > 1:
+            raise SettingsError(_not_classes(shape))
+        return True
+    if not _is_within(part, 0.0, 1.0):
+        return False
+    if shape[-1] == 1:
+        return True
+    assert part.range_of is not None
+    if all(np.allclose(one.sum(axis=-1), 1.0, atol=1e-4) for one in part.range_of()):
+        return True
+    raise SettingsError(_not_classes(shape))
+
+
+def _not_classes(shape: tuple[int, ...]) -> str:
+    return (
+        f"The last layer makes numbers from 0 to 1 of the {shape[-1]} outputs, which do not add up "
+        "to 1: no probabilities of classes. Leave its activation out (outputs are then log-odds), "
+        f"or give loss='{BINARY}' where every output is a question of its own."
+    )
+
+
+def _is_within(part: Part, low: float, high: float) -> bool:
+    """Whether outputs stay in a range whatever the weights are: what the last layer does shows."""
+    if part.range_of is None:
+        return False
+    drawn = np.stack(part.range_of())
+    inside = np.isfinite(drawn).all() and (drawn >= low).all() and (drawn <= high).all()
+    return bool(inside and drawn.std() > 0)
+
+
+def _check_widths(shape: tuple[int, ...], y: Any, name: str) -> None:
+    """Raise InputError where outputs and targets have not as many numbers to a row."""
+    width, wanted = int(np.prod(shape[1:])), int(np.prod(y.shape[1:]))
+    if width == wanted:
+        return
+    classes = wanted == 1 and bool((np.asarray(y) == np.round(np.asarray(y))).all())
+    hint = " y holds whole numbers: for classes give y.astype(int) of shape [B]." if classes else ""
+    raise DataError(
+        f"loss={name!r} needs as many outputs as targets to a row; the model gives "
+        f"{['B', *shape[1:]]} and y is {_dims(y)}.{hint}"
+    )
+
+
+def _check_classes(labels: tuple[int, int] | None, shape: tuple[int, ...], y: Any) -> None:
+    classes = max(2, shape[-1])  # One output is the log-odds of the second of two classes.
+    least, most = labels or (0, 0)
+    if least < 0 or most >= classes:
+        hint = " Give loss='squared_error' where y are numbers." if shape[-1] == 1 else ""
+        raise DataError(
+            f"Expected classes from 0 to {classes - 1} in y, as many as the outputs "
+            f"{['B', *shape[1:]]} of the model stand for; found {least} to {most}.{hint}"
+        )
+
+
+def several(losses: Any, parts: Any) -> tuple[Loss, str]:
+    """The weighted sum of the losses of several outputs.
+
+    Args:
+        losses: a mapping or list, like the outputs, of a name, a function, or (one, weight).
+        parts: a mapping or list of `Part`.
+
+    Raises:
+        InputError: outputs, targets and losses have other names or numbers.
+    """
+    chosen: dict[Any, tuple[Loss, float]] = {}
+    names = []
+    for key, part in parts.items():
+        one = losses[key]
+        one, weight = one if isinstance(one, tuple) and len(one) == 2 else (one, 1.0)
+        if not isinstance(weight, int | float) or not weight > 0:
+            raise SettingsError(
+                f"The weight of the loss of {key!r} must be above 0; found {weight}."
+            )
+        loss, name = (Loss(one, _as_it_is), "own") if callable(one) else named_loss(one, part)
+        chosen[key] = (loss, float(weight))
+        names.append(f"{key}: {name}")
+
+    def per_example(outputs: Any, y: Any) -> Array:
+        terms = [
+            weight * loss.per_example(outputs[key], y[key])
+            for key, (loss, weight) in chosen.items()
+        ]
+        return sum(terms[1:], start=terms[0])
+
+    def link(outputs: Any) -> Any:
+        linked = {key: loss.link(outputs[key]) for key, (loss, _) in chosen.items()}
+        if isinstance(outputs, Mapping):
+            return linked
+        return type(outputs)(linked.values())
+
+    return Loss(per_example, link), ", ".join(names)
+
+
+def check_keys(losses: Any, outputs: Any, y: Any) -> list[Any]:
+    """The keys that losses, outputs and targets share.
+
+    Raises:
+        InputError: they share none, or not all.
+    """
+    keys = [_keys(one) for one in (losses, outputs, y)]
+    if keys[0] is None or not keys[0] == keys[1] == keys[2]:
+        raise InputError(
+            "Several losses need outputs and y of the same form, mappings with the same keys or "
+            f"lists of one length; found losses {_form(losses)}, outputs {_form(outputs)}, y "
+            f"{_form(y)}."
+        )
+    return keys[0]
+
+
+def _keys(tree: Any) -> list[Any] | None:
+    if isinstance(tree, Mapping):
+        return sorted(tree)
+    return list(range(len(tree))) if isinstance(tree, list | tuple) else None
+
+
+def _form(tree: Any) -> str:
+    keys = _keys(tree)
+    return "one array" if keys is None else ", ".join(map(repr, keys))
+
+
+def _flattened(per_example: PerExample) -> PerExample:
+    """The same loss for outputs and targets of any shape."""
+
+    def flat(outputs: Array, y: Array) -> Array:
+        count = outputs.shape[0]
+        return per_example(outputs.reshape(count, -1), y.reshape(count, -1))
+
+    return flat
+
+
+def _as_it_is(outputs: Any) -> Any:
+    return outputs
+
+
+def _dims(y: Any) -> list[Any]:
+    return ["B", *np.shape(y)[1:]]

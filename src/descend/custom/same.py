@@ -1,0 +1,114 @@
+"""Whether a run goes on with the functions it began with, as far as numbers tell."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from descend.custom.problem import CustomProblem
+from descend.errors import DataError
+from descend.training.loop import LoopState
+from descend.training.step import make_gradient
+from descend.types import Params, split_variables
+
+TOLERANCE = 1e-3
+"""Figures that differ by a smaller part are equal: another machine rounds otherwise."""
+PROBED_ROWS = 8
+UPDATES = 3
+
+
+def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
+    """What the functions of a run do with weights and rows that are always the same.
+
+    Returns:
+        `gradient`: the norm of the gradient of each array of weights, of the first rows, in
+        training; `updates`: the norms of what the update rule makes of gradients.
+    """
+    problem = custom.setup.problem
+    params = _fixed(problem.init(problem.seed))
+    rows = problem.store.gather(np.arange(min(PROBED_ROWS, len(problem.store))))
+    _, gradient = jax.jit(make_gradient(problem.objective))(params, rows, jax.random.key(0))
+    weights, _ = split_variables(params)
+    return {
+        "gradient": _norms(gradient),
+        "updates": _norms(jax.jit(lambda tree: _directions(problem.optimizer, tree))(weights)),
+    }
+
+
+def check_same_functions(
+    custom: CustomProblem, recorded: dict[str, list[float]] | None, loop: LoopState
+) -> None:
+    """Raise DataError where model, loss or update rule are others than when a run began.
+
+    Args:
+        custom: as it is now.
+        recorded: from `fingerprint_of_functions`, or None in runs that have none.
+        loop: as it was saved.
+    """
+    best = loop.progress.best
+    if loop.history and math.isfinite(best):
+        loss = custom.setup.problem.evaluate(loop.best.mean)
+        if not _near([loss], [best]):
+            raise DataError(
+                f"The validation loss of the saved weights was {best:.6g} and is {loss:.6g} with "
+                "the model and the loss given now: one of them is another function. Go on with "
+                "the same, or train anew with force=True."
+            )
+    found = fingerprint_of_functions(custom)
+    texts = {
+        "gradient": "The gradient of the loss for the same rows and weights",
+        "updates": "What the optimizer makes of the same gradients",
+    }
+    causes = {
+        "gradient": "the model while it is trained (a rate of dropout), or the loss",
+        "updates": "the optimizer or its hyperparameters",
+    }
+    for name, text in texts.items():
+        before = (recorded or {}).get(name)
+        if before is not None and not _near(found[name], before):
+            raise DataError(
+                f"{text} is not what it was when the run began: {causes[name]} changed. Go on with "
+                "the same, or train anew with force=True."
+            )
+
+
+def _fixed(params: Params) -> Params:
+    """Weights that depend on nothing but their shapes; the state as it is."""
+    random = np.random.default_rng(0)
+
+    def one(leaf: Any) -> Any:
+        values = 0.1 * random.standard_normal(np.shape(leaf))
+        return jnp.asarray(values, jnp.asarray(leaf).dtype)
+
+    weights, state = split_variables(params)
+    fixed = jax.tree.map(one, weights)
+    return params._replace(params=fixed, state=state) if weights is not params else fixed
+
+
+def _directions(rule: optax.GradientTransformation, weights: Params) -> Any:
+    """The directions of some updates by gradients that grow."""
+    supported = optax.with_extra_args_support(rule)
+    state = supported.init(weights)
+    found = []
+    for number in range(1, UPDATES + 1):
+        gradient = jax.tree.map(lambda leaf, times=number: 0.3 * times * leaf + 0.01, weights)
+        direction, state = supported.update(gradient, state, weights, value=jnp.float32(1.0))
+        weights = jax.tree.map(jnp.add, weights, direction)
+        found.append(direction)
+    return found
+
+
+def _norms(tree: Any) -> list[float]:
+    leaves = (np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree))
+    return [float(np.sqrt(np.sum(np.square(leaf)))) for leaf in leaves]
+
+
+def _near(found: list[float], expected: list[float]) -> bool:
+    if len(found) != len(expected):
+        return False
+    return bool(np.allclose(found, expected, rtol=TOLERANCE, atol=1e-12, equal_nan=True))

@@ -1,0 +1,99 @@
+"""Inputs and targets as trees of arrays: by name in the row store, in the user's form elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from descend.errors import DataError
+
+TARGET = "y__"
+"""Begins the names of targets beside the first in a row store, where inputs have theirs."""
+
+
+class Form(NamedTuple):
+    """How the arrays of a user hang together.
+
+    Attributes:
+        names: of the arrays, in the order of the structure.
+        structure: the tree.
+    """
+
+    names: tuple[str, ...]
+    structure: Any
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one array by itself."""
+        return bool(jax.tree_util.treedef_is_leaf(self.structure))
+
+    def assembled(self, arrays: Mapping[str, Any]) -> Any:
+        """The arrays in the user's form."""
+        return jax.tree.unflatten(self.structure, [arrays[name] for name in self.names])
+
+
+def taken_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
+    """The form of a tree and its arrays by name.
+
+    Args:
+        tree: an array, or mappings, lists and tuples of arrays.
+        name: of an array by itself; it begins the names of the others where they have none.
+
+    Raises:
+        DataError: no array, or a name that cannot be used.
+    """
+    tree = _plain(tree)
+    if _is_array(tree):
+        return Form((name,), jax.tree.structure(0)), {name: tree}
+    found, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_array)
+    if not found:
+        raise DataError(f"Expected at least one array in {name}, found an empty {_kind(tree)}.")
+    arrays: dict[str, Any] = {}
+    for path, leaf in found:
+        own = "__".join(_step(step, name) for step in path)
+        # A row store has a file for each, beside those of y and weight.
+        if not own.isidentifier() or own in ("y", "weight", *arrays) or own.startswith(TARGET):
+            raise DataError(
+                f"The arrays in {name} need names that are Python identifiers, other than y and "
+                f"weight; found {own!r}."
+            )
+        arrays[own] = leaf
+    return Form(tuple(arrays), structure), arrays
+
+
+def _plain(tree: Any) -> Any:
+    """Mappings of any kind as dicts; lists and tuples that hold arrays as trees."""
+    if isinstance(tree, Mapping):
+        return {name: _plain(part) for name, part in tree.items()}
+    if isinstance(tree, list | tuple) and any(_is_tree(part) for part in tree):
+        return type(tree)(_plain(part) for part in tree) if type(tree) in (list, tuple) else tree
+    return tree
+
+
+def _is_tree(part: Any) -> bool:
+    """Whether a part of a list is an array or a tree of arrays, and not a number or a row."""
+    if isinstance(part, Mapping):
+        return True
+    if isinstance(part, list | tuple):
+        return any(_is_tree(one) for one in part)
+    return len(getattr(part, "shape", ())) > 0
+
+
+def _is_array(part: Any) -> bool:
+    """Whether a part is to be one array: a list of numbers is too."""
+    if isinstance(part, Mapping):
+        return False
+    return not (isinstance(part, list | tuple) and any(_is_tree(one) for one in part))
+
+
+def _step(step: Any, name: str) -> str:
+    key = getattr(step, "key", getattr(step, "idx", getattr(step, "name", step)))
+    if isinstance(key, str):
+        return key
+    return f"{name}_{key}"
+
+
+def _kind(tree: Any) -> str:
+    return "mapping" if isinstance(tree, Mapping) else type(tree).__name__

@@ -1,0 +1,127 @@
+"""Arrays as JAX computes with them: what 32 bits cannot hold is refused, the rest is exact."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descend.custom.arrays import narrowed, read_batch
+from descend.custom.data import custom_rows
+from descend.errors import DataError
+from descend.settings import Settings
+
+X = np.ones((5, 2))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "int32", "uint32", "float16", "float32", "bool"]
+)
+def test_narrow_types_stay(dtype: str) -> None:
+    values = np.array([0, 1, 1], dtype)
+    assert narrowed(values, "x").dtype == values.dtype
+
+
+@pytest.mark.parametrize("most", [0, 7, 2**31 - 1])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_whole_numbers_of_64_bits_are_exact_where_32_hold_them(most: int, dtype: str) -> None:
+    found = narrowed(np.array([0, most], dtype), "x")
+    assert (found.dtype, found.tolist()) == (np.int32, [0, most])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([0, 3_000_000_000]), "from 0 to 3,000,000,000"),
+        (np.array([-(2**31) - 1, 0]), "from -2,147,483,649 to 0"),
+        (np.array([0, 2**64 - 1], np.uint64), "18,446,744,073,709,551,615"),
+        (np.array([0, 2**32 + 1]), "4,294,967,297"),
+        (np.array([1e39, 0.0]), "more than float32"),
+        (1.7e12 + np.arange(5.0), "differences float32"),
+        (np.array([1.0, np.nan]), "1 values that are NaN or infinite"),
+        (np.array([1.0, np.inf, -np.inf]), "2 values"),
+        (np.array(["a"]), "array of numbers"),
+        (np.array(3.0), "rows first"),
+        (np.array(["2020-01-01"], "datetime64[D]"), "found datetime64"),
+        ([[1, 2], [3]], "no array of numbers"),
+    ],
+)
+def test_what_32_bits_cannot_hold_is_refused(values: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        narrowed(values, "y")
+
+
+def test_floats_of_64_bits_are_rounded_where_that_loses_nothing_that_matters() -> None:
+    for values in (np.array([0.1, 0.1 + 1e-12]), np.array([3e9, 5e9]), np.full(3, 1.7e12)):
+        assert narrowed(values, "x").dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((X, X, np.full(5, 1e-320)), "beyond what float32"),
+        ((X, X, np.full(5, 1e300)), "beyond what float32"),
+        ((X, X, np.full(5, np.nan)), "NaN"),
+        ((X, X, np.array(["a"] * 5)), "weight as numbers"),
+        ((X, {"a": np.zeros(5), "b": np.array([0, 2**40, 0, 0, 0])}), r"y\['b'\]"),
+        (({"y__1": X}, X), "identifiers"),
+        (([], X), "equal length"),
+    ],
+)
+def test_odd_rows_are_refused(data: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_batch(data)
+
+
+def rows(data: Any) -> Any:
+    return custom_rows(data, Settings("y"), 0.5, layout=None, say=lambda text: None)
+
+
+class Pairs:
+    """A sequence as Keras has them, and no iterator."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> Any:
+        return X + number, np.full(5, number)
+
+
+def loader() -> Any:
+    """What a data loader gives: lists, and again as often as it is asked."""
+    return [[X + number, np.full(5, number)] for number in range(3)]
+
+
+class Loader:
+    def __iter__(self) -> Any:
+        return iter(loader())
+
+
+@pytest.mark.parametrize(
+    "data", [Pairs(), Loader(), iter(loader()), [tuple(one) for one in loader()]]
+)
+def test_what_can_be_gone_through_is_taken(data: Any) -> None:
+    whole = np.concatenate([one[0] for one in loader()]), np.repeat(np.arange(3), 5)
+    assert rows(data).fingerprint == rows(whole).fingerprint
+
+
+def test_an_iterator_without_an_end_is_refused() -> None:
+    with pytest.raises(DataError, match="first chunk again"):
+        rows((X, X) for _ in itertools.count())
+
+
+def test_an_iterator_that_would_fill_the_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("descend.custom.data._disk_limit", lambda folder: 2000.0)
+    with pytest.raises(DataError, match="the rest of the disk"):
+        rows((X + number, X) for number in itertools.count())
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [([X, X], "a tuple, found a list"), (loader, "Call it"), (3, "an iterator")],
+)
+def test_what_is_no_data_is_named(data: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        rows(data)

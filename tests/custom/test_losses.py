@@ -1,0 +1,193 @@
+"""Losses by name: what they are for which shapes, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import descend
+from descend.errors import InputError
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+ROWS = 200
+X = np.random.default_rng(0).normal(size=(ROWS, 4))
+NUMBERS = X @ [1.0, -2.0, 0.5, 0.0]
+TWO = (NUMBERS > 0).astype(np.int64)
+THREE = np.digitize(NUMBERS, [-1.0, 1.0])
+
+
+def linear(outputs: int = 1, head: Callable[[Any], Any] = lambda values: values) -> Any:
+    def init(key: Any) -> Any:
+        return {"kernel": jnp.zeros((4, outputs)), "bias": jnp.zeros(outputs)}
+
+    return init, lambda params, x: head(x @ params["kernel"] + params["bias"])
+
+
+def fit(model: Any, y: Any, **options: Any) -> Any:
+    return descend.fit(
+        model, (X, y), **{"batch_size": 20, "learning_rate": 0.1, "epochs": 4, **options}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mse", "squared_error"),
+        ("MSELoss", "squared_error"),
+        ("mean_absolute_error", "absolute_error"),
+        ("l1", "absolute_error"),
+        ("smooth_l1", "huber"),
+        ("auto", "squared_error"),
+    ],
+)
+def test_usual_names_are_known(name: str, meant: str) -> None:
+    assert fit(linear(), NUMBERS, loss=name, epochs=1).record["own"]["loss"] == meant
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        ("sqared_eror", "Did you mean 'squared_error'"),
+        ("hubber", "Did you mean 'huber'"),
+        (3, "Expected loss as a name"),
+    ],
+)
+def test_unknown_losses_are_refused_with_the_nearest(loss: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(linear(), NUMBERS, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "y", "options", "said"),
+    [
+        (1, np.stack([NUMBERS, NUMBERS], 1), {}, r"\['B', 1\] and y is \['B', 2\]"),
+        (3, NUMBERS, {}, r"\['B', 3\] and y is \['B'\]"),
+        (3, THREE.astype(float), {}, "astype"),
+        (3, THREE[:, None].astype(float), {}, "astype"),
+        (3, THREE.astype(float), {"loss": "cross_entropy"}, "astype"),
+        (3, np.eye(3)[THREE], {}, "classes or numbers"),
+        (2, THREE, {}, "found 0 to 2"),
+        (1, THREE[:, None], {}, "Give loss='squared_error' where y are numbers"),
+        (2, X[:, :2], {"loss": "cross_entropy"}, "add up to 1"),
+        (2, X[:, :2], {"loss": "bce"}, "from 0 to 1"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(outputs: int, y: Any, options: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(linear(outputs), y, **options)
+
+
+def test_classes_come_as_codes_columns_or_one_hot() -> None:
+    codes = fit(linear(3), THREE)
+    assert codes.record["own"]["loss"] == "cross_entropy"
+    column = fit(linear(3), THREE[:, None])
+    hot = fit(linear(3), np.eye(3)[THREE], loss="cross_entropy")
+    assert column.params["kernel"].tolist() == codes.params["kernel"].tolist()
+    assert column.metrics == codes.metrics
+    assert hot.params["kernel"] == pytest.approx(codes.params["kernel"], abs=1e-5)
+    assert hot.predict(X) == pytest.approx(codes.predict(X), abs=1e-5)
+    flat = fit(linear(1, lambda values: values[:, 0]), TWO)
+    assert flat.predict(X) == pytest.approx(fit(linear(1), TWO).predict(X), abs=1e-6)
+
+
+def test_questions_of_their_own_are_asked_apart() -> None:
+    both = fit(linear(2), np.stack([TWO, 1 - TWO], 1), loss="bce")
+    one = fit(linear(1), TWO)
+    assert both.predict(X)[:, 0] == pytest.approx(one.predict(X)[:, 1], abs=1e-5)
+
+
+def test_places_of_a_sequence_are_added_up() -> None:
+    y = np.stack([TWO, TWO], 1)
+    run = fit(linear(4, lambda values: values.reshape(-1, 2, 2)), y, epochs=1)
+    losses = run.record["result"]["best_validation_loss"]
+    alone = fit(linear(2), TWO, epochs=1).record["result"]["best_validation_loss"]
+    assert losses == pytest.approx(2 * alone, rel=1e-4)
+
+
+@pytest.mark.parametrize(("outputs", "head"), [(1, jax.nn.sigmoid), (3, jax.nn.softmax)])
+def test_a_last_layer_that_makes_probabilities_gets_no_second_link(
+    outputs: int, head: Callable[[Any], Any]
+) -> None:
+    y = TWO if outputs == 1 else THREE
+    bare, headed = fit(linear(outputs), y), fit(linear(outputs, head), y)
+    assert headed.predict(X) == pytest.approx(bare.predict(X), abs=1e-3)
+    assert headed.metrics["model"] == pytest.approx(bare.metrics["model"], abs=1e-3)
+
+
+def test_a_last_layer_of_keras_is_known_by_its_name() -> None:
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
+    run = fit(model, TWO, epochs=10)
+    assert run.metrics["model"]["accuracy"] > 0.9
+    assert run.predict(X).max() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "loss", "said"),
+    [
+        (linear(3, jax.nn.sigmoid), THREE, "auto", "do not add up to 1"),
+        (linear(1, jnp.exp), TWO, "poisson", "makes them positive already"),
+    ],
+)
+def test_other_last_layers_are_refused(model: Any, y: Any, loss: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(model, y, loss=loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda outputs, y: -jax.nn.log_softmax(outputs, axis=0)[:, 0] * y,
+        lambda outputs, y: (outputs[:, 0] - y) ** 2 / jnp.var(y),
+        lambda outputs, y: jnp.mean((outputs[:, 0] - y) ** 2) * jnp.ones(len(y)),
+        lambda outputs, y: jnp.mean((outputs - y) ** 2, axis=1),
+        lambda outputs, y: (outputs[:, 0] - y) ** 2 + jnp.mean(outputs),
+        lambda outputs, y: jax.nn.logsumexp(outputs @ outputs.T, axis=1) - outputs[:, 0] * y,
+    ],
+)
+def test_a_loss_that_couples_rows_is_refused(loss: Any) -> None:
+    with pytest.raises(InputError, match="The loss couples the rows"):
+        fit(linear(), NUMBERS, loss=loss)
+
+
+def test_a_loss_must_be_of_each_row() -> None:
+    with pytest.raises(InputError, match="a loss for each of 8 rows"):
+        fit(linear(), NUMBERS, loss=lambda outputs, y: jnp.mean(jnp.square(outputs[:, 0] - y)))
+
+
+def test_a_loss_may_use_the_places_of_its_row() -> None:
+    y = np.stack([NUMBERS, NUMBERS], 1)
+    run = fit(linear(2), y, loss=lambda o, y: jnp.square(o - y).sum(1) / (1 + y.var(axis=1)))
+    assert np.isfinite(run.history[-1].validation_loss)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (optax.lbfgs(), "searches along a line"),
+        (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)), "gradients at two places"),
+        (optax.lookahead(optax.sgd(0.1), 5, 0.5), "averaging=True"),
+        (optax.MultiSteps, r"MultiSteps\(1.0\) fails"),
+        (optax.GradientTransformation, "fails"),
+        (lambda rate: 3, "gives int"),
+        (optax.masked(optax.sgd(0.1), {"other": True}), "cannot be used"),
+    ],
+)
+def test_update_rules_that_cannot_be_used_are_refused(rule: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(linear(), NUMBERS, optimizer=rule, learning_rate="auto")
+
+
+def test_gradients_may_be_accumulated() -> None:
+    rule = optax.MultiSteps(optax.sgd(0.1), 4)
+    few = {"averaging": False, "learning_rate": 1.0, "warmup": 0.0, "validation": (X, NUMBERS)}
+    steps = fit(linear(), NUMBERS, optimizer=rule, batch_size=10, **few)
+    whole = fit(linear(), NUMBERS, optimizer=optax.sgd(0.1), batch_size=40, **few)
+    assert steps.params["kernel"] == pytest.approx(whole.params["kernel"], abs=1e-4)

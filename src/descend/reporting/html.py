@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from descend.reporting.escaping import escaped, json_escaped
 from descend.reporting.page_model import (
     Cell,
+    Check,
     Finding,
     Interval,
     Plot,
@@ -20,6 +21,7 @@ from descend.reporting.page_model import (
 
 LONG_TABLE = 20
 """A table of more rows than this scrolls within its own box."""
+TONES = {"good": ("✓", "Passed:"), "warn": ("!", "Caution:"), "bad": ("✗", "Failed:")}
 MARKS = {"good": "✓", "bad": "✗", "neutral": "?"}
 LEAST_REACH, MOST_REACH = 2.0, 100.0
 
@@ -39,11 +41,30 @@ def summary_html(summary: Summary) -> str:
         for one in summary.figures
     )
     parts = [f"<p class=lead>{escaped(summary.text)}</p>"]
+    if summary.outcome:
+        parts.append(
+            f'<p class="outcome {escaped(summary.tone)}">{_mark(summary.tone)}'
+            f"{escaped(summary.outcome)}</p>"
+        )
     if figures:
         parts.append(f"<dl class=keys>{figures}</dl>")
-    if summary.outcome:
-        parts.append(f'<p class="outcome {escaped(summary.tone)}">{escaped(summary.outcome)}</p>')
+    if summary.checks:
+        parts.append(f"<ul class=checks>{''.join(map(_check_html, summary.checks))}</ul>")
+    if summary.facts:
+        parts.append(f"<p class=facts>{escaped(summary.facts)}</p>")
     return "\n".join(parts)
+
+
+def _check_html(check: Check) -> str:
+    text = f" <span>{escaped(check.text)}</span>" if check.text else ""
+    return f"<li class={check.tone}>{_mark(check.tone)}<b>{escaped(check.name)}</b>{text}</li>"
+
+
+def _mark(tone: str) -> str:
+    if tone not in TONES:
+        return ""
+    sign, word = TONES[tone]
+    return f'<i class=mark role=img aria-label="{word}">{sign}</i> '
 
 
 def section_html(section: Section, anchor: str) -> str:
@@ -51,7 +72,9 @@ def section_html(section: Section, anchor: str) -> str:
     parts = [f"<p>{escaped(text)}</p>" for text in section.text]
     parts += [f"<p class=warning>{escaped(text)}</p>" for text in section.warnings]
     parts += [findings_html(section.findings)] if section.findings else []
-    parts += [plot_html(plot) for plot in section.plots]
+    if section.plots:
+        plots = "\n".join(plot_html(plot) for plot in section.plots)
+        parts.append(f"<div class=plots>\n{plots}\n</div>")
     parts += [table_html(table) for table in section.tables]
     parts += [f"<pre tabindex=0><code>{escaped(text)}</code></pre>" for text in section.code]
     heading = f"<h2>{escaped(section.heading)}</h2>"
@@ -68,8 +91,10 @@ def plot_html(plot: Plot) -> str:
     name = escaped(plot.name)
     caption = f"<p class=caption>{escaped(plot.caption)}</p>" if plot.caption else ""
     shape = "canvas tall" if plot.tall else "canvas"
+    half = " class=half" if plot.half else ""
     return (
-        f'<figure data-plot="{name}">\n<figcaption><h3>{escaped(plot.title)}</h3></figcaption>\n'
+        f'<figure data-plot="{name}"{half}>\n'
+        f"<figcaption><h3>{escaped(plot.title)}</h3></figcaption>\n"
         f"{_switches(plot)}"
         f'<div class="{shape}" role=img aria-label="{escaped(plot.title)}. '
         'The numbers are in the table below."></div>\n'
@@ -96,14 +121,21 @@ def table_html(table: Table) -> str:
         cells = []
         for place, cell in enumerate(row):
             tag, scope = ("th", " scope=row") if place == 0 and table.row_headers else ("td", "")
-            cells.append(f"<{tag}{scope}{_numeric_class(numeric[place])}>{cell_text(cell)}</{tag}>")
+            value = f' data-value="{cell}"' if table.sortable and _is_number(cell) else ""
+            kind = f"{tag}{scope}{_numeric_class(numeric[place])}{value}"
+            cells.append(f"<{kind}>{cell_text(cell)}</{tag}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     label = f' aria-label="{escaped(table.caption)}"' if table.caption else ""
     long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
-    return (
-        f"<div class={long} tabindex=0 role=region{label}><table>{caption}"
+    sortable = " class=sortable" if table.sortable else ""
+    body = (
+        f"<div class={long} tabindex=0 role=region{label}><table{sortable}>{caption}"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
     )
+    if table.folded:
+        title = escaped(table.caption)
+        return f"<details class=numbers><summary>{title}</summary>\n{body}</details>\n"
+    return body
 
 
 def cell_text(cell: Cell) -> str:
@@ -170,6 +202,10 @@ def _switches(plot: Plot) -> str:
         )
         parts.append(f"<fieldset><legend>Logarithmic</legend>{boxes}</fieldset>")
     return f"<div class=switches>{''.join(parts)}</div>\n" if parts else ""
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def _numeric_class(is_number: bool) -> str:

@@ -32,12 +32,16 @@ class Table:
         rows: cells; numbers are aligned to the right, None is shown as a dash.
         caption: what the table shows.
         row_headers: whether the first cell of a row names the row.
+        folded: whether the table is closed at first, under its caption.
+        sortable: whether a click on a header sorts the rows.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     row_headers: bool = True
+    folded: bool = False
+    sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Plot:
         log_x: whether the horizontal axis can be made logarithmic.
         log_y: whether the vertical axis can be made logarithmic.
         tall: whether it is a plane, about as high as wide.
+        half: whether two of them stand side by side where the page is wide enough.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Plot:
     log_x: bool = False
     log_y: bool = False
     tall: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,21 @@ class KeyFigure:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A check of what the page is about.
+
+    Attributes:
+        name: the finding in a few words.
+        tone: `good`, `warn` or `bad`.
+        text: what was found, and what to do.
+    """
+
+    name: str
+    tone: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a reader in a hurry reads.
 
@@ -156,13 +177,17 @@ class Summary:
         text: one sentence or two.
         figures: a handful of numbers.
         outcome: how it ended, in a sentence.
-        tone: of the outcome: `good`, `neutral` or `bad`.
+        tone: of the outcome: `good`, `neutral`, `warn` or `bad`.
+        checks: what the outcome sums up.
+        facts: when, where and from what, in a line.
     """
 
     text: str
     figures: Sequence[KeyFigure] = ()
     outcome: str = ""
     tone: str = "neutral"
+    checks: Sequence[Check] = ()
+    facts: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib import resources
 
 from descend.reporting.escaping import escaped
 from descend.reporting.html import anchors, figures_json, section_html, summary_html
 from descend.reporting.page_model import Page
+from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
 
 
 def render(page: Page, *, live: float | None = None) -> str:
@@ -38,6 +40,7 @@ def render(page: Page, *, live: float | None = None) -> str:
     links = "".join(
         f'<a href="#{anchor}">{escaped(section.heading)}</a>' for anchor, section in named
     )
+    dark = escaped(json.dumps(dict(zip(COLOURS, DARK_COLOURS, strict=True))))
     follows = refresh = told = ""
     if live is not None:
         follows = f' data-live="{live:g}"'
@@ -59,7 +62,8 @@ def render(page: Page, *, live: float | None = None) -> str:
             f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>',
             *(section_html(section, anchor) for anchor, section in named),
             f"</main>\n<footer>{escaped(page.source)}</footer>",
-            f'<script type="application/json" id="figures">{figures_json(page.plots)}</script>',
+            f'<script type="application/json" id="figures" data-dark="{dark}">'
+            f"{figures_json(page.plots)}</script>",
             *(f"<script>{script}</script>" for script in scripts),
             "</body>\n</html>\n",
         ]

@@ -8,6 +8,8 @@
   const isTouch = matchMedia("(pointer: coarse)").matches || narrow.matches;
   const PAPER = { width: 680, height: 300, tall: 460 };
   let figures = JSON.parse(document.getElementById("figures").textContent);
+  // On a dark page every line takes the lighter of its two colours.
+  const darker = JSON.parse(document.getElementById("figures").dataset.dark || "{}");
   let onPaper = false;
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
@@ -49,6 +51,18 @@
     return { automargin: true, ticks: "outside", ticklen: 4, ...ticks, ...layout, type };
   }
 
+  // A trace with the colours of the page.
+  function coloured(trace) {
+    if (!isDark() || onPaper) return trace;
+    const swap = (value) =>
+      typeof value === "string" ? darker[value.toUpperCase()] || value : value;
+    const result = { ...trace };
+    for (const part of ["line", "marker"]) {
+      if (trace[part]) result[part] = { ...trace[part], color: swap(trace[part].color) };
+    }
+    return result;
+  }
+
   // Rows that the legend takes above the plot: it may not eat what it explains.
   function legendRows(data, width) {
     const named = data.filter((trace) => trace.name && trace.showlegend !== false);
@@ -69,7 +83,7 @@
       types[axis] = box ? (box.checked ? "log" : "linear") : type;
     }
     const data = figure.data.map((trace, number) =>
-      choice ? { ...trace, x: figure.x_choices[choice.value][number] } : { ...trace },
+      coloured(choice ? { ...trace, x: figure.x_choices[choice.value][number] } : { ...trace }),
     );
     const isTall = canvas.classList.contains("tall");
     const width = onPaper ? PAPER.width : canvas.clientWidth;
@@ -123,6 +137,36 @@
     const place = event.target.closest("[data-plot]");
     if (place) draw(place);
   });
+
+  // A click on a header sorts the rows: once upwards, once downwards. Numbers by value.
+  function sortable() {
+    const value = (cell) => {
+      const number = Number(cell.dataset.value ?? "");
+      return cell.dataset.value && !Number.isNaN(number) ? number : cell.textContent;
+    };
+    for (const table of document.querySelectorAll("table.sortable")) {
+      [...table.tHead.rows[0].cells].forEach((head, column) => {
+        if (head.querySelector("button")) return;
+        const press = document.createElement("button");
+        press.type = "button";
+        press.append(...head.childNodes);
+        head.append(press);
+        press.addEventListener("click", () => {
+          const up = head.getAttribute("aria-sort") !== "ascending";
+          for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+          head.setAttribute("aria-sort", up ? "ascending" : "descending");
+          const rows = [...table.tBodies[0].rows].map((row) => [value(row.cells[column]), row]);
+          rows.sort(([a], [b]) => {
+            const both = typeof a === "number" && typeof b === "number";
+            if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+            return (up ? 1 : -1) * (both ? a - b : String(a).localeCompare(String(b)));
+          });
+          table.tBodies[0].append(...rows.map(([, row]) => row));
+        });
+      });
+    }
+  }
+  sortable();
 
   const button = document.querySelector(".theme");
   const name = () => (button.textContent = isDark() ? "Light" : "Dark");
@@ -214,7 +258,7 @@
       } catch {
         delete root.dataset.live;
         const told = document.querySelector(".live");
-        if (told) told.textContent = "The run is no longer served: it ended or was stopped.";
+        if (told) told.textContent = "Training has ended or was stopped; this page no longer changes.";
       }
     }
   }

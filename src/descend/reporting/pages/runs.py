@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
-from descend.reporting.plots.figures import best_line, loss_plot, rate_plot
+from descend.reporting.plots.figures import loss_plot, rate_plot
 from descend.types import History
 
 Record = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The content of a training run's page, from its record and history."""
+"""The page of a training run, from its record, its history and its assessment."""
 
 from __future__ import annotations
 
@@ -6,74 +6,170 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.io.units import count_text, span_text
+from descend.io.units import bytes_text, count_text, span_text
+from descend.reporting.checks import assessment_line, best_line, checks_of, ending_text
 from descend.reporting.html import number_text
-from descend.reporting.page_model import KeyFigure, Page, Section, Summary, Table
+from descend.reporting.page_model import Cell, KeyFigure, Page, Ranged, Section, Summary, Table
 from descend.reporting.pages.advice import advice_sections
-from descend.reporting.plots.figures import best_line, loss_plot, rate_plot
-from descend.reporting.text.records import NAMES, rounded, subject
+from descend.reporting.plots.figures import loss_plot, rate_plot
+from descend.reporting.plots.model import (
+    calibration_plot,
+    confusion_plot,
+    dependence_plot,
+    error_plot,
+    importance_plot,
+    precision_recall_plot,
+    predictions_plot,
+    residuals_plot,
+    roc_plot,
+    slice_plot,
+    target_plot,
+)
+from descend.reporting.progress import clock_time
+from descend.reporting.text.records import NAMES, chosen_rate, rounded, subject
 from descend.types import History
 
 Record = Mapping[str, Any]
 
-TONES = {"NO_IMPROVEMENT": "good", "TARGET_REACHED": "good", "DIVERGED": "bad"}
+IN_OPTIMIZER = "in your optimizer"
+"""Where the learning rate of a run is, if the user passed an Optax transformation."""
 
 
-def train_page(record: Record, history: History) -> Page:
+def train_page(record: Record, history: History, assessment: Record | None = None) -> Page:
     """The page of a training run.
 
     Args:
-        record: what run.json holds; one of a run that is not finished will do.
+        record: what run.json holds; that of an unfinished run will do.
         history: of the run.
+        assessment: what assessment.json holds; None for runs without one.
     """
+    files = ["run.json", "history.csv", *(["assessment.json"] if assessment else [])]
     return Page(
         train_title(record),
-        train_summary(record),
-        train_sections(record, history),
-        f"Made by descend {record.get('descend', '')} from run.json and history.csv.",
+        train_summary(record, history, assessment),
+        train_sections(record, history, assessment),
+        f"Made by descend {record.get('descend', '')} from {', '.join(files)}.",
     )
 
 
 def train_title(record: Record) -> str:
     """Like `Predicting cnt from bike_sharing.csv`."""
+    if record.get("name"):
+        return str(record["name"])
     return f"{'Training' if record.get('own') else 'Predicting'} {subject(record)}"
 
 
-def train_summary(record: Record) -> Summary:
-    """How good the model is, what it cost, and why training ended."""
+def train_summary(
+    record: Record, history: History = (), assessment: Record | None = None
+) -> Summary:
+    """How good the model is, what to know before using it, and what it cost."""
     result = record.get("result")
     if result is None:
-        return Summary(
-            "This run is not finished: there is no model to judge yet.",
-            _setting_figures(record),
-            outcome=f"State: {record.get('state', 'unknown')}. {_goes_on(record)} goes on.",
-        )
+        return _running_summary(record, history)
+    checks = checks_of(record, history, assessment)
+    sentence, tone = assessment_line(checks)
     return Summary(
-        _verdict(record),
-        [*_metric_figures(result["metrics"]), *_cost_figures(result), *_setting_figures(record)],
-        outcome=result["stop_text"],
-        tone=TONES.get(result["stop_reason"], "neutral"),
+        _quality_sentence(record),
+        [
+            *_metric_figures(result["metrics"], assessment or {}),
+            KeyFigure(
+                "Training time",
+                span_text(result["seconds"]),
+                f"{count_text(result['updates'], 'update')}, {number_text(result['epochs'])} epochs",
+            ),
+        ],
+        outcome=sentence,
+        tone=tone,
+        checks=checks,
+        facts=facts_text(record),
     )
 
 
-def train_sections(record: Record, history: History) -> list[Section]:
-    """The evidence: how it learned, how good it is, on what its settings stand, from which data."""
+def train_sections(
+    record: Record, history: History, assessment: Record | None = None
+) -> list[Section]:
+    """The model first, then how it was trained, then its data and settings."""
     return [
+        *_model_sections(record, assessment or {}),
         _training_section(record, history),
-        *_quality_sections(record),
+        _setting_section(record),
         *advice_sections(record.get("advice") or {}),
         _data_section(record),
         _settings_section(record),
     ]
 
 
+def facts_text(record: Record) -> str:
+    """When and where a run was made, in one line; what is not known is left out."""
+    machine = record.get("machine") or {}
+    parts = [str(record["note"])] if record.get("note") else []
+    if record.get("started"):
+        parts.append(str(record["started"]).replace("T", " ").removesuffix("+00:00") + " UTC")
+    rows = record["data"]["rows"]
+    parts.append(f"{rows['total']:,} rows" if rows.get("total") else f"{rows['training']:,} rows")
+    if machine.get("processor"):
+        parts.append(str(machine["processor"]))
+    if machine.get("cores"):
+        parts.append(count_text(int(machine["cores"]), "core"))
+    if machine.get("memory"):
+        parts.append(f"{bytes_text(machine['memory'])} memory")
+    device = str(record.get("device", ""))
+    parts += [device] if device and not device.startswith("cpu") else []
+    parts.append(f"descend {record.get('descend', '')}")
+    return " · ".join(part for part in parts if part.strip())
+
+
+def _running_summary(record: Record, history: History) -> Summary:
+    """What is known while a run trains."""
+    best = best_line(history)
+    figures = []
+    if history and best is not None:
+        last = history[-1]
+        budget, epochs = (record["settings"].get(name) for name in ("time_budget", "epochs"))
+        left = []
+        if budget:
+            left.append(budget - last.seconds)
+        if epochs and last.epoch > 0:
+            left.append((epochs - last.epoch) * last.seconds / last.epoch)
+        rows = last.examples / last.seconds if last.seconds > 0 else 0.0
+        since = sum(one.update > best.update for one in history)
+        patience = record["settings"].get("patience")
+        note = "left at most" if left else "no limit but the stopping rule"
+        figures = [
+            KeyFigure("Epoch", number_text(round(last.epoch, 2)), f"of {epochs}" if epochs else ""),
+            KeyFigure("Elapsed", clock_time(last.seconds), f"{rows:,.0f} rows/s"),
+            KeyFigure("Time left", clock_time(max(0.0, min(left))) if left else "—", note),
+            KeyFigure("Validation loss", number_text(last.validation_loss), "now"),
+            KeyFigure(
+                "Best", number_text(best.validation_loss), f"at epoch {number_text(best.epoch)}"
+            ),
+            KeyFigure(
+                "Since the best",
+                count_text(since, "evaluation"),
+                f"the learning rate is lowered after {patience}" if patience else "",
+            ),
+        ]
+    state = str(record.get("state", "unknown"))
+    outcome = (
+        "Training is running."
+        if state == "running"
+        else f"State: {state}. To go on, type {_goes_on(record)}"
+    )
+    return Summary(
+        "This run is not finished. The figures below are those of the last evaluation.",
+        [*figures, *_setting_figures(record)],
+        outcome=outcome,
+        facts=facts_text(record),
+    )
+
+
 def _goes_on(record: Record) -> str:
-    return "descend.fit(..., resume=True)" if record.get("own") else "`descend resume`"
+    return "descend.fit(..., resume=True)." if record.get("own") else "descend resume RUN."
 
 
-def _verdict(record: Record) -> str:
+def _quality_sentence(record: Record) -> str:
     metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
-    held_out = f"On {rows:,} rows it had not learned from"
+    held_out = f"On {count_text(rows, 'row')} that it was not trained on"
     if not metrics:
         loss = number_text(record["result"]["best_validation_loss"])
         return f"{held_out}, the model has a mean loss of {loss}."
@@ -81,8 +177,9 @@ def _verdict(record: Record) -> str:
     target = "the target" if record.get("own") else record["settings"]["target"]
     if "accuracy" in model:
         return (
-            f"{held_out}, the model names {target} rightly {_percent(model['accuracy'])} of the "
-            f"time; always saying the commonest class is right {_percent(baseline['accuracy'])}."
+            f"{held_out}, the model predicts {target} correctly {_percent(model['accuracy'])} of "
+            "the time; always predicting the most frequent class is correct "
+            f"{_percent(baseline['accuracy'])} of the time."
         )
     return (
         f"{held_out}, the model's predictions of {target} are off by "
@@ -91,32 +188,39 @@ def _verdict(record: Record) -> str:
     )
 
 
-def _metric_figures(metrics: Mapping[str, Mapping[str, float | None]]) -> list[KeyFigure]:
+def _metric_figures(
+    metrics: Mapping[str, Mapping[str, float | None]], assessment: Record
+) -> list[KeyFigure]:
     model, baseline = metrics.get("model", {}), metrics.get("baseline", {})
-    return [
-        KeyFigure(NAMES[name], number_text(model[name]), _beside(name, baseline.get(name)))
-        for name in ("r2", "rmse", "accuracy", "log_loss", "auc")
-        if name in model
-    ]
-
-
-def _cost_figures(result: Record) -> list[KeyFigure]:
-    note = f"{count_text(result['updates'], 'update')}, {number_text(result['epochs'])} epochs"
-    return [KeyFigure("Training time", span_text(result["seconds"]), note)]
+    known = assessment.get("metrics") or {}
+    figures = []
+    for name in ("r2", "rmse", "mae", "accuracy", "log_loss", "auc"):
+        if name not in model:
+            continue
+        one = known.get(name) or {}
+        notes = []
+        if one.get("low") is not None:
+            notes.append(f"{number_text(_three(one['low']))} to {number_text(_three(one['high']))}")
+        notes.append(_beside(name, baseline.get(name)))
+        if one.get("linear") is not None:
+            notes.append(f"linear: {number_text(_three(one['linear']))}")
+        figures.append(KeyFigure(NAMES[name], number_text(model[name]), "; ".join(notes)))
+    return figures
 
 
 def _setting_figures(record: Record) -> list[KeyFigure]:
     settings = record["settings"]
-    return [
-        KeyFigure(
-            name.replace("_", " ").capitalize(), _value_text(settings[name]), _origin(record, name)
-        )
-        for name in ("batch_size", "learning_rate")
+    figures = [
+        KeyFigure("Batch size", _value_text(settings["batch_size"]), _origin(record, "batch_size"))
     ]
+    if chosen_rate(record) is None:
+        return [*figures, KeyFigure("Learning rate", IN_OPTIMIZER)]
+    rate = _value_text(settings["learning_rate"])
+    return [*figures, KeyFigure("Learning rate", rate, _origin(record, "learning_rate"))]
 
 
 def _origin(record: Record, name: str) -> str:
-    """Where a setting comes from; of a measured one, which others would do as well."""
+    """Where a setting comes from; for a measured one, which others would do as well."""
     if record["asked"].get(name) != "auto":
         return "as asked"
     if not record.get("advice"):
@@ -126,18 +230,125 @@ def _origin(record: Record, name: str) -> str:
     return "measured" if low == high else f"measured: {low} to {high} do about as well"
 
 
+def _model_sections(record: Record, assessment: Record) -> list[Section]:
+    """How good the model is, which columns matter, and where it fails."""
+    result = record.get("result")
+    if result is None:
+        return []
+    sections = []
+    if result["metrics"]:
+        plots = []
+        if "points" in assessment:
+            plots = [predictions_plot(assessment), residuals_plot(assessment)]
+        if "confusion" in assessment:
+            plots = [confusion_plot(assessment), calibration_plot(assessment)]
+            if assessment.get("curves"):
+                plots += [roc_plot(assessment), precision_recall_plot(assessment)]
+        tables = [_metrics_table(record, assessment)]
+        if assessment.get("classes", 0) > 2:
+            tables.append(_classes_table(assessment))
+        sections.append(
+            Section("How good it is", tables=tables, plots=plots, text=_used(assessment))
+        )
+    if assessment.get("importance"):
+        left_out = assessment.get("columns_left_out") or 0
+        sections.append(
+            Section(
+                "Which columns matter, and how",
+                text=[f"{count_text(left_out, 'column')} not measured, to keep this short."]
+                if left_out
+                else [],
+                plots=[
+                    importance_plot(assessment),
+                    *(dependence_plot(assessment, n) for n in range(len(assessment["dependence"]))),
+                ],
+            )
+        )
+    if assessment.get("worst"):
+        plots = [slice_plot(assessment, n) for n in range(len(assessment.get("slices") or ()))]
+        plots += [target_plot(assessment)]
+        plots += [error_plot(assessment)] if "residuals" in assessment else []
+        sections.append(Section("Where it fails", plots=plots, tables=[_worst_table(assessment)]))
+    return sections
+
+
+def _used(assessment: Record) -> list[str]:
+    rows = assessment.get("rows")
+    if not rows or rows["used"] == rows["validation"]:
+        return []
+    return [
+        f"The intervals and the figures are from {rows['used']:,} of the {rows['validation']:,} "
+        "validation rows, drawn at random."
+    ]
+
+
+def _metrics_table(record: Record, assessment: Record) -> Table:
+    model, baseline = (record["result"]["metrics"][name] for name in ("model", "baseline"))
+    trivial = "most frequent class" if "accuracy" in model else "mean"
+    known = assessment.get("metrics") or {}
+    names = [name for name in NAMES if name in model] + sorted(set(model) - set(NAMES))
+    linear = any((known.get(name) or {}).get("linear") is not None for name in names)
+    rows: list[list[Cell]] = []
+    for name in names:
+        one = known.get(name) or {}
+        value: Cell = rounded(name, model.get(name))
+        if one.get("low") is not None and model.get(name) is not None:
+            ends = (number_text(_three(one["low"])), number_text(_three(one["high"])))
+            value = Ranged(number_text(rounded(name, model[name])), " to ".join(ends))
+        row: list[Cell] = [NAMES.get(name, name), value]
+        row += [one.get("linear")] if linear else []
+        rows.append([*row, rounded(name, baseline.get(name))])
+    header = ["on validation rows", "model, with 90 % interval" if known else "model"]
+    header += ["linear model"] if linear else []
+    return Table(
+        [*header, f"always the {trivial}"],
+        rows,
+        caption="The model beside simpler predictions",
+    )
+
+
+def _classes_table(assessment: Record) -> Table:
+    rows: list[list[Cell]] = [
+        [one["class"], one["rows"], one["precision"], one["recall"]]
+        for one in assessment["per_class"]
+    ]
+    return Table(["class", "rows", "precision", "recall"], rows, caption="By class")
+
+
+def _worst_table(assessment: Record) -> Table:
+    worst = assessment["worst"]
+    columns = list(worst[0]["values"])
+    classes = "class_counts" in assessment
+    last = "probability of the true class" if classes else "predicted − true"
+    rows: list[list[Cell]] = [
+        [
+            one["truth"],
+            one["predicted"],
+            one["probability"] if classes else one["error"],
+            *(one["values"][name] for name in columns),
+        ]
+        for one in worst
+    ]
+    return Table(
+        [f"true {assessment['target']}", "predicted", last, *columns],
+        rows,
+        caption="The validation rows with the largest loss, and their most important columns",
+        row_headers=False,
+    )
+
+
 def _training_section(record: Record, history: History) -> Section:
     if not history:
-        return Section("How it learned", text=["Nothing has been measured yet."])
+        return Section("How it was trained", text=["Nothing has been measured yet."])
     best = best_line(history)
-    text = []
+    result = record.get("result") or {}
+    text = [ending_text(result, history, bool(record.get("own")))] if result else []
     if best is not None:
         text.append(
-            f"The best weights are those after {count_text(best.update, 'update')} "
-            f"({number_text(best.epoch)} epochs): validation loss "
+            f"The {'saved' if result else 'best'} model is the one after "
+            f"{count_text(best.update, 'update')} ({number_text(best.epoch)} epochs): validation loss "
             f"{number_text(best.validation_loss)}."
         )
-    result = record.get("result") or {}
     if result.get("lowerings"):
         text.append(
             f"The learning rate was lowered {_times(result['lowerings'])} "
@@ -146,28 +357,31 @@ def _training_section(record: Record, history: History) -> Section:
     if result.get("rescues"):
         text.append(
             f"The loss exploded {_times(result['rescues'])}: training went back to the last good "
-            "weights and on with a lower learning rate."
+            "weights and went on with a lower learning rate."
         )
     runs = {"this run": history}
-    return Section("How it learned", text=text, plots=[loss_plot(runs), rate_plot(runs)])
+    plots = [loss_plot(runs)]
+    if chosen_rate(record) is None:
+        text.append("The learning rate is part of the optimizer that you passed, so not shown.")
+    elif len(history) > 1:
+        plots.append(rate_plot(runs))
+    return Section("How it was trained", text=text, plots=plots)
 
 
-def _quality_sections(record: Record) -> list[Section]:
-    result = record.get("result")
-    if result is None or not result["metrics"]:
-        return []
-    model, baseline = result["metrics"]["model"], result["metrics"]["baseline"]
-    trivial = "commonest class" if "accuracy" in model else "mean"
-    names = [name for name in NAMES if name in model] + sorted(set(model) - set(NAMES))
-    table = Table(
-        header=["on validation rows", "model", f"always the {trivial}"],
-        rows=[
-            [NAMES.get(name, name), *(rounded(name, one.get(name)) for one in (model, baseline))]
-            for name in names
-        ],
-        caption="The model beside the trivial prediction",
+def _setting_section(record: Record) -> Section:
+    figures = _setting_figures(record)
+    rows: list[list[Cell]] = [[one.label, one.value, one.note] for one in figures]
+    table = Table(["", "used", "from"], rows, caption="Batch size and learning rate")
+    again = []
+    if record.get("advice") and not record.get("own"):
+        size, rate = (record["settings"][name] for name in ("batch_size", "learning_rate"))
+        again = [f"--batch-size {size} --learning-rate {rate:g}"]
+    return Section(
+        "Batch size and learning rate",
+        text=["To train again without measuring, add:"] if again else [],
+        tables=[table],
+        code=again,
     )
-    return [Section("How good it is", tables=[table])]
 
 
 def _data_section(record: Record) -> Section:
@@ -176,13 +390,13 @@ def _data_section(record: Record) -> Section:
     counts = Table(
         header=["rows", "count"],
         rows=[
-            ["to learn from", rows["training"]],
-            ["to judge by (validation)", rows["validation"]],
+            ["training", rows["training"]],
+            ["validation", rows["validation"]],
             ["left out: no target", rows.get("missing_target", 0)],
             ["left out: no weight", rows.get("unweighted", 0)],
             ["in the table", rows["total"]],
         ],
-        caption="Where the rows went",
+        caption="What became of the rows",
     )
     columns = Table(
         header=["column", "type", "becomes", "values", "missing", "distinct", "remark"],
@@ -190,7 +404,7 @@ def _data_section(record: Record) -> Section:
             [
                 *(str(column[name]) for name in ("name", "type", "becomes", "values")),
                 column["missing"],
-                column["distinct"],
+                distinct_cell(column, rows["training"]),
                 str(column["remark"]),
             ]
             for column in data["columns"]
@@ -207,32 +421,53 @@ def _data_section(record: Record) -> Section:
     )
 
 
+def distinct_cell(column: Record, rows: int) -> Cell:
+    """Distinct values of a column; an estimate is never above the number of rows."""
+    distinct = column["distinct"]
+    return None if distinct is None else min(int(distinct), max(int(rows), 0) or int(distinct))
+
+
 def _settings_section(record: Record) -> Section:
     asked, used = record["asked"], record["settings"]
-    settings = Table(
-        header=["setting", "used", "asked"],
+    unlike = [name for name, value in used.items() if asked.get(name) != value]
+    alike = [name for name in used if name not in unlike]
+    if chosen_rate(record) is None:
+        used = {**used, "learning_rate": IN_OPTIMIZER}
+    changed = Table(
+        header=["setting", "asked", "used"],
         rows=[
-            [
-                name.replace("_", " "),
-                _value_text(value),
-                "the same" if asked.get(name) == value else _value_text(asked.get(name)),
-            ]
-            for name, value in used.items()
+            [name.replace("_", " "), _value_text(asked.get(name)), _value_text(used[name])]
+            for name in unlike
         ],
-        caption="Settings: what was asked, and what was used",
+        caption="Settings that descend decided",
     )
-    versions = Table(
-        header=["part", "version"],
+    same = Table(
+        header=["setting", "used"],
+        rows=[[name.replace("_", " "), _value_text(used[name])] for name in alike],
+        caption="All other settings, used as asked",
+        folded=True,
+    )
+    machine = record.get("machine") or {}
+    where = Table(
+        header=["part", "version or name"],
         rows=[
             ["descend", str(record.get("descend", ""))],
             *([name, str(version)] for name, version in record.get("versions", {}).items()),
             ["device", str(record.get("device", ""))],
+            *([[key, _machine_text(key, machine[key])] for key in machine if machine[key]]),
+            *([["started", str(record["started"])]] if record.get("started") else []),
+            *([["ended", str(record["ended"])]] if record.get("ended") else []),
         ],
-        caption="Where it ran",
+        caption="When and where it ran",
     )
     command = record.get("command")
     typed = [f"descend {shlex.join(str(word) for word in command)}"] if command else []
-    return Section("Settings", code=typed, tables=[settings, versions])
+    tables = [*([changed] if unlike else []), where, same]
+    return Section("Settings", code=typed, tables=tables)
+
+
+def _machine_text(key: str, value: Any) -> str:
+    return bytes_text(value) if key == "memory" else str(value)
 
 
 def _source_text(data: Record) -> str:
@@ -250,10 +485,14 @@ def _value_text(value: Any) -> str:
 
 
 def _beside(name: str, trivial: float | None) -> str:
-    """What the trivial prediction gets; of its R², which is 0 but for chance, no digits."""
+    """The metric of the trivial prediction; its R² is 0 but for chance."""
     if trivial is not None and name == "r2" and abs(trivial) < 0.01:
         return "trivial: 0"
-    return f"trivial: {number_text(trivial)}"
+    return f"trivial: {number_text(_three(trivial))}"
+
+
+def _three(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def _percent(share: float | None) -> str:

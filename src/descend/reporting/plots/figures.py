@@ -6,14 +6,16 @@ matplotlib. Colours and strokes are those of `colours`.
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from descend.reporting.checks import best_line
 from descend.reporting.page_model import Cell, Figure, Plot, Table
 from descend.reporting.plots.colours import COLOURS, DASHES, SEQUENTIAL, SYMBOLS, translucent
-from descend.types import History, HistoryLine
+from descend.types import History
 
 Trace = dict[str, Any]
 Numbers = Iterable[float | None]
@@ -63,7 +65,8 @@ def line(
         y: values along the vertical axis; values that are not finite leave a gap.
         place: index of its colour.
         dash: the stroke; None takes the one that belongs to the colour.
-        shape: `linear`, or `hv` for a value that holds until the next one.
+        shape: `linear`; `hv` for a value that holds until the next one, `vh` for one that has held
+            since the last.
     """
     xs, ys = _plain(x), _plain(y)
     colour = COLOURS[place % len(COLOURS)]
@@ -247,14 +250,16 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
 
 def rate_plot(runs: Mapping[str, History]) -> Plot:
     """The learning rate during training, of one run or of several."""
-    kept = {name: thinned(history) for name, history in runs.items()}
+    # The line before the first update has no rate yet. A line's rate is that of its last update:
+    # it has held since the evaluation before.
+    kept = {name: _with_rates(thinned(history)) for name, history in runs.items()}
     traces = [
         line(
             name,
             [one.update for one in history],
             [one.learning_rate for one in history],
             place,
-            shape="hv",
+            shape="vh",
         )
         for place, (name, history) in enumerate(kept.items())
     ]
@@ -267,16 +272,19 @@ def rate_plot(runs: Mapping[str, History]) -> Plot:
         table=_history_table(
             runs, ("learning_rate", "batch_size"), "Learning rate at the evaluations"
         ),
+        caption="At the evaluations. Training begins with a short warm-up, which is not drawn.",
         x_choices=_x_choices(list(kept.values())),
         log_x=True,
         log_y=bool(rates),
     )
 
 
-def best_line(history: History) -> HistoryLine | None:
-    """The line with the lowest validation loss."""
-    finite = [one for one in history if math.isfinite(one.validation_loss)]
-    return min(finite, key=lambda one: one.validation_loss, default=None)
+def _with_rates(history: History) -> History:
+    """The history with the first rate that was used from its first line on."""
+    if len(history) < 2:
+        return history
+    first, second = history[:2]
+    return (dataclasses.replace(first, learning_rate=second.learning_rate), *history[1:])
 
 
 def thinned(history: History, most: int = MOST_POINTS) -> History:
@@ -332,3 +340,15 @@ def _plain(values: Numbers) -> list[float | int | None]:
             # NumPy's numbers too: JSON knows Python's alone.
             plain.append(int(value) if isinstance(value, int) else float(value))
     return plain
+
+
+def named_ticks(drawn: Figure, axis: str, names: Sequence[object]) -> dict[str, Any]:
+    """The figure with names at the places 0, 1, ... of an axis, `x` or `y`."""
+    key = f"{axis}axis"
+    ticks = {
+        **drawn["layout"][key],
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [label(shortened(str(name))) for name in names],
+    }
+    return {**drawn, "layout": {**drawn["layout"], key: ticks}}

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import TERRAIN
-from descend.reporting.plots.figures import Trace, contour, figure, heatmap, label, line, points
+from descend.reporting.plots.figures import (
+    Trace,
+    contour,
+    figure,
+    heatmap,
+    label,
+    line,
+    named_ticks,
+    points,
+)
 
 Record = Mapping[str, Any]
 
@@ -144,8 +153,8 @@ def left_plot(record: Record) -> Plot:
     ground = heatmap(range(len(rates)), range(len(kinds)), cells, title="% left")
     ground.update(zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="z")
     drawn = figure([ground], "learning rate", "")
-    _named(drawn["layout"]["xaxis"], [f"{rate:g}" for rate in rates])
-    _named(drawn["layout"]["yaxis"], [f"{rule}, {size} rows" for rule, size in kinds])
+    drawn = named_ticks(drawn, "x", [f"{rate:g}" for rate in rates])
+    drawn = named_ticks(drawn, "y", [f"{rule}, {size} rows" for rule, size in kinds])
     drawn["layout"]["hovermode"] = "closest"
     rows: list[list[Cell]] = [
         [one["rule"], one["batch_size"], one["learning_rate"], _percent(one["left"])]
@@ -174,11 +183,6 @@ def _points_table(record: Record) -> Table:
             rows.append([path["method"], path["updates"][number], *place, path["losses"][number]])
     header = ["method", "update", "across", "up", "loss"]
     return Table(header, rows, caption="Some points of the paths")
-
-
-def _named(axis: dict[str, Any], names: Sequence[str]) -> None:
-    axis["tickvals"] = list(range(len(names)))
-    axis["ticktext"] = [label(name) for name in names]
 
 
 def _percent(part: float) -> str:

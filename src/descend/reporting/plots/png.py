@@ -28,6 +28,7 @@ STROKES: Mapping[str, Any] = {
     "longdash": (0, (10, 3)),
     "longdashdot": (0, (10, 3, 2, 3)),
 }
+STEPS: Mapping[str, Any] = {"hv": "steps-post", "vh": "steps-pre"}
 MARKERS = {
     "circle": "o",
     "square": "s",
@@ -88,6 +89,7 @@ def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any 
                 _numbers(trace["y"]),
                 label=_text(trace.get("name", "")),
                 color=trace.get("marker", {}).get("color"),
+                width=_bar_width(trace["x"]),
             )
             return None
         case "heatmap" | "contour":
@@ -96,16 +98,23 @@ def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any 
             raise InputError(f"A plot of kind {kind!r} cannot be drawn as a picture.")
 
 
+def _bar_width(x: Sequence[Any]) -> float:
+    places = [one for one in x if not isinstance(one, str)]
+    return 0.9 * (places[1] - places[0]) if len(places) > 1 else 0.8
+
+
 def _draw_line(axes: Axes, trace: Mapping[str, Any]) -> None:
     mode = trace.get("mode", "lines")
     stroke, marker = trace.get("line", {}), trace.get("marker", {})
     colour = stroke.get("color") or marker.get("color")
     x, y = _numbers(trace["x"]), _numbers(trace["y"])
-    bars = trace.get("error_y")
-    if bars:
-        above = _numbers(bars["array"])
-        below = _numbers(bars.get("arrayminus", bars["array"]))
-        axes.errorbar(x, y, yerr=[below, above], fmt="none", ecolor=colour, capsize=3)
+    for name in ("x", "y"):
+        bars = trace.get(f"error_{name}")
+        if bars:
+            above = _numbers(bars["array"])
+            below = _numbers(bars.get("arrayminus", bars["array"]))
+            lengths: Any = {f"{name}err": [below, above]}
+            axes.errorbar(x, y, **lengths, fmt="none", ecolor=colour, capsize=3)
     axes.plot(
         x,
         y,
@@ -116,7 +125,7 @@ def _draw_line(axes: Axes, trace: Mapping[str, Any]) -> None:
         linestyle=STROKES.get(stroke.get("dash", "solid"), "-") if "lines" in mode else "none",
         marker=MARKERS.get(marker.get("symbol", "circle"), "o") if "markers" in mode else "",
         markersize=_size(marker.get("size", 6)),
-        drawstyle="steps-post" if stroke.get("shape") == "hv" else "default",
+        drawstyle=STEPS.get(stroke.get("shape", ""), "default"),
     )
 
 
@@ -206,6 +215,8 @@ def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Mapping[str, Any]) -> N
         # Plotly gives the ends of a logarithmic axis in powers of ten.
         ends = [10**end if is_log else end for end in axis["range"]]
         axes.set(**{f"{name}lim": ends})
+    if axis.get("autorange") == "reversed":
+        drawn.set_inverted(True)
     if axis.get("ticktext"):
         drawn.set_ticks(axis["tickvals"], [_text(text) for text in axis["ticktext"]])
 

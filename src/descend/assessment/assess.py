@@ -1,0 +1,237 @@
+"""The assessment of a finished model, as the record that its page is drawn from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from descend.assessment import columns, linear, scores
+from descend.assessment.sample import (
+    Inputs,
+    Numbers,
+    Places,
+    Sample,
+    class_names,
+    draw,
+    places_of,
+)
+from descend.data.rows.store import RowStore
+from descend.data.schema.columns import ClassificationTarget, RegressionTarget
+from descend.model import Model
+from descend.types import Batch
+
+MOST_ROWS = 20_000
+"""Rows of the validation sample whose metrics and curves are computed."""
+MOST_PERMUTED = 2_000
+"""Rows on which columns are shuffled and set."""
+MOST_DRAWN = 400
+"""Points of a scatter plot."""
+BINS = 30
+DEPENDENCES = 4
+SECONDS = 2.0
+
+
+def assess(
+    model: Model,
+    training: RowStore,
+    validation: RowStore,
+    *,
+    seconds: float = SECONDS,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """How good a model is, on which rows it fails, and which columns it uses.
+
+    The work is bounded by the numbers of rows above; `seconds` is a second bound, for very wide
+    tables and very large models, beyond which columns are left out.
+
+    Args:
+        model: the best model of a run.
+        training: the rows it was trained on; a sample of them fits the linear model.
+        validation: the rows it is judged on; a sample of them gives every figure.
+        seconds: after which no further column is shuffled or set.
+        seed: of the samples and of the bootstrap.
+        clock: seconds, for tests.
+
+    Returns:
+        A record that JSON can hold. Of several targets, only the first is assessed.
+    """
+    began = clock()
+    sample = _sample_of(model, draw(validation, MOST_ROWS, seed))
+    if not len(sample):
+        return {}
+    places = places_of(model.schema)
+    target = model.schema.target
+    fitted = _fitted_linear(model, training, places, seed)
+    beside = fitted(sample.x) if fitted is not None else None
+    trivial = _trivial(model, sample)
+    small = sample.first(MOST_PERMUTED)
+    found, left_out = columns.importances(
+        small, places, seed, lambda: clock() - began > 0.6 * seconds
+    )
+    ranked = _ranked(places, found)
+    dependences: list[dict[str, Any]] = []
+    for place in ranked[: 2 * DEPENDENCES]:
+        if len(dependences) == DEPENDENCES or clock() - began > 0.9 * seconds:
+            break
+        one = columns.dependence(small, place)
+        dependences += [one] if one is not None and len(one["x"]) > 1 else []
+    record = {
+        "rows": {"validation": len(validation), "used": len(sample), "permuted": len(small)},
+        "task": model.schema.task,
+        "target": target.names[0],
+        "metrics": _metrics(sample, trivial, beside, seed),
+        "importance": found,
+        "columns_left_out": left_out,
+        "dependence": dependences,
+        "slices": columns.slices(sample, places),
+        "strongest": columns.strongest(sample, places)[:5],
+        "worst": columns.worst_rows(sample, ranked),
+        **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),
+    }
+    record["seconds"] = clock() - began
+    known: dict[str, Any] = _without_nan(record)
+    return known
+
+
+def _sample_of(model: Model, batch: Batch) -> Sample:
+    target = model.schema.target
+    classes = class_names(model.schema)
+
+    def predict(x: Inputs) -> Numbers:
+        outputs = model.outputs(x)
+        if classes:
+            return outputs
+        return np.asarray(model.encoder.decode_regression(outputs)[:, 0])
+
+    if isinstance(target, RegressionTarget):
+        truth = model.encoder.decode_regression(batch.y)[:, 0]
+    else:
+        truth = np.asarray(batch.y, np.float64)
+    weight = np.asarray(batch.weight, np.float64)
+    predicted = predict(batch.x) if len(weight) else np.zeros(0)
+    return Sample(batch.x, truth, predicted, weight, predict, classes)
+
+
+def _trivial(model: Model, sample: Sample) -> Numbers:
+    """The trivial prediction of every row: the mean, or how frequent each class is."""
+    target = model.schema.target
+    if isinstance(target, ClassificationTarget):
+        counts = np.asarray(target.counts, np.float64)
+        return np.tile(counts / counts.sum(), (len(sample), 1))
+    return np.full(len(sample), target.mean[0])
+
+
+def _fitted_linear(
+    model: Model, training: RowStore, places: list[Places], seed: int
+) -> Callable[[Inputs], Numbers] | None:
+    """`encoded rows -> predictions` of a linear model; None where there are too many features."""
+    made = linear.design_of(places)
+    if made is None:
+        return None
+    design, features = made
+    classes = class_names(model.schema)
+    if len(features) * max(1, len(classes)) > 20 * linear.MOST_FEATURES:
+        return None
+    batch = draw(training, linear.most_rows(len(features) * max(1, len(classes)) // 2), seed)
+    matrix, weight = design(batch.x), np.asarray(batch.weight, np.float64)
+    if len(weight) < 2:
+        return None
+    if classes:
+        predict = linear.fit_classes(matrix, np.asarray(batch.y, np.int64), weight, len(classes))
+    else:
+        predict = linear.fit_numbers(matrix, model.encoder.decode_regression(batch.y)[:, 0], weight)
+    return lambda x: predict(design(x))
+
+
+def _metrics(
+    sample: Sample, trivial: Numbers, beside: Numbers | None, seed: int
+) -> dict[str, dict[str, Any]]:
+    model = scores.scores(sample, sample.predicted, trivial)
+    ends = scores.score_intervals(sample, sample.predicted, trivial, seed)
+    simple = scores.scores(sample, trivial, trivial)
+    straight = None if beside is None else scores.scores(sample, beside, trivial)
+    return {
+        name: {
+            "model": value,
+            "low": ends[name][0],
+            "high": ends[name][1],
+            "trivial": simple[name],
+            "linear": None if straight is None else straight[name],
+        }
+        for name, value in model.items()
+    }
+
+
+def _ranked(places: list[Places], found: list[dict[str, Any]]) -> list[Places]:
+    """The columns by importance, then the others."""
+    order = {one["column"]: place for place, one in enumerate(found)}
+    return sorted(places, key=lambda place: order.get(place.column.name, len(order)))
+
+
+def _number_figures(model: Model, sample: Sample) -> dict[str, Any]:
+    target = model.schema.target
+    assert isinstance(target, RegressionTarget)
+    residual = sample.predicted - sample.truth
+    drawn = sample.first(MOST_DRAWN)
+    order = np.argsort(sample.predicted, kind="stable")
+    along = [
+        {
+            "predicted": float(np.mean(sample.predicted[part])),
+            **{
+                name: float(np.quantile(residual[part], q))
+                for name, q in (("low", 0.05), ("middle", 0.5), ("high", 0.95))
+            },
+        }
+        for part in np.array_split(order, min(12, max(1, len(order) // 20)))
+    ]
+    return {
+        "points": {"truth": drawn.truth.tolist(), "predicted": drawn.predicted.tolist()},
+        "residuals": {**_histogram(residual), "along": along},
+        "target_values": _histogram(sample.truth),
+        "below_minimum": {
+            "minimum": target.minimum[0],
+            "share": float(np.mean(sample.predicted < target.minimum[0])),
+            "negative": float(np.mean(sample.predicted < 0.0)),
+            "lowest": float(sample.predicted.min()),
+            "whole": bool(np.all(sample.truth == np.round(sample.truth))),
+        },
+    }
+
+
+def _class_figures(sample: Sample) -> dict[str, Any]:
+    counts = np.bincount(sample.truth.astype(int), minlength=len(sample.classes))
+    order = np.argsort(-counts, kind="stable")[: 2 * scores.MOST_CLASSES]
+    return {
+        "classes": len(sample.classes),
+        "class_counts": [[sample.classes[int(one)], int(counts[one])] for one in order],
+        "confusion": scores.confusion(sample),
+        "per_class": scores.per_class(sample),
+        "calibration": scores.calibration(sample),
+        "curves": scores.curves(sample),
+    }
+
+
+def _histogram(values: Numbers) -> dict[str, Any]:
+    """Counts between the 0.5 % and the 99.5 % quantile; what lies beyond is in the end bins."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    if not high > low:
+        low, high = float(values.min()), float(values.max())
+    if not high > low:
+        return {"edges": [low - 0.5, low + 0.5], "counts": [len(values)]}
+    counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, high))
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,100 @@
+"""A linear model on the same encoded rows: what a model has to beat to be worth its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+
+from descend.assessment.sample import Inputs, Numbers, Places, category_names
+from descend.data.schema.columns import CategoryColumn
+
+MOST_FEATURES = 600
+MOST_WORK = 2e9
+"""Multiplications of a fit; larger tables are fitted on fewer rows."""
+ITERATIONS = 60
+RIDGE = 1e-3
+"""Penalty on standardised features, as a share of the rows."""
+
+Design = Callable[[Inputs], npt.NDArray[np.float64]]
+
+
+def design_of(places: list[Places]) -> tuple[Design, list[str]] | None:
+    """Encoded rows as one matrix: numbers, and a 0/1 column for each category value.
+
+    Returns:
+        The function, and the table's column of each feature; None where there are too many.
+    """
+    features: list[str] = []
+    for place in places:
+        if isinstance(place.column, CategoryColumn):
+            features += [place.column.name] * len(category_names(place.column))
+        features += [place.column.name] * len(place.numeric)
+    if not 0 < len(features) <= MOST_FEATURES:
+        return None
+
+    def design(x: Inputs) -> npt.NDArray[np.float64]:
+        parts = []
+        for place in places:
+            if isinstance(place.column, CategoryColumn):
+                size = len(category_names(place.column))
+                codes = np.asarray(x["category"])[:, place.category]
+                parts.append((codes[:, None] == np.arange(size)).astype(np.float64))
+            for one in place.numeric:
+                parts.append(np.asarray(x["numeric"], np.float64)[:, one : one + 1])
+        return np.concatenate(parts, axis=1)
+
+    return design, features
+
+
+def most_rows(features: int) -> int:
+    """Rows that a fit may take."""
+    return int(max(500, min(20_000, MOST_WORK / max(1, features) ** 2)))
+
+
+def fit_numbers(matrix: Numbers, y: Numbers, weight: Numbers) -> Callable[[Numbers], Numbers]:
+    """Ridge regression in closed form; returns `matrix -> predictions`."""
+    mean = np.average(matrix, axis=0, weights=weight)
+    middle = float(np.average(y, weights=weight))
+    centred = (matrix - mean) * np.sqrt(weight)[:, None]
+    gram = centred.T @ centred
+    gram[np.diag_indices_from(gram)] += RIDGE * float(weight.sum())
+    coefficients = np.linalg.solve(gram, centred.T @ ((y - middle) * np.sqrt(weight)))
+    return lambda other: np.asarray(middle + (other - mean) @ coefficients)
+
+
+def fit_classes(
+    matrix: Numbers, codes: npt.NDArray[np.int64], weight: Numbers, classes: int
+) -> Callable[[Numbers], Numbers]:
+    """Multinomial logistic regression by L-BFGS; returns `matrix -> probabilities [n, K]`."""
+    rows, width = matrix.shape
+    wide = np.concatenate([matrix, np.ones((rows, 1))], axis=1)
+    truth = np.eye(classes)[codes]
+    share = weight / weight.sum()
+
+    def loss(flat: Numbers) -> tuple[float, Numbers]:
+        weights = flat.reshape(width + 1, classes)
+        probability = softmax(wide @ weights)
+        picked = np.maximum(probability[np.arange(rows), codes], 1e-300)
+        penalty = 0.5 * RIDGE * float(np.sum(weights[:-1] ** 2))
+        gradient = wide.T @ ((probability - truth) * share[:, None])
+        gradient[:-1] += RIDGE * weights[:-1]
+        return float(-share @ np.log(picked)) + penalty, gradient.ravel()
+
+    found = scipy.optimize.minimize(
+        loss,
+        np.zeros((width + 1) * classes),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": ITERATIONS},
+    )
+    weights = found.x.reshape(width + 1, classes)
+    return lambda other: softmax(other @ weights[:-1] + weights[-1])
+
+
+def softmax(scores: Numbers) -> Numbers:
+    """Rows of scores as probabilities."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -1,0 +1,162 @@
+"""Encoded rows, their columns in the words of the table, and the model's predictions for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from descend.data.rows.store import RowStore
+from descend.data.schema.columns import (
+    CategoryColumn,
+    ClassificationTarget,
+    Column,
+    DatetimeColumn,
+    LeftOutColumn,
+    NumberColumn,
+    Schema,
+)
+from descend.types import Batch
+
+Numbers = npt.NDArray[np.float64]
+Inputs = Mapping[str, npt.NDArray[Any]]
+OTHER, MISSING = "(other)", "(missing)"
+
+
+class Places(NamedTuple):
+    """Which arrays of an encoded row a column became.
+
+    Attributes:
+        column: of the schema.
+        numeric: indices into `numeric`.
+        category: index into `category`, or None.
+    """
+
+    column: Column
+    numeric: tuple[int, ...]
+    category: int | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows with the model's predictions.
+
+    Attributes:
+        x: the encoded inputs.
+        truth: regression: `[n]` in the target's units; classification: class codes `[n]`.
+        predicted: regression: `[n]` in the target's units; classification: `[n, K]`.
+        weight: `[n]`, above 0.
+        predict: encoded inputs to predictions like `predicted`.
+        classes: names of the classes; empty for regression.
+    """
+
+    x: Inputs
+    truth: Numbers
+    predicted: Numbers
+    weight: Numbers
+    predict: Callable[[Inputs], Numbers]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def first(self, rows: int) -> Sample:
+        """The first rows of it."""
+        x = {name: values[:rows] for name, values in self.x.items()}
+        return Sample(
+            x,
+            self.truth[:rows],
+            self.predicted[:rows],
+            self.weight[:rows],
+            self.predict,
+            self.classes,
+        )
+
+    def losses(self, predicted: Numbers) -> Numbers:
+        """The loss of each row: squared error, or negative log-likelihood of the true class."""
+        if not self.classes:
+            return np.asarray((predicted - self.truth) ** 2)
+        rows = np.arange(len(self.truth))
+        chosen = predicted[rows, self.truth.astype(int)]
+        return np.asarray(-np.log(np.maximum(chosen, 1e-15)))
+
+
+def draw(store: RowStore, most: int, seed: int) -> Batch:
+    """Rows of a store in random order, at most `most`, those of weight 0 left out."""
+    random = np.random.default_rng(seed)
+    count = len(store)
+    if count <= most:
+        rows = random.permutation(count)
+    else:
+        # Sorted, so that a store on disk is read once from front to back; then shuffled.
+        rows = np.sort(random.choice(count, most, replace=False))
+    batch = store.gather(rows.astype(np.int64))
+    order = random.permutation(len(rows))
+    order = order[np.asarray(batch.weight)[order] > 0]
+    x = {name: np.asarray(values)[order] for name, values in batch.x.items()}
+    return Batch(x, np.asarray(batch.y)[order], np.asarray(batch.weight)[order])
+
+
+def places_of(schema: Schema) -> list[Places]:
+    """The columns that a model uses and where they are in an encoded row, as `Encoder` has them."""
+    found: list[Places] = []
+    number = code = 0
+    for column in schema.columns:
+        if isinstance(column, LeftOutColumn):
+            continue
+        if isinstance(column, CategoryColumn):
+            found.append(Places(column, (), code))
+            code += 1
+            continue
+        width = len(column.parts) if isinstance(column, DatetimeColumn) else 1
+        width += column.missing > 0
+        found.append(Places(column, tuple(range(number, number + width)), None))
+        number += width
+    return found
+
+
+def category_names(column: CategoryColumn) -> list[str]:
+    """The text of each code of a column."""
+    missing = [MISSING] if column.missing > 0 else []
+    return [OTHER, *missing, *column.values]
+
+
+def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
+    """A column of encoded rows in the words of the table: numbers (NaN: missing) or text.
+
+    Dates become days since 1970 where that part exists, else NaN.
+    """
+    column = place.column
+    if isinstance(column, CategoryColumn):
+        names = np.asarray(category_names(column), dtype=object)
+        return np.asarray(names[np.asarray(x["category"])[:, place.category]])
+    numeric = np.asarray(x["numeric"], np.float64)
+    if isinstance(column, NumberColumn):
+        values = numeric[:, place.numeric[0]] * column.deviation + column.mean
+        if abs(column.maximum) < 1e15 and float(column.maximum).is_integer():
+            # Standardised float32 gives back 2011 as 2011.0001.
+            near = np.round(values)
+            values = np.where(
+                np.abs(values - near) < 1e-3 * max(1e-3, column.deviation), near, values
+            )
+    elif isinstance(column, DatetimeColumn):
+        names_ = [part.name for part in column.parts]
+        if "elapsed days" not in names_:
+            return np.full(len(numeric), np.nan)
+        part = column.parts[names_.index("elapsed days")]
+        at = place.numeric[names_.index("elapsed days")]
+        values = numeric[:, at] * part.deviation + part.mean
+    else:
+        return np.full(len(numeric), np.nan)
+    if column.missing > 0:
+        values = np.where(numeric[:, place.numeric[-1]] > 0.5, np.nan, values)
+    return np.asarray(values)
+
+
+def class_names(schema: Schema) -> tuple[str, ...]:
+    """The names of the classes; empty for regression."""
+    target = schema.target
+    return tuple(map(str, target.labels)) if isinstance(target, ClassificationTarget) else ()

@@ -1,0 +1,278 @@
+"""Checks of a finished model from its records: what a reader should know before using it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.reporting.html import number_text
+from descend.reporting.page_model import Check
+from descend.types import History, HistoryLine
+
+Record = Mapping[str, Any]
+
+FEW_ROWS, VERY_FEW_ROWS = 200, 50
+"""Validation rows below which the metrics are uncertain, or say almost nothing."""
+GIVES_AWAY = 0.98
+"""A single column that explains this share of the target's variance looks like the target."""
+EXACT = 0.9999
+"""From this R² of the linear model on, the target is a sum of its columns."""
+TOO_GOOD = 0.995
+OVERFITTED = 0.1
+"""A loss that rose by this share of its whole fall after the best epoch is overfitting."""
+LATE = 0.9
+"""A best evaluation after this share of the run: the model was still improving."""
+LIMITS = {"EPOCHS": "--epochs", "TIME_BUDGET": "--time-budget"}
+WORDS = {
+    "good": "Looks sound",
+    "warn": "Use with care",
+    "bad": "Do not rely on this model",
+}
+METRICS = {"r2": "R²", "accuracy": "accuracy", "log_loss": "log loss", "auc": "AUC"}
+
+
+def checks_of(
+    record: Record, history: History, assessment: Mapping[str, Any] | None = None
+) -> list[Check]:
+    """The checks that the records allow, in the order of their weight for a reader.
+
+    Args:
+        record: what run.json holds of a finished run.
+        history: of the run.
+        assessment: what assessment.json holds, or None for runs without one.
+    """
+    assessment = assessment or {}
+    result = record.get("result") or {}
+    found = [
+        _ended(result),
+        _trivial(result.get("metrics") or {}, assessment),
+        _rows(record),
+        _leaks(record, assessment),
+        _range(assessment),
+        _linear(assessment),
+        _curve(result, history, bool(record.get("own"))),
+    ]
+    return [one for one in found if one is not None]
+
+
+def assessment_line(checks: Sequence[Check]) -> tuple[str, str]:
+    """A sentence that sums up the checks, and its tone: the worst of theirs."""
+    order = ("good", "warn", "bad")
+    tone = max((one.tone for one in checks), key=order.index, default="good")
+    if tone == "good":
+        return f"{WORDS[tone]}: all {len(checks)} checks passed.", tone
+    problems = [one.name for one in checks if one.tone == tone]
+    others = sum(one.tone == "warn" for one in checks) if tone == "bad" else 0
+    more = f" ({others} more below)" if others else ""
+    return f"{WORDS[tone]}: {'; '.join(problems)}{more}.", tone
+
+
+def ending_text(result: Record, history: History, custom: bool = False) -> str:
+    """Why training ended, and whether a longer training would have helped.
+
+    Args:
+        result: of run.json.
+        history: of the run.
+        custom: whether the run was started from Python by `descend.fit`.
+    """
+    limit = LIMITS.get(str(result.get("stop_reason")))
+    if limit is None or len(history) < 3:
+        return str(result.get("stop_text", ""))
+    option = limit.removeprefix("--").replace("-", "_") + "=" if custom else limit
+    what = {
+        "EPOCHS": "The number of epochs was reached.",
+        "TIME_BUDGET": "The time budget was used up.",
+    }[str(result["stop_reason"])]
+    best = best_line(history)
+    if best is None:
+        return what
+    at = f"The validation loss was lowest at epoch {number_text(best.epoch)}"
+    if best.epoch >= LATE * history[-1].epoch:
+        return f"{what} {at}, near the end: it may fall further with a larger {option}."
+    if _rise(history, best) > OVERFITTED:
+        return f"{what} {at}; after that the model only overfitted. A larger {option} is no help."
+    return f"{what} {at} and has not fallen since: a larger {option} is no help."
+
+
+def best_line(history: History) -> HistoryLine | None:
+    """The line with the lowest validation loss; NaN and infinite losses are ignored."""
+    finite = [one for one in history if abs(one.validation_loss) < float("inf")]
+    return min(finite, key=lambda one: one.validation_loss, default=None)
+
+
+def _ended(result: Record) -> Check | None:
+    if result.get("stop_reason") == "DIVERGED":
+        text = str(result.get("cause") or result.get("stop_text", ""))
+        return Check("training diverged", "bad", text)
+    if result.get("rescues"):
+        return Check(
+            "the loss exploded on the way",
+            "warn",
+            f"{result.get('cause', '')} Training went back to the last good weights and went on "
+            "with a lower learning rate.".strip(),
+        )
+    return None
+
+
+def _trivial(metrics: Record, assessment: Record) -> Check | None:
+    """Whether the model is better than the trivial prediction, by more than chance."""
+    model, baseline = metrics.get("model") or {}, metrics.get("baseline") or {}
+    intervals = assessment.get("metrics") or {}
+    # R² against 0 and log loss use all that a model says; accuracy is what is left without them.
+    name = next((one for one in ("r2", "log_loss", "accuracy") if one in model), None)
+    if name is None or model[name] is None or baseline.get(name) is None:
+        return None
+    sign = -1.0 if name == "log_loss" else 1.0
+    trivial = baseline[name]
+    gain = sign * (model[name] - trivial)
+    ends = intervals.get(name) or {}
+    low = min(
+        (
+            sign * (ends[end] - ends["trivial"])
+            for end in ("low", "high")
+            if ends.get(end) is not None
+        ),
+        default=gain,
+    )
+    value = f"{METRICS[name]} {number_text(model[name])} against {number_text(trivial)}"
+    if gain <= 0:
+        return Check(
+            "no better than the trivial prediction",
+            "bad",
+            f"{value} of always predicting {_trivial_name(name)}: nothing was learned.",
+        )
+    if low <= 0:
+        return Check(
+            "not surely better than the trivial prediction",
+            "warn",
+            f"{value} of always predicting {_trivial_name(name)}; the difference may be chance.",
+        )
+    return Check("better than the trivial prediction", "good", f"{value}.")
+
+
+def _trivial_name(name: str) -> str:
+    return "the mean" if name == "r2" else "the class frequencies"
+
+
+def _rows(record: Record) -> Check:
+    rows = int(record["data"]["rows"]["validation"])
+    if rows >= FEW_ROWS:
+        return Check("enough validation rows", "good", f"The metrics come from {rows:,} rows.")
+    return Check(
+        f"only {rows:,} validation {'row' if rows == 1 else 'rows'}",
+        "bad" if rows < VERY_FEW_ROWS else "warn",
+        f"The metrics come from {rows:,} rows and are uncertain: read the intervals, or give more "
+        "with --validation.",
+    )
+
+
+def _leaks(record: Record, assessment: Record) -> Check | None:
+    """Whether a column, or a sum of columns, gives the target away."""
+    named = [
+        str(one)
+        for one in record["data"].get("warnings", ())
+        if any(word in str(one) for word in ("leak", "gives the target", "sum to", "adds up"))
+    ]
+    strongest = assessment.get("strongest") or []
+    found = [one for one in strongest if one["explained"] >= GIVES_AWAY]
+    if found:
+        names = ", ".join(f"{one['column']} ({100 * one['explained']:.3g} %)" for one in found)
+        return Check(
+            "a column gives the target away",
+            "bad",
+            f"Alone, {names} of the variation of the target can be told. If the column is not "
+            f"known when predicting, leave it out: --exclude {found[0]['column']}.",
+        )
+    metrics = assessment.get("metrics") or {}
+    linear = (metrics.get("r2") or {}).get("linear")
+    if linear is not None and linear >= EXACT:
+        top = [one["column"] for one in (assessment.get("importance") or [])[:3]]
+        return Check(
+            "the target is a sum of columns",
+            "bad",
+            f"A linear model predicts it exactly (R² {linear:.5f}); the columns that matter most "
+            f"are {', '.join(top)}. Leave out what is part of the target: --exclude "
+            f"{','.join(top[:2])}.",
+        )
+    best = {name: (metrics.get(name) or {}).get("model") for name in ("r2", "auc", "accuracy")}
+    if any(value is not None and value >= TOO_GOOD for value in best.values()):
+        top = [one["column"] for one in (assessment.get("importance") or [])[:1]]
+        hint = f" Look at {top[0]} first." if top else ""
+        return Check(
+            "almost too good to be true",
+            "warn",
+            "The predictions are nearly exact. Check that no column is known only after the "
+            f"target.{hint}",
+        )
+    if named:
+        return Check("a column may give the target away", "warn", " ".join(named))
+    return Check("no single column gives the target away", "good", "") if strongest else None
+
+
+def _range(assessment: Record) -> Check | None:
+    """Whether predictions leave the range that the target can have."""
+    below = assessment.get("below_minimum")
+    if not below or below["minimum"] < 0:
+        return None
+    what = "count" if below["whole"] else "quantity"
+    if below["negative"] > 0:
+        hint = "--loss poisson predicts no negative values" if below["whole"] else "clip them at 0"
+        return Check(
+            f"negative predictions of a {what}",
+            "warn",
+            f"{100 * below['negative']:.2g} % of the predictions are below 0 (down to "
+            f"{number_text(below['lowest'])}), although the target never is: {hint}.",
+        )
+    return Check("predictions within the range of the target", "good", "None is below 0.")
+
+
+def _linear(assessment: Record) -> Check | None:
+    metrics = assessment.get("metrics") or {}
+    for name in ("r2", "log_loss"):
+        one = metrics.get(name)
+        if not one or one.get("linear") is None or one.get("model") is None:
+            continue
+        sign = -1.0 if name == "log_loss" else 1.0
+        value = (
+            f"{METRICS[name]} {number_text(one['model'])} against {number_text(one['linear'])} of "
+            "a linear model on the same columns"
+        )
+        if sign * (one["model"] - one["linear"]) <= 0:
+            return Check(
+                "a linear model is as good",
+                "warn",
+                f"{value}: --model linear is simpler and faster.",
+            )
+        return Check("better than a linear model", "good", f"{value}.")
+    return None
+
+
+def _curve(result: Record, history: History, custom: bool) -> Check | None:
+    """Overfitting, or an end before the best was reached."""
+    best = best_line(history)
+    if best is None or len(history) < 3:
+        return None
+    if _rise(history, best) > OVERFITTED:
+        return Check(
+            "overfitted after its best epoch",
+            "warn",
+            f"The validation loss was lowest at epoch {number_text(best.epoch)}, then rose while "
+            "the training loss fell. The saved model is the one of that epoch; more rows, "
+            "--l2 or a smaller model would help.",
+        )
+    limited = str(result.get("stop_reason")) in LIMITS
+    if limited and best.epoch >= LATE * history[-1].epoch:
+        return Check("still improving at the end", "warn", ending_text(result, history, custom))
+    return Check("training ended where it should", "good", ending_text(result, history, custom))
+
+
+def _rise(history: History, best: HistoryLine) -> float:
+    """How far the loss rose after its lowest point, as a share of its whole fall."""
+    first, last = history[0].validation_loss, history[-1].validation_loss
+    fall = first - best.validation_loss
+    if not fall > 0 or not abs(last) < float("inf"):
+        return 0.0
+    after = [one.validation_loss for one in history if one.update > best.update]
+    # The middle of what came after: a single high evaluation is no overfitting.
+    middle = sorted(after)[len(after) // 2] if len(after) >= 3 else best.validation_loss
+    return (min(middle, last) - best.validation_loss) / fall

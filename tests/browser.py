@@ -78,6 +78,13 @@ class Browser:
     def click(self, selector: str) -> None:
         """Click the first element that a CSS selector finds."""
         found = self._send("POST", "/element", {"using": "css selector", "value": selector})
+        # At once: pages scroll smoothly, and the driver would click before they are there.
+        self.run(
+            "const one = document.querySelector(arguments[0]);"
+            "if (one.getBoundingClientRect().bottom > innerHeight)"
+            " one.scrollIntoView({block: 'center', behavior: 'instant'});",
+            selector,
+        )
         self._send("POST", f"/element/{found[ELEMENT]}/click", {})
 
     def move_to(self, x: float, y: float) -> None:

@@ -62,8 +62,8 @@ PAGES = {
     "runs": "runs.html",
 }
 SHOTS = {
-    "report": Shot("train", 1000, "#how-it-learned figure:nth-of-type(2)"),
-    "report-dark": Shot("train", 390, "#how-it-learned figure:nth-of-type(1) .caption", dark=True),
+    "report": Shot("train", 1000, "#which-columns-matter-and-how"),
+    "report-dark": Shot("train", 390, "#which-columns-matter-and-how", dark=True),
     "compare": Shot("compare", 1000, "#time-to-the-target"),
     "advice": Shot("advise", 1000, "figure:nth-of-type(2)"),
     "valley": Shot("valley", 1000, "#the-paths figure .numbers"),

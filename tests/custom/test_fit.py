@@ -103,7 +103,7 @@ def test_the_report_is_that_of_a_run_and_is_built_again(tmp_path: Path) -> None:
     }
     page = (tmp_path / "run" / "report.html").read_text()
     assert "a custom model" in page
-    assert "How it learned" in page
+    assert "How it was trained" in page
     assert "float32 [4]" in page
     (tmp_path / "run" / "report.html").unlink()
     assert report([tmp_path / "run"]).read_text() == page

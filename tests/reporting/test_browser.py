@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,7 +234,7 @@ def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -
         browser.click(".theme")
         browser.run(f"{LOSS} plot.parentElement.querySelector('.numbers').open = true")
         browser.run("scrollTo({top: 200, behavior: 'instant'})")
-        page.evaluation(history[:7])
+        page.evaluation(SimpleNamespace(history=history[:7]))  # type: ignore[arg-type]
         browser.wait_for(counted, 7)
         page.finish(record, history)
     finally:

@@ -66,12 +66,10 @@ def assess(
         return {}
     places = places_of(model.schema)
     target = model.schema.target
-    fitted = _fitted_linear(model, training, places, seed)
-    beside = fitted(sample.x) if fitted is not None else None
     trivial = _trivial(model, sample)
     small = sample.first(MOST_PERMUTED)
     found, left_out = columns.importances(
-        small, places, seed, lambda: clock() - began > 0.6 * seconds
+        small, places, seed, lambda: clock() - began > 0.7 * seconds
     )
     ranked = _ranked(places, found)
     dependences: list[dict[str, Any]] = []
@@ -80,6 +78,9 @@ def assess(
             break
         one = columns.dependence(small, place)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []
+    fitted = _fitted_linear(model, training, places, seed)
+    beside = fitted(sample.x) if fitted is not None else None
+    learned = draw(training, MOST_ROWS // 2, seed)
     record = {
         "rows": {"validation": len(validation), "used": len(sample), "permuted": len(small)},
         "task": model.schema.task,
@@ -89,20 +90,20 @@ def assess(
         "columns_left_out": left_out,
         "dependence": dependences,
         "slices": columns.slices(sample, places),
-        "strongest": columns.strongest(sample, places)[:5],
+        "strongest": columns.strongest(_sample_of(model, learned, predict=False), places)[:5],
         "worst": columns.worst_rows(sample, ranked),
         **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),
     }
-    record["seconds"] = clock() - began
     known: dict[str, Any] = _without_nan(record)
     return known
 
 
-def _sample_of(model: Model, batch: Batch) -> Sample:
+def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
+    """Rows with their predictions; without them where they are not needed."""
     target = model.schema.target
     classes = class_names(model.schema)
 
-    def predict(x: Inputs) -> Numbers:
+    def predicted(x: Inputs) -> Numbers:
         outputs = model.outputs(x)
         if classes:
             return outputs
@@ -113,8 +114,8 @@ def _sample_of(model: Model, batch: Batch) -> Sample:
     else:
         truth = np.asarray(batch.y, np.float64)
     weight = np.asarray(batch.weight, np.float64)
-    predicted = predict(batch.x) if len(weight) else np.zeros(0)
-    return Sample(batch.x, truth, predicted, weight, predict, classes)
+    found = predicted(batch.x) if predict and len(weight) else np.zeros(len(weight))
+    return Sample(batch.x, truth, found, weight, predicted, classes)
 
 
 def _trivial(model: Model, sample: Sample) -> Numbers:
@@ -137,7 +138,9 @@ def _fitted_linear(
     classes = class_names(model.schema)
     if len(features) * max(1, len(classes)) > 20 * linear.MOST_FEATURES:
         return None
-    batch = draw(training, linear.most_rows(len(features) * max(1, len(classes)) // 2), seed)
+    width = len(features) * max(1, len(classes))
+    most = linear.most_rows(width)
+    batch = draw(training, most // 4 if classes else most, seed)
     matrix, weight = design(batch.x), np.asarray(batch.weight, np.float64)
     if len(weight) < 2:
         return None
@@ -198,7 +201,7 @@ def _number_figures(model: Model, sample: Sample) -> dict[str, Any]:
             "share": float(np.mean(sample.predicted < target.minimum[0])),
             "negative": float(np.mean(sample.predicted < 0.0)),
             "lowest": float(sample.predicted.min()),
-            "whole": bool(np.all(sample.truth == np.round(sample.truth))),
+            "whole": _whole(sample.truth, target.deviation[0]),
         },
     }
 
@@ -214,6 +217,11 @@ def _class_figures(sample: Sample) -> dict[str, Any]:
         "calibration": scores.calibration(sample),
         "curves": scores.curves(sample),
     }
+
+
+def _whole(values: Numbers, deviation: float) -> bool:
+    """Whether all are whole numbers, but for the rounding of standardised float32."""
+    return bool(np.all(np.abs(values - np.round(values)) < 1e-5 * max(1.0, deviation)))
 
 
 def _histogram(values: Numbers) -> dict[str, Any]:

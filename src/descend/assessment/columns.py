@@ -26,6 +26,8 @@ MOST_VALUES = 12
 MOST_COLUMNS = 60
 TIME_BINS = 12
 WORST = 12
+FEWEST_REST = 20
+"""Rows beyond the groups that a share of explained variance needs to mean anything."""
 
 Ended = Callable[[], bool]
 
@@ -90,9 +92,10 @@ def dependence(sample: Sample, place: Places) -> dict[str, Any] | None:
         settings = [(names[code], float(code)) for code in sorted(present[:MOST_VALUES])]
     else:
         assert isinstance(column, NumberColumn)
+        # float32 holds a standardised number to about 7 digits.
         values = values_of(place, sample.x)
         known = np.unique(values[np.isfinite(values)])
-        if len(known) > GRID:
+        if len(known) > 2 * GRID:
             middle = np.quantile(values[np.isfinite(values)], np.linspace(0.02, 0.98, GRID))
             known = np.unique(middle)
         settings = [(float(v), (float(v) - column.mean) / column.deviation) for v in known]
@@ -167,8 +170,9 @@ def strongest(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
         means = sums / np.maximum(weight, 1e-300)[:, None]
         within = total - float(np.sum(weight[:, None] * (means - mean) ** 2))
         # As with R² adjusted for the number of groups: many groups explain much by chance.
-        rest = max(1, len(sample) - int(np.sum(weight > 0)))
-        explained = 1.0 - within / total * (len(sample) - 1) / rest if total > 0 else 0.0
+        rest = len(sample) - int(np.sum(weight > 0))
+        known = total > 0 and rest >= FEWEST_REST
+        explained = 1.0 - within / total * (len(sample) - 1) / rest if known else 0.0
         found.append({"column": place.column.name, "explained": max(0.0, explained)})
     return sorted(found, key=lambda one: -float(one["explained"]))
 
@@ -251,7 +255,8 @@ def _shown_classes(sample: Sample) -> list[int]:
 def _by_value(values: Any, error: Numbers, weight: Numbers) -> list[dict[str, Any]]:
     names, groups = np.unique(_texts(values), return_inverse=True)
     counts = np.bincount(groups)
-    kept = np.argsort(-counts, kind="stable")[:MOST_VALUES]
+    most = MOST_VALUES if values.dtype == object else 2 * MOST_VALUES
+    kept = np.argsort(-counts, kind="stable")[:most]
     parts = [_part(names[one], error[groups == one], weight[groups == one]) for one in kept]
     return sorted(parts, key=lambda part: _order(part["value"]))
 
@@ -304,7 +309,7 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else float(f"{float(value):.6g}")
+        return None if math.isnan(value) else float(f"{float(value):.6g}") + 0.0
     return str(value)
 
 

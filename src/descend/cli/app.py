@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,12 +56,13 @@ def train(
     like: Like = None,
     live: Live = False,
     tensorboard: EventFiles = False,
+    name: Annotated[str | None, typer.Option("--name", help="The title of its page.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="A remark for its page.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
     from descend.commands.train import train as run_training
-    from descend.reporting.text.records import summary_text
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
@@ -74,9 +76,11 @@ def train(
             name=data_name(data, "run"),
             force=force,
             command=sys.argv[1:],
+            title=name,
+            note=note,
         ),
     )
-    show(run.record, json, summary_text(run.record, run.folder))
+    show(run.record, json, run_text(run))
 
 
 @app.command()
@@ -108,7 +112,7 @@ def advise(
         force=force,
         command=sys.argv[1:],
     )
-    show(record, json, advice_text(advice))
+    show(record, json, advice_text(advice, _train_command(advice)))
 
 
 @app.command()
@@ -121,12 +125,11 @@ def resume(
 ) -> None:
     """Go on with an interrupted run: descend resume RUN."""
     from descend.commands.resume import resume as resume_run
-    from descend.reporting.text.records import summary_text
     from descend.runtime.run import Options
 
     progress = progress_of(quiet)
     done = resume_run(run, Options(progress, _callbacks(live, tensorboard)))
-    show(done.record, json, summary_text(done.record, done.folder))
+    show(done.record, json, run_text(done))
 
 
 @app.command()
@@ -187,6 +190,33 @@ def inspect(
 
     record = look(what, target, exclude=names(exclude), categorical=names(categorical))
     show(record, json, inspection_text(record))
+
+
+def _train_command(advice: Any) -> str:
+    """What to type to train with an advice: the same options, and its numbers."""
+    words = ["descend", *("train" if word == "advise" else word for word in sys.argv[1:])]
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word in ("--json", "--quiet", "--debug"):
+            skip = False
+            continue
+        name = word.split("=")[0]
+        if name in ("--out", "--batch-size", "--learning-rate", "--advice-budget", "--goal"):
+            skip = "=" not in word
+            continue
+        kept.append(word)
+    numbers = ["--batch-size", f"{advice.batch_size}", "--learning-rate"]
+    return shlex.join([*kept, *numbers, f"{advice.learning_rate:g}"])
+
+
+def run_text(run: Any) -> str:
+    """What is printed of a finished run."""
+    from descend.reporting.text.records import summary_text
+    from descend.runs.folder import read_assessment
+
+    assessment = read_assessment(run.folder) if run.folder else {}
+    return summary_text(run.record, run.folder, run.history, assessment)
 
 
 def _callbacks(live: bool, tensorboard: bool) -> list[Any]:

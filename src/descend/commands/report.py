@@ -13,7 +13,7 @@ from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.contents import REPORT
-from descend.runs.folder import is_run, read_history, read_run_record
+from descend.runs.folder import is_run, read_assessment, read_history, read_run_record
 from descend.runs.records import read_kind
 
 
@@ -64,7 +64,8 @@ def _page_of(folder: Path) -> tuple[Page, Path]:
     kind = None if is_run(folder) else kind_in(folder)
     if kind is not None:
         return kind.page_of(read_kind(kind.record_in(folder))), kind.page_in(folder)
-    return train_page(read_run_record(folder), read_history(folder)), folder / REPORT
+    page = train_page(read_run_record(folder), read_history(folder), read_assessment(folder))
+    return page, folder / REPORT
 
 
 def _page_of_several(folders: Sequence[Path]) -> Page:

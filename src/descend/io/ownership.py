@@ -169,7 +169,7 @@ def is_record(record: dict[str, object]) -> bool:
     """
     version = isinstance(record.get("descend"), str)
     sealed = isinstance(record.get("seal"), str) and {"asked", "settings", "data"} <= record.keys()
-    kind = record.get("kind") in ("compare", "landscape", "advice")
+    kind = record.get("kind") in ("compare", "landscape", "advice", "assessment")
     old_advice = record.keys() == {"advice", "settings", "rows", "task", "own"}
     return (version and (sealed or kind)) or old_advice
 

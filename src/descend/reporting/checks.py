@@ -100,6 +100,10 @@ def best_line(history: History) -> HistoryLine | None:
     return min(finite, key=lambda one: one.validation_loss, default=None)
 
 
+def _three(value: float) -> str:
+    return number_text(float(f"{value:.3g}"))
+
+
 def _ended(result: Record) -> Check | None:
     if result.get("stop_reason") == "DIVERGED":
         text = str(result.get("cause") or result.get("stop_text", ""))
@@ -123,18 +127,20 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
     if name is None or model[name] is None or baseline.get(name) is None:
         return None
     sign = -1.0 if name == "log_loss" else 1.0
-    trivial = baseline[name]
+    # R² of the trivial prediction differs from 0 by the chance of the split alone.
+    trivial = max(0.0, baseline[name]) if name == "r2" else baseline[name]
     gain = sign * (model[name] - trivial)
     ends = intervals.get(name) or {}
     low = min(
         (
-            sign * (ends[end] - ends["trivial"])
+            sign * (ends[end] - trivial)
             for end in ("low", "high")
             if ends.get(end) is not None
         ),
         default=gain,
     )
-    value = f"{METRICS[name]} {number_text(model[name])} against {number_text(trivial)}"
+    simple = 0.0 if name == "r2" and abs(trivial) < 0.01 else trivial
+    value = f"{METRICS[name]} {_three(model[name])} against {_three(simple)}"
     if gain <= 0:
         return Check(
             "no better than the trivial prediction",
@@ -190,7 +196,7 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
         return Check(
             "the target is a sum of columns",
             "bad",
-            f"A linear model predicts it exactly (R² {linear:.5f}); the columns that matter most "
+            f"A linear model predicts it exactly (R² {linear:.4f}); the columns that matter most "
             f"are {', '.join(top)}. Leave out what is part of the target: --exclude "
             f"{','.join(top[:2])}.",
         )
@@ -234,9 +240,11 @@ def _linear(assessment: Record) -> Check | None:
             continue
         sign = -1.0 if name == "log_loss" else 1.0
         value = (
-            f"{METRICS[name]} {number_text(one['model'])} against {number_text(one['linear'])} of "
+            f"{METRICS[name]} {_three(one['model'])} against {_three(one['linear'])} of "
             "a linear model on the same columns"
         )
+        if name == "r2" and one["linear"] >= EXACT:
+            return None  # Said already: the target is a sum of columns.
         if sign * (one["model"] - one["linear"]) <= 0:
             return Check(
                 "a linear model is as good",

@@ -57,7 +57,10 @@ def summary_html(summary: Summary) -> str:
 
 def _check_html(check: Check) -> str:
     text = f" <span>{escaped(check.text)}</span>" if check.text else ""
-    return f"<li class={check.tone}>{_mark(check.tone)}<b>{escaped(check.name)}</b>{text}</li>"
+    return (
+        f"<li class={check.tone}>{_mark(check.tone)}"
+        f"<div><b>{escaped(check.name)}</b>{text}</div></li>"
+    )
 
 
 def _mark(tone: str) -> str:

@@ -15,18 +15,20 @@ from descend.runs.checkpoint import SLOTS
 
 RECORD = "run.json"
 HISTORY = "history.csv"
+ASSESSMENT = "assessment.json"
 MODEL = "model.safetensors"
 REPORT = "report.html"
 CHECKPOINT = "checkpoint"
 PLOTS, STORE, TENSORBOARD = "plots", "store", "tensorboard"
 LOCK = ".lock"
-RUN_FILES = (RECORD, HISTORY, MODEL, REPORT)
+RUN_FILES = (RECORD, HISTORY, ASSESSMENT, MODEL, REPORT)
 LOCK_MARK = b"descend run\n"
 """What the lock of a run holds, so that it is told from another program's; empty in version 0.1."""
 
 _KINDS = {
     RECORD: ownership.RECORD,
     HISTORY: ownership.HISTORY,
+    ASSESSMENT: ownership.RECORD,
     MODEL: ownership.MODEL,
     REPORT: ownership.PAGE,
 }

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, final
 
+import descend
 from descend.errors import FileFormatError, InputError
 from descend.io.atomic import remove_abandoned, write_error, write_json, write_whole
 from descend.io.checksum import seal_of
 from descend.io.paths import named_path
 from descend.runs.checkpoint import SLOTS
 from descend.runs.contents import (
+    ASSESSMENT,
     CHECKPOINT,
     HISTORY,
     LOCK,
@@ -102,6 +104,11 @@ class RunFolder:
             sink.write(_csv([_history_row(line)]).encode("ascii"))
         except OSError as error:
             raise write_error(self.path / HISTORY, error) from error
+
+    def write_assessment(self, assessment: Mapping[str, Any]) -> None:
+        """Write assessment.json."""
+        written = {"kind": "assessment", "descend": descend.__version__, **assessment}
+        write_json(self.path / ASSESSMENT, written)
 
     def write_report(self, page: str) -> None:
         """Write report.html."""
@@ -226,6 +233,15 @@ def read_run_record(path: Path) -> dict[str, Any]:
             "file back; to train with other settings: descend train --like."
         )
     return record
+
+
+def read_assessment(path: Path) -> dict[str, Any]:
+    """What assessment.json of a run holds; empty where there is none.
+
+    Raises:
+        FileFormatError: it is damaged.
+    """
+    return read_kind(path / ASSESSMENT) if (path / ASSESSMENT).is_file() else {}
 
 
 def read_history(path: Path) -> History:

@@ -13,6 +13,7 @@ import msgspec
 from descend.errors import FileFormatError
 from descend.io.json_records import Migration, read_record
 from descend.runs.schemas.advice import AdviceRecord
+from descend.runs.schemas.assessment import AssessmentRecord
 from descend.runs.schemas.compare import CompareRecord
 from descend.runs.schemas.landscape import LandscapeRecord
 from descend.runs.schemas.parts import PlainSettings
@@ -23,6 +24,7 @@ MIGRATIONS: tuple[Migration, ...] = ()
 """Of every record so far: version 1 is the only one."""
 SCHEMAS: Mapping[str, tuple[type[Any], ...]] = {
     "run": (RunRecord, PlainSettings),
+    "assessment": (AssessmentRecord,),
     "compare": (CompareRecord,),
     "landscape": (LandscapeRecord,),
     "advice": (AdviceRecord,),

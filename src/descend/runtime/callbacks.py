@@ -100,11 +100,14 @@ class ShowProgress(Callback):
         progress: what is shown.
         epochs: most epochs, or None.
         rows: training rows of an epoch.
+        budget: most seconds of training, or None.
     """
 
-    def __init__(self, progress: Progress, epochs: int | None, rows: int) -> None:
+    def __init__(
+        self, progress: Progress, epochs: int | None, rows: int, budget: float | None = None
+    ) -> None:
         self._progress = progress
-        self._size = (epochs, rows)
+        self._size = (epochs, rows, budget)
         self._shown = ExitStack()
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:

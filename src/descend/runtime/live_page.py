@@ -13,6 +13,7 @@ from typing import Any, final
 from descend.io.atomic import json_text
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
+from descend.runs.folder import read_assessment
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
 from descend.types import History
@@ -41,6 +42,7 @@ class LivePage(Callback):
         self._record: Record = {}
         self._history: History = ()
         self._finished = False
+        self._folder: Path | None = None
         self._asked_at = -float("inf")
         self._shown = threading.Event()
         self._server: ThreadingHTTPServer | None = None
@@ -53,7 +55,7 @@ class LivePage(Callback):
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Serve the page on a free port."""
-        self._record, self._history = _as_written(record), history
+        self._record, self._history, self._folder = _as_written(record), history, folder
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
@@ -79,7 +81,10 @@ class LivePage(Callback):
         """The page as it is now, and whether it is the last."""
         self._asked_at = time.monotonic()
         finished = self._finished
-        page = train_page(self._record, self._history)
+        assessment: Record = {}
+        if finished and self._folder is not None:
+            assessment = read_assessment(self._folder)
+        page = train_page(self._record, self._history, assessment)
         return render(page, live=None if finished else SECONDS_BETWEEN), finished
 
     def was_sent(self, last: bool) -> None:

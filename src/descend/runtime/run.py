@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ import numpy as np
 
 import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
+from descend.io.machine import machine
 from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress
 from descend.reporting.render import render
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.contents import RECORD
-from descend.runs.folder import RunFolder, claim_run, open_run
+from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment
 from descend.runtime.auto import choose
 from descend.runtime.callbacks import (
     Callbacks,
@@ -93,6 +95,10 @@ class Trainable(ABC, Generic[R]):
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """Metrics of some weights on the validation rows."""
 
+    def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
+        """What assessment.json says of a finished model; empty where nothing more is known."""
+        return {}
+
     @abstractmethod
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the model file."""
@@ -114,6 +120,8 @@ class Options:
         write: whether to leave a run directory at all.
         force: whether an existing run directory may be replaced.
         command: what was typed, for the record.
+        title: what the page of the run is called; None: after its target and data.
+        note: a remark of the user's, for the record and the page.
     """
 
     progress: Progress
@@ -123,6 +131,8 @@ class Options:
     write: bool = True
     force: bool = False
     command: list[str] | None = None
+    title: str | None = None
+    note: str | None = None
 
 
 def start_run(
@@ -264,21 +274,33 @@ def _finished(
         result["metrics"] = trainable.metrics(params, settings)
     if loop.progress.rescues:
         result["cause"] = trainable.cause(settings, loop, reason)
-    record = {**record, "state": "finished", "result": result}
+    record = {**record, "state": "finished", "ended": _now(), "result": result}
     if folder is not None:
         trainable.save(folder.model, params, settings)
         folder.write_record(record)
-        # From the file, so that `descend report` builds the same page.
-        folder.write_report(render(train_page(folder.read_record(), loop.history)))
+        # Only now: whatever happens from here on, the model is saved and the run is finished.
+        folder.write_assessment(_assessed(trainable, params, settings))
+        # From the files, so that `descend report` builds the same page.
+        page = train_page(folder.read_record(), loop.history, read_assessment(folder.path))
+        folder.write_report(render(page))
     place = folder.path if folder else None
     return trainable.result(params, settings, FinishedRun(loop.history, reason, record, place))
+
+
+def _assessed(trainable: Trainable[Any], params: Params, settings: Settings) -> Mapping[str, Any]:
+    """The assessment of the model; an error in it does not take away a run that is finished."""
+    try:
+        return trainable.assessment(params, settings)
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def _members(
     trainable: Trainable[Any], settings: Settings, progress: Progress, *others: Callback
 ) -> Callbacks:
     rows = len(trainable.problem.store)
-    return Callbacks([ShowProgress(progress, settings.epochs, rows), *others])
+    shown = ShowProgress(progress, settings.epochs, rows, settings.time_budget)
+    return Callbacks([shown, *others])
 
 
 def _loop_ended(
@@ -318,9 +340,18 @@ def _first_record(
     return {
         "descend": descend.__version__,
         "state": "running",
+        **({"name": options.title} if options.title else {}),
+        **({"note": options.note} if options.note else {}),
+        "started": _now(),
         "command": options.command,
         "asked": asked.as_json(),
         **trainable.described(settings),
         "versions": versions(),
         "device": describe_device(),
+        "machine": machine(),
     }
+
+
+def _now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from descend.assessment.assess import assess
 from descend.data.prepare import Prepared, prepare
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
@@ -108,6 +109,11 @@ class TableRun(Trainable[Run]):
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """As `Model.evaluate` has them."""
         return self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
+
+    def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
+        """On samples of the rows, in about two seconds."""
+        model = self._model(params, settings)
+        return assess(model, self.prepared.training, self.prepared.validation, seed=settings.seed)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the model with its schema."""

@@ -236,6 +236,9 @@ def _model_sections(record: Record, assessment: Record) -> list[Section]:
     if result is None:
         return []
     sections = []
+    if assessment.get("failed"):
+        text = f"The figures of the model could not be made: {assessment['failed']}."
+        sections.append(Section("What is missing here", warnings=[text]))
     if result["metrics"]:
         plots = []
         if "points" in assessment:

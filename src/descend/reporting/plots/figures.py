@@ -30,6 +30,9 @@ FAR_APART = 3.0
 MARKED = 40
 """A line of at most this many points has a marker at each."""
 
+MOST_LEVEL = 36
+"""Letters of names along an axis beyond which they are rotated."""
+
 X_AXES = (("updates", "update"), ("epochs", "epoch"), ("rows seen", "examples"))
 SECONDS = ("seconds", "seconds")
 
@@ -342,13 +345,16 @@ def _plain(values: Numbers) -> list[float | int | None]:
     return plain
 
 
-def named_ticks(drawn: Figure, axis: str, names: Sequence[object]) -> dict[str, Any]:
+def named_ticks(drawn: Figure, axis: str, names: Iterable[object]) -> dict[str, Any]:
     """The figure with names at the places 0, 1, ... of an axis, `x` or `y`."""
-    key = f"{axis}axis"
+    key, texts = f"{axis}axis", [label(shortened(str(name))) for name in names]
     ticks = {
         **drawn["layout"][key],
         "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": [label(shortened(str(name))) for name in names],
+        "tickvals": list(range(len(texts))),
+        "ticktext": texts,
     }
+    if axis == "x" and sum(map(len, texts)) > MOST_LEVEL:
+        # Rotated so that each name ends at its tick: the last would leave the picture otherwise.
+        ticks["tickangle"] = -35
     return {**drawn, "layout": {**drawn["layout"], key: ticks}}

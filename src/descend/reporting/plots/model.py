@@ -26,6 +26,8 @@ from descend.reporting.plots.figures import (
 Record = Mapping[str, Any]
 
 MOST_COLUMNS = 15
+FEW_VALUES = 4
+"""A column of at most this many values is drawn as points: nothing lies between them."""
 EFFECT = ("column", "importance", "low", "high")
 BIN = ("predicted", "observed", "low", "high", "rows")
 DAY = datetime.timedelta(days=1)
@@ -108,7 +110,7 @@ def confusion_plot(assessment: Record) -> Plot:
     shares = [[100 * cell / max(1, sum(row)) for cell in row] for row in counts]
     places = list(range(len(names)))
     ground = heatmap(places, places, shares, title="% of the true class")
-    ground.update(zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="skip")
+    ground.update(showscale=False, zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="skip")
     drawn = figure([ground], "predicted", "true")
     drawn = named_ticks(named_ticks(drawn, "x", names), "y", names)
     drawn["layout"]["yaxis"]["autorange"] = "reversed"
@@ -149,7 +151,8 @@ def calibration_plot(assessment: Record) -> Plot:
             ],
             caption="Probabilities in bins of equal rows, with 90 % intervals",
         ),
-        caption="Below the dashed line the model is too sure, above it too cautious.",
+        caption="Where points lie below the dashed line, the probabilities are too high; above it, "
+        "too low. Bars: 90 % intervals.",
         half=True,
     )
 
@@ -185,7 +188,7 @@ def precision_recall_plot(assessment: Record) -> Plot:
     drawn = figure(
         [line("model", x, y, 0), line("guessing", [0.0, 1.0], [share, share], 1, dash="dash")],
         f"recall: share of {curves['positive']} found",
-        "precision: share of the found that are right",
+        "precision",
         zero=True,
     )
     return Plot(
@@ -193,6 +196,7 @@ def precision_recall_plot(assessment: Record) -> Plot:
         title="Precision and recall",
         figure=drawn,
         table=_curve_table("recall", "precision", x, y),
+        caption="Precision is the share of the rows predicted as this class that are of it.",
         half=True,
     )
 
@@ -234,10 +238,12 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
     target = assessment["target"]
     names = one["classes"] or ["mean prediction"]
     title = f"predicted {target}" if not one["classes"] else "mean probability"
-    if one["kind"] == "category":
+    if one["kind"] == "category" or len(one["x"]) <= FEW_VALUES:
         x = list(range(len(one["x"])))
         traces: list[Trace] = [points(name, x, y, at) for at, (name, y) in _each(names, one["y"])]
-        drawn: Figure = named_ticks(figure(traces, one["column"], title), "x", one["x"])
+        drawn: Figure = named_ticks(
+            figure(traces, one["column"], title), "x", map(_value_text, one["x"])
+        )
     else:
         traces = [line(name, one["x"], y, at) for at, (name, y) in _each(names, one["y"])]
         drawn = figure(traces, one["column"], title)
@@ -323,6 +329,10 @@ def _curve_table(x_name: str, y_name: str, x: Sequence[float], y: Sequence[float
 
 def _each(names: Sequence[str], values: Sequence[Any]) -> Any:
     return enumerate(zip(names, values, strict=True))
+
+
+def _value_text(value: object) -> str:
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def _date(days: float | None) -> str:

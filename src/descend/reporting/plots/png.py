@@ -219,6 +219,8 @@ def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Mapping[str, Any]) -> N
         drawn.set_inverted(True)
     if axis.get("ticktext"):
         drawn.set_ticks(axis["tickvals"], [_text(text) for text in axis["ticktext"]])
+        if axis.get("tickangle"):
+            axes.tick_params(axis=name, rotation=-axis["tickangle"])
 
 
 def _numbers(values: Sequence[float | None]) -> list[float]:

@@ -7,7 +7,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from descend.io.units import bytes_text, span_text
+from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
+from descend.types import History
 
 NAMES = {
     "r2": "R²",
@@ -44,8 +46,17 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
 
 
-def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
-    """What a user wants to know when a run is over."""
+def summary_text(
+    record: Mapping[str, Any], folder: Path | None, history: History = (), assessment: Any = None
+) -> str:
+    """What a user wants to know when a run is over.
+
+    Args:
+        record: what run.json holds.
+        folder: of the run, or None.
+        history: of the run.
+        assessment: what assessment.json holds, or None.
+    """
     result, settings = record["result"], record["settings"]
     rows = record["data"]["rows"]
     lines = [
@@ -59,8 +70,14 @@ def summary_text(record: Mapping[str, Any], folder: Path | None) -> str:
             f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
-        paragraph(result["stop_text"]),
+        paragraph(ending_text(result, history, bool(record.get("own")))),
     ]
+    checks = [one for one in checks_of(record, history, assessment) if one.tone != "good"]
+    if checks:
+        lines += [
+            "",
+            *(paragraph(f"! {one.name[0].upper()}{one.name[1:]}. {one.text}") for one in checks),
+        ]
     if folder is not None:
         lines += [
             "",

@@ -229,7 +229,10 @@ def test_the_summary_says_how_good_the_model_is_beside_the_trivial_one() -> None
     record = copy.deepcopy(record_of())
     record["result"]["metrics"] = classes
     text = Outline(render(train_page(record, history_of()))).text
-    assert "correctly 91.2 % of the time; always predicting the most frequent class is correct 50 %" in text
+    assert (
+        "correctly 91.2 % of the time; always predicting the most frequent class is correct 50 %"
+        in text
+    )
 
 
 def test_a_measured_setting_says_what_else_would_do() -> None:

@@ -132,11 +132,7 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
     gain = sign * (model[name] - trivial)
     ends = intervals.get(name) or {}
     low = min(
-        (
-            sign * (ends[end] - trivial)
-            for end in ("low", "high")
-            if ends.get(end) is not None
-        ),
+        (sign * (ends[end] - trivial) for end in ("low", "high") if ends.get(end) is not None),
         default=gain,
     )
     simple = 0.0 if name == "r2" and abs(trivial) < 0.01 else trivial

@@ -75,7 +75,8 @@ def train_summary(
             KeyFigure(
                 "Training time",
                 span_text(result["seconds"]),
-                f"{count_text(result['updates'], 'update')}, {number_text(result['epochs'])} epochs",
+                f"{count_text(result['updates'], 'update')}, "
+                f"{number_text(result['epochs'])} epochs",
             ),
         ],
         outcome=sentence,
@@ -349,8 +350,8 @@ def _training_section(record: Record, history: History) -> Section:
     if best is not None:
         text.append(
             f"The {'saved' if result else 'best'} model is the one after "
-            f"{count_text(best.update, 'update')} ({number_text(best.epoch)} epochs): validation loss "
-            f"{number_text(best.validation_loss)}."
+            f"{count_text(best.update, 'update')} ({number_text(best.epoch)} epochs): validation "
+            f"loss {number_text(best.validation_loss)}."
         )
     if result.get("lowerings"):
         text.append(

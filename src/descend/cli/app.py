@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from descend import __version__
 from descend.cli.compare import add_views
+from descend.cli.next_command import train_command
 from descend.cli.options import (
     MEMORY,
     Config,
@@ -112,7 +112,8 @@ def advise(
         force=force,
         command=sys.argv[1:],
     )
-    show(record, json, advice_text(advice, _train_command(advice)))
+    command = train_command(sys.argv[1:], advice.batch_size, advice.learning_rate)
+    show(record, json, advice_text(advice, command))
 
 
 @app.command()
@@ -190,24 +191,6 @@ def inspect(
 
     record = look(what, target, exclude=names(exclude), categorical=names(categorical))
     show(record, json, inspection_text(record))
-
-
-def _train_command(advice: Any) -> str:
-    """What to type to train with an advice: the same options, and its numbers."""
-    words = ["descend", *("train" if word == "advise" else word for word in sys.argv[1:])]
-    kept: list[str] = []
-    skip = False
-    for word in words:
-        if skip or word in ("--json", "--quiet", "--debug"):
-            skip = False
-            continue
-        name = word.split("=")[0]
-        if name in ("--out", "--batch-size", "--learning-rate", "--advice-budget", "--goal"):
-            skip = "=" not in word
-            continue
-        kept.append(word)
-    numbers = ["--batch-size", f"{advice.batch_size}", "--learning-rate"]
-    return shlex.join([*kept, *numbers, f"{advice.learning_rate:g}"])
 
 
 def run_text(run: Any) -> str:

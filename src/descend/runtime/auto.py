@@ -59,4 +59,7 @@ def choose(
         on_progress=progress.message,
     )
     numbers = {"batch_size": advice.batch_size, "learning_rate": advice.learning_rate}
-    return Chosen(settings.replace(**numbers), loop or problem.begin(), advice)
+    # Trials run at a constant rate: only a run that does too can continue from one.
+    continues = loop is not None and settings.schedule == "constant"
+    begin = loop if continues and loop is not None else problem.begin()
+    return Chosen(settings.replace(**numbers), begin, advice)

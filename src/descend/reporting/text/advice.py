@@ -87,16 +87,42 @@ def _why(advice: Advice) -> str:
     others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
     if others:
         text += f" Other batch sizes would take, to the same loss: {', '.join(others)} as long."
-    lowest = min((*best.values(), *_predicted(advice)), default=1.0)
-    if lowest < CLEARLY:
-        text += (
-            " A size below that looks faster was not chosen, because trials are short and noisy "
-            "and times are measured on a machine that does other work too: another size has to be "
-            "clearly faster."
-        )
+    text += _why_not_faster(advice)
     if failed:
         text += f" {count_text(failed, 'trial')} diverged."
     return text
+
+
+def _why_not_faster(advice: Advice) -> str:
+    """Why another batch size that looks faster was not chosen; empty if there is none."""
+    trials = [
+        one
+        for one in advice.evidence["trials"]
+        if one["ratio"] is not None and one["batch_size"] != advice.batch_size
+    ]
+    fastest = min(trials, key=lambda one: float(one["ratio"]), default=None)
+    if fastest is not None and fastest["ratio"] < CLEARLY:
+        interval = fastest.get("ratio_interval")
+        within = f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval else ""
+        kind = "larger" if fastest["batch_size"] > advice.batch_size else "smaller"
+        gain = advice.evidence.get("required_gain", {}).get(kind)
+        bar = f" at least {gain:g} times as fast" if gain else " clearly faster"
+        looks = (
+            f" {fastest['batch_size']:,} rows look faster, at {fastest['ratio']:.2g} times the "
+            f"time{within}"
+        )
+        if gain and fastest["ratio"] * gain < 1.0:
+            return f"{looks}, but training diverged when that trial was continued for an epoch."
+        return (
+            f"{looks}, but two runs of one setting differ that much by chance: a {kind} batch "
+            f"size is chosen only if it is{bar}."
+        )
+    if min(_predicted(advice), default=1.0) < CLEARLY:
+        return (
+            " A size below that looks faster was not tried to the end: its time is predicted from "
+            "the other sizes."
+        )
+    return ""
 
 
 def _predicted(advice: Advice) -> list[float]:
@@ -129,15 +155,22 @@ def _noise(evidence: Mapping[str, Any]) -> str:
         )
     low, high = last["interval"]
     upper = "more" if high is None else f"{high:,.3g}"
-    updates = last.get("updates")
-    moment = (
-        f"After {count_text(updates, 'update')}, a batch" if updates else "At the start, a batch"
+    text = (
+        f"Gradient noise: {_moment(last)}, a batch of {last['noise_scale']:,.3g} rows "
+        f"({low:,.3g} to {upper}) has as much noise as gradient."
     )
-    return (
-        f"Gradient noise: {moment[0].lower()}{moment[1:]} of {last['noise_scale']:,.3g} rows "
-        f"({low:,.3g} to {upper}) has as much noise as gradient. The number grows while the model "
-        "learns, so it belongs to this moment only."
-    )
+    before = [one for one in evidence["noise"][:-1] if one["noise_scale"] is not None]
+    if before:
+        scales = ", ".join(f"{one['noise_scale']:,.3g} {_moment(one)}" for one in before)
+        text += f" Before, it was {scales}. It changes while the model learns."
+    return text
+
+
+def _moment(noise: Mapping[str, Any]) -> str:
+    """When a noise scale was measured."""
+    updates, loss = noise.get("updates"), noise.get("loss")
+    when = f"after {count_text(updates, 'update')}" if updates else "at the start"
+    return f"{when} (validation loss {loss:.4g})" if loss is not None else when
 
 
 def _law(evidence: Mapping[str, Any]) -> str:

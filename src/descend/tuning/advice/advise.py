@@ -12,6 +12,7 @@ from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice import search, selection, stages
 from descend.tuning.advice.critical_batch import UpdatesLaw
+from descend.tuning.advice.noise_growth import measure_noise
 from descend.tuning.advice.stages import Report, Work
 from descend.tuning.advice.trials import Trial
 from descend.types import Advice
@@ -51,8 +52,8 @@ def advise(
     Returns:
         The advice, and the loop state of the winning trial, from which training can continue; None
         if there was nothing to try. The evidence holds plain records: `speed` (of each batch
-        size), `noise` (at the initial weights, after a first trial, after the winner; each with
-        its `cosine` curve), `breaking` (the maximum stable rate of each batch size), `shortlist`,
+        size), `noise` (at fixed numbers of updates of one run, each with the loss there and its
+        `cosine` curve), `breaking` (the maximum stable rate of each batch size), `shortlist`,
         `trials` (each with its evaluations, its loss, whether it diverged, and if it ran to the
         end the `ratio` of its cost to the best of the advised size), `law` (B_crit with its
         interval, the exponent of the rate), `curve` (what each size needs to reach the loss
@@ -82,24 +83,17 @@ def advise(
     )
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
+    stages.choose_reference(work, at_least)
     stages.start_compiling(work)
     trials = stages.run_reference_trials(work, learning_rate)
     stages.measure_speeds(work)
     work.record_time("speed")
-    noise = stages.NoiseLog(work)
-    noise.measure(0, work.runner.snapshot.params)
-    alive = [one for one in trials if one.state is not None]
-    if alive:
-        best = min(alive, key=lambda one: one.score)
-        assert best.state is not None
-        noise.measure(best.updates, best.state.params)
+    measure_noise(work, learning_rate)
     work.record_time("noise")
     chosen = [batch_size] if batch_size is not None else stages.shortlist_sizes(work, optimizer)
     finalists, others = search.search(work, chosen, learning_rate, trials)
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = search.select_lasting(work, finalists, ratios)
-    assert winner.state is not None
-    noise.measure(winner.updates, winner.state.params)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
     return _make_advice(work, winner, finalists, ratios, others), loop
 
@@ -131,6 +125,11 @@ def _make_advice(
         work.undetermined.append("critical batch size")
     work.evidence.update(
         goal=work.goal,
+        reference=work.reference,
+        required_gain={
+            "larger": selection.GAIN_OF_LARGER,
+            "smaller": selection.GAIN_OF_SMALLER,
+        },
         rows=len(work.runner.problem.store),
         budget=work.budget,
         start_loss=work.runner.start_loss,

@@ -26,6 +26,8 @@ GAIN_OF_LARGER, GAIN_OF_SMALLER = 1.25, 1.4
 Which of two neighbours wins a short trial is partly chance, and early losses favour small batches,
 because the critical batch size grows as the loss falls (McCandlish et al. 2018, arXiv 1812.06162,
 section 2.2)."""
+NORMAL_95 = 1.645
+"""95 % quantile of the standard normal distribution."""
 GAIN_RESOLUTION, LOSS_RESOLUTION = 0.005, 0.05
 """Losses closer than this fraction of the gain since the start, or of the loss itself if that is
 less, count as equal: on a plateau smaller differences would stand for long times."""
@@ -249,6 +251,19 @@ def flat_region(
     return sizes[low], sizes[high]
 
 
+def ratio_interval(ratio: float) -> list[float]:
+    """90 % interval of a cost ratio of two trials.
+
+    From the standard deviation of the logarithm of a single trial's updates (`PRIOR_SPREAD`):
+    two seeds of one setting differ by about that much.
+
+    >>> [round(end, 2) for end in ratio_interval(1.0)]
+    [0.67, 1.49]
+    """
+    width = NORMAL_95 * math.sqrt(2.0) * critical_batch.PRIOR_SPREAD
+    return [ratio * math.exp(-width), ratio * math.exp(width)]
+
+
 def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict[str, Any]:
     """A trial as a record; `ratio` is its cost over the winner's, if it ran to the end."""
     return {
@@ -260,6 +275,7 @@ def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict
         "judged": trial.score if math.isfinite(trial.score) else None,
         "diverged": trial.diverged,
         "ratio": ratio,
+        "ratio_interval": None if ratio is None else ratio_interval(ratio),
         "losses": [list(evaluation) for evaluation in trial.losses],
         "marks": [list(score) for score in trial.scores],
     }

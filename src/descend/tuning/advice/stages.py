@@ -12,7 +12,6 @@ from typing import Any
 from descend.training.problem import Problem
 from descend.tuning.advice import critical_batch, lr_range, selection, speed
 from descend.tuning.advice.halving import run_to_cost
-from descend.tuning.advice.noise import NoiseMeter, cosines, gradient_noise
 from descend.tuning.advice.trials import (
     CONCURRENT_TRIALS,
     FEW_EVALUATIONS,
@@ -21,7 +20,7 @@ from descend.tuning.advice.trials import (
     TrialRunner,
     make_runner,
 )
-from descend.types import GradientNoise, Params, Speed
+from descend.types import GradientNoise, Speed
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Update rules for which gradient noise predicts the critical batch size."""
@@ -35,11 +34,19 @@ EXPECTED_EPOCHS, EXPECTED_UPDATES = 40, 15_000
 """Expected length of a training run: the longer of the two."""
 NOISE_COST = 4
 """Measuring the noise takes about as long as measuring this many further batch sizes."""
-REFERENCE = 128
-"""Where the first rates are tried and the noise is measured: tuned runs on tables of 16,500 to
-561,000 rows were fastest at 64 to 256."""
+FIRST_PROBE, PROBE_STEP = 128, 16
+"""Batch size that is measured first, and the factor to the next one. They are only points at which
+seconds are measured: `choose_reference` continues while larger batches cost little more."""
+NEARLY_EQUAL = 2.0
+"""Probing continues while an update costs less than this multiple of one at the first probe."""
+PROBE_FRACTION = 0.1
+"""A larger size is probed if compiling it takes at most this fraction of the expected training."""
+TYPICAL_CRITICAL = 500.0
+"""Critical batch size assumed before anything is known of the problem, a property of data and model
+and not of the machine. It explains where tuned runs on tables of 16,500 to 561,000 rows were
+fastest."""
 MIN_UPDATES_PER_EPOCH = 16
-"""Minimum updates per epoch at the reference size; small tables get a smaller reference size."""
+"""Minimum updates per epoch at the reference size, so small tables get a smaller reference."""
 FINAL_FRACTION = 0.04
 """Length of a trial that runs to the end, as a fraction of the expected training: shorter trials
 favour rates that do not last; in a short training, longer ones have passed the target."""
@@ -64,7 +71,7 @@ class Work:
         footprint: bytes of training at a batch size.
         limit: bytes that training may take.
         possible: batch sizes that may be advised.
-        reference: the batch size that everything begins with.
+        reference: the batch size that trials begin with.
         goal: what the advice optimizes.
         clock: seconds.
         started: when the advice began.
@@ -170,13 +177,12 @@ def begin_work(
     started: float,
     report: Report,
 ) -> Work:
-    """Measure an update of the reference size, and derive the budget of the advice from it."""
+    """Measure an update of the first probe, and derive the budget of the advice from it."""
     snapshot = problem.begin().state
     footprint = speed.Footprint(problem, snapshot)
     limit = speed.memory_limit() if memory is None else memory
     possible = _possible_sizes(problem, footprint, batch_size, limit)
-    most = max(1, len(problem.store) // MIN_UPDATES_PER_EPOCH)
-    reference = nearest_size(possible, min(REFERENCE, most))
+    reference = first_probe(problem, possible)
     report(f"Measuring updates of {reference:,} rows")
     before = clock()
     with ThreadPoolExecutor(1) as pool:
@@ -191,7 +197,7 @@ def begin_work(
     expected = max(epochs, EXPECTED_UPDATES) * speed.seconds_at(measured, reference)
     budget_given = budget is not None
     if budget is None:
-        budget = min(MAX_BUDGET, max(at_least, BUDGET_FRACTION * expected))
+        budget = default_budget(expected, at_least)
     work = Work(
         runner=runner,
         footprint=footprint,
@@ -211,6 +217,59 @@ def begin_work(
     work.limit_concurrency([reference])
     runner.first_evaluations = FEW_EVALUATIONS if work.short_training else MANY_EVALUATIONS
     return work
+
+
+def first_probe(problem: Problem, possible: Sequence[int]) -> int:
+    """The batch size that is measured first; it follows from the table, not from the machine."""
+    return nearest_size(possible, min(FIRST_PROBE, _largest_reference(problem)))
+
+
+def _largest_reference(problem: Problem) -> int:
+    return max(1, len(problem.store) // MIN_UPDATES_PER_EPOCH)
+
+
+def default_budget(expected: float, at_least: float = 0.0) -> float:
+    """Seconds that an advice may take if the user set no budget."""
+    return min(MAX_BUDGET, max(at_least, BUDGET_FRACTION * expected))
+
+
+def choose_reference(work: Work, at_least: float = 0.0) -> None:
+    """Choose the batch size that trials begin with, from measured seconds per update.
+
+    Larger sizes are probed while an update costs nearly what a small one costs, as on a device
+    whose time goes into starting programs. The reference is the size with the lowest
+    (1 + B_crit/B)·t(B) for a typical B_crit, t between the measured sizes interpolated. Where
+    updates cost their rows from the start, as on most CPUs, it is the first probe.
+
+    Args:
+        work: with the first probe measured; its reference, expected time and budget are updated.
+        at_least: minimum budget in seconds if none was given.
+    """
+    first = work.reference
+    most = _largest_reference(work.runner.problem)
+    allowed = [size for size in work.possible if first <= size <= most]
+    if work.goal == "examples" or not allowed:
+        return
+    size = first
+    while size < allowed[-1] and work.cost(size) <= NEARLY_EQUAL * work.cost(first):
+        if work.compiling > PROBE_FRACTION * max(work.expected, at_least):
+            break
+        size = nearest_size(allowed, min(PROBE_STEP * size, allowed[-1]))
+        work.report(f"Measuring updates of {size:,} rows")
+        _measure(work, [first, size])
+
+    def expected_cost(size: int) -> float:
+        return (1.0 + TYPICAL_CRITICAL / size) * work.cost(size)
+
+    reference = min((one for one in allowed if one <= size), key=expected_cost)
+    if reference == first:
+        return
+    work.expected *= expected_cost(reference) / expected_cost(first)
+    ensure_speed(work, reference)
+    work.reference = reference
+    if not work.budget_given:
+        work.budget = default_budget(work.expected, at_least)
+    work.limit_concurrency([reference])
 
 
 def _possible_sizes(
@@ -233,8 +292,9 @@ def start_compiling(work: Work) -> None:
     As many as the budget allows, and one where compilation is too short to be noticed. Where
     training takes no longer than compilation, a better size could not make up for compiling it.
     """
+    measured = work.speed.batch_sizes
     nearest = sorted(
-        (size for size in work.possible if size != work.reference),
+        (size for size in work.possible if size not in measured),
         key=lambda size: (abs(math.log(size / work.reference)), size),
     )
     per_row = speed.seconds_at(work.speed, work.reference) / work.reference
@@ -243,10 +303,10 @@ def start_compiling(work: Work) -> None:
     sizes = cheap[: work.affordable_sizes] or ([] if noticed else nearest[:1])
     if work.short_training:
         work.left_out.append("noise")
-    if nearest and not sizes:
+    if nearest and not sizes and len(measured) == 1:
         work.left_out.append("other sizes")
     elif work.short_training and len(sizes) < len(nearest):
-        work.left_out.append(f"sizes other than {format_sizes(sorted([*sizes, work.reference]))}")
+        work.left_out.append(f"sizes other than {format_sizes(sorted([*sizes, *measured]))}")
     if sizes:
         pool = ThreadPoolExecutor(1)
         runner = work.runner
@@ -288,7 +348,7 @@ def ensure_speed(work: Work, size: int) -> None:
 
 
 def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
-    """Short trials at the reference size; the noise is measured at the best one's weights."""
+    """Short trials at the reference size, which take part in the search."""
     size = work.reference
     if learning_rate is not None:
         rates = [learning_rate]
@@ -305,38 +365,6 @@ def record_stable_rates(work: Work, found: dict[int, float]) -> None:
     """Record the maximum stable rate of each batch size."""
     lines = work.evidence.setdefault("breaking", [])
     lines += [{"batch_size": size, "learning_rate": rate} for size, rate in found.items()]
-
-
-class NoiseLog:
-    """Measures gradient noise at several moments of an advice, unless training is too short."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._meter = None if "noise" in work.left_out else NoiseMeter(work.runner.problem)
-        work.evidence.setdefault("noise", [])
-
-    def measure(self, updates: int, params: Params) -> None:
-        """Measure and record the noise, and the cosines of mini-batch gradients, at some weights.
-
-        Args:
-            updates: made before.
-            params: the weights.
-        """
-        if self._meter is None:
-            return
-        measured = self._meter(params)
-        noise = gradient_noise(measured, self._work.runner.problem.seed)
-        self._work.noise.append(noise)
-        line = {
-            "updates": updates,
-            "squared_norm": noise.squared_norm,
-            "trace": noise.trace,
-            "noise_scale": noise.noise_scale,
-            "interval": selection.finite(noise.interval),
-            "rows": len(measured.products) * measured.rows,
-            "cosine": [one._asdict() for one in cosines(measured, noise)],
-        }
-        self._work.evidence["noise"].append(line)
 
 
 def shortlist_sizes(work: Work, optimizer: str) -> list[int]:

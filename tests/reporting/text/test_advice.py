@@ -1,0 +1,63 @@
+"""The text of an advice: why this batch size, and when the noise was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from descend.reporting.text.advice import advice_text
+from descend.types import Advice
+
+
+def trial(size: int, ratio: float | None) -> dict[str, Any]:
+    interval = None if ratio is None else [ratio / 1.5, ratio * 1.5]
+    return {"batch_size": size, "ratio": ratio, "ratio_interval": interval, "diverged": False}
+
+
+def text_of(*trials: dict[str, Any], noise: list[dict[str, Any]] | None = None) -> str:
+    evidence = {
+        "trials": [trial(128, 1.0), *trials],
+        "goal": "time",
+        "start_loss": 1.0,
+        "target": 0.1,
+        "noise": noise or [],
+        "law": None,
+        "curve": [],
+        "speed": [],
+        "required_gain": {"larger": 1.25, "smaller": 1.4},
+    }
+    text = advice_text(Advice(128, 0.1, (0.1, 0.1), (128, 128), evidence), "descend train x")
+    return " ".join(text.split())
+
+
+def test_a_size_that_looks_faster_is_named_with_its_interval_and_the_reason() -> None:
+    text = text_of(trial(512, 0.84))
+    assert "512 rows look faster, at 0.84 times the time (0.56 to 1.3)" in text
+    assert "at least 1.25 times as fast" in text
+    assert "at least 1.4 times as fast" in text_of(trial(32, 0.84))
+
+
+def test_a_size_that_was_fast_and_did_not_last_is_named_too() -> None:
+    assert "diverged when that trial was continued" in text_of(trial(512, 0.5))
+
+
+@pytest.mark.parametrize("other", [(512, 0.95), (512, 2.0), (512, None)])
+def test_nothing_is_said_where_no_size_looks_faster(other: tuple[int, float | None]) -> None:
+    assert "look faster" not in text_of(trial(*other))
+
+
+def test_the_noise_is_told_with_the_losses_it_was_measured_at() -> None:
+    moments = [(0, 0.9, 20.0), (100, 0.5, 80.0)]
+    noise = [
+        {"updates": updates, "loss": loss, "noise_scale": scale, "interval": [scale - 5, scale + 5]}
+        for updates, loss, scale in moments
+    ]
+    text = text_of(noise=noise)
+    assert "after 100 updates (validation loss 0.5), a batch of 80 rows (75 to 85)" in text
+    assert "20 at the start (validation loss 0.9)" in text
+
+
+def test_it_ends_with_the_command_to_type() -> None:
+    assert text_of().endswith("descend train x")
+    assert "training goes on" not in text_of()

@@ -1,0 +1,65 @@
+"""The batch size that trials begin with follows from measured seconds per update."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from descend.tuning.advice import speed, stages
+from descend.types import Speed
+from tests.problems import linear_problem, numbers
+
+PROBLEM = linear_problem(numbers(70_000, 2))
+
+
+def reference_where(
+    cost: Callable[[int], float], monkeypatch: pytest.MonkeyPatch, goal: str = "time"
+) -> tuple[int, list[int]]:
+    """The reference on a machine with these seconds per update, and the sizes measured."""
+
+    def measure(problem: Any, state: Any, sizes: Sequence[int], **_: Any) -> Speed:
+        ordered = tuple(sorted(sizes))
+        return Speed(ordered, tuple(map(cost, ordered)), (0,) * len(ordered))
+
+    monkeypatch.setattr(speed, "measure_speed", measure)
+    ticks = itertools.count()
+    work = stages.begin_work(
+        PROBLEM,
+        batch_size=None,
+        memory=None,
+        goal=goal,
+        budget=None,
+        at_least=0.0,
+        clock=lambda: next(ticks) * 1e-6,
+        started=0.0,
+        report=lambda text: None,
+    )
+    stages.choose_reference(work)
+    return work.reference, list(work.speed.batch_sizes)
+
+
+def test_it_stays_small_where_an_update_costs_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, measured = reference_where(lambda size: 5e-6 + 0.6e-6 * size, monkeypatch)
+    assert reference == 128
+    assert measured == [128, 2048]
+
+
+def test_it_grows_where_larger_batches_cost_nearly_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference, _ = reference_where(lambda size: 40e-6 + 0.01e-6 * size, monkeypatch)
+    assert reference == 2048
+
+
+def test_a_faster_clock_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, _ = reference_where(lambda size: 40e-3 + 0.01e-3 * size, monkeypatch)
+    fast, _ = reference_where(lambda size: 40e-6 + 0.01e-6 * size, monkeypatch)
+    assert slow == fast
+
+
+def test_no_larger_size_is_probed_to_see_few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, measured = reference_where(lambda size: 1e-6, monkeypatch, goal="examples")
+    assert (reference, measured) == (128, [128])

@@ -69,8 +69,8 @@ def train(
 
     Raises:
         InputError: the table or an option cannot be used; the message says what to change.
-        DivergedError: the loss left the finite numbers and could not be rescued; the message names
-            the probable cause.
+        DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates; the
+            message names the probable cause.
         InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
 
     Examples:
@@ -104,14 +104,14 @@ def advise(
     """Which batch size and learning rate to take, by measuring.
 
     Args:
-        data: whatever `train` takes; for an own model, what `fit` takes.
+        data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict.
-        model: `mlp`, `linear`, or an own model as `fit` takes it.
-        loss: the name of a loss; for an own model also `(outputs, y) -> [B]`.
-        optimizer: the name of an update rule; for an own model also one of Optax. The rate of
+        model: `mlp`, `linear`, or a custom model as `fit` takes it.
+        loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
+        optimizer: the name of an update rule; for a custom model also one of Optax. The rate of
             `optax.adam` is found; that of `optax.adam(1e-3)` is settled, and only the batch size
             is.
-        validation: fraction of the rows kept to judge by, a file, or rows of their own.
+        validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
         quiet: show no progress.
@@ -125,7 +125,7 @@ def advise(
     Raises:
         InputError: the data, the model or an option cannot be used; the message says what to
             change.
-        DivergedError: no learning rate was low enough.
+        DivergedError: the loss became NaN or infinite at every learning rate tried.
 
     Examples:
         >>> import numpy as np, descend
@@ -163,15 +163,15 @@ def compare(
     """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
 
     Args:
-        data: whatever `train` takes; for an own model, what `fit` takes.
+        data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict.
-        model: `mlp`, `linear`, or an own model as `fit` takes it. A model that comes with weights
-            (Flax, Equinox, Keras) begins at them with every seed, and the rows that judge an own
-            model are those of the first seed.
-        loss: the name of a loss; for an own model also `(outputs, y) -> [B]`.
-        optimizer: the rule that the advised batch size is found for; an own one of Optax is run
+        model: `mlp`, `linear`, or a custom model as `fit` takes it. A model that comes with weights
+            (Flax, Equinox, Keras) begins at them with every seed, and a custom model keeps the
+            validation rows of the first seed.
+        loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
+        optimizer: the rule that the advised batch size is found for; an Optax rule is run
             beside the others.
-        validation: fraction of the rows kept to judge by, a file, or rows of their own.
+        validation: the fraction of the rows to hold out, a file, or validation rows.
         sizes: batch sizes besides all rows, one row and the advised one.
         methods: further update rules, and for small problems `coordinate-descent`,
             `conjugate-gradient` and `simulated-annealing`.
@@ -221,14 +221,14 @@ def compare(
 
 
 def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[MakeSetup, Settings]:
-    """What is to be measured: our model on a table, or somebody's own, and the settings."""
+    """What is to be measured, a network on a table or a custom model, and the settings."""
     model, loss, optimizer, data, validation = own
     if not isinstance(model, str):
         return custom_setup(own), _custom_settings(own, target, options)
     for name, value in (("loss", loss), ("optimizer", optimizer)):
         if not isinstance(value, str):
             raise SettingsError(
-                f"{name} is your own, so the model must be too: give model=(init, apply), a Flax, "
+                f"A custom {name} needs a custom model: give model=(init, apply), or a Flax, "
                 f"Equinox or Keras model. Found model={model!r}."
             )
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
@@ -255,7 +255,7 @@ def fit(
     quiet: bool = True,
     **options: Unpack[TableKeywords],
 ) -> CustomRun:
-    """Train an own model by mini-batch gradient descent.
+    """Train a custom model by mini-batch gradient descent.
 
     The objective is the weighted mean of the rows' losses, so every row must have a loss of its
     own: a model whose layers couple the rows of a batch (batch normalisation) or carry state
@@ -278,7 +278,7 @@ def fit(
             such as `optax.adam(1e-3)`, which `learning_rate` multiplies, 1 for `auto`; or a
             function of the rate, such as `optax.adam`, whose updates are in proportion to it.
         target: of a table, the column to predict.
-        validation: fraction of the rows kept to judge by, or rows of their own.
+        validation: the fraction of the rows to hold out, or validation rows.
         out: the run directory to write, with checkpoints and a report; None writes nothing.
         resume: go on with the run in `out`, with the same model, data and settings; `epochs`,
             `time_budget` and `patience` may be others. A run that is finished comes back as it is.
@@ -294,8 +294,8 @@ def fit(
 
     Raises:
         InputError: the model, the data or an option cannot be used.
-        DivergedError: the loss left the finite numbers and could not be rescued; the message names
-            the probable cause.
+        DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates; the
+            message names the probable cause.
         InterruptedRunError: Ctrl-C, with everything saved where `out` was given.
 
     Examples:
@@ -326,7 +326,7 @@ def _run_options(
 def resume(
     run: str | Path, *, callbacks: Sequence[FunctionOfEvaluation] = (), quiet: bool = True
 ) -> Run:
-    """Go on with a run that was interrupted, as if it never had been.
+    """Continue an interrupted run as if it had never been interrupted.
 
     Args:
         run: the run directory; one that is finished comes back as it is, one that a callback
@@ -338,7 +338,7 @@ def resume(
         The run.
 
     Raises:
-        InputError: there is no such run, or it is one of an own model: call `fit` again.
+        InputError: there is no such run, or its model is a custom one: call `fit` again.
         DataError: its data changed since.
 
     Examples:

@@ -8,7 +8,7 @@ it quotes from the user's files is made printable here, in one place.
     │   ├── DataError           a table that cannot be read or used
     │   ├── SettingsError       an option with an impossible value
     │   └── FileFormatError     a model, store or checkpoint that is damaged or too new
-    ├── DivergedError           the loss left the finite numbers          exit 3
+    ├── DivergedError           the loss became NaN or infinite          exit 3
     └── InterruptedRunError     stopped by the user, can be resumed       exit 130
 """
 
@@ -84,7 +84,7 @@ class FileFormatError(InputError):
 
 
 class DivergedError(DescendError):
-    """Training left the finite numbers and could not be rescued."""
+    """The loss kept becoming NaN or infinite, even at lower learning rates."""
 
     exit_status = 3
 

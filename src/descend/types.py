@@ -107,7 +107,7 @@ class StopReason(enum.Enum):
     TARGET_REACHED = "The validation loss reached the target that was asked for."
     STOPPED = "A callback asked to stop."
     DIVERGED = (
-        "The loss left the finite numbers, and lower learning rates did not help. "
+        "The loss became NaN or infinite, and lower learning rates did not help. "
         "Try a smaller --learning-rate."
     )
     INTERRUPTED = "Training was interrupted. Everything is saved; `descend resume` goes on."
@@ -139,7 +139,7 @@ class HistoryLine:
 
 
 History = tuple[HistoryLine, ...]
-"""The course of a run, a line per measurement."""
+"""How a run went: one line per evaluation."""
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,7 @@ def test_settings_that_cannot_be_are_refused(options: dict[str, Any], said: str)
 
 
 def test_a_custom_loss_needs_a_custom_model() -> None:
-    with pytest.raises(SettingsError, match="so the model must be too"):
+    with pytest.raises(SettingsError, match="needs a custom model"):
         descend.advise(rows(), loss=absolute)
 
 

@@ -263,3 +263,13 @@ def test_factors_are_multiplied_and_the_first_reason_counts() -> None:
     silent = Callbacks([Wishing(None, None)])
     assert silent.evaluation(nothing) is None
     assert silent.stop_requested() is None
+
+
+def test_params_of_a_custom_model_have_the_form_of_its_framework() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+    found: list[Any] = []
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    run = descend.fit(model, DATA, **OPTIONS, callbacks=[lambda one: found.append(one.params)])
+    assert run.history[-1].validation_loss == min(line.validation_loss for line in run.history)
+    assert same_bits(found[-1], run.params)
+    assert not same_bits(found[0], run.params)

@@ -1,4 +1,4 @@
-"""The options that train, advise and compare share: each stated once."""
+"""The options that several commands share, each stated once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _fraction_or_file(text: str) -> float | str:
 
 
 class Option:
-    """An option of the command line: its setting, how it is read, what it says in --help."""
+    """An option of the command line: how it is parsed, and its text in --help."""
 
     def __init__(
         self,
@@ -104,14 +104,14 @@ SETTINGS: dict[str, Option] = {
         metavar="X|auto",
     ),
     "optimizer": Option("momentum, sgd, nesterov, adam, adamw, ...", metavar="NAME"),
-    "momentum": Option("Of momentum and nesterov.", float, metavar="X"),
+    "momentum": Option("Momentum of the rules momentum and nesterov.", float, metavar="X"),
     "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
     "warmup": Option(
-        "Part of the run in which the rate rises from 0; auto: 60 updates, an epoch at most.",
+        "Fraction of the run in which the rate rises from 0; auto: 60 updates, at most an epoch.",
         parse=_number_or_word("--warmup", ("auto",), whole=False),
         metavar="X|auto",
     ),
-    "averaging": Option("Judge and keep the mean of the weights over the last updates.", bool),
+    "averaging": Option("Evaluate and save a running average of the weights.", bool),
     "loss": Option(
         "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
     ),
@@ -120,18 +120,20 @@ SETTINGS: dict[str, Option] = {
     "clip": Option("Largest norm of a gradient.", float, metavar="X"),
     "epochs": Option("Most passes over the training rows.", int, metavar="N"),
     "time_budget": Option(
-        "Most time in training: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"
+        "Most training time: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"
     ),
-    "patience": Option("Evaluations without improvement before the rate falls.", int, metavar="N"),
+    "patience": Option(
+        "Evaluations without improvement before the rate is lowered.", int, metavar="N"
+    ),
     "validation": Option(
-        "Part of the rows kept to judge, or a file of them.",
+        "Fraction of the rows to hold out for validation, or a file of validation rows.",
         parse=_fraction_or_file,
         metavar="0.1|FILE",
     ),
-    "seed": Option("Of the split, the weights and the order of rows.", int, metavar="N"),
+    "seed": Option("Of the split, the initial weights and the order of rows.", int, metavar="N"),
     "goal": Option("What auto looks for: time, examples or quality.", metavar="GOAL"),
     "advice_budget": Option(
-        "Most time for finding auto values: 20s, 2m.",
+        "Most time for choosing what is auto: 20s, 2m.",
         parse=lambda text: parse_duration(text, "--advice-budget"),
         metavar="TIME",
     ),
@@ -206,7 +208,7 @@ def gathered_settings(
 
 
 def _parsed(config: dict[str, Any]) -> dict[str, Any]:
-    """The options of a file; what stands in quotes is read as on the command line."""
+    """The options of a file; quoted values are read as on the command line."""
     parsed = {}
     for key, value in config.items():
         option = SETTINGS.get(key.replace("-", "_"))

@@ -15,7 +15,7 @@ from descend.training.jax_setup import set_up
 from descend.types import Advice
 
 THOROUGH = 10.0
-"""Seconds that an advice takes at the least where somebody asked for one."""
+"""Shortest measuring time, in seconds, where an advice was asked for."""
 
 
 def advise(

@@ -1,4 +1,4 @@
-"""A comparison of methods on a table, from the opened table to the files it leaves."""
+"""A comparison of methods on a problem, and the files it leaves."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def claims(self) -> list[dict[str, Any]]:
-        """What is commonly told, and whether it held."""
+        """Common claims about batch sizes, and whether they held here."""
         return list(self.record["claims"])
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ def compare(
         out: the folder to write; None takes the next free name under `runs/`.
         write: whether to leave files at all.
         force: whether an existing comparison may be replaced.
-        progress: who is told what happens.
+        progress: shows what is being measured.
         command: what was typed, for the record.
     """
     if seeds is not None and seeds < 1:

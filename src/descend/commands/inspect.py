@@ -19,7 +19,7 @@ from descend.settings import Settings
 def inspect(
     what: str, target: str | None, *, exclude: tuple[str, ...], categorical: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Look at a run, a model, a row store or a table; which it is decides what is told."""
+    """Describe a run, a model, a row store or a table, whichever the name stands for."""
     path = Path(what)
     if is_store(path):
         return describe_store(path)

@@ -1,4 +1,4 @@
-"""The loss as a landscape: named surfaces with the paths of every method, or a plane of a run."""
+"""The loss as a landscape: paths over a named surface, or over a plane through a run."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def landscape(
     Args:
         what: a named surface, or a run directory.
         out: the folder to write.
-        directions: of the plane of a run: `path` (principal directions of the ways) or `random`.
-        force: whether what stands in the folder may be replaced.
-        progress: who is told what happens.
+        directions: of the plane of a run: `path` (principal directions of the paths) or `random`.
+        force: whether an earlier landscape in the folder may be replaced.
+        progress: shows what is being measured.
         command: what was typed, for the record.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The loss of a run's model on a plane, with the ways that the methods take over it."""
+"""The loss of a run's model on a plane, with the paths of the methods over it."""
 
 from __future__ import annotations
 
@@ -31,62 +31,62 @@ MOST_HALVINGS = 6
 
 
 def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any]:
-    """What landscape.json holds of a run: methods that start at its initial weights.
+    """What landscape.json holds of a run: the paths of all methods from its initial weights.
 
     Args:
         path: the run directory.
         directions: of the plane: `path` or `random`.
-        progress: who is told what happens.
+        progress: shows what is being measured.
     """
     record = read_run_record(path)
     run = recorded_run(path, record, progress)
     prepared, settings = run.prepared, run.settings
-    # The run's rule first. Rates rise at first as in the run, whose own was found so; without the
-    # mean of the weights, which hides the noise.
+    # The rule of the run first. Rates rise at first as in the run, whose rate was found so; the
+    # weights are not averaged, because that hides the noise.
     problems = {
         rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)
         for rule in dict.fromkeys((settings.optimizer, *BASIC))
     }
-    ways = _ways(problems, settings, progress)
+    trajectories = _trajectories(problems, settings, progress)
     runner = make_runner(problems[settings.optimizer])
-    centre = ways[0].snapshots[-1].astype(np.float64)
+    centre = trajectories[0].snapshots[-1].astype(np.float64)
     if directions == "path":
-        axes = plane.principal_axes(ways, centre)
+        axes = plane.principal_axes(trajectories, centre)
     else:
         _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
         axes = plane.random_axes(unravel(jnp.asarray(centre, jnp.float32)), settings.seed)
     progress.message("The loss on the plane")
-    found = plane.loss_plane(runner, ways, centre, axes)
+    found = plane.loss_plane(runner, trajectories, centre, axes)
     return {
         "of": "run",
         "name": str(path),
         "target": settings.target,
         "optimizer": settings.optimizer,
-        "title": "The loss on a plane through the ways of the methods",
+        "title": "The loss on a plane through the paths of the methods",
         "directions": directions,
         "explained": found.explained,
         "rows": len(runner.problem.store),
         "grid": {"x": found.x.tolist(), "y": found.y.tolist(), "loss": found.losses.tolist()},
         "paths": [
             {
-                "method": way.title,
-                "points": found.points(way).tolist(),
-                "losses": list(way.losses),
-                "updates": list(way.updates),
-                "rows_read": way.batch_size,
-                "learning_rate": way.learning_rate,
+                "method": trajectory.title,
+                "points": found.points(trajectory).tolist(),
+                "losses": list(trajectory.losses),
+                "updates": list(trajectory.updates),
+                "rows_read": trajectory.batch_size,
+                "learning_rate": trajectory.learning_rate,
                 "trials": None,
             }
-            for way in ways
+            for trajectory in trajectories
         ],
     }
 
 
-def _ways(
+def _trajectories(
     problems: dict[str, Problem], settings: Settings, progress: Progress
 ) -> list[plane.Trajectory]:
-    """The run's own way first, then those of the other methods, and of conjugate gradient."""
-    ways: list[plane.Trajectory] = []
+    """The path of the run first, then those of the other methods and of conjugate gradient."""
+    trajectories: list[plane.Trajectory] = []
     seconds = SECONDS_OF_TRIALS
     if settings.advice_budget is not None:
         seconds = min(seconds, settings.advice_budget / (3 * len(problems)))
@@ -94,47 +94,50 @@ def _ways(
         runner = make_runner(problem)
         smaller: float | None = None
         for one in _methods(problem, settings, rule):
-            progress.message(f"The way of {one.title}")
+            progress.message(f"Path of {one.title}")
             own = one.batch_size == settings.batch_size and rule == settings.optimizer
             smaller = (
                 float(settings.learning_rate)
                 if own
                 else tune_rate(runner, one.batch_size, seconds, smaller).learning_rate
             )
-            way = _whole_way(runner, one, smaller)
-            ways.insert(0 if own else len(ways), way)
+            trajectory = _whole_trajectory(runner, one, smaller)
+            trajectories.insert(0 if own else len(trajectories), trajectory)
             runner.chunk_caches.pop(one.batch_size, None)
     problem = problems[settings.optimizer]
     try:
         check_small(problem, CONJUGATE)
     except SettingsError:
-        return ways
-    progress.message("The way of conjugate gradient")
-    return [*ways, plane.run_classical_trajectory(problem, CONJUGATE, 2 * seconds, SNAPSHOTS)]
+        return trajectories
+    progress.message("Path of conjugate gradient")
+    return [
+        *trajectories,
+        plane.run_classical_trajectory(problem, CONJUGATE, 2 * seconds, SNAPSHOTS),
+    ]
 
 
-def _whole_way(runner: TrialRunner, method: Method, rate: float) -> plane.Trajectory:
-    """The way at a rate, or where it does not come to its end, at a lower one.
+def _whole_trajectory(runner: TrialRunner, method: Method, rate: float) -> plane.Trajectory:
+    """The path at a learning rate, or at a lower one where it breaks off.
 
     Short trials may keep a rate that later breaks down.
     """
     stops = stops_for(method.batch_size, len(runner.problem.store))
     for _ in range(MOST_HALVINGS):
-        way = plane.record_trajectory(runner, method.title, method.batch_size, rate, stops)
-        if way.updates[-1] == stops[-1]:
+        trajectory = plane.record_trajectory(runner, method.title, method.batch_size, rate, stops)
+        if trajectory.updates[-1] == stops[-1]:
             break
         rate = round_rate(rate / 2)
-    return way
+    return trajectory
 
 
 def _methods(problem: Problem, settings: Settings, rule: str) -> list[Method]:
-    """What a rule is run as, the smallest batch first; one that is not basic, as the run alone."""
+    """The methods that use an update rule, smallest batch first."""
     found = methods_for(len(problem.store), int(settings.batch_size), added=(rule,))
     return sorted((one for one in found if one.optimizer == rule), key=lambda one: one.batch_size)
 
 
 def stops_for(batch_size: int, rows: int) -> list[int]:
-    """Updates after which to look: about three epochs, closer together at first."""
+    """Updates after which weights are recorded: over about three epochs, denser at first."""
     total = max(FEWEST_UPDATES, min(MOST_UPDATES, 3 * rows // batch_size))
     places = np.geomspace(1, total, SNAPSHOTS)
     return sorted({round(float(place)) for place in places})

@@ -1,4 +1,4 @@
-"""A named surface of two parameters: its contours, every method's path, how a minimum is left."""
+"""A named surface of two parameters: contours, the path of every method, escapes from a minimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on: same data, same settings, same bytes at the end."""
+"""An interrupted run continues: same data, same settings, same bytes at the end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from descend.runtime.table_run import Run, TableRun, recorded_run
 
 
 def resume(path: Path, options: Options) -> Run:
-    """Go on with the run in a folder; see `resume_run`.
+    """Continue the run in a folder; see `resume_run`.
 
     Args:
         path: of the run.
-        options: progress and callbacks count.
+        options: only its progress and callbacks are used.
 
     Raises:
         InputError: there is no run, its data was not a file, or its model is a custom one.

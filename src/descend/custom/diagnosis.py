@@ -73,8 +73,8 @@ def custom_cause(
         )
     lower = min(0.01, 0.01 * float(settings.learning_rate))
     return (
-        f"Probable cause: the learning rate {settings.learning_rate:.4g}, whose steps are longer "
-        f"than the slope of the loss holds. Give learning_rate={lower:.2g} or 'auto'."
+        f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
+        f"overshoot the minimum. Give learning_rate={lower:.2g} or 'auto'."
     )
 
 

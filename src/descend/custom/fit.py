@@ -84,16 +84,20 @@ class CustomTrainable(Trainable[CustomRun]):
         """Compare what model, loss and optimizer do with what they did."""
         check_same_functions(self.custom, record.get("functions"), loop)
 
+    def shown(self, params: Params) -> Params:
+        """As `CustomRun.params`."""
+        return self.custom.model.shown(params)
+
     def resume_hint(self, folder: Path) -> str:
-        """The call."""
+        """The call to repeat."""
         return "To go on, call descend.fit again with resume=True."
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """From the ranges of inputs and targets."""
+        """Judged by the ranges of the inputs and targets."""
         return custom_cause(self.custom, settings, loop, reason)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
-        """Those of the task; none where the loss is the user's own."""
+        """Those of the task; none where the user wrote the loss."""
         return custom_metrics(self.custom, params)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:

@@ -29,12 +29,12 @@ class Chosen(NamedTuple):
 def choose(
     problem: Problem, settings: Settings, progress: Progress, *, at_least: float = 0.0
 ) -> Chosen:
-    """Decide what `auto` stands for; with numbers given, nothing is measured.
+    """Choose values for what is `auto`; where numbers are given, nothing is measured.
 
     Args:
         problem: what is to be trained.
         settings: with `auto` where something is to be found.
-        progress: who is told what happens.
+        progress: shows what is being measured.
         at_least: seconds that it may take however short the training is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What takes part in every run with files: progress, history.csv, checkpoints, the user's own."""
+"""The callbacks of a run: progress, history.csv, checkpoints, functions of the user's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import Any, BinaryIO, NamedTuple, final
 
 import jax
 import numpy as np
@@ -205,6 +205,18 @@ class SaveCheckpoints(Callback):
         self._writer.close()
 
 
+class Evaluated(NamedTuple):
+    """What an `Evaluation` needs to know of a model.
+
+    Attributes:
+        score: metrics of some weights on the validation rows.
+        shown: the weights in the form in which a user knows them.
+    """
+
+    score: Callable[[Params], Metrics]
+    shown: Callable[[Params], Params]
+
+
 @final
 class Evaluation:
     """What a function given as `callbacks=[f]` is called with: one evaluation of a run.
@@ -224,11 +236,11 @@ class Evaluation:
         ('STOPPED', 2.0)
     """
 
-    def __init__(self, loop: LoopState, score: Callable[[Params], Metrics]) -> None:
+    def __init__(self, loop: LoopState, model: Evaluated) -> None:
         self.line: HistoryLine = loop.history[-1]
         self.history: History = loop.history
-        self._weights = loop.state.mean
-        self._score = score
+        self._state = loop.state
+        self._model = model
         self._rate: float | None = None
         self._stopped = False
 
@@ -274,16 +286,23 @@ class Evaluation:
 
     @functools.cached_property
     def params(self) -> Params:
-        """The weights that were evaluated, as NumPy arrays; copied when asked for."""
-        return jax.tree.map(np.array, self._weights)
+        """The weights that were evaluated, as NumPy arrays, in the form of `run.params`.
+
+        They are copied when they are asked for, which has to be before the function returns.
+        """
+        return self._model.shown(self._weights)
+
+    @functools.cached_property
+    def _weights(self) -> Params:
+        return jax.tree.map(np.array, self._state.mean)
 
     @functools.cached_property
     def metrics(self) -> Metrics:
         """Metrics on the validation rows, `{"model": {...}, "baseline": {...}}`.
 
-        They are computed when asked for; empty where the loss is your own.
+        They are computed when asked for; empty where you wrote the loss.
         """
-        return self._score(self.params)
+        return self._model.score(self._weights)
 
     def stop(self) -> None:
         """End the run here; it is finished like one whose epochs are over."""
@@ -304,23 +323,21 @@ class Evaluation:
 
 @final
 class CallFunction(Callback):
-    """Calls a function of the user's at each evaluation.
+    """Calls a function that the user wrote, at each evaluation.
 
     Args:
         function: called with an `Evaluation`.
-        score: metrics of some weights.
+        model: gives it metrics and params.
     """
 
-    def __init__(
-        self, function: Callable[[Evaluation], object], score: Callable[[Params], Metrics]
-    ) -> None:
+    def __init__(self, function: Callable[[Evaluation], object], model: Evaluated) -> None:
         self._function = function
-        self._score = score
+        self._model = model
         self._stopped = False
 
     def evaluation(self, loop: LoopState) -> float | None:
         """Call the function and pass on what it asks for."""
-        evaluation = Evaluation(loop, self._score)
+        evaluation = Evaluation(loop, self._model)
         self._function(evaluation)
         self._stopped = self._stopped or evaluation.stopped
         return evaluation.rate_factor
@@ -330,7 +347,7 @@ class CallFunction(Callback):
         return StopReason.STOPPED if self._stopped else None
 
 
-def as_callbacks(given: Sequence[Any], score: Callable[[Params], Metrics]) -> list[Callback]:
+def as_callbacks(given: Sequence[Any], model: Evaluated) -> list[Callback]:
     """Callbacks as they are, functions wrapped.
 
     Raises:
@@ -341,7 +358,7 @@ def as_callbacks(given: Sequence[Any], score: Callable[[Params], Metrics]) -> li
         if isinstance(one, Callback):
             made.append(one)
         elif callable(one):
-            made.append(CallFunction(one, score))
+            made.append(CallFunction(one, model))
         else:
             raise SettingsError(
                 "callbacks must be functions that take an evaluation, like "

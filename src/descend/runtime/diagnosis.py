@@ -1,4 +1,4 @@
-"""Why a loss left the finite numbers, as well as it can be told from what was learned."""
+"""Why a loss became NaN or infinite, judged by what was learned about the columns."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import NamedTuple
 from descend.data.schema.columns import NumberColumn, RegressionTarget, Schema
 from descend.settings import Settings
 
-DIVERGED = "The loss left the finite numbers again and again, at lower learning rates too."
+DIVERGED = (
+    "Training diverged: the loss kept becoming NaN or infinite, even at lower learning rates."
+)
 EXTREME = 50.0
-"""Deviations from the mean beyond which a value is no part of any usual distribution."""
+"""A value this many standard deviations from the mean belongs to no usual distribution."""
 LARGE_COUNT = 1e4
-"""A Poisson target whose logarithm the first steps easily overshoot."""
+"""The first steps easily overshoot the logarithm of a Poisson target this large."""
 
 
 class Extreme(NamedTuple):
-    """A value far out.
+    """An extreme value.
 
     Attributes:
         column: that holds it.
-        value: in the column's own units.
+        value: in the units of the column.
         deviations: how many standard deviations it is from the mean.
     """
 
@@ -31,12 +33,12 @@ class Extreme(NamedTuple):
     def __str__(self) -> str:
         return (
             f"column {self.column!r} holds {self.value:.4g}, "
-            f"{self.deviations:,.0f} deviations from its mean"
+            f"{self.deviations:,.0f} standard deviations from its mean"
         )
 
 
 def cause_of_divergence(schema: Schema, settings: Settings) -> str:
-    """What made a run diverge that lower learning rates did not help, and what to type instead.
+    """The probable cause where lower learning rates did not help, and what to type instead.
 
     Args:
         schema: of the training rows.
@@ -64,13 +66,13 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
             f"the column out with --exclude {names}."
         )
     return (
-        f"Probable cause: the learning rate {settings.learning_rate:.4g}, whose steps are longer "
-        f"than the slope of the loss holds. Type {rate}, --learning-rate auto, or --clip 1."
+        f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
+        f"overshoot the minimum. Type {rate}, --learning-rate auto, or --clip 1."
     )
 
 
 def cause_of_rescue(schema: Schema, settings: Settings) -> str:
-    """What made a run explode that went on at a lower learning rate."""
+    """Why the loss exploded in a run that a lower learning rate saved."""
     extremes = [*_extreme_inputs(schema)]
     if isinstance(schema.target, RegressionTarget):
         extremes += _extreme_targets(schema.target)
@@ -78,19 +80,19 @@ def cause_of_rescue(schema: Schema, settings: Settings) -> str:
 
 
 def rescue_text(settings: Settings, extremes: Sequence[Extreme]) -> str:
-    """Why a run exploded that went on at a lower learning rate.
+    """Why the loss exploded in a run that a lower learning rate saved.
 
     Args:
         settings: with a number for the learning rate.
-        extremes: values far out, which make steps long.
+        extremes: extreme values, which make gradients large.
     """
     text = (
-        f"The learning rate {settings.learning_rate:.4g} was too high: steps were longer than the "
-        "slope of the loss holds, and at a lower rate the explosions ended."
+        f"The learning rate {settings.learning_rate:.4g} was too high: its steps overshot the "
+        "minimum. Training went on at a lower rate, and the loss did not explode again."
     )
     if extremes:
         worst = max(extremes, key=lambda one: one.deviations)
-        text += f" Extreme values make steps long: {worst}."
+        text += f" Extreme values make gradients large: {worst}."
     return text
 
 
@@ -116,12 +118,12 @@ def _extreme_targets(target: object) -> Iterator[Extreme]:
 
 
 def farthest(name: str, least: float, most: float, mean: float, deviation: float) -> Extreme | None:
-    """The farther end of a range, where it is EXTREME."""
+    """The end of a range that is farther from the mean, if it is extreme."""
     value = max(least, most, key=lambda one: abs(one - mean))
     deviations = abs(value - mean) / deviation if deviation > 0 else 0.0
     return Extreme(name, value, deviations) if deviations >= EXTREME else None
 
 
 def listed(extremes: Sequence[Extreme]) -> str:
-    """The first of them in words."""
+    """The first three, in words."""
     return "; ".join(map(str, extremes[:3]))

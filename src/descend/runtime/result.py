@@ -32,7 +32,7 @@ class FinishedRun:
     def metrics(self) -> Metrics:
         """Metrics on the validation rows: `{"model": {...}, "baseline": {...}}`.
 
-        Empty where the loss is your own: what it means is not known here.
+        Empty where you wrote the loss: descend does not know what it measures.
         """
         return dict(self.record["result"]["metrics"])
 

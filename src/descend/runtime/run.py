@@ -1,4 +1,4 @@
-"""The one life of a run, whatever is trained: a table's network, a custom model, rows in memory.
+"""The one life of a run: of a network on a table, a custom model, or rows in memory.
 
 start    the folder is free -> prepare -> choose batch size and rate -> run.json, checkpoint 0
 resume   run.json, the newest checkpoint -> prepare
@@ -32,6 +32,7 @@ from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment
 from descend.runtime.auto import choose
 from descend.runtime.callbacks import (
     Callbacks,
+    Evaluated,
     SaveCheckpoints,
     ShowProgress,
     WriteHistory,
@@ -54,7 +55,7 @@ R = TypeVar("R", bound=FinishedRun)
 
 @dataclass(frozen=True)
 class Trainable(ABC, Generic[R]):
-    """What the life of a run needs to know of what is trained.
+    """A model with its rows, as the life of a run sees it.
 
     Attributes:
         settings: resolved, but for a batch size and a learning rate that are to be found.
@@ -69,14 +70,14 @@ class Trainable(ABC, Generic[R]):
 
     @abstractmethod
     def described(self, settings: Settings) -> dict[str, Any]:
-        """What run.json says of it under names of its own: `settings` and `data` at the least."""
+        """What run.json says of it: `settings`, `data` and whatever its kind adds."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What run.json holds besides, by which `check_resumed` tells this from another."""
+        """What run.json also holds, so that `check_resumed` recognises the same model."""
         return {}
 
     def check_resumed(self, record: Mapping[str, Any], loop: LoopState) -> None:
-        """Raise DataError where a saved run was of something else, as far as numbers tell.
+        """Raise DataError where the saved run was of another model, as far as numbers show it.
 
         Args:
             record: run.json.
@@ -85,11 +86,11 @@ class Trainable(ABC, Generic[R]):
 
     @abstractmethod
     def resume_hint(self, folder: Path) -> str:
-        """What to type to go on with an interrupted run."""
+        """How to continue an interrupted run."""
 
     @abstractmethod
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """Why the loss became NaN or infinite on the way, as far as the data tells."""
+        """The probable reason why the loss became NaN or infinite, judging by the data."""
 
     @abstractmethod
     def metrics(self, params: Params, settings: Settings) -> Metrics:
@@ -98,6 +99,10 @@ class Trainable(ABC, Generic[R]):
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """What assessment.json says of a finished model; empty where nothing more is known."""
         return {}
+
+    def shown(self, params: Params) -> Params:
+        """The weights in the form in which a user knows them."""
+        return params
 
     @abstractmethod
     def save(self, path: Path, params: Params, settings: Settings) -> None:
@@ -110,11 +115,11 @@ class Trainable(ABC, Generic[R]):
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is made, apart from what it learns.
+    """Where a run goes and who follows it; what it learns is in `Settings`.
 
     Attributes:
         progress: the bar, the lines or nothing.
-        callbacks: functions of the user's, a live page, event files.
+        callbacks: functions that the user wrote, a live page, event files.
         out: the run directory; None takes the next free name under `runs/`.
         name: the first part of that name.
         write: whether to leave a run directory at all.
@@ -138,7 +143,7 @@ class Options:
 def start_run(
     make: Callable[[Settings, Progress], Trainable[R]], settings: Settings, options: Options
 ) -> R:
-    """Begin a run and bring it to its end.
+    """Start a run and train until it ends.
 
     Args:
         make: prepares what is trained; called when the folder is known to be free.
@@ -168,18 +173,18 @@ def start_run(
             # The checkpoint first: a run that has a record can be resumed from where it began.
             save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
             folder.write_record(record)
-        return _brought_to_its_end(trainable, chosen.settings, chosen.loop, record, folder, options)
+        return _train_to_end(trainable, chosen.settings, chosen.loop, record, folder, options)
 
 
 def resume_run(
     path: Path, make: Callable[[Path, dict[str, Any]], Trainable[R]], options: Options
 ) -> R:
-    """Go on with the run in a folder, as if it had never been interrupted.
+    """Continue the run in a folder as if it had never been interrupted.
 
     Args:
         path: of the run.
         make: prepares what is trained as it was, from what run.json holds.
-        options: progress and callbacks count.
+        options: only its progress and callbacks are used.
 
     Raises:
         InputError: there is no run, or it cannot go on.
@@ -198,7 +203,7 @@ def resume_run(
         if saved is not None:
             loop = loop_state_restored(*saved, like=loop)
         trainable.check_resumed(record, loop)
-        return _brought_to_its_end(trainable, settings, loop, record, folder, options)
+        return _train_to_end(trainable, settings, loop, record, folder, options)
 
 
 def run_in_memory(
@@ -209,13 +214,13 @@ def run_in_memory(
     *,
     interruptible: bool = True,
 ) -> tuple[LoopState, StopReason]:
-    """Bring a run to its end that leaves no files.
+    """Train until the run ends, without writing files.
 
     Args:
         trainable: what is trained.
         settings: with numbers for batch size and learning rate.
         loop: where to begin.
-        progress: shows how far it is.
+        progress: shows how far the run is.
         interruptible: whether Ctrl-C ends the training and leaves what was learned.
 
     Raises:
@@ -224,13 +229,13 @@ def run_in_memory(
     rescues = loop.progress.rescues
     callbacks = _members(trainable, settings, progress)
     with callbacks.taking_part({}, None, loop.history):
-        loop, reason = _loop_ended(trainable.problem, settings, loop, callbacks, interruptible)
+        loop, reason = _run_loop(trainable.problem, settings, loop, callbacks, interruptible)
     if loop.progress.rescues > rescues:
         _explain(trainable.cause(settings, loop, reason), reason, progress)
     return loop, reason
 
 
-def _brought_to_its_end(
+def _train_to_end(
     trainable: Trainable[R],
     settings: Settings,
     loop: LoopState,
@@ -238,14 +243,15 @@ def _brought_to_its_end(
     folder: RunFolder | None,
     options: Options,
 ) -> R:
-    """The loop, and the files it leaves."""
+    """Run the loop and write its files."""
     own = [] if folder is None else [
         WriteHistory(folder), SaveCheckpoints(CheckpointWriter(folder.checkpoint)),
     ]  # fmt: skip
-    given = as_callbacks(options.callbacks, lambda params: trainable.metrics(params, settings))
+    model = Evaluated(lambda params: trainable.metrics(params, settings), trainable.shown)
+    given = as_callbacks(options.callbacks, model)
     callbacks = _members(trainable, settings, options.progress, *own, *given)
     with callbacks.taking_part(record, folder.path if folder else None, loop.history):
-        loop, reason = _loop_ended(trainable.problem, settings, loop, callbacks)
+        loop, reason = _run_loop(trainable.problem, settings, loop, callbacks)
         if reason is StopReason.INTERRUPTED and folder is not None:
             raise InterruptedRunError(
                 f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
@@ -267,7 +273,7 @@ def _finished(
     record: Mapping[str, Any],
     folder: RunFolder | None,
 ) -> R:
-    """The finished run, its files written."""
+    """Write the files of a finished run, and return it."""
     params = jax.tree.map(np.array, loop.best.mean)
     result = {**summary_of(loop, reason), "metrics": {}}
     if loop.history:
@@ -303,14 +309,14 @@ def _members(
     return Callbacks([shown, *others])
 
 
-def _loop_ended(
+def _run_loop(
     problem: Problem,
     settings: Settings,
     loop: LoopState,
     callbacks: Callbacks,
     interruptible: bool = True,
 ) -> tuple[LoopState, StopReason]:
-    """Where the loop ended, and why; Ctrl-C and SIGTERM end it too."""
+    """Run the loop until a limit, a callback, Ctrl-C or SIGTERM ends it."""
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
     config = problem.loop_config(
@@ -328,7 +334,7 @@ def _loop_ended(
 
 
 def _explain(cause: str, reason: StopReason, progress: Progress, kept: str = "") -> None:
-    """Say why the loss exploded: as an error where nothing helped."""
+    """Tell the user why the loss exploded: as an error where lower rates did not help."""
     if reason is StopReason.DIVERGED:
         raise DivergedError(f"{DIVERGED}{kept}\n{cause}")
     progress.message(cause)

@@ -88,7 +88,7 @@ class TableRun(Trainable[Run]):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What every record says of the data."""
+        """What every record holds about the data."""
         schema = self.prepared.schema
         return {
             "source": self.source,
@@ -98,16 +98,16 @@ class TableRun(Trainable[Run]):
         }
 
     def resume_hint(self, folder: Path) -> str:
-        """The command."""
+        """The command to type."""
         return f"To go on: descend resume {folder}"
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """From the ranges of the columns."""
+        """Judged by the ranges of the columns."""
         explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
         return explain(self.prepared.schema, settings)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
-        """As `Model.evaluate` has them."""
+        """The metrics that `Model.evaluate` gives."""
         return self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
 
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
@@ -128,12 +128,12 @@ class TableRun(Trainable[Run]):
 
 
 def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
-    """A new run on a table.
+    """Prepare a new run on a table.
 
     Args:
         data: whatever `open_table` takes.
         settings: as the user gave them.
-        progress: told where rows are kept.
+        progress: told where the rows are stored.
     """
     prepared = prepare(data, settings, say=progress.message)
     source = data if isinstance(data, str | Path) and str(data) else None
@@ -146,13 +146,13 @@ def recorded_run(
     progress: Progress,
     check: Callable[[dict[str, Any]], None] | None = None,
 ) -> TableRun:
-    """The run that a record tells of, on the same rows.
+    """Prepare the run that a record describes, on the same rows.
 
     Args:
         path: the run directory.
         record: what its run.json holds.
-        progress: told where rows are kept.
-        check: called with what now tells the data from another, before any row is read.
+        progress: told where the rows are stored.
+        check: called with the fingerprint of the data as it is now, before any row is read.
 
     Raises:
         InputError: its data was not a file, or its model is a custom one.

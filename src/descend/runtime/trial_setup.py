@@ -30,8 +30,7 @@ class TrialSetup:
         settings: resolved, but for a batch size and a learning rate that are to be found.
         data: source, fingerprint, rows and task.
         again: `(update rule, seed) -> problem`, the same otherwise.
-        own: of a model that is not ours, what `model`, `loss` and `optimizer` are called;
-            empty for ours.
+        own: for a custom model, the names of `model`, `loss` and `optimizer`; else empty.
         custom_optimizer: whether `again` knows an update rule of the user's, as `CUSTOM_RULE`.
         unused: settings that mean nothing to it.
     """
@@ -45,7 +44,7 @@ class TrialSetup:
     unused: frozenset[str] = frozenset()
 
     def recorded(self, settings: Settings) -> dict[str, Any]:
-        """Settings as a record tells them: those that mean something, under their own names."""
+        """The settings as a record holds them: without those that have no meaning here."""
         known = settings.as_json()
         return {name: known[name] for name in known if name not in self.unused} | dict(self.own)
 

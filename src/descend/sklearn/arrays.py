@@ -1,4 +1,4 @@
-"""Training on rows that are in memory already: what the estimators share with the train job."""
+"""Arrays and frames in memory: their schema, their rows as numbers, a fit on them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Trained(NamedTuple):
 
     Attributes:
         settings: with numbers for batch size and learning rate.
-        loop: where the run stands at its end.
+        loop: the state at the end of the run.
         reason: why it ended.
         advice: what was measured for `auto`, or None.
     """
@@ -107,7 +107,7 @@ def stored(encoder: Encoder, rows: Rows) -> MemoryStore:
 
 
 def prepared_rows(schema: Schema, training: Rows, judging: Rows | None) -> Prepared:
-    """Both kinds of rows as numbers; without rows to judge by, the training rows judge."""
+    """Training and validation rows as numbers; without the latter, the training rows are both."""
     encoder = Encoder(schema)
     store = stored(encoder, training)
     validation = store if judging is None else stored(encoder, judging)
@@ -128,9 +128,9 @@ def train_prepared(
     Args:
         prepared: the rows.
         settings: task and loss resolved.
-        progress: who is told what happens.
+        progress: shows how far the fit is.
         params: weights to begin from; with them nothing is measured.
-        loop: a course to go on with; `settings` then have numbers for `auto`.
+        loop: a state to continue from; `settings` then have numbers for `auto`.
         interruptible: whether Ctrl-C ends the training and leaves what was learned.
 
     Raises:
@@ -154,7 +154,7 @@ def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
 
 
 def on_host(loop: LoopState) -> LoopState:
-    """The course with NumPy arrays, which can be kept and pickled."""
+    """The loop state with NumPy arrays, which can be pickled."""
 
     def host(leaf: Any) -> Any:
         return np.array(leaf) if isinstance(leaf, jax.Array) else leaf
@@ -168,7 +168,7 @@ def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
 
 
 def _begun(problem: Problem, params: Params) -> LoopState:
-    """The course of a new run from some weights; they stay whole."""
+    """The loop state of a new run that starts from copies of some weights."""
     return begin(state_at(params, problem.optimizer))
 
 

@@ -47,7 +47,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
 
         Raises:
             ValueError: the data or a parameter cannot be used.
-            DivergedError: the loss left the finite numbers and could not be rescued.
+            DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
         X, y = self._checked(X, y, reset=not self._goes_on)
         return self._fit(X, y, sample_weight)
@@ -179,7 +179,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
 
         Raises:
             ValueError: the data or a parameter cannot be used.
-            DivergedError: the loss left the finite numbers and could not be rescued.
+            DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
         X, y = self._checked_labels(X, y, reset=not self._goes_on)
         classes = np.unique(y)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from descend.data.reading.csv_dialect import find_delimiter, is_tabbed, parse, read_head
+from descend.data.reading.csv_dialect import Dialect, find_dialect, read_head
 from descend.data.reading.errors import check_names, closest
+from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sql import path_list, quote_name, quote_text, text_list
 from descend.errors import DataError
 
@@ -34,8 +35,7 @@ class CsvFiles:
 
     Attributes:
         paths: in the order of their rows.
-        headers: the column names of each file; the same names, perhaps in another order.
-        delimiter: between fields.
+        dialects: of each file; they have the same names, perhaps in another order.
         decimal: `.`, or `,` in numbers such as 2,5.
         types: DuckDB type of each column: DOUBLE, BOOLEAN or VARCHAR.
         seen: those of `NULLS` that stand in the first lines.
@@ -43,12 +43,25 @@ class CsvFiles:
     """
 
     paths: tuple[str, ...]
-    headers: tuple[tuple[str, ...], ...]
-    delimiter: str
+    dialects: tuple[Dialect, ...]
     decimal: str
     types: Mapping[str, str]
     seen: tuple[str, ...] = NULLS
     nulls: tuple[str, ...] = NULLS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns, in the order of the first file."""
+        return self.dialects[0].names
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the user should see, each with the file it is about."""
+        return tuple(
+            f"{path}: {note}"
+            for path, dialect in zip(self.paths, self.dialects, strict=True)
+            for note in dialect.notes
+        )
 
     def relation(self, *, first: int | None = None) -> str:
         """What stands after FROM: all rows, or the first ones."""
@@ -57,43 +70,44 @@ class CsvFiles:
         return self._relation({})
 
     def _relation(self, options: Mapping[str, str]) -> str:
-        parts = [
-            self._read([path for path, _ in group], header, options)
-            for header, group in self._groups()
-        ]
+        parts = [self._read(paths, dialect, options) for dialect, paths in self._groups()]
         if len(parts) == 1:
             return parts[0]
-        columns = ", ".join(quote_name(name) for name in self.headers[0])
+        columns = ", ".join(quote_name(name) for name in self.names)
         return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts) + ")"
 
-    def _groups(self) -> list[tuple[tuple[str, ...], list[tuple[str, tuple[str, ...]]]]]:
-        """Neighbouring files with the same order of columns."""
-        groups: list[tuple[tuple[str, ...], list[tuple[str, tuple[str, ...]]]]] = []
-        for path, header in zip(self.paths, self.headers, strict=True):
-            if not groups or groups[-1][0] != header:
-                groups.append((header, []))
-            groups[-1][1].append((path, header))
+    def _groups(self) -> list[tuple[Dialect, list[str]]]:
+        """Neighbouring files that are written in the same way."""
+        groups: list[tuple[Dialect, list[str]]] = []
+        for path, dialect in zip(self.paths, self.dialects, strict=True):
+            plain = replace(dialect, notes=())
+            if not groups or groups[-1][0] != plain:
+                groups.append((plain, []))
+            groups[-1][1].append(path)
         return groups
 
     def _read(
-        self, paths: Sequence[str], header: Sequence[str], more_options: Mapping[str, str]
+        self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]
     ) -> str:
-        columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in header)
+        columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in dialect.names)
         options = {
             "auto_detect": "false",
-            "header": "true",
-            "skip": "0",
-            "delim": quote_text(self.delimiter),
-            "quote": quote_text('"'),
-            "escape": quote_text('"'),
+            "header": str(dialect.header).lower(),
+            "skip": str(dialect.skip),
+            "delim": quote_text(dialect.delimiter),
+            "quote": quote_text(dialect.quote),
+            "escape": quote_text(dialect.escape),
             "decimal_separator": quote_text(self.decimal),
             "nullstr": text_list(self.nulls),
             "columns": "{" + columns + "}",
             **more_options,
         }
+        if dialect.long_lines:
+            options["max_line_size"] = str(dialect.long_lines)
+            options["buffer_size"] = str(2 * dialect.long_lines)
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         read = f"read_csv({path_list(paths)}, {listed})"
-        texts = [quote_name(name) for name in header if self.types[name] == "VARCHAR"]
+        texts = [quote_name(name) for name in dialect.names if self.types[name] == "VARCHAR"]
         if self.nulls == NULLS or not texts:
             return read
         # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
@@ -105,26 +119,41 @@ class CsvFiles:
         return f"(SELECT * REPLACE ({replaced}) FROM {read})"
 
 
-def find_csv(paths: Sequence[str], run: Callable[[str], pa.Table]) -> CsvFiles:
+def find_csv(
+    paths: Sequence[str], run: Callable[[str], pa.Table], options: ReadingOptions
+) -> CsvFiles:
     """Look at the head of each file.
 
     Args:
         paths: at least one.
         run: runs SQL and returns a pyarrow Table.
+        options: what the user says about how the files are written.
 
     Raises:
         DataError: a file is empty, not text, without a usable header, or unlike the first.
     """
     texts = [read_head(path) for path in paths]
-    delimiter = "\t" if is_tabbed(paths[0]) else find_delimiter(texts[0])
-    headers = tuple(_header(path, text, delimiter) for path, text in zip(paths, texts, strict=True))
-    for path, header in zip(paths[1:], headers[1:], strict=True):
-        check_same_columns(paths[0], headers[0], path, header)
-    text_columns = dict.fromkeys(headers[0], "VARCHAR")
-    files = CsvFiles(tuple(paths), headers, delimiter, ".", text_columns)
+    dialects = []
+    for path, text in zip(paths, texts, strict=True):
+        dialects.append(find_dialect(path, text, options))
+        options = replace(options, delimiter=dialects[0].delimiter)
+    for path, dialect in zip(paths, dialects, strict=True):
+        _check_header(path, dialect)
+        check_same_columns(paths[0], dialects[0].names, path, dialect.names)
+    text_columns = dict.fromkeys(dialects[0].names, "VARCHAR")
+    files = CsvFiles(tuple(paths), tuple(dialects), ".", text_columns)
     types, decimal = _find_types(files, run)
     seen = tuple(null for null in NULLS if any(null in text for text in texts))
     return replace(files, decimal=decimal, types=types, seen=seen)
+
+
+def _check_header(path: str, dialect: Dialect) -> None:
+    try:
+        check_names(path, dialect.names)
+    except DataError as error:
+        if not dialect.notes:
+            raise
+        raise DataError(f"{error} {' '.join(dialect.notes)}") from None
 
 
 def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, str]:
@@ -182,27 +211,14 @@ def check_same_columns(
     )
 
 
-def _header(path: str, text: str, delimiter: str) -> tuple[str, ...]:
-    parsed = parse(text, delimiter, 1)
-    names = parsed[0] if parsed else []
-    if not names:
-        raise DataError(
-            f"{path}, line 1: expected a line of column names, found an empty line. Delete it."
-        )
-    # pandas writes its index as a column without a name.
-    header = tuple(name or f"column{place}" for place, name in enumerate(names))
-    check_names(path, header)
-    return header
-
-
 def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[str, str], str]:
     """DOUBLE, BOOLEAN or VARCHAR for each column, from the first rows; and the decimal mark.
 
     A column that is empty in the first rows is looked at as a whole.
     """
-    names = files.headers[0]
+    names = files.names
     rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
-    commas = files.delimiter != ","
+    commas = files.dialects[0].delimiter != ","
     found = _survey(names, files.relation(first=rows), run, commas=commas)
     empty = [name for name in names if name not in found]
     if empty:

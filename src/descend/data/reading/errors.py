@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,6 +141,11 @@ def _explain(text: str, table: str, query: bool) -> str:
             f"{table}: the memory allowed does not suffice. Allow more with --memory, "
             f"or leave columns out with --exclude. ({text.splitlines()[0]})"
         )
+    if "state machine reached an invalid state" in text:
+        return (
+            f"{table}: the lines end in different ways (CRLF and LF). Make them alike, for example "
+            f"with  sed -i 's/\\r$//' {shlex.quote(table)}"
+        )
     first = re.sub(r"^(\w+ )+Error: ", "", text.splitlines()[0]).strip()
     if query:
         return f"The query cannot be run: {_with_position(first, text)}"
@@ -156,7 +162,8 @@ def _with_position(first: str, text: str) -> str:
 
 def _explain_csv(text: str, table: str) -> str:
     path = _match(r"^\s*file = (.*)$", text) or table
-    line = _editor_line(path, int(_match(r"CSV Error on Line: (\d+)", text) or 0))
+    counted = int(_match(r"CSV Error on Line: (\d+)", text) or 0)
+    line = _editor_line(path, counted, int(_match(r"^\s*skip_rows = (\d+)", text) or 0))
     where = f"{path}, line {line}"
     value = re.search(
         r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL
@@ -175,8 +182,16 @@ def _explain_csv(text: str, table: str) -> str:
             f"{where}: expected {wanted} fields, as in line 1, found {found}. "
             "Correct the line; a field that holds the delimiter must stand in double quotes."
         )
-    if "unterminated quote" in text:
-        return f'{where}: a field begins with " and has no closing ". Add it, or double the quote.'
+    if "unterminated quote" in text or "unquoted" in text.lower():
+        return (
+            f'{where}: a field begins with " and its closing " is missing or not at its end. '
+            'Add it, or double every " inside the field.'
+        )
+    if "Maximum line size" in text:
+        return (
+            f"{where}: the line is much longer than those before it. Is a closing quote missing, "
+            "or is the file damaged?"
+        )
     if "unicode" in text.lower():
         return f"{where}: expected UTF-8 text, found other bytes. Save the file as UTF-8."
     said = next((part for part in text.splitlines()[2:] if part.strip()), text.splitlines()[0])
@@ -188,10 +203,10 @@ def _match(pattern: str, text: str) -> str | None:
     return found.group(1).strip() if found else None
 
 
-def _editor_line(path: str, line: int) -> int:
+def _editor_line(path: str, line: int, skip: int) -> int:
     """The line an editor shows; DuckDB counts line breaks in quotes for nothing."""
     try:
-        for number, start in records(path):
+        for number, start in records(path, skip):
             if number == line:
                 return start
     except (OSError, ValueError, csv.Error):

@@ -21,6 +21,7 @@ from descend.data.reading.csv_files import (
     query_types,
 )
 from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.options import ReadingOptions
 from descend.data.reading.query import check_query
 from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.errors import DataError
@@ -78,6 +79,11 @@ class Source:
     own: bool = False
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about how it was read, which the user should see."""
+        return self.csv.notes if self.csv is not None else ()
+
+    @property
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
         text = self.csv is not None or self.relation.startswith("read_json(")
@@ -113,28 +119,31 @@ def is_query(text: str) -> bool:
     return looks and not os.path.exists(text)
 
 
-def find_source(data: str | os.PathLike[str] | Sequence[Any], run: Run) -> Source:
+def find_source(
+    data: str | os.PathLike[str] | Sequence[Any], run: Run, options: ReadingOptions
+) -> Source:
     """The source of a path, glob, URL, query, or a list of paths.
 
     Args:
         data: what the user typed.
         run: runs SQL and returns a pyarrow Table; needed to look at CSV and JSON.
+        options: what the user says about how text is written.
 
     Raises:
         DataError: no such file, a folder, an unknown or damaged format.
     """
     if isinstance(data, str) and is_query(data):
-        return _query_source(data, run)
+        return _query_source(data, run, options)
     if isinstance(data, str) and _URL.match(data) and not data.startswith("file://"):
         return Source(data, _remote_relation(data), urls=(data,))
     if isinstance(data, str | os.PathLike):
         name = os.fspath(data).removeprefix("file://")
-        return _file_source(name, _expand(name), run)
+        return _file_source(name, _expand(name), run, options)
     paths = [path for part in data for path in _expand(os.fspath(part))]
     if not paths:
         raise DataError("Expected at least one file, found an empty list.")
     name = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    return _file_source(name, paths, run)
+    return _file_source(name, paths, run, options)
 
 
 def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
@@ -164,7 +173,7 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
     )
 
 
-def _query_source(text: str, run: Run) -> Source:
+def _query_source(text: str, run: Run, options: ReadingOptions) -> Source:
     """A query and the files that it names; each is read as it is when its path is given."""
     query = check_query(text)
     views: dict[str, str] = {}
@@ -174,7 +183,7 @@ def _query_source(text: str, run: Run) -> Source:
     for name in query.tables:
         if name in urls:
             continue
-        found = _file_source(name, _expand(name), run)
+        found = _file_source(name, _expand(name), run, options)
         files += found.files
         if found.objects:
             objects[name] = found.objects["source"]
@@ -235,7 +244,9 @@ def _folder_error(path: str) -> DataError:
     )
 
 
-def _file_source(name: str, paths: Sequence[str], run: Run) -> Source:
+def _file_source(
+    name: str, paths: Sequence[str], run: Run, options: ReadingOptions
+) -> Source:
     kinds = {path: _format_of(path) for path in paths}
     other = next((path for path in paths if kinds[path] != kinds[paths[0]]), None)
     if other is not None:
@@ -249,7 +260,7 @@ def _file_source(name: str, paths: Sequence[str], run: Run) -> Source:
     kind = kinds[paths[0]]
     files = tuple(paths)
     if kind == "csv":
-        csv = find_csv(files, run)
+        csv = find_csv(files, run, options)
         return Source(name, csv.relation(), files, csv)
     if kind == "json":
         return Source(name, _json_relation(files, run), files)

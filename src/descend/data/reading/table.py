@@ -16,6 +16,7 @@ import pyarrow as pa
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
+from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sources import Source, find_source
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
@@ -142,6 +143,11 @@ class Table:
             self._cursor().execute(f"DROP TABLE {name}").fetchall()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about how the source was read, which the user should see."""
+        return self._source.notes
+
+    @property
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
         return self._source.text_bytes
@@ -263,13 +269,16 @@ class Table:
         return cursor
 
 
-def open_table(data: Any, *, memory: int | None = None) -> Table:
+def open_table(
+    data: Any, *, memory: int | None = None, options: ReadingOptions | None = None
+) -> Table:
     """Open whatever the user calls a table.
 
     Args:
         data: a path, a glob, a URL, an SQL query, a list of paths, a pandas, Polars or PyArrow
             table, or arrays `(X, y)`: their columns are then `x0`, `x1`, ... and `y`.
         memory: bytes that DuckDB may use; beyond them it writes to temporary files.
+        options: what the user says about how text files are written.
 
     Returns:
         A Table with at least one row.
@@ -290,7 +299,7 @@ def open_table(data: Any, *, memory: int | None = None) -> Table:
             return instance.cursor().sql(sql).to_arrow_table()
 
     if isinstance(data, str | os.PathLike) or _is_paths(data):
-        source = find_source(data, run)
+        source = find_source(data, run, options or ReadingOptions())
     else:
         frame = arrow_table(data)
         source = Source("the table given", "source", objects={"source": frame})

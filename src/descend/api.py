@@ -379,6 +379,9 @@ def predict(
     output: str | Path | None = None,
     *,
     memory: int | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    skip_lines: int | None = None,
 ) -> int:
     """Write predictions for raw rows, in their order, to a CSV or Parquet file.
 
@@ -387,6 +390,9 @@ def predict(
         data: whatever `train` takes; columns in any order, others ignored.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
+        delimiter: between the fields of text files; None takes that of training.
+        header: whether their first line holds the names of the columns; None: as in training.
+        skip_lines: lines above the header; None: as in training.
 
     Returns:
         The number of rows written.
@@ -399,11 +405,18 @@ def predict(
         >>> descend.predict("runs/bikes", "bikes.csv", "predictions.csv")
         240
     """
-    return write_predictions(_loaded(model), data, output, memory=memory)
+    options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
+    return write_predictions(_loaded(model), data, output, memory=memory, options=options)
 
 
 def evaluate(
-    model: Model | str | Path, data: Any, *, memory: int | None = None
+    model: Model | str | Path,
+    data: Any,
+    *,
+    memory: int | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    skip_lines: int | None = None,
 ) -> dict[str, dict[str, float]]:
     """Metrics on raw rows that have the target, beside those of the trivial prediction.
 
@@ -411,6 +424,9 @@ def evaluate(
         model: a model, its file, or its run directory.
         data: whatever `train` takes, with the target.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
+        delimiter: between the fields of text files; None takes that of training.
+        header: whether their first line holds the names of the columns; None: as in training.
+        skip_lines: lines above the header; None: as in training.
 
     Returns:
         `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression;
@@ -425,7 +441,11 @@ def evaluate(
         >>> metrics["model"]["rmse"] < metrics["baseline"]["rmse"]
         True
     """
-    return _loaded(model).evaluate(data, memory=memory)
+    return _loaded(model).evaluate(
+        data,
+        memory=memory,
+        options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
+    )
 
 
 def export(model: Model | str | Path, path: str | Path) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 import descend
 from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.reading.options import reading_options
 from descend.data.reading.table import Table, open_table
 from descend.data.rows.budget import divide
 from descend.data.schema.columns import (
@@ -99,7 +100,7 @@ class Model:
         Raises:
             DataError: a needed column is absent or of another type.
         """
-        parts = [part.values for part in self.predicted(open_table(data))]
+        parts = [part.values for part in self.predicted(self._table(data))]
         values = np.concatenate(parts) if parts else np.zeros((0, 1))
         single = isinstance(self.schema.target, RegressionTarget) and values.shape[1] == 1
         return values[:, 0] if single else values
@@ -111,7 +112,7 @@ class Model:
             DataError: a needed column is absent, or the model predicts numbers.
         """
         self.classes  # noqa: B018 - raises for regression
-        parts = [part.probabilities for part in self.predicted(open_table(data))]
+        parts = [part.probabilities for part in self.predicted(self._table(data))]
         return np.concatenate([part for part in parts if part is not None])
 
     @property
@@ -121,21 +122,42 @@ class Model:
             raise AttributeError("This model predicts numbers; it has no classes.")
         return self.schema.target.labels
 
-    def evaluate(self, data: Any, *, memory: int | None = None) -> dict[str, dict[str, float]]:
+    def _table(
+        self,
+        data: Any,
+        memory: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Whatever the user calls a table, read as in training where he says nothing else."""
+        return open_table(data, memory=memory, options=reading_options(self.settings, options))
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        memory: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, dict[str, float]]:
         """Metrics on raw rows that have the target, beside those of the trivial prediction.
 
         Args:
             data: whatever `descend.train` takes, with the target.
             memory: bytes that the whole process may use.
+            options: `delimiter`, `header` and `skip_lines`, where they are not as in training.
 
         Returns:
             `{"model": {"r2": ..., ...}, "baseline": {...}}`.
         """
-        parts = self.encoded(data, target=True, memory=memory)
+        parts = self.encoded(data, target=True, memory=memory, options=options)
         return self.score(part.batch for part in parts)
 
     def encoded(
-        self, data: Any, *, target: bool, memory: int | None = None
+        self,
+        data: Any,
+        *,
+        target: bool,
+        memory: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Iterator[EncodedRows]:
         """The rows of a table as the network reads them, in bounded memory.
 
@@ -144,7 +166,7 @@ class Model:
             SettingsError: the memory is less than the least.
         """
         budget = divide(memory)
-        table = open_table(data, memory=budget.reading)
+        table = self._table(data, budget.reading, options)
         rows = budget.encoded_rows(self.encoder.row_bytes)
         return self.encoder.encode(table, target=target, rows=rows)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import SettingsError
+from descend.io.secrets import without_secrets
 
 SEEDS = 1 << 32
 """Seeds are less than this: the random generators take 32 bits."""
@@ -40,6 +41,17 @@ OPTIMIZERS = (
     "polyak",
 )
 
+DELIMITERS: Mapping[str, str] = {
+    "tab": "\t",
+    "\\t": "\t",
+    "space": " ",
+    "spaces": " ",
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+}
+"""Names of delimiters that are hard to type."""
+
 TEXTBOOK_DEFAULTS: Mapping[str, Any] = {"averaging": False, "warmup": 0.0}
 """Options with which the rules of an update are what textbooks tell of: for showing them."""
 
@@ -54,6 +66,10 @@ class Settings:
         exclude: columns to leave out.
         categorical: columns to treat as categories although they hold numbers.
         weight: the column with row weights.
+        delimiter: between the fields of text files: one character, or `tab`, or `space` for any
+            number of spaces and tabs; None finds it.
+        header: whether the first line of text files holds the names of the columns.
+        skip_lines: lines above the header of text files; None finds them.
         model: `mlp` or `linear`.
         hidden: units of each hidden layer of the mlp.
         activation: `relu`, `gelu` or `tanh`.
@@ -89,6 +105,9 @@ class Settings:
     exclude: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     weight: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    skip_lines: int | None = None
     model: str = "mlp"
     hidden: tuple[int, ...] = (128, 64)
     activation: str = "relu"
@@ -124,6 +143,17 @@ class Settings:
             _check_names(name, getattr(self, name))
         if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
             raise SettingsError(f"--weight must name a column; found {self.weight!r}.")
+        if self.delimiter is not None and not is_delimiter(self.delimiter):
+            raise SettingsError(
+                "--delimiter must be one character, such as ';', or tab, or space; "
+                f"found {self.delimiter!r}."
+            )
+        if not isinstance(self.header, bool):
+            raise SettingsError(
+                f"header must be true or false (--header, --no-header); found {self.header!r}."
+            )
+        if self.skip_lines is not None:
+            _check_number("skip_lines", self.skip_lines, low=0, whole=True)
         for name, choices in (
             ("task", TASKS),
             ("model", MODELS),
@@ -183,12 +213,22 @@ class Settings:
         return 0.0 if isinstance(self.warmup, str) else self.warmup
 
     def as_json(self) -> dict[str, Any]:
-        """The options as values that JSON holds."""
-        return dataclasses.asdict(self)
+        """The options as values that JSON holds, without passwords in addresses."""
+        options = dataclasses.asdict(self)
+        if isinstance(self.validation, str):
+            options["validation"] = without_secrets(self.validation)
+        return options
 
     def replace(self, **changes: Any) -> Settings:
         """The same options with some changed."""
-        return settings_from({**self.as_json(), **changes})
+        return settings_from({**vars(self), **changes})
+
+
+def is_delimiter(text: object) -> bool:
+    """Whether a text can stand between the fields of a text file."""
+    if not isinstance(text, str):
+        return False
+    return text in DELIMITERS or (len(text) == 1 and text not in "\"'\r\n\0")
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:

@@ -25,6 +25,7 @@ from descend.cli.options import (
     progress_of,
     settings_options,
     show,
+    typed_command,
 )
 from descend.cli.process import run_command_line
 from descend.io.units import parse_size
@@ -43,6 +44,17 @@ ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run director
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
 EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
 Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=MEMORY)]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="Between fields: one character, tab, or space."),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line names the columns."),
+]
+SkipLines = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="Lines above the header of text files.")
+]
 
 
 @app.command()
@@ -75,7 +87,7 @@ def train(
             out,
             name=data_name(data, "run"),
             force=force,
-            command=sys.argv[1:],
+            command=typed_command(),
             title=name,
             note=note,
         ),
@@ -110,7 +122,7 @@ def advise(
         progress=progress,
         out=out,
         force=force,
-        command=sys.argv[1:],
+        command=typed_command(),
     )
     command = train_command(sys.argv[1:], advice.batch_size, advice.learning_rate)
     show(record, json, advice_text(advice, command))
@@ -140,12 +152,23 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
     ] = None,
+    delimiter: Delimiter = None,
+    header: Header = None,
+    skip_lines: SkipLines = None,
     memory: Memory = None,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
 
-    rows = api.predict(model, data, output, memory=_size(memory))
+    rows = api.predict(
+        model,
+        data,
+        output,
+        memory=_size(memory),
+        delimiter=delimiter,
+        header=header,
+        skip_lines=skip_lines,
+    )
     if output is not None:
         print(f"{rows:,} predictions written to {output}", file=sys.stderr)
 
@@ -154,6 +177,9 @@ def predict(
 def evaluate(
     model: ModelOrRun,
     data: Data,
+    delimiter: Delimiter = None,
+    header: Header = None,
+    skip_lines: SkipLines = None,
     memory: Memory = None,
     json: Json = False,
 ) -> None:
@@ -161,7 +187,14 @@ def evaluate(
     from descend import api
     from descend.reporting.text.records import metrics_text
 
-    metrics = api.evaluate(model, data, memory=_size(memory))
+    metrics = api.evaluate(
+        model,
+        data,
+        memory=_size(memory),
+        delimiter=delimiter,
+        header=header,
+        skip_lines=skip_lines,
+    )
     show(metrics, json, metrics_text(metrics))
 
 
@@ -183,13 +216,22 @@ def inspect(
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     exclude: Annotated[str, typer.Option(help="Columns to leave out.")] = "",
     categorical: Annotated[str, typer.Option(help="Number columns to treat as categories.")] = "",
+    delimiter: Delimiter = None,
+    header: Header = None,
+    skip_lines: SkipLines = None,
     json: Json = False,
 ) -> None:
     """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
     from descend.commands.inspect import inspect as look
     from descend.reporting.text.records import inspection_text
 
-    record = look(what, target, exclude=names(exclude), categorical=names(categorical))
+    record = look(
+        what,
+        target,
+        exclude=names(exclude),
+        categorical=names(categorical),
+        options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
+    )
     show(record, json, inspection_text(record))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from descend.cli.options import (
     progress_of,
     settings_options,
     show,
+    typed_command,
 )
 from descend.errors import SettingsError
 from descend.io.units import parse_duration
@@ -82,7 +82,7 @@ def compare(
         write=True,
         force=force,
         progress=progress_of(quiet),
-        command=sys.argv[1:],
+        command=typed_command(),
     )
     assert done.folder is not None
     if png is not None:
@@ -119,7 +119,7 @@ def landscape(
         directions=directions,
         force=force,
         progress=progress_of(quiet),
-        command=sys.argv[1:],
+        command=typed_command(),
     )
     if png is not None:
         save_pictures(landscape_page(record), png)

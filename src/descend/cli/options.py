@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from descend.errors import SettingsError
+from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
 
 Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
@@ -90,6 +92,11 @@ SETTINGS: dict[str, Option] = {
     "exclude": Option("Columns to leave out.", parse=names, metavar="COL,COL"),
     "categorical": Option("Number columns to treat as categories.", parse=names, metavar="COL,COL"),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
+    "delimiter": Option(
+        "Between the fields of text files: one character, tab, or space.", metavar="CHAR"
+    ),
+    "header": Option("Whether the first line of text files names the columns.", bool),
+    "skip_lines": Option("Lines above the header of text files.", int, metavar="N"),
     "model": Option("mlp or linear.", metavar="MODEL"),
     "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
     "activation": Option("relu, gelu or tanh.", metavar="NAME"),
@@ -215,6 +222,11 @@ def _parsed(config: dict[str, Any]) -> dict[str, Any]:
         parse = option.parse if option is not None and isinstance(value, str) else None
         parsed[key] = parse(value) if parse else value
     return parsed
+
+
+def typed_command() -> list[str]:
+    """What was typed, for records, without passwords in addresses."""
+    return [without_secrets(part) for part in sys.argv[1:]]
 
 
 def show(record: Any, as_json: bool, text: str) -> None:

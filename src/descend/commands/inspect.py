@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.data.reading.options import reading_options
 from descend.data.reading.table import open_table
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
@@ -17,7 +19,12 @@ from descend.settings import Settings
 
 
 def inspect(
-    what: str, target: str | None, *, exclude: tuple[str, ...], categorical: tuple[str, ...]
+    what: str,
+    target: str | None,
+    *,
+    exclude: tuple[str, ...],
+    categorical: tuple[str, ...],
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a run, a model, a row store or a table, whichever the name stands for."""
     path = Path(what)
@@ -35,7 +42,8 @@ def inspect(
             **model.describe(loaded),
             **_schema_record(loaded.schema),
         }
-    table = open_table(what)
+    settings = Settings(target=target or "-", exclude=exclude, categorical=categorical)
+    table = open_table(what, options=reading_options(settings, options))
     if target is None:
         columns = inspect_columns(table, exclude=exclude, categorical=categorical)
         return {
@@ -43,11 +51,10 @@ def inspect(
             "path": what,
             "rows": {"total": table.count()},
             "columns": [dataclasses.asdict(line) for line in describe(columns)],
-            "warnings": [],
+            "warnings": list(table.notes),
         }
-    settings = Settings(target=target, exclude=exclude, categorical=categorical)
     schema = learn_schema(table, settings)
-    return {"kind": "table", "path": what, **_schema_record(schema)}
+    return {"kind": "table", "path": what, **_schema_record(schema, table.notes)}
 
 
 def _progress(path: Path) -> dict[str, Any]:
@@ -62,11 +69,11 @@ def _progress(path: Path) -> dict[str, Any]:
     return {"progress": {**vars(history[-1]), "best_validation_loss": best}}
 
 
-def _schema_record(schema: Schema) -> dict[str, Any]:
+def _schema_record(schema: Schema, notes: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "rows": dataclasses.asdict(schema.rows),
         "task": schema.task,
         "task_reason": schema.task_reason,
         "columns": [dataclasses.asdict(line) for line in describe(schema)],
-        "warnings": list(schema.warnings),
+        "warnings": [*notes, *schema.warnings],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def predict(
     *,
     probabilities: bool = True,
     memory: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> int:
     """Predict every row of a table and write a table of predictions.
 
@@ -39,6 +40,7 @@ def predict(
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
         probabilities: whether to write them.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
+        options: `delimiter`, `header` and `skip_lines`, where they are not as in training.
 
     Returns:
         The number of rows written.
@@ -48,7 +50,7 @@ def predict(
         DataError: the table lacks a column that the model needs.
     """
     kind = _kind(output)
-    encoded = model.encoded(data, target=False, memory=memory)
+    encoded = model.encoded(data, target=False, memory=memory, options=options)
     if output is None:
         if sys.stdout is None:
             raise InputError("There is no output to write to: it is closed. Name a file with -o.")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.reading.options import reading_options
 from descend.data.reading.staging import staged
 from descend.data.reading.table import Table, open_table
 from descend.data.rows.budget import Budget, divide
@@ -35,7 +36,10 @@ from descend.errors import DataError
 from descend.settings import Settings
 from descend.types import Batch
 
-_DECIDES = ("target", "exclude", "categorical", "weight", "validation", "seed")
+_DECIDES = (
+    *("target", "exclude", "categorical", "weight", "validation", "seed"),
+    *("delimiter", "header", "skip_lines"),
+)
 """The settings that decide what the rows of a store are, beside task and loss."""
 
 
@@ -87,10 +91,13 @@ def prepare(
     """
     say = say or _ignore
     budget = divide(settings.memory)
-    table = open_table(data, memory=budget.reading)
+    options = reading_options(settings)
+    table = open_table(data, memory=budget.reading, options=options)
     judging = None
     if isinstance(settings.validation, str):
-        judging = open_table(settings.validation, memory=budget.reading)
+        judging = open_table(settings.validation, memory=budget.reading, options=options)
+    for note in (*table.notes, *(judging.notes if judging is not None else ())):
+        say(f"Note: {note}")
     fingerprint: dict[str, Any] = {"data": table.fingerprint()}
     if judging is not None:
         fingerprint["validation"] = judging.fingerprint()

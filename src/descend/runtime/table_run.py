@@ -15,6 +15,7 @@ from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
 from descend.errors import FileFormatError, InputError
+from descend.io.secrets import without_secrets
 from descend.model import Model
 from descend.reporting.notebook import card
 from descend.reporting.progress import Progress
@@ -136,7 +137,8 @@ def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
         progress: told where the rows are stored.
     """
     prepared = prepare(data, settings, say=progress.message)
-    source = data if isinstance(data, str | Path) and str(data) else None
+    named = isinstance(data, str | Path) and str(data)
+    source = without_secrets(str(data)) if named else None
     return TableRun(resolved(settings, prepared.schema), prepared, source)
 
 

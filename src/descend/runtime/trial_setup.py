@@ -11,6 +11,7 @@ from typing import Any
 
 from descend.data.prepare import Prepared, prepare
 from descend.data.reading.sources import is_query
+from descend.io.secrets import without_secrets
 from descend.reporting.progress import Progress
 from descend.runtime.table_run import table_run
 from descend.settings import Settings
@@ -81,5 +82,6 @@ def data_name(data: Any, otherwise: str) -> str:
     """
     if not isinstance(data, str | Path) or is_query(str(data)):
         return otherwise
-    stem = Path(str(data)).name.split(".")[0]
-    return "".join(letter for letter in stem if letter.isalnum() or letter in "-_") or otherwise
+    stem = Path(without_secrets(str(data))).name.split(".")[0]
+    name = "".join(letter for letter in stem if letter.isalnum() or letter in "-_")
+    return name.strip("-_") or otherwise

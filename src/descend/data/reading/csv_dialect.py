@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
         above = _title_lines(rest, delimiter, found, options)
         if above is not None:
             titles, delimiter = above
-            notes.append(f"{_lines(skip + 1, skip + titles)} above the header skipped.")
+            notes.append(f"{_lines(skip + 1, skip + titles, 'above the header')} skipped.")
             skip += titles
             rest = "".join(lines[skip:])
             quote, escape = _quoting(rest, delimiter)
@@ -228,13 +229,15 @@ def _skipped(lines: Sequence[str], options: ReadingOptions) -> tuple[int, list[s
             f"Line {comments} begins with a comment sign and was taken as the column names. "
             f"If it is a comment, add --skip-lines {comments}."
         )
-        skipped = [f"{_lines(1, comments - 1)} (comments) skipped."] if comments > 1 else []
+        skipped = [f"{_lines(1, comments - 1, 'comments')} skipped."] if comments > 1 else []
         return comments - 1, [*skipped, note] if header is None else skipped
-    return blank, [f"{_lines(1, comments)} (comments) skipped."]
+    return blank, [f"{_lines(1, comments, 'comments')} skipped."]
 
 
-def _lines(first: int, last: int) -> str:
-    return f"Line {first} is" if first == last else f"Lines {first} to {last} are"
+def _lines(first: int, last: int, what: str) -> str:
+    if first == last:
+        return f"Line {first} ({what}) is"
+    return f"Lines {first} to {last} ({what}) are"
 
 
 def _title_lines(
@@ -242,7 +245,7 @@ def _title_lines(
 ) -> tuple[int, str] | None:
     """(lines of titles above the header, the delimiter below them), or None where none is found."""
     lengths = [len(record) for record in found if record]
-    if len(lengths) < 3 or _share(lengths, lengths[0]) >= 0.5 and lengths[0] > 1:
+    if len(lengths) < 3 or (_share(lengths, lengths[0]) >= 0.5 and lengths[0] > 1):
         return None
     candidates = [options.delimiter] if options.delimiter else [*_USUAL]
     best: tuple[int, str] | None = None
@@ -304,7 +307,7 @@ def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
         numbers = [int(field) for field in found]
     except ValueError:
         return True
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
     return not (len(steps) == 1 and steps != {0}) and not (
         len(numbers) == 1 and (numbers[0] < 10 or 1000 <= numbers[0] < 3000)
     )
@@ -331,14 +334,19 @@ def _has_row_names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool
 
 def _quoting(text: str, delimiter: str) -> tuple[str, str]:
     """(quote, escape) of a text."""
-    if (
-        '\\"' in text
-        and not _is_strict(text, delimiter, '"')
-        and _is_strict(text, delimiter, "\\")
-    ):
+    if '\\"' in text and not _is_strict(text, delimiter, '"') and _is_strict(text, delimiter, "\\"):
         return '"', "\\"
+    if "'" not in text:
+        return '"', '"'
     rows = [row for row in parse(text, delimiter, _SAMPLE_RECORDS)[1:] if row]
-    if "'" not in text or len(rows) < 3:
+    single = [row for row in parse(text, delimiter, _SAMPLE_RECORDS, quote="'", escape="'") if row]
+    if (
+        len(single) > 2
+        and len({len(row) for row in single}) == 1
+        and len({len(row) for row in rows}) > 1
+    ):
+        return "'", "'"
+    if len(rows) < 3:
         return '"', '"'
     width = max(len(row) for row in rows)
     for place in range(width):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from descend.data.reading.csv_dialect import Dialect, find_dialect, read_head
+from descend.data.reading.csv_dialect import SPACES, Dialect, find_dialect, read_head
 from descend.data.reading.errors import check_names, closest
 from descend.data.reading.options import ReadingOptions
+from descend.data.reading.spool import Spool, tabbed_file
 from descend.data.reading.sql import path_list, quote_name, quote_text, text_list
 from descend.errors import DataError
 
@@ -86,9 +87,7 @@ class CsvFiles:
             groups[-1][1].append(path)
         return groups
 
-    def _read(
-        self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]
-    ) -> str:
+    def _read(self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]) -> str:
         columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in dialect.names)
         options = {
             "auto_detect": "false",
@@ -120,7 +119,10 @@ class CsvFiles:
 
 
 def find_csv(
-    paths: Sequence[str], run: Callable[[str], pa.Table], options: ReadingOptions
+    paths: Sequence[str],
+    run: Callable[[str], pa.Table],
+    options: ReadingOptions,
+    spool: Spool,
 ) -> CsvFiles:
     """Look at the head of each file.
 
@@ -128,15 +130,24 @@ def find_csv(
         paths: at least one.
         run: runs SQL and returns a pyarrow Table.
         options: what the user says about how the files are written.
+        spool: for files that are written anew.
 
     Raises:
         DataError: a file is empty, not text, without a usable header, or unlike the first.
     """
+    paths = list(paths)
     texts = [read_head(path) for path in paths]
     dialects = []
-    for path, text in zip(paths, texts, strict=True):
-        dialects.append(find_dialect(path, text, options))
-        options = replace(options, delimiter=dialects[0].delimiter)
+    for place, (path, text) in enumerate(zip(paths, texts, strict=True)):
+        dialect = find_dialect(path, text, options)
+        if dialect.delimiter == SPACES:
+            paths[place] = tabbed_file(path, spool)
+            tabbed = replace(options, delimiter="\t")
+            dialect = find_dialect(path, read_head(paths[place]), tabbed)
+            options = replace(options, delimiter=SPACES)
+        else:
+            options = replace(options, delimiter=dialect.delimiter)
+        dialects.append(dialect)
     for path, dialect in zip(paths, dialects, strict=True):
         _check_header(path, dialect)
         check_same_columns(paths[0], dialects[0].names, path, dialect.names)

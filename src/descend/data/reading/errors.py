@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from descend.data.reading.csv_dialect import records
+from descend.data.reading.csv_dialect import open_text, records
 from descend.data.reading.sql import RESERVED
 from descend.errors import DataError
 
@@ -163,8 +163,15 @@ def _with_position(first: str, text: str) -> str:
 def _explain_csv(text: str, table: str) -> str:
     path = _match(r"^\s*file = (.*)$", text) or table
     counted = int(_match(r"CSV Error on Line: (\d+)", text) or 0)
-    line = _editor_line(path, counted, int(_match(r"^\s*skip_rows = (\d+)", text) or 0))
+    skip = int(_match(r"^\s*skip_rows = (\d+)", text) or 0)
+    line = _editor_line(path, counted, skip)
     where = f"{path}, line {line}"
+    byte = _foreign_byte(path, line)
+    if byte is not None:
+        return (
+            f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. Save the file as UTF-8, for "
+            "example with  iconv -f latin1 -t utf-8"
+        )
     value = re.search(
         r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL
     )
@@ -179,7 +186,7 @@ def _explain_csv(text: str, table: str) -> str:
     if fields:
         wanted, found = fields.groups()
         return (
-            f"{where}: expected {wanted} fields, as in line 1, found {found}. "
+            f"{where}: expected {wanted} fields, as in line {skip + 1}, found {found}. "
             "Correct the line; a field that holds the delimiter must stand in double quotes."
         )
     if "unterminated quote" in text or "unquoted" in text.lower():
@@ -192,8 +199,6 @@ def _explain_csv(text: str, table: str) -> str:
             f"{where}: the line is much longer than those before it. Is a closing quote missing, "
             "or is the file damaged?"
         )
-    if "unicode" in text.lower():
-        return f"{where}: expected UTF-8 text, found other bytes. Save the file as UTF-8."
     said = next((part for part in text.splitlines()[2:] if part.strip()), text.splitlines()[0])
     return f"{where}: {said.strip()}"
 
@@ -201,6 +206,21 @@ def _explain_csv(text: str, table: str) -> str:
 def _match(pattern: str, text: str) -> str | None:
     found = re.search(pattern, text, re.MULTILINE)
     return found.group(1).strip() if found else None
+
+
+def _foreign_byte(path: str, line: int) -> int | None:
+    """The first byte of a line that is no UTF-8 text, if there is one."""
+    try:
+        with open_text(path) as stream:
+            for number, content in enumerate(stream, 1):
+                if number == line:
+                    content.decode("utf-8")
+                    return None
+    except UnicodeDecodeError as error:
+        return error.object[error.start]
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _editor_line(path: str, line: int, skip: int) -> int:

@@ -6,36 +6,39 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from descend.data.reading.csv_files import (
-    SAMPLE_ROWS,
-    CsvFiles,
-    check_same_columns,
-    find_csv,
-    query_types,
+from descend.data.reading.csv_files import CsvFiles, find_csv, query_types
+from descend.data.reading.databases import is_database_address, is_database_file, table_file
+from descend.data.reading.formats import (
+    Run,
+    arrow_dataset,
+    check_footers,
+    expand,
+    format_by_name,
+    format_of,
+    json_relation,
 )
-from descend.data.reading.errors import check_names, missing_file
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.query import check_query
-from descend.data.reading.sql import path_list, quote_name, quote_text
+from descend.data.reading.spool import (
+    STANDARD_INPUT,
+    Spool,
+    downloaded,
+    is_stream,
+    plain_file,
+    stream_file,
+    utf8_file,
+)
+from descend.data.reading.sql import path_list, quote_text
 from descend.errors import DataError
+from descend.io.secrets import without_secrets
 
-FORMATS = {
-    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"), "csv"),
-    **dict.fromkeys((".parquet", ".pq"), "parquet"),
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
-    **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
-}
 LEAST_BYTES = 8 << 20
 MOST_TEXTS = 32
 """From so many bytes, up to so many columns of text, there is time to be won by haste."""
-_COMPRESSED = (".gz", ".zst", ".bz2")
 _QUERY = re.compile(
     r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|with|from|values|describe|summarize)[\s(]",
     re.IGNORECASE | re.DOTALL,
@@ -47,8 +50,6 @@ _STATEMENT = re.compile(
 )
 _URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
 
-Run = Callable[[str], pa.Table]
-
 
 @dataclass(frozen=True)
 class Source:
@@ -57,7 +58,11 @@ class Source:
     Attributes:
         name: for messages.
         relation: what stands after FROM.
-        files: the local files it reads.
+        files: the local files that the user names.
+        reads: the files that are read for them, which may be temporary copies.
+        parts: of archives, workbooks and databases: which file, sheet or table is read.
+        hash: of what came through a stream or from the network.
+        spool: keeps the temporary files.
         csv: how CSV files are written, so that columns can be read as another type.
         objects: Arrow data by the name it has in SQL.
         query: the user's SQL, or None.
@@ -70,6 +75,10 @@ class Source:
     name: str
     relation: str
     files: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    hash: str | None = None
+    spool: Spool | None = None
     csv: CsvFiles | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     query: str | None = None
@@ -87,7 +96,7 @@ class Source:
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
         text = self.csv is not None or self.relation.startswith("read_json(")
-        return sum(os.path.getsize(path) for path in self.files) if text else 0
+        return sum(os.path.getsize(path) for path in self.reads) if text else 0
 
     def reading(self, types: Mapping[str, str]) -> Source:
         """CSV columns read as DOUBLE or VARCHAR; other sources have types of their own."""
@@ -120,7 +129,10 @@ def is_query(text: str) -> bool:
 
 
 def find_source(
-    data: str | os.PathLike[str] | Sequence[Any], run: Run, options: ReadingOptions
+    data: str | os.PathLike[str] | Sequence[Any],
+    run: Run,
+    options: ReadingOptions,
+    spool: Spool,
 ) -> Source:
     """The source of a path, glob, URL, query, or a list of paths.
 
@@ -128,22 +140,31 @@ def find_source(
         data: what the user typed.
         run: runs SQL and returns a pyarrow Table; needed to look at CSV and JSON.
         options: what the user says about how text is written.
+        spool: for temporary files.
 
     Raises:
         DataError: no such file, a folder, an unknown or damaged format.
     """
     if isinstance(data, str) and is_query(data):
-        return _query_source(data, run, options)
+        return _query_source(data, run, options, spool)
     if isinstance(data, str) and _URL.match(data) and not data.startswith("file://"):
-        return Source(data, _remote_relation(data), urls=(data,))
+        return _remote_source(data, run, options, spool)
     if isinstance(data, str | os.PathLike):
         name = os.fspath(data).removeprefix("file://")
-        return _file_source(name, _expand(name), run, options)
+        shown = "standard input" if name in STANDARD_INPUT else name
+        return _file_source(shown, _expand(name), run, options, spool)
     paths = [path for part in data for path in _expand(os.fspath(part))]
     if not paths:
         raise DataError("Expected at least one file, found an empty list.")
     name = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    return _file_source(name, paths, run, options)
+    return _file_source(name, paths, run, options, spool)
+
+
+def _expand(name: str) -> list[str]:
+    """The files of a path or glob, or the one stream or part of a file that it names."""
+    if is_stream(name) or _parted(os.path.expanduser(name))[1]:
+        return [os.path.expanduser(name)]
+    return expand(name)
 
 
 def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
@@ -173,18 +194,20 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
     )
 
 
-def _query_source(text: str, run: Run, options: ReadingOptions) -> Source:
+def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
     """A query and the files that it names; each is read as it is when its path is given."""
     query = check_query(text)
     views: dict[str, str] = {}
     objects: dict[str, Any] = {}
     files: list[str] = []
+    reads: list[str] = []
     urls = [name for name in (*query.tables, *query.files) if _URL.match(name)]
     for name in query.tables:
         if name in urls:
             continue
-        found = _file_source(name, _expand(name), run, options)
+        found = _file_source(name, _expand(name), run, options, spool)
         files += found.files
+        reads += found.reads
         if found.objects:
             objects[name] = found.objects["source"]
         elif found.csv is not None:
@@ -199,6 +222,8 @@ def _query_source(text: str, run: Run, options: ReadingOptions) -> Source:
         f"({query.sql}\n)",
         tuple(dict.fromkeys(files)),
         objects=objects,
+        reads=tuple(reads),
+        spool=spool,
         query=query.sql,
         views=views,
         patterns=(*query.tables, *query.files),
@@ -206,48 +231,65 @@ def _query_source(text: str, run: Run, options: ReadingOptions) -> Source:
     )
 
 
-def _remote_relation(url: str) -> str:
-    """DuckDB reads it through its own extensions and detects what it can."""
-    kind = _format_by_name(url.partition("?")[0]) or "csv"
+def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
+    """What an address gives: a database's table, a file that is fetched, or DuckDB's to read.
+
+    Text is fetched over http as a whole, since it is read several times; of Parquet only what is
+    needed is read, where DuckDB has its extension for that.
+    """
+    shown = without_secrets(url)
+    if is_database_address(url):
+        address, _, part = url.partition("#")
+        path, digest = table_file(address, part, spool)
+        found = _plain_source(shown, [path], run, options, spool)
+        return replace(found, hash=digest, spool=spool)
+    kind = format_by_name(url.partition("?")[0].partition("#")[0])
+    if re.match("https?://", url, re.IGNORECASE) and kind != "parquet":
+        address, _, part = url.partition("#")
+        path, digest = downloaded(address, spool)
+        path = plain_file(path, part, spool)
+        found = _plain_source(shown, [path], run, options, spool)
+        return replace(found, hash=digest, spool=spool)
     if kind == "arrow":
-        raise DataError(f"{url}: Arrow files are read from this machine only. Download it first.")
-    reader = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}[kind]
-    options = ", header = true, skip = 0" if kind == "csv" else ""
-    return f"{reader}({quote_text(url)}{options})"
-
-
-def _expand(path: str) -> list[str]:
-    """The files of a path or glob, by name."""
-    path = os.path.expanduser(path)
-    if os.path.isdir(path):
-        raise _folder_error(path)
-    if os.path.exists(path):
-        return [path]
-    if glob.has_magic(path):
-        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-        if not found:
-            raise DataError(f"No file matches {path}. Is the folder right, and the glob quoted?")
-        return found
-    raise missing_file(path)
-
-
-def _folder_error(path: str) -> DataError:
-    suffixes = [
-        Path(name).suffix for name in sorted(os.listdir(path)) if Path(name).suffix in FORMATS
-    ]
-    if not suffixes:
-        return DataError(f"{path} is a folder without tables in it; expected a file.")
-    common = max(dict.fromkeys(suffixes), key=suffixes.count)
-    return DataError(
-        f"{path} is a folder; expected a file. To read all {common} files in it together, "
-        f"type '{os.path.join(path, '*' + common)}'."
-    )
+        raise DataError(f"{shown}: Arrow files are read from this machine only. Download it first.")
+    reader = {"parquet": "read_parquet", "json": "read_json"}.get(kind or "csv", "read_csv")
+    more = ", header = true, skip = 0" if reader == "read_csv" else ""
+    return Source(shown, f"{reader}({quote_text(url)}{more})", urls=(url,))
 
 
 def _file_source(
-    name: str, paths: Sequence[str], run: Run, options: ReadingOptions
+    name: str, named: Sequence[str], run: Run, options: ReadingOptions, spool: Spool
 ) -> Source:
-    kinds = {path: _format_of(path) for path in paths}
+    """The source of files that the user names, perhaps with a part of them after `#`."""
+    files: list[str] = []
+    paths: list[str] = []
+    hashes: list[str] = []
+    parts: list[str] = []
+    for one in named:
+        path, part = _parted(one)
+        parts += [part] if part else []
+        if is_stream(path):
+            path, digest = stream_file(path, spool)
+            hashes.append(digest)
+        else:
+            files.append(path)
+        path = plain_file(path, "" if is_database_file(path) else part, spool)
+        if is_database_file(path):
+            path, _ = table_file(path, part, spool)
+        paths.append(path)
+    if hashes and files:
+        raise DataError("A stream and files cannot be read together; expected one or the others.")
+    found = _plain_source(name, paths, run, options, spool)
+    return replace(
+        found, files=tuple(files), parts=tuple(parts), hash=" ".join(hashes) or None, spool=spool
+    )
+
+
+def _plain_source(
+    name: str, paths: Sequence[str], run: Run, options: ReadingOptions, spool: Spool
+) -> Source:
+    """The source of files that are no archives."""
+    kinds = {path: format_of(path) for path in paths}
     other = next((path for path in paths if kinds[path] != kinds[paths[0]]), None)
     if other is not None:
         raise DataError(
@@ -258,93 +300,25 @@ def _file_source(
         if os.path.getsize(path) == 0:
             raise DataError(f"{path} is empty; expected a table.")
     kind = kinds[paths[0]]
+    if kind in ("csv", "json"):
+        paths = [utf8_file(path, spool) for path in paths]
     files = tuple(paths)
     if kind == "csv":
-        csv = find_csv(files, run, options)
-        return Source(name, csv.relation(), files, csv)
+        csv = find_csv(files, run, options, spool)
+        return Source(name, csv.relation(), csv=csv, reads=csv.paths)
     if kind == "json":
-        return Source(name, _json_relation(files, run), files)
+        return Source(name, json_relation(files, run), reads=files)
     if kind == "parquet":
-        _check_footers(files)
+        check_footers(files)
         by_name = ", union_by_name = true" if len(files) > 1 else ""
-        return Source(name, f"read_parquet({path_list(files)}{by_name})", files)
-    return Source(name, "source", files, objects={"source": _arrow_dataset(files)})
+        return Source(name, f"read_parquet({path_list(files)}{by_name})", reads=files)
+    return Source(name, "source", objects={"source": arrow_dataset(files)}, reads=files)
 
 
-def _format_by_name(path: str) -> str | None:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    while suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    return FORMATS.get(suffixes[-1]) if suffixes else None
-
-
-def _format_of(path: str) -> str:
-    """By name, else by the first bytes."""
-    named = _format_by_name(path)
-    if named:
-        return named
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(6)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"ARROW1"):
-        return "arrow"
-    if head.startswith((b"PK", b"\xd0\xcf")):
-        raise DataError(
-            f"{path} is an archive or a spreadsheet; expected CSV, Parquet, JSON lines or Arrow. "
-            "Save the sheet as CSV."
-        )
-    return "json" if head.lstrip().startswith((b"{", b"[")) else "csv"
-
-
-def _check_footers(paths: Sequence[str]) -> None:
-    from pyarrow import parquet
-
-    first: list[str] = []
-    for path in paths:
-        try:
-            names = parquet.read_schema(path).names
-        except (pa.ArrowException, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise DataError(f"{path} is not a complete Parquet file: {said}") from None
-        check_names(path, names)
-        first = first or names
-        check_same_columns(paths[0], first, path, names)
-
-
-def _arrow_dataset(paths: Sequence[str]) -> Any:
-    from pyarrow import dataset
-
-    first: list[str] = []
-    for path in paths:
-        try:
-            with pa.memory_map(path) as stream:
-                names = pa.ipc.open_file(stream).schema.names
-        except (pa.ArrowException, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise DataError(
-                f"{path} is not an Arrow or Feather file: {said} "
-                "(Arrow streams and Feather version 1 are not read; write it anew.)"
-            ) from None
-        check_names(path, names)
-        first = first or names
-        check_same_columns(paths[0], first, path, names)
-    return dataset.dataset(list(paths), format="ipc")
-
-
-def _json_relation(paths: Sequence[str], run: Run) -> str:
-    """Whole numbers in the first rows are read as DOUBLE, and dates as text, as from CSV."""
-    options = f"sample_size = {SAMPLE_ROWS}, union_by_name = true"
-    rows = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})").to_pylist()
-    columns = []
-    for row in rows:
-        found = row["column_type"]
-        if found in ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"):
-            found = "DOUBLE"
-        elif found in ("DATE", "TIME", "UUID") or found.startswith("TIMESTAMP"):
-            found = "VARCHAR"
-        columns.append(f"{quote_name(row['column_name'])}: {quote_text(found)}")
-    return f"read_json({path_list(paths)}, columns = {{{', '.join(columns)}}})"
+def _parted(name: str) -> tuple[str, str]:
+    """(path, part) of a name such as `book.xlsx#Sheet 2`."""
+    if "#" in name and not os.path.exists(name):
+        path, _, part = name.partition("#")
+        if os.path.isfile(path):
+            return path, part
+    return name, ""

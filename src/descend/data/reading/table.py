@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -18,9 +18,11 @@ from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sources import Source, find_source
+from descend.data.reading.spool import Spool
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
 from descend.errors import DataError
+from descend.io.secrets import without_secrets
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -94,10 +96,14 @@ class Table:
             )
         if files:
             record["files"] = files
+        elif self._source.hash is not None:
+            record["hash"] = self._source.hash
         elif isinstance(self._source.objects.get("source"), pa.Table):
             record["hash"] = content_hash(self._source.objects["source"])
         else:
             record["name"] = self.name
+        if self._source.parts:
+            record["parts"] = list(self._source.parts)
         if self._source.query is not None:
             record["query"] = self._source.query
         return record
@@ -126,14 +132,14 @@ class Table:
 
     def query(self, sql: str) -> pa.Table:
         """The result of an SQL query over `self.rows`; it is held in memory, so keep it small."""
-        with reading(self.name, query=self._source.query is not None):
+        with self._reading():
             return self._instance.run(self._cursor(), lambda it: it.sql(sql).to_arrow_table())
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
         """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
-        with reading(self.name, query=self._source.query is not None):
+        with self._reading():
             self._instance.run(
                 self._cursor(), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
             )
@@ -145,7 +151,8 @@ class Table:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about how the source was read, which the user should see."""
-        return self._source.notes
+        spool = self._source.spool
+        return tuple(spool.told(note) if spool else note for note in self._source.notes)
 
     @property
     def text_bytes(self) -> int:
@@ -163,7 +170,7 @@ class Table:
         """
         name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
-        with reading(self.name, query=self._source.query is not None):
+        with self._reading():
             cursor = self._cursor()
             if path is not None:
                 cursor.execute(f"ATTACH {quote_text(str(path))} AS {name}")
@@ -189,7 +196,7 @@ class Table:
         for relation in sources:
             sql = f"CREATE TABLE {to} AS SELECT {', '.join(names) or '*'} FROM {relation}"
             try:
-                with reading(self.name, query=self._source.query is not None):
+                with self._reading():
                     cursor.execute(sql).fetchall()
                 return
             except DataError:
@@ -249,7 +256,7 @@ class Table:
 
     def stream(self, sql: str, *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The result of an SQL query over `self.rows`, so many rows at a time."""
-        with reading(self.name, query=self._source.query is not None):
+        with self._reading():
             yield from self._cursor().sql(sql).to_arrow_reader(rows)
 
     def reading(self, types: Mapping[str, str]) -> Table:
@@ -260,6 +267,13 @@ class Table:
         sql_types = {"number": "DOUBLE", "text": "VARCHAR"}
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
         return self if changed is self._source else Table(changed, self._instance)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Inside the `with`, what goes wrong is told with the names that the user knows."""
+        naming = self._source.spool.naming() if self._source.spool else nullcontext()
+        with naming, reading(self.name, query=self._source.query is not None):
+            yield
 
     def _cursor(self) -> DuckDBPyConnection:
         """A connection of its own for one query, so that several can be read side by side."""
@@ -292,14 +306,16 @@ def open_table(
         2
     """
     instance = Instance(memory)
+    spool = Spool()
 
     def run(sql: str) -> pa.Table:
-        name = data if isinstance(data, str) else "the files"
-        with reading(str(name)):
+        name = without_secrets(data) if isinstance(data, str) else "the files"
+        with reading(name):
             return instance.cursor().sql(sql).to_arrow_table()
 
     if isinstance(data, str | os.PathLike) or _is_paths(data):
-        source = find_source(data, run, options or ReadingOptions())
+        with spool.naming():
+            source = find_source(data, run, options or ReadingOptions(), spool)
     else:
         frame = arrow_table(data)
         source = Source("the table given", "source", objects={"source": frame})
@@ -307,7 +323,7 @@ def open_table(
         for url in source.urls:
             instance.load_network(url)
         if source.query is not None:
-            instance.lock(source.views, source.files, source.patterns)
+            instance.lock(source.views, (*source.files, *source.reads), source.patterns)
     if source.query is not None:
         source = in_order(source, instance)
     table = Table(source, instance)

@@ -1,0 +1,159 @@
+"""Tables in PostgreSQL and SQLite, streamed through ADBC into a temporary Parquet file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+
+from descend.data.reading.errors import closest
+from descend.data.reading.spool import first_bytes, hash_of
+from descend.errors import DataError
+from descend.io.secrets import without_secrets
+
+if TYPE_CHECKING:
+    from descend.data.reading.spool import Spool
+
+SQLITE = b"SQLite format 3\x00"
+_POSTGRES = re.compile(r"postgres(ql)?://", re.IGNORECASE)
+_SELECT = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
+_BATCH_ROWS = 65_536
+_TABLES = {
+    "postgresql": (
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema "
+        "NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2"
+    ),
+    "sqlite": (
+        "SELECT 'main', name FROM sqlite_schema WHERE type IN ('table', 'view') "
+        "AND name NOT LIKE 'sqlite_%' ORDER BY 2"
+    ),
+}
+_DRIVERS = {"postgresql": "adbc_driver_postgresql.dbapi", "sqlite": "adbc_driver_sqlite.dbapi"}
+_HOME = {"postgresql": "public", "sqlite": "main"}
+
+
+def is_database_address(text: str) -> bool:
+    """Whether a text is the address of a database server."""
+    return _POSTGRES.match(text) is not None
+
+
+def is_database_file(path: str) -> bool:
+    """Whether a file is an SQLite database."""
+    return first_bytes(path) == SQLITE
+
+
+def table_file(address: str, part: str, spool: Spool) -> tuple[str, str]:
+    """(a Parquet file with the rows of a table in a database, its hash).
+
+    The rows come in a stream, so that memory does not grow with the table. The connection can only
+    read.
+
+    Args:
+        address: `postgresql://user@host/database`, or the path of an SQLite file.
+        part: the table (`name` or `schema.name`) or a SELECT; empty for the only table.
+        spool: for the file.
+
+    Raises:
+        DataError: no connection, no such table, or the driver is not installed.
+    """
+    kind = "postgresql" if is_database_address(address) else "sqlite"
+    shown = without_secrets(address)
+    driver = _driver(kind, shown)
+    try:
+        with driver.connect(_uri(kind, address)) as connection:
+            select = _select(connection, kind, part, shown)
+            path = spool.new("rows.parquet", f"{shown}#{part}" if part else shown)
+            _stream(connection, kind, select, path)
+    except driver.Error as error:
+        raise DataError(f"{shown}: {_said(error, address)}") from None
+    return path, hash_of(path)
+
+
+def _driver(kind: str, shown: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(_DRIVERS[kind])
+    except ImportError:
+        package = _DRIVERS[kind].partition(".")[0].replace("_", "-")
+        raise DataError(
+            f"{shown} is a database, which needs {package}. Install it with  "
+            "pip install 'descend[databases]'"
+        ) from None
+
+
+def _uri(kind: str, address: str) -> str:
+    """The address with which the driver can only read."""
+    if kind == "sqlite":
+        return f"file:{quote(str(Path(address).absolute()))}?mode=ro"
+    joint = "&" if "?" in address else "?"
+    return f"{address}{joint}options={quote('-c default_transaction_read_only=on')}"
+
+
+def _select(connection: Any, kind: str, part: str, shown: str) -> str:
+    """The SELECT that gives the rows asked for."""
+    if _SELECT.match(part):
+        if ";" in part.rstrip().rstrip(";"):
+            raise DataError(f"{shown}: expected one SELECT after #, found several statements.")
+        return part.rstrip().rstrip(";")
+    with connection.cursor() as cursor:
+        cursor.execute(_TABLES[kind])
+        found = [(schema, name) for schema, name in cursor.fetchall()]
+    names = [name if schema == _HOME[kind] else f"{schema}.{name}" for schema, name in found]
+    known = {f"{schema}.{name}": (schema, name) for schema, name in found}
+    known |= dict(zip(names, found, strict=True))
+    if part in known or (not part and len(found) == 1):
+        schema, name = known[part or names[0]]
+        return f"SELECT * FROM {_quoted(schema)}.{_quoted(name)}"
+    listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    if not found:
+        raise DataError(f"{shown} has no tables that this user can see.")
+    if part:
+        raise DataError(f"{shown} has no table {part!r}.{closest(part, names)} It has: {listed}.")
+    raise DataError(
+        f"{shown} has several tables: {listed}. Name one as  '{shown}#{names[0]}'  or write a "
+        f"query:  '{shown}#SELECT * FROM {names[0]}'"
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _stream(connection: Any, kind: str, select: str, path: str) -> None:
+    """Write the rows of a SELECT to a Parquet file, a batch at a time."""
+    from pyarrow import parquet
+
+    with connection.cursor() as cursor:
+        if kind == "sqlite":
+            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(_BATCH_ROWS)})
+        cursor.execute(select)
+        reader = cursor.fetch_record_batch()
+        schema = pa.schema([pa.field(one.name, _plain(one.type)) for one in reader.schema])
+        with parquet.ParquetWriter(path, schema) as writer:
+            for batch in reader:
+                arrays = [
+                    column.storage if isinstance(column, pa.ExtensionArray) else column
+                    for column in batch.columns
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without what the driver tells about its origin."""
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _said(error: Exception, address: str) -> str:
+    """What the driver said, in one line and without the password."""
+    text = " ".join(str(error).split())
+    try:
+        password = urlsplit(address).password
+    except ValueError:
+        password = None
+    for secret in {password, unquote(password or "")} - {None, ""}:
+        text = text.replace(str(secret), "***")
+    return without_secrets(text)[:400]

@@ -1,0 +1,128 @@
+"""Which format a file has, and what each format needs before DuckDB reads it."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from descend.data.reading.csv_files import SAMPLE_ROWS, check_same_columns
+from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.spool import first_text
+from descend.data.reading.sql import path_list, quote_name, quote_text
+from descend.errors import DataError
+
+FORMATS = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"), "csv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
+}
+PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+
+Run = Callable[[str], pa.Table]
+
+
+def expand(path: str) -> list[str]:
+    """The files of a path or glob, by name."""
+    path = os.path.expanduser(path)
+    if os.path.isdir(path):
+        raise _folder_error(path)
+    if os.path.exists(path):
+        return [path]
+    if glob.has_magic(path):
+        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+        if not found:
+            raise DataError(f"No file matches {path}. Is the folder right, and the glob quoted?")
+        return found
+    raise missing_file(path)
+
+
+def _folder_error(path: str) -> DataError:
+    suffixes = [
+        Path(name).suffix for name in sorted(os.listdir(path)) if Path(name).suffix in FORMATS
+    ]
+    if not suffixes:
+        return DataError(f"{path} is a folder without tables in it; expected a file.")
+    common = max(dict.fromkeys(suffixes), key=suffixes.count)
+    return DataError(
+        f"{path} is a folder; expected a file. To read all {common} files in it together, "
+        f"type '{os.path.join(path, '*' + common)}'."
+    )
+
+
+def format_by_name(path: str) -> str | None:
+    """The format that the name of a file tells, or None."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    while suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def format_of(path: str) -> str:
+    """By name, else by the first bytes."""
+    named = format_by_name(path)
+    if named:
+        return named
+    head = first_text(path)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"ARROW1"):
+        return "arrow"
+    return "json" if head.lstrip().startswith((b"{", b"[")) else "csv"
+
+
+def check_footers(paths: Sequence[str]) -> None:
+    """Raise DataError unless Parquet files are complete and have the same columns."""
+    from pyarrow import parquet
+
+    first: list[str] = []
+    for path in paths:
+        try:
+            names = parquet.read_schema(path).names
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"{path} is not a complete Parquet file: {said}") from None
+        check_names(path, names)
+        first = first or names
+        check_same_columns(paths[0], first, path, names)
+
+
+def arrow_dataset(paths: Sequence[str]) -> Any:
+    """Arrow files, which must have the same columns, as one set of rows."""
+    from pyarrow import dataset
+
+    first: list[str] = []
+    for path in paths:
+        try:
+            with pa.memory_map(path) as stream:
+                names = pa.ipc.open_file(stream).schema.names
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise DataError(
+                f"{path} is not an Arrow or Feather file: {said} "
+                "(Arrow streams and Feather version 1 are not read; write it anew.)"
+            ) from None
+        check_names(path, names)
+        first = first or names
+        check_same_columns(paths[0], first, path, names)
+    return dataset.dataset(list(paths), format="ipc")
+
+
+def json_relation(paths: Sequence[str], run: Run) -> str:
+    """Whole numbers in the first rows are read as DOUBLE, and dates as text, as from CSV."""
+    options = f"sample_size = {SAMPLE_ROWS}, union_by_name = true"
+    rows = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})").to_pylist()
+    columns = []
+    for row in rows:
+        found = row["column_type"]
+        if found in ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"):
+            found = "DOUBLE"
+        elif found in ("DATE", "TIME", "UUID") or found.startswith("TIMESTAMP"):
+            found = "VARCHAR"
+        columns.append(f"{quote_name(row['column_name'])}: {quote_text(found)}")
+    return f"read_json({path_list(paths)}, columns = {{{', '.join(columns)}}})"

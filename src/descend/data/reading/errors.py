@@ -169,8 +169,8 @@ def _explain_csv(text: str, table: str) -> str:
     byte = _foreign_byte(path, line)
     if byte is not None:
         return (
-            f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. Save the file as UTF-8, for "
-            "example with  iconv -f latin1 -t utf-8"
+            f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. Save the file as "
+            "UTF-8, for example with  iconv -f latin1 -t utf-8"
         )
     value = re.search(
         r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL

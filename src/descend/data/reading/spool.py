@@ -7,6 +7,7 @@ or in another encoding is written to a temporary file first, which is removed wi
 from __future__ import annotations
 
 import atexit
+import bz2
 import codecs
 import csv
 import hashlib
@@ -35,8 +36,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_PACKED = ((b"\x1f\x8b", ".gz"), (b"BZh", ".bz2"), (b"\x28\xb5\x2f\xfd", ".zst"))
-_XZ = b"\xfd7zXZ\x00"
+_READ_PACKED = ((b"\x1f\x8b", ".gz"), (b"\x28\xb5\x2f\xfd", ".zst"))
+"""How files begin that DuckDB unpacks where their name says so."""
+_XZ, _BZ2 = b"\xfd7zXZ\x00", b"BZh"
 _ZIP = b"PK\x03\x04"
 
 
@@ -170,7 +172,7 @@ def plain_file(path: str, part: str, spool: Spool) -> str:
     for _ in range(4):
         head = first_bytes(path)
         suffix = Path(path).suffix.lower()
-        if head.startswith(_XZ):
+        if head.startswith((_XZ, _BZ2)):
             path = _unpacked(path, spool)
         elif head.startswith(_ZIP) or suffix in (".xlsx", ".xls", ".ods", ".xlsb"):
             unpacked = _from_archive(path, part, spool)
@@ -179,7 +181,7 @@ def plain_file(path: str, part: str, spool: Spool) -> str:
             path, part = unpacked, ""
         else:
             break
-    for start, suffix in _PACKED:
+    for start, suffix in _READ_PACKED:
         if first_bytes(path).startswith(start) and Path(path).suffix != suffix:
             named = spool.new(Path(path).name + suffix, spool.origin(path))
             os.symlink(os.path.abspath(path), named)
@@ -210,9 +212,10 @@ def first_text(path: str) -> bytes:
 def _unpacked(path: str, spool: Spool) -> str:
     shown = spool.origin(path)
     name = Path(path).name
-    target = spool.new(name[:-3] if name.lower().endswith(".xz") else name, shown)
+    stem, suffix = os.path.splitext(name)
+    target = spool.new(stem if suffix.lower() in (".xz", ".bz2") else name, shown)
     try:
-        with lzma.open(path) as stream:
+        with bz2.open(path) if first_bytes(path).startswith(_BZ2) else lzma.open(path) as stream:
             copied(stream, target)
     except (lzma.LZMAError, EOFError, OSError) as error:
         raise DataError(f"{shown} cannot be unpacked: {error}.") from None
@@ -261,7 +264,8 @@ def utf8_file(path: str, spool: Spool) -> str:
     if encoding is not None:
         return _recoded(path, encoding, spool)
     tail = _tail(path, len(head))
-    whole = head + tail
+    # Line breaks inside quotes belong to values; a file begins and ends outside of them.
+    whole = b"".join([*head.split(b'"')[::2], *tail.split(b'"')[::-2]])
     returns, both, feeds = whole.count(b"\r"), whole.count(b"\r\n"), whole.count(b"\n")
     if (both > 0 and (both < feeds or both < returns)) or (feeds and returns and not both):
         return _with_like_ends(path, spool)
@@ -302,15 +306,19 @@ def _recoded(path: str, encoding: str, spool: Spool) -> str:
 
 
 def _with_like_ends(path: str, spool: Spool) -> str:
-    """A copy in which every line ends with a line feed."""
+    """A copy in which every line ends with a line feed; what stands in quotes stays as it is."""
     target = spool.new(_unpacked_name(path), spool.origin(path))
     with open_text(path) as stream, open(target, "wb") as sink:
         held = b""
+        quoted = 0
         while block := stream.read(_BLOCK):
             block = held + block
             held = b"\r" if block.endswith(b"\r") else b""
-            block = block[: len(block) - len(held)]
-            sink.write(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+            parts = block[: len(block) - len(held)].split(b'"')
+            for place in range(quoted, len(parts), 2):
+                parts[place] = parts[place].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            quoted = (quoted + len(parts) - 1) % 2
+            sink.write(b'"'.join(parts))
         sink.write(b"\n" if held else b"")
     return target
 

@@ -1,0 +1,243 @@
+"""Streams, archives, encodings and line ends: the same table however it comes."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import datetime
+import functools
+import gzip
+import http.server
+import lzma
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from descend.data.reading.table import Table, open_table
+from descend.errors import DataError
+
+TEXT = 'name,x\nann,1.5\n"bób, jr",2\n'
+ROWS = [("ann", 1.5), ("bób, jr", 2.0)]
+
+
+def rows_of(table: Table) -> list[tuple[Any, ...]]:
+    listed = ", ".join(column.sql for column in table.columns)
+    found = table.query(f"SELECT {listed} FROM {table.rows}")
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
+def zipped(*names: str) -> bytes:
+    import io
+
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name in names:
+            archive.writestr(name, TEXT)
+    return sink.getvalue()
+
+
+UTF8 = TEXT.encode()
+FILES = {
+    "t.csv.xz": lzma.compress(UTF8),
+    "t.xz": lzma.compress(UTF8),
+    "xz without its name": lzma.compress(UTF8),
+    "gz without its name": gzip.compress(UTF8),
+    "gz.csv": gzip.compress(UTF8),
+    "bz2 without its name": bz2.compress(UTF8),
+    "zst without its name": pa.compress(UTF8, codec="zstd", asbytes=True),
+    "one.zip": zipped("folder/t.csv"),
+    "mac.zip": zipped("t.csv", "__MACOSX/._t.csv"),
+    "zip without its name": zipped("t.csv"),
+    "utf16.csv": TEXT.encode("utf-16"),
+    "utf16-be.csv": codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+    "utf32.csv": TEXT.encode("utf-32"),
+    "utf16.txt": TEXT.replace(", ", "; ").replace(",", "\t").replace("; ", ", ").encode("utf-16"),
+    "utf16.csv.gz": gzip.compress(TEXT.encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_unpacked_and_decoded(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(FILES[name])
+    table = open_table(path)
+    assert rows_of(table) == ROWS
+    assert table.name == str(path)
+    assert [file["path"] for file in table.fingerprint()["files"]] == [str(path)]
+    assert rows_of(open_table(f"SELECT name, x + 1 AS z FROM '{path}'"))[0] == ("ann", 2.5)
+
+
+ENDS = {
+    "a line is appended": "a,b\r\n" + "1,x\r\n" * 5 + "1,x\n",
+    "a line with CRLF is appended": "a,b\n" + "1,x\n" * 5 + "1,x\r\n",
+    "the header has CRLF": "a,b\r\n" + "1,x\n" * 6,
+    "the header has LF": "a,b\n" + "1,x\r\n" * 6,
+    "in the middle": "a,b\r\n" + "1,x\r\n" * 3 + "1,x\n" * 3,
+    "at the end of a long file": "a,b\r\n" + "1,x\r\n" * 60_000 + "1,x\n",
+    "old and new": "a,b\r" + "1,x\r" * 5 + "1,x\n",
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_line_ends_may_be_mixed(tmp_path: Path, name: str, packed: bool) -> None:
+    if packed and "long" in name:
+        return
+    path = tmp_path / ("t.csv.gz" if packed else "t.csv")
+    content = ENDS[name].encode()
+    path.write_bytes(gzip.compress(content) if packed else content)
+    rows = rows_of(open_table(path))
+    assert rows == [(1.0, "x")] * (60_001 if "long" in name else 6)
+
+
+def test_line_ends_in_quotes_stay(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a,b\r\n1,"x\ny"\r\n2,"x\r\ny"\r\n')
+    assert [row[1] for row in rows_of(open_table(path))] == ["x\ny", "x\r\ny"]
+    path.write_bytes(b'a,b\r\n1,"x\r\ny"\r\n2,"x\ny"\n')
+    assert [row[1] for row in rows_of(open_table(path))] == ["x\r\ny", "x\ny"]
+
+
+def test_an_archive_with_several_files(tmp_path: Path) -> None:
+    path = tmp_path / "t.zip"
+    path.write_bytes(zipped("a.csv", "b.csv"))
+    with pytest.raises(DataError, match=r"2 files.*Name one as  '.*t\.zip#a\.csv'"):
+        open_table(path)
+    first, second = open_table(f"{path}#a.csv"), open_table(f"{path}#b.csv")
+    assert rows_of(first) == rows_of(second) == ROWS
+    assert first.fingerprint() != second.fingerprint()
+    with pytest.raises(DataError, match=r"no file 'c\.csv'"):
+        open_table(f"{path}#c.csv")
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    for name, content in (("t.csv.xz", lzma.compress(UTF8)[:-9]), ("t.zip", zipped("a")[:-30])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            open_table(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_messages_name_the_file_that_the_user_knows(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a,b\n1,2\n1\n".encode("utf-16"))
+    with pytest.raises(DataError) as caught:
+        rows_of(open_table(path))
+    assert str(caught.value).startswith(f"{path}, line 3: expected 2 fields")
+
+
+PROGRAM = """
+import sys
+from descend.data.reading.table import open_table
+table, again = open_table(sys.argv[1]), open_table(sys.argv[1])
+listed = ", ".join(column.sql for column in table.columns)
+print(table.name, table.query(f"SELECT {listed} FROM {table.rows}").to_pylist())
+print(again.count(), table.fingerprint() == again.fingerprint(), "hash" in table.fingerprint())
+"""
+
+
+@pytest.mark.parametrize(
+    "content", [UTF8, gzip.compress(UTF8), zipped("t.csv")], ids=["plain", "gz", "zip"]
+)
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_is_read(name: str, content: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name], input=content, capture_output=True, check=True
+    )
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].startswith("standard input [{'name': 'ann', 'x': 1.5}")
+    assert lines[1] == "2 True True"
+
+
+def test_an_empty_standard_input_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "-"], input=b"", capture_output=True, check=False
+    )
+    assert b"standard input is empty" in done.stderr
+
+
+def test_a_named_pipe_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(UTF8,))
+    writer.start()
+    assert rows_of(open_table(path)) == ROWS
+    writer.join()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    make = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_text_from_an_address_is_read_as_its_file_is(site: tuple[Path, str]) -> None:
+    folder, address = site
+    text = "# made\nday,n,x\n14/02/2021,NA,1\n15/02/2021,3,2\n"
+    for name in ("t.csv", "t.csv.gz", "download"):
+        packed = name.endswith("gz")
+        (folder / name).write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+        table, local = open_table(f"{address}/{name}?token=secret"), open_table(folder / name)
+        assert rows_of(table) == rows_of(local) == [("14/02/2021", None, 1.0), ("15/02/2021", 3, 2)]
+        assert [one.type for one in table.columns] == [one.type for one in local.columns]
+        assert table.fingerprint()["hash"]
+        assert "secret" not in table.name
+    (folder / "t.jsonl").write_text('{"a": 1}\n')
+    assert rows_of(open_table(f"{address}/t.jsonl")) == [(1.0,)]
+    with pytest.raises(DataError, match=r"none\.csv.*404"):
+        open_table(f"{address}/none.csv?token=secret")
+
+
+def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.xz"
+    path.write_bytes(lzma.compress(UTF8))
+    table = open_table(path)
+    spooled = table._source.reads[0]
+    assert Path(spooled).exists()
+    del table
+    assert not Path(spooled).exists()
+
+
+def test_a_workbook_is_read_as_its_csv_would_be(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Numbers"
+    sheet.append(["name", "x", "day", "good", "code"])
+    sheet.append(["ann", 1.5, datetime.date(2024, 1, 31), True, "007"])
+    sheet.append(["bob", 2, datetime.datetime(2024, 2, 1, 12, 30), False, "008"])
+    path = tmp_path / "t.xlsx"
+    book.save(path)
+    text = tmp_path / "t.csv"
+    text.write_text(
+        "name,x,day,good,code\nann,1.5,2024-01-31,true,007\nbob,2,2024-02-01 12:30:00,false,008\n"
+    )
+    assert rows_of(open_table(path)) == rows_of(open_table(text))
+    book.create_sheet("More").append(["a"])
+    book.save(path)
+    with pytest.raises(DataError, match=r"several sheets: Numbers, More.*t\.xlsx#Numbers"):
+        open_table(path)
+    assert rows_of(open_table(f"{path}#Numbers")) == rows_of(open_table(text))
+    with pytest.raises(DataError, match="no sheet 'None'"):
+        open_table(f"{path}#None")

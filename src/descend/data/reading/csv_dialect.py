@@ -380,7 +380,7 @@ def find_delimiter(text: str) -> str:
     """The delimiter that cuts header and first records into equally many fields."""
     scores = {delimiter: _score(text, delimiter) for delimiter in _USUAL}
     best = max(_USUAL, key=lambda delimiter: scores[delimiter])
-    if scores[best][1] > 1 and (scores[best][0] >= 0.5 or not _is_spaced(text)):
+    if scores[best][1] > 1 and (scores[best][0] == 1 or not _is_spaced(text)):
         return best
     for delimiter in _UNUSUAL:
         share, fields = _score(text, delimiter)

@@ -38,6 +38,9 @@ class TableKeywords(RunKeywords, total=False):
     exclude: Sequence[str]
     categorical: Sequence[str]
     weight: str | None
+    delimiter: str | None
+    header: bool
+    skip_lines: int | None
 
 
 class NetworkKeywords(TableKeywords, total=False):

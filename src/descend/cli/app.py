@@ -124,7 +124,7 @@ def advise(
         force=force,
         command=typed_command(),
     )
-    command = train_command(sys.argv[1:], advice.batch_size, advice.learning_rate)
+    command = train_command(typed_command(), advice.batch_size, advice.learning_rate)
     show(record, json, advice_text(advice, command))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import traceback
 from types import FrameType
 
 
@@ -12,8 +14,16 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     from descend.cli.app import main as run
+    from descend.cli.process import end_process
 
-    run()
+    status = 1
+    try:
+        run()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 0
+    except Exception:  # Only with --debug: everything else was told and has its status.
+        traceback.print_exc(file=sys.stderr)
+    end_process(status)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -6,80 +6,43 @@ import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from contextlib import suppress
 
-from descend.errors import DescendError
+from descend.errors import LONGEST_ERROR, DescendError, printable
+from descend.runtime.interrupts import INTERRUPTED, Interrupts
 
 NO_MEMORY = (
-    "the system refused memory. Type a bound with --memory 2GiB, which reads the rows from disk, "
+    "the system refused memory. Give a bound with --memory 2GiB, which reads the rows from disk, "
     "or a smaller --batch-size; or end other programs."
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-LONGEST_IMPORT = 1.0
-"""Seconds that Ctrl-C waits for the end of an import."""
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM outside training end the program, cleaning up on the way."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self._first = 0.0
-        sys.unraisablehook = self._again
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        now = time.perf_counter()
-        self._first = self._first if self.came else now
-        self.came = True
-        if not _importing(frame):
-            raise KeyboardInterrupt
-        # Libraries turn an error during their import into others, or print it themselves.
-        if now - self._first < LONGEST_IMPORT:
-            _send_again(number)
-            return
-        os.write(2, b"descend: stopped.\n")
-        os._exit(130)
-
-    def _again(self, lost: Any) -> None:
-        """Ctrl-C that fell into a callback, where Python drops errors, comes once more."""
-        if self.came and issubclass(lost.exc_type, KeyboardInterrupt):
-            _send_again(signal.SIGINT)
-        else:
-            sys.__unraisablehook__(lost)
-
-
-def _importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _send_again(number: int) -> None:
-    import threading
-
-    threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+_OF_A_FILE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ETXTBSY),
+)
+"""What the system says of a file that cannot be had; never a defect of this program."""
 
 
 def run_command_line(command: Callable[[], object], *, debug: bool = False) -> None:
-    """Run a command and end the process: every error of ours is one short text and a status."""
-    signals = _Signals()
+    """Run a command and end with SystemExit: every error is one short text and a status.
+
+    Args:
+        command: the program.
+        debug: whether an error is raised, so that its traceback is shown.
+    """
+    interrupts = Interrupts()
+    _print_whatever_comes()
     try:
         status = _written(command)
-        if signals.came:
-            status = _told("stopped.", 130)
+        if interrupts.came:
+            status = _told("stopped.", INTERRUPTED)
     except DescendError as error:
         if debug:
             raise
         status = _told(str(error), error.exit_status)
     except KeyboardInterrupt:
-        status = _told("stopped.", 130)
+        status = _told("stopped.", INTERRUPTED)
     except BrokenPipeError:
         # Whoever reads our output has enough. A shell shows this status for other programs, too.
         _print_no_more()
@@ -88,22 +51,46 @@ def run_command_line(command: Callable[[], object], *, debug: bool = False) -> N
         status = _told(NO_MEMORY, 2)
     except Exception as error:
         # A library may turn Ctrl-C into an error of its own, NumPy does while it is imported.
-        if signals.came:
-            status = _told("stopped.", 130)
+        if interrupts.came:
+            status = _told("stopped.", INTERRUPTED)
         elif debug:
             raise
-        elif "RESOURCE_EXHAUSTED" in str(error):  # As JAX says it.
-            status = _told(NO_MEMORY, 2)
-        elif isinstance(error, OSError) and error.errno in _FULL:
-            status = _told(f"the output cannot be written: {error.strerror}.", 2)
-            _print_no_more()
         else:
-            status = _told(
-                f"a defect of ours: {type(error).__name__}: {error}\n"
-                "Run again with --debug and report what it prints.",
-                1,
-            )
+            status = _told_of(error)
+    interrupts.over = True
     sys.exit(status)
+
+
+def end_process(status: int) -> None:
+    """End the process now, when all that was printed is written.
+
+    Python would wait for threads that compile, and ends while some still run in libraries, which
+    may crash there. Every file is complete when a command has returned.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
+
+
+def _told_of(error: Exception) -> int:
+    """Say what an error means that no part of the program expected."""
+    if "RESOURCE_EXHAUSTED" in str(error):  # As JAX says it.
+        return _told(NO_MEMORY, 2)
+    if isinstance(error, OSError):
+        said = os.strerror(error.errno or 0)
+        if error.errno in _FULL:
+            status = _told(f"the output cannot be written: {said}.", 2)
+            _print_no_more()
+            return status
+        if error.errno in _OF_A_FILE and error.filename is not None:
+            return _told(f"{printable(error.filename, 300)}: {said}. Name another file.", 2)
+    said = printable(error, LONGEST_ERROR)
+    return _told(
+        f"This is a defect of descend, not of your input: {type(error).__name__}: {said}\n"
+        "Run the command again with --debug and report what it prints.",
+        1,
+    )
 
 
 def _written(command: Callable[[], object]) -> int:
@@ -121,6 +108,13 @@ def _written(command: Callable[[], object]) -> int:
     return status
 
 
+def _print_whatever_comes() -> None:
+    """Letters that the encoding of a terminal or pipe lacks are printed as their code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def _print_no_more() -> None:
     """Let what is still to be printed go nowhere: Python writes it when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -130,5 +124,6 @@ def _print_no_more() -> None:
 
 
 def _told(text: str, status: int) -> int:
-    print(f"descend: {text}", file=sys.stderr)
+    with suppress(OSError, ValueError):
+        print(f"descend: {text}", file=sys.stderr, flush=True)
     return status

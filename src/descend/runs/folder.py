@@ -252,15 +252,17 @@ def read_history(path: Path) -> History:
         FileFormatError: history.csv is damaged.
     """
     try:
-        content = (path / HISTORY).read_bytes()
-        text = content[: content.rfind(b"\n") + 1].decode("utf-8")
+        text = (path / HISTORY).read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise InputError(f"The run {path} has no {HISTORY} yet.") from None
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from None
     except OSError as error:
         raise InputError(f"{path / HISTORY} cannot be read: {error.strerror}.") from error
-    return history_from(text, path / HISTORY)
+    whole = text[: text.rfind("\n") + 1]
+    if not whole:
+        raise FileFormatError(f"{path / HISTORY} is damaged: it has not a line.")
+    return history_from(whole, path / HISTORY)
 
 
 def _history_row(line: HistoryLine) -> list[str]:

@@ -1,17 +1,35 @@
-"""Ctrl-C and SIGTERM as a request that the loop asks about, so that all is saved first."""
+"""Ctrl-C and SIGTERM: a request where a run is going, which is saved first; elsewhere the end.
+
+However often the keys are pressed, a command ends with one text and the status 130. What cannot be
+stopped at once (a library's import, a program that is being compiled) is waited for a few seconds;
+then the process ends as it is. No file is half written then: each is whole or not there.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from descend.training.callback import Callback
 from descend.types import StopReason
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+"""The exit status, as of programs that Ctrl-C ended."""
+STOPPED = "descend: stopped.\n"
+SECONDS_OF_ONE_WISH = 1.0
+"""Pressed again within this time, Ctrl-C means what it meant before."""
+LONGEST_IMPORT = 1.0
+"""Seconds that Ctrl-C waits for the end of an import."""
+LONGEST_ENDING = 5.0
+"""Seconds that the clearing up may take after Ctrl-C."""
 
 
 class StopRequest(Callback):
@@ -19,12 +37,15 @@ class StopRequest(Callback):
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = 0.0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Note the request; a second Ctrl-C does not wait."""
-        if self.asked and number == signal.SIGINT:
+        """Note the request; a second Ctrl-C after a while does not wait."""
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self._asked_at = True, now
+        elif number == signal.SIGINT and now - self._asked_at >= SECONDS_OF_ONE_WISH:
             raise KeyboardInterrupt
-        self.asked = True
 
     def stop_requested(self) -> StopReason | None:
         """Whether Ctrl-C was pressed, or the process was asked to end."""
@@ -46,4 +67,67 @@ def stop_requests() -> Iterator[StopRequest]:
         yield stop_request
     finally:
         for number, handler in before.items():
+            if stop_request.asked and isinstance(handler, Interrupts):
+                handler.known = True
             signal.signal(number, handler)
+
+
+class Interrupts:
+    """The handler of a whole command, outside of training.
+
+    Attributes:
+        came: whether the command was interrupted here.
+        known: whether the command is ending already, so that a further signal says nothing new.
+        over: whether the command has ended, and its exit status is decided.
+    """
+
+    def __init__(self) -> None:
+        self.came = self.known = self.over = False
+        self._held_since: float | None = None
+        sys.unraisablehook = self._again
+        for number in SIGNALS:
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """End the command: once, and not within an import."""
+        if self.over or self.known:
+            return
+        if not _importing(frame):
+            self.came = self.known = True
+            # Threads that compile or read may hold up the ending.
+            _after(LONGEST_ENDING, self._end)
+            raise KeyboardInterrupt
+        # Libraries turn an error during their import into others, or print it themselves.
+        now = time.monotonic()
+        if self._held_since is None:
+            self._held_since = now
+        if now - self._held_since >= LONGEST_IMPORT:
+            self._end()
+        _after(0.02, os.kill, os.getpid(), number)
+
+    def _end(self) -> None:
+        if not self.over:
+            os.write(2, STOPPED.encode())
+            os._exit(INTERRUPTED)
+
+    def _again(self, lost: Any) -> None:
+        """Ctrl-C that fell into a callback, where Python drops errors, comes once more."""
+        if self.came and issubclass(lost.exc_type, KeyboardInterrupt):
+            self.known = False
+            _after(0.02, os.kill, os.getpid(), signal.SIGINT)
+        else:
+            sys.__unraisablehook__(lost)
+
+
+def _after(seconds: float, act: Any, *arguments: Any) -> None:
+    timer = threading.Timer(seconds, act, arguments)
+    timer.daemon = True
+    timer.start()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

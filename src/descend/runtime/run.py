@@ -251,7 +251,15 @@ def _train_to_end(
     given = as_callbacks(options.callbacks, model)
     callbacks = _members(trainable, settings, options.progress, *own, *given)
     with callbacks.taking_part(record, folder.path if folder else None, loop.history):
-        loop, reason = _run_loop(trainable.problem, settings, loop, callbacks)
+        try:
+            loop, reason = _run_loop(trainable.problem, settings, loop, callbacks)
+        except KeyboardInterrupt:
+            if folder is None:
+                raise
+            raise InterruptedRunError(
+                "Stopped at once; what the last checkpoint holds is saved.\n"
+                f"{trainable.resume_hint(folder.path)}"
+            ) from None
         if reason is StopReason.INTERRUPTED and folder is not None:
             raise InterruptedRunError(
                 f"Stopped after {loop.state.update:,} updates; everything is saved.\n"

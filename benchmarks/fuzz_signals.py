@@ -34,7 +34,7 @@ FIXED = "--hidden 8 --batch-size 32 --learning-rate 0.02"
 COMMANDS = {
     "train": f"train t.csv {TABLE} {FIXED} --epochs 60 --out work/run --force",
     "train auto": f"train t.csv {TABLE} --advice-budget 2s --epochs 5 --out work/run --force",
-    "train stored": f"train t.csv {TABLE} {FIXED} --epochs 20 --store work/run/store --out work/run",
+    "train stored": f"train t.csv {TABLE} {FIXED} --epochs 9 --store work/run/store --out work/run",
     "resume": "resume part --quiet",
     "advise": f"advise t.csv {TABLE} --advice-budget 2s --out work/advice",
     "compare": f"compare t.csv {TABLE} {FIXED} --budget 0.1s --seeds 1 --out work/compare --force",

@@ -16,13 +16,14 @@ from descend.custom.fit import fit_custom
 from descend.custom.problem import CustomParts, custom_setup
 from descend.custom.result import CustomRun
 from descend.errors import SettingsError
+from descend.io.paths import named_path
 from descend.keywords import NetworkKeywords, TableKeywords, TrainKeywords
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
 from descend.runtime.callbacks import Evaluation
 from descend.runtime.run import Options
-from descend.runtime.table_run import Run
+from descend.runtime.table_run import Named, Run
 from descend.runtime.trial_setup import MakeSetup, table_setup
 from descend.settings import TEXTBOOK_DEFAULTS, Settings, settings_from
 from descend.types import Advice
@@ -324,13 +325,23 @@ def _run_options(
 
 
 def resume(
-    run: str | Path, *, callbacks: Sequence[FunctionOfEvaluation] = (), quiet: bool = True
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    validation: str | Path | None = None,
+    store: str | Path | None = None,
+    callbacks: Sequence[FunctionOfEvaluation] = (),
+    quiet: bool = True,
 ) -> Run:
     """Continue an interrupted run as if it had never been interrupted.
 
     Args:
         run: the run directory; one that is finished comes back as it is, one that a callback
             stopped goes on.
+        data: the table, needed where the run was trained on a query or an address: a run may come
+            from somebody else, so that what stands in its record is not executed.
+        validation: the validation rows, needed likewise.
+        store: the folder for converted rows, where the one of the run is gone.
         callbacks: as for `train`; those of the interrupted run are not saved with it.
         quiet: show no progress.
 
@@ -346,7 +357,9 @@ def resume(
         >>> descend.resume("runs/bikes").stop_reason.name
         'EPOCHS'
     """
-    return resume_run(Path(run), Options(make_progress("silent" if quiet else "auto"), callbacks))
+    options = Options(make_progress("silent" if quiet else "auto"), callbacks)
+    named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
+    return resume_run(named_path(run), options, named)
 
 
 def load_model(path: str | Path) -> Model:
@@ -370,7 +383,7 @@ def load_model(path: str | Path) -> Model:
         >>> model.predict("bikes.csv").shape
         (240,)
     """
-    return load(find_model(Path(path)))
+    return load(find_model(named_path(path)))
 
 
 def predict(
@@ -382,6 +395,7 @@ def predict(
     delimiter: str | None = None,
     header: bool | None = None,
     skip_lines: int | None = None,
+    force: bool = False,
 ) -> int:
     """Write predictions for raw rows, in their order, to a CSV or Parquet file.
 
@@ -393,6 +407,8 @@ def predict(
         delimiter: between the fields of text files; None takes that of training.
         header: whether their first line holds the names of the columns; None: as in training.
         skip_lines: lines above the header; None: as in training.
+        force: replace another file that `descend` wrote. A file of somebody else, and the table
+            that is read, are never replaced.
 
     Returns:
         The number of rows written.
@@ -406,7 +422,9 @@ def predict(
         240
     """
     options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
-    return write_predictions(_loaded(model), data, output, memory=memory, options=options)
+    return write_predictions(
+        _loaded(model), data, output, memory=memory, force=force, options=options
+    )
 
 
 def evaluate(
@@ -448,17 +466,18 @@ def evaluate(
     )
 
 
-def export(model: Model | str | Path, path: str | Path) -> None:
+def export(model: Model | str | Path, path: str | Path, *, force: bool = False) -> None:
     """Write a model as one ONNX graph, from raw columns to predictions; see `Model.export`.
 
     Args:
         model: a model, its file, or its run directory.
         path: a name ending in .onnx.
+        force: replace another kind of file that `descend` wrote.
 
     Raises:
         InputError: the onnx package is not installed, or the file cannot be written.
     """
-    _loaded(model).export(path)
+    _loaded(model).export(path, force=force)
 
 
 def _loaded(model: Model | str | Path) -> Model:

@@ -243,7 +243,7 @@ class Model:
             },
         )
 
-    def export(self, path: str | Path) -> None:
+    def export(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model as one ONNX graph, from raw columns to predictions.
 
         The graph has an input `[N, 1]` for each column that is used: float64 for numbers, with
@@ -254,17 +254,21 @@ class Model:
 
         Args:
             path: a name ending in .onnx.
+            force: replace another kind of file that `descend` wrote.
 
         Raises:
             InputError: the onnx package is not installed, or the file cannot be written.
             SettingsError: the name ends in something else.
         """
         from descend.export.onnx_model import onnx_bytes
-        from descend.io.atomic import write_whole
+        from descend.io.ownership import GRAPH, check_replaceable, output_file
 
         if Path(path).suffix.lower() != ".onnx":
             raise SettingsError(f"Expected a name ending in .onnx, found {str(path)!r}.")
-        write_whole(Path(path), onnx_bytes(self.schema, self.settings, self.params))
+        place = check_replaceable(path, GRAPH, "The path of the graph", force=force)
+        content = onnx_bytes(self.schema, self.settings, self.params)
+        with output_file(place, GRAPH) as sink:
+            sink.write(content)
 
 
 def load(path: str | Path) -> Model:

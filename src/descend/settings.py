@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import SettingsError
+from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 
+LARGEST_COUNT = 1 << 53
+"""No option counts further: beyond, a float64 does not tell neighbours apart."""
 SEEDS = 1 << 32
 """Seeds are less than this: the random generators take 32 bits."""
 TASKS = ("auto", "regression", "classification")
@@ -182,8 +186,10 @@ class Settings:
             )
         for units in self.hidden:
             _check_number("hidden", units, low=1, whole=True)
-        if self.store is not None and not (isinstance(self.store, str) and self.store):
-            raise SettingsError(f"--store must name a folder; found {self.store!r}.")
+        if self.store is not None:
+            if not (isinstance(self.store, str) and self.store):
+                raise SettingsError(f"--store must name a folder; found {self.store!r}.")
+            named_path(self.store, "--store")
         _check_number("momentum", self.momentum, low=0, below=1)
         if self.warmup != "auto":
             _check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
@@ -260,15 +266,19 @@ def read_config(path: str | Path) -> dict[str, Any]:
         SettingsError: the file is missing, cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(named_path(path, "--config").read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"There is no file {path} (named by --config).") from None
     except OSError as error:
         raise SettingsError(
             f"{path} (named by --config) cannot be read: {error.strerror}."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not a TOML file: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{path} (named by --config) is nested too deep.") from None
+    except ValueError as error:
+        long = "digits" in str(error)  # What Python says of it ends in advice to programmers.
+        said = "a number in it has thousands of digits" if long else error
+        raise SettingsError(f"{path} (named by --config) is not a TOML file: {said}") from None
 
 
 def _option(name: str) -> str:
@@ -320,6 +330,10 @@ def _check_number(
         )
         if limit is not None
     ]
+    found = repr(value)
+    if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+        limits.append(f"at most {LARGEST_COUNT if whole else sys.float_info.max:.1e}")
+        found = "a number of many digits"
     wanted = ("a whole number " if whole else "a number ") + " and ".join(limits)
     if also:
         wanted += f", or {also}"
@@ -327,9 +341,10 @@ def _check_number(
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and (isinstance(value, int) or (not whole and math.isfinite(value)))
+        and abs(value) <= (LARGEST_COUNT if whole else sys.float_info.max)
         and (low is None or value >= low)
         and (above is None or value > above)
         and (below is None or value < below)
     )
     if not good:
-        raise SettingsError(f"{_option(name)} must be {wanted}; found {value!r}.")
+        raise SettingsError(f"{_option(name)} must be {wanted}; found {found}.")

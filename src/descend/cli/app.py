@@ -18,6 +18,9 @@ from descend.cli.options import (
     Force,
     Json,
     Like,
+    NamedData,
+    NamedStore,
+    NamedValidation,
     Out,
     Quiet,
     gathered_settings,
@@ -28,6 +31,7 @@ from descend.cli.options import (
     typed_command,
 )
 from descend.cli.process import run_command_line
+from descend.errors import printable
 from descend.io.units import parse_size
 
 app = typer.Typer(
@@ -43,6 +47,9 @@ app = typer.Typer(
 ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
 EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
+ForceFile = Annotated[
+    bool, typer.Option("--force", help="Replace another kind of file that descend wrote.")
+]
 Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=MEMORY)]
 Delimiter = Annotated[
     str | None,
@@ -131,6 +138,9 @@ def advise(
 @app.command()
 def resume(
     run: Path,
+    data: NamedData = None,
+    validation: NamedValidation = None,
+    store: NamedStore = None,
     live: Live = False,
     tensorboard: EventFiles = False,
     json: Json = False,
@@ -139,9 +149,10 @@ def resume(
     """Go on with an interrupted run: descend resume RUN."""
     from descend.commands.resume import resume as resume_run
     from descend.runtime.run import Options
+    from descend.runtime.table_run import Named
 
-    progress = progress_of(quiet)
-    done = resume_run(run, Options(progress, _callbacks(live, tensorboard)))
+    named = Named(data, validation, store)
+    done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
     show(done.record, json, run_text(done))
 
 
@@ -156,6 +167,7 @@ def predict(
     header: Header = None,
     skip_lines: SkipLines = None,
     memory: Memory = None,
+    force: ForceFile = False,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
@@ -165,12 +177,13 @@ def predict(
         data,
         output,
         memory=_size(memory),
+        force=force,
         delimiter=delimiter,
         header=header,
         skip_lines=skip_lines,
     )
     if output is not None:
-        print(f"{rows:,} predictions written to {output}", file=sys.stderr)
+        _say(f"{rows:,} predictions written to {output}")
 
 
 @app.command()
@@ -202,12 +215,13 @@ def evaluate(
 def export(
     model: ModelOrRun,
     output: Annotated[Path, typer.Argument(help="A .onnx file to write.")],
+    force: ForceFile = False,
 ) -> None:
     """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
     from descend import api
 
-    api.export(model, output)
-    print(f"{output} written", file=sys.stderr)
+    api.export(model, output, force=force)
+    _say(f"{output} written")
 
 
 @app.command()
@@ -256,7 +270,7 @@ def _size(text: str | None) -> int | None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 add_views(app)

@@ -13,6 +13,9 @@ from descend.cli.options import (
     Force,
     Json,
     Like,
+    NamedData,
+    NamedStore,
+    NamedValidation,
     Out,
     Quiet,
     gathered_settings,
@@ -22,7 +25,7 @@ from descend.cli.options import (
     show,
     typed_command,
 )
-from descend.errors import SettingsError
+from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
 
 Png = Annotated[
@@ -101,6 +104,9 @@ def landscape(
     directions: Annotated[
         str, typer.Option(help="Of the plane of a run: path or random.")
     ] = "path",
+    data: NamedData = None,
+    validation: NamedValidation = None,
+    store: NamedStore = None,
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
     png: Png = None,
     force: Force = False,
@@ -112,6 +118,7 @@ def landscape(
     from descend.commands.report import save_pictures
     from descend.reporting.pages.landscape import landscape_page
     from descend.reporting.text.landscape import landscape_text
+    from descend.runtime.table_run import Named
 
     record = measure(
         what,
@@ -120,6 +127,7 @@ def landscape(
         force=force,
         progress=progress_of(quiet),
         command=typed_command(),
+        named=Named(data, validation, store),
     )
     if png is not None:
         save_pictures(landscape_page(record), png)
@@ -133,11 +141,12 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The page to write.")] = None,
     png: Png = None,
+    force: Force = False,
 ) -> None:
     """Build the page of a run again from its records, or one page for several runs."""
     from descend.commands.report import report as build
 
-    print(build(runs, out, png))
+    print(printable(build(runs, out, png, force=force)))
 
 
 def _sizes(text: str) -> tuple[int, ...]:

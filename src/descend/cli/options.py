@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, printable
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
 
@@ -64,6 +65,25 @@ def _fraction_or_file(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+NamedData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="The table of the run, where it was a query or an address: they are not taken from "
+        "a record, which may come from somebody else.",
+    ),
+]
+NamedValidation = Annotated[
+    str | None,
+    typer.Option("--validation", metavar="DATA", help="Its validation rows, likewise."),
+]
+NamedStore = Annotated[
+    str | None,
+    typer.Option("--store", metavar="DIR", help="The folder for rows, where the run's is gone."),
+]
 
 
 class Option:
@@ -203,14 +223,23 @@ def gathered_settings(
     from descend.settings import read_config, settings_from
 
     options: dict[str, Any] = {}
+    typed: dict[str, Any] = {}
     if like is not None:
         record = read_run_record(like)
         measured = ("batch_size", "learning_rate")
         options.update(record["asked"], **{name: record["settings"][name] for name in measured})
+        options.pop("store", None)  # No folder is made because a record asks for it.
     options.update(fixed)
     if config is not None:
-        options.update(_parsed(read_config(config)))
+        typed = _parsed(read_config(config))
+        options.update(typed)
+    typed = {**typed, **given}
     options.update(given)
+    validation = options.get("validation")
+    if like is not None and isinstance(validation, str) and "validation" not in typed:
+        from descend.data.reading.sources import accept_recorded
+
+        accept_recorded(validation, record=str(like), named=None, option="--validation")
     return settings_from(options)
 
 
@@ -234,6 +263,10 @@ def show(record: Any, as_json: bool, text: str) -> None:
     if as_json:
         from descend.io.atomic import json_text
 
-        print(json_text(record))
+        content = json_text(record)
+        encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+        if encoding != "utf8":  # What such a terminal lacks is written as JSON writes it.
+            content = json.dumps(json.loads(content), indent=2)
+        print(content)
     else:
-        print(text)
+        print(printable(text))

@@ -14,6 +14,7 @@ from descend.settings import Settings
 from descend.training.jax_setup import set_up
 from descend.types import Advice
 
+RECORD, PAGE = "advice.json", "advice.html"
 THOROUGH = 10.0
 """Shortest measuring time, in seconds, where an advice was asked for."""
 

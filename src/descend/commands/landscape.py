@@ -11,6 +11,7 @@ from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_pa
 from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.folder import is_run
+from descend.runtime.table_run import NOTHING_NAMED, Named
 from descend.training.jax_setup import set_up
 from descend.tuning.landscape.surfaces import SURFACES
 
@@ -23,6 +24,7 @@ def landscape(
     force: bool = False,
     progress: Progress,
     command: list[str] | None = None,
+    named: Named = NOTHING_NAMED,
 ) -> dict[str, Any]:
     """Measure a landscape and write landscape.json and landscape.html.
 
@@ -33,6 +35,7 @@ def landscape(
         force: whether an earlier landscape in the folder may be replaced.
         progress: shows what is being measured.
         command: what was typed, for the record.
+        named: what the user names himself of what stands in the record of a run.
 
     Returns:
         The record, as landscape.json holds it.
@@ -47,7 +50,7 @@ def landscape(
     if what in SURFACES:
         record = surface_record(SURFACES[what](), progress)
     elif is_run(Path(what)):
-        record = run_record(Path(what), directions, progress)
+        record = run_record(Path(what), directions, progress, named)
     else:
         raise InputError(
             f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory."

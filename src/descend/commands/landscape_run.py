@@ -12,7 +12,7 @@ import numpy as np
 from descend.errors import SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.folder import read_run_record
-from descend.runtime.table_run import recorded_run
+from descend.runtime.table_run import NOTHING_NAMED, Named, recorded_run
 from descend.settings import Settings
 from descend.training.build import problem_of
 from descend.training.problem import Problem
@@ -30,16 +30,19 @@ FEWEST_UPDATES = 48
 MOST_HALVINGS = 6
 
 
-def run_record(path: Path, directions: str, progress: Progress) -> dict[str, Any]:
+def run_record(
+    path: Path, directions: str, progress: Progress, named: Named = NOTHING_NAMED
+) -> dict[str, Any]:
     """What landscape.json holds of a run: the paths of all methods from its initial weights.
 
     Args:
         path: the run directory.
         directions: of the plane: `path` or `random`.
         progress: shows what is being measured.
+        named: what the user names himself of what stands in the record.
     """
     record = read_run_record(path)
-    run = recorded_run(path, record, progress)
+    run = recorded_run(path, record, progress, named=named)
     prepared, settings = run.prepared, run.settings
     # The rule of the run first. Rates rise at first as in the run, whose rate was found so; the
     # weights are not averaged, because that hides the noise.

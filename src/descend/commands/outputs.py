@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ KINDS = (COMPARISON, LANDSCAPE, ADVICE)
 
 def kind_in(folder: Path) -> Kind | None:
     """What a folder holds the record of; None where it holds none."""
-    return next((kind for kind in KINDS if kind.record_in(folder).is_file()), None)
+    return next((kind for kind in KINDS if os.path.isfile(kind.record_in(folder))), None)
 
 
 def free_folder(out: str | Path | None, kind: Kind, *, stem: str = "", force: bool = False) -> Path:
@@ -69,6 +70,7 @@ def free_folder(out: str | Path | None, kind: Kind, *, stem: str = "", force: bo
         InputError: it is a file, cannot be written, or holds what may not be replaced.
     """
     if out is None:
+        check_writable(Path("runs"))
         names = (f"{stem}-{kind.name}-{number}" for number in itertools.count(1))
         return next(place for name in names if not (place := Path("runs") / name).exists())
     folder = named_path(out, "--out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -13,10 +14,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from descend.data.encoding.encoder import EncodedRows
+from descend.data.reading.sources import local_files
 from descend.data.rows.prefetch import prefetched
 from descend.data.schema.columns import ClassificationTarget
 from descend.errors import InputError, SettingsError
-from descend.io.atomic import whole_file
+from descend.io.ownership import PARQUET_MARK, PREDICTIONS, check_replaceable, output_file
+from descend.io.paths import check_writable
 from descend.model import Model, Predicted
 
 
@@ -28,6 +31,7 @@ def predict(
     probabilities: bool = True,
     memory: int | None = None,
     options: Mapping[str, Any] | None = None,
+    force: bool = False,
 ) -> int:
     """Predict every row of a table and write a table of predictions.
 
@@ -41,6 +45,7 @@ def predict(
         probabilities: whether to write them.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
         options: `delimiter`, `header` and `skip_lines`, where they are not as in training.
+        force: replace another file of ours, or one that looks like ours.
 
     Returns:
         The number of rows written.
@@ -50,13 +55,38 @@ def predict(
         DataError: the table lacks a column that the model needs.
     """
     kind = _kind(output)
+    path = None if output is None else _checked(model, data, output, force, probabilities)
     encoded = model.encoded(data, target=False, memory=memory, options=options)
-    if output is None:
+    if path is None:
         if sys.stdout is None:
             raise InputError("There is no output to write to: it is closed. Name a file with -o.")
         return _written(model, encoded, kind, sys.stdout.buffer, probabilities)
-    with whole_file(Path(output)) as sink:
+    with output_file(path, PREDICTIONS) as sink:
         return _written(model, encoded, kind, sink, probabilities)
+
+
+def _checked(model: Model, data: Any, output: str | Path, force: bool, probabilities: bool) -> Path:
+    """The file to write, where it may be written."""
+    reads = local_files(data)
+    header = _header(_schema(model, probabilities))
+
+    def looks_alike(path: Path) -> bool:
+        with path.open("rb") as source:
+            return source.read(len(header)) == header
+
+    path = check_replaceable(
+        output, PREDICTIONS, "-o", reads=reads, force=force, looks_alike=looks_alike
+    )
+    if not path.exists():
+        check_writable(path.parent)
+    return path
+
+
+def _header(schema: pa.Schema) -> bytes:
+    """The first line of CSV with these columns."""
+    sink = io.BytesIO()
+    pyarrow.csv.write_csv(schema.empty_table(), sink)
+    return sink.getvalue()
 
 
 def _kind(output: str | Path | None) -> str:
@@ -97,8 +127,9 @@ def _schema(model: Model, probabilities: bool) -> pa.Schema:
         fields = [pa.field(target.names[0], label)]
         if probabilities:
             fields += [pa.field(f"probability_{name}", pa.float32()) for name in target.labels]
-        return pa.schema(fields)
-    return pa.schema([pa.field(name, pa.float64()) for name in target.names])
+        return pa.schema(fields, metadata=PARQUET_MARK)
+    columns = [pa.field(name, pa.float64()) for name in target.names]
+    return pa.schema(columns, metadata=PARQUET_MARK)
 
 
 def _record_batch(predicted: Predicted, schema: pa.Schema) -> pa.RecordBatch:

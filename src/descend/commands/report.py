@@ -8,6 +8,8 @@ from pathlib import Path
 from descend.commands.outputs import kind_in
 from descend.errors import InputError
 from descend.io.atomic import write_error, write_whole
+from descend.io.ownership import PAGE, PICTURE, check_replaceable, output_file
+from descend.io.paths import check_writable, named_path
 from descend.reporting.page_model import Page
 from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
@@ -17,13 +19,20 @@ from descend.runs.folder import is_run, read_assessment, read_history, read_run_
 from descend.runs.records import read_kind
 
 
-def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | None = None) -> Path:
+def report(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    pictures: Path | None = None,
+    *,
+    force: bool = False,
+) -> Path:
     """Build the page of a run, a comparison, a landscape or an advice, or one for several runs.
 
     Args:
         folders: run directories; or one folder of `descend compare`, `landscape` or `advise`.
         out: the page to write; None takes the folder's own page, or for several runs `runs.html`.
         pictures: a folder to save the plots in as PNG files; None saves none.
+        force: replace another kind of file of ours by the page.
 
     Returns:
         The page.
@@ -36,10 +45,12 @@ def report(folders: Sequence[Path], out: Path | None = None, pictures: Path | No
         page, usual = _page_of(folders[0])
     else:
         page, usual = _page_of_several(folders), Path("runs.html")
+    path = check_replaceable(out or usual, PAGE, "--out", force=force)
+    check_writable(path.parent)
     if pictures is not None:
         save_pictures(page, pictures)
-    path = out or usual
-    write_whole(path, render(page))
+    with output_file(path, PAGE) as sink:
+        sink.write(render(page).encode("utf-8"))
     return path
 
 
@@ -51,10 +62,13 @@ def save_pictures(page: Page, folder: Path) -> None:
     """
     from descend.reporting.plots.png import picture
 
+    folder = named_path(folder, "--png")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
+    for plot in page.plots:
+        check_replaceable(folder / f"{plot.name}.png", PICTURE, "--png")
     for plot in page.plots:
         write_whole(folder / f"{plot.name}.png", picture(plot))
 

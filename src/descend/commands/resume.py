@@ -8,15 +8,16 @@ from typing import Any
 from descend.errors import InputError
 from descend.runs.fingerprint import check_unchanged
 from descend.runtime.run import Options, resume_run
-from descend.runtime.table_run import Run, TableRun, recorded_run
+from descend.runtime.table_run import NOTHING_NAMED, Named, Run, TableRun, recorded_run
 
 
-def resume(path: Path, options: Options) -> Run:
+def resume(path: Path, options: Options, named: Named = NOTHING_NAMED) -> Run:
     """Continue the run in a folder; see `resume_run`.
 
     Args:
         path: of the run.
         options: only its progress and callbacks are used.
+        named: what the user names himself of what stands in the record.
 
     Raises:
         InputError: there is no run, its data was not a file, or its model is a custom one.
@@ -31,7 +32,11 @@ def resume(path: Path, options: Options) -> Run:
             )
         before = record["data"]["fingerprint"]
         return recorded_run(
-            path, record, options.progress, lambda now: check_unchanged(path, before, now)
+            path,
+            record,
+            options.progress,
+            lambda now: check_unchanged(path, before, now),
+            named,
         )
 
     return resume_run(path, make, options)

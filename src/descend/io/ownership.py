@@ -24,6 +24,7 @@ PREDICTIONS, PAGE, PICTURE, GRAPH = "predictions", "a page", "a picture", "an ON
 RECORD, MODEL, CHECKPOINT = "a record", "a model", "a checkpoint"
 HISTORY, EVENTS = "a history", "event files"
 EVENTS_END = ".descend"
+OLD_ADVICE = {"advice", "settings", "rows", "task", "own"}
 ATTRIBUTE = "user.descend"
 PARQUET_MARK = {b"descend": PREDICTIONS.encode()}
 PICTURE_MARK = "descend"
@@ -66,7 +67,7 @@ def check_replaceable(
         raise InputError(f"{option} must name a file; {path} is a folder.")
     if not path.is_file():
         return path
-    other = f"Name another file with {option}."
+    other = f"Name another file with {option}." if option.startswith("-") else "Name another file."
     found = written_kind(path)
     read = any(_same(path, one) for one in reads)
     if read and not (force and found):
@@ -170,7 +171,7 @@ def is_record(record: dict[str, object]) -> bool:
     version = isinstance(record.get("descend"), str)
     sealed = isinstance(record.get("seal"), str) and {"asked", "settings", "data"} <= record.keys()
     kind = record.get("kind") in ("compare", "landscape", "advice", "assessment")
-    old_advice = record.keys() == {"advice", "settings", "rows", "task", "own"}
+    old_advice = {"advice", "settings", "own"} <= record.keys() <= OLD_ADVICE
     return (version and (sealed or kind)) or old_advice
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -65,3 +67,30 @@ def check_writable(folder: Path) -> None:
         for place in reversed(made):
             with suppress(OSError):
                 place.rmdir()
+
+
+def cache_folder() -> Path:
+    """Where what can be made anew is kept: the user's cache.
+
+    A user without a home, as in many containers, has a folder of his own among the temporary
+    files; one that belongs to somebody else is not taken.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "descend"
+    try:
+        return Path.home() / ".cache" / "descend"
+    except RuntimeError:
+        pass
+    return _temporary_cache()
+
+
+@functools.cache
+def _temporary_cache() -> Path:
+    own = Path(tempfile.gettempdir()) / f"descend-{os.getuid()}"
+    with suppress(OSError):
+        own.mkdir(mode=0o700, exist_ok=True)
+        found = own.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o22:
+            return own
+    return Path(tempfile.mkdtemp(prefix="descend-"))

@@ -19,6 +19,9 @@ from descend.training.loop import LoopState
 from descend.types import History
 
 LOOPBACK = "127.0.0.1"
+SECONDS_TO_ASK = 5.0
+"""A reader who is silent for so long is let go."""
+MOST_READERS = 16
 SECONDS_BETWEEN = 2
 """The page asks for itself again after this time."""
 
@@ -56,8 +59,7 @@ class LivePage(Callback):
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Serve the page on a free port."""
         self._record, self._history, self._folder = _as_written(record), history, folder
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(_handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self._say(f"Live page: {self.address}")
 
@@ -99,9 +101,38 @@ def _as_written(record: Record) -> Record:
     return written
 
 
+class _Server(ThreadingHTTPServer):
+    """A few readers at a time; those who leave or say nothing do not disturb the run."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._places = threading.BoundedSemaphore(MOST_READERS)
+        super().__init__((LOOPBACK, 0), handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, where fewer than MOST_READERS are being answered."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for another reader."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a reader who left before the page was sent."""
+
+
 def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Answers for one page, and only to those who ask for this machine by its name."""
+
+        timeout = SECONDS_TO_ASK
 
         def do_GET(self) -> None:
             """Send the page."""

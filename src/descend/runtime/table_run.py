@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from descend.assessment.assess import assess
 from descend.data.prepare import Prepared, prepare
+from descend.data.reading.sources import accept_recorded
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
@@ -19,7 +20,7 @@ from descend.io.secrets import without_secrets
 from descend.model import Model
 from descend.reporting.notebook import card
 from descend.reporting.progress import Progress
-from descend.runs.contents import RECORD
+from descend.runs.contents import RECORD, is_store
 from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
@@ -142,22 +143,45 @@ def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
     return TableRun(resolved(settings, prepared.schema), prepared, source)
 
 
+class Named(NamedTuple):
+    """What the user names himself of what stands in a record; None where nothing.
+
+    Attributes:
+        data: the table; needed where the record holds a query or an address.
+        validation: the validation rows; needed likewise.
+        store: the folder for converted rows, where the recorded one is gone.
+    """
+
+    data: str | None = None
+    validation: str | None = None
+    store: str | None = None
+
+
+NOTHING_NAMED = Named()
+
+
 def recorded_run(
     path: Path,
     record: Mapping[str, Any],
     progress: Progress,
     check: Callable[[dict[str, Any]], None] | None = None,
+    named: Named = NOTHING_NAMED,
 ) -> TableRun:
     """Prepare the run that a record describes, on the same rows.
+
+    A record may come from somebody else: a query or an address in it is used only where the user
+    names it, and no folder is made because a record asks for it.
 
     Args:
         path: the run directory.
         record: what its run.json holds.
         progress: told where the rows are stored.
         check: called with the fingerprint of the data as it is now, before any row is read.
+        named: what the user typed himself.
 
     Raises:
         InputError: its data was not a file, or its model is a custom one.
+        DataError: its data is a query or an address that the user has not named.
         FileFormatError: the record is damaged.
     """
     source, settings, schema, layout = _read(path, record)
@@ -165,10 +189,41 @@ def recorded_run(
         raise InputError(
             f"The run {path} was trained on data in memory, which is gone. Train again."
         )
+    source = _accepted(source, path, named.data, "--data")
+    if isinstance(settings.validation, str):
+        rows = _accepted(settings.validation, path, named.validation, "--validation")
+        settings = settings.replace(validation=rows)
+    settings = settings.replace(store=_store(settings.store, named.store, progress))
     prepared = prepare(
         source, settings, schema=schema, layout=layout, check=check, say=progress.message
     )
     return TableRun(settings, prepared, source)
+
+
+def _accepted(source: str, path: Path, named: str | None, option: str) -> str:
+    """A recorded source, or where it is a path that moved, the one that the user named."""
+    accepted = accept_recorded(source, record=str(path), named=named, option=option)
+    return accepted if named is None else named
+
+
+def _store(recorded: str | None, named: str | None, progress: Progress) -> str | None:
+    """The folder for rows: a recorded one only where rows are kept there already."""
+    if named is not None or recorded is None:
+        return named
+    if any(is_store(entry) for entry in _entries(Path(recorded))):
+        return recorded
+    progress.message(
+        f"The record names the folder {recorded} for rows, where none are: they are kept in the "
+        "cache. To keep them there again, type it after --store."
+    )
+    return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (OSError, ValueError):
+        return []
 
 
 def _read(path: Path, record: Mapping[str, Any]) -> tuple[str | None, Settings, Schema, Layout]:

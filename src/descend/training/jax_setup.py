@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from descend.errors import InputError
+from descend.io.paths import cache_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,8 +61,7 @@ def _set_up() -> None:
     _in_use = True
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is not None:
         return
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "descend" / "compiled"
+    folder = cache_folder() / "compiled"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

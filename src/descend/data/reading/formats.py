@@ -15,6 +15,7 @@ from descend.data.reading.errors import check_names, missing_file
 from descend.data.reading.spool import first_text
 from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.errors import DataError
+from descend.io.paths import named_path
 
 FORMATS = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"), "csv"),
@@ -29,7 +30,7 @@ Run = Callable[[str], pa.Table]
 
 def expand(path: str) -> list[str]:
     """The files of a path or glob, by name."""
-    path = os.path.expanduser(path)
+    path = os.path.expanduser(str(named_path(path)))
     if os.path.isdir(path):
         raise _folder_error(path)
     if os.path.exists(path):

@@ -167,6 +167,27 @@ def _expand(name: str) -> list[str]:
     return expand(name)
 
 
+def local_files(data: Any) -> list[str]:
+    """The files on this machine that a path, a glob, a query or a list of paths names.
+
+    What cannot be read names none; opening it says why.
+    """
+    if isinstance(data, list | tuple):
+        return [path for part in data for path in local_files(part)]
+    if not isinstance(data, str | os.PathLike):
+        return []
+    text = os.path.expanduser(os.fspath(data).removeprefix("file://"))
+    if os.path.exists(text):
+        return [text]
+    if not is_query(text):
+        return glob.glob(text, recursive=True)
+    try:
+        query = check_query(text)
+    except DataError:
+        return []
+    return [path for name in (*query.tables, *query.files) for path in local_files(name)]
+
+
 def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
     """A source that stands in a record, where reading it is safe or the user has named it.
 
@@ -184,8 +205,8 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
     """
     if not is_query(source) and not _URL.match(source):
         return source
-    if named is not None and named.strip() == source.strip():
-        return source
+    if named is not None and source.strip() in (named.strip(), without_secrets(named).strip()):
+        return named  # Passwords are not recorded.
     shown = "".join(one if one.isprintable() else " " for one in source)
     kind = "the query" if is_query(source) else "the address"
     raise DataError(

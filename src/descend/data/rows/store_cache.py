@@ -15,14 +15,14 @@ from typing import Any
 from descend.data.rows.mapped_store import MappedStore, open_store
 from descend.errors import DataError, FileFormatError
 from descend.io.atomic import write_error
+from descend.io.paths import cache_folder
 
 Say = Callable[[str], None]
 
 
 def default_folder() -> Path:
     """Where stores are kept unless `--store` names another folder: the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "descend" / "stores"
+    return cache_folder() / "stores"
 
 
 def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def leaves_of(batch: Batch) -> dict[str, Any]:
 
 def is_store(path: Path) -> bool:
     """Whether a folder looks like a row store."""
-    return (path / HEADER).is_file() and (path / CHECKSUMS).is_file()
+    return os.path.isfile(path / HEADER) and os.path.isfile(path / CHECKSUMS)
 
 
 def describe_store(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, field
 
 from descend.runs.schemas.parts import (
     Count,
@@ -13,9 +13,9 @@ from descend.runs.schemas.parts import (
     Positive,
     Rows,
     Scalar,
-    Settings,
     Size,
     Span,
+    Value,
 )
 
 
@@ -120,6 +120,6 @@ class AdviceRecord(Labelled, kw_only=True):
     """advice.json."""
 
     advice: Advice
-    settings: Settings
-    rows: Rows
-    task: str
+    settings: dict[str, Value] = field(default_factory=dict)
+    rows: Rows | UnsetType = UNSET
+    task: str | UnsetType = UNSET

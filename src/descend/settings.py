@@ -330,10 +330,12 @@ def _check_number(
         )
         if limit is not None
     ]
-    found = repr(value)
-    if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+    try:
+        found = repr(value)
+    except ValueError:  # Python writes no number of more than some thousands of digits.
+        found = "a number of thousands of digits"
+    if isinstance(value, int) and below is None and abs(value) > LARGEST_COUNT:
         limits.append(f"at most {LARGEST_COUNT if whole else sys.float_info.max:.1e}")
-        found = "a number of many digits"
     wanted = ("a whole number " if whole else "a number ") + " and ".join(limits)
     if also:
         wanted += f", or {also}"

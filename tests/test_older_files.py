@@ -17,6 +17,7 @@ from descend.commands.resume import resume
 from descend.data.rows.mapped_store import open_store
 from descend.io.checksum import seal_of
 from descend.reporting.progress import SilentProgress
+from descend.runtime.run import Options
 
 WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1"
 FIRST_PREDICTIONS = [132.77386780843023, 135.58875857312427, 130.68197688449567, 114.25565586077553]
@@ -57,14 +58,14 @@ def test_a_model_scores_what_its_record_says(old: Path) -> None:
 
 def test_an_interrupted_run_goes_on_and_ends_as_the_whole_one(old: Path) -> None:
     whole = json.loads((old / "whole_run.json").read_text())["result"]
-    result = resume(old / "interrupted", progress=SilentProgress()).record["result"]
+    result = resume(old / "interrupted", Options(SilentProgress())).record["result"]
     assert result["updates"] == whole["updates"]
     assert result["best_validation_loss"] == pytest.approx(whole["best_validation_loss"], rel=1e-4)
 
 
 def test_a_finished_run_resumes_to_itself(old: Path) -> None:
     before = json.loads((old / "finished" / "run.json").read_text())["result"]
-    result = resume(old / "finished", progress=SilentProgress()).record["result"]
+    result = resume(old / "finished", Options(SilentProgress())).record["result"]
     assert result["updates"] == before["updates"]
     assert result["metrics"]["model"] == pytest.approx(before["metrics"]["model"], rel=1e-4)
 

@@ -50,6 +50,8 @@ def train(
     out: str | Path | None = None,
     force: bool = False,
     callbacks: Sequence[FunctionOfEvaluation] = (),
+    name: str | None = None,
+    note: str | None = None,
     quiet: bool = True,
     **options: Unpack[TrainKeywords],
 ) -> Run:
@@ -62,6 +64,8 @@ def train(
         force: replace an existing run directory.
         callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
             params and metrics, stop the run and change the learning rate.
+        name: the title of the page of the run; None names it after its target and data.
+        note: a remark to keep with the run.
         quiet: show no progress.
         **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
 
@@ -85,7 +89,7 @@ def train(
     return train_run(
         data,
         settings_from({"target": target, **options}),
-        _run_options(out, force, quiet, callbacks),
+        _run_options(out, force, quiet, callbacks, name, note),
     )
 
 
@@ -253,6 +257,8 @@ def fit(
     resume: bool = False,
     force: bool = False,
     callbacks: Sequence[FunctionOfEvaluation] = (),
+    name: str | None = None,
+    note: str | None = None,
     quiet: bool = True,
     **options: Unpack[TableKeywords],
 ) -> CustomRun:
@@ -286,6 +292,8 @@ def fit(
         force: replace an existing run directory.
         callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
             params and metrics, stop the run and change the learning rate.
+        name: the title of the page of the run; None names it after its target and data.
+        note: a remark to keep with the run.
         quiet: show no progress.
         **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup,
             averaging, l2, epochs, time_budget, patience, seed, goal, advice_budget, memory, store.
@@ -312,16 +320,31 @@ def fit(
     return fit_custom(
         own,
         _custom_settings(own, target, options),
-        _run_options(out, force, quiet, callbacks),
+        _run_options(out, force, quiet, callbacks, name, note),
         resume=resume,
     )
 
 
 def _run_options(
-    out: str | Path | None, force: bool, quiet: bool, callbacks: Sequence[FunctionOfEvaluation]
+    out: str | Path | None,
+    force: bool,
+    quiet: bool,
+    callbacks: Sequence[FunctionOfEvaluation],
+    name: str | None,
+    note: str | None,
 ) -> Options:
-    progress = make_progress("silent" if quiet else "auto")
-    return Options(progress, callbacks, out, write=out is not None, force=force)
+    for option, text in (("name", name), ("note", note)):
+        if text is not None and not isinstance(text, str):
+            raise SettingsError(f"{option} must be a text; found {text!r}.")
+    return Options(
+        make_progress("silent" if quiet else "auto"),
+        callbacks,
+        out,
+        write=out is not None,
+        force=force,
+        title=name,
+        note=note,
+    )
 
 
 def resume(

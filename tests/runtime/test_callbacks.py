@@ -273,3 +273,18 @@ def test_params_of_a_custom_model_have_the_form_of_its_framework() -> None:
     assert run.history[-1].validation_loss == min(line.validation_loss for line in run.history)
     assert same_bits(found[-1], run.params)
     assert not same_bits(found[0], run.params)
+
+
+@STARTS
+def test_a_run_says_when_and_where_it_was_made(start: Start, tmp_path: Path) -> None:
+    run = start(out=tmp_path / "run", name="A first try", note="with few epochs")
+    record = run.record
+    assert (record["name"], record["note"]) == ("A first try", "with few epochs")
+    assert record["started"] <= record["ended"]
+    assert record["started"].endswith("+00:00")
+    assert record["machine"]["cores"] >= 1
+    assert record["versions"].keys() >= {"python", "jax", "numpy"}
+    assert record["data"]["rows"]["total"] == len(X)
+    assert "A first try" in (tmp_path / "run" / "report.html").read_text()
+    with pytest.raises(SettingsError, match="note must be a text; found 3"):
+        start(note=3)

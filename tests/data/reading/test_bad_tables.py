@@ -55,6 +55,8 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "noise.feather": (b"noise" * 100, ["not an Arrow or Feather file"]),
     "sheet.xlsx": (b"PK\3\4" + b"0" * 100, ["workbook"]),
     "sheet.zip": (b"PK\3\4" + b"0" * 100, ["damaged zip archive"]),
+    "case.jsonl": ('{"a": 1, "A": 2}\n{"a": 1}\n', ["'A' and 'a'", "letter case"]),
+    "late.jsonl": ('{"a": 1}\n' * 30_000 + '{"a": 1, "A": 2}\n', ["'A' and 'a'"]),
     "cut.jsonl": ('{"a": 1}\n{"a":', ["line 2", "JSON"]),
     "word.jsonl": ('{"a": 1}\nword\n{"a": 2}\n', ["line 2", "JSON"]),
     "text.jsonl": ('{"a": 1}\n' * 30_000 + '{"a": "x"}\n', ["line 30001", "a number", '"x"']),
@@ -128,6 +130,8 @@ def test_frames() -> None:
     assert "two columns" in error_of(pandas.DataFrame([[1, 2]], columns=["a", "a"]))
     assert "column a" in error_of(pandas.DataFrame({"a": [1, "x"]}))
     assert "no rows" in error_of(pandas.DataFrame({"a": [1]}).iloc[:0])
+    levels = pandas.DataFrame([[1, 2]], columns=pandas.MultiIndex.from_tuples([("a", "x"), "by"]))
+    assert "2 levels" in error_of(levels)
 
 
 def test_what_is_no_table() -> None:

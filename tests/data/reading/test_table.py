@@ -381,3 +381,22 @@ def test_a_copy_leaves_out_what_is_excluded_and_names_it(tmp_path: Path) -> None
             "a": [1.0, 3.0],
             ROW.strip('"'): [0, 1],
         }
+
+
+def test_whole_numbers_in_json_keep_every_digit_as_categories(tmp_path: Path) -> None:
+    lines = "".join(f'{{"id": {2**53 + row}, "v": {row}.5, "b": true}}\n' for row in range(5))
+    table = open_table(write(tmp_path / "t.jsonl", lines))
+    assert [column.type for column in table.columns] == ["number", "number", "boolean"]
+    exact = table.reading({"id": "text", "b": "text"})
+    found = exact.query(f"SELECT {category_sql(exact.columns[0])} AS id FROM {exact.rows}")
+    assert found.column(0).to_pylist() == [str(2**53 + row) for row in range(5)]
+    with exact.copied(None) as copy:
+        found = copy.query(f"SELECT {category_sql(copy.columns[0])} AS id FROM {copy.rows}")
+        assert found.column(0).to_pylist() == [str(2**53 + row) for row in range(5)]
+
+
+def test_columns_that_json_lines_begin_late_are_seen(tmp_path: Path) -> None:
+    lines = '{"a": 1}\n' * 30_000 + '{"a": 2, "late": 5}\n'
+    table = open_table(write(tmp_path / "t.jsonl", lines))
+    assert [column.name for column in table.columns] == ["a", "late"]
+    assert table.aggregate({"most": "max(late)"}) == {"most": 5.0}

@@ -10,10 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from descend.data.reading.csv_files import SAMPLE_ROWS, check_same_columns
+from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
 from descend.data.reading.spool import first_text
-from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.errors import DataError
 from descend.io.paths import named_path
 
@@ -112,18 +111,3 @@ def arrow_dataset(paths: Sequence[str]) -> Any:
         first = first or names
         check_same_columns(paths[0], first, path, names)
     return dataset.dataset(list(paths), format="ipc")
-
-
-def json_relation(paths: Sequence[str], run: Run) -> str:
-    """Whole numbers in the first rows are read as DOUBLE, and dates as text, as from CSV."""
-    options = f"sample_size = {SAMPLE_ROWS}, union_by_name = true"
-    rows = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})").to_pylist()
-    columns = []
-    for row in rows:
-        found = row["column_type"]
-        if found in ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"):
-            found = "DOUBLE"
-        elif found in ("DATE", "TIME", "UUID") or found.startswith("TIMESTAMP"):
-            found = "VARCHAR"
-        columns.append(f"{quote_name(row['column_name'])}: {quote_text(found)}")
-    return f"read_json({path_list(paths)}, columns = {{{', '.join(columns)}}})"

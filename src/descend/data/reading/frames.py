@@ -62,6 +62,12 @@ def _from_frame(data: Any) -> pa.Table:
     library = type(data).__module__.split(".")[0]
     try:
         if library == "pandas":
+            if data.columns.nlevels > 1:
+                raise DataError(
+                    f"The columns of the table given have names in {data.columns.nlevels} levels, "
+                    f"such as {data.columns[0]!r}; expected one name each. Join them:  "
+                    "frame.columns = ['_'.join(map(str, name)) for name in frame.columns]"
+                )
             if any(not isinstance(name, str) for name in data.columns):
                 data = data.rename(columns=str)
             names = list(data.columns)

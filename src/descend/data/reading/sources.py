@@ -19,8 +19,8 @@ from descend.data.reading.formats import (
     expand,
     format_by_name,
     format_of,
-    json_relation,
 )
+from descend.data.reading.json_files import JsonFiles, find_json
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.query import check_query
 from descend.data.reading.spool import (
@@ -64,6 +64,7 @@ class Source:
         hash: of what came through a stream or from the network.
         spool: keeps the temporary files.
         csv: how CSV files are written, so that columns can be read as another type.
+        json: the columns of JSON files, for the same.
         objects: Arrow data by the name it has in SQL.
         query: the user's SQL, or None.
         views: what stands after FROM for each file that a query names, by that name.
@@ -80,6 +81,7 @@ class Source:
     hash: str | None = None
     spool: Spool | None = None
     csv: CsvFiles | None = None
+    json: JsonFiles | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     query: str | None = None
     views: Mapping[str, str] = field(default_factory=dict)
@@ -95,11 +97,20 @@ class Source:
     @property
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
-        text = self.csv is not None or self.relation.startswith("read_json(")
+        text = self.csv is not None or self.json is not None
         return sum(os.path.getsize(path) for path in self.reads) if text else 0
 
     def reading(self, types: Mapping[str, str]) -> Source:
-        """CSV columns read as DOUBLE or VARCHAR; other sources have types of their own."""
+        """Columns of text files read as DOUBLE or VARCHAR; other sources have their own types."""
+        if self.json is not None:
+            # Objects and lists have no other type.
+            plain = {
+                name: kind
+                for name, kind in types.items()
+                if self.json.types.get(name) in ("DOUBLE", "BOOLEAN") and kind == "VARCHAR"
+            }
+            json = replace(self.json, types={**self.json.types, **plain})
+            return replace(self, json=json, relation=json.relation())
         if self.csv is None:
             return self
         known = {name: type_ for name, type_ in types.items() if name in self.csv.types}
@@ -328,7 +339,8 @@ def _plain_source(
         csv = find_csv(files, run, options, spool)
         return Source(name, csv.relation(), csv=csv, reads=csv.paths)
     if kind == "json":
-        return Source(name, json_relation(files, run), reads=files)
+        json = find_json(files, run)
+        return Source(name, json.relation(), json=json, reads=files)
     if kind == "parquet":
         check_footers(files)
         by_name = ", union_by_name = true" if len(files) > 1 else ""

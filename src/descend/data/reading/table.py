@@ -177,7 +177,9 @@ class Table:
                 relation, end = f"{name}.main.rows", f"DETACH {name}"
         try:
             self._copy(cursor, relation, without)
-            source = replace(self._source, relation=relation, own=True, csv=None, objects={})
+            source = replace(
+                self._source, relation=relation, own=True, csv=None, json=None, objects={}
+            )
             stored = ((one, stored_name(one.name)) for one in self.columns)
             columns = tuple(
                 replace(one, stored=name if name != one.name else None) for one, name in stored

@@ -1,0 +1,72 @@
+"""JSON lines and arrays: which columns there are, and how each is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from descend.data.reading.csv_files import SAMPLE_ROWS
+from descend.data.reading.errors import check_names
+from descend.data.reading.sql import path_list, quote_name, quote_text
+
+_WHOLE_BYTES = 64 << 20
+"""Up to so many bytes all rows are looked at for columns, beyond them the first ones."""
+
+
+@dataclass(frozen=True)
+class JsonFiles:
+    """Files of JSON objects, and how their columns are read.
+
+    Attributes:
+        paths: in the order of their rows.
+        types: DuckDB type of each column: DOUBLE for numbers; as VARCHAR they keep every digit.
+    """
+
+    paths: tuple[str, ...]
+    types: Mapping[str, str]
+
+    def relation(self) -> str:
+        """What stands after FROM."""
+        columns = ", ".join(
+            f"{quote_name(name)}: {quote_text(kind)}" for name, kind in self.types.items()
+        )
+        return f"read_json({path_list(self.paths)}, columns = {{{columns}}})"
+
+
+def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles:
+    """Look at the columns of files; whole numbers are read as DOUBLE, and dates as text.
+
+    Raises:
+        DataError: two columns have one name, but for letter case.
+    """
+    size = sum(os.path.getsize(path) for path in paths)
+    rows = -1 if size <= _WHOLE_BYTES else SAMPLE_ROWS
+    limit = "" if rows < 0 else f" LIMIT {rows}"
+    # DuckDB renames what differs in letter case alone, and says nothing.
+    keys = run(
+        f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM (SELECT json FROM "
+        f"read_json_objects({path_list(paths)}){limit})"
+    )
+    check_names(paths[0], sorted(keys.column(0).to_pylist()))
+    types = _types(paths, SAMPLE_ROWS, run)
+    if len(types) < keys.num_rows:
+        types = {**_types(paths, rows, run), **types}
+    return JsonFiles(tuple(paths), types)
+
+
+def _types(paths: Sequence[str], rows: int, run: Callable[[str], pa.Table]) -> dict[str, str]:
+    """The types of the columns that the first rows have; all rows for -1."""
+    options = f"sample_size = {rows}, union_by_name = true"
+    described = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})")
+    types = {}
+    for row in described.to_pylist():
+        kind = row["column_type"]
+        if kind in ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"):
+            kind = "DOUBLE"
+        elif kind in ("DATE", "TIME", "UUID") or kind.startswith("TIMESTAMP"):
+            kind = "VARCHAR"
+        types[row["column_name"]] = kind
+    return types

@@ -16,6 +16,7 @@ def test_exit_statuses_are_those_of_the_contract() -> None:
         "FileFormatError": 2,
         "DivergedError": 3,
         "InterruptedRunError": 130,
+        "LostProcessError": 130,
     }
 
 

@@ -37,6 +37,7 @@ _HOMES = {
     "FileFormatError": "descend.errors",
     "DivergedError": "descend.errors",
     "InterruptedRunError": "descend.errors",
+    "LostProcessError": "descend.errors",
 }
 """Each public name and the module that defines it."""
 
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from descend.errors import FileFormatError as FileFormatError
     from descend.errors import InputError as InputError
     from descend.errors import InterruptedRunError as InterruptedRunError
+    from descend.errors import LostProcessError as LostProcessError
     from descend.errors import SettingsError as SettingsError
     from descend.model import Model as Model
     from descend.runtime.callbacks import Evaluation as Evaluation

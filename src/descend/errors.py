@@ -10,6 +10,7 @@ it quotes from the user's files is made printable here, in one place.
     │   └── FileFormatError     a model, store or checkpoint that is damaged or too new
     ├── DivergedError           the loss became NaN or infinite          exit 3
     └── InterruptedRunError     stopped by the user, can be resumed       exit 130
+        └── LostProcessError    another process of the job ended
 """
 
 from __future__ import annotations
@@ -93,3 +94,7 @@ class InterruptedRunError(DescendError):
     """The user stopped the run; everything is saved and `descend resume` goes on."""
 
     exit_status = 130
+
+
+class LostProcessError(InterruptedRunError):
+    """A process that trained together with this one ended; `descend resume` goes on."""

@@ -50,6 +50,9 @@ EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event fil
 ForceFile = Annotated[
     bool, typer.Option("--force", help="Replace another kind of file that descend wrote.")
 ]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, help="Processes that share every batch.")
+]
 Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=MEMORY)]
 Delimiter = Annotated[
     str | None,
@@ -77,6 +80,7 @@ def train(
     tensorboard: EventFiles = False,
     name: Annotated[str | None, typer.Option("--name", help="The title of its page.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="A remark for its page.")] = None,
+    processes: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,6 +89,7 @@ def train(
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
+    _share_out(processes)
     run = run_training(
         data,
         gathered_settings(given, config, like),
@@ -143,6 +148,7 @@ def resume(
     store: NamedStore = None,
     live: Live = False,
     tensorboard: EventFiles = False,
+    processes: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -151,6 +157,7 @@ def resume(
     from descend.runtime.run import Options
     from descend.runtime.table_run import Named
 
+    _share_out(processes)
     named = Named(data, validation, store)
     done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
     show(done.record, json, run_text(done))
@@ -256,6 +263,17 @@ def run_text(run: Any) -> str:
 
     assessment = read_assessment(run.folder) if run.folder else {}
     return summary_text(run.record, run.folder, run.history, assessment)
+
+
+def _share_out(processes: int) -> None:
+    """Join the processes of this job, or start them and wait for their end."""
+    from descend.training.parallel import expected_processes, join
+
+    if processes > 1 and expected_processes() == 1:
+        from descend.runtime.launch import launch
+
+        raise SystemExit(launch(processes, sys.argv[1:]))
+    join()
 
 
 def _callbacks(live: bool, tensorboard: bool) -> list[Any]:

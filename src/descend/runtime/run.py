@@ -20,16 +20,26 @@ import jax
 import numpy as np
 
 import descend
-from descend.errors import DivergedError, FileFormatError, InterruptedRunError
+from descend.errors import (
+    DivergedError,
+    FileFormatError,
+    InterruptedRunError,
+    LostProcessError,
+)
 from descend.io.machine import machine
 from descend.reporting.pages.train import train_page
-from descend.reporting.progress import Progress
+from descend.reporting.progress import Progress, make_progress
 from descend.reporting.render import render
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.contents import RECORD
-from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment
-from descend.runtime.auto import choose
+from descend.runs.folder import (
+    RunFolder,
+    claim_run,
+    open_run,
+    read_assessment,
+    read_run_record,
+)
 from descend.runtime.callbacks import (
     Callbacks,
     Evaluated,
@@ -41,10 +51,18 @@ from descend.runtime.callbacks import (
 from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
+from descend.runtime.together import (
+    Agreed,
+    choose_together,
+    config_for,
+    in_all_processes,
+    in_this_process,
+)
 from descend.settings import Settings
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
+from descend.training.parallel import Place, launched, this_place
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.training.stopping import Limits
@@ -139,6 +157,13 @@ class Options:
     title: str | None = None
     note: str | None = None
 
+    def for_place(self, place: Place) -> Options:
+        """The options for one of several processes: process 0 alone writes and shows anything."""
+        if place.first:
+            return self
+        quiet = make_progress("silent")
+        return dataclasses.replace(self, progress=quiet, callbacks=(), out=None, write=False)
+
 
 def start_run(
     make: Callable[[Settings, Progress], Trainable[R]], settings: Settings, options: Options
@@ -156,13 +181,15 @@ def start_run(
         InterruptedRunError: Ctrl-C, with everything saved.
     """
     set_up()
+    place = this_place()
+    options = options.for_place(place)
     out = None if options.out is None else Path(options.out)
     with contextlib.ExitStack() as held:
         folder: RunFolder | None = None
         if options.write:
             folder = held.enter_context(claim_run(out, options.name, force=options.force))
         trainable = make(settings, options.progress)
-        chosen = choose(trainable.problem, trainable.settings, options.progress)
+        chosen = choose_together(trainable.problem, trainable.settings, options.progress, place)
         record = _first_record(trainable, settings, chosen.settings, options)
         if chosen.advice is not None:
             options.progress.message(short_text(chosen.advice))
@@ -191,15 +218,18 @@ def resume_run(
         DataError: the data changed since.
     """
     set_up()
-    with open_run(path) as folder:
-        record = folder.read_record()
+    place = this_place()
+    options = options.for_place(place)
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(open_run(path)) if place.first else None
+        record = read_run_record(path)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
         trainable = make(path, record)
         found = {name: record["settings"][name] for name in ("batch_size", "learning_rate")}
         settings = trainable.settings.replace(**found)
         loop = trainable.problem.begin()
-        saved = load_checkpoint(folder.checkpoint)
+        saved = load_checkpoint(path / "checkpoint")
         if saved is not None:
             loop = loop_state_restored(*saved, like=loop)
         trainable.check_resumed(record, loop)
@@ -334,9 +364,28 @@ def _run_loop(
         warmup=settings.rising_part,
         limits=Limits(settings.patience, settings.epochs, settings.time_budget),
     )
+    place = this_place()
+    config = config_for(problem, config, place)
     signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
     with signals as stop_request:
-        loop, reason = fit(config, loop, Callbacks([stop_request, callbacks]))
+        together: Callback = Callbacks([stop_request, callbacks])
+        if place.count > 1:
+            loop = in_all_processes(loop)
+            together = Agreed(together, settings.time_budget)
+        try:
+            loop, reason = fit(config, loop, together)
+        except jax.errors.JaxRuntimeError as error:
+            if place.count == 1:
+                raise
+            if launched():
+                # Whoever started the processes says which of them it was.
+                raise SystemExit(LostProcessError.exit_status) from error
+            raise LostProcessError(
+                "Another process of this job ended, or could not be reached any more, so this one "
+                "cannot go on either. What was saved is whole: resume the run with as many "
+                f"processes. ({str(error).splitlines()[0][:200]})"
+            ) from error
+        loop = in_this_process(loop) if place.count > 1 else loop
         callbacks.end(loop, reason)
     return loop, reason
 
@@ -363,6 +412,7 @@ def _first_record(
         "versions": versions(),
         "device": describe_device(),
         "machine": machine(),
+        "processes": this_place().count,
     }
 
 

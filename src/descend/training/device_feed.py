@@ -11,7 +11,9 @@ import numpy as np
 
 from descend.data.rows.batches import START, BatchPlan, Chunk, chunks
 from descend.data.rows.prefetch import Feed
+from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.training.parallel import ALONE, Place, sliced
 from descend.types import Batch, Position
 
 BUFFERS = 2
@@ -21,23 +23,34 @@ TABLE_SHARE = 0.5
 """Fraction of the free memory of a device that the table may take; the rest is for training."""
 
 
-def feed(store: RowStore, plan: BatchPlan, start: Position = START) -> Feed[Chunk, Chunk]:
+def feed(
+    store: RowStore, plan: BatchPlan, start: Position = START, place: Place = ALONE
+) -> Feed[Chunk, Chunk]:
     """The chunks of a plan, each ready for the device.
 
     The arrays of a chunk are valid until the one after the next is taken: `look_ahead` may be
     called while the device computes with the newest chunk, not before.
+
+    Args:
+        store: the rows.
+        plan: how they are divided into batches.
+        start: where the order begins.
+        place: where several processes share the batches, which of them this is.
     """
+    if place.count > 1:
+        slices = sliced_chunks(store, plan, start, place.index, place.count)
+        return Feed(slices, _placed_once(sliced), waits=store.waits)
     if isinstance(store, MemoryStore) and fits_device(store):
-        place = _device_gather(store)
+        to_device = _device_gather(store)
         store = row_numbers(store)
     elif jax.default_backend() == "cpu" and plan.updates_per_epoch > 1:
         # A program on the CPU uses NumPy arrays without a copy; a transfer beforehand would cost
         # five times as much.
-        place = _unchanged
+        to_device = _unchanged
     else:
-        place = jax.device_put
+        to_device = jax.device_put
     source = chunks(store, plan, start, buffers=None if store.waits else BUFFERS)
-    return Feed(source, _placed_once(place), waits=store.waits)
+    return Feed(source, _placed_once(to_device), waits=store.waits)
 
 
 def fits_device(store: MemoryStore) -> bool:

@@ -17,6 +17,7 @@ from descend.training import plateau, stopping
 from descend.training.callback import Callback
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate
+from descend.training.parallel import ALONE, Place
 from descend.training.schedules import Schedule
 from descend.training.step import AccumulatedUpdate, Rates, RunChunk, at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
@@ -66,6 +67,7 @@ class LoopConfig:
         accumulated: the compiled update where `plan` spreads a batch over several chunks, else
             None.
         window: longest window of the averaged weights, in updates; None: no averaging.
+        place: which of several processes that share the batches this is.
     """
 
     store: RowStore
@@ -77,6 +79,7 @@ class LoopConfig:
     limits: Limits
     accumulated: AccumulatedUpdate | None = None
     window: float | None = None
+    place: Place = ALONE
 
 
 def begin(state: TrainState) -> LoopState:
@@ -109,7 +112,7 @@ def fit(
         if not loop.history:
             return loop, StopReason.DIVERGED
     updater = ChunkUpdater(config)
-    with closing(feed(config.store, config.plan, loop.position)) as chunks:
+    with closing(feed(config.store, config.plan, loop.position, config.place)) as chunks:
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is not None:

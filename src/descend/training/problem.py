@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import NamedTuple
 import optax
 
 from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatches
+from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
+from descend.errors import SettingsError
 from descend.training.averaging import longest_window
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
@@ -21,6 +24,7 @@ from descend.training.objective import (
     TrainingApply,
     make_objective,
 )
+from descend.training.parallel import Place, local
 from descend.training.schedules import RISE, make_schedule
 from descend.training.step import (
     AccumulatedUpdate,
@@ -42,6 +46,7 @@ class Programs(NamedTuple):
 
     objective: Objective
     chunk: Callable[[int], RunChunk]
+    parallel_chunk: Callable[[int], RunChunk]
     accumulated: Callable[[int], AccumulatedUpdate]
 
 
@@ -64,6 +69,13 @@ def programs(
         functools.cache(
             lambda microbatches: compile_chunk(
                 make_step(objective, optimizer, microbatches), one_kernel=one_kernel, noisy=noisy
+            )
+        ),
+        functools.cache(
+            lambda microbatches: compile_chunk(
+                make_step(objective, optimizer, microbatches, parallel=True),
+                noisy=noisy,
+                parallel=True,
             )
         ),
         functools.cache(
@@ -139,8 +151,38 @@ class Problem:
 
     def compiled(self, plan: BatchPlan) -> RunChunk:
         """The updates of a plan as one program; plans with equally many microbatches share it."""
-        program = self._programs.chunk(plan.microbatches)
+        return self._seeded(self._programs.chunk(plan.microbatches))
+
+    def _seeded(self, program: RunChunk) -> RunChunk:
         return functools.partial(program, seed=self.seed) if self.noisy else program
+
+    def in_parallel(self, config: LoopConfig, place: Place) -> LoopConfig:
+        """The same run with a slice of every batch in each of several processes.
+
+        Args:
+            config: of the run in one process.
+            place: which process this is.
+
+        Raises:
+            SettingsError: the model processes the rows of a batch together.
+        """
+        if place.count == 1:
+            return config
+        if self.couples_rows:
+            raise SettingsError(
+                "The model processes the rows of a batch together, as batch normalization does, "
+                "and cannot be trained in several processes, each of which has a slice of the "
+                "batch. Train it in one."
+            )
+        microbatches = slice_plan(config.plan, place.count).microbatches
+        return dataclasses.replace(
+            config,
+            plan=dataclasses.replace(config.plan, accumulation_steps=1),
+            run_chunk=self._seeded(self._programs.parallel_chunk(microbatches)),
+            accumulated=None,
+            evaluate=lambda params: config.evaluate(local(params)),
+            place=place,
+        )
 
     def accumulated(self, plan: BatchPlan) -> AccumulatedUpdate | None:
         """The update of a plan that spreads a batch over several chunks, else None."""

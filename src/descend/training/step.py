@@ -14,6 +14,7 @@ import optax
 from descend.training.averaging import AveragingSchedule, no_averaging
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.objective import Objective
+from descend.training.parallel import over_processes, slice_index, sum_over_processes
 from descend.types import (
     Array,
     Batch,
@@ -108,7 +109,11 @@ class AccumulatedUpdate(NamedTuple):
 
 
 def make_step(
-    objective: Objective, optimizer: optax.GradientTransformation, microbatches: int = 1
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    microbatches: int = 1,
+    *,
+    parallel: bool = False,
 ) -> Step:
     """One update: θ ← θ + learning rate · direction(gradient of the batch).
 
@@ -117,6 +122,8 @@ def make_step(
         optimizer: an Optax transformation made with learning rate 1; it gives the direction.
         microbatches: number of microbatches the batch is split into. Their gradients are summed,
             so the update is the same up to rounding, in less memory.
+        parallel: whether several processes have a slice of the batch each. Their sums meet in one
+            all-reduce, and all of them make the same update.
 
     Returns:
         `((params, opt_state), batch, learning_rate) -> ((params, opt_state), metrics)`, pure.
@@ -124,10 +131,25 @@ def make_step(
     sum_gradients = _make_sum(objective, microbatches)
     apply_gradient = _make_apply(optimizer)
 
+    def mean_over_processes(
+        params: Params, batch: Batch, key: Array | None
+    ) -> tuple[Array, Params, Any]:
+        own_key = None if key is None else jax.random.fold_in(key, slice_index())
+        loss, gradient, state = sum_gradients(params, batch, own_key)
+        rows = jnp.count_nonzero(batch.weight).astype(jnp.float32)
+        loss, gradient, rows = sum_over_processes((loss, gradient, rows))
+        per_row = 1.0 / (jnp.maximum(1.0, rows) * objective.mean_weight)
+        scaled = jax.tree.map(lambda leaf: leaf * per_row.astype(leaf.dtype), gradient)
+        return loss * per_row, scaled, state
+
     def step(
         carry: Carry, batch: Batch, learning_rate: Array, key: Array | None = None
     ) -> tuple[Carry, Metrics]:
-        loss, gradient, state = sum_gradients(carry[0], objective.normalize_weights(batch), key)
+        if parallel:
+            loss, gradient, state = mean_over_processes(carry[0], batch, key)
+        else:
+            normalized = objective.normalize_weights(batch)
+            loss, gradient, state = sum_gradients(carry[0], normalized, key)
         gradient = _add_penalty(objective, carry[0], gradient)
         return apply_gradient(carry, loss, gradient, learning_rate, state), Metrics(loss)
 
@@ -262,7 +284,9 @@ def update_key(seed: Array, update: Array) -> Array:
     return jax.random.fold_in(jax.random.key(seed), update)
 
 
-def compile_chunk(step: Step, *, one_kernel: bool = False, noisy: bool = False) -> RunChunk:
+def compile_chunk(
+    step: Step, *, one_kernel: bool = False, noisy: bool = False, parallel: bool = False
+) -> RunChunk:
     """A loop of updates over the batches of a chunk, compiled once for each shape.
 
     The number of updates is an argument, not a shape: a short chunk at the end of an epoch runs
@@ -275,6 +299,7 @@ def compile_chunk(step: Step, *, one_kernel: bool = False, noisy: bool = False) 
         step: one update.
         one_kernel: whether the loop may be compiled as one kernel where an update is small.
         noisy: whether the model needs a random key for each update.
+        parallel: whether several processes have a slice of each batch.
     """
     # Traced once, for the question whether it is small and for the loop.
     step = jax.jit(step, inline=True)
@@ -318,9 +343,14 @@ def compile_chunk(step: Step, *, one_kernel: bool = False, noisy: bool = False) 
         carry, mean, losses, _ = jax.lax.fori_loop(0, averaging.used, until_next_sample, first)
         return carry, mean, losses
 
-    compiled = with_fallback(
-        jax.jit(small, donate_argnums=(0, 1)), jax.jit(loops, donate_argnums=(0, 1))
-    )
+    compiled: Callable[..., Any]
+    if parallel:
+        only_batches = (False, False, True, False, False, False)
+        compiled = jax.jit(over_processes(loops, only_batches), donate_argnums=(0, 1))
+    else:
+        compiled = with_fallback(
+            jax.jit(small, donate_argnums=(0, 1)), jax.jit(loops, donate_argnums=(0, 1))
+        )
 
     def run_chunk(
         state: TrainState,

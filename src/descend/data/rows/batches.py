@@ -173,17 +173,22 @@ def chunks(
     read = reader(store, plan, buffers)
     position = start
     while True:
-        update = position.index // plan.batch_size
-        border = min(
-            plan.updates_per_epoch,
-            (update // plan.updates_per_interval + 1) * plan.updates_per_interval,
-        )
-        stop = min(plan.rows, min(update + plan.updates_per_chunk, border) * plan.batch_size)
+        stop = chunk_border(plan, position)
         batch = read(position.epoch, position.index, stop)
         examples = stop - position.index
         updates = -(-examples // plan.batch_size)
-        position = _next_position(plan, position.epoch, stop)
+        position = next_position(plan, position.epoch, stop)
         yield Chunk(_shape(batch, plan), updates, examples, position)
+
+
+def chunk_border(plan: BatchPlan, position: Position) -> int:
+    """The place in the order where the chunk ends that begins at a position."""
+    update = position.index // plan.batch_size
+    border = min(
+        plan.updates_per_epoch,
+        (update // plan.updates_per_interval + 1) * plan.updates_per_interval,
+    )
+    return min(plan.rows, min(update + plan.updates_per_chunk, border) * plan.batch_size)
 
 
 def reader(store: RowStore, plan: BatchPlan, buffers: int | None = None) -> Read:
@@ -232,7 +237,7 @@ def _accumulation_chunks(store: RowStore, plan: BatchPlan, start: Position) -> I
     position = start
     while True:
         end = min(plan.rows, position.index + plan.batch_size)
-        following = _next_position(plan, position.epoch, end)
+        following = next_position(plan, position.epoch, end)
         for first in range(position.index, end, plan.chunk_rows):
             last = min(end, first + plan.chunk_rows)
             if plan.batch_size == plan.rows:
@@ -246,7 +251,8 @@ def _accumulation_chunks(store: RowStore, plan: BatchPlan, start: Position) -> I
         position = following
 
 
-def _next_position(plan: BatchPlan, epoch: int, stop: int) -> Position:
+def next_position(plan: BatchPlan, epoch: int, stop: int) -> Position:
+    """The position after a chunk that ends at `stop`."""
     return Position(epoch + 1, 0) if stop == plan.rows else Position(epoch, stop)
 
 
@@ -265,7 +271,7 @@ def _shape(batch: Batch, plan: BatchPlan) -> Batch:
     if missing:
         batch = _map(batch, lambda values: np.concatenate([values, _repeat_first(values, missing)]))
         batch.weight[-missing:] = 0.0
-    _replace_unweighted(batch)
+    replace_unweighted(batch)
     batch = _map(batch, lambda values: _shape_leaf(values, plan))
     batch.weight[:, plan.chunk_rows :] = 0.0
     return batch
@@ -276,7 +282,7 @@ def _repeat_first(values: AnyArray, times: int) -> AnyArray:
     return np.broadcast_to(values[:1], (times, *values.shape[1:]))
 
 
-def _replace_unweighted(batch: Batch) -> None:
+def replace_unweighted(batch: Batch) -> None:
     """Overwrite rows of weight 0 with rows that count, in turn.
 
     0 times a NaN gradient would be NaN; and a model that processes the rows of a batch together

@@ -1,0 +1,250 @@
+"""Data-parallel training: several processes, each with its slice of every batch.
+
+All processes hold the same weights. Each computes the gradient of its own rows of a batch, the sums
+meet in one all-reduce, and every process makes the same update. The order of rows is arithmetic, so
+a process knows its slice without being told. Messages between processes are those of JAX's own
+runtime; nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from descend.errors import InputError
+from descend.types import Array, Batch, Params
+
+T = TypeVar("T")
+
+AXIS = "data"
+"""The name of the mesh axis along which batches are cut."""
+COORDINATOR, COUNT, INDEX = "DESCEND_COORDINATOR", "DESCEND_PROCESSES", "DESCEND_PROCESS"
+CORES = "DESCEND_CORES"
+"""Environment variables of a process that `descend --processes` started."""
+STARTERS = {
+    "OMPI_COMM_WORLD_SIZE": "Open MPI",
+    "SLURM_STEP_NUM_TASKS": "SLURM",
+}
+"""Environment variables in which starters of jobs say how many processes there are."""
+HEARTBEAT = 10
+"""Seconds after which a process that says nothing counts as lost."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which process of a job this is.
+
+    Attributes:
+        index: from 0; process 0 writes files and shows progress.
+        count: of processes.
+    """
+
+    index: int
+    count: int
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.index == 0
+
+
+ALONE = Place(0, 1)
+
+
+def expected_processes(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes the environment says there are: 1 where nothing started several.
+
+    >>> expected_processes({"OMPI_COMM_WORLD_SIZE": "4"}), expected_processes({})
+    (4, 1)
+    """
+    for name in (COUNT, *STARTERS):
+        if environment.get(name, "").isdigit():
+            return max(1, int(environment[name]))
+    return 1
+
+
+def launched() -> bool:
+    """Whether this process was started by `--processes`, which watches over it."""
+    return COUNT in os.environ
+
+
+_joined: list[Place] = []
+
+
+def this_place() -> Place:
+    """Which process this is: alone, unless `join` was called where several were started."""
+    return _joined[0] if _joined else ALONE
+
+
+def join() -> Place:
+    """Join the processes that were started together; before the first array.
+
+    Called by the command line alone: a program of the user's may have been started several times
+    for another purpose.
+
+    Raises:
+        InputError: the others did not come.
+    """
+    if expected_processes() == 1 or _joined:
+        return this_place()
+    if CORES in os.environ and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, [int(core) for core in os.environ[CORES].split(",")])
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    options: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
+    if COUNT in os.environ:
+        options |= {
+            "coordinator_address": os.environ[COORDINATOR],
+            "num_processes": int(os.environ[COUNT]),
+            "process_id": int(os.environ[INDEX]),
+            "local_device_ids": [int(os.environ[INDEX])] if _has_accelerators() else None,
+            "coordinator_bind_address": os.environ[COORDINATOR],
+        }
+    try:
+        jax.distributed.initialize(**options)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"The {expected_processes()} processes of this job could not join each other: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    _joined.append(Place(jax.process_index(), jax.process_count()))
+    with _without_stdout():
+        # The first message makes the connections, and Gloo prints a line about each.
+        from_all(np.zeros(1))
+    return this_place()
+
+
+@contextmanager
+def _without_stdout() -> Iterator[None]:
+    """What libraries print to file descriptor 1 meanwhile goes nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _has_accelerators() -> bool:
+    return os.environ.get("JAX_PLATFORMS", "") != "cpu" and Path("/dev/nvidia0").exists()
+
+
+@functools.cache
+def _mesh() -> Any:
+    """The first device of each process, in the order of the processes."""
+    import jax
+
+    first = {device.process_index: device for device in reversed(jax.devices())}
+    devices = np.array([first[index] for index in range(jax.process_count())])
+    return jax.sharding.Mesh(devices, (AXIS,))
+
+
+def _sharding(*axes: str | None) -> Any:
+    import jax
+
+    return jax.sharding.NamedSharding(_mesh(), jax.sharding.PartitionSpec(*axes))
+
+
+def replicated(tree: T) -> T:
+    """The arrays of a tree, the same in every process, as arrays of all processes."""
+    import jax
+
+    def spread(leaf: Array) -> Array:
+        return jax.make_array_from_process_local_data(_sharding(), np.asarray(leaf))
+
+    spread_tree: T = jax.tree.map(spread, tree)
+    return spread_tree
+
+
+def local(tree: T) -> T:
+    """The arrays of a tree as this process has them."""
+    import jax
+
+    def own(leaf: Array) -> Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf.addressable_data(0)
+        return leaf
+
+    own_tree: T = jax.tree.map(own, tree)
+    return own_tree
+
+
+def sliced(batch: Batch) -> Batch:
+    """A chunk of batches from this process's slice of each: leaves `[U, B / processes, ...]`."""
+    import jax
+
+    sharding = _sharding(None, AXIS)
+    cut: Batch = jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
+    )
+    return cut
+
+
+def over_processes(
+    function: Callable[..., Any], sliced_arguments: tuple[bool, ...]
+) -> Callable[..., Any]:
+    """A function of arrays that each process runs on its part.
+
+    Args:
+        function: its arguments and results are trees of arrays.
+        sliced_arguments: for each argument whether it is cut along its second dimension; the
+            others, and all results, are the same in every process.
+    """
+    import jax
+
+    spec: Any = jax.sharding.PartitionSpec
+    specs = tuple(spec(None, AXIS) if cut else spec() for cut in sliced_arguments)
+    spread_function: Callable[..., Any] = jax.shard_map(
+        function, mesh=_mesh(), in_specs=specs, out_specs=spec(), check_vma=False
+    )
+    return spread_function
+
+
+def sum_over_processes(tree: Params) -> Params:
+    """The sum over all processes, as one message; called within `over_processes`."""
+    import jax
+    from jax.flatten_util import ravel_pytree
+
+    flat, rebuilt = ravel_pytree(tree)
+    total: Params = rebuilt(jax.lax.psum(flat, AXIS))
+    return total
+
+
+def slice_index() -> Array:
+    """The number of the slice; called within `over_processes`."""
+    import jax
+
+    return jax.lax.axis_index(AXIS)
+
+
+def from_first(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values that process 0 has, in every process; bit for bit."""
+    from jax.experimental import multihost_utils
+
+    # As bytes: JAX would make float32 of float64.
+    sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    came = np.asarray(multihost_utils.broadcast_one_to_all(sent))
+    return np.frombuffer(came.astype(np.uint8).tobytes(), values.dtype).reshape(values.shape)
+
+
+def from_all(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values of all processes, `[processes, ...]`; bit for bit."""
+    from jax.experimental import multihost_utils
+
+    sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    came = np.asarray(multihost_utils.process_allgather(sent)).astype(np.uint8)
+    count = this_place().count
+    return np.frombuffer(came.tobytes(), values.dtype).reshape(count, *values.shape)

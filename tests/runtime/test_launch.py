@@ -1,0 +1,98 @@
+"""Several real processes on this machine: one result, and nothing lost when one of them dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import descend
+from descend.runtime.launch import launch
+
+pytestmark = pytest.mark.slow
+
+TRAIN = ["--target", "count", "--batch-size", "10", "--learning-rate", "0.02", "--hidden", "8"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows with weights; their number is no multiple of the batch size."""
+    random = np.random.default_rng(0)
+    x, weight = random.normal(size=(123, 2)), random.integers(1, 4, 123)
+    lines = [f"{a},{b},{w},{a - 2 * b}" for (a, b), w in zip(x, weight, strict=True)]
+    path = tmp_path_factory.mktemp("table") / "t.csv"
+    path.write_text("\n".join(["a,b,w,count", *lines]))
+    return path
+
+
+def train(table: Path, out: Path, processes: int, *options: str) -> subprocess.Popen[str]:
+    """`descend train` in some processes, started."""
+    command = [sys.executable, "-m", "descend", "train", str(table), *TRAIN, *options]
+    return subprocess.Popen(
+        [*command, "--out", str(out), "--quiet", "--processes", str(processes)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(descend.load_model(run).params)]
+
+
+def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
+    options = ("--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
+    counts = {"one": 1, "two": 2, "two again": 2, "four": 4}
+    for name, count in counts.items():
+        started = train(table, tmp_path / name, count, "--epochs", "4", "--json", *options)
+        printed, said = started.communicate(timeout=300)
+        assert started.returncode == 0, said
+        # Nothing but the record is printed, once.
+        assert json.loads(printed)["processes"] == count
+    one = weights(tmp_path / "one")
+    for name in ("two", "four"):
+        for expected, found in zip(one, weights(tmp_path / name), strict=True):
+            assert found == pytest.approx(expected, abs=2e-5)
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in counts]
+    assert models[1] == models[2]
+
+
+def test_a_lost_process_ends_the_job_and_the_run_goes_on(table: Path, tmp_path: Path) -> None:
+    epochs = ("--epochs", "150", "--patience", "1000")
+    whole = train(table, tmp_path / "whole", 2, *epochs)
+    assert whole.wait(300) == 0
+    run = tmp_path / "run"
+    started = train(table, run, 2, *epochs)
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
+        time.sleep(0.01)
+    second = _children(started.pid)[1]
+    os.kill(second, signal.SIGKILL)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 128 + signal.SIGKILL
+    assert (
+        said.strip().splitlines()[-1].startswith("descend: Process 1 of 2 was killed by signal 9")
+    )
+    resume = [sys.executable, "-m", "descend", "resume", str(run), "--processes", "2", "--quiet"]
+    assert subprocess.run(resume, timeout=300, capture_output=True, check=False).returncode == 0
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    assert same[0] == same[1]
+
+
+def _children(parent: int) -> list[int]:
+    path = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(one) for one in path.read_text().split()]
+
+
+def test_a_mistake_is_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    missing = ["train", str(tmp_path / "no.csv"), "--target", "y", "--quiet"]
+    assert launch(2, missing) == 2
+    assert capfd.readouterr().err.count("There is no file") == 1

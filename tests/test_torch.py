@@ -13,6 +13,7 @@ import descend.torch
 from descend.errors import InputError
 from descend.reporting.pages.advice import advice_page
 from descend.reporting.text.advice import advice_text
+from descend.torch.bench import Bench
 from descend.types import Advice
 
 try:
@@ -67,14 +68,18 @@ def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
     assert "Linear" in (tmp_path / "advice.html").read_text()
 
 
+def bench_of(model, data, **options):
+    defaults = {"step": None, "optimizer": None, "collate": None, "seed": 0}
+    given = {**defaults, "until": math.inf, "clock": lambda: 0.0, **options}
+    return Bench.make(model, torch.nn.functional.mse_loss, data, **given)
+
+
 @needs_torch
 def test_its_noise_is_that_of_a_naive_loop_over_rows():
     model, data = linear(), problem(2.0)
-    bench = descend.torch._Bench.make(
-        model, torch.nn.functional.mse_loss, data, None, 0, lambda: 0.0
-    )
+    bench = bench_of(model, data)
     gradients = []
-    for row in bench.rows:
+    for row in bench.training:
         model.zero_grad()
         x, y = data[int(row)]
         torch.nn.functional.mse_loss(model(x), y).backward()
@@ -89,11 +94,181 @@ def test_its_noise_is_that_of_a_naive_loop_over_rows():
 
 @needs_torch
 def test_a_rate_that_breaks_the_loss_is_not_taken():
-    model = linear()
-    bench = descend.torch._Bench.make(
-        model, torch.nn.functional.mse_loss, problem(0.1), None, 0, lambda: 0.0
+    assert bench_of(linear(), problem(0.1)).train(16, 1e6, 50)[1] == math.inf
+
+
+def normalised():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(5, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1)
     )
-    assert bench.train(16, 1e6, 50)[1] == math.inf
+
+
+def mapped(data):
+    return [{"x": x, "y": y} for x, y in data]
+
+
+def step_of_mappings(module, batch):
+    return torch.nn.functional.mse_loss(module(batch["x"]), batch["y"])
+
+
+class Stream(torch.utils.data.IterableDataset if torch else object):
+    def __iter__(self):
+        return iter([problem(0.5)[number] for number in range(200)])
+
+
+class TwoOutputs(torch.nn.Module if torch else object):
+    def __init__(self):
+        super().__init__()
+        self.inner = linear()
+
+    def forward(self, x):
+        return self.inner(x), x
+
+
+def ticking(step=1e-3):
+    ticks = itertools.count()
+    return lambda: next(ticks) * step
+
+
+def quick(model, data, loss="mse", **options):
+    if loss == "mse":
+        loss = torch.nn.functional.mse_loss
+    return descend.torch.advise(model, loss, data, **{"budget": 0.3, "clock": ticking(), **options})
+
+
+CASES = {
+    "a loader": lambda: (linear(), torch.utils.data.DataLoader(problem(0.5), batch_size=7)),
+    "a stream": lambda: (linear(), Stream()),
+    "a loader of a stream": lambda: (linear(), torch.utils.data.DataLoader(Stream())),
+    "numbers of 64 bits": lambda: (
+        linear(),
+        torch.utils.data.TensorDataset(*(one.double() for one in problem(0.5).tensors)),
+    ),
+    "a list of pairs": lambda: (linear(), [problem(0.5)[number] for number in range(100)]),
+    "batch normalisation": lambda: (normalised(), problem(0.5)),
+    "a loss for each row": lambda: (linear(), problem(0.5), torch.nn.MSELoss(reduction="none")),
+    "mappings with a step": lambda: (linear(), mapped(problem(0.5)), None, step_of_mappings),
+    "a tuple of outputs": lambda: (
+        TwoOutputs(),
+        problem(0.5),
+        lambda outputs, y: torch.nn.functional.mse_loss(outputs[0], y),
+    ),
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_loop_takes_is_taken(case):
+    model, data, *more = CASES[case]()
+    options = dict(zip(("loss", "step"), more, strict=False))
+    advice = quick(model, data, **options)
+    assert advice.batch_size >= (2 if case == "batch normalisation" else 1)
+
+
+@needs_torch
+def test_rows_are_put_together_as_the_loader_does():
+    seen = []
+
+    def collate(rows):
+        seen.append(len(rows))
+        return torch.utils.data.default_collate(rows)
+
+    quick(linear(), torch.utils.data.DataLoader(problem(0.5), collate_fn=collate))
+    assert len(seen) > 10
+
+
+def optimizers():
+    return [
+        torch.optim.AdamW,
+        torch.optim.AdamW(linear().parameters(), lr=1e-3, betas=(0.8, 0.9)),
+        torch.optim.SGD(linear().parameters(), lr=0.1, nesterov=True, momentum=0.5),
+        lambda parameters, rate: torch.optim.Adam(parameters, lr=rate),
+    ]
+
+
+@needs_torch
+@pytest.mark.parametrize("number", range(4))
+def test_optimizers_come_in_several_forms(number):
+    optimizer = optimizers()[number]
+    before = repr(optimizer)
+    assert quick(linear(), problem(0.5), optimizer=optimizer).learning_rate > 0
+    assert repr(optimizer) == before
+
+
+@needs_torch
+@pytest.mark.parametrize("mode", [True, False])
+def test_mode_random_state_and_weights_stay_as_they_were(mode):
+    model = normalised().train(mode)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = quick(model, problem(0.5))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    assert model.training is mode
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+    again = quick(model.train(not mode), problem(0.5))
+    assert (first.batch_size, first.learning_rate) == (again.batch_size, again.learning_rate)
+
+
+@needs_torch
+def test_a_slow_data_set_keeps_to_the_budget():
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            return self.now
+
+    clock = Clock()
+
+    class Slow(torch.utils.data.Dataset):
+        def __len__(self):
+            return 5000
+
+        def __getitem__(self, number):
+            clock.now += 2e-3
+            return problem_rows[number % 2000]
+
+    problem_rows = problem(0.5)
+    advice = quick(linear(), Slow(), budget=4.0, clock=clock)
+    assert clock.now < 4.4
+    assert advice.cost < 4.4
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"module": "relu"}, "none that requires a gradient"),
+        ({"data": 3}, "Expected a data set"),
+        ({"data": "mappings"}, "a mapping of 'x', 'y'.*step="),
+        ({"data": "triples"}, "found 3 parts"),
+        ({"loss": None}, "Expected loss as a function"),
+        ({"loss": "sum"}, "it is a sum over the rows"),
+        ({"loss": "number"}, "a loss that is a tensor"),
+        ({"loss": "broken"}, "A step on 1 row fails"),
+        ({"optimizer": 3}, "Expected optimizer="),
+        ({"optimizer": dict}, "Expected optimizer="),
+        ({"budget": 0}, "budget must be seconds"),
+    ],
+)
+def test_what_cannot_be_used_is_named(change, said):
+    kinds = {
+        "relu": torch.nn.ReLU(),
+        "mappings": mapped(problem(0.5)),
+        "triples": [(x, y, 1.0) for x, y in problem(0.5)],
+        "sum": torch.nn.MSELoss(reduction="sum"),
+        "number": lambda outputs, y: 3.0,
+        "broken": lambda outputs, y: outputs.nothing,
+    }
+    given = {
+        name: kinds.get(value, value) if isinstance(value, str) else value
+        for name, value in change.items()
+    }
+    model, data = given.pop("module", linear()), given.pop("data", problem(0.5))
+    with pytest.raises(InputError, match=said):
+        quick(model, data, **given)
 
 
 @needs_torch

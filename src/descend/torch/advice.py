@@ -1,0 +1,246 @@
+"""The advice for a PyTorch model: what is measured in which order, and what follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from descend.errors import DivergedError, InputError
+from descend.torch.bench import GROUPS, Bench, Loss, MakeOptimizer, Step
+from descend.torch.rows import Clock
+from descend.types import Advice
+
+REFERENCE = 64
+NEAR = 1.25
+"""Sizes that take at most this many times the least time make little difference."""
+SPREADS = (1.0, 0.5, 2.0)
+"""Of the rate that should fit; where time is short the first are tried alone."""
+SIZES = 3
+READING, SPEED, RATES, NOISE = 0.1, 0.25, 0.5, 0.65
+"""Parts of the budget by which reading, timing, the search for rates and the noise end."""
+
+
+def advise(
+    module: Any,
+    loss: Loss | None,
+    dataset: Any,
+    *,
+    step: Step | None = None,
+    optimizer: MakeOptimizer | Any | None = None,
+    collate: Any = None,
+    budget: float = 30.0,
+    seed: int = 0,
+    out: str | Path | None = None,
+    force: bool = False,
+    clock: Clock = time.perf_counter,
+) -> Advice:
+    """Find the batch size and the learning rate of a PyTorch model by measuring.
+
+    Copies of the module are trained, in training mode; the module itself, its mode, its optimizer
+    and PyTorch's random state stay as they are. What is measured: seconds per update, reading the
+    rows from the data set included; the gradient noise, before and after some updates; and short
+    trials from the same weights, which decide.
+
+    Args:
+        module: a `torch.nn.Module`, on the device it is to be trained on.
+        loss: `(outputs, y) -> mean loss of the batch`; one number for each row will do. None
+            where `step` is given.
+        dataset: a map-style or iterable data set of pairs (x, y), or a `DataLoader` over one.
+        step: `(module, batch) -> mean loss`, where a batch is anything else than (x, y).
+        optimizer: `(parameters, learning_rate) -> torch.optim.Optimizer`, a class of these, or
+            an optimizer whose options are taken; None is SGD with momentum 0.9.
+        collate: makes a batch of a list of rows, as in a `DataLoader`; None takes the loader's.
+        budget: seconds that the advice may take; a single step that takes longer is finished.
+        seed: of the rows, their order, and dropout.
+        out: a folder for `advice.json` and `advice.html`; None writes nothing.
+        force: replace an earlier advice in that folder.
+        clock: seconds, for tests.
+
+    Returns:
+        The advice, with evidence in the form of that of `descend.advise`. A batch size is at most
+        the rows of the data set.
+
+    Raises:
+        InputError: torch is not installed, or module, data, loss or optimizer cannot be used; the
+            message says what to give instead.
+        DivergedError: no learning rate was low enough.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "Advice for a PyTorch model needs torch. Type: pip install 'descend[torch]'"
+        ) from None
+    if not isinstance(budget, int | float) or not budget > 0:
+        raise InputError(f"budget must be seconds, above 0; found {budget!r}.")
+    from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
+
+    folder = None if out is None else free_folder(out, ADVICE, force=force)
+    started = clock()
+    with _own_random_state(torch, module, seed):
+        bench = Bench.make(
+            module,
+            loss,
+            dataset,
+            step=step,
+            optimizer=optimizer,
+            collate=collate,
+            seed=seed,
+            until=started + READING * budget,
+            clock=clock,
+        )
+        advice = _advised(bench, budget, started)
+    if folder is not None:
+        training, validation = len(bench.training), bench.validation_rows
+        content = {
+            "advice": dataclasses.asdict(advice),
+            "settings": {
+                "batch_size": advice.batch_size,
+                "learning_rate": advice.learning_rate,
+                "optimizer": "of the loop",
+            },
+            "rows": {
+                "training": training,
+                "validation": validation,
+                "total": training + validation,
+            },
+            "task": "",
+            "own": {"model": type(module).__name__},
+        }
+        write_record_and_page(folder, ADVICE, content)
+    return advice
+
+
+@contextmanager
+def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
+    """Random numbers of the measurements alone; afterwards PyTorch's go on where they were."""
+    parameters = module.parameters() if hasattr(module, "parameters") else ()
+    devices = {one.device.index or 0 for one in parameters if one.device.type == "cuda"}
+    with torch.random.fork_rng(sorted(devices)):
+        torch.manual_seed(seed)
+        yield
+
+
+def _advised(bench: Bench, budget: float, started: float) -> Advice:
+    clock = bench.clock
+    seconds = bench.measure_speed(until=started + SPEED * budget)
+    affordable = [size for size, cost in seconds.items() if 20 * cost <= 0.25 * budget]
+    reference = min(affordable or [min(seconds)], key=lambda size: abs(math.log(size / REFERENCE)))
+    until = started + RATES * budget
+    rates = bench.search_rates(
+        reference, seconds[reference], max(0.0, until - clock()), until=until
+    )
+    rate = min(rates, key=lambda one: rates[one])
+    if not math.isfinite(rates[rate]):
+        raise DivergedError("No learning rate was low enough: the loss left the finite numbers.")
+    updates = max(2, int(0.05 * budget / seconds[reference]))
+    until = started + NOISE * budget
+    trained, _ = bench.train(reference, rate, updates, until=until - 0.1 * budget)
+    noises = []
+    for count, model, end in ((0, None, until - 0.075 * budget), (updates, trained, until)):
+        noise = bench.noise(model, until=end) if clock() < end else None
+        if noise is not None:
+            interval = [one if math.isfinite(one) else None for one in noise.interval]
+            rows = bench.group_rows * GROUPS
+            noises.append(
+                {"updates": count, **dataclasses.asdict(noise), "interval": interval, "rows": rows}
+            )
+    scale = next((one["noise_scale"] for one in reversed(noises) if one["noise_scale"]), None)
+    expected = {size: cost * (1.0 + (scale or 1.0) / size) for size, cost in seconds.items()}
+    chosen = sorted(expected, key=lambda size: expected[size])[:SIZES]
+    trials: list[dict[str, Any]] = []
+    settings = [
+        (size, spread * rate * _rate_factor(scale, size, reference))
+        for spread, size in itertools.product(SPREADS, chosen)
+    ]
+    for number, (size, tried) in enumerate(settings):
+        left = started + budget - clock()
+        if trials and left <= 0:
+            break
+        slot = max(0.0, left) / (len(settings) - number)
+        count = max(1, int(slot / seconds[size]))
+        loss = bench.train(size, tried, count, until=clock() + slot)[1]
+        trials.append(_trial_record(size, tried, count, slot, loss))
+    measured = {"speed": seconds, "rates": rates, "reference": reference, "noise": noises}
+    return _concluded(bench, trials, expected, measured, budget, started)
+
+
+def _concluded(
+    bench: Bench,
+    trials: list[dict[str, Any]],
+    expected: dict[int, float],
+    measured: dict[str, Any],
+    budget: float,
+    started: float,
+) -> Advice:
+    """The advice that the trials lead to, with what was measured."""
+    scale = any(one["noise_scale"] for one in measured["noise"])
+    alive = [one for one in trials if not one["diverged"]]
+    if not alive:
+        raise DivergedError("No trial stayed finite at the rates that went well before.")
+    best = min(alive, key=lambda one: float(one["loss"]))
+    size = best["batch_size"]
+    near = [one for one in expected if expected[one] <= NEAR * expected[size]]
+    good = [
+        one["learning_rate"]
+        for one in alive
+        if one["batch_size"] == size and one["loss"] <= best["loss"] * 1.05 + 1e-12
+    ]
+    return Advice(
+        batch_size=size,
+        learning_rate=float(f"{best['learning_rate']:.3g}"),
+        interval=(min(good), max(good)),
+        flat_region=(min(*near, size), max(*near, size)),
+        evidence={
+            "goal": "time",
+            "rows": len(bench.training),
+            "budget": budget,
+            "given": [],
+            "decided_by": "trial",
+            "start_loss": bench.judged(bench.module),
+            "target": best["loss"],
+            "speed": [
+                {"batch_size": one, "seconds_per_update": cost, "peak_memory": None}
+                for one, cost in measured["speed"].items()
+            ],
+            "reference": measured["reference"],
+            "rates_at_reference": measured["rates"],
+            "noise": measured["noise"],
+            "trials": trials,
+            "shortlist": sorted({one["batch_size"] for one in trials}),
+            "law": None,
+            "curve": [],
+            "undetermined": ["critical batch size"] + ([] if scale else ["noise scale"]),
+        },
+        cost=bench.clock() - started,
+    )
+
+
+def _trial_record(
+    size: int, rate: float, updates: int, seconds: float, loss: float
+) -> dict[str, Any]:
+    """A trial in the form of those of `descend.advise`."""
+    finite = math.isfinite(loss)
+    return {
+        "batch_size": size,
+        "learning_rate": rate,
+        "updates": updates,
+        "seconds": seconds,
+        "loss": loss if finite else None,
+        "diverged": not finite,
+        "ratio": None,
+        "losses": [[updates, loss]] if finite else [],
+    }
+
+
+def _rate_factor(scale: float | None, size: int, reference: int) -> float:
+    """How the best rate moves with the batch: 1 / (1 + B*/B), McCandlish et al. 2018, 2.2."""
+    if scale is None:
+        return 1.0
+    return (1.0 + scale / reference) / (1.0 + scale / size)

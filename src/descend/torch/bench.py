@@ -1,0 +1,342 @@
+"""A copy of a PyTorch model that is trained as often as needed, never the model itself."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from descend.errors import DescendError, InputError
+from descend.torch.rows import (
+    FEWEST_VALIDATION_ROWS,
+    SAMPLE_ROWS,
+    VALIDATION_PART,
+    Clock,
+    Rows,
+)
+from descend.tuning.advice.noise import Products, gradient_noise
+from descend.types import GradientNoise
+
+GROUPS, GROUP_ROWS = 48, 32
+FEWEST_GROUPS = 8
+GROWTH = 4
+"""From one batch size to the next that is timed."""
+TURNS = 3
+CHECKED_EVERY = 16
+"""Updates between two looks at whether the loss is still finite."""
+
+MakeOptimizer = Callable[[Any, float], Any]
+Loss = Callable[[Any, Any], Any]
+Step = Callable[[Any, Any], Any]
+
+
+@dataclass
+class Bench:
+    """What the measurements of an advice share.
+
+    Attributes:
+        module: the user's; only copies of it are trained.
+        step: `(module, batch) -> mean loss`.
+        make_optimizer: `(parameters, learning_rate) -> optimizer`.
+        rows: of the data set.
+        training: numbers of the rows to train on.
+        validation: a batch that is not trained on.
+        validation_rows: how many rows it has.
+        random: draws the batches.
+        device: of the module.
+        clock: seconds.
+        smallest: the smallest batch that the module takes while it is trained.
+    """
+
+    module: Any
+    step: Step
+    make_optimizer: MakeOptimizer
+    rows: Rows
+    training: np.ndarray
+    validation: Any
+    validation_rows: int
+    random: np.random.Generator
+    device: Any
+    clock: Clock
+    smallest: int = 1
+
+    @classmethod
+    def make(
+        cls,
+        module: Any,
+        loss: Loss | None,
+        data: Any,
+        *,
+        step: Step | None,
+        optimizer: Any,
+        collate: Any,
+        seed: int,
+        until: float,
+        clock: Clock,
+    ) -> Bench:
+        """The bench of an advice, with a step tried.
+
+        Raises:
+            InputError: the module, the data or the loss cannot be used.
+        """
+        parameters = list(module.parameters()) if hasattr(module, "parameters") else []
+        learned = [one for one in parameters if one.requires_grad]
+        if not learned:
+            raise InputError(
+                f"Expected a torch.nn.Module with parameters to train; {type(module).__name__} has "
+                "none that requires a gradient."
+            )
+        device, dtype = learned[0].device, learned[0].dtype
+        rows = Rows(data, collate, device, dtype, until, clock)
+        random = np.random.default_rng(seed)
+        order = random.permutation(rows.count)[:SAMPLE_ROWS]
+        held = max(FEWEST_VALIDATION_ROWS, int(VALIDATION_PART * len(order)))
+        validation, read = rows.batch_until(order[:held], until, clock)
+        bench = cls(
+            module=module,
+            step=step or _usual_step(loss),
+            make_optimizer=_factory(optimizer),
+            rows=rows,
+            training=order[held:],
+            validation=validation,
+            validation_rows=read,
+            random=random,
+            device=device,
+            clock=clock,
+        )
+        bench._try()
+        return bench
+
+    def copied(self, model: Any = None) -> Any:
+        """A copy of a model, the user's where none is named, in training mode."""
+        try:
+            return copy.deepcopy(self.module if model is None else model).train()
+        except (RuntimeError, TypeError) as error:
+            raise InputError(f"The module cannot be copied (copy.deepcopy): {error}") from error
+
+    def _try(self) -> None:
+        """Make an update of a few rows, so that what cannot be used is named at once."""
+        for size in (1, 2):
+            model = self.copied()
+            rule = self._rule(model, 1e-9)
+            try:
+                self.update(model, rule, self.draw(size))
+            except InputError:
+                raise
+            except Exception as error:
+                # Batch normalization needs two rows at the least.
+                if size == 1 and isinstance(error, ValueError):
+                    continue
+                raise InputError(
+                    f"A step on {size} row{'s' if size > 1 else ''} fails: {type(error).__name__}: "
+                    f"{str(error).splitlines()[0] if str(error) else ''} Rows are collated as a "
+                    "DataLoader does, a batch is (x, y), and loss(module(x), y) is taken; "
+                    "step=lambda module, batch: ... -> loss takes anything else, collate= makes "
+                    "batches of rows in another way."
+                ) from error
+            self.smallest = size
+            break
+        self._check_mean()
+
+    def _check_mean(self) -> None:
+        """Refuse a loss that is a sum: its gradient would grow with the batch."""
+        some = self.training[: min(8, len(self.training))]
+        once, twice = (self._evaluated(self.rows.batch(one)) for one in (some, [*some, *some]))
+        if once and math.isfinite(once) and abs(twice / once - 2.0) < 1e-3:
+            raise InputError(
+                "The loss of a batch twice as large is twice as large: it is a sum over the rows. "
+                "Give the mean (reduction='mean')."
+            )
+
+    def _rule(self, model: Any, rate: float) -> Any:
+        try:
+            rule = self.make_optimizer(
+                [one for one in model.parameters() if one.requires_grad], rate
+            )
+            if not (hasattr(rule, "step") and hasattr(rule, "zero_grad")):
+                raise TypeError(f"it gives {type(rule).__name__}")
+        except DescendError:
+            raise
+        except Exception as error:
+            raise InputError(
+                "Expected optimizer=(parameters, learning_rate) -> torch.optim.Optimizer, such as "
+                "lambda parameters, rate: torch.optim.AdamW(parameters, lr=rate), a class such as "
+                f"torch.optim.AdamW, or an optimizer to take the options of; {error}."
+            ) from error
+        return rule
+
+    def measure_speed(self, until: float) -> dict[int, float]:
+        """Seconds per update by batch size: powers of four, as long as the time lasts."""
+        found: dict[int, float] = {}
+        size = self.smallest
+        while size <= len(self.training):
+            model = self.copied()
+            rule = self._rule(model, 1e-9)
+            times = []
+            for _ in range(1 + TURNS):
+                started = self.clock()
+                self.update(model, rule, self.draw(size))
+                times.append(self.clock() - started)
+                if self.clock() > until:
+                    break
+            found[size] = max(1e-9, float(np.median(times[1:] or times)))
+            if self.clock() + GROWTH * found[size] > until:
+                break
+            size *= GROWTH
+        return found
+
+    def search_rates(
+        self, size: int, seconds: float, budget: float, until: float = math.inf
+    ) -> dict[float, float]:
+        """The loss after a few updates at rates from 10⁻⁴ up, until it is far beyond the best."""
+        found: dict[float, float] = {}
+        count = min(300, max(2, int(budget / 10 / seconds)))
+        for power in range(10):
+            rate = 1e-4 * 10 ** (power / 2)
+            found[rate] = self.train(size, rate, count)[1]
+            if not math.isfinite(found[rate]) or found[rate] > 10.0 * min(found.values()):
+                break
+            if self.clock() > until:
+                break
+        return found
+
+    def train(
+        self, size: int, rate: float, updates: int, until: float = math.inf
+    ) -> tuple[Any, float]:
+        """A copy of the model after some updates, and its loss on the validation rows."""
+        model = self.copied()
+        rule = self._rule(model, rate)
+        for number in range(updates):
+            value = self.update(model, rule, self.draw(size))
+            if number % CHECKED_EVERY == 0 and not math.isfinite(value.item()):
+                return model, math.inf
+            if number and self.clock() > until:
+                break
+        return model, self.judged(model)
+
+    def judged(self, model: Any) -> float:
+        """The loss of a model on the validation rows; infinite where it is not finite."""
+        value = self._evaluated(self.validation, model)
+        return value if math.isfinite(value) else math.inf
+
+    def _evaluated(self, batch: Any, model: Any = None) -> float:
+        import torch
+
+        predicting = self.copied(model).eval()
+        with torch.no_grad():
+            return float(self._mean(self.step(predicting, batch)))
+
+    def noise(self, model: Any, until: float = math.inf) -> GradientNoise | None:
+        """The gradient noise at the weights of a model, from the gradients of groups of rows.
+
+        None where there was no time for enough groups.
+        """
+        import torch
+
+        model = self.copied(model)
+        gradients = []
+        for _ in range(GROUPS):
+            model.zero_grad()
+            self._mean(self.step(model, self.draw(self.group_rows))).backward()
+            parts = [one.grad.reshape(-1) for one in model.parameters() if one.grad is not None]
+            gradients.append(torch.cat(parts).double().cpu().numpy())
+            if self.clock() > until:
+                break
+        if len(gradients) < FEWEST_GROUPS:
+            return None
+        together = np.stack(gradients)
+        nothing = np.zeros((0, 0))
+        return gradient_noise(
+            Products(together @ together.T, self.group_rows, nothing, np.zeros(0))
+        )
+
+    @property
+    def group_rows(self) -> int:
+        """Rows whose gradients are taken together for the noise."""
+        return max(self.smallest, min(GROUP_ROWS, len(self.training) // 16))
+
+    def draw(self, size: int) -> Any:
+        """A batch of random training rows."""
+        replace = size > len(self.training)
+        return self.rows.batch(self.random.choice(self.training, size, replace=replace))
+
+    def update(self, model: Any, rule: Any, batch: Any) -> Any:
+        """One update; the loss before it."""
+        rule.zero_grad()
+        value = self._mean(self.step(model, batch))
+        value.backward()
+        rule.step()
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.device)
+        return value.detach()
+
+    def _mean(self, value: Any) -> Any:
+        if not hasattr(value, "backward"):
+            raise InputError(
+                "Expected a loss that is a tensor, the mean over the batch; found "
+                f"{type(value).__name__}."
+            )
+        return value.mean() if value.ndim else value  # reduction="none"
+
+
+def _usual_step(loss: Loss | None) -> Step:
+    """`loss(module(x), y)` for batches `(x, y)`."""
+    if loss is None or not callable(loss):
+        raise InputError(
+            "Expected loss as a function (outputs, y) -> mean of the batch, or step=(module, "
+            f"batch) -> loss; found {loss!r}."
+        )
+
+    def step(module: Any, batch: Any) -> Any:
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            found = (
+                f"a mapping of {', '.join(map(repr, batch))}"
+                if isinstance(batch, Mapping)
+                else f"{len(batch)} parts"
+                if isinstance(batch, Sequence)
+                else type(batch).__name__
+            )
+            raise InputError(
+                f"Expected batches (x, y), found {found}. Say what your loop does with one: "
+                "step=lambda module, batch: loss(module(batch[0]), batch[1])."
+            )
+        x, y = batch
+        if isinstance(x, Mapping):
+            return loss(module(**x), y)
+        return loss(module(*x) if isinstance(x, list | tuple) else module(x), y)
+
+    return step
+
+
+def _factory(optimizer: Any) -> MakeOptimizer:
+    """Makes optimizers of a kind; of an optimizer, others with its options."""
+    import torch
+
+    if optimizer is None:
+        return lambda parameters, rate: torch.optim.SGD(parameters, lr=rate, momentum=0.9)
+    if isinstance(optimizer, torch.optim.Optimizer):
+        if len(optimizer.param_groups) > 1:
+            raise InputError(
+                "The optimizer has several groups of parameters; say how to make it anew: "
+                "optimizer=lambda parameters, rate: torch.optim.AdamW(parameters, lr=rate)."
+            )
+        kind = type(optimizer)
+        # Some defaults are no arguments: AdamW sets them for the class that it derives from.
+        named = inspect.signature(kind).parameters
+        group = optimizer.param_groups[0]
+        options = {name: group[name] for name in optimizer.defaults if name in named}
+        return lambda parameters, rate: kind(parameters, **{**options, "lr": rate})
+    if not callable(optimizer):
+        raise InputError(
+            "Expected optimizer=(parameters, learning_rate) -> torch.optim.Optimizer; found "
+            f"{optimizer!r}."
+        )
+    make: MakeOptimizer = optimizer
+    return make

@@ -5,6 +5,8 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -16,6 +18,36 @@ def test_the_convolution_reads_digits():
 def test_the_autoencoder_is_better_than_principal_components():
     found, straight = runpy.run_path(str(EXAMPLES / "2_autoencoder.py"))["main"]()
     assert found < straight
+
+
+def main_of(name: str, *needed: str):
+    for one in needed:
+        pytest.importorskip(one)
+    return runpy.run_path(str(EXAMPLES / name))["main"]
+
+
+def test_a_network_with_batch_norm_and_dropout_reads_digits():
+    assert main_of("3_batch_norm_and_dropout.py", "flax")() > 0.9
+
+
+def test_two_outputs_learn_together():
+    accuracy, error = main_of("4_two_inputs_two_outputs.py")()
+    assert accuracy > 0.88
+    assert error < 0.3
+
+
+def test_a_frozen_trunk_stands_still():
+    accuracy, still = main_of("5_frozen_trunk.py", "keras")()
+    assert accuracy > 0.6
+    assert still
+
+
+def test_quantiles_cover_what_they_should():
+    assert 0.85 < main_of("6_quantiles.py", "flax")() < 0.95
+
+
+def test_a_loader_of_pytorch_is_read():
+    assert main_of("7_pytorch_loader.py", "torch")() > 0.88
 
 
 def test_every_example_is_tested():

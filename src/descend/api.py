@@ -227,7 +227,7 @@ def compare(
 
 def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[MakeSetup, Settings]:
     """What is to be measured, a network on a table or a custom model, and the settings."""
-    model, loss, optimizer, data, validation = own
+    model, loss, optimizer, data, validation, _ = own
     if not isinstance(model, str):
         return custom_setup(own), _custom_settings(own, target, options)
     for name, value in (("loss", loss), ("optimizer", optimizer)):
@@ -259,28 +259,33 @@ def fit(
     callbacks: Sequence[FunctionOfEvaluation] = (),
     name: str | None = None,
     note: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
     quiet: bool = True,
     **options: Unpack[TableKeywords],
 ) -> CustomRun:
     """Train a custom model by mini-batch gradient descent.
 
-    The objective is the weighted mean of the rows' losses, so every row must have a loss of its
-    own: a model whose layers couple the rows of a batch (batch normalisation) or carry state
-    (dropout, running means) is refused with the reason. Batch size and learning rate are found
-    by measuring where they are not given, as `train` does; `advise` and `compare` take the same
-    `model`, `loss`, `optimizer` and `validation`.
+    The objective is the weighted mean of the rows' losses, so every row has a loss of its own: a
+    model or a loss that couples rows is refused with the reason, except batch normalization,
+    which does so in training alone. Batch size and learning rate are found by measuring where
+    they are not given, as `train` does; `advise` and `compare` take the same `model`, `loss`,
+    `optimizer` and `validation`.
 
     Args:
         model: functions `(init, apply)` with `init(key) -> params` and
-            `apply(params, x) -> outputs [B, ...]`; a Flax NNX module or a Keras model on JAX, which
-            take a batch; or an Equinox module, which takes a row.
+            `apply(params, x) -> outputs [B, ...]`, or with `init(key) -> (params, state)` and
+            `apply(params, state, x, key, training) -> (outputs, state)`; a Flax module (NNX or
+            Linen) or a Keras model on JAX, which take a batch; or an Equinox module, or
+            `(module, state)` of Equinox, which take a row.
         data: arrays `(X, y)` or `(X, y, weight)` of any shape, rows first; `X` alone, which is
-            then its own target; mappings of arrays for X; an iterator of such chunks, which are
-            written to a row store on disk where they are more than `memory` allows; or a table
-            with `target`, of which the model gets a mapping of `numeric [B, d]` and
-            `category [B, c]`. Arrays are taken as they are, a table is scaled.
+            then its own target; mappings, lists or tuples of arrays for X and for y; an iterator
+            or a data loader of such chunks, which are written to a row store on disk where they
+            are more than `memory` allows; or a table with `target`, of which the model gets a
+            mapping of `numeric [B, d]` and `category [B, c]`. Arrays are taken as they are, a
+            table is scaled.
         loss: `(outputs, y) -> [B]`, or the name of a loss; `auto` is cross-entropy for whole
-            numbers `[B]`, else squared error.
+            numbers `[B]`, else squared error. For several outputs a mapping or list of these,
+            each by itself or as `(loss, weight)`.
         optimizer: the name of an update rule; an Optax transformation with a rate of its own,
             such as `optax.adam(1e-3)`, which `learning_rate` multiplies, 1 for `auto`; or a
             function of the rate, such as `optax.adam`, whose updates are in proportion to it.
@@ -292,6 +297,9 @@ def fit(
         force: replace an existing run directory.
         callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
             params and metrics, stop the run and change the learning rate.
+        metrics: figures of your own by name, `f(predictions, y) -> number` over all validation
+            rows; they stand in `run.metrics`, in run.json and on the page, and callbacks may ask
+            for them.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
         quiet: show no progress.
@@ -316,7 +324,7 @@ def fit(
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    own = CustomParts(model, loss, optimizer, data, validation)
+    own = CustomParts(model, loss, optimizer, data, validation, metrics)
     return fit_custom(
         own,
         _custom_settings(own, target, options),

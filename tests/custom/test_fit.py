@@ -138,6 +138,36 @@ def test_metrics_are_those_of_a_naive_loop() -> None:
     assert fit(linear(), (X, y), loss=absolute).metrics == {}
 
 
+def test_figures_of_the_users_own_are_told_everywhere(tmp_path: Path) -> None:
+    X, y = rows()
+    seen = []
+
+    def largest(predictions: Any, y: Any) -> float:
+        return float(np.abs(predictions[:, 0] - y).max())
+
+    run = fit(
+        linear(),
+        (X, y),
+        validation=(X[:50], y[:50]),
+        metrics={"largest error": largest},
+        callbacks=[lambda evaluation: seen.append(evaluation.metrics["model"]["largest error"])],
+        out=tmp_path / "run",
+    )
+    found = np.abs(run.predict(X[:50])[:, 0] - y[:50]).max()
+    assert run.metrics["model"]["largest error"] == pytest.approx(found, abs=1e-6)
+    assert {"r2", "rmse"} < run.metrics["model"].keys()
+    assert len(seen) == len(run.history)
+    assert seen[-1] < seen[0]
+    assert "largest error" in (tmp_path / "run" / "report.html").read_text()
+    assert "validation loss" in run._repr_html_()
+    alone = fit(linear(), (X, y), loss=absolute, metrics={"largest": largest}, out=tmp_path / "b")
+    assert alone.metrics["model"].keys() == {"largest"}
+    assert "mean loss of" in (tmp_path / "b" / "report.html").read_text()
+    for wrong, said in (({"a": 3}, "Expected metrics"), ({"a": lambda p, y: p.none}, "fails")):
+        with pytest.raises(InputError, match=said):
+            fit(linear(), (X, y), epochs=1, metrics=wrong)
+
+
 def test_a_table_is_predicted_in_its_own_units() -> None:
     X, y = rows()
     table = pd.DataFrame(X, columns=list("abcd")).assign(y=1000.0 + 50.0 * y)

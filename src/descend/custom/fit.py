@@ -10,8 +10,9 @@ from typing import Any
 import jax
 
 from descend.custom.diagnosis import custom_cause
+from descend.custom.metrics import check_metrics, custom_metrics
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
-from descend.custom.result import CustomRun, Outputs, custom_metrics
+from descend.custom.result import CustomRun, Outputs
 from descend.custom.same import check_same_functions, fingerprint_of_functions
 from descend.data.rows.layout import layout_from
 from descend.errors import SettingsError
@@ -37,8 +38,10 @@ def fit_custom(
 
     def start(settings: Settings, progress: Progress) -> CustomTrainable:
         problem = custom_problem(own, settings, progress)
-        return CustomTrainable(problem.setup.settings, problem)
+        return CustomTrainable(problem.setup.settings, problem, own_metrics)
 
+    own_metrics = own.metrics or {}
+    check_metrics(own_metrics)
     if not resume:
         return start_run(start, settings, options)
     if options.out is None:
@@ -51,7 +54,7 @@ def fit_custom(
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
         now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
         check_unchanged(path, before, now, "Train anew.")
-        return CustomTrainable(problem.setup.settings, problem)
+        return CustomTrainable(problem.setup.settings, problem, own_metrics)
 
     return resume_run(Path(options.out), go_on, options)
 
@@ -61,6 +64,7 @@ class CustomTrainable(Trainable[CustomRun]):
     """A custom model, its loss and its rows."""
 
     custom: CustomProblem
+    own_metrics: Mapping[str, Any]
 
     @property
     def problem(self) -> Problem:
@@ -98,7 +102,7 @@ class CustomTrainable(Trainable[CustomRun]):
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """Those of the task; none where the user wrote the loss."""
-        return custom_metrics(self.custom, params)
+        return custom_metrics(self.custom, params, self.own_metrics)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the weights by their path in the tree."""

@@ -56,6 +56,7 @@ class CustomParts(NamedTuple):
             name.
         data: the rows.
         validation: a fraction of them, or rows of their own.
+        metrics: figures of the user's own, `(predictions, y) -> number`, by name.
     """
 
     model: Any
@@ -63,6 +64,7 @@ class CustomParts(NamedTuple):
     optimizer: str | optax.GradientTransformation | Callable[..., Any]
     data: Any
     validation: Any
+    metrics: Mapping[str, Callable[[Any, Any], float]] | None = None
 
 
 class CustomProblem(NamedTuple):
@@ -121,7 +123,7 @@ def custom_problem(
     inputs_of, targets_of = _forms(rows)
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
     few = jax.tree.map(jnp.asarray, few)
-    x, (_, y) = inputs_of(few.x), targets_of(_composite(None, few.x), few.y)
+    x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _checked_model(own.model, x, settings, progress)
     chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings.seed)
     check_loss(chosen.per_example, probe.outputs, y)
@@ -143,14 +145,14 @@ def custom_problem(
         )
 
     def apply(params: Params, x: Mapping[str, Any]) -> Any:
-        return _composite(made.apply(params, inputs_of(x)), x)
+        return with_targets(made.apply(params, inputs_of(x)), x)
 
     def training_apply(
         weights: Params, state: Any, x: Mapping[str, Any], key: Array
     ) -> tuple[Any, Any]:
         assert made.training_apply is not None
         outputs, state = made.training_apply(weights, state, inputs_of(x), key)
-        return _composite(outputs, x), state
+        return with_targets(outputs, x), state
 
     def per_example(outputs: Any, y: Any) -> Array:
         return chosen.per_example(*targets_of(outputs, y))
@@ -228,7 +230,8 @@ class _Composite(NamedTuple):
     targets: dict[str, Any]
 
 
-def _composite(outputs: Any, x: Mapping[str, Any]) -> Any:
+def with_targets(outputs: Any, x: Mapping[str, Any]) -> Any:
+    """Outputs, and with them the targets that a row store has among the inputs."""
     more = {name: values for name, values in x.items() if name.startswith(TARGET)}
     return _Composite(outputs, more) if more else outputs
 

@@ -18,12 +18,9 @@ from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.rows.batches import MICRO_ROWS
-from descend.data.rows.store import RowStore
 from descend.data.schema.columns import RegressionTarget
-from descend.metrics import ClassificationScore, RegressionScore
 from descend.reporting.notebook import card
-from descend.runtime.result import FinishedRun, Metrics
-from descend.training.evaluation import blocks
+from descend.runtime.result import FinishedRun
 from descend.training.jax_setup import check_not_forked, in_full_precision
 from descend.training.losses import LOSSES
 from descend.types import Params
@@ -148,49 +145,3 @@ class Outputs:
             return self.link(self.apply(params, x))
 
         return jax.jit(in_full_precision(forward))
-
-
-def custom_metrics(own: CustomProblem, params: Params) -> Metrics:
-    """Metrics on the validation rows; none where the loss is not ours."""
-    if own.loss_name not in LOSSES:
-        return {}
-    outputs, rows = Outputs.of(own), own.rows
-    found = (
-        (block, outputs(params, block.x), block.weight.astype(np.float64))
-        for block in blocks(rows.validation)
-    )
-    if own.loss_name == "cross_entropy":
-        few = rows.validation.gather(np.arange(1))
-        if few.y.dtype.kind not in "iub" or few.y.size > 1:
-            return {}  # Probabilities of classes, or a class for each place of a sequence.
-        classes = ClassificationScore(_shares(rows.training, outputs(params, few.x).shape[-1]))
-        for block, probabilities, weight in found:
-            classes.add(
-                block.y.reshape(-1).astype(np.int32), probabilities.astype(np.float64), weight
-            )
-        return classes.result()
-    numbers = RegressionScore(_flat(outputs.in_units(_mean(rows.training)[None]))[0])
-    for block, predicted, weight in found:
-        numbers.add(_flat(outputs.in_units(block.y)), _flat(predicted), weight)
-    return numbers.result()
-
-
-def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
-    """How often each class stands in the rows."""
-    counts = np.zeros(classes)
-    for block in blocks(store):
-        counts += np.bincount(block.y.reshape(-1).astype(np.int64), block.weight, minlength=classes)
-    return np.asarray(counts / counts.sum())
-
-
-def _mean(store: RowStore) -> NDArray[np.float64]:
-    """The mean target of the rows."""
-    total, weight = np.zeros(()), 0.0
-    for block in blocks(store):
-        total = total + np.tensordot(block.weight.astype(np.float64), block.y, axes=1)
-        weight += float(block.weight.sum())
-    return np.asarray(total / weight)
-
-
-def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
-    return values.reshape(len(values), -1).astype(np.float64)

@@ -50,7 +50,7 @@ class FinishedRun:
             *(
                 (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
                 for name, value in self.metrics.get("model", {}).items()
-                if name in baseline
+                if baseline.get(name) is not None
             ),
             ("batch size", settings["batch_size"]),
             ("learning rate", settings["learning_rate"]),

@@ -171,7 +171,7 @@ def _goes_on(record: Record) -> str:
 def _quality_sentence(record: Record) -> str:
     metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
     held_out = f"On {count_text(rows, 'row')} that it was not trained on"
-    if not metrics:
+    if not {"accuracy", "mae"} & metrics.get("model", {}).keys():
         loss = number_text(record["result"]["best_validation_loss"])
         return f"{held_out}, the model has a mean loss of {loss}."
     model, baseline = metrics["model"], metrics["baseline"]
@@ -195,17 +195,19 @@ def _metric_figures(
     model, baseline = metrics.get("model", {}), metrics.get("baseline", {})
     known = assessment.get("metrics") or {}
     figures = []
-    for name in ("r2", "rmse", "mae", "accuracy", "log_loss", "auc"):
+    named = ("r2", "rmse", "mae", "accuracy", "log_loss", "auc")
+    for name in (*named, *(one for one in model if one not in named)):
         if name not in model:
             continue
         one = known.get(name) or {}
         notes = []
         if one.get("low") is not None:
             notes.append(f"{number_text(_three(one['low']))} to {number_text(_three(one['high']))}")
-        notes.append(_beside(name, baseline.get(name)))
+        if baseline.get(name) is not None:
+            notes.append(_beside(name, baseline[name]))
         if one.get("linear") is not None:
             notes.append(f"linear: {number_text(_three(one['linear']))}")
-        figures.append(KeyFigure(NAMES[name], number_text(model[name]), "; ".join(notes)))
+        figures.append(KeyFigure(NAMES.get(name, name), number_text(model[name]), "; ".join(notes)))
     return figures
 
 

@@ -33,7 +33,7 @@ def test_a_network_with_batch_norm_and_dropout_reads_digits():
 def test_two_outputs_learn_together():
     accuracy, error = main_of("4_two_inputs_two_outputs.py")()
     assert accuracy > 0.88
-    assert error < 0.3
+    assert error < 0.45
 
 
 def test_a_frozen_trunk_stands_still():

@@ -107,6 +107,9 @@ def landscape(
     data: NamedData = None,
     validation: NamedValidation = None,
     store: NamedStore = None,
+    play: Annotated[
+        bool, typer.Option("--play", help="A page to play with, computed in the browser.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
     png: Png = None,
     force: Force = False,
@@ -120,6 +123,13 @@ def landscape(
     from descend.reporting.text.landscape import landscape_text
     from descend.runtime.table_run import Named
 
+    if play:
+        from descend.commands.landscape_play import play as write_play
+        from descend.tuning.landscape.surfaces import SURFACES
+
+        first = what if what in SURFACES else "valley"
+        print(write_play(out, first, force=force))
+        return
     record = measure(
         what,
         out=out,

@@ -74,6 +74,7 @@ def run_record(
             {
                 "method": trajectory.title,
                 "points": found.points(trajectory).tolist(),
+                "off": found.distance(trajectory),
                 "losses": list(trajectory.losses),
                 "updates": list(trajectory.updates),
                 "rows_read": trajectory.batch_size,

@@ -20,8 +20,10 @@ from descend.tuning.landscape.surfaces import Surface
 
 POINTS = 60
 BATCH = 32
-UPDATES = 100
-"""Of every path: the budget in which each rate is tuned and each path is drawn."""
+EPOCHS = 20
+"""Every update rule may read the rows this often, when its rate is tuned and for its path."""
+MOST_POINTS = 300
+"""Points of a path in the record: more could not be seen."""
 
 
 class Walk(NamedTuple):
@@ -42,7 +44,7 @@ WALKS = (
     Walk("Nesterov", "nesterov", None),
     Walk(f"Adam, {BATCH} rows", "adam", BATCH),
 )
-CLASSICAL = ("coordinate-descent", "conjugate-gradient", "simulated-annealing")
+CLASSICAL = ("steepest-descent", "coordinate-descent", "conjugate-gradient", "simulated-annealing")
 RUNS = 128
 LAW_RATES, LAW_RATIOS, LAW_TIME = (0.05, 0.1), (60, 100, 140, 180), 300
 GRID_BATCHES, GRID_RATES, GRID_TIME = (4, 16, 64), (0.025, 0.05, 0.1, 0.2), 60
@@ -76,7 +78,7 @@ def surface_record(surface: Surface, progress: Progress) -> dict[str, Any]:
         "rows": len(surface.rows),
         "minimum": list(surface.minimum),
         "lowest": lowest,
-        "updates": UPDATES,
+        "epochs": EPOCHS,
         "rates": list(RATES),
         "grid": {
             "x": x.tolist(),
@@ -125,25 +127,31 @@ def _walked(surface: Surface, walk: Walk) -> Mapping[str, Any]:
     """The path of a method at the rate that suits it."""
     optimizer = make_optimizer(Settings("y", optimizer=walk.rule))
     size = walk.batch_size or len(surface.rows)
-    tuned = walk_rate(surface, optimizer, batch_size=size, updates=UPDATES)
+    updates = EPOCHS * (len(surface.rows) // size)
+    tuned = walk_rate(surface, optimizer, batch_size=size, updates=updates)
     path = descend_path(
         surface,
         walk.title,
         optimizer,
         batch_size=size,
         learning_rate=tuned.learning_rate,
-        updates=UPDATES,
+        updates=updates,
     )
     return _path_record(path, tuned)
 
 
 def _path_record(path: Path, tuned: WalkRate | None) -> Mapping[str, Any]:
-    points = path.points.tolist()
+    last = len(path.points) - 1
+    # All of the first updates, then fewer and fewer: a path is most eventful at its beginning.
+    shown = sorted(
+        {0, last, *range(min(last, 60)), *np.linspace(0, last, MOST_POINTS).astype(int).tolist()}
+    )
+    points = path.points[shown].tolist()
     return {
         "method": path.method,
         "points": points,
-        "losses": path.losses.tolist(),
-        "updates": list(range(len(points))),
+        "losses": path.losses[shown].tolist(),
+        "updates": shown,
         "rows_read": path.rows_read,
         "learning_rate": tuned.learning_rate if tuned else None,
         "trials": list(tuned.losses) if tuned else None,

@@ -35,8 +35,8 @@ def render(page: Page, *, live: float | None = None) -> str:
     if len(set(names)) < len(names):
         raise ValueError(f"two plots of a page have one name: {sorted(names)}")
     named = list(zip(anchors(page.sections), page.sections, strict=True))
-    scripts = [_asset("plotly-cartesian.min.js"), _asset("page.js")]
-    policy = _policy(scripts, live is not None)
+    scripts = [asset("plotly-cartesian.min.js"), asset("page.js")]
+    policy = policy_for(scripts, live is not None)
     links = "".join(
         f'<a href="#{anchor}">{escaped(section.heading)}</a>' for anchor, section in named
     )
@@ -48,12 +48,8 @@ def render(page: Page, *, live: float | None = None) -> str:
         told = "<p class=live role=status>This page follows the run.</p>"
     return "\n".join(
         [
-            f'<!doctype html>\n<html lang="en"{follows}>\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="generator" content="descend">\n<link rel="icon" href="data:,">',
-            f"<title>{escaped(page.title)}</title>\n<style>\n{_asset('page.css')}</style>{refresh}",
-            "</head>\n<body>\n<header>",
+            head(page.title, policy, asset("page.css"), refresh, follows),
+            "<body>\n<header>",
             f"<div class=top><h1>{escaped(page.title)}</h1>"
             '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
             told + summary_html(page.summary),
@@ -70,7 +66,22 @@ def render(page: Page, *, live: float | None = None) -> str:
     )
 
 
-def _policy(scripts: Sequence[str], live: bool) -> str:
+def head(title: str, policy: str, style: str, more: str = "", attributes: str = "") -> str:
+    """From the doctype to the end of the head."""
+    return "\n".join(
+        [
+            f'<!doctype html>\n<html lang="en"{attributes}>\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="generator" content="descend">\n<link rel="icon" href="data:,">',
+            f"<title>{escaped(title)}</title>\n<style>\n{style}</style>{more}",
+            "</head>",
+        ]
+    )
+
+
+def policy_for(scripts: Sequence[str], live: bool = False) -> str:
+    """The content security policy of a page with these scripts."""
     hashes = " ".join(f"'sha256-{_checksum(script)}'" for script in scripts)
     itself = "connect-src 'self'; " if live else ""
     return (
@@ -83,6 +94,7 @@ def _checksum(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file in `assets`."""
     path = resources.files("descend.reporting") / "assets" / name
     return path.read_text(encoding="utf-8")

@@ -18,6 +18,8 @@ from descend.reporting.plots.landscape import (
 Record = Mapping[str, Any]
 
 HEADER = ("method", "rows per update", "learning rate", "updates", "loss at the end", "ends at")
+FAR_OFF = 0.2
+"""A path that ends this far off the plane, as a share of its way, is named."""
 PLANE_NOTES = {
     "path": "The directions are those in which the snapshots of the weights lie furthest apart.",
     "random": "The directions are random, filter by filter as long as the weights.",
@@ -59,12 +61,15 @@ def landscape_summary(record: Record) -> Summary:
     best = min(paths, key=lambda path: float(path["losses"][-1]))
     lowest = (
         f"{best['method']} ends lowest: a loss of {number_text(best['losses'][-1])} after "
-        f"{best['updates'][-1]:,} updates."
+        f"{best['updates'][-1]:,} updates, "
+        f"{best['updates'][-1] * best['rows_read']:,.0f} rows read."
     )
     if record["of"] == "run":
         text = (
             f"{record['title']}, from the initial weights of the run on. The plane holds "
-            f"{100 * record['explained']:.0f} % of the way that the weights took."
+            f"{100 * record['explained']:.0f} % of the squared extent of the paths. The weights "
+            "have many more directions: a path far off the plane is drawn at a height that is "
+            "not its own loss."
         )
         return Summary(text, figures, outcome=lowest)
     law = record.get("escape_law")
@@ -83,11 +88,24 @@ def landscape_sections(record: Record) -> list[Section]:
         note = PLANE_NOTES[record["directions"]]
     else:
         note = (
-            f"Each update rule has {record['updates']} updates and the learning rate, out of a "
-            "grid of factors of two, at which the loss along its path is least on average."
+            f"Each update rule reads the rows {record.get('epochs', 40)} times, at the learning "
+            "rate, out of a grid of factors of two, that gives the lowest loss at the end, "
+            "averaged over several orders of rows."
         )
+    off = [
+        f"{path['method']} ends {100 * path['off']:.0f} % of its way off the plane: the surface "
+        f"under it is not its loss, which is {number_text(path['losses'][-1])}."
+        for path in record["paths"]
+        if path.get("off", 0.0) > FAR_OFF
+    ]
     sections = [
-        Section("The paths", text=[note], plots=[contours_plot(record)], tables=[_ends(record)]),
+        Section(
+            "The paths",
+            text=[note],
+            warnings=off,
+            plots=[contours_plot(record)],
+            tables=[_ends(record)],
+        ),
         Section("The loss along them", plots=[losses_plot(record)]),
     ]
     if record.get("escapes"):
@@ -95,9 +113,9 @@ def landscape_sections(record: Record) -> list[Section]:
             Section(
                 "Leaving a shallow minimum",
                 text=[
-                    "Many runs start in the shallow well at once. What decides is the ratio of "
-                    "batch size to learning rate, not the batch size alone: noise in the weights "
-                    "grows with one over it."
+                    "Many runs start in the shallow well at once. The ratio of learning rate to "
+                    "batch size decides how soon they leave, not the batch size alone: the noise "
+                    "in the weights grows with that ratio."
                 ],
                 plots=[law_plot(record), left_plot(record)],
             )
@@ -138,14 +156,14 @@ def _rates_section(record: Record) -> Section:
     return Section(
         "How the learning rates were found",
         text=[
-            "Mean loss over the path, for mini-batches over several orders of rows too, which are "
-            "not that of the path shown. The least is marked *."
+            "The loss at the end of the path; for mini-batches the mean over several orders of "
+            "rows, other than the one shown. The lowest is marked *."
         ],
         tables=[
             Table(
                 ["learning rate", *(path["method"] for path in paths)],
                 rows,
-                caption="Mean loss along the path at each learning rate",
+                caption="Loss at the end at each learning rate",
             )
         ],
         folded=True,

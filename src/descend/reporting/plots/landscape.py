@@ -32,11 +32,12 @@ def contours_plot(record: Record) -> Plot:
     low = min(min(row) for row in grid["loss"])
     heights = [[math.log10(value - low + 1e-3) for value in row] for row in grid["loss"]]
     ground = contour(grid["x"], grid["y"], heights)
-    # Lines alone: over filled contours the paths would be hard to see.
+    # Filled, but faintly: the paths are on top.
     ground.update(
-        contours={"coloring": "lines"},
+        contours={"coloring": "fill"},
         ncontours=24,
-        line={"width": 1},
+        opacity=0.35,
+        line={"width": 0.6},
         colorscale=[list(one) for one in TERRAIN],
         reversescale=False,
         showscale=False,
@@ -67,13 +68,17 @@ def contours_plot(record: Record) -> Plot:
     layout["hovermode"] = "closest"
     layout["xaxis"]["range"] = [grid["x"][0], grid["x"][-1]]
     layout["yaxis"]["range"] = [grid["y"][0], grid["y"][-1]]
+    if not plane:
+        # One scale for both axes: a circle is a circle, a right angle a right angle.
+        layout["yaxis"]["scaleanchor"] = "x"
+        layout["xaxis"]["constrain"] = layout["yaxis"]["constrain"] = "domain"
     return Plot(
         name="contours",
         title=record["title"],
         figure=drawn,
         table=_points_table(record),
-        caption="Lines join points of equal loss, orange where it is low and blue where it is "
-        "high. Every path begins at the same point; choose paths in the legend.",
+        caption="Lines join points of equal loss; orange is low, blue is high. Every path begins "
+        "at the same point; choose paths in the legend.",
         tall=True,
     )
 
@@ -84,26 +89,27 @@ def losses_plot(record: Record) -> Plot:
     floor = record.get("lowest", 0.0)
     least = min(min(path["losses"]) for path in paths)
     floor = min(floor, least)
-    axes: dict[str, list[list[float]]] = {"updates": [], "rows read": []}
+    axes: dict[str, list[list[float]]] = {"rows read": [], "updates": []}
     traces: list[Trace] = []
     rows: list[list[Cell]] = []
     for place, path in enumerate(paths):
         above = [max(loss - floor, 1e-9) for loss in path["losses"]]
-        trace = line(path["method"], path["updates"], above, place)
+        read = [update * path["rows_read"] for update in path["updates"]]
+        trace = line(path["method"], read, above, place)
         if place >= SHOWN:
             trace["visible"] = "legendonly"
         traces.append(trace)
         axes["updates"].append(list(path["updates"]))
-        axes["rows read"].append([update * path["rows_read"] for update in path["updates"]])
+        axes["rows read"].append(read)
         rows.append([path["method"], path["updates"][-1], path["losses"][-1]])
     title = "loss" if floor == 0.0 else "loss above the lowest point"
     return Plot(
         name="losses",
         title="Loss along the paths",
-        figure=figure(traces, "updates", title, log_y=True),
+        figure=figure(traces, "rows read", title, log_x=False, log_y=True),
         table=Table(["method", "updates", "loss at the end"], rows, caption="Ends of the paths"),
-        caption="An update of all rows reads many times as much as one of a few: look at the rows "
-        "read too.",
+        caption="By rows read every method has done the same work at the same place; by updates an "
+        "update of all rows counts as much as one of a single row.",
         x_choices=axes,
         log_x=True,
         log_y=True,

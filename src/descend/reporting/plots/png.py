@@ -167,12 +167,10 @@ def _draw_surface(axes: Axes, trace: Mapping[str, Any]) -> Any:
     if trace["type"] == "heatmap":
         low, high = trace.get("zmin"), trace.get("zmax")
         return axes.pcolormesh(x, y, z, cmap=scale, shading="nearest", vmin=low, vmax=high)
-    if trace["contours"]["coloring"] == "lines":
-        axes.contour(x, y, z, levels=trace.get("ncontours"), cmap=scale, linewidths=0.8)
-        return None
-    filled = axes.contourf(x, y, z, levels=16, cmap=scale)
-    axes.contour(x, y, z, levels=16, colors="black", linewidths=0.3, alpha=0.5)
-    return filled
+    levels = trace.get("ncontours", 16)
+    filled = axes.contourf(x, y, z, levels=levels, cmap=scale, alpha=trace.get("opacity"))
+    axes.contour(x, y, z, levels=levels, colors="black", linewidths=0.3, alpha=0.5)
+    return filled if trace.get("showscale", True) else None
 
 
 def _scale(trace: Mapping[str, Any]) -> Any:
@@ -215,6 +213,8 @@ def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Mapping[str, Any]) -> N
         # Plotly gives the ends of a logarithmic axis in powers of ten.
         ends = [10**end if is_log else end for end in axis["range"]]
         axes.set(**{f"{name}lim": ends})
+    if axis.get("scaleanchor"):
+        axes.set_aspect("equal")
     if axis.get("autorange") == "reversed":
         drawn.set_inverted(True)
     if axis.get("ticktext"):

@@ -104,26 +104,35 @@ def descend_path(
 
 
 def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
-    """The path of coordinate descent, conjugate gradient or simulated annealing on all rows.
+    """The path of a classical method on all rows.
 
     Args:
         surface: the surface.
-        method: `coordinate-descent` (an exact line search along each axis in turn),
+        method: `steepest-descent` (an exact line search along the gradient),
+            `coordinate-descent` (an exact line search along each axis in turn),
             `conjugate-gradient` (SciPy's, Nocedal & Wright 2006, section 5.2) or
             `simulated-annealing` (SciPy's dual annealing, the points it accepted).
         seed: of the annealing.
     """
     loss = jax.jit(full_loss(surface))
     gradient = jax.jit(jax.grad(full_loss(surface)))
+    read = 0
+
+    def value(theta: Floats) -> float:
+        nonlocal read
+        read += 1
+        return float(loss(jnp.asarray(theta, jnp.float32)))
+
+    def slope(theta: Floats) -> Floats:
+        nonlocal read
+        read += 1
+        return np.asarray(gradient(jnp.asarray(theta, jnp.float32)), dtype=np.float64)
+
     start = np.asarray(surface.start, dtype=np.float64)
-    points = _CLASSICAL[method](
-        lambda theta: float(loss(jnp.asarray(theta, jnp.float32))),
-        lambda theta: np.asarray(gradient(jnp.asarray(theta, jnp.float32)), dtype=np.float64),
-        start,
-        surface,
-        seed,
-    )
-    return _path(surface, method, points, len(surface.rows))
+    points = _CLASSICAL[method](value, slope, start, surface, seed)
+    # Line searches and rejected points read every row too.
+    per_update = read * len(surface.rows) / max(1, len(points) - 1)
+    return _path(surface, method, points, per_update)
 
 
 Value = Callable[[Floats], float]
@@ -145,6 +154,22 @@ def _coordinate_descent(
 
 def _value_along(value: Value, at: Floats, axis: Floats, length: float) -> float:
     return value(at + length * axis)
+
+
+def _steepest_descent(
+    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+) -> list[Floats]:
+    points = [start]
+    for _ in range(20):
+        at, slope = points[-1], gradient(points[-1])
+        if surface.hessian is not None:
+            curved = float(slope @ surface.hessian @ slope)
+            length = float(slope @ slope) / curved if curved > 0 else 0.0
+        else:
+            along = functools.partial(_value_along, value, at, -slope)
+            length = float(scipy.optimize.minimize_scalar(along, bracket=(0.0, 0.1)).x)
+        points.append(at - length * slope)
+    return points
 
 
 def _conjugate_gradient(
@@ -192,6 +217,7 @@ def _simulated_annealing(
 
 
 _CLASSICAL: dict[str, Callable[[Value, Gradient, Floats, Surface, int], list[Floats]]] = {
+    "steepest-descent": _steepest_descent,
     "coordinate-descent": _coordinate_descent,
     "conjugate-gradient": _conjugate_gradient,
     "simulated-annealing": _simulated_annealing,

@@ -70,6 +70,18 @@ class Plane:
         found: Floats = apart @ self.axes.T / np.sum(self.axes**2, axis=1)
         return found
 
+    def distance(self, trajectory: Trajectory) -> float:
+        """How far the end of a trajectory lies off the plane, as a share of its way from the start.
+
+        At 0 the loss at its place on the plane is its own; the larger the distance, the less the
+        drawn height says about it.
+        """
+        first, last = trajectory.snapshots[[0, -1]].astype(np.float64)
+        apart = last - self.centre
+        inside = (apart @ self.axes.T / np.sum(self.axes**2, axis=1)) @ self.axes
+        way = float(np.linalg.norm(last - first))
+        return float(np.linalg.norm(apart - inside)) / max(1e-12, way)
+
 
 def record_trajectory(
     runner: TrialRunner, title: str, batch_size: int, learning_rate: float, stops: Sequence[int]

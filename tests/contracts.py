@@ -18,10 +18,11 @@ from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.write_store import write_store
+from descend.defaults import LEARNING_RATES
 from descend.settings import Settings
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS
-from descend.training.optimizers import DEFAULT_RATES, FACTORIES, make_optimizer
+from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.problem import Problem
 from descend.training.schedules import make_schedule
 from descend.training.step import Carry, make_step
@@ -36,7 +37,7 @@ schedule_names = pytest.mark.parametrize("schedule", settings.SCHEDULES)
 def test_each_name_that_settings_take_has_its_part() -> None:
     assert set(settings.LOSSES) == {"auto", *LOSSES}
     assert set(settings.OPTIMIZERS) == set(FACTORIES)
-    assert set(DEFAULT_RATES) <= set(FACTORIES)
+    assert set(LEARNING_RATES) <= set(FACTORIES)
     assert set(settings.ACTIVATIONS) == set(ACTIVATIONS)
 
 
@@ -152,7 +153,7 @@ def descent(optimizer: str) -> Descent:
 @optimizer_names
 def test_an_optimizer_brings_a_convex_loss_down(optimizer: str) -> None:
     problem, start, run = descent(optimizer)
-    rate = GOOD_RATES.get(optimizer, DEFAULT_RATES.get(optimizer, 1.0))
+    rate = GOOD_RATES.get(optimizer, LEARNING_RATES.get(optimizer, 1.0))
     params, _ = run(start, 300, rate)
     assert problem.evaluate(params) < 0.6 * problem.evaluate(start[0])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from descend.defaults import MOMENTUM, PATIENCE, VALIDATION_FRACTION
 from descend.errors import SettingsError
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
@@ -118,7 +119,7 @@ class Settings:
     batch_size: int | str = "auto"
     learning_rate: float | str = "auto"
     optimizer: str = "momentum"
-    momentum: float = 0.9
+    momentum: float = MOMENTUM
     schedule: str = "constant"
     warmup: float | str = "auto"
     averaging: bool = True
@@ -128,8 +129,8 @@ class Settings:
     clip: float | None = None
     epochs: int | None = None
     time_budget: float | None = None
-    patience: int = 5
-    validation: float | str = 0.1
+    patience: int = PATIENCE
+    validation: float | str = VALIDATION_FRACTION
     seed: int = 0
     goal: str = "time"
     advice_budget: float | None = None

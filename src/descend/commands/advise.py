@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
+from descend.defaults import ADVICE_SECONDS
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
 from descend.runtime.trial_setup import MakeSetup
@@ -15,8 +16,6 @@ from descend.training.jax_setup import set_up
 from descend.types import Advice
 
 RECORD, PAGE = "advice.json", "advice.html"
-THOROUGH = 10.0
-"""Shortest measuring time, in seconds, where an advice was asked for."""
 
 
 def advise(
@@ -41,7 +40,7 @@ def advise(
     set_up()
     folder = None if out is None else free_folder(out, ADVICE, force=force)
     setup = make_setup(settings, progress)
-    chosen = choose(setup.problem, setup.settings, progress, at_least=THOROUGH)
+    chosen = choose(setup.problem, setup.settings, progress, at_least=ADVICE_SECONDS)
     advice = chosen.advice or Advice(
         batch_size=int(chosen.settings.batch_size),
         learning_rate=float(chosen.settings.learning_rate),

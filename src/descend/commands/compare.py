@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.commands.outputs import COMPARISON, free_folder, write_record_and_page
+from descend.defaults import COMPARE_SECONDS
 from descend.errors import SettingsError
 from descend.reporting.measures import MEASURES
 from descend.reporting.progress import Progress
@@ -30,9 +31,6 @@ from descend.tuning.compare.methods import (
     tune_rates,
 )
 from descend.tuning.compare.run import ComparedRun, Conditions
-
-BUDGET = 2.0
-"""Seconds of training for each run, where the user names none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +103,7 @@ def compare(
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
     asked = settings
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
-        settings = settings.replace(time_budget=budget or BUDGET)
+        settings = settings.replace(time_budget=budget or COMPARE_SECONDS)
     elif budget is not None:
         settings = settings.replace(time_budget=budget)
     setup = make_setup(settings, progress)
@@ -116,7 +114,7 @@ def compare(
     for one in chosen:
         if one.family == "classical":
             check_small(make("sgd", settings.seed), one.optimizer)
-    seconds = settings.time_budget or BUDGET
+    seconds = settings.time_budget or COMPARE_SECONDS
     if settings.advice_budget is not None:
         seconds = min(seconds, settings.advice_budget / len(chosen))
     tuned = tune_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)

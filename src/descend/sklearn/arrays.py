@@ -18,6 +18,7 @@ from descend.data.rows.store import MemoryStore
 from descend.data.schema.arrays import columns_from_array
 from descend.data.schema.columns import Column, NumberColumn, RowCounts, Schema, Target
 from descend.data.schema.learn import learn_schema
+from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
 from descend.runtime.run import run_in_memory
@@ -29,9 +30,6 @@ from descend.training.loop import LoopState, begin
 from descend.training.problem import Problem
 from descend.training.step import state_at
 from descend.types import Advice, Batch, Params, StopReason
-
-ROWS_WORTH_MEASURING = 20_000
-"""With fewer training rows a fit takes less time than advice on it: `auto` takes the defaults."""
 
 
 class Rows(NamedTuple):

@@ -9,16 +9,16 @@ import numpy as np
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.data.schema.columns import ClassificationTarget, Schema
+from descend.defaults import LARGEST_BATCH, LEARNING_RATES, LEAST_UPDATES, PLANNED_EPOCHS
 from descend.errors import SettingsError
 from descend.settings import Settings
 from descend.training.losses import LOSSES, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
-from descend.training.optimizers import DEFAULT_RATES, FINDS_ITS_RATE, make_optimizer
+from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
 
 PLANNED = ("cosine", "one-cycle")
 """Schedules whose course needs to know the end."""
-PLANNED_EPOCHS = 30
 LEAST_RATE_FOR_LOG = 1e-6
 
 
@@ -105,12 +105,13 @@ def default_batch_size(rows: int) -> int:
     >>> default_batch_size(100_000), default_batch_size(500)
     (256, 8)
     """
-    return max(1, min(256, 1 << max(0, int(math.log2(max(1, rows // 64))))), min(8, rows))
+    power = 1 << int(math.log2(max(1, rows // LEAST_UPDATES)))
+    return max(1, min(LARGEST_BATCH, power), min(8, rows))
 
 
 def default_learning_rate(optimizer: str) -> float:
     """Where `auto` stands without measuring; rules that find their own rate get 1."""
-    return DEFAULT_RATES.get(optimizer, 1.0)
+    return LEARNING_RATES.get(optimizer, 1.0)
 
 
 def _trivial_outputs(settings: Settings, schema: Schema) -> list[float]:

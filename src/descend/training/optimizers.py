@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import optax
 
+from descend.defaults import ADAMW_DECAY, LEARNING_RATES
 from descend.settings import Settings
 from descend.types import Params
 
@@ -36,19 +37,7 @@ FACTORIES: dict[str, Factory] = {
     "polyak": lambda s: _decayed(optax.polyak_sgd(1.0), s),
 }
 
-DEFAULT_RATES: dict[str, float] = {
-    "sgd": 0.1,
-    "momentum": 0.02,
-    "nesterov": 0.02,
-    "adam": 1e-3,
-    "adamw": 1e-3,
-    "rmsprop": 1e-3,
-    "adagrad": 0.02,
-}
-"""Learning rates where nothing is measured; a rule not listed finds its own rate and gets 1."""
-
-
-FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(DEFAULT_RATES)
+FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(LEARNING_RATES)
 """Rules that need no learning rate: they derive it from the gradients and the distance moved."""
 
 
@@ -79,9 +68,6 @@ def _made(settings: Settings) -> optax.GradientTransformation:
 def is_weight(params: Params) -> Params:
     """True for every array that weight decay applies to: weights, not biases."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-
-ADAMW_DECAY = 0.01
 
 
 def _decay(settings: Settings) -> float:

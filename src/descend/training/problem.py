@@ -14,6 +14,7 @@ from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatc
 from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
 from descend.errors import SettingsError
+from descend.defaults import RISE_UPDATES
 from descend.training.averaging import longest_window
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
@@ -25,7 +26,7 @@ from descend.training.objective import (
     make_objective,
 )
 from descend.training.parallel import Place, local
-from descend.training.schedules import RISE, make_schedule
+from descend.training.schedules import make_schedule
 from descend.training.step import (
     AccumulatedUpdate,
     RunChunk,
@@ -247,7 +248,7 @@ class Problem:
 
     def rise(self, plan: BatchPlan) -> int:
         """Number of updates of the automatic warm-up; 0 without one."""
-        return min(RISE, plan.updates_per_epoch) if self.rising else 0
+        return min(RISE_UPDATES, plan.updates_per_epoch) if self.rising else 0
 
     def window(self, plan: BatchPlan) -> float | None:
         """The longest window of the averaged weights, in updates; None without averaging."""

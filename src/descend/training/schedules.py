@@ -15,8 +15,6 @@ Schedule = Callable[[npt.NDArray[np.int64]], Floats]
 
 MIN_FACTOR = 1e-3
 """Factors never go below it, so that no update is wasted."""
-RISE = 60
-"""Updates of the automatic warm-up, at most an epoch: see docs/decisions/warmup.md."""
 ENDLESS = 100_000
 """Assumed number of updates of a run without a planned end."""
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from descend.defaults import PATIENCE
 from descend.training import plateau
 from descend.types import Position, StopReason
 
@@ -57,7 +58,7 @@ class Limits:
             patience ends the run at once.
     """
 
-    patience: int = 5
+    patience: int = PATIENCE
     epochs: int | None = None
     seconds: float | None = None
     target: float | None = None

@@ -13,8 +13,8 @@ import optax
 from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatches
 from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
-from descend.errors import SettingsError
 from descend.defaults import RISE_UPDATES
+from descend.errors import SettingsError
 from descend.training.averaging import longest_window
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from descend.defaults import TORCH_REFERENCE_BATCH
 from descend.errors import DivergedError, InputError
 from descend.torch.bench import GROUPS, Bench, Loss, MakeOptimizer, Step
 from descend.torch.rows import Clock
 from descend.types import Advice
 
-REFERENCE = 64
 NEAR = 1.25
 """Sizes that take at most this many times the least time make little difference."""
 SPREADS = (1.0, 0.5, 2.0)
@@ -131,7 +131,9 @@ def _advised(bench: Bench, budget: float, started: float) -> Advice:
     clock = bench.clock
     seconds = bench.measure_speed(until=started + SPEED * budget)
     affordable = [size for size, cost in seconds.items() if 20 * cost <= 0.25 * budget]
-    reference = min(affordable or [min(seconds)], key=lambda size: abs(math.log(size / REFERENCE)))
+    reference = min(
+        affordable or [min(seconds)], key=lambda size: abs(math.log(size / TORCH_REFERENCE_BATCH))
+    )
     until = started + RATES * budget
     rates = bench.search_rates(
         reference, seconds[reference], max(0.0, until - clock()), until=until

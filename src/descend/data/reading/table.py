@@ -16,6 +16,7 @@ import pyarrow as pa
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
+from descend.data.reading.narrow import Build, Rows
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sources import Source, find_source
 from descend.data.reading.spool import Spool
@@ -47,7 +48,6 @@ class Table:
     Attributes:
         name: what the user gave, for messages.
         columns: in the order of the source.
-        rows: what stands after FROM: the columns and `ROW`, the source row number from 0.
     """
 
     def __init__(
@@ -59,12 +59,22 @@ class Table:
         self.name = source.name
         self._source = source
         self._instance = instance
-        number = "rowid" if source.own else "row_number() OVER () - 1"
-        self.rows = f"(SELECT *, {number} AS {ROW} FROM {source.relation})"
         if columns is None:
             described = self.query(f"DESCRIBE SELECT * FROM {source.relation}").to_pylist()
             columns = tuple(column_of(row["column_name"], row["column_type"]) for row in described)
         self.columns = columns
+        number = "rowid" if source.own else "row_number() OVER () - 1"
+        self._rows = Rows(
+            [column.sql for column in columns],
+            lambda names: (
+                f"(SELECT {', '.join([*names, f'{number} AS {ROW}'])} FROM {source.relation})"
+            ),
+        )
+
+    @property
+    def rows(self) -> str:
+        """What stands after FROM in a query: the columns and `ROW`."""
+        return self._rows.text
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of tasks that query this table, run at once."""
@@ -132,6 +142,7 @@ class Table:
 
     def query(self, sql: str) -> pa.Table:
         """The result of an SQL query over `self.rows`; it is held in memory, so keep it small."""
+        sql = self._filled(sql)
         with self._reading():
             return self._instance.run(self._cursor(), lambda it: it.sql(sql).to_arrow_table())
 
@@ -139,6 +150,7 @@ class Table:
     def kept(self, sql: str) -> Iterator[str]:
         """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
+        sql = self._filled(sql)
         with self._reading():
             self._instance.run(
                 self._cursor(), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
@@ -217,19 +229,31 @@ class Table:
         listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
         mark = f"{' AND '.join(names)} AS {MARK}"
         if not self._source.own:
-            rows = f"(SELECT *, {listed} FROM {self.rows})"
-            yield self._with_rows(f"(SELECT * EXCLUDE ({', '.join(names)}), {mark} FROM {rows})")
+
+            def tested(columns: Sequence[str]) -> str:
+                needed = dict.fromkeys([*columns, *self._rows.columns_of(listed)])
+                inner = self._rows.build(["*"] if columns == ["*"] else list(needed))
+                shown = ", ".join([*columns, *([] if columns == ["*"] else [ROW]), listed])
+                rows = f"(SELECT {shown} FROM {inner})"
+                if columns == ["*"]:
+                    return f"(SELECT * EXCLUDE ({', '.join(names)}), {mark} FROM {rows})"
+                return f"(SELECT {', '.join([*columns, ROW, mark])} FROM {rows})"
+
+            yield self._with_rows(tested)
             return
         with self.kept(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})") as marks:
+            both = f"{self._source.relation} AS it POSITIONAL JOIN {marks} AS marks"
             yield self._with_rows(
-                f"(SELECT it.*, it.rowid AS {ROW}, marks.{MARK} "
-                f"FROM {self._source.relation} AS it POSITIONAL JOIN {marks} AS marks)"
+                lambda columns: (
+                    f"(SELECT {''.join(f'it.{name}, ' for name in columns)}"
+                    f"it.rowid AS {ROW}, marks.{MARK} FROM {both})"
+                )
             )
 
-    def _with_rows(self, rows: str) -> Table:
+    def _with_rows(self, build: Build) -> Table:
         """The same table, its rows numbered in this way."""
         table = Table(self._source, self._instance, self.columns)
-        table.rows = rows
+        table._rows = Rows([column.sql for column in self.columns], build)
         return table
 
     def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
@@ -258,6 +282,7 @@ class Table:
 
     def stream(self, sql: str, *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The result of an SQL query over `self.rows`, so many rows at a time."""
+        sql = self._filled(sql)
         with self._reading():
             yield from self._cursor().sql(sql).to_arrow_reader(rows)
 
@@ -269,6 +294,11 @@ class Table:
         sql_types = {"number": "DOUBLE", "text": "VARCHAR"}
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
         return self if changed is self._source else Table(changed, self._instance)
+
+    def _filled(self, sql: str) -> str:
+        """SQL with the rows in their place; while the table is made, there are none."""
+        rows = getattr(self, "_rows", None)
+        return sql if rows is None else rows.filled(sql)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

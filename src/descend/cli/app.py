@@ -39,10 +39,29 @@ app = typer.Typer(
     help="Mini-batch gradient descent for tables of any size.",
     epilog="With any command, --debug shows a traceback with an error.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Mini-batch gradient descent for tables of any size."""
+
 
 ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]

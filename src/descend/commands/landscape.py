@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def landscape(
     elif is_run(Path(what)):
         record = run_record(Path(what), directions, progress, named)
     else:
+        close = difflib.get_close_matches(what, SURFACES, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
         raise InputError(
-            f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory."
+            f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory.{hint}"
         )
     return write_record_and_page(folder, LANDSCAPE, record, command)

@@ -1,0 +1,143 @@
+"""The assessment of a model against what is known of made-up data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descend.api import train
+from descend.assessment import linear, scores
+from descend.assessment.sample import Sample
+
+ROWS = 1500
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    strong, weak, noise = random.normal(size=(3, ROWS))
+    kind = random.integers(0, 3, ROWS)
+    target = 3.0 * strong + 0.5 * weak + np.array([0.0, 2.0, 4.0])[kind]
+    target += 0.1 * (1 + 9 * (kind == 2)) * random.normal(size=ROWS)
+    table = {
+        "strong": strong.tolist(),
+        "weak": weak.tolist(),
+        "noise": noise.tolist(),
+        "kind": [f"k{one}" for one in kind],
+        "y": target.tolist(),
+    }
+    return _assessed(table, tmp_path_factory.mktemp("regression"))
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    random = np.random.default_rng(1)
+    a, b = random.normal(size=(2, ROWS))
+    label = np.where(2 * a + random.logistic(size=ROWS) > 0, "yes", "no")
+    return _assessed(
+        {"a": a.tolist(), "b": b.tolist(), "y": label.tolist()},
+        tmp_path_factory.mktemp("classes"),
+    )
+
+
+def _assessed(table: dict[str, list[Any]], folder: Any) -> dict[str, Any]:
+    import pyarrow as pa
+
+    train(
+        pa.table(table),
+        target="y",
+        batch_size=32,
+        learning_rate=0.02,
+        epochs=15,
+        validation=0.3,
+        out=folder / "run",
+    )
+    found: dict[str, Any] = json.loads((folder / "run" / "assessment.json").read_text())
+    assert "failed" not in found
+    return found
+
+
+def test_the_important_column_comes_first_and_noise_last(regression: dict[str, Any]) -> None:
+    names = [one["column"] for one in regression["importance"]]
+    assert names[:2] == ["strong", "kind"]
+    assert names[-1] == "noise"
+    by_name = {one["column"]: one for one in regression["importance"]}
+    assert by_name["strong"]["low"] > 0.5
+    assert abs(by_name["noise"]["importance"]) < 0.02
+    assert regression["strongest"][0]["column"] == "strong"
+
+
+def test_the_intervals_hold_the_metrics_and_the_linear_model_is_beside(
+    regression: dict[str, Any],
+) -> None:
+    for one in regression["metrics"].values():
+        assert one["low"] < one["model"] < one["high"]
+    # The data is linear but for its noise.
+    assert regression["metrics"]["r2"]["linear"] > 0.97
+    assert abs(regression["metrics"]["r2"]["trivial"]) < 0.05
+
+
+def test_the_dependence_is_the_slope_and_the_noisy_kind_has_the_error(
+    regression: dict[str, Any],
+) -> None:
+    strong = next(one for one in regression["dependence"] if one["column"] == "strong")
+    slope = np.polyfit(strong["x"], strong["y"][0], 1)[0]
+    assert slope == pytest.approx(3.0, rel=0.1)
+    parts = {
+        part["value"]: part["error"]
+        for one in regression["slices"]
+        if one["column"] == "kind"
+        for part in one["parts"]
+    }
+    assert parts["k2"] > 2 * parts["k0"]
+    worst = regression["worst"][0]
+    assert abs(worst["error"]) == pytest.approx(abs(worst["predicted"] - worst["truth"]))
+    assert worst["values"]["kind"] == "k2"
+
+
+def test_a_classifier_has_its_curves(classes: dict[str, Any]) -> None:
+    assert classes["importance"][0]["column"] == "a"
+    counts = np.array(classes["confusion"]["counts"])
+    accuracy = np.trace(counts) / counts.sum()
+    assert accuracy == pytest.approx(classes["metrics"]["accuracy"]["model"])
+    fallout, recall = classes["curves"]["roc"]
+    area = np.trapezoid(recall, fallout)
+    assert area == pytest.approx(classes["metrics"]["auc"]["model"], abs=0.01)
+    assert sum(one["rows"] for one in classes["calibration"]) == counts.sum()
+    for one in classes["calibration"]:
+        assert one["low"] <= one["observed"] <= one["high"]
+
+
+def test_the_bootstrap_interval_of_a_mean_is_the_normal_one() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=4000)
+    predicted = truth + random.normal(size=4000)
+    sample = Sample({}, truth, predicted, np.ones(4000), lambda x: predicted, ())
+    low, high = scores.score_intervals(sample, predicted, np.zeros(4000), 0)["mae"]
+    error = np.abs(predicted - truth)
+    half = 1.645 * error.std() / np.sqrt(4000)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.15)
+    assert low < error.mean() < high
+
+
+def test_the_auc_counts_ties_half() -> None:
+    probabilities = np.array([0.1, 0.4, 0.4, 0.8])
+    predicted = np.stack([1 - probabilities, probabilities], axis=1)
+    truth = np.array([0.0, 0.0, 1.0, 1.0])
+    sample = Sample({}, truth, predicted, np.ones(4), lambda x: predicted, ("no", "yes"))
+    assert scores.scores(sample, predicted, predicted)["auc"] == pytest.approx(3.5 / 4)
+
+
+def test_ridge_and_logistic_find_the_slope() -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(2000, 2))
+    y = X @ [2.0, -1.0] + 5.0
+    found = linear.fit_numbers(X, y, np.ones(2000))(np.array([[0.0, 0.0], [1.0, 0.0]]))
+    np.testing.assert_allclose(found, [5.0, 7.0], atol=0.02)
+    codes = (2.0 * X[:, 0] + random.logistic(size=2000) > 0).astype(np.int64)
+    chance = linear.fit_classes(X, codes, np.ones(2000), 2)(np.array([[0.0, 0.0], [1.0, 0.0]]))
+    assert chance[0, 1] == pytest.approx(0.5, abs=0.05)
+    assert chance[1, 1] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=0.05)

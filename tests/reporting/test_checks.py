@@ -1,0 +1,176 @@
+"""Checks of a model: each is amber or red where it must be, and green where not."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from descend.reporting.checks import assessment_line, checks_of, ending_text
+from descend.reporting.pages.train import distinct_cell, train_page
+from descend.reporting.render import render
+from descend.reporting.text.records import chosen_rate
+from descend.types import History, HistoryLine
+from tests.reporting.test_render import Outline, history_of, record_of
+
+
+def falling(losses: list[float]) -> History:
+    return tuple(
+        HistoryLine(10 * n, float(n), 640 * n, 0.1 * n, loss, loss, 64, 0.1)
+        for n, loss in enumerate(losses)
+    )
+
+
+def record_with(
+    rows: int = 1000, r2: float = 0.9, reason: str = "NO_IMPROVEMENT"
+) -> dict[str, Any]:
+    record = copy.deepcopy(record_of())
+    record["data"]["rows"]["validation"] = rows
+    record["data"]["warnings"] = []
+    record["result"] |= {"rescues": 0, "stop_reason": reason}
+    record["result"]["metrics"]["model"]["r2"] = r2
+    return record
+
+
+def assessment_of(**changes: Any) -> dict[str, Any]:
+    metric = {"model": 0.9, "low": 0.88, "high": 0.92, "trivial": 0.0, "linear": 0.5}
+    below = {"minimum": 0.0, "share": 0.0, "negative": 0.0, "lowest": 1.0, "whole": True}
+    return {
+        "target": "price",
+        "metrics": {"r2": metric},
+        "strongest": [{"column": "size", "explained": 0.4}],
+        "below_minimum": below,
+        "importance": [],
+        **changes,
+    }
+
+
+STEADY = falling([1.0, 0.5, 0.3, 0.25, 0.24, 0.24, 0.24])
+
+
+def tones(record: dict[str, Any], assessment: dict[str, Any], history: History = STEADY) -> dict:
+    return {one.name: one.tone for one in checks_of(record, history, assessment)}
+
+
+def test_a_sound_model_is_green() -> None:
+    found = checks_of(record_with(), STEADY, assessment_of())
+    assert {one.tone for one in found} == {"good"}
+    sentence, tone = assessment_line(found)
+    assert (sentence, tone) == (f"Looks sound: all {len(found)} checks passed.", "good")
+
+
+@pytest.mark.parametrize(
+    ("record", "assessment", "name", "tone"),
+    [
+        (record_with(r2=-0.1), {}, "no better than the trivial prediction", "bad"),
+        (record_with(rows=5), {}, "only 5 validation rows", "bad"),
+        (record_with(rows=120), {}, "only 120 validation rows", "warn"),
+        (
+            record_with(),
+            {"strongest": [{"column": "total", "explained": 0.99}]},
+            "a column gives the target away",
+            "bad",
+        ),
+        (
+            record_with(r2=0.99),
+            {
+                "metrics": {
+                    "r2": {"model": 0.99, "low": 0.98, "high": 1, "trivial": 0, "linear": 1.0}
+                },
+                "importance": [{"column": "casual"}, {"column": "registered"}],
+            },
+            "the target is a sum of columns",
+            "bad",
+        ),
+        (
+            record_with(),
+            {
+                "below_minimum": {
+                    "minimum": 0.0, "share": 0.1, "negative": 0.03, "lowest": -9.0, "whole": True,
+                }
+            },
+            "negative predictions of a count",
+            "warn",
+        ),
+        (
+            record_with(),
+            {"metrics": {"r2": {"model": 0.4, "low": -0.1, "high": 0.6, "trivial": 0.0}}},
+            "not surely better than the trivial prediction",
+            "warn",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(
+    record: dict[str, Any], assessment: dict[str, Any], name: str, tone: str
+) -> None:
+    assessed = assessment_of(**assessment)
+    assert tones(record, assessed)[name] == tone
+    sentence, worst = assessment_line(checks_of(record, STEADY, assessed))
+    assert worst == tone
+    assert name in sentence
+
+
+def test_a_run_worse_than_the_mean_does_not_end_in_green() -> None:
+    page = render(train_page(record_with(r2=-0.1253), STEADY))
+    assert 'class="outcome bad"' in page
+    assert 'class="outcome good"' not in page
+
+
+def test_overfitting_is_named_and_a_larger_budget_is_not_advised() -> None:
+    rising = falling([1.0, 0.5, 0.366, 0.37, 0.39, 0.41, 0.43, 0.45, 0.458, 0.458, 0.458])
+    result = {"stop_reason": "TIME_BUDGET", "stop_text": "raise --time-budget"}
+    text = ending_text(result, rising)
+    assert "lowest at epoch 2; after that the model only overfitted" in text
+    assert "raise" not in text
+    found = tones(record_with(reason="TIME_BUDGET"), assessment_of(), rising)
+    assert found["overfitted after its best epoch"] == "warn"
+    still = falling([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
+    assert "may fall further with a larger --epochs" in ending_text(
+        {"stop_reason": "EPOCHS", "stop_text": ""}, still
+    )
+    python = ending_text({"stop_reason": "EPOCHS", "stop_text": ""}, still, custom=True)
+    assert "epochs=" in python
+    assert "--epochs" not in python
+
+
+def test_the_rate_of_a_custom_optimizer_is_not_told_as_1() -> None:
+    record = record_of(own={"model": "net", "optimizer": "own", "loss": "squared_error"})
+    record["settings"]["learning_rate"] = 1.0
+    assert chosen_rate(record) is None
+    outline = Outline(render(train_page(record, history_of())))
+    assert "in your optimizer" in outline.text
+    assert "learning-rate" not in outline.values("data-plot")
+    record["settings"]["learning_rate"] = 0.5
+    assert chosen_rate(record) == 0.5
+
+
+def test_the_curve_of_the_rate_does_not_show_the_first_warm_up_step() -> None:
+    history = (
+        HistoryLine(0, 0.0, 0, 0.0, float("nan"), 1.0, 64, 0.00033),
+        HistoryLine(4600, 1.0, 294_400, 1.0, 0.5, 0.5, 64, 0.02),
+        HistoryLine(9200, 2.0, 588_800, 2.0, 0.4, 0.4, 64, 0.02),
+    )
+    section = next(
+        one
+        for one in train_page(record_of(), history).sections
+        if one.heading == "How it was trained"
+    )
+    rate = next(plot for plot in section.plots if plot.name == "learning-rate")
+    assert rate.figure["data"][0]["y"] == [0.02, 0.02, 0.02]
+
+
+def test_distinct_values_are_never_more_than_rows() -> None:
+    assert distinct_cell({"distinct": 531}, 519) == 519
+    assert distinct_cell({"distinct": 24}, 519) == 24
+    assert distinct_cell({"distinct": None}, 519) is None
+
+
+def test_a_running_page_has_no_backticks_and_does_not_ask_to_resume_itself() -> None:
+    record = record_of(state="running")
+    del record["result"]
+    text = Outline(render(train_page(record, history_of()), live=2)).text
+    assert "`" not in text
+    assert "descend resume" not in text
+    assert "Elapsed" in text
+    assert "Validation loss" in text

@@ -286,10 +286,22 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas; a name that holds a comma stands in double quotes.
+
+    >>> split_names('a, b c,"d, e"')
+    ('a', 'b c', 'd, e')
+    """
+    import csv
+
+    found = next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), [])
+    return tuple(name.strip() for name in found if name.strip())
+
+
 def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
     if isinstance(value, str) and name in ("exclude", "categorical"):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return split_names(value)
     if isinstance(value, int) and name == "hidden":
         return (value,)
     if isinstance(value, list | tuple):

@@ -294,3 +294,11 @@ def test_the_public_list_is_what_type_checkers_see() -> None:
     assert seen == set(package.__all__)
     for name in package.__all__:
         assert getattr(package, name).__module__.startswith("descend")
+
+
+def test_names_with_commas_stand_in_double_quotes() -> None:
+    from descend.cli.options import names
+
+    assert names('a, b c,"d, e",') == ("a", "b c", "d, e")
+    assert names("") == ()
+    assert names('"say ""hi"", x"') == ('say "hi", x',)

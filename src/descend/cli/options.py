@@ -34,8 +34,10 @@ def progress_of(quiet: bool) -> Any:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """The names in a list with commas; a name that holds a comma stands in double quotes."""
+    from descend.settings import split_names
+
+    return split_names(text)
 
 
 def _hidden(text: str) -> tuple[int, ...]:

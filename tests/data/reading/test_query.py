@@ -155,6 +155,8 @@ def test_a_query_of_a_record_is_read_only_when_the_user_names_it() -> None:
             accept_recorded(query + "\x1b[31m", record="runs/r", named=named, option="--data")
         assert "runs/r" in str(caught.value)
         assert "\x1b" not in str(caught.value)
+    with pytest.raises(DataError, match="the query"):
+        accept_recorded("a.db#SELECT 1", record="r", named=None, option="--data")
     for address in ("https://x.org/a.csv", "postgresql://u@host/db"):
         with pytest.raises(DataError, match="the address"):
             accept_recorded(address, record="r", named=None, option="--data")

@@ -165,6 +165,12 @@ def test_an_empty_standard_input_is_told() -> None:
     assert b"standard input is empty" in done.stderr
 
 
+def test_a_device_is_no_table() -> None:
+    for device in ("/dev/zero", "/dev/null"):
+        with pytest.raises(DataError, match="is empty"):
+            open_table(device)
+
+
 def test_a_named_pipe_is_read(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

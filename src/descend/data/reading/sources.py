@@ -48,6 +48,8 @@ _STATEMENT = re.compile(
     r"|reset|set|update)\s+\S+\s+\S",
     re.IGNORECASE,
 )
+_QUERY_AFTER = re.compile(r"#\s*(select|with)\s", re.IGNORECASE)
+"""A query after the name of a database."""
 _URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
 
 
@@ -214,12 +216,15 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
     Raises:
         DataError: the source is not a path and the user has not named it, or he named another.
     """
-    if not is_query(source) and not _URL.match(source):
+    asked = is_query(source) or (
+        _QUERY_AFTER.search(source) is not None and not os.path.exists(source)
+    )
+    if not asked and not _URL.match(source):
         return source
     if named is not None and source.strip() in (named.strip(), without_secrets(named).strip()):
         return named  # Passwords are not recorded.
     shown = "".join(one if one.isprintable() else " " for one in source)
-    kind = "the query" if is_query(source) else "the address"
+    kind = "the query" if asked else "the address"
     raise DataError(
         f"{record} was made from {kind}  {shown}  A record may come from somebody else, so this is "
         f"read only when you name it yourself: add  {option} {shlex.quote(shown)}"

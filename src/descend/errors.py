@@ -15,7 +15,10 @@ it quotes from the user's files is made printable here, in one place.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST_ERROR = 1200
 """Characters of a message; what is longer is cut in the middle."""
@@ -98,3 +101,14 @@ class InterruptedRunError(DescendError):
 
 class LostProcessError(InterruptedRunError):
     """A process that trained together with this one ended; `descend resume` goes on."""
+
+
+@contextmanager
+def python_words() -> Iterator[None]:
+    """Within this block errors name options as Python does: `batch_size`, not `--batch-size`."""
+    try:
+        yield
+    except InputError as error:
+        words = re.sub(r"--([a-z][a-z0-9-]*)", lambda it: it[1].replace("-", "_"), str(error))
+        error.args = (words, *error.args[1:])
+        raise

@@ -1,1 +1,1 @@
-"""Training of the user's own model, loss or optimizer."""
+"""Training of a custom model, loss or optimizer."""

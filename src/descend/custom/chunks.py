@@ -60,7 +60,7 @@ class Chunks:
         self._fraction = validation if isinstance(validation, int | float) else None
         given = None if self._fraction is not None else read_batch(validation)
         self._given = given
-        self._judges = None if given is None else given.batch
+        self._validation = None if given is None else given.batch
         self._seed = seed
         self._spool = spool
         self._most = most
@@ -68,15 +68,15 @@ class Chunks:
         self._bytes = 0
         self._digest = _Digest()
         self._first: Batch | None = None
-        self._rows = self._judging = 0
+        self._rows = self._held_out = 0
         self._disk = disk
         self._say = say
         self._said = GIB
-        self._beginning = b""
+        self._opening = self._beginning = ""
         self._repeats = 0
         self.facts: dict[str, TargetFacts] = {}
-        if self._judges is not None:
-            self._note_targets(self._judges)
+        if self._validation is not None:
+            self._note_targets(self._validation)
 
     def add(self, chunk: Any) -> None:
         """One more chunk."""
@@ -90,7 +90,7 @@ class Chunks:
         self._check_ends(batch)
         self._digest.add(batch)
         self._note_targets(batch)
-        self._judging += int(self._which(self._rows, len(batch.weight)).sum())
+        self._held_out += int(self._which(self._rows, len(batch.weight)).sum())
         self._rows += len(batch.weight)
         self._bytes += sum(values.nbytes for values in leaves_of(batch).values())
         self._held.append(batch)
@@ -110,16 +110,17 @@ class Chunks:
         """Raise DataError where an iterator seems to have no end; say now and then what came."""
         if self._disk is None:
             return
-        digest = _Digest()
-        digest.add(batch)
-        found = digest.text().encode()
-        self._beginning = self._beginning or found
-        self._repeats += found == self._beginning and self._rows > 0
+        # Whole chunks are compared where their first rows are alike: that costs next to nothing.
+        opening = _digest_of(Batch(*_some(batch, slice(0, 4))))
+        if not self._rows:
+            self._opening, self._beginning = opening, _digest_of(batch)
+        elif opening == self._opening and _digest_of(batch) == self._beginning:
+            self._repeats += 1
         advice = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
         if self._repeats >= REPEATS:
             raise DataError(
                 f"The iterator has given its first chunk again {self._repeats} times, within "
-                f"{self._rows:,} rows: it goes round without an end. {advice}"
+                f"{self._rows:,} rows: it begins again without an end. {advice}"
             )
         size = f"{self._rows:,} rows ({self._bytes / GIB:.1f} GiB)"
         if self._bytes > self._disk:
@@ -137,7 +138,7 @@ class Chunks:
                 self.facts[name] = facts_of(values, self.facts.get(name))
 
     def check(self) -> None:
-        """Raise DataError where there is nothing to learn from or to judge by."""
+        """Raise DataError where there are no training rows, or no validation rows."""
         if self._first is None:
             raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
         if self._given is not None:
@@ -145,15 +146,15 @@ class Chunks:
             self._check_form(self._given)
         if min(self.counts) == 0:
             raise DataError(
-                f"validation={self._fraction} of {self._rows} rows leaves none to learn from or to "
-                "judge by; give another fraction, or rows of their own."
+                f"validation={self._fraction} of {self._rows} rows leaves none to train on or to "
+                "validate on; give another fraction, or validation rows."
             )
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Rows to learn from, and to judge by."""
-        judging = self._judging if self._judges is None else len(self._judges.weight)
-        return self._rows - self._judging, judging
+        """Training rows and validation rows."""
+        held_out = self._held_out if self._validation is None else len(self._validation.weight)
+        return self._rows - self._held_out, held_out
 
     @property
     def row_bytes(self) -> int:
@@ -164,9 +165,9 @@ class Chunks:
     def fingerprint(self) -> dict[str, Any]:
         """What tells these rows from others, however they were cut into chunks."""
         found: dict[str, Any] = {"data": {"hash": self._digest.text()}}
-        if self._judges is not None:
+        if self._validation is not None:
             digest = _Digest()
-            digest.add(self._judges)
+            digest.add(self._validation)
             found["validation"] = {"hash": digest.text()}
         return found
 
@@ -200,15 +201,15 @@ class Chunks:
     def _split(self, batches: Iterator[Batch]) -> Iterator[Part]:
         start = 0
         for batch in batches:
-            judges = self._which(start, len(batch.weight))
+            held_out = self._which(start, len(batch.weight))
             start += len(batch.weight)
-            if self._judges is not None:
+            if self._validation is not None:
                 yield "training", batch
                 continue
-            yield "training", _some(batch, ~judges)
-            yield "validation", _some(batch, judges)
-        if self._judges is not None:
-            yield "validation", self._judges
+            yield "training", _some(batch, ~held_out)
+            yield "validation", _some(batch, held_out)
+        if self._validation is not None:
+            yield "validation", self._validation
 
     def _given_up(self) -> Iterator[Batch]:
         """The batches in memory, each let go when the next is asked for."""
@@ -216,7 +217,7 @@ class Chunks:
             yield self._held.pop(0)
 
     def _which(self, start: int, count: int) -> NDArray[np.bool_]:
-        """Which of some rows judge: the same rows as those of a table."""
+        """Which of some rows are held out: the same rows as those of a table."""
         if self._fraction is None:
             return np.zeros(count, bool)
         return is_validation(np.arange(start, start + count), self._fraction, self._seed)
@@ -244,6 +245,12 @@ class _Digest:
         for one in self._arrays.values():
             whole.update(one.digest())
         return whole.hexdigest()
+
+
+def _digest_of(batch: Batch) -> str:
+    digest = _Digest()
+    digest.add(batch)
+    return digest.text()
 
 
 def _role(name: str) -> str:

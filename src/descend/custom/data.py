@@ -103,13 +103,13 @@ def custom_rows(
         if spool.rows:
             stored = _stored(chunks, kept_in, settings, say)
             layout = layout or decide_layout(*chunks.counts, chunks.row_bytes, budget, stored=True)
-            training, judging = placed(stored, layout, budget)
+            training, held_out = placed(stored, layout, budget)
         else:
             layout = layout or Layout(stored=False)
-            training, judging = chunks.in_memory()
+            training, held_out = chunks.in_memory()
     return CustomRows(
         training,
-        judging,
+        held_out,
         chunks.inputs,
         chunks.targets,
         chunks.fingerprint(),
@@ -148,10 +148,10 @@ def _stored(
     chunks: Chunks, kept_in: Path, settings: Settings, say: Say
 ) -> tuple[MappedStore, MappedStore]:
     """The row store of rows that stand on disk; one of the same rows is used again."""
-    training, judging = chunks.counts
+    training, held_out = chunks.counts
     key = {
         "fingerprint": chunks.fingerprint(),
-        "options": {"validation": [training, judging], "seed": settings.seed},
+        "options": {"validation": [training, held_out], "seed": settings.seed},
         "descend": descend.__version__,
     }
     folder = store_folder(kept_in, "chunks", key)
@@ -159,7 +159,7 @@ def _stored(
 
     def write() -> None:
         parts = chunks.spooled(budget.encoded_rows(chunks.row_bytes))
-        counts = {"training": training, "validation": judging}
+        counts = {"training": training, "validation": held_out}
         write_rows(folder, parts, key, counts, settings, budget)
 
     return kept_store(folder, key, write, say)

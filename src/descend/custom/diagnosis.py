@@ -29,7 +29,7 @@ from descend.training.step import value_and_gradient
 from descend.types import Batch, Params, StopReason
 
 MOST_ROWS = 100_000
-"""Rows whose gradients are looked at one by one, about."""
+"""About how many rows have their gradients computed one by one, at the most."""
 UNSCALED = 100.0
 """Numbers of this size make the steps of the usual learning rates too long."""
 

@@ -165,14 +165,14 @@ def _cross_entropy(part: Part, shape: tuple[int, ...]) -> Loss:
 
 def _of_codes(shape: tuple[int, ...], probabilities: bool) -> Loss:
     """Of class codes, `[B]` or one for each place of a sequence; places are added up."""
-    ours = LOSSES["cross_entropy"]
-    one = _from_probabilities if probabilities else ours.per_example
+    named = LOSSES["cross_entropy"]
+    one = _from_probabilities if probabilities else named.per_example
 
     def per_example(outputs: Array, y: Array) -> Array:
         losses = one(outputs, y.reshape(outputs.shape[:-1]))
         return losses.reshape(losses.shape[0], -1).sum(axis=-1)
 
-    return Loss(per_example, _link_of_probabilities if probabilities else ours.link)
+    return Loss(per_example, _link_of_probabilities if probabilities else named.link)
 
 
 def _soft(probabilities: bool) -> Loss:

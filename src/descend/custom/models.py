@@ -254,7 +254,7 @@ def standing_still(model: CustomModel) -> CustomModel:
 
 
 def copied_tree(tree: Any) -> Any:
-    """Arrays of our own: what the user's may become of does not matter, nor what becomes of ours.
+    """Copies of the arrays of a tree, whatever becomes of the originals or of the copies.
 
     `jnp.asarray` would share memory with NumPy's arrays, and a framework may use it up.
     """

@@ -59,7 +59,7 @@ class CustomRun(FinishedRun):
     def predict(self, X: Any) -> Any:
         """Outputs of the model for rows.
 
-        Where the loss is one of ours they go through its link: means in the units of the target,
+        Where the loss has a name they go through its link: means in the units of the target,
         rates, or probabilities of the classes in sorted order.
 
         Args:

@@ -205,7 +205,7 @@ def _concluded(
             "budget": budget,
             "given": [],
             "decided_by": "trial",
-            "start_loss": bench.judged(bench.module),
+            "start_loss": bench.validation_loss(bench.module),
             "target": best["loss"],
             "speed": [
                 {"batch_size": one, "seconds_per_update": cost, "peak_memory": None}

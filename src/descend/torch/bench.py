@@ -28,7 +28,7 @@ GROWTH = 4
 """From one batch size to the next that is timed."""
 TURNS = 3
 CHECKED_EVERY = 16
-"""Updates between two looks at whether the loss is still finite."""
+"""Updates between two checks that the loss is finite."""
 
 MakeOptimizer = Callable[[Any, float], Any]
 Loss = Callable[[Any, Any], Any]
@@ -217,9 +217,9 @@ class Bench:
                 return model, math.inf
             if number and self.clock() > until:
                 break
-        return model, self.judged(model)
+        return model, self.validation_loss(model)
 
-    def judged(self, model: Any) -> float:
+    def validation_loss(self, model: Any) -> float:
         """The loss of a model on the validation rows; infinite where it is not finite."""
         value = self._evaluated(self.validation, model)
         return value if math.isfinite(value) else math.inf

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from descend.reporting.checks import assessment_line, checks_of, ending_text
+from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import distinct_cell, train_page
 from descend.reporting.render import render
 from descend.reporting.text.records import chosen_rate
@@ -174,3 +175,17 @@ def test_a_running_page_has_no_backticks_and_does_not_ask_to_resume_itself() -> 
     assert "descend resume" not in text
     assert "Elapsed" in text
     assert "Validation loss" in text
+
+
+def test_equal_runs_are_said_to_be_equal_and_their_metrics_come_first() -> None:
+    record = record_of()
+    page = runs_page({"one": record, "two": record}, {"one": history_of(), "two": history_of()})
+    assert "one and two have the same lowest validation loss, 0.05" in page.summary.text
+    table = page.sections[0].tables[0]
+    assert list(table.header)[:4] == ["run", "R²", "RMSE", "MAE"]
+    assert table.sortable
+    assert table.rows[0][1:4] == [0.9, 2.0, 1.5]
+    loss = page.plots[0].figure["data"]
+    colours = [trace["marker"]["color"] for trace in loss]
+    assert len(set(colours[:3])) == len(set(colours[3:])) == 1
+    assert colours[0] != colours[3]

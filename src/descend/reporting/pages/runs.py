@@ -9,6 +9,7 @@ from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots.figures import loss_plot, rate_plot
+from descend.reporting.text.records import NAMES
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -18,7 +19,10 @@ ALWAYS = ("batch_size", "learning_rate")
 ALIKE = ("model", "hidden", "optimizer", "schedule", "l2", "loss")
 """Settings that are named where all runs have the same."""
 TITLES = {"epochs": "most epochs"}
-HEADER = ("run", "best validation loss", "updates", "epochs", "seconds", "ended")
+HEADER = ("best validation loss", "updates", "epochs", "seconds", "ended")
+METRICS = ("r2", "rmse", "mae", "accuracy", "log_loss", "auc")
+CLOSE = 1.02
+"""Losses within this factor may differ by chance."""
 
 
 def runs_page(records: Mapping[str, Record], histories: Mapping[str, History]) -> Page:
@@ -37,7 +41,7 @@ def runs_page(records: Mapping[str, Record], histories: Mapping[str, History]) -
 
 
 def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History]) -> list[Section]:
-    """Their curves over each other, and their settings side by side."""
+    """Metrics and settings side by side, then the curves over each other."""
     differing = _differing(records)
     alike = [
         f"{option.replace('_', ' ')} {_text(next(iter(records.values()))['settings'][option])}"
@@ -47,15 +51,12 @@ def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History
     ]
     return [
         Section(
-            "How they learned",
-            warnings=_warnings(records),
-            plots=[loss_plot(histories), rate_plot(histories)],
-        ),
-        Section(
             "Side by side",
             text=[f"All have {', '.join(alike)}."] if alike else [],
+            warnings=_warnings(records),
             tables=[_table(records, histories, differing)],
         ),
+        Section("How they were trained", plots=[loss_plot(histories), rate_plot(histories)]),
     ]
 
 
@@ -74,11 +75,17 @@ def _summary(records: Mapping[str, Record], histories: Mapping[str, History]) ->
     if len(lowest) < 2 or _warnings(records):
         return Summary(f"The loss curves of {len(records)} runs over each other.", figures)
     first, second = sorted(lowest, key=lambda name: lowest[name])[:2]
-    return Summary(
-        f"{first} came lowest: a validation loss of {number_text(lowest[first])}, against "
-        f"{number_text(lowest[second])} of {second}.",
-        figures,
-    )
+    best, next_best = number_text(lowest[first]), number_text(lowest[second])
+    if best == next_best:
+        text = f"{first} and {second} have the same lowest validation loss, {best}."
+    else:
+        text = (
+            f"{first} has the lowest validation loss: {best}, against {next_best} of {second}. A "
+            "difference this small may be chance: another seed gives another loss."
+            if lowest[second] < CLOSE * lowest[first]
+            else f"{first} has the lowest validation loss: {best}, against {next_best} of {second}."
+        )
+    return Summary(text, figures)
 
 
 def _warnings(records: Mapping[str, Record]) -> list[str]:
@@ -92,7 +99,7 @@ def _warnings(records: Mapping[str, Record]) -> list[str]:
     }
     if len(judged) > 1:
         return [
-            "These runs are not judged by the same rows (the data, --seed or --validation differ): "
+            "These runs have different validation rows (the data, --seed or --validation differ): "
             "compare their losses with care."
         ]
     return []
@@ -108,6 +115,8 @@ def _differing(records: Mapping[str, Record]) -> list[str]:
 def _table(
     records: Mapping[str, Record], histories: Mapping[str, History], differing: list[str]
 ) -> Table:
+    shown = [name for name in METRICS if any(name in _metrics(one) for one in records.values())]
+    machines = len({_processor(record) for record in records.values()}) > 1
     rows: list[list[Cell]] = []
     for name, record in records.items():
         line, last = best_line(histories[name]), histories[name][-1:]
@@ -116,16 +125,32 @@ def _table(
         rows.append(
             [
                 name,
+                *(_metrics(record).get(metric) for metric in shown),
                 None if line is None else line.validation_loss,
                 last[0].update if last else 0,
                 last[0].epoch if last else 0.0,
                 last[0].seconds if last else 0.0,
                 ended.replace("_", " ").lower(),
+                *([_processor(record)] if machines else []),
                 *(_cell(record["settings"].get(option)) for option in differing),
             ]
         )
     titles = [TITLES.get(option, option.replace("_", " ")) for option in differing]
-    return Table([*HEADER, *titles], rows, caption="The runs side by side")
+    header = ["run", *(NAMES[metric] for metric in shown), *HEADER]
+    header += ["processor"] if machines else []
+    return Table([*header, *titles], rows, caption="The runs side by side", sortable=True)
+
+
+def _metrics(record: Record) -> Mapping[str, float | None]:
+    """The metrics of a finished run's model; empty for other runs."""
+    result = record.get("result") or {}
+    model: Mapping[str, float | None] = (result.get("metrics") or {}).get("model") or {}
+    return model
+
+
+def _processor(record: Record) -> str:
+    machine = record.get("machine") or {}
+    return str(machine.get("processor") or record.get("device") or "")
 
 
 def _cell(value: object) -> Cell:

@@ -235,7 +235,15 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
             lines.append(history)
         best = best_line(history)
         if best is not None:
-            traces.append(points(f"{prefix}best model", [best.update], [best.validation_loss], 2))
+            mark = points(
+                f"{prefix}best model",
+                [best.update],
+                [best.validation_loss],
+                place if len(kept) > 1 else 2,
+            )
+            mark["marker"]["symbol"] = "diamond"
+            # With several runs the colour says whose it is.
+            traces.append({**mark, "showlegend": False} if len(kept) > 1 else mark)
             lines.append((best,))
     losses = [value for trace in traces for value in trace["y"] if value is not None]
     return Plot(

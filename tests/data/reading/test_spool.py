@@ -224,26 +224,91 @@ def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
     assert not Path(spooled).exists()
 
 
+def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
+    """Write an .xlsx file with the parts alone that a reader needs."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    listed = "".join(
+        f'<sheet name="{name}" sheetId="{place}" r:id="r{place}"/>'
+        for place, name in enumerate(sheets, 1)
+    )
+    relations = "".join(
+        f'<Relationship Id="r{place}" Type="{office}/worksheet" Target="worksheets/s{place}.xml"/>'
+        for place in range(1, len(sheets) + 1)
+    )
+    relations += f'<Relationship Id="st" Type="{office}/styles" Target="styles.xml"/>'
+    styles = (
+        '<numFmts count="1"><numFmt numFmtId="165" formatCode="yyyy-mm-dd hh:mm:ss"/></numFmts>'
+        '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="165" applyNumberFormat="1"/></cellXfs>'
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "[Content_Types].xml",
+            f'<Types xmlns="{package}/content-types"><Default Extension="xml" '
+            'ContentType="application/xml"/></Types>',
+        )
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{package}/relationships"><Relationship Id="w" '
+            f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        )
+        archive.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{listed}</sheets></workbook>',
+        )
+        archive.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{package}/relationships">{relations}</Relationships>',
+        )
+        archive.writestr("xl/styles.xml", f'<styleSheet xmlns="{main}">{styles}</styleSheet>')
+        for place, rows in enumerate(sheets.values(), 1):
+            body = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+            archive.writestr(
+                f"xl/worksheets/s{place}.xml",
+                f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
+            )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
+    if isinstance(value, bool):
+        return f'<c t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, datetime.datetime):
+        days = (value - datetime.datetime(1899, 12, 30)) / datetime.timedelta(days=1)
+        return f'<c s="1"><v>{days!r}</v></c>'
+    return f"<c><v>{value}</v></c>"
+
+
 def test_a_workbook_is_read_as_its_csv_would_be(tmp_path: Path) -> None:
     pytest.importorskip("python_calamine")
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.title = "Numbers"
-    sheet.append(["name", "x", "day", "good", "code"])
-    sheet.append(["ann", 1.5, datetime.date(2024, 1, 31), True, "007"])
-    sheet.append(["bob", 2, datetime.datetime(2024, 2, 1, 12, 30), False, "008"])
+    rows = [
+        ["name", "x", "day", "good", "code"],
+        ["ann", 1.5, datetime.datetime(2024, 1, 31), True, "007"],
+        ["bob", 2, datetime.datetime(2024, 2, 1, 12), False, "008"],
+    ]
     path = tmp_path / "t.xlsx"
-    book.save(path)
+    workbook(path, {"Numbers": rows, "Nothing": []})
     text = tmp_path / "t.csv"
     text.write_text(
-        "name,x,day,good,code\nann,1.5,2024-01-31,true,007\nbob,2,2024-02-01 12:30:00,false,008\n"
+        "name,x,day,good,code\nann,1.5,2024-01-31,true,007\nbob,2,2024-02-01 12:00:00,false,008\n"
     )
     assert rows_of(open_table(path)) == rows_of(open_table(text))
-    book.create_sheet("More").append(["a"])
-    book.save(path)
+    workbook(path, {"Numbers": rows, "More": [["a"], [1]]})
     with pytest.raises(DataError, match=r"several sheets: Numbers, More.*t\.xlsx#Numbers"):
         open_table(path)
     assert rows_of(open_table(f"{path}#Numbers")) == rows_of(open_table(text))
+    assert rows_of(open_table(f"{path}#More")) == [(1.0,)]
     with pytest.raises(DataError, match="no sheet 'None'"):
         open_table(f"{path}#None")
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.xls", "t"])
+def test_a_workbook_without_its_library_says_what_to_install(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    workbook(tmp_path / name, {"Numbers": [["a"], [1]]})
+    with pytest.raises(DataError, match=r"descend\[excel\]"):
+        open_table(tmp_path / name)

@@ -1,4 +1,4 @@
-"""DuckDB as it is used here: several queries at once, rows in order."""
+"""A DuckDB instance: several queries at once, rows in their order, and nothing but reading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY
 
 @final
 class Instance:
-    """DuckDB, with files of its own for what does not fit in memory, and fetching nothing.
+    """One DuckDB database in memory, which spills to temporary files and installs no extension.
 
     Args:
         memory: bytes that it may use; None: what DuckDB takes by itself.
@@ -56,7 +56,7 @@ class Instance:
         return self._connection.cursor()
 
     def run(self, cursor: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], T]) -> T:
-        """Work with a cursor, which `side_by_side` may break off."""
+        """Work with a cursor; `side_by_side` may interrupt it."""
         self._running.add(cursor)
         try:
             return work(cursor)
@@ -65,7 +65,7 @@ class Instance:
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
-        """Every query inside takes the rows in their order, by the thread that asks.
+        """Inside the `with`, queries run on one thread and take the rows in their order.
 
         Sums of numbers with decimals depend on their order in the last bits.
         """
@@ -76,7 +76,7 @@ class Instance:
             self.cursor().execute("RESET threads").fetchall()
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of several tasks, run at once; an error or Ctrl-C breaks off the others."""
+        """The results of several tasks, run at once; an error or Ctrl-C interrupts the others."""
         if len(tasks) == 1:
             return [tasks[0]()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -100,7 +100,7 @@ class Instance:
     def lock(
         self, views: Mapping[str, str], files: Sequence[str], patterns: Sequence[str] = ()
     ) -> None:
-        """Let nothing be done from now on but read some files.
+        """From now on, allow nothing but reading some files.
 
         Nothing is written, attached or loaded, no other file is read, no setting changed.
 
@@ -125,7 +125,7 @@ class Instance:
 
 
 def in_order(source: Source, instance: Instance) -> Source:
-    """The query itself where its rows come in the order of its files, else its result, kept.
+    """The query itself where its rows come in the order of its files, else a copy of its result.
 
     Joins, groups and sorts with ties may give another order each time they run, and random
     functions other values; row numbers would then mean nothing.

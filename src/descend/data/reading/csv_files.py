@@ -1,4 +1,4 @@
-"""CSV files: find delimiter, header and column types, and say how DuckDB shall read them.
+"""CSV files: their dialect and column types, and the SQL with which DuckDB reads them.
 
 DuckDB's own detection is not used: it skips leading lines that do not fit, renames repeated
 columns and changes dates with the first rows it sees, each without a word.

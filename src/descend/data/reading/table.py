@@ -148,7 +148,7 @@ class Table:
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
-        """The name of a table with the result of a query, kept by DuckDB inside the `with`."""
+        """The name of a temporary table with the result of a query; it is dropped after the `with`."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
         sql = self._filled(sql)
         with self._reading():
@@ -219,12 +219,12 @@ class Table:
 
     @contextmanager
     def marked(self, conditions: Sequence[str]) -> Iterator[Table]:
-        """The same rows, with `MARK` where all conditions hold: reckoned once where that helps.
+        """The same rows, with `MARK` where all conditions hold; computed once where that is faster.
 
         Args:
             conditions: SQL; `ROW` may stand in it.
         """
-        # Inside an AND what a condition repeats would be reckoned again and again.
+        # Inside an AND, DuckDB would compute what a condition repeats again and again.
         names = [quote_name(f"{RESERVED}condition {place}") for place in range(len(conditions))]
         listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
         mark = f"{' AND '.join(names)} AS {MARK}"
@@ -281,7 +281,7 @@ class Table:
             start += count
 
     def stream(self, sql: str, *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
-        """The result of an SQL query over `self.rows`, so many rows at a time."""
+        """The result of an SQL query over `self.rows`, at most `rows` rows at a time."""
         sql = self._filled(sql)
         with self._reading():
             yield from self._cursor().sql(sql).to_arrow_reader(rows)

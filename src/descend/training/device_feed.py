@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from descend.data.rows.prefetch import Feed
 from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.parallel import ALONE, Place, sliced
+from descend.training.resident import MAX_UPDATES, can_be_resident, resident_chunks
 from descend.types import Batch, Position
 
 BUFFERS = 2
@@ -40,6 +42,8 @@ def feed(
     if place.count > 1:
         slices = sliced_chunks(store, plan, start, place.index, place.count)
         return Feed(slices, _placed_once(sliced), waits=store.waits)
+    if plan.resident:
+        return Feed(chunk_source(store, plan, start), _as_it_is, waits=False)
     if isinstance(store, MemoryStore) and fits_device(store):
         to_device = _device_gather(store)
         store = row_numbers(store)
@@ -53,10 +57,25 @@ def feed(
     return Feed(source, _placed_once(to_device), waits=store.waits)
 
 
+def chunk_source(store: RowStore, plan: BatchPlan, start: Position = START) -> Iterator[Chunk]:
+    """The chunks of a plan, each with arrays of its own or on the device."""
+    if plan.resident and isinstance(store, MemoryStore):
+        return resident_chunks(_on_device(store), plan, start)
+    return chunks(store, plan, start)
+
+
+def for_device(store: RowStore, plan: BatchPlan) -> BatchPlan:
+    """The plan for the device that trains: where it holds the table, an interval is one chunk."""
+    if not (isinstance(store, MemoryStore) and can_be_resident(plan) and fits_device(store)):
+        return plan
+    updates = min(plan.updates_per_interval, MAX_UPDATES)
+    return replace(plan, resident=True, updates_per_chunk=updates)
+
+
 def fits_device(store: MemoryStore) -> bool:
     """Whether to keep the rows on a device with memory of its own.
 
-    Then only row numbers are sent there, chunk by chunk: a hundredth of the bytes of the rows.
+    Then no rows are sent there during training (`training.resident`).
     """
     if jax.default_backend() == "cpu":
         return False
@@ -75,9 +94,24 @@ def _on_device(store: MemoryStore) -> Batch:
     """All rows on the device, copied once; they stay there as long as the store exists."""
     key = id(store)
     if key not in _tables:
-        _tables[key] = Batch(*jax.device_put((store.x, store.y, store.weight)))
+        table = without_unweighted(Batch(store.x, store.y, store.weight))
+        _tables[key] = Batch(*jax.device_put(tuple(table)))
         weakref.finalize(store, _tables.pop, key, None)
     return _tables[key]
+
+
+def without_unweighted(table: Batch) -> Batch:
+    """The table with a weighted row in place of each row of weight 0.
+
+    What a row of weight 0 holds must not matter: 0 times a NaN gradient would be NaN.
+    """
+    idle = np.asarray(table.weight) == 0.0
+    if not idle.any() or idle.all():
+        return table
+    instead = np.arange(len(idle))
+    instead[idle] = np.flatnonzero(~idle)[0]
+    x = {name: np.asarray(values)[instead] for name, values in table.x.items()}
+    return Batch(x, np.asarray(table.y)[instead], table.weight)
 
 
 def row_numbers(store: MemoryStore) -> MemoryStore:
@@ -104,6 +138,10 @@ def _take_rows(table: Batch, rows: jax.Array, weight: jax.Array) -> Batch:
 
 def _unchanged(batch: Batch) -> Batch:
     return batch
+
+
+def _as_it_is(chunk: Chunk) -> Chunk:
+    return chunk
 
 
 def _placed_once(place: Callable[[Batch], Batch]) -> Callable[[Chunk], Chunk]:

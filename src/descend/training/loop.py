@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from descend.data.rows.batches import BatchPlan, Chunk
+from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
 from descend.training import plateau, stopping
 from descend.training.callback import Callback
@@ -40,6 +41,7 @@ class LoopState(NamedTuple):
         seconds: training time so far.
         loss_sum: sum of the batch losses since the last evaluation.
         loss_count: number of batch losses in that sum.
+        order: which order of `data.rows.order` the run uses; it keeps the one it began with.
     """
 
     state: TrainState
@@ -50,6 +52,7 @@ class LoopState(NamedTuple):
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
+    order: int = HASHED
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def fit(
         if not loop.history:
             return loop, StopReason.DIVERGED
     updater = ChunkUpdater(config)
-    with closing(feed(config.store, config.plan, loop.position, config.place)) as chunks:
+    plan = replace(config.plan, order=loop.order)
+    with closing(feed(config.store, plan, loop.position, config.place)) as chunks:
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is not None:

@@ -16,6 +16,7 @@ from descend.data.rows.store import RowStore
 from descend.defaults import RISE_UPDATES
 from descend.errors import SettingsError
 from descend.training.averaging import longest_window
+from descend.training.device_feed import for_device
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
 from descend.training.objective import (
@@ -145,7 +146,11 @@ class Problem:
         return lambda params: evaluate(params) + float(penalty(split_variables(params)[0]))
 
     def plan(self, batch_size: int) -> BatchPlan:
-        """How an epoch is divided into updates at a batch size."""
+        """How an epoch is divided into updates at a batch size, on the device that trains."""
+        return for_device(self.store, self._host_plan(batch_size))
+
+    def _host_plan(self, batch_size: int) -> BatchPlan:
+        """The same where the host gathers the rows."""
         intervals = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
         plan = plan_batches(self.store, batch_size, self.seed, intervals_per_epoch=intervals)
         return without_microbatches(plan) if self.couples_rows else plan
@@ -175,10 +180,12 @@ class Problem:
                 "and cannot be trained in several processes, each of which has a slice of the "
                 "batch. Train it in one."
             )
-        microbatches = slice_plan(config.plan, place.count).microbatches
+        # Every process gathers its slices itself.
+        plan = self._host_plan(config.plan.batch_size)
+        microbatches = slice_plan(plan, place.count).microbatches
         return dataclasses.replace(
             config,
-            plan=dataclasses.replace(config.plan, accumulation_steps=1),
+            plan=dataclasses.replace(plan, accumulation_steps=1),
             run_chunk=self._seeded(self._programs.parallel_chunk(microbatches)),
             accumulated=None,
             evaluate=lambda params: config.evaluate(local(params)),

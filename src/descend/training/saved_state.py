@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -31,6 +31,8 @@ class SavedLoop(Struct):
     seconds: Written
     loss_sum: Written
     loss_count: Count
+    order: Literal[1, 2] = 1
+    """Of the rows (`data.rows.order`); records without it were written when there was `DRAWN`."""
 
 
 def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -48,6 +50,7 @@ def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, 
         "seconds": _written(loop.seconds),
         "loss_sum": _written(loop.loss_sum),
         "loss_count": loop.loss_count,
+        "order": loop.order,
     }
     return arrays, record
 
@@ -76,6 +79,7 @@ def loop_state_restored(
             seconds=float(_read(saved.seconds)),
             loss_sum=float(_read(saved.loss_sum)),
             loss_count=saved.loss_count,
+            order=saved.order,
         )
     except (KeyError, OverflowError, ValueError) as error:
         raise FileFormatError(

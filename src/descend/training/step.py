@@ -15,6 +15,7 @@ from descend.training.averaging import AveragingSchedule, no_averaging
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.objective import Objective
 from descend.training.parallel import over_processes, slice_index, sum_over_processes
+from descend.training.resident import batch_at
 from descend.types import (
     Array,
     Batch,
@@ -312,7 +313,7 @@ def compile_chunk(
         averaging: AveragingSchedule,
         keys: KeySource | None,
     ) -> tuple[Carry, Params, Array]:
-        first, rate = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (batch, rates)))
+        first, rate = jax.eval_shape(lambda: (batch_at(batch, 0), rates[0]))
         fits = one_kernel and keys is None and fits_one_kernel(step, carry, first, rate)
         return (in_one_kernel(loops) if fits else loops)(carry, mean, batch, rates, averaging, keys)
 
@@ -326,7 +327,7 @@ def compile_chunk(
     ) -> tuple[Carry, Params, Array]:
         def one_update(index: Array, so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:
             carry, losses = so_far
-            mini_batch = jax.tree.map(lambda leaf: leaf[index], batch)
+            mini_batch = batch_at(batch, index)
             key = None if keys is None else update_key(keys.seed, keys.update + index)
             carry, metrics = step(carry, mini_batch, rates[index], key)
             return carry, losses.at[index].set(metrics.loss)

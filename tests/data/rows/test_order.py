@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.data.rows import order
-from descend.data.rows.order import EXACT_ROWS, epoch_rows
+from descend.data.rows.order import DRAWN, HASHED, MOST_DRAWN, MOST_HASHED, epoch_rows
 
 RowsAt = Callable[[int, int, int, int, int], np.ndarray]
 
-LARGE = EXACT_ROWS + 12_345
+LARGE = MOST_DRAWN[DRAWN] + 12_345
 
 seeds = st.integers(0, 2**32 - 1)
 epochs = st.integers(0, 10_000)
@@ -22,7 +22,14 @@ def feistel_rows(seed: int, epoch: int, start: int, stop: int, rows: int) -> np.
     return order._feistel(np.arange(start, stop, dtype=np.int64), rounds, rows)
 
 
-ORDERS = pytest.mark.parametrize("rows_at", [epoch_rows, feistel_rows])
+def hashed_rows(seed: int, epoch: int, start: int, stop: int, rows: int) -> np.ndarray:
+    """The order of large tables whose round functions are hashes, asked of any table."""
+    rounds = order._hashed_rounds(seed, epoch, rows)
+    places = np.arange(start, stop, dtype=np.int32)
+    return order._feistel(places, rounds, rows).astype(np.int64)
+
+
+ORDERS = pytest.mark.parametrize("rows_at", [epoch_rows, feistel_rows, hashed_rows])
 
 
 def test_an_epoch_of_100_000_rows_in_slices_of_1_000_has_each_row_once() -> None:
@@ -129,10 +136,85 @@ def test_a_large_order_mixes_near_and_far() -> None:
 
 
 @settings(max_examples=30)
-@given(seed=seeds, rows=st.integers(EXACT_ROWS + 1, 1 << 34))
+@given(seed=seeds, rows=st.integers(MOST_DRAWN[DRAWN] + 1, 1 << 34))
 def test_the_tables_of_a_large_order_stay_small(seed: int, rows: int) -> None:
     order._rounds.cache_clear()
     grid = order._rounds(seed, 0, rows)
     order._rounds.cache_clear()
     assert rows <= grid.height * grid.width < rows + grid.height
     assert sum(table.nbytes for table in grid.tables) < 64 * (grid.height + grid.width)
+
+
+def test_both_orders_are_one_for_small_tables() -> None:
+    rows = MOST_DRAWN[HASHED]
+    one, other = (epoch_rows(5, 2, 0, rows, rows, order) for order in (DRAWN, HASHED))
+    assert np.array_equal(one, other)
+    one, other = (epoch_rows(5, 2, 0, 99, rows + 1, order) for order in (DRAWN, HASHED))
+    assert not np.array_equal(one, other)
+
+
+def test_a_hashed_order_ends_where_32_bits_do() -> None:
+    for rows in (MOST_HASHED, MOST_HASHED + 1):
+        found = epoch_rows(1, 0, rows - 50_000, rows, rows, HASHED)
+        assert found.min() >= 0
+        assert found.max() < rows
+        assert len(np.unique(found)) == len(found)
+
+
+HASHED_ROWS = 70_001
+
+
+def hashed_epoch(seed: int, epoch: int) -> np.ndarray:
+    return epoch_rows(seed, epoch, 0, HASHED_ROWS, HASHED_ROWS, HASHED)
+
+
+def chi_squared(observed: np.ndarray, expected: float) -> float:
+    """By its degrees of freedom, about 1 for what is uniform."""
+    return float(np.sum((observed - expected) ** 2 / expected)) / (observed.size - 1)
+
+
+def test_a_row_stands_anywhere_with_equal_chance() -> None:
+    """Over many epochs, where one row comes and which row comes first are uniform."""
+    epochs = [hashed_epoch(3, epoch) for epoch in range(400)]
+    first = np.array([epoch[0] for epoch in epochs])
+    places = np.array([np.flatnonzero(epoch == 12_345)[0] for epoch in epochs])
+    for found in (first, places):
+        counts = np.histogram(found, bins=20, range=(0, HASHED_ROWS))[0]
+        assert chi_squared(counts, 20.0) < 2.2
+
+
+def test_neighbours_come_in_independent_places() -> None:
+    """Pairs of consecutive places hold pairs of rows that are spread over the square."""
+    found = hashed_epoch(4, 0)
+    cells = (found[:-1] * 20 // HASHED_ROWS) * 20 + found[1:] * 20 // HASHED_ROWS
+    counts = np.bincount(cells, minlength=400)
+    assert 0.7 < chi_squared(counts, (HASHED_ROWS - 1) / 400) < 1.35
+    # Distances between the rows of two neighbours are triangular, as for two random rows.
+    distances = np.abs(np.diff(found)) / HASHED_ROWS
+    assert abs(distances.mean() - 1 / 3) < 0.005
+
+
+def test_runs_up_and_down_are_as_long_as_chance_makes_them() -> None:
+    """A random order changes direction at two thirds of its places (variance 16n/90)."""
+    found = hashed_epoch(6, 1)
+    turns = np.count_nonzero(np.diff(np.sign(np.diff(found))))
+    expected, deviation = 2 * (HASHED_ROWS - 2) / 3, np.sqrt(16 * HASHED_ROWS / 90)
+    assert abs(turns - expected) < 4 * deviation
+
+
+def test_two_epochs_and_two_seeds_have_nothing_in_common() -> None:
+    first = hashed_epoch(7, 0)
+    for other in (hashed_epoch(7, 1), hashed_epoch(8, 0)):
+        assert np.count_nonzero(first == other) < 10
+        assert abs(np.corrcoef(first, other)[0, 1]) < 0.02
+        cells = (first * 20 // HASHED_ROWS) * 20 + other * 20 // HASHED_ROWS
+        assert 0.7 < chi_squared(np.bincount(cells, minlength=400), HASHED_ROWS / 400) < 1.35
+
+
+def test_a_batch_is_a_sample_without_favourites() -> None:
+    """Mean and variance of batch means are those of draws without replacement."""
+    values = np.arange(HASHED_ROWS) / HASHED_ROWS
+    means = np.array([values[hashed_epoch(9, epoch)[:1000]].mean() for epoch in range(300)])
+    deviation = np.sqrt(values.var() / 1000 * (1 - 1000 / HASHED_ROWS))
+    assert abs(means.mean() - 0.5) < 4 * deviation / np.sqrt(300)
+    assert means.std() == pytest.approx(deviation, rel=0.15)

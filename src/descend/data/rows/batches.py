@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from descend.data.rows.mapped_store import MappedStore, WindowReader
-from descend.data.rows.order import epoch_rows
+from descend.data.rows.order import HASHED, epoch_rows
 from descend.data.rows.store import AnyArray, MemoryStore, RowStore
 from descend.data.rows.windows import Windows, windowed_rows
 from descend.errors import SettingsError
@@ -65,6 +65,8 @@ class BatchPlan:
         accumulation_steps: number of chunks per batch; more than 1 only where it is too large
             for one.
         windows: how an epoch goes through rows that are not all in memory; None: uniformly.
+        order: which order of `data.rows.order`, where there are no windows.
+        resident: whether the device gathers the rows itself, from a table in its memory.
     """
 
     rows: int
@@ -75,6 +77,8 @@ class BatchPlan:
     micro_rows: int = MICRO_ROWS
     accumulation_steps: int = 1
     windows: Windows | None = None
+    order: int = HASHED
+    resident: bool = False
 
     @property
     def chunk_rows(self) -> int:
@@ -201,7 +205,7 @@ def reader(store: RowStore, plan: BatchPlan, buffers: int | None = None) -> Read
         if isinstance(store, MemoryStore) and plan.accumulation_steps == 1:
             return _chunk_reader(store, plan, buffers)
         return lambda epoch, start, stop: store.gather(
-            epoch_rows(plan.seed, epoch, start, stop, plan.rows)
+            epoch_rows(plan.seed, epoch, start, stop, plan.rows, plan.order)
         )
     if isinstance(store, MappedStore) and store.header.piece_rows == windows.piece_rows:
         return WindowReader(store, windows, plan.seed)
@@ -221,7 +225,8 @@ def _chunk_reader(store: MemoryStore, plan: BatchPlan, buffers: int | None) -> R
 
     def read(epoch: int, start: int, stop: int) -> Batch:
         space = next(spaces)
-        store.gather_into(space, epoch_rows(plan.seed, epoch, start, stop, plan.rows))
+        rows_of_chunk = epoch_rows(plan.seed, epoch, start, stop, plan.rows, plan.order)
+        store.gather_into(space, rows_of_chunk)
         if stop - start < rows:
             for values in (*space.x.values(), space.y):
                 values[stop - start :] = values[0]

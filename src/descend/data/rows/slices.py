@@ -74,7 +74,7 @@ def _rows_at(plan: BatchPlan, epoch: int, start: int, stop: int) -> Rows:
     if plan.batch_size == plan.rows:
         return np.arange(start, stop, dtype=np.int64)
     if plan.windows is None:
-        return epoch_rows(plan.seed, epoch, start, stop, plan.rows)
+        return epoch_rows(plan.seed, epoch, start, stop, plan.rows, plan.order)
     return windowed_rows(plan.windows, plan.seed, epoch, start, stop, plan.rows)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
-from descend.data.rows.batches import BatchPlan, Chunk, chunks
+from descend.data.rows.batches import BatchPlan, Chunk
 from descend.data.rows.store import RowStore
+from descend.training.device_feed import chunk_source
+from descend.training.resident import ResidentChunk
 from descend.types import Array, Position
 
 CACHE_BYTES = 24 << 20
@@ -25,13 +28,15 @@ class ChunkCache:
         self._starts = [Position(0, 0)]
         self._cached: OrderedDict[int, Chunk] = OrderedDict()
         self._capacity = max(1, CACHE_BYTES // self.chunk_bytes)
-        self._source: Iterator[Chunk] = chunks(store, plan)
+        self._source: Iterator[Chunk] = chunk_source(store, plan)
         self._next = 0
         self._lock = threading.Lock()
 
     @property
     def chunk_bytes(self) -> int:
-        """Bytes of a chunk."""
+        """Bytes of a chunk; next to none where the device gathers the rows."""
+        if self._plan.resident:
+            return 1
         rows = self._plan.updates_per_chunk * self._plan.padded_rows
         return max(1, rows * self._store.row_bytes)
 
@@ -50,8 +55,14 @@ class ChunkCache:
             values = np.asarray(leaf)
             return np.concatenate([values[offset:], values[:offset]])
 
+        batch: Any = chunk.batch
+        if isinstance(batch, ResidentChunk):
+            first = int(batch.first) + offset * self._plan.batch_size
+            batch = batch._replace(first=np.int32(first))
+        else:
+            batch = jax.tree.map(rotate, batch)
         return chunk._replace(
-            batch=jax.tree.map(rotate, chunk.batch),
+            batch=batch,
             updates=chunk.updates - offset,
             examples=chunk.examples - offset * self._plan.batch_size,
         )
@@ -63,7 +74,7 @@ class ChunkCache:
 
     def _read(self, number: int) -> None:
         if number != self._next:
-            self._source = chunks(self._store, self._plan, self._starts[number])
+            self._source = chunk_source(self._store, self._plan, self._starts[number])
         chunk = next(self._source)
         self._next = number + 1
         if len(self._starts) == self._next:

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.data.rows.batches import Chunk, chunks
-from descend.training.device_feed import feed
+from descend.data.rows.batches import Chunk
+from descend.training.device_feed import chunk_source, feed
 from descend.training.problem import Problem
 from descend.training.step import copy_state, make_gradient
 from descend.types import Speed, TrainState
@@ -28,6 +28,8 @@ REPEATS_ALONE = 2
 """Repeats of batch sizes so large that a chunk holds one update."""
 COUNTED_ROWS = 64
 """Rows for which the memory of an update is counted."""
+FEW_UPDATES = 32
+"""Updates of the first timed call where a chunk holds thousands; then twice as many, and so on."""
 CHUNKS_HELD = 4
 """Chunks in memory: one in use, two ready, one being read."""
 SATURATED_WITHIN = 0.05
@@ -86,7 +88,8 @@ class Footprint:
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""
         plan = self._problem.plan(batch_size)
-        chunk = plan.updates_per_chunk * plan.padded_rows * self._problem.store.row_bytes
+        rows = 1 if plan.resident else plan.updates_per_chunk
+        chunk = rows * plan.padded_rows * self._problem.store.row_bytes
         values = self._values + self._per_row * (plan.padded_rows // plan.microbatches)
         return int(CHUNKS_HELD * chunk + self._fixed + values)
 
@@ -103,7 +106,7 @@ def compile_sizes(
 
     def compile_size(size: int) -> None:
         plan = problem.plan(size)
-        chunk = next(chunks(problem.store, plan))
+        chunk = next(chunk_source(problem.store, plan))
         rates = np.zeros(plan.updates_per_chunk, np.float32)
         _, losses = problem.compiled(plan)(copy_state(state), chunk.batch, rates, 0, 0)
         jax.block_until_ready(losses)
@@ -122,15 +125,19 @@ class _TimedUpdates:
         self._rates = np.zeros(plan.updates_per_chunk, np.float32)
         self._state = copy_state(state)
         self._feed = feed(problem.store, plan)
+        # A chunk of a resident table may hold an interval of updates, which would take too long.
+        self._most = FEW_UPDATES if plan.resident else plan.updates_per_chunk
         self._run(self._feed.take(), 0)
 
     def seconds(self, clock: Clock, least: float) -> float:
-        """Seconds per update, over as many whole chunks as take `least` seconds."""
+        """Seconds per update, over as many chunks as take `least` seconds."""
         updates, started = 0, clock()
         while True:
             chunk = self._feed.take()
-            self._run(chunk, chunk.updates)
-            updates += chunk.updates
+            count = min(chunk.updates, self._most)
+            self._run(chunk, count)
+            updates += count
+            self._most *= 2
             took = clock() - started
             if took >= least:
                 return took / updates

@@ -161,11 +161,11 @@ def test_a_hashed_order_ends_where_32_bits_do() -> None:
         assert len(np.unique(found)) == len(found)
 
 
-HASHED_ROWS = 70_001
+HASHED_ROWS = 20_011
 
 
 def hashed_epoch(seed: int, epoch: int) -> np.ndarray:
-    return epoch_rows(seed, epoch, 0, HASHED_ROWS, HASHED_ROWS, HASHED)
+    return hashed_rows(seed, epoch, 0, HASHED_ROWS, HASHED_ROWS)
 
 
 def chi_squared(observed: np.ndarray, expected: float) -> float:
@@ -191,7 +191,7 @@ def test_neighbours_come_in_independent_places() -> None:
     assert 0.7 < chi_squared(counts, (HASHED_ROWS - 1) / 400) < 1.35
     # Distances between the rows of two neighbours are triangular, as for two random rows.
     distances = np.abs(np.diff(found)) / HASHED_ROWS
-    assert abs(distances.mean() - 1 / 3) < 0.005
+    assert abs(distances.mean() - 1 / 3) < 0.01
 
 
 def test_runs_up_and_down_are_as_long_as_chance_makes_them() -> None:
@@ -206,7 +206,7 @@ def test_two_epochs_and_two_seeds_have_nothing_in_common() -> None:
     first = hashed_epoch(7, 0)
     for other in (hashed_epoch(7, 1), hashed_epoch(8, 0)):
         assert np.count_nonzero(first == other) < 10
-        assert abs(np.corrcoef(first, other)[0, 1]) < 0.02
+        assert abs(np.corrcoef(first, other)[0, 1]) < 0.03
         cells = (first * 20 // HASHED_ROWS) * 20 + other * 20 // HASHED_ROWS
         assert 0.7 < chi_squared(np.bincount(cells, minlength=400), HASHED_ROWS / 400) < 1.35
 

@@ -148,7 +148,7 @@ class Table:
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
-        """The name of a temporary table with the result of a query; it is dropped after the `with`."""
+        """The name of a temporary table with the result of a query, for the time of the `with`."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
         sql = self._filled(sql)
         with self._reading():

@@ -82,14 +82,17 @@ def test_lines_are_appended_and_read_as_they_were(tmp_path: Path) -> None:
 
 
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
-    """Cut after any byte, the file gives the lines that are whole."""
+    """Cut after any byte of its lines, the file gives those that are whole.
+
+    The heading was written whole, with all that stood below it when the run began.
+    """
     with create_run(tmp_path / "run", "run") as folder:
         folder.write_history(LINES)
     path = tmp_path / "run" / "history.csv"
     whole = path.read_bytes()
-    for length in range(len(whole) + 1):
+    for length in range(whole.index(b"\n") + 1, len(whole) + 1):
         path.write_bytes(whole[:length])
-        lines = max(0, whole[:length].count(b"\n") - 1)
+        lines = whole[:length].count(b"\n") - 1
         assert [line.update for line in read_history(tmp_path / "run")] == [0, 10, 20][:lines]
 
 

@@ -140,7 +140,9 @@ def _advised(bench: Bench, budget: float, started: float) -> Advice:
     )
     rate = min(rates, key=lambda one: rates[one])
     if not math.isfinite(rates[rate]):
-        raise DivergedError("No learning rate was low enough: the loss left the finite numbers.")
+        raise DivergedError(
+            "No learning rate was low enough: the loss always became NaN or infinite."
+        )
     updates = max(2, int(0.05 * budget / seconds[reference]))
     until = started + NOISE * budget
     trained, _ = bench.train(reference, rate, updates, until=until - 0.1 * budget)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.options import reading_options
 from descend.data.reading.table import open_table
 from descend.data.rows.store_header import describe_store, is_store
@@ -52,9 +53,11 @@ def inspect(
             "rows": {"total": table.count()},
             "columns": [dataclasses.asdict(line) for line in describe(columns)],
             "warnings": list(table.notes),
+            "hints": column_hints(columns),
         }
     schema = learn_schema(table, settings)
-    return {"kind": "table", "path": what, **_schema_record(schema, table.notes)}
+    hints = table_hints(table, schema)
+    return {"kind": "table", "path": what, **_schema_record(schema, table.notes), **hints}
 
 
 def _progress(path: Path) -> dict[str, Any]:

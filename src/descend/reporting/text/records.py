@@ -122,12 +122,18 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     if "task_reason" in record:
         lines += [
             record["task_reason"],
-            f"{counts['training']:,} training rows, {counts['validation']:,} validation rows; "
-            f"skipped: {counts['missing_target']:,} without target, "
-            f"{counts['unweighted']:,} without weight.",
+            paragraph(
+                f"{counts['training']:,} training rows, {counts['validation']:,} validation rows; "
+                f"skipped: {counts['missing_target']:,} without target, "
+                f"{counts['unweighted']:,} without weight."
+            ),
         ]
-    lines += ["", columns_text(record["columns"])]
-    lines += [f"\nWarning: {warning}" for warning in record["warnings"]]
+    rows = counts.get("training", counts["total"])
+    lines += ["", columns_text(record["columns"], rows, record.get("explains"))]
+    if record.get("explains"):
+        lines.append(paragraph("explains: the share of the target's variation, each column alone."))
+    lines += [f"\n{paragraph(f'Warning: {warning}')}" for warning in record["warnings"]]
+    lines += [f"\n{paragraph(f'Hint: {hint}')}" for hint in record.get("hints", ())]
     return "\n".join(lines)
 
 
@@ -144,22 +150,42 @@ def _store_text(record: Mapping[str, Any]) -> str:
     )
 
 
-def columns_text(columns: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each column."""
-    rows = [
-        [
+def columns_text(
+    columns: Sequence[Mapping[str, Any]], rows: int = 0, explains: Mapping[str, float] | None = None
+) -> str:
+    """A line for each column.
+
+    Args:
+        columns: what each is.
+        rows: training rows, for the share that is missing and as the most distinct values.
+        explains: how much of the target each explains alone, from 0 to 1.
+    """
+    header = ["column", "becomes", "values", "remark", "missing", "distinct"]
+    header += ["explains"] if explains else []
+    lines = []
+    for column in columns:
+        missing, distinct = column["missing"], column["distinct"]
+        if distinct is not None and rows:
+            distinct = min(distinct, rows)
+        share = f" ({100 * missing / rows:.2g} %)" if missing and rows else ""
+        line = [
             _shortened(column["name"], 24),
-            column["type"],
             column["becomes"],
             _shortened(column["values"], 40),
-            _shortened(column["remark"], 60),
-            _count(column["missing"]),
-            _count(column["distinct"]),
+            _shortened("; ".join(_told_here(column["remark"])), 60),
+            f"{_count(missing)}{share}",
+            _count(distinct),
         ]
-        for column in columns
-    ]
-    header = ["column", "type", "becomes", "values", "remark", "missing", "distinct"]
-    return table_text(header, rows, numbers=2)
+        if explains:
+            share_of = explains.get(column["name"])
+            line.append("" if share_of is None else f"{100 * share_of:.0f} %")
+        lines.append(line)
+    return table_text(header, lines, numbers=3 if explains else 2)
+
+
+def _told_here(remark: str) -> list[str]:
+    """The parts of a remark; what all columns with few values share is said once, as a hint."""
+    return [part for part in remark.split("; ") if "--categorical would" not in part]
 
 
 def _run_text(record: Mapping[str, Any]) -> str:

@@ -1,0 +1,119 @@
+"""What a table shows before anything is trained: how columns go with the target, and hints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from descend.assessment import columns, linear
+from descend.assessment.sample import Sample, class_names, places_of
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import Table
+from descend.data.schema.columns import (
+    CategoryColumn,
+    Column,
+    NumberColumn,
+    RegressionTarget,
+    Schema,
+)
+
+MOST_ROWS = 20_000
+"""The first rows of the table; they are read anyway."""
+EXACT = 0.9999
+GIVES_AWAY = 0.98
+SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val", "dev", "holdout"}
+CYCLES = {(0, 23): "hours", (1, 12): "months", (0, 6): "weekdays", (1, 7): "weekdays"}
+FEW_VALUES = 20
+
+
+def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
+    """How much of the target each column explains, and what to look at before training.
+
+    Returns:
+        `explains`: by the name of the column, the share of the target's variance (or of the
+        classes' spread) between its values; `hints`: sentences.
+    """
+    encoder = Encoder(schema)
+    first = next(iter(encoder.encode(table, target=True, rows=MOST_ROWS)), None)
+    if first is None:
+        return {"explains": {}, "hints": column_hints(schema.columns)}
+    batch, places = first.batch, places_of(schema)
+    numbers = isinstance(schema.target, RegressionTarget)
+    truth = encoder.decode_regression(batch.y)[:, 0] if numbers else batch.y.astype(np.float64)
+    weight = batch.weight.astype(np.float64)
+    nothing = np.zeros(len(weight))
+    sample = Sample(batch.x, truth, nothing, weight, lambda x: nothing, class_names(schema))
+    found = columns.strongest(sample, places)
+    hints = [
+        f"{one['column']} alone explains {100 * one['explained']:.3g} % of the target. If it is "
+        f"not known when predicting, leave it out: --exclude {one['column']}."
+        for one in found
+        if one["explained"] >= GIVES_AWAY
+    ]
+    made = linear.design_of(places) if numbers else None
+    if made is not None and not hints:
+        hints += _sums(sample, *made)
+    explains = {str(one["column"]): float(one["explained"]) for one in found}
+    return {"explains": explains, "hints": [*hints, *column_hints(schema.columns)]}
+
+
+def column_hints(known: Sequence[Column]) -> list[str]:
+    """Hints that need no target: categories by number, train/test markers, cycles."""
+    hints = []
+    few = [one.name for one in known if isinstance(one, NumberColumn) and _few(one)]
+    if few:
+        hints.append(
+            "Numbers with few values can be treated as categories, which need no order: "
+            f"--categorical {','.join(few)}"
+        )
+    for one in known:
+        if isinstance(one, CategoryColumn) and {v.lower() for v in one.values} <= SPLITS:
+            hints.append(
+                f"{one.name} seems to mark training and test rows. It says nothing about a new "
+                f"row: --exclude {one.name}."
+            )
+        if isinstance(one, NumberColumn):
+            cycle = CYCLES.get((int(one.minimum), int(one.maximum)))
+            full = (one.distinct or 0) >= 0.9 * (one.maximum - one.minimum + 1)
+            whole = one.minimum == int(one.minimum) and one.maximum == int(one.maximum)
+            if cycle and whole and full:
+                hints.append(
+                    f"{one.name} looks like {cycle}: the last value is next to the first, which a "
+                    f"number does not say and a category learns (--categorical {one.name})."
+                )
+    return hints
+
+
+def _few(column: NumberColumn) -> bool:
+    return column.distinct is not None and 2 < column.distinct <= FEW_VALUES
+
+
+def _sums(sample: Sample, design: linear.Design, features: list[str]) -> list[str]:
+    """Whether the target is a sum of columns: a linear model that leaves nothing over."""
+    rows = min(len(sample), linear.most_rows(len(features)))
+    if rows < 3 * len(features):
+        return []
+    small = sample.first(rows)
+    matrix = design(small.x)
+    predict = linear.fit_numbers(matrix, small.truth, small.weight)
+    rest = small.truth - predict(matrix)
+    if np.var(rest) > (1 - EXACT) * np.var(small.truth):
+        return []
+    # What each feature adds: its coefficient times its spread.
+    base = predict(np.zeros((1, matrix.shape[1])))[0]
+    effects = [
+        abs(predict(np.eye(matrix.shape[1])[[n]])[0] - base) * matrix[:, n].std()
+        for n in range(matrix.shape[1])
+    ]
+    top: dict[str, float] = {}
+    for name, effect in zip(features, effects, strict=True):
+        top[name] = max(top.get(name, 0.0), float(effect))
+    least = 0.05 * float(np.std(small.truth))
+    parts = [name for name in sorted(top, key=lambda one: -top[one]) if top[name] > least]
+    names = " and ".join(parts[:4])
+    return [
+        f"The target is a sum of columns, mainly {names}. A model would only add them up: "
+        f"--exclude {','.join(parts[:4])}."
+    ]

@@ -107,7 +107,7 @@ def test_room_that_vanishes_while_text_is_copied(
     filled(disk, room=100_000)
     usage = shutil.disk_usage(disk)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 30))
-    monkeypatch.setattr(prepare, "open_table", lambda data, memory: open_table(data))
+    monkeypatch.setattr(prepare, "open_table", lambda data, **_: open_table(data))
     monkeypatch.setattr(prepare, "divide", little)
     with pytest.raises(DataError, match=r"disk is too full to read .*t.csv"):
         descend.train(

@@ -27,7 +27,6 @@ from pathlib import Path
 
 from benchmarks import measure
 from benchmarks.fuzz_targets import TARGETS, Target, WrongAnswerError, make_seeds
-from benchmarks.mutations import mutated
 from descend.errors import DescendError
 
 DEFECTS = ("traceback", "hang", "wrong answer", "long text")
@@ -61,9 +60,9 @@ def tried(target: Target, folder: Path, dice: random.Random) -> tuple[str, str]:
     """Damage one file and read it: `read`, `refused`, or what kind of defect, and its text."""
     target.restore(folder)
     path = folder / dice.choice(target.files)
-    path.write_bytes(mutated(path.read_bytes(), target.ways, dice))
     try:
         with watched(), contextlib.redirect_stdout(io.StringIO()):
+            target.damaged(path, dice)
             target.read(folder, path)
     except DescendError as error:
         text = str(error)

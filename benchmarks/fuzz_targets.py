@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 import descend
-from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation
+from benchmarks import fuzz_records as records
+from benchmarks import fuzz_spelling as spelling
+from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation, mutated
 from descend.cli.options import gathered_settings
 from descend.commands.inspect import inspect
+from descend.commands.report import report
 from descend.commands.resume import resume
 from descend.data.rows.mapped_store import open_store
+from descend.data.rows.store_header import HEADER
 from descend.io.tensors import load_tensors
 from descend.model import Model, load
 from descend.reporting.progress import make_progress
@@ -33,6 +38,7 @@ from descend.runtime.run import Options
 from descend.settings import settings_from
 
 BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
+OLDER = Path(__file__).parents[1] / "tests" / "fixtures" / "version_0_1"
 ROWS = 200
 OPTIONS = ["--target", "cnt", "--exclude", "instant,casual,registered"]
 FAST = ["--hidden", "4", "--batch-size", "60", "--learning-rate", "0.01", "--epochs", "12"]
@@ -63,6 +69,7 @@ class Target:
         files: those that are damaged, in a folder copied from that seed.
         read: reads the folder, one file of which was damaged; raises WrongAnswerError.
         seed: the folder of whole files.
+        damage: damages a file in another way than by `ways`; None uses those.
     """
 
     name: str
@@ -71,6 +78,14 @@ class Target:
     files: list[str]
     read: Callable[[Path, Path], None]
     seed: str
+    damage: records.Damage | None = None
+
+    def damaged(self, path: Path, dice: random.Random) -> None:
+        """Damage one of the files."""
+        if self.damage is not None:
+            self.damage(path, dice)
+        else:
+            path.write_bytes(mutated(path.read_bytes(), self.ways, dice))
 
     def restore(self, folder: Path) -> None:
         """Make the files whole again."""
@@ -101,6 +116,10 @@ def make_seeds(folder: Path) -> None:
     small = folder / "small"
     small.mkdir()
     (small / "small.csv").write_text("".join(text.splitlines(keepends=True)[:61]))
+    for name in ("compare", "landscape", "advice"):
+        place = folder / "records" / name
+        place.mkdir(parents=True)
+        shutil.copy(OLDER / f"{name}.json", place)
     (folder / "config").mkdir()
     (folder / "config" / "options.toml").write_text(TOML)
     train = [sys.executable, "-m", "descend", "train", str(tables / "plain.csv"), *OPTIONS]
@@ -240,10 +259,52 @@ def _resume(folder: Path, path: Path) -> None:
         raise WrongAnswerError("the run ended with another model")
 
 
+def _edited(
+    kind: str,
+    share: float,
+    file: str,
+    read: Callable[[Path, Path], None],
+    seed: str,
+    damage: records.Damage,
+) -> Target:
+    return Target(f"{kind}, edited", share, [], [file], read, seed, damage)
+
+
+def _report(folder: Path, path: Path) -> None:
+    report([path.parent])
+
+
+def _stored(path: Path, dice: random.Random) -> None:
+    """The table stored in another way, and predicted; what is wrong is kept for the reader."""
+    try:
+        spelling.spelled(path.parent, dice)
+    except AssertionError as error:
+        path.with_suffix(".wrong").write_text(str(error))
+
+
+def _spelled(folder: Path, path: Path) -> None:
+    wrong = path.with_suffix(".wrong")
+    if wrong.exists():
+        raise WrongAnswerError(wrong.read_text())
+
+
 CHECKPOINTS = [f"run/checkpoint/{slot}" for slot in SLOTS]
 STORE = ["header.json", "header.json", "checksums"]
 STORE += [
     f"{part}.{of}" for part in ("training", "validation") for of in ("numeric", "y", "weight")
+]
+EDITED = [
+    ("run.json", 30, "run/run.json", records.read_run, "run", records.damaged_record),
+    ("history.csv", 6, "run/history.csv", _report, "run", records.damaged_history),
+    *(
+        (f"{name}.json", 12, f"{name}/{name}.json", _report, "records", records.damaged_record)
+        for name in ("compare", "landscape", "advice")
+    ),
+    ("model", 24, "run/model.safetensors", records.read_model, "run", records.damaged_tensors),
+    ("store", 12, HEADER, records.read_store, "store", records.damaged_header),
+    ("settings", 24, "options.toml", records.read_settings, "config", records.damaged_settings),
+    ("resume", 2, "run/run.json", records.go_on, "resume", records.damaged_record),
+    ("checkpoint", 3, CHECKPOINTS[0], records.go_on, "resume", records.damaged_tensors),
 ]
 TARGETS = [
     Target("csv", 24, TABLE, ["plain.csv", "quoted.csv"], _table, "tables"),
@@ -258,4 +319,6 @@ TARGETS = [
     Target("config", 8, TEXT, ["options.toml"], _config, "config"),
     Target("store", 10, BINARY, STORE, _store, "store"),
     Target("resume", 1, BINARY, ["run/run.json", *CHECKPOINTS], _resume, "resume"),
+    *(_edited(*one) for one in EDITED),
+    Target("spelling", 20, [], ["plain.csv"], _spelled, "tables", _stored),
 ]

@@ -31,7 +31,9 @@ from descend.errors import DescendError
 
 DEFECTS = ("traceback", "hang", "wrong answer", "long text")
 LONGEST = 10
-"""Seconds that an input may take."""
+"""Seconds of the processor that an input may take."""
+WAITED = 12
+"""Times as many seconds may pass: the machine may do other work."""
 
 
 class HangError(BaseException):
@@ -45,15 +47,18 @@ def watched() -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(LONGEST)
-    faulthandler.dump_traceback_later(6 * LONGEST, exit=True)
+    before = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    signal.alarm(WAITED * LONGEST)
+    faulthandler.dump_traceback_later(2 * WAITED * LONGEST, exit=True)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tried(target: Target, folder: Path, dice: random.Random) -> tuple[str, str]:

@@ -54,10 +54,8 @@ def _place(value: Any, dice: random.Random) -> tuple[Any, Any]:
     place: Any = None
     key: Any = None
     while isinstance(value, dict | list) and value:
-        place, key = (
-            value,
-            dice.choice(list(value) if isinstance(value, dict) else range(len(value))),
-        )
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        place, key = value, dice.choice(keys)
         value = value[key]
         if dice.random() < 0.25:
             break
@@ -170,11 +168,6 @@ def read_run(folder: Path, path: Path) -> None:
     inspection_text(inspect(str(run), None, exclude=(), categorical=()))
     gathered_settings({}, None, run)
     report([run])
-
-
-def read_report(folder: Path, path: Path) -> None:
-    """The page of a record."""
-    report([path.parent])
 
 
 def read_model(folder: Path, path: Path) -> None:

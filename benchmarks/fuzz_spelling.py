@@ -1,11 +1,12 @@
 """One table stored in many ways: a value is the same value however it is written.
 
 A model is trained on CSV. Some rows are then stored in another way (another delimiter, quotes,
-narrow or wide types, decimals, dictionaries, JSON, Arrow, frames), and predictions must be the same.
+narrow or wide types, decimals, dictionaries, JSON, Arrow, frames); predictions must be the same.
 """
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import functools
 import json
@@ -23,6 +24,10 @@ from descend.model import Model
 
 ROWS = 400
 WORDS = ["red", "green", "blue", "00501", "a,b", 'say "so"', "é", "x y"]
+NUMBER_TYPES = [
+    *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64()),
+    *(pa.float32(), pa.float64(), pa.decimal128(10, 2)),
+]
 Columns = dict[str, list[Any]]
 
 
@@ -117,14 +122,11 @@ def typed(table: Columns, dice: random.Random) -> pa.Table:
     arrays = {}
     for name, values in table.items():
         if name in ("code", "size"):
-            kind = dice.choice(
-                [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64()]
-                + [pa.float32(), pa.float64(), pa.decimal128(10, 2)]
-            )
+            kind = dice.choice(NUMBER_TYPES)
             exact = pa.types.is_decimal(kind)
             arrays[name] = pa.array([decimal.Decimal(v) for v in values] if exact else values, kind)
         elif name == "day":
-            days = [np.datetime64(value, "D").astype(object) for value in values]
+            days = [datetime.datetime.fromisoformat(value) for value in values]
             kind = dice.choice([pa.date32(), pa.timestamp("us"), pa.timestamp("s"), pa.string()])
             arrays[name] = pa.array(values if kind == pa.string() else days, kind)
         elif name == "word":

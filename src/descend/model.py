@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -36,6 +36,9 @@ BLOCK_ROWS = 8192
 LEAST_ROWS = 256
 """Fewer rows are filled up to this number: matrix products of few rows add up in another order, and
 a prediction must not depend on the rows beside it."""
+
+OUTPUT_BYTES = 8 << 20
+"""Outputs that are computed at a time, as float32; on the way they take five times as much."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -172,8 +175,9 @@ class Model:
 
     def predicted(self, table: Table) -> Iterator[Predicted]:
         """Predictions for a table, a stretch of rows at a time, in order."""
-        for part in self.encoder.encode(table, target=False):
-            yield self.decoded(self.outputs(part.batch.x))
+        parts = self.encoder.encode(table, target=False)
+        for piece in self.pieces(part.batch for part in parts):
+            yield self.decoded(self.outputs(piece.x))
 
     def decoded(self, outputs: Numbers) -> Predicted:
         """Predictions from what the network puts out through its link, `[n, k]`."""
@@ -188,15 +192,29 @@ class Model:
         if isinstance(target, ClassificationTarget):
             counts = np.asarray(target.counts, dtype=np.float64)
             classes = ClassificationScore(counts / counts.sum())
-            for part in parts:
+            for part in self.pieces(parts):
                 classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
             return classes.result()
         numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
-        for part in parts:
+        for part in self.pieces(parts):
             truth = self.encoder.decode_regression(part.y)
             predicted = self.encoder.decode_regression(self.outputs(part.x))
             numbers.add(truth, predicted, part.weight.astype(np.float64))
         return numbers.result()
+
+    def pieces(self, parts: Iterable[Batch]) -> Iterator[Batch]:
+        """The rows of batches in pieces whose outputs fit in OUTPUT_BYTES: few where K is large."""
+        target = self.schema.target
+        classes = len(target.labels) if isinstance(target, ClassificationTarget) else 1
+        step = max(LEAST_ROWS, 1 << (OUTPUT_BYTES // (4 * classes)).bit_length() - 1)
+        for batch in parts:
+            rows = len(next(iter(batch.x.values())))
+            for start in range(0, rows, step) if rows > step else ():
+                place = slice(start, start + step)
+                x = {name: values[place] for name, values in batch.x.items()}
+                yield Batch(x, batch.y[place], batch.weight[place])
+            if rows <= step:
+                yield batch
 
     def outputs(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""

@@ -24,6 +24,8 @@ from descend.data.schema.columns import ClassificationTarget, RegressionTarget
 from descend.model import Model
 from descend.types import Batch
 
+MOST_PROBABILITIES = 2_000_000
+LEAST_ROWS = 256
 MOST_ROWS = 20_000
 """Rows of the validation sample whose metrics and curves are computed."""
 MOST_PERMUTED = 2_000
@@ -61,13 +63,14 @@ def assess(
         A record that JSON can hold. Of several targets, only the first is assessed.
     """
     began = clock()
-    sample = _sample_of(model, draw(validation, MOST_ROWS, seed))
+    most = _most_rows(model)
+    sample = _sample_of(model, draw(validation, most, seed))
     if not len(sample):
         return {}
     places = places_of(model.schema)
     target = model.schema.target
     trivial = _trivial(model, sample)
-    small = sample.first(MOST_PERMUTED)
+    small = sample.first(min(MOST_PERMUTED, most))
     found, left_out = columns.importances(
         small, places, seed, lambda: clock() - began > 0.7 * seconds
     )
@@ -96,6 +99,13 @@ def assess(
     }
     known: dict[str, Any] = _without_nan(record)
     return known
+
+
+def _most_rows(model: Model) -> int:
+    """Rows to assess: fewer where there are many classes, whose probabilities take memory."""
+    return max(
+        LEAST_ROWS, min(MOST_ROWS, MOST_PROBABILITIES // max(1, len(class_names(model.schema))))
+    )
 
 
 def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:

@@ -113,10 +113,10 @@ def _written(
     rows = 0
     # Reading and encoding run in a thread of their own, beside the network.
     with writer, closing(prefetched(encoded, lambda part: part)) as parts:
-        for part in parts:
-            predicted = model.decoded(model.outputs(part.batch.x))
+        for piece in model.pieces(part.batch for part in parts):
+            predicted = model.decoded(model.outputs(piece.x))
             writer.write_batch(_record_batch(predicted, schema))
-            rows += len(part.row)
+            rows += len(predicted.values)
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from descend.data.rows.budget import divide
 from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.training.loop import LoopState
@@ -54,7 +55,7 @@ def choose(
         goal=settings.goal,
         budget=settings.advice_budget,
         at_least=at_least,
-        memory=settings.memory,
+        memory=None if settings.memory is None else divide(settings.memory).working,
         optimizer=settings.optimizer,
         on_progress=progress.message,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import jax
 import numpy as np
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
+from descend.data.rows.budget import BASE, MIB, divide
 from descend.data.schema.columns import ClassificationTarget, Schema
 from descend.defaults import LARGEST_BATCH, LEARNING_RATES, LEAST_UPDATES, PLANNED_EPOCHS
 from descend.errors import SettingsError
@@ -20,6 +22,9 @@ from descend.training.problem import Problem
 PLANNED = ("cosine", "one-cycle")
 """Schedules whose course needs to know the end."""
 LEAST_RATE_FOR_LOG = 1e-6
+WEIGHT_BYTES = 128
+"""Memory of training for each weight, as measured with momentum: weights, what the update rule
+remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
 
 
 def network_of(settings: Settings, schema: Schema, encoder: Encoder) -> Network:
@@ -38,6 +43,8 @@ def network_of(settings: Settings, schema: Schema, encoder: Encoder) -> Network:
 def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     """The problem that the settings pose on a prepared table; `loss` must be resolved."""
     network = network_of(settings, prepared.schema, prepared.encoder)
+    if settings.memory is not None:
+        _check_memory(settings, network)
     return Problem(
         store=prepared.training,
         validation=prepared.validation,
@@ -51,6 +58,21 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         rising=rises(settings),
         one_kernel=settings.model == "linear",
     )
+
+
+def _check_memory(settings: Settings, network: Network) -> None:
+    """Refuse a network whose training would not keep within `--memory`."""
+    weights = sum(leaf.size for leaf in jax.tree.leaves(network.init(settings.seed)))
+    budget = divide(settings.memory)
+    needed = WEIGHT_BYTES * weights
+    if needed > budget.working:
+        least = BASE + round((budget.total - BASE) * needed / budget.working)
+        raise SettingsError(
+            f"--hidden {','.join(map(str, settings.hidden))} makes a network of {weights:,} "
+            f"weights; training it takes about {needed / MIB:,.0f} MiB, and --memory leaves "
+            f"{budget.working / MIB:,.0f} MiB for that. Type fewer units, or --memory "
+            f"{-(-least // MIB)}MiB."
+        )
 
 
 def rises(settings: Settings) -> bool:

@@ -46,6 +46,11 @@ class Budget:
     window: int
     validation: int
 
+    @property
+    def working(self) -> int:
+        """Bytes that remain for training: chunks, gradients, copies of the model."""
+        return self.total - BASE - max(self.table, self.window + self.validation)
+
     def encoded_rows(self, row_bytes: int) -> int:
         """Rows to encode at a time; on the way a value takes about eight times its size."""
         return max(256, min(65536, self.encoding // (8 * row_bytes)))

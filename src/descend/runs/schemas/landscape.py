@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from descend.runs.schemas.parts import Count, Labelled, NotNegative, Number, Positive, Size
 
@@ -76,10 +76,10 @@ class LandscapeRecord(Labelled, kw_only=True):
     title: str
     grid: Grid
     paths: Annotated[list[WalkedPath], Meta(min_length=1)]
-    directions: Literal["path", "random"] = "path"
-    explained: float = 0.0
+    directions: Literal["path", "random"] | UnsetType = UNSET
+    explained: float | UnsetType = UNSET
     lowest: float = 0.0
-    updates: Count = 0
+    updates: Count | UnsetType = UNSET
     rates: list[Positive] = field(default_factory=list)
     escapes: list[Escape] = field(default_factory=list)
     escape_law: EscapeLaw | None = None
@@ -89,6 +89,9 @@ class LandscapeRecord(Labelled, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
         super().__post_init__()
+        needed = {"run": (self.directions, self.explained), "surface": (self.updates,)}[self.of]
+        if UNSET in needed:
+            raise ValueError(f"a landscape of a {self.of} lacks a key")
         if any(path.trials and len(path.trials) != len(self.rates) for path in self.paths):
             raise ValueError("a path has not a trial for each learning rate")
         kinds = {(one.rule, one.batch_size) for one in self.left}

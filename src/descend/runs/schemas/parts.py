@@ -50,6 +50,9 @@ class Settings(Struct, kw_only=True):
     learning_rate: Positive
     optimizer: str
     target: str = ""
+    epochs: Count | None = None
+    time_budget: NotNegative | None = None
+    patience: Count | None = None
 
 
 class PlainSettings(Struct, kw_only=True):

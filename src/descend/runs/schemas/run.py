@@ -86,3 +86,4 @@ class RunRecord(Labelled, kw_only=True):
     result: Result | UnsetType = UNSET
     versions: dict[str, Scalar] = field(default_factory=dict)
     device: Scalar = ""
+    machine: dict[str, Scalar] | None = None

@@ -37,7 +37,10 @@ def compare_record(text: str = "cnt") -> dict[str, Any]:
         "kind": "compare",
         "descend": "0.1.0",
         "settings": {"target": text},
-        "data": {"source": f"{text}.csv", "rows": {"training": 15_000}},
+        "data": {
+            "source": f"{text}.csv",
+            "rows": {"training": 15_000, "validation": 1_500, "total": 16_500},
+        },
         "own": {},
         "seeds": 3,
         "budget": 2.0,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from descend.data.encoding import labels
-from descend.data.encoding.categories import as_text, canonical, category_codes
+from descend.data.encoding.categories import as_text, category_codes, code_of
 from descend.data.encoding.numbers import standard, standardise_array
 from descend.data.encoding.read_plan import (
     ReadPlan,
@@ -192,7 +192,7 @@ class Encoder:
         encoded = values.dictionary_encode()
         known = self._codes[column.name]
         missing = 1 if column.missing > 0 else 0
-        codes = [known.get(canonical(column, one), 0) for one in encoded.dictionary.to_pylist()]
+        codes = [code_of(column, known, one) for one in encoded.dictionary.to_pylist()]
         places = encoded.indices
         if places.null_count:
             places = pc.fill_null(places, len(codes))
@@ -205,7 +205,7 @@ class Encoder:
         codes = [
             missing
             if value is None or (isinstance(value, float) and math.isnan(value))
-            else self._codes[column.name].get(canonical(column, as_text(value)), 0)
+            else code_of(column, self._codes[column.name], as_text(value))
             for value in known.tolist()
         ]
         return np.asarray(codes, np.int32)[inverse]

@@ -59,6 +59,7 @@ class PlainSettings(Struct, kw_only=True):
     """The settings of a record once more: each is a value that a page can show."""
 
     settings: dict[str, Value]
+    machine: dict[str, Scalar] | None = None
 
 
 class Labelled(Struct, kw_only=True):

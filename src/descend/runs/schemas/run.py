@@ -11,6 +11,7 @@ from descend.runs.schemas.parts import (
     Count,
     Labelled,
     Metrics,
+    NotNegative,
     Number,
     Rows,
     Scalar,
@@ -74,6 +75,13 @@ class Result(Struct, kw_only=True):
     cause: str = ""
 
 
+class Machine(Struct, kw_only=True):
+    """Where a run was made, as far as a page counts with it."""
+
+    cores: Count | None = None
+    memory: NotNegative | None = None
+
+
 class RunRecord(Labelled, kw_only=True):
     """run.json."""
 
@@ -86,4 +94,4 @@ class RunRecord(Labelled, kw_only=True):
     result: Result | UnsetType = UNSET
     versions: dict[str, Scalar] = field(default_factory=dict)
     device: Scalar = ""
-    machine: dict[str, Scalar] | None = None
+    machine: Machine | None = None

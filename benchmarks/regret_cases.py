@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,6 +26,8 @@ from descend.types import Array
 HIDDEN = (128, 64)
 POWERS = (64, 256, 16, 1024, 32, 128, 512, 4, 4096, 8, 2048, 2, 8192, 1, 16384)
 """Batch sizes of a sweep, those first whose times bound the others."""
+STORE_ROWS = 3_000_000
+"""Rows of the table on disk: more than 640 MiB of memory leave room for."""
 QUADRATIC = (200, 20_000)
 """Dimensions and rows of the noisy quadratic."""
 
@@ -150,6 +153,105 @@ def noisy_quadratic(dimensions: int, rows: int, seed: int = 0) -> Problem:
     )
 
 
+def _teacher(
+    rows: int,
+    columns: int,
+    hidden: tuple[int, ...],
+    *,
+    noise: float = 0.1,
+    positive: float | None = None,
+) -> Callable[[Path | None], Problem]:
+    """A table made by a random network, and a network that learns it.
+
+    Args:
+        rows: training rows; a tenth as many validate, at most 20,000.
+        columns: inputs.
+        hidden: units of the network that learns.
+        noise: deviation of what is added to the target, whose own deviation is 1.
+        positive: fraction of the rows in the second of two classes; None: regression.
+    """
+
+    def load(folder: Path | None) -> Problem:
+        random = np.random.default_rng(0)
+        held_out = min(20_000, max(100, rows // 10))
+        x = random.standard_normal((rows + held_out, columns), dtype=np.float32)
+        first = random.standard_normal((columns, 32)).astype(np.float32) / np.sqrt(columns)
+        second = random.standard_normal((32, 1)).astype(np.float32)
+        y = np.tanh(2.0 * x @ first) @ second
+        y = (y - y.mean()) / y.std()
+        y += noise * random.standard_normal(y.shape).astype(np.float32)
+        loss, target = "squared_error", y
+        if positive is not None:
+            loss = "cross_entropy"
+            target = (y[:, 0] > np.quantile(y, 1.0 - positive)).astype(np.int32)
+        network = mlp(Inputs(columns, ()), [0.0], hidden)
+        return Problem(
+            store=_store(x[:rows], target[:rows]),
+            validation=_store(x[rows:], target[rows:]),
+            init=network.init,
+            apply=network.apply,
+            per_example=LOSSES[loss].per_example,
+            optimizer=make_optimizer(Settings("y")),
+            averaging=True,
+            rising=True,
+        )
+
+    return load
+
+
+def _linear_from_store(folder: Path | None) -> Problem:
+    """A linear model on a table that is read from a disk in windows."""
+    import tempfile
+
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    x = random.standard_normal((STORE_ROWS, 30), dtype=np.float32)
+    y = x @ random.standard_normal(30).astype(np.float32) + random.standard_normal(len(x))
+    columns = {f"x{number}": column for number, column in enumerate(x.T)}
+    path = Path(tempfile.mkdtemp()) / "rows.parquet"
+    pd.DataFrame({**columns, "y": y}).to_parquet(path)
+    return _setup(str(path), Settings("y", model="linear", memory=640 << 20))
+
+
+def _convolutional(name: str) -> Callable[[Path | None], Problem | None]:
+    """The images of a data set, learned by a small convolutional network."""
+
+    def load(folder: Path | None) -> Problem | None:
+        path = folder / f"{name}.npz" if folder else None
+        if path is None or not path.exists():
+            return None
+        plain = _image_problem(path)
+
+        def init(seed: int) -> Any:
+            random = np.random.default_rng(seed)
+
+            def normal(*shape: int) -> np.ndarray:
+                scale = np.sqrt(2.0 / np.prod(shape[:-1]))
+                return (scale * random.standard_normal(shape)).astype(np.float32)
+
+            return {
+                "first": normal(3, 3, 1, 16),
+                "second": normal(3, 3, 16, 32),
+                "last": np.zeros((7 * 7 * 32, 10), np.float32),
+                "bias": np.zeros(10, np.float32),
+            }
+
+        def apply(params: Any, x: Mapping[str, Array]) -> Array:
+            values = x["numeric"].reshape(-1, 28, 28, 1)
+            for kernel in (params["first"], params["second"]):
+                values = jax.nn.relu(
+                    jax.lax.conv_general_dilated(
+                        values, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+                    )
+                )
+            return values.reshape(len(values), -1) @ params["last"] + params["bias"]
+
+        return dataclasses.replace(plain, init=init, apply=apply)
+
+    return load
+
+
 def _store(x: np.ndarray, y: np.ndarray) -> RowStore:
     category = np.zeros((len(x), 0), np.int32)
     numeric = np.asarray(x, np.float32)
@@ -158,6 +260,8 @@ def _store(x: np.ndarray, y: np.ndarray) -> RowStore:
 
 COARSE = (64, 256, 16, 1024, 32, 128, 512, 4)
 """Where a cell takes a minute."""
+LARGE = (64, 256, 1024, 4096, 16384)
+"""Where an epoch takes a minute at small batch sizes."""
 CASES = (
     Case("bike", _table(TASKS["bike"])),
     Case("diamonds", _table(TASKS["diamonds"])),
@@ -169,4 +273,12 @@ CASES = (
     Case("mnist", _images("mnist"), COARSE, 1, 2, held_out=True),
     Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
     Case("friedman", _friedman, held_out=True),
+    # Problems whose best batch size is far from 128; no choice was made with them in sight.
+    Case("wide", _teacher(50_000, 100, (1024, 1024)), COARSE, 1, 1, held_out=True),
+    Case("millions", _teacher(3_000_000, 20, (64,)), LARGE, 1, 1, held_out=True),
+    Case("tiny", _teacher(500, 10, HIDDEN), held_out=True),
+    Case("imbalanced", _teacher(100_000, 20, HIDDEN, positive=0.01), COARSE, held_out=True),
+    Case("noisy", _teacher(100_000, 20, HIDDEN, noise=3.0), COARSE, held_out=True),
+    Case("store", _linear_from_store, COARSE, 1, 1, held_out=True),
+    Case("convolutional", _convolutional("fashion_mnist"), COARSE, 1, 1, held_out=True),
 )

@@ -1,4 +1,8 @@
-"""How much faster is an epoch on an accelerator than on the processor beside it?
+"""How long is an update on the device that is there, beside the peers and the processor?
+
+First a table of microseconds per update: `descend`, JAX by hand, PyTorch (eager, CUDA graph,
+`torch.compile`) and Keras, the table in the memory of the device. It runs on whatever JAX takes, a
+CPU too. Then, where there is an accelerator, its speed against the CPU:
 
 The same program, run once with JAX on the CPU and once with JAX on what it takes by itself (a GPU,
 where one is there and `jax[cuda13]` is installed), each in a process of its own, in turns. Rows
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +23,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measure
+from benchmarks.device_peers import PEERS
 from benchmarks.measure import Apart, Contestant
 
-CPU, DEVICE = "CPU", "device"
+CPU, DEVICE, DESCEND = "CPU", "device", "descend"
+COLUMNS = 54
+ROWS_ON_DEVICE, ROWS_ON_CPU = 500_000, 50_000
+PEER_NETWORKS: dict[str, tuple[int, ...]] = {
+    "54-1024-1024-1": (1024, 1024),
+    "54-128-64-1": (128, 64),
+}
+PEER_SIZES = (32, 128, 1024, 8192, 65536)
 PLATFORM = "JAX_PLATFORMS"
 NETWORKS: dict[str, tuple[int, ...]] = {
     "linear 90-1": (),
@@ -38,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--no-save", action="store_true", help="print only")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(PEER_SIZES))
     options = parser.parse_args(arguments)
+    against_peers(options.peers, options.sizes, options.repeats, save=not options.no_save)
     on_cpu, on_device = _on("cpu"), _on(None)
     try:
         device = on_device.told(described)
@@ -62,6 +78,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heads = ["network", "batch", "rows/s, CPU", "device / CPU", "weights apart", "same twice"]
     text = f"Rows per second on {device} against the CPU:\n\n" + measure.table(heads, lines)
     measure.record("device_speed", text, {"rates": facts}, save=not options.no_save)
+
+
+def against_peers(names: Sequence[str], sizes: Sequence[int], repeats: int, *, save: bool) -> None:
+    """Microseconds per update of `descend` and its peers on the device that is there."""
+    apart = [Apart(name) for name in (DESCEND, *names)]
+    lines, facts, missing = [], [], set()
+    try:
+        device = apart[0].told(described)
+        rows = ROWS_ON_CPU if device.startswith("cpu") else ROWS_ON_DEVICE
+        for network, hidden in PEER_NETWORKS.items():
+            for size in sizes:
+                if size > rows // 2:
+                    continue
+                ready = []
+                for one in apart:
+                    why = one.prepare(functools.partial(peer, one.name, hidden, rows, size))
+                    if why is None:
+                        ready.append(one)
+                    else:
+                        missing.add(f"{one.name}: not measured ({why})")
+                updates = min(rows // size, MOST_UPDATES)
+                seconds = measure.seconds_each(ready, repeats)
+                found = {
+                    name: measure.spread(times).median / updates * 1e6
+                    for name, times in seconds.items()
+                }
+                weights = _weights(hidden)
+                rate = 6e-3 * weights * size / found[DESCEND]
+                cells = [f"{found[n]:,.0f}" if n in found else "" for n in (DESCEND, *names)]
+                lines.append([network, size, *cells, f"{rate:,.0f}"])
+                facts.append({"network": network, "batch_size": size, "microseconds": found})
+                print(lines[-1], flush=True)
+    finally:
+        for one in apart:
+            one.close()
+    heads = ["network", "batch", DESCEND, *names, "descend, GFLOP/s"]
+    text = f"Microseconds per update on {device}, {rows:,} × {COLUMNS} in its memory:\n\n"
+    text = "\n".join([text + measure.table(heads, lines), *sorted(missing)])
+    measure.record("device_peers", text, {"device": device, "measured": facts}, save=save)
+
+
+def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Contestant:
+    """One side, made in its own process; at small batches on a part of the epoch."""
+    from benchmarks.epoch_speed import descend_epochs
+    from benchmarks.problems import made_table
+
+    part = min(rows, MOST_UPDATES * batch_size)
+    table = made_table(part, COLUMNS, hidden)
+    if name == DESCEND:
+        return Contestant(name, descend_epochs(table, batch_size, 1))
+    return Contestant(name, PEERS[name](table, batch_size))
+
+
+def _weights(hidden: tuple[int, ...]) -> int:
+    widths = (COLUMNS, *hidden, 1)
+    return sum(before * after for before, after in itertools.pairwise(widths))
 
 
 def compared(

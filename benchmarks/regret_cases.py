@@ -27,7 +27,7 @@ HIDDEN = (128, 64)
 POWERS = (64, 256, 16, 1024, 32, 128, 512, 4, 4096, 8, 2048, 2, 8192, 1, 16384)
 """Batch sizes of a sweep, those first whose times bound the others."""
 STORE_ROWS = 3_000_000
-"""Rows of the table on disk: more than 640 MiB of memory leave room for."""
+"""Rows of the table on disk: more than 800 MiB of memory leave room for."""
 QUADRATIC = (200, 20_000)
 """Dimensions and rows of the noisy quadratic."""
 
@@ -210,8 +210,8 @@ def _linear_from_store(folder: Path | None) -> Problem:
     y = x @ random.standard_normal(30).astype(np.float32) + random.standard_normal(len(x))
     columns = {f"x{number}": column for number, column in enumerate(x.T)}
     path = Path(tempfile.mkdtemp()) / "rows.parquet"
-    pd.DataFrame({**columns, "y": y}).to_parquet(path)
-    return _setup(str(path), Settings("y", model="linear", memory=640 << 20))
+    pd.DataFrame({**columns, "y": y}).to_parquet(path, row_group_size=50_000)
+    return _setup(str(path), Settings("y", model="linear", memory=800 << 20))
 
 
 def _convolutional(name: str) -> Callable[[Path | None], Problem | None]:

@@ -423,6 +423,7 @@ def predict(
     data: Any,
     output: str | Path | None = None,
     *,
+    keep: Sequence[str] | str = (),
     memory: int | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
@@ -435,6 +436,7 @@ def predict(
         model: a model, its file, or its run directory.
         data: whatever `train` takes; columns in any order, others ignored.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
+        keep: columns of the input to write before the predictions; `"all"` is every one.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
         delimiter: between the fields of text files; None takes that of training.
         header: whether their first line holds the names of the columns; None: as in training.
@@ -453,9 +455,10 @@ def predict(
         >>> descend.predict("runs/bikes", "bikes.csv", "predictions.csv")
         240
     """
+    kept = None if keep == "all" else [keep] if isinstance(keep, str) else keep
     options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
     return write_predictions(
-        _loaded(model), data, output, memory=memory, force=force, options=options
+        _loaded(model), data, output, keep=kept, memory=memory, force=force, options=options
     )
 
 

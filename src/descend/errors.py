@@ -63,6 +63,10 @@ def _shown(letter: str) -> str:
     return letter
 
 
+class DataWarning(UserWarning):
+    """What a table holds may not be what the model expects; the message names column and cells."""
+
+
 class DescendError(Exception):
     """Base of every error that `descend` raises on purpose; its message is printable."""
 

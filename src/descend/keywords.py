@@ -37,6 +37,11 @@ class TableKeywords(RunKeywords, total=False):
     task: Literal["auto", "regression", "classification"]
     exclude: Sequence[str]
     categorical: Sequence[str]
+    numeric: Sequence[str]
+    datetime: Sequence[str]
+    missing: Sequence[str]
+    date_order: Literal["auto", "dmy", "mdy"]
+    decimal: Literal["auto", "point", "comma"]
     weight: str | None
     delimiter: str | None
     header: bool

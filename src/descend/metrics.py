@@ -22,7 +22,7 @@ class RegressionScore:
     """R², RMSE and MAE of numbers, added up part by part.
 
     Args:
-        mean: the trivial prediction: the mean of the training rows, `[k]`.
+        mean: the trivial prediction: the mean of the training rows by their weights, `[k]`.
     """
 
     mean: Floats
@@ -74,7 +74,8 @@ class ClassificationScore:
     """Accuracy, log loss and, for two classes, AUC, added up part by part.
 
     Args:
-        priors: the trivial prediction: how often each class stood in the training rows, `[K]`.
+        priors: the trivial prediction: the share of each class among the training rows by their
+            weights, `[K]`.
     """
 
     priors: Floats

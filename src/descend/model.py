@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 import descend
 from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.options import reading_options
 from descend.data.reading.table import Table, open_table
 from descend.data.rows.budget import divide
@@ -25,7 +27,7 @@ from descend.data.schema.columns import (
     Schema,
     schema_from_json,
 )
-from descend.errors import FileFormatError, InputError, SettingsError
+from descend.errors import DataWarning, FileFormatError, InputError, SettingsError
 from descend.io.json_records import read_as
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
@@ -103,7 +105,7 @@ class Model:
         Raises:
             DataError: a needed column is absent or of another type.
         """
-        parts = [part.values for part in self.predicted(self._table(data))]
+        parts = [part.values for part in self._told(data)]
         values = np.concatenate(parts) if parts else np.zeros((0, 1))
         single = isinstance(self.schema.target, RegressionTarget) and values.shape[1] == 1
         return values[:, 0] if single else values
@@ -115,7 +117,7 @@ class Model:
             DataError: a needed column is absent, or the model predicts numbers.
         """
         self.classes  # noqa: B018 - raises for regression
-        parts = [part.probabilities for part in self.predicted(self._table(data))]
+        parts = [part.probabilities for part in self._told(data)]
         return np.concatenate([part for part in parts if part is not None])
 
     @property
@@ -151,8 +153,11 @@ class Model:
         Returns:
             `{"model": {"r2": ..., ...}, "baseline": {...}}`.
         """
-        parts = self.encoded(data, target=True, memory=memory, options=options)
-        return self.score(part.batch for part in parts)
+        unseen = UnseenValues(self.schema)
+        parts = self.encoded(data, target=True, memory=memory, options=options, unseen=unseen)
+        metrics = self.score(part.batch for part in parts)
+        warn_of(unseen)
+        return metrics
 
     def encoded(
         self,
@@ -161,8 +166,18 @@ class Model:
         target: bool,
         memory: int | None = None,
         options: Mapping[str, Any] | None = None,
+        unseen: UnseenValues | None = None,
+        keep: Sequence[str] | None = (),
     ) -> Iterator[EncodedRows]:
         """The rows of a table as the network reads them, in bounded memory.
+
+        Args:
+            data: whatever `descend.train` takes.
+            target: whether the target is read too.
+            memory: bytes that the whole process may use.
+            options: how a text file is written, where it is not as in training.
+            unseen: is told of values that training did not have.
+            keep: columns to hand on as they are; None is all of them.
 
         Raises:
             DataError: the table cannot be read, or lacks a column.
@@ -171,13 +186,19 @@ class Model:
         budget = divide(memory)
         table = self._table(data, budget.reading, options)
         rows = budget.encoded_rows(self.encoder.row_bytes)
-        return self.encoder.encode(table, target=target, rows=rows)
+        return self.encoder.encode(table, target=target, rows=rows, unseen=unseen, keep=keep)
 
-    def predicted(self, table: Table) -> Iterator[Predicted]:
-        """Predictions for a table, a stretch of rows at a time, in order."""
-        parts = self.encoder.encode(table, target=False)
+    def predicted(self, table: Table, unseen: UnseenValues | None = None) -> Iterator[Predicted]:
+        """Predictions for a table, some rows at a time, in order."""
+        parts = self.encoder.encode(table, target=False, unseen=unseen)
         for piece in self.pieces(part.batch for part in parts):
             yield self.decoded(self.outputs(piece.x))
+
+    def _told(self, data: Any) -> Iterator[Predicted]:
+        """Predictions for a table; in the end a warning of values that training did not have."""
+        unseen = UnseenValues(self.schema)
+        yield from self.predicted(self._table(data), unseen)
+        warn_of(unseen)
 
     def decoded(self, outputs: Numbers) -> Predicted:
         """Predictions from what the network puts out through its link, `[n, k]`."""
@@ -190,8 +211,7 @@ class Model:
         """Metrics over encoded rows."""
         target = self.schema.target
         if isinstance(target, ClassificationTarget):
-            counts = np.asarray(target.counts, dtype=np.float64)
-            classes = ClassificationScore(counts / counts.sum())
+            classes = ClassificationScore(np.asarray(target.shares, dtype=np.float64))
             for part in self.pieces(parts):
                 classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
             return classes.result()
@@ -351,6 +371,12 @@ def _check_weights(model: Model) -> None:
         raise ValueError(f"expected the weights {here}, found {there}")
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
         raise ValueError("a weight is not a finite number")
+
+
+def warn_of(unseen: UnseenValues) -> None:
+    """Warn of each column with many values that training did not have."""
+    for sentence in unseen.sentences():
+        warnings.warn(sentence, DataWarning, stacklevel=4)
 
 
 @functools.lru_cache(maxsize=32)

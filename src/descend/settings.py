@@ -24,6 +24,10 @@ SEEDS = 1 << 32
 TASKS = ("auto", "regression", "classification")
 MODELS = ("mlp", "linear")
 ACTIVATIONS = ("relu", "gelu", "tanh")
+DATE_ORDERS = ("auto", "dmy", "mdy")
+DECIMALS = ("auto", "point", "comma")
+NAMES = ("exclude", "categorical", "numeric", "datetime", "missing")
+"""Options that are lists, of columns but for the last."""
 LOSSES = ("auto", "squared_error", "absolute_error", "huber", "poisson", "cross_entropy")
 GOALS = ("time", "examples", "quality")
 SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
@@ -70,6 +74,13 @@ class Settings:
         task: `auto`, `regression` or `classification`.
         exclude: columns to leave out.
         categorical: columns to treat as categories although they hold numbers.
+        numeric: columns to treat as numbers, whatever they look like.
+        datetime: columns of numbers that count seconds or parts of them since 1970.
+        missing: texts that stand for a missing value beside the usual ones; `COLUMN=TEXT` in one
+            column alone.
+        date_order: `dmy` or `mdy` where 01/02/2024 can be read either way; `auto` reads it where
+            other rows tell.
+        decimal: `point` or `comma` where 1,234 can be read either way; `auto` decides.
         weight: the column with row weights.
         delimiter: between the fields of text files: one character, or `tab`, or `space` for any
             number of spaces and tabs; None finds it.
@@ -109,6 +120,11 @@ class Settings:
     task: str = "auto"
     exclude: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    datetime: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    date_order: str = "auto"
+    decimal: str = "auto"
     weight: str | None = None
     delimiter: str | None = None
     header: bool = True
@@ -144,8 +160,9 @@ class Settings:
                 "--target must name a column, or several with commas between; "
                 f"found {self.target!r}."
             )
-        for name in ("exclude", "categorical"):
+        for name in NAMES:
             _check_names(name, getattr(self, name))
+        self._check_columns()
         if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
             raise SettingsError(f"--weight must name a column; found {self.weight!r}.")
         if self.delimiter is not None and not is_delimiter(self.delimiter):
@@ -161,6 +178,8 @@ class Settings:
             _check_number("skip_lines", self.skip_lines, low=0, whole=True)
         for name, choices in (
             ("task", TASKS),
+            ("date_order", DATE_ORDERS),
+            ("decimal", DECIMALS),
             ("model", MODELS),
             ("activation", ACTIVATIONS),
             ("optimizer", OPTIMIZERS),
@@ -208,6 +227,18 @@ class Settings:
         ):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), above=0, whole=whole)
+
+    def _check_columns(self) -> None:
+        """Raise SettingsError where a column is to be two things at once."""
+        kinds = ("categorical", "numeric", "datetime", "exclude")
+        for place, one in enumerate(kinds):
+            for other in kinds[place + 1 :]:
+                both = set(getattr(self, one)) & set(getattr(self, other))
+                if both:
+                    raise SettingsError(
+                        f"Column {min(both)!r} is named with --{one} and with --{other}; "
+                        "expected one of them."
+                    )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -300,7 +331,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
-    if isinstance(value, str) and name in ("exclude", "categorical"):
+    if isinstance(value, str) and name in NAMES:
         return split_names(value)
     if isinstance(value, int) and name == "hidden":
         return (value,)

@@ -189,6 +189,9 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
     ] = None,
+    keep: Annotated[
+        str, typer.Option(metavar="COL,COL|all", help="Columns of the input to write, too.")
+    ] = "",
     delimiter: Delimiter = None,
     header: Header = None,
     skip_lines: SkipLines = None,
@@ -198,10 +201,12 @@ def predict(
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
 
+    kept = "all" if keep.strip() == "all" else names(keep)
     rows = api.predict(
         model,
         data,
         output,
+        keep=kept,
         memory=_size(memory),
         force=force,
         delimiter=delimiter,
@@ -259,6 +264,11 @@ def inspect(
     delimiter: Delimiter = None,
     header: Header = None,
     skip_lines: SkipLines = None,
+    numeric: Annotated[str, typer.Option(help="Columns to treat as numbers.")] = "",
+    datetime: Annotated[str, typer.Option(help="Number columns that count from 1970.")] = "",
+    missing: Annotated[str, typer.Option(help="Further texts for a missing value.")] = "",
+    date_order: Annotated[str, typer.Option(help="How 01/02/2024 is read: dmy or mdy.")] = "auto",
+    decimal: Annotated[str, typer.Option(help="How 1,234 is read: point or comma.")] = "auto",
     json: Json = False,
 ) -> None:
     """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
@@ -271,6 +281,11 @@ def inspect(
         exclude=names(exclude),
         categorical=names(categorical),
         options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
+        numeric=names(numeric),
+        datetime=names(datetime),
+        missing=names(missing),
+        date_order=date_order,
+        decimal=decimal,
     )
     show(record, json, inspection_text(record))
 

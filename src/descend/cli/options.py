@@ -113,6 +113,19 @@ SETTINGS: dict[str, Option] = {
     "task": Option("auto, regression or classification.", metavar="TASK"),
     "exclude": Option("Columns to leave out.", parse=names, metavar="COL,COL"),
     "categorical": Option("Number columns to treat as categories.", parse=names, metavar="COL,COL"),
+    "numeric": Option("Columns to treat as numbers.", parse=names, metavar="COL,COL"),
+    "datetime": Option(
+        "Number columns that count seconds (or ms, µs, ns) since 1970.",
+        parse=names,
+        metavar="COL,COL",
+    ),
+    "missing": Option(
+        "Further texts for a missing value; COL=TEXT for one column.",
+        parse=names,
+        metavar="TEXT,TEXT",
+    ),
+    "date_order": Option("How 01/02/2024 is read: dmy or mdy.", metavar="ORDER"),
+    "decimal": Option("How 1,234 is read: point or comma as decimal mark.", metavar="MARK"),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
     "delimiter": Option(
         "Between the fields of text files: one character, tab, or space.", metavar="CHAR"

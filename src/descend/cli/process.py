@@ -6,10 +6,12 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TextIO
 
-from descend.errors import LONGEST_ERROR, DescendError, printable
+from descend.errors import LONGEST_ERROR, DataWarning, DescendError, printable
 from descend.runtime.interrupts import INTERRUPTED, Interrupts
 
 NO_MEMORY = (
@@ -33,6 +35,7 @@ def run_command_line(command: Callable[[], object], *, debug: bool = False) -> N
     """
     interrupts = Interrupts()
     _print_whatever_comes()
+    warnings.showwarning = _show_warning
     try:
         status = _written(command)
         if interrupts.came:
@@ -121,6 +124,21 @@ def _print_no_more() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             os.dup2(nowhere, stream.fileno())
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as one line for people; those of libraries as Python shows them."""
+    if issubclass(category, DataWarning):
+        print(f"Warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)
 
 
 def _told(text: str, status: int) -> int:

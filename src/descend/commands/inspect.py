@@ -16,18 +16,24 @@ from descend.data.schema.describe import describe
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import InputError
 from descend.runs.folder import find_model, is_run, read_history, read_run_record
-from descend.settings import Settings
+from descend.settings import settings_from
 
 
 def inspect(
     what: str,
-    target: str | None,
+    target: str | None = None,
     *,
-    exclude: tuple[str, ...],
-    categorical: tuple[str, ...],
     options: Mapping[str, Any] | None = None,
+    **columns: Any,
 ) -> dict[str, Any]:
-    """Describe a run, a model, a row store or a table, whichever the name stands for."""
+    """Describe a run, a model, a row store or a table, whichever the name stands for.
+
+    Args:
+        what: a path, or whatever `open_table` takes.
+        target: the column to predict; None looks at the columns alone.
+        options: how a text file is written: `delimiter`, `header`, `skip_lines`.
+        **columns: what its columns are: `exclude`, `categorical`, `numeric` and the like.
+    """
     path = Path(what)
     if is_store(path):
         return describe_store(path)
@@ -43,17 +49,18 @@ def inspect(
             **model.describe(loaded),
             **_schema_record(loaded.schema),
         }
-    settings = Settings(target=target or "-", exclude=exclude, categorical=categorical)
+    settings = settings_from({"target": target or "-", **columns})
     table = open_table(what, options=reading_options(settings, options))
     if target is None:
-        columns = inspect_columns(table, exclude=exclude, categorical=categorical)
+        found = inspect_columns(table, settings)
         return {
             "kind": "table",
             "path": what,
             "rows": {"total": table.count()},
-            "columns": [dataclasses.asdict(line) for line in describe(columns)],
-            "warnings": list(table.notes),
-            "hints": column_hints(columns),
+            "columns": [dataclasses.asdict(line) for line in describe(found.columns)],
+            "warnings": [*table.notes, *found.warnings],
+            "notes": list(found.notes),
+            "hints": column_hints(found.columns),
         }
     schema = learn_schema(table, settings)
     hints = table_hints(table, schema)
@@ -79,4 +86,5 @@ def _schema_record(schema: Schema, notes: Sequence[str] = ()) -> dict[str, Any]:
         "task_reason": schema.task_reason,
         "columns": [dataclasses.asdict(line) for line in describe(schema)],
         "warnings": [*notes, *schema.warnings],
+        "notes": list(schema.notes),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from descend.data.encoding.encoder import EncodedRows
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.sources import local_files
 from descend.data.rows.prefetch import prefetched
 from descend.data.schema.columns import ClassificationTarget
 from descend.errors import InputError, SettingsError
 from descend.io.ownership import PARQUET_MARK, PREDICTIONS, check_replaceable, output_file
 from descend.io.paths import check_writable
-from descend.model import Model, Predicted
+from descend.model import Model, Predicted, warn_of
 
 
 def predict(
@@ -28,6 +29,7 @@ def predict(
     data: Any,
     output: str | Path | None,
     *,
+    keep: Sequence[str] | None = (),
     probabilities: bool = True,
     memory: int | None = None,
     options: Mapping[str, Any] | None = None,
@@ -35,13 +37,15 @@ def predict(
 ) -> int:
     """Predict every row of a table and write a table of predictions.
 
-    The columns are `<target>` for each target, and for classification a `probability_<label>`
-    for each label.
+    The columns are those of the input that are kept, then `<target>` for each target, and for
+    classification a `probability_<label>` for each label. Where a column of the input that is kept
+    has that name, the prediction is called `<target>_predicted`.
 
     Args:
         model: what predicts.
         data: whatever `open_table` takes.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
+        keep: columns of the input to write before the predictions; None is all of them.
         probabilities: whether to write them.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
         options: `delimiter`, `header` and `skip_lines`, where they are not as in training.
@@ -56,19 +60,25 @@ def predict(
     """
     kind = _kind(output)
     path = None if output is None else _checked(model, data, output, force, probabilities)
-    encoded = model.encoded(data, target=False, memory=memory, options=options)
+    unseen = UnseenValues(model.schema)
+    encoded = model.encoded(
+        data, target=False, memory=memory, options=options, unseen=unseen, keep=keep
+    )
     if path is None:
         if sys.stdout is None:
             raise InputError("There is no output to write to: it is closed. Name a file with -o.")
-        return _written(model, encoded, kind, sys.stdout.buffer, probabilities)
-    with output_file(path, PREDICTIONS) as sink:
-        return _written(model, encoded, kind, sink, probabilities)
+        rows = _written(model, encoded, kind, sys.stdout.buffer, probabilities)
+    else:
+        with output_file(path, PREDICTIONS) as sink:
+            rows = _written(model, encoded, kind, sink, probabilities)
+    warn_of(unseen)
+    return rows
 
 
 def _checked(model: Model, data: Any, output: str | Path, force: bool, probabilities: bool) -> Path:
     """The file to write, where it may be written."""
     reads = local_files(data)
-    header = _header(_schema(model, probabilities))
+    header = _header(pa.schema(_fields(model, probabilities)))
 
     def looks_alike(path: Path) -> bool:
         with path.open("rb") as source:
@@ -104,42 +114,49 @@ def _kind(output: str | Path | None) -> str:
 def _written(
     model: Model, encoded: Iterator[EncodedRows], kind: str, sink: Any, probabilities: bool
 ) -> int:
-    schema = _schema(model, probabilities)
-    writer: Any
-    if kind == "csv":
-        writer = pyarrow.csv.CSVWriter(sink, schema)
-    else:
-        writer = pyarrow.parquet.ParquetWriter(sink, schema)
     rows = 0
+    writer: Any = None
     # Reading and encoding run in a thread of their own, beside the network.
-    with writer, closing(prefetched(encoded, lambda part: part)) as parts:
-        for piece in model.pieces(part.batch for part in parts):
-            predicted = model.decoded(model.outputs(piece.x))
-            writer.write_batch(_record_batch(predicted, schema))
-            rows += len(predicted.values)
+    with ExitStack() as stack:
+        parts = stack.enter_context(closing(prefetched(encoded, lambda part: part)))
+        for part in parts:
+            start = 0
+            for piece in model.pieces([part.batch]):
+                predicted = model.decoded(model.outputs(piece.x))
+                count = len(predicted.values)
+                kept = part.kept.slice(start, count) if part.kept is not None else None
+                batch = _record_batch(model, predicted, kept, probabilities)
+                if writer is None:
+                    make = pyarrow.csv.CSVWriter if kind == "csv" else pyarrow.parquet.ParquetWriter
+                    writer = stack.enter_context(make(sink, batch.schema))
+                writer.write_batch(batch)
+                start += count
+            rows += start
     return rows
 
 
-def _schema(model: Model, probabilities: bool) -> pa.Schema:
+def _record_batch(
+    model: Model, predicted: Predicted, kept: pa.RecordBatch | None, probabilities: bool
+) -> pa.RecordBatch:
+    names = list(kept.schema.names) if kept is not None else []
+    arrays = list(kept.columns) if kept is not None else []
+    for (name, type_), column in zip(
+        _fields(model, probabilities), _columns(predicted), strict=False
+    ):
+        arrays.append(pa.array(column, type=type_))
+        names.append(f"{name}_predicted" if name in names else name)
+    return pa.RecordBatch.from_arrays(arrays, names).replace_schema_metadata(PARQUET_MARK)
+
+
+def _fields(model: Model, probabilities: bool) -> list[tuple[str, pa.DataType]]:
+    """Names and types of the columns of predictions."""
     target = model.schema.target
     if isinstance(target, ClassificationTarget):
-        label = pa.array(list(target.labels)).type
-        fields = [pa.field(target.names[0], label)]
+        fields = [(target.names[0], pa.array(list(target.labels)).type)]
         if probabilities:
-            fields += [pa.field(f"probability_{name}", pa.float32()) for name in target.labels]
-        return pa.schema(fields, metadata=PARQUET_MARK)
-    columns = [pa.field(name, pa.float64()) for name in target.names]
-    return pa.schema(columns, metadata=PARQUET_MARK)
-
-
-def _record_batch(predicted: Predicted, schema: pa.Schema) -> pa.RecordBatch:
-    return pa.record_batch(
-        [
-            pa.array(column, type=field.type)
-            for column, field in zip(_columns(predicted), schema, strict=False)
-        ],
-        schema=schema,
-    )
+            fields += [(f"probability_{label}", pa.float32()) for label in target.labels]
+        return fields
+    return [(name, pa.float64()) for name in target.names]
 
 
 def _columns(predicted: Predicted) -> Iterator[Any]:

@@ -21,6 +21,8 @@ def train(data: Any, settings: Settings, options: Options) -> Run:
 
     def make(settings: Settings, progress: Progress) -> TableRun:
         run = table_run(data, settings, progress)
+        for note in run.prepared.schema.notes:
+            progress.message(note)
         for warning in run.prepared.schema.warnings:
             progress.message(f"Warning: {warning}")
         return run

@@ -42,7 +42,10 @@ from descend.types import Array, Params, join_variables, split_variables
 PROBED_ROWS = 8
 OF_NETWORKS = ("hidden", "activation")
 OF_RULES = ("momentum", "weight_decay", "clip")
-OF_TABLES = ("task", "exclude", "categorical", "weight")
+OF_TABLES = (
+    *("task", "exclude", "categorical", "numeric", "datetime", "missing", "date_order", "decimal"),
+    "weight",
+)
 """Settings that mean nothing where the network, the update rule or the data is the user's own."""
 
 

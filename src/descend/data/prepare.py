@@ -37,8 +37,8 @@ from descend.settings import Settings
 from descend.types import Batch
 
 _DECIDES = (
-    *("target", "exclude", "categorical", "weight", "validation", "seed"),
-    *("delimiter", "header", "skip_lines"),
+    *("target", "exclude", "categorical", "numeric", "datetime", "missing", "date_order"),
+    *("decimal", "weight", "validation", "seed", "delimiter", "header", "skip_lines"),
 )
 """The settings that decide what the rows of a store are, beside task and loss."""
 

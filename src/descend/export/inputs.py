@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from descend.data.encoding.categories import category_codes
+from descend.data.encoding.categories import category_codes, spellings
 from descend.data.encoding.numbers import FARTHEST
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
@@ -35,11 +35,7 @@ def category(graph: Graph, column: CategoryColumn) -> str:
         codes = graph.codes(value, {float(one): code for one, code in known.items()}, "double")
         return graph.add("Where", graph.add("IsNaN", value), _whole(graph, absent), codes)
     value = graph.input(column.name, "string")
-    written: dict[str, int] = {"": absent, **known}
-    if column.type == "boolean":
-        for one, code in known.items():
-            written |= {one.capitalize(): code, one.upper(): code}
-    return graph.codes(value, written, "string")
+    return graph.codes(value, {"": absent, **spellings(column)}, "string")
 
 
 def datetime(graph: Graph, column: DatetimeColumn) -> list[str]:

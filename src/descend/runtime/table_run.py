@@ -85,6 +85,7 @@ class TableRun(Trainable[Run]):
             "task_reason": schema.task_reason,
             "columns": [dataclasses.asdict(line) for line in describe(schema)],
             "warnings": list(schema.warnings),
+            "notes": list(schema.notes),
         }
         return {"settings": settings.as_json(), "data": data, "schema": schema.as_json()}
 

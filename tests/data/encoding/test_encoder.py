@@ -359,7 +359,7 @@ def test_targets_and_weights_that_cannot_be_used(bad: dict[str, Any]) -> None:
 def test_text_among_the_numbers_of_a_csv_is_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("p\n1\ntwo\n")
-    with pytest.raises(DataError, match=r"line 3, column 'p'.*'two'"):
+    with pytest.raises(DataError, match=r"column 'p', data row 2.*'two'"):
         together(Encoder(schema_of(PLAIN)), path, target=False)
 
 

@@ -1,10 +1,13 @@
-"""The text under which the values of a category are compared."""
+"""The one text of a value of a category, where values come as Python objects.
+
+SQL has the same rule in `expressions.category_sql`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
+from descend.data.reading.expressions import FALSE, TRUE
 from descend.data.schema.columns import CategoryColumn
 
 _POINT_ZERO = re.compile(r"([-+]?\d+)\.0+$")
@@ -16,27 +19,46 @@ def category_codes(column: CategoryColumn) -> dict[str, int]:
     return {value: first + place for place, value in enumerate(column.values)}
 
 
-def canonical(column: CategoryColumn, text: str) -> str:
-    """The text under which a value was counted."""
-    if column.type == "number":
-        return _POINT_ZERO.sub(r"\1", text)
-    return text.lower() if column.type == "boolean" else text
+def known_values(column: CategoryColumn) -> dict[str, int]:
+    """The code of each value, also under the text that it has today.
 
-
-def code_of(column: CategoryColumn, known: Mapping[str, int], text: str) -> int:
-    """The code of a value; 0 where it is not known.
-
-    Codes that training saw as text, such as 0 and 1 in a CSV file, may come back as 0.0 and 1.0:
-    a whole number is the same category in both.
+    Models of version 0.1 may have learned 1.0 from a CSV file.
     """
-    found = known.get(canonical(column, text))
-    if found is None and column.type == "text":
-        found = known.get(_POINT_ZERO.sub(r"\1", text))
-    return found or 0
+    codes = category_codes(column)
+    return {**{_POINT_ZERO.sub(r"\1", value): code for value, code in codes.items()}, **codes}
+
+
+def category_text(column: CategoryColumn, value: object) -> str:
+    """The text under which a value was counted."""
+    text = as_text(value).strip()
+    if column.type == "boolean":
+        lower = text.lower()
+        return "true" if lower in TRUE else "false" if lower in FALSE else text
+    if column.type == "number":
+        return {"true": "1", "false": "0"}.get(text.lower(), text)
+    return text
+
+
+def spellings(column: CategoryColumn) -> dict[str, int]:
+    """The code of each text under which a value may be given to an exported model."""
+    found: dict[str, int] = {}
+    for value, code in category_codes(column).items():
+        found.setdefault(value, code)
+    for value, code in category_codes(column).items():
+        others = [f"{value}.0"] if re.fullmatch(r"-?(0|[1-9]\d*)", value) else []
+        if column.type == "boolean":
+            words = TRUE if value == "true" else FALSE if value == "false" else ()
+            others = [*words, *(f"{word}.0" for word in words if word.isdigit())]
+            others += [spelled for word in words for spelled in (word.capitalize(), word.upper())]
+        for other in others:
+            found.setdefault(other, code)
+    return found
 
 
 def as_text(value: object) -> str:
     """A Python value as DuckDB writes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e18:
+        return str(int(value))
     return _POINT_ZERO.sub(r"\1", str(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from descend.data.encoding import labels
-from descend.data.encoding.categories import as_text, category_codes, code_of
+from descend.data.encoding.categories import category_text, known_values
 from descend.data.encoding.numbers import standard, standardise_array
 from descend.data.encoding.read_plan import (
     ReadPlan,
@@ -20,6 +20,7 @@ from descend.data.encoding.read_plan import (
     check_readable,
     plan_reading,
 )
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -42,10 +43,12 @@ class EncodedRows(NamedTuple):
         batch: x `numeric` float32 `[n, d]` and `category` int32 `[n, c]`; y float32 `[n, k]`
             or int32 `[n]`; weight float32 `[n]`. NumPy arrays; d and c may be 0.
         row: int64 `[n]`, source row numbers from 0.
+        kept: columns that were asked for, as they are.
     """
 
     batch: Batch
     row: NDArray[np.int64]
+    kept: pa.RecordBatch | None = None
 
 
 @final
@@ -53,8 +56,8 @@ class Encoder:
     """Makes the numbers a model reads from the columns of a Schema.
 
     A number x becomes (x - mean) / deviation in float64, then float32; a missing one becomes 0
-    and, where the training rows had missing values, its indicator 1. Categories are compared as
-    text, whole numbers without a decimal point, so 3, 3.0 and "3" are one value.
+    and, where the training rows had missing values, its indicator 1. Categories are compared by
+    the one text of a value (`expressions.category_sql`): 3, 3.0 and "3" are one value.
 
     Attributes:
         schema: what was learned.
@@ -69,7 +72,7 @@ class Encoder:
         categories = [one for one in self._inputs if isinstance(one, CategoryColumn)]
         self.category_names = tuple(column.name for column in categories)
         self.category_sizes = tuple(column.size for column in categories)
-        self._codes = {column.name: category_codes(column) for column in categories}
+        self._codes = {column.name: known_values(column) for column in categories}
         names: list[str] = []
         for column in self._inputs:
             if isinstance(column, NumberColumn):
@@ -87,7 +90,15 @@ class Encoder:
         outputs = 1 if isinstance(target, ClassificationTarget) else len(target.names)
         return 4 * (len(self.numeric_names) + len(self.category_names) + outputs + 1)
 
-    def encode(self, table: Table, *, target: bool, rows: int = 65536) -> Iterator[EncodedRows]:
+    def encode(
+        self,
+        table: Table,
+        *,
+        target: bool,
+        rows: int = 65536,
+        unseen: UnseenValues | None = None,
+        keep: Sequence[str] | None = (),
+    ) -> Iterator[EncodedRows]:
         """The rows of a table in order, as numbers.
 
         Args:
@@ -95,21 +106,26 @@ class Encoder:
             target: True encodes target and weight too, and drops rows where a target is missing
                 or the weight is 0 or missing. False keeps every row, with y 0 and weight 1.
             rows: most rows at a time.
+            unseen: is told of values that training did not have. With it, rows of a class that
+                training did not have are left out; without it they are an error.
+            keep: columns to hand on as they are; None is all of them.
 
         Raises:
             DataError: a needed column is absent, or holds what cannot be read as its kind.
         """
-        plan = plan_reading(self.schema, self._inputs, table, target=target)
+        plan = plan_reading(self.schema, self._inputs, table, target=target, keep=keep)
         for batch in plan.table.batches(plan.select, rows=rows):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
             kept = _labelled(plan, batch) if target else batch
+            if target and unseen is not None:
+                kept = self._known_classes(plan, kept, unseen)
             if kept.num_rows == 0:
                 continue
-            x = self._encode_inputs(plan, kept)
+            x = self._encode_inputs(plan, kept, unseen)
             row = kept.column(kept.num_columns - 1).to_numpy()
             y, weight = self._encode_labels(plan, kept, target=target)
-            yield EncodedRows(Batch(x, y, weight), row)
+            yield EncodedRows(Batch(x, y, weight), row, _kept(plan, kept))
 
     def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.
@@ -158,7 +174,21 @@ class Encoder:
         assert isinstance(self.schema.target, ClassificationTarget)
         return labels.decode_classes(self.schema.target, codes)
 
-    def _encode_inputs(self, plan: ReadPlan, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+    def _known_classes(
+        self, plan: ReadPlan, batch: pa.RecordBatch, unseen: UnseenValues
+    ) -> pa.RecordBatch:
+        """The rows of a class that training had."""
+        if not isinstance(self.schema.target, ClassificationTarget):
+            return batch
+        known, unknown = labels.known_classes(
+            self.schema.target, batch.column(plan.targets[0].place)
+        )
+        unseen.add_classes(unknown)
+        return batch.filter(known) if unknown else batch
+
+    def _encode_inputs(
+        self, plan: ReadPlan, batch: pa.RecordBatch, unseen: UnseenValues | None
+    ) -> dict[str, NDArray[Any]]:
         count = batch.num_rows
         # Filled a column at a time, and turned into rows at the end: faster than strided writes.
         numeric = np.empty((len(self.numeric_names), count), np.float32)
@@ -167,8 +197,11 @@ class Encoder:
         for column, needed in zip(self._inputs, plan.inputs, strict=True):
             check_readable(plan, needed, batch)
             values = batch.column(needed.place)
+            if unseen is not None and needed.lenient and needed.present is not None:
+                flags = pc.and_(batch.column(needed.present), values.is_null())
+                unseen.add_strays(column.name, int(pc.sum(flags).as_py() or 0), len(values))
             if isinstance(column, CategoryColumn):
-                category[code] = self._category(column, values)
+                category[code] = self._category(column, values, unseen)
                 code += 1
                 continue
             if isinstance(column, NumberColumn):
@@ -188,16 +221,22 @@ class Encoder:
             "category": np.ascontiguousarray(category.T),
         }
 
-    def _category(self, column: CategoryColumn, values: pa.Array) -> NDArray[np.int32]:
+    def _category(
+        self, column: CategoryColumn, values: pa.Array, unseen: UnseenValues | None
+    ) -> NDArray[np.int32]:
         encoded = values.dictionary_encode()
         known = self._codes[column.name]
         missing = 1 if column.missing > 0 else 0
-        codes = [code_of(column, known, one) for one in encoded.dictionary.to_pylist()]
+        texts = encoded.dictionary.to_pylist()
+        codes = [known.get(text, 0) for text in texts]
         places = encoded.indices
         if places.null_count:
             places = pc.fill_null(places, len(codes))
         table = np.asarray([*codes, missing], np.int32)
-        return np.asarray(table[places.to_numpy(zero_copy_only=False)])
+        chosen = places.to_numpy(zero_copy_only=False)
+        if unseen is not None:
+            unseen.add(column.name, texts, codes, np.bincount(chosen, minlength=len(table)))
+        return np.asarray(table[chosen])
 
     def _array_codes(self, column: CategoryColumn, values: NDArray[Any]) -> NDArray[np.int32]:
         known, inverse = np.unique(values, return_inverse=True)
@@ -205,7 +244,7 @@ class Encoder:
         codes = [
             missing
             if value is None or (isinstance(value, float) and math.isnan(value))
-            else code_of(column, self._codes[column.name], as_text(value))
+            else self._codes[column.name].get(category_text(column, value), 0)
             for value in known.tolist()
         ]
         return np.asarray(codes, np.int32)[inverse]
@@ -226,7 +265,7 @@ class Encoder:
         if plan.weight is not None:
             values = batch.column(plan.weight.place).to_numpy(zero_copy_only=False)
             check_finite(plan, plan.weight, values, batch)
-            weight = values.astype(np.float32)
+            weight = labels.checked_weight(values, plan.weight.column.name, plan.table.name)
         if isinstance(learned, ClassificationTarget):
             values = batch.column(plan.targets[0].place)
             return labels.class_codes(learned, values, plan.table.name), weight
@@ -236,6 +275,12 @@ class Encoder:
             check_finite(plan, needed, values, batch)
             columns.append(values)
         return labels.standard_target(learned, np.stack(columns, axis=1)), weight
+
+
+def _kept(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
+    names, first = plan.kept
+    columns = [batch.column(first + place) for place in range(len(names))]
+    return pa.RecordBatch.from_arrays(columns, list(names))
 
 
 def _labelled(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -13,6 +13,9 @@ from descend.data.schema.columns import ClassificationTarget, Label, RegressionT
 from descend.data.schema.targets import read_label
 from descend.errors import DataError
 
+LARGEST = 1e18
+"""Targets in deviations, and weights, are at most so large: their squares fit in float32."""
+
 
 def encode_target(target: Target, y: NDArray[Any]) -> NDArray[Any]:
     """y of a Batch from an array of targets in their own units, or of labels.
@@ -48,10 +51,48 @@ def decode_classes(target: ClassificationTarget, codes: NDArray[Any]) -> NDArray
 
 def standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Numbers `[n, k]` as the model learns them."""
-    if not target.standardised:
-        return values.astype(np.float32)
-    scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
+    scaled = values
+    if target.standardised:
+        scaled = (values - np.asarray(target.mean)) / np.asarray(target.deviation)
+    if np.abs(scaled).max(initial=0.0) > LARGEST:
+        row, place = np.unravel_index(int(np.abs(scaled).argmax()), scaled.shape)
+        raise DataError(
+            f"The target {target.names[place]!r} has the value {values[row, place]:g}, too far "
+            f"from those it was learned from "
+            f"({target.minimum[place]:g} to {target.maximum[place]:g}). "
+            "Correct it, or leave the row out."
+        )
     return np.asarray(scaled, np.float32)
+
+
+def checked_weight(values: NDArray[np.float64], name: str, table: str) -> NDArray[np.float32]:
+    """Weights as the model takes them; DataError where they are beyond every use."""
+    positive = values[values > 0]
+    if len(positive) and not (positive.min() > 1 / LARGEST and positive.max() < LARGEST):
+        odd = positive.max() if positive.max() >= LARGEST else positive.min()
+        raise DataError(
+            f"{table}, column {name!r} (the weight): expected weights between {1 / LARGEST:g} and "
+            f"{LARGEST:g}, or 0; found {odd:g}. Divide all of them by a constant."
+        )
+    return values.astype(np.float32)
+
+
+def known_classes(
+    target: ClassificationTarget, values: pa.Array
+) -> tuple[pa.Array, dict[str, int]]:
+    """Which rows have a class that training had, and how many have each of the others."""
+    encoded = values.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    known = _label_codes(target)
+    flags = np.asarray([read_label(text, target.type) in known for text in texts], bool)
+    places = encoded.indices.to_numpy(zero_copy_only=False)
+    counts = np.bincount(places, minlength=len(texts))
+    unknown = {
+        text: int(count)
+        for text, flag, count in zip(texts, flags, counts, strict=True)
+        if not flag and count
+    }
+    return pa.array(flags[places]), unknown
 
 
 def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> NDArray[np.int32]:

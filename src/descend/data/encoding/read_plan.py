@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -11,20 +11,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.reading.errors import closest
-from descend.data.reading.expressions import TIME, category_sql, number_sql, present_sql, time_sql
+from descend.data.reading.errors import closest, no_column
+from descend.data.reading.expressions import (
+    EPOCHS,
+    TIME,
+    category_sql,
+    class_sql,
+    number_sql,
+    time_sql,
+    written_sql,
+)
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.text_types import TextRules, read_as
 from descend.data.schema.columns import (
+    CategoryColumn,
     ClassificationTarget,
     Column,
     DatetimeColumn,
     NumberColumn,
+    RegressionTarget,
     Schema,
+    Target,
 )
 from descend.errors import DataError
 
+DATES = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
+_WANTED = {
+    "number": "numbers",
+    "category": "categories",
+    "datetime": "dates or times",
+    "class": "classes",
+}
 
 
 @dataclass(frozen=True)
@@ -33,16 +52,18 @@ class Needed:
 
     Attributes:
         column: as the table has it.
-        kind: `number`, `category` or `datetime`.
+        kind: `number`, `category`, `datetime` or `class`.
         place: of the value in the batches.
         present: place of a flag for values that are there, where not all can be read as the
             kind; else None.
+        lenient: whether a value that cannot be read as the kind is missing, not an error.
     """
 
     column: TableColumn
     kind: str
     place: int
     present: int | None
+    lenient: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +76,7 @@ class ReadPlan:
         inputs: for each column of the schema that is used.
         targets: for each target, where asked for.
         weight: of the rows, where asked for and there.
+        kept: names of columns that are handed on as they are, and the place of the first.
     """
 
     table: Table
@@ -62,46 +84,75 @@ class ReadPlan:
     inputs: tuple[Needed, ...]
     targets: tuple[Needed, ...]
     weight: Needed | None
+    kept: tuple[tuple[str, ...], int] = ((), 0)
 
 
 def plan_reading(
-    schema: Schema, inputs: Sequence[Column], table: Table, *, target: bool
+    schema: Schema,
+    inputs: Sequence[Column],
+    table: Table,
+    *,
+    target: bool,
+    keep: Sequence[str] | None = (),
 ) -> ReadPlan:
     """Find every needed column in a table.
+
+    Args:
+        schema: what was learned.
+        inputs: its columns that are used.
+        table: where they are.
+        target: whether targets and weight are needed too.
+        keep: columns to hand on as they are; None is all of them.
 
     Raises:
         DataError: one is absent, or of a type that cannot be read as what was learned.
     """
-    kinds = [(column.name, _kind(column), column) for column in inputs]
-    target_kind = "category" if isinstance(schema.target, ClassificationTarget) else "number"
-    extra = [(name, target_kind, None) for name in schema.target.names] if target else []
-    if target and schema.weight is not None:
-        extra.append((schema.weight, "number", None))
-    asked = [*kinds, *extra]
-    types = {name: "number" if kind == "number" else "text" for name, kind, _ in asked}
-    table = table.reading(types)
+    asked: list[tuple[str, Column | Target | None]] = [(one.name, one) for one in inputs]
+    if target:
+        asked += [(name, schema.target) for name in schema.target.names]
+        if schema.weight is not None:
+            asked.append((schema.weight, None))
+    names = [name for name, _ in asked]
+    for name in names:
+        _find(table, name, names)
+    kept = tuple(one.name for one in table.columns) if keep is None else tuple(keep)
+    for name in kept:
+        if table.column(name) is None:
+            raise no_column(name, [one.name for one in table.columns], "--keep", table.name)
+    as_written = (*names, *kept) if table.untyped else names
+    table = table.reading(dict.fromkeys(as_written, "text"))
+    columns = _columns(schema, table, dict(asked))
     needed: list[Needed] = []
     select: list[str] = []
-    for name, kind, learned in asked:
-        column = _find(table, name, [one for one, _, _ in asked])
-        pattern = learned.pattern if isinstance(learned, DatetimeColumn) else None
-        sql = _sql(table, column, kind, pattern)
+    for name, learned in asked:
+        column = columns[name]
+        kind = _kind(learned)
         place = len(select)
-        select.append(sql)
+        select.append(_sql(table, column, learned))
         present = None
-        if column.type == "text" and kind != "category":
+        if column.is_text and kind not in ("category", "class"):
             present = len(select)
-            select.append(present_sql(column))
-        needed.append(Needed(column, kind, place, present))
-    count = len(kinds)
+            select.append(written_sql(column))
+        # Where training had cells that are no numbers, such cells are missing here too.
+        lenient = getattr(learned, "strays", 0) > 0
+        needed.append(Needed(column, kind, place, present, lenient))
+    count = len(inputs)
     targets = needed[count : count + len(schema.target.names)] if target else []
     weight = needed[-1] if target and schema.weight is not None else None
-    return ReadPlan(table, tuple(select), tuple(needed[:count]), tuple(targets), weight)
+    first = len(select)
+    select += [_as_it_is(one) for one in map(table.column, kept) if one is not None]
+    return ReadPlan(
+        table, tuple(select), tuple(needed[:count]), tuple(targets), weight, (kept, first)
+    )
+
+
+def _as_it_is(column: TableColumn) -> str:
+    return f"{column.sql}::VARCHAR" if column.type == "other" else column.sql
 
 
 def check_readable(plan: ReadPlan, needed: Needed, batch: pa.RecordBatch) -> None:
-    """Raise DataError where a value cannot be read as its kind."""
-    if needed.present is not None:
+    """Raise DataError where a value cannot be read as its kind, as training could."""
+    if needed.present is not None and not needed.lenient:
         flags = pc.and_(batch.column(needed.present), batch.column(needed.place).is_null())
         if pc.any(flags).as_py():
             place = pc.index(flags, value=True).as_py()
@@ -133,8 +184,28 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     )
 
 
-def _kind(column: Column) -> str:
-    return "number" if isinstance(column, NumberColumn) else column.kind
+def _kind(learned: Column | Target | None) -> str:
+    """`number`, `category`, `datetime` or `class`; a weight is a number."""
+    if isinstance(learned, CategoryColumn | DatetimeColumn):
+        return learned.kind
+    return "class" if isinstance(learned, ClassificationTarget) else "number"
+
+
+def _columns(
+    schema: Schema, table: Table, learned: Mapping[str, Column | Target | None]
+) -> dict[str, TableColumn]:
+    """The columns with their text read as what was learned."""
+    kinds = {}
+    for name, one in learned.items():
+        text = isinstance(one, CategoryColumn | ClassificationTarget) and one.type != "number"
+        date = isinstance(one, DatetimeColumn) and one.pattern not in EPOCHS
+        kinds[name] = "text" if text or date else "number"
+    written = {name: one.written for name, one in learned.items() if isinstance(one, NumberColumn)}
+    if isinstance(schema.target, RegressionTarget):
+        written |= dict(zip(schema.target.names, schema.target.written, strict=False))
+    labels = [name for name in schema.target.names if kinds.get(name) == "text"]
+    rules = TextRules(labels=labels, missing=schema.missing)
+    return read_as(table, kinds, rules, written)
 
 
 def _find(table: Table, name: str, needed: Sequence[str]) -> TableColumn:
@@ -150,16 +221,22 @@ def _find(table: Table, name: str, needed: Sequence[str]) -> TableColumn:
     )
 
 
-def _sql(table: Table, column: TableColumn, kind: str, pattern: str | None) -> str:
+def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> str:
+    kind = _kind(learned)
     if kind == "category" and column.type != "other":
-        return category_sql(column)
-    if kind == "number" and column.type in ("number", "text", "boolean"):
+        assert isinstance(learned, CategoryColumn)
+        return category_sql(column, learned.type)
+    if kind == "class" and column.type != "other":
+        assert isinstance(learned, ClassificationTarget)
+        return class_sql(column, learned.type)
+    if kind == "number" and column.type in ("number", "boolean"):
         return number_sql(column)
-    times = ("time", "text", "datetime") if pattern == TIME else ("date", "text", "datetime")
-    if kind == "datetime" and column.type in times:
-        return time_sql(column, pattern)
-    wanted = {"number": "numbers", "category": "categories", "datetime": "dates or times"}[kind]
+    if isinstance(learned, DatetimeColumn):
+        times: tuple[str, ...] = ("time", "text", "datetime") if learned.pattern == TIME else DATES
+        times = ("number",) if learned.pattern in EPOCHS else times
+        if column.type in times:
+            return time_sql(column, learned.pattern)
     raise DataError(
-        f"{table.name}, column {column.name!r}: expected {wanted}, as in training, found "
+        f"{table.name}, column {column.name!r}: expected {_WANTED[kind]}, as in training, found "
         f"{column.type} ({column.sql_type})."
     )

@@ -7,22 +7,17 @@ columns and changes dates with the first rows it sees, each without a word.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from descend.data.reading.csv_dialect import SPACES, Dialect, find_dialect, read_head
 from descend.data.reading.errors import check_names, closest
+from descend.data.reading.number_text import NULLS, PLAIN, missing_sql
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.spool import Spool, tabbed_file
-from descend.data.reading.sql import path_list, quote_name, quote_text, text_list
+from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.errors import DataError
-
-NULLS = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
-"""What stands for a missing value: the list pandas uses."""
 
 SAMPLE_ROWS = 20_480
 SAMPLE_VALUES = 2_000_000
@@ -37,18 +32,14 @@ class CsvFiles:
     Attributes:
         paths: in the order of their rows.
         dialects: of each file; they have the same names, perhaps in another order.
-        decimal: `.`, or `,` in numbers such as 2,5.
-        types: DuckDB type of each column: DOUBLE, BOOLEAN or VARCHAR.
-        seen: those of `NULLS` that stand in the first lines.
-        nulls: what is read as missing where a number is expected; as text all of `NULLS` are.
+        types: DuckDB type of each column: DOUBLE or VARCHAR.
+        words: those of `NULLS` that stand among the numbers of a column in the first rows.
     """
 
     paths: tuple[str, ...]
     dialects: tuple[Dialect, ...]
-    decimal: str
     types: Mapping[str, str]
-    seen: tuple[str, ...] = NULLS
-    nulls: tuple[str, ...] = NULLS
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,7 +79,11 @@ class CsvFiles:
         return groups
 
     def _read(self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]) -> str:
-        columns = ", ".join(f"{quote_text(n)}: {quote_text(self.types[n])}" for n in dialect.names)
+        names = dialect.names
+        # DuckDB knows marks of missing values for the whole file alone, and class NA is no such.
+        worded = [name for name in names if self.words.get(name) and self.types[name] != "VARCHAR"]
+        read_as = {name: "VARCHAR" if name in worded else self.types[name] for name in names}
+        columns = ", ".join(f"{quote_text(n)}: {quote_text(read_as[n])}" for n in names)
         options = {
             "auto_detect": "false",
             "header": str(dialect.header).lower(),
@@ -96,8 +91,7 @@ class CsvFiles:
             "delim": quote_text(dialect.delimiter),
             "quote": quote_text(dialect.quote),
             "escape": quote_text(dialect.escape),
-            "decimal_separator": quote_text(self.decimal),
-            "nullstr": text_list(self.nulls),
+            "nullstr": "''",
             "columns": "{" + columns + "}",
             **more_options,
         }
@@ -106,16 +100,16 @@ class CsvFiles:
             options["buffer_size"] = str(2 * dialect.long_lines)
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         read = f"read_csv({path_list(paths)}, {listed})"
-        texts = [quote_name(name) for name in dialect.names if self.types[name] == "VARCHAR"]
-        if self.nulls == NULLS or not texts:
+        if not worded:
             return read
-        # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
-        missing = f"list_position({text_list(NULLS)}, {{0}}) > 0"
-        replaced = ", ".join(
-            f"CASE WHEN {missing.format(name)} THEN NULL ELSE {name} END AS {name}"
-            for name in texts
-        )
-        return f"(SELECT * REPLACE ({replaced}) FROM {read})"
+        values = ", ".join(self._number(name) for name in worded)
+        return f"(SELECT * REPLACE ({values}) FROM {read})"
+
+    def _number(self, name: str) -> str:
+        """SQL of a column of numbers that has marks of missing values."""
+        column = quote_name(name)
+        missing = missing_sql(column, self.words[name], marks=False)
+        return f"CAST(CASE WHEN NOT {missing} THEN {column} END AS {self.types[name]}) AS {column}"
 
 
 def find_csv(
@@ -152,10 +146,9 @@ def find_csv(
         _check_header(path, dialect)
         check_same_columns(paths[0], dialects[0].names, path, dialect.names)
     text_columns = dict.fromkeys(dialects[0].names, "VARCHAR")
-    files = CsvFiles(tuple(paths), tuple(dialects), ".", text_columns)
-    types, decimal = _find_types(files, run)
-    seen = tuple(null for null in NULLS if any(null in text for text in texts))
-    return replace(files, decimal=decimal, types=types, seen=seen)
+    files = CsvFiles(tuple(paths), tuple(dialects), text_columns)
+    types, words = _find_types(files, run)
+    return replace(files, types=types, words=words)
 
 
 def _check_header(path: str, dialect: Dialect) -> None:
@@ -187,9 +180,11 @@ def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, st
             bool_and(regexp_full_match(value, '{day}') AND try_cast(value AS DATE) IS NOT NULL)
                 AS day,
             bool_and(regexp_full_match(value, '{day}{clock}')
-                AND try_cast(value AS TIMESTAMP) IS NOT NULL) AS moment
+                AND try_cast(value AS TIMESTAMP) IS NOT NULL) AS moment,
+            bool_and(regexp_full_match(value, '(?i:true|false)')) AS truth
         FROM (UNPIVOT (SELECT {columns} FROM {texts.relation(first=rows)})
             ON COLUMNS(*) INTO NAME place VALUE value)
+        WHERE NOT {missing_sql("value", NULLS, marks=False)}
         GROUP BY place
         """
     )
@@ -199,6 +194,8 @@ def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, st
             types[name] = "BIGINT"
         elif types[name] == "VARCHAR" and (row["day"] or row["moment"]):
             types[name] = "DATE" if row["day"] else "TIMESTAMP"
+        elif row["truth"]:
+            types[name] = "BOOLEAN"
     return types
 
 
@@ -222,64 +219,59 @@ def check_same_columns(
     )
 
 
-def _find_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> tuple[dict[str, str], str]:
-    """DOUBLE, BOOLEAN or VARCHAR for each column, from the first rows; and the decimal mark.
+def _find_types(
+    files: CsvFiles, run: Callable[[str], pa.Table]
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """DOUBLE for each column whose first rows hold plain numbers, VARCHAR for the others.
 
-    A column that is empty in the first rows is looked at as a whole.
+    And the marks of missing values among those numbers. A column that is empty in the first rows
+    is looked at as a whole. What text stands for is found later, for text from every source alike.
     """
     names = files.names
     rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
-    commas = files.dialects[0].delimiter != ","
-    found = _survey(names, files.relation(first=rows), run, commas=commas)
+    found = _survey(names, files.relation(first=rows), run)
     empty = [name for name in names if name not in found]
     if empty:
-        found |= _survey(empty, files.relation(), run, commas=commas)
-    mark = "comma" if any(record["certain"] for record in found.values()) else "number"
-    types = dict.fromkeys(names, "VARCHAR")
-    for name, record in found.items():
-        if record[mark]:
-            types[name] = "DOUBLE"
-        elif record["boolean"]:
-            types[name] = "BOOLEAN"
-    return types, "," if mark == "comma" else "."
+        found |= _survey(empty, files.relation(), run)
+    numbers = {name: words for name, (number, words) in found.items() if number}
+    return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, numbers
 
 
 def _survey(
-    names: Sequence[str], source: str, run: Callable[[str], pa.Table], *, commas: bool
-) -> dict[str, dict[str, bool]]:
-    """What the values of each column look like; columns without values are not in it.
+    names: Sequence[str], source: str, run: Callable[[str], pa.Table]
+) -> dict[str, tuple[bool, tuple[str, ...]]]:
+    """Whether all values of a column are plain numbers, and which marks of missing ones it has.
+
+    Columns without values are not in it.
 
     Args:
         names: of the columns.
         source: what stands after FROM; every column is text.
         run: runs SQL.
-        commas: whether numbers may be written with a decimal comma.
     """
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
-    number = r"'\s*[-+]?[0-9]*,?[0-9]+([eE][-+]?[0-9]+)?\s*'"
-    tests = [f"bool_and(regexp_full_match(value, {number}))", "bool_or(contains(value, ','))"]
-    commas_only, some = tests if commas else ["false", "false"]
+    thousands = quote_text(r"[-+]?[1-9][0-9]{0,2}[.][0-9]{3}")
     # One long column, since a query with an aggregate for each of many columns plans for seconds.
-    # CASE spares numbers the comparison of texts.
+    # Where every point has three digits after it, it may as well separate thousands.
     table = run(
         f"""
-        SELECT place, bool_and(try_cast(value AS DOUBLE) IS NOT NULL) AS number,
-            bool_and(CASE WHEN try_cast(value AS DOUBLE) IS NULL
-                THEN lower(value) IN ('true', 'false') ELSE false END) AS boolean,
-            {commas_only} AS commas_only,
-            {some} AS some_commas
-        FROM (UNPIVOT (SELECT {columns} FROM {source}) ON COLUMNS(*) INTO NAME place VALUE value)
+        SELECT place,
+            bool_and(regexp_full_match(value, {quote_text(PLAIN)})) FILTER (NOT missing)
+            AND NOT (bool_or(contains(value, '.')) FILTER (NOT missing) AND bool_and(
+                NOT contains(value, '.') OR regexp_full_match(value, {thousands})
+            ) FILTER (NOT missing)) AS number,
+            list(DISTINCT value) FILTER (missing) AS words
+        FROM (
+            SELECT place, value, {missing_sql("value", NULLS, marks=False)} AS missing
+            FROM (
+                UNPIVOT (SELECT {columns} FROM {source}) ON COLUMNS(*) INTO NAME place VALUE value
+            )
+        )
         GROUP BY place
         """
     )
-    found = {}
-    for row in table.to_pylist():
-        certain = row["commas_only"] and row["some_commas"]
-        found[names[int(row["place"])]] = {
-            "number": row["number"],
-            "boolean": row["boolean"],
-            # With a decimal comma 3 is a number and 3.5 is not.
-            "comma": certain or (row["commas_only"] and row["number"]),
-            "certain": certain,
-        }
-    return found
+    return {
+        names[int(row["place"])]: (row["number"], tuple(sorted(row["words"] or ())))
+        for row in table.to_pylist()
+        if row["number"] is not None
+    }

@@ -28,6 +28,18 @@ _KINDS = {
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".arrow", ".feather")
 
 
+class UnreadableCellError(DataError):
+    """A cell of a CSV file is none of what its column was found to hold in the first rows.
+
+    Attributes:
+        column: its name; read as text the column can be looked at as a whole.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 def closest(name: str, names: Iterable[str]) -> str:
     """A sentence that offers the nearest of the names, or nothing."""
     known = list(names)
@@ -93,11 +105,16 @@ def reading(table: str, *, query: bool = False) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.Error as error:
-        raise DataError(_explain(str(error), table, query)) from None
-    except (OSError, pa.ArrowException) as error:
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
         # While rows are streamed, Arrow passes on what DuckDB said.
-        raise DataError(_explain(str(error), table, query)) from None
+        text = str(error)
+        said = _explain(text, table, query)
+        cell = re.search(r'converting column "(.*)"\. Could not convert string', text) or re.search(
+            r"Could not convert string .* when casting from source column (.*)$", text, re.M
+        )
+        raise (
+            UnreadableCellError(said, cell[1]) if cell and not query else DataError(said)
+        ) from None
 
 
 def _explain(text: str, table: str, query: bool) -> str:

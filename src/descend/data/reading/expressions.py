@@ -1,54 +1,193 @@
-"""SQL that reads a column as a number, as a category, or as a time."""
+"""SQL that reads a column as a number, as a category, or as a time, from whatever holds it.
+
+What a value means is decided here alone: learning and predicting read columns through these
+expressions, so that a value means the same however it is stored.
+"""
 
 from __future__ import annotations
 
-from descend.data.reading.sql import quote_text
+import math
+from collections.abc import Iterable, Iterator
+
+from descend.data.reading.number_text import SPACES, missing_sql, number_text_sql
+from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 
 TIME = "time"
 """In place of a strptime pattern: times of day."""
 
+EPOCHS = {"epoch s": 1e6, "epoch ms": 1e3, "epoch us": 1.0, "epoch ns": 1e-3}
+"""In place of a strptime pattern: numbers that count from 1970, and the microseconds of one."""
+
+
+def epoch_unit(largest: float) -> str:
+    """What numbers count since 1970, by the largest of them: years up to 5138 are in seconds."""
+    return next((one for one, size in EPOCHS.items() if largest * size < 1e17), "epoch ns")
+
+
+TRUE = ("true", "t", "yes", "y", "1")
+FALSE = ("false", "f", "no", "n", "0")
+"""What stands for true and false where a column of booleans is expected, in any letter case."""
+
+
+def text_sql(column: TableColumn) -> str:
+    """VARCHAR without spaces around it; NULL stays NULL, and empty text stays empty."""
+    text = f"{column.sql}::VARCHAR" if column.sql_type != "VARCHAR" else column.sql
+    # Trimming takes longer than reading a number does, and is hardly ever needed.
+    return (
+        f"CASE WHEN regexp_matches({text}, '^[^!-~]|[^!-~]$') "
+        f"THEN trim({text}, {quote_text(SPACES)}) ELSE {text} END"
+    )
+
 
 def number_sql(column: TableColumn) -> str:
     """DOUBLE, NULL for missing (NaN too) and for text that is no number."""
-    if column.type == "text":
-        return f"nullif(try_cast({column.sql} AS DOUBLE), 'NaN'::DOUBLE)"
-    if column.sql_type in ("DOUBLE", "FLOAT"):
-        return f"nullif({column.sql}::DOUBLE, 'NaN'::DOUBLE)"
-    return f"CAST({column.sql} AS DOUBLE)"
+    if column.is_text and column.type == "boolean":
+        number = f"CASE {category_sql(column)} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END::DOUBLE"
+    elif column.is_text:
+        number = number_text_sql(f"{column.sql}::VARCHAR", column.written)
+        number = f"nullif({number}, 'NaN'::DOUBLE)"
+    elif column.sql_type in ("DOUBLE", "FLOAT"):
+        number = f"nullif({column.sql}::DOUBLE, 'NaN'::DOUBLE)"
+    elif column.sql_type == "INTERVAL":
+        number = f"epoch({column.sql})::DOUBLE"
+    else:
+        number = f"CAST({column.sql} AS DOUBLE)"
+    listed = ", ".join(f"'{value!r}'::DOUBLE" for value in _numbers(column.nulls))
+    if listed:
+        return f"CASE WHEN list_position([{listed}], {number}) IS NULL THEN {number} END"
+    return number
 
 
-def category_sql(column: TableColumn) -> str:
-    """VARCHAR, NULL for missing (empty text too); whole numbers without a decimal point."""
-    if column.sql_type in ("DOUBLE", "FLOAT"):
-        # Adding 0 makes one of -0 and 0. What is no number has a sign too.
-        text = f"regexp_replace(({column.sql} + 0)::VARCHAR, '\\.0+$', '')"
-        return f"CASE WHEN NOT isnan({column.sql}) THEN {text} END"
-    if column.type == "number":
-        return f"regexp_replace({column.sql}::VARCHAR, '\\.0+$', '')"
-    if column.type == "text":
-        return f"nullif({column.sql}::VARCHAR, '')"
+def category_sql(column: TableColumn, kind: str | None = None) -> str:
+    """VARCHAR: the one text of a value, however it is stored; NULL for missing.
+
+    Whole numbers have no decimal point and no sign but a minus; what stands for true is `true` in
+    a column of booleans and `1` in one of numbers; leading zeros stay.
+
+    Args:
+        column: where the values are.
+        kind: what the values are compared with: `number`, `boolean` or `text`; the column's own
+            type where None; `label` leaves text as it is written.
+    """
+    kind = kind or column.type
+    return with_value(_value_text(column), lambda text: _category(text, column, kind))
+
+
+def _category(text: str, column: TableColumn, kind: str) -> str:
+    """SQL: the one text of a value; NULL for missing."""
+    value = text
+    if kind == "boolean":
+        whole = f"lower({_whole(text)})"
+        value = f"""CASE WHEN list_position({text_list(TRUE)}, {whole}) IS NOT NULL THEN 'true'
+            WHEN list_position({text_list(FALSE)}, {whole}) IS NOT NULL THEN 'false'
+            ELSE {text} END"""
+    elif kind == "number" and column.type == "boolean":
+        truth = _category(text, column, "boolean")
+        return f"CASE {truth} WHEN 'true' THEN '1' WHEN 'false' THEN '0' END"
+    elif kind == "number" and column.is_text:
+        value = _number_text(text, column.written)
+    elif kind != "label" and column.is_text:
+        value = _whole(text)
+    nulls = (column.nulls or ("",)) if column.is_text else column.nulls
+    if not nulls:
+        return value
+    marks = kind == "boolean"
+    return f"CASE WHEN NOT {missing_sql(text, nulls, marks=marks)} THEN {value} END"
+
+
+def _value_text(column: TableColumn) -> str:
+    """VARCHAR of a value; numbers as the shortest text that stands for them."""
+    if column.is_text:
+        return text_sql(column)
+    if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
+        return _double_text(column.sql)
+    if column.sql_type.startswith("DECIMAL"):
+        text = f"regexp_replace({column.sql}::VARCHAR, '(\\.[0-9]*?)0+$', '\\1')"
+        return f"rtrim({text}, '.')"
     return f"{column.sql}::VARCHAR"
+
+
+def _double_text(value: str) -> str:
+    """SQL: the shortest text of a DOUBLE or FLOAT."""
+    # Whole numbers as such: DuckDB would write 1e+18. Adding 0 makes one of -0 and 0.
+    return f"""CASE WHEN isnan({value}) THEN NULL
+        WHEN {value} = floor({value}) AND abs({value}) < 1e18 THEN {value}::BIGINT::VARCHAR
+        ELSE {value}::VARCHAR END"""
+
+
+def _whole(text: str) -> str:
+    """SQL: 1.0 as 1; other text as it is."""
+    pattern = quote_text(r"^([-+]?[0-9]+)\.0+$")
+    return (
+        f"CASE WHEN suffix({text}, '0') THEN regexp_replace({text}, {pattern}, '\\1') "
+        f"ELSE {text} END"
+    )
+
+
+def _number_text(text: str, written: str) -> str:
+    """SQL: the text of the number that a text stands for; of other text the text itself."""
+    integer = quote_text(r"[-+]?(?:0|[1-9][0-9]*)(?:\.0*)?")
+    digits = f"regexp_replace({text}, '^\\+|\\.0*$', '', 'g')"
+    number = number_text_sql(text, written)
+    return f"""CASE WHEN regexp_full_match({text}, {integer})
+        THEN CASE WHEN {digits} = '-0' THEN '0' ELSE {digits} END
+        WHEN lower({text}) = 'true' THEN '1' WHEN lower({text}) = 'false' THEN '0'
+        ELSE coalesce({with_value(number, _double_text)}, {text}) END"""
 
 
 def time_sql(column: TableColumn, pattern: str | None) -> str:
     """Microseconds since 1970 (for `TIME` since midnight) as BIGINT; NULL where that fails.
 
     Args:
-        column: of dates, times or text.
-        pattern: of text: None for ISO 8601, `TIME` for times of day, or a strptime pattern.
+        column: of dates, times, text or numbers.
+        pattern: of text: None for ISO 8601, `TIME` for times of day, or a strptime pattern; of
+            numbers one of `EPOCHS`.
     """
-    value = column.sql
+    if pattern in EPOCHS:
+        count = f"{number_sql(column)} * {EPOCHS[pattern]}"
+        return f"CASE WHEN abs({count}) < 9e18 THEN round({count})::BIGINT END"
+    if column.is_text:
+        return with_value(text_sql(column), lambda text: _text_time(text, column.nulls, pattern))
     if pattern == TIME:
-        clock = f"try_cast({value} AS TIME)"
+        return f"epoch_us(DATE '1970-01-01' + try_cast({column.sql} AS TIME))"
+    stamp = f"try_cast({column.sql} AS TIMESTAMP)"
+    test = f"isfinite({stamp})"
+    if column.nulls:
+        listed = ", ".join(f"try_cast({quote_text(text)} AS TIMESTAMP)" for text in column.nulls)
+        test += f" AND list_position([{listed}], {stamp}) IS NULL"
+    return f"CASE WHEN {test} THEN epoch_us({stamp}) END"
+
+
+def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
+    """SQL: microseconds of the time that a text stands for; NULL where it stands for none."""
+    if pattern == TIME:
+        clock = f"coalesce(try_cast({text} AS TIME), {_half_day_clock(text)})"
         return f"epoch_us(DATE '1970-01-01' + {clock})"
-    if column.type == "text":
-        stamp = iso_sql(value)
-        if pattern is not None:
-            stamp = f"coalesce(try_strptime({value}, {quote_text(pattern)}), {stamp})"
-    else:
-        stamp = f"try_cast({value} AS TIMESTAMP)"
-    return f"CASE WHEN isfinite({stamp}) THEN epoch_us({stamp}) END"
+    stamp = iso_sql(text)
+    if pattern is not None:
+        stamp = f"coalesce(try_strptime({text}, {quote_text(pattern)}), {stamp})"
+    missing = missing_sql(text, nulls, marks=True)
+    return with_value(
+        f"CASE WHEN NOT {missing} THEN {stamp} END",
+        lambda value: f"CASE WHEN isfinite({value}) THEN epoch_us({value}) END",
+    )
+
+
+HALF_DAY_CLOCKS = ("%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
+"""strptime patterns of times of day with AM or PM."""
+
+
+def _half_day_clock(value: str) -> str:
+    stamps = (f"try_strptime({value}, {quote_text(pattern)})" for pattern in HALF_DAY_CLOCKS)
+    return f"try_cast(coalesce({', '.join(stamps)}) AS TIME)"
+
+
+def clock_sql(value: str) -> str:
+    """Whether a text is a time of day: 13:37, 13:37:00.5 or 1:37 PM."""
+    plain = quote_text(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
+    return f"""(regexp_full_match({value}, {plain}) AND try_cast({value} AS TIME) IS NOT NULL
+        OR regexp_matches({value}, '(?i:[ap]m)$') AND {_half_day_clock(value)} IS NOT NULL)"""
 
 
 def iso_sql(value: str) -> str:
@@ -60,10 +199,49 @@ def iso_sql(value: str) -> str:
     return f"CASE WHEN {digits} THEN try_cast({value} AS TIMESTAMP) END"
 
 
-def present_sql(column: TableColumn) -> str:
-    """Whether a value is there at all."""
-    if column.type == "text":
-        return f"nullif({column.sql}::VARCHAR, '') IS NOT NULL"
+def class_sql(column: TableColumn, kind: str | None = None) -> str:
+    """VARCHAR: the text of a class, as the user wrote it; NULL where the row has none.
+
+    Args:
+        column: where the classes are.
+        kind: what the classes are: `number`, `boolean` or `text`; the column's own type where None.
+    """
+    kind = kind or column.type
+    if kind == "number":
+        number = f"({number_sql(column)}) IS NOT NULL" if column.type != "boolean" else "true"
+        return f"CASE WHEN {number} THEN {category_sql(column, 'number')} END"
+    return category_sql(column, "boolean" if kind == "boolean" else "label")
+
+
+def present_sql(column: TableColumn, kind: str | None = None) -> str:
+    """Whether there is a target: a number, or a class of some kind."""
+    kind = kind or column.type
+    if kind == "number":
+        return f"({number_sql(column)}) IS NOT NULL"
+    if kind in ("text", "boolean"):
+        return f"({class_sql(column, kind)}) IS NOT NULL"
+    return f"{column.sql} IS NOT NULL"
+
+
+def written_sql(column: TableColumn) -> str:
+    """Whether something stands in a cell of numbers or dates that is no mark for missing."""
+    if column.is_text:
+        text = text_sql(column)
+        missing = with_value(
+            text, lambda value: missing_sql(value, ("", *column.nulls), marks=True)
+        )
+        return f"({column.sql} IS NOT NULL AND NOT {missing})"
     if column.sql_type in ("DOUBLE", "FLOAT"):
         return f"({column.sql} IS NOT NULL AND NOT isnan({column.sql}))"
     return f"{column.sql} IS NOT NULL"
+
+
+def _numbers(texts: Iterable[str]) -> Iterator[float]:
+    """The finite numbers among some texts."""
+    for text in texts:
+        try:
+            value = float(text)
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            yield value

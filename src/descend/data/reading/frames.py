@@ -23,10 +23,10 @@ def arrow_table(data: Any) -> pa.Table:
         DataError: it is none of these, or a column holds values of mixed types.
     """
     if isinstance(data, tuple) and len(data) == 2:
-        return _from_arrays(*data)
+        return _readable(_from_arrays(*data))
     if isinstance(data, np.ndarray):
-        return _from_matrix(data)
-    table = _from_frame(data)
+        return _readable(_from_matrix(data))
+    table = _readable(_from_frame(data))
     check_names("the table given", table.column_names)
     return table
 
@@ -52,6 +52,30 @@ def content_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def _readable(table: pa.Table) -> pa.Table:
+    """The table with types that DuckDB reads: numbers of 16 bits get 32."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_float16(field.type):
+            wider = table.column(place).cast(pa.float32())
+            table = table.set_column(place, field.with_type(pa.float32()), wider)
+    return table
+
+
+def _plain_pandas(data: Any) -> Any:
+    """A pandas frame without sparse columns, and with intervals as text."""
+    import pandas as pd
+
+    changed = {}
+    for name, kind in data.dtypes.items():
+        if isinstance(kind, pd.SparseDtype):
+            changed[name] = data[name].sparse.to_dense()
+        elif isinstance(kind, pd.IntervalDtype) or isinstance(
+            getattr(getattr(kind, "categories", None), "dtype", None), pd.IntervalDtype
+        ):
+            changed[name] = data[name].astype(object).map(str, na_action="ignore")
+    return data.assign(**changed) if changed else data
+
+
 def _from_frame(data: Any) -> pa.Table:
     if isinstance(data, pa.Table):
         return data
@@ -72,6 +96,7 @@ def _from_frame(data: Any) -> pa.Table:
                 data = data.rename(columns=str)
             names = list(data.columns)
             check_names("the table given", names)
+            data = _plain_pandas(data)
             return pa.Table.from_pandas(data, preserve_index=False)
         if library == "polars" and hasattr(data, "collect"):
             data = data.collect()
@@ -91,7 +116,7 @@ def _from_frame(data: Any) -> pa.Table:
 def _from_arrays(X: Any, y: Any) -> pa.Table:
     table = _from_matrix(X) if not hasattr(X, "columns") else arrow_table(X)
     # A pandas or Polars series keeps its name; an array becomes "y".
-    target = np.asarray(y)
+    target = _unmasked(y)
     if len(target) != table.num_rows:
         raise DataError(
             f"X has {table.num_rows} rows and y has {len(target)}; expected as many in each."
@@ -113,7 +138,7 @@ def _from_arrays(X: Any, y: Any) -> pa.Table:
 
 
 def _from_matrix(X: Any) -> pa.Table:
-    matrix = np.asarray(X)
+    matrix = _unmasked(X)
     if matrix.ndim != 2:
         raise DataError(
             f"Expected X as rows and columns (2 dimensions), found {matrix.ndim}. "
@@ -122,6 +147,15 @@ def _from_matrix(X: Any) -> pa.Table:
     names = [f"x{place}" for place in range(matrix.shape[1])]
     arrays = [_array(name, matrix[:, place]) for place, name in enumerate(names)]
     return pa.table(dict(zip(names, arrays, strict=True)))
+
+
+def _unmasked(values: Any) -> np.ndarray:
+    """An array in which what a NumPy mask covers is missing."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    if values.dtype.kind in "biuf":
+        return np.asarray(np.ma.filled(np.ma.asarray(values, np.float64), np.nan))
+    return np.asarray(np.ma.filled(np.ma.asarray(values, object), None))
 
 
 def _array(name: str, values: Any) -> pa.Array:

@@ -36,9 +36,6 @@ from descend.data.reading.sql import path_list, quote_text
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
-LEAST_BYTES = 8 << 20
-MOST_TEXTS = 32
-"""From so many bytes, up to so many columns of text, there is time to be won by haste."""
 _QUERY = re.compile(
     r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|with|from|values|describe|summarize)[\s(]",
     re.IGNORECASE | re.DOTALL,
@@ -72,6 +69,7 @@ class Source:
         views: what stands after FROM for each file that a query names, by that name.
         patterns: globs and addresses that a query names.
         urls: what is read from the network.
+        untyped: whether it comes from CSV, which says nothing of types.
         own: whether it is a table of DuckDB's own, which knows the numbers of its rows.
     """
 
@@ -89,6 +87,7 @@ class Source:
     views: Mapping[str, str] = field(default_factory=dict)
     patterns: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    untyped: bool = False
     own: bool = False
 
     @property
@@ -118,18 +117,6 @@ class Source:
         known = {name: type_ for name, type_ in types.items() if name in self.csv.types}
         changed = replace(self.csv, types={**self.csv.types, **known})
         return self._csv_read(changed)
-
-    def hurried(self) -> Source:
-        """CSV with only those missing values looked for that its first lines have.
-
-        A fifth less time; where a column of numbers has another one, reading fails. Each column of
-        text takes some milliseconds to plan, so that only files gain that are large beside them.
-        """
-        if self.csv is None or self.text_bytes < LEAST_BYTES:
-            return self
-        if list(self.csv.types.values()).count("VARCHAR") > MOST_TEXTS:
-            return self
-        return self._csv_read(replace(self.csv, nulls=self.csv.seen))
 
     def _csv_read(self, csv: CsvFiles) -> Source:
         return replace(self, csv=csv, relation=csv.relation())
@@ -248,7 +235,8 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         if found.objects:
             objects[name] = found.objects["source"]
         elif found.csv is not None:
-            views[name] = replace(found.csv, types=query_types(found.csv, run)).relation()
+            types = query_types(found.csv, run)
+            views[name] = replace(found.csv, types=types).relation()
         else:
             views[name] = found.relation
     for name in query.files:
@@ -342,7 +330,7 @@ def _plain_source(
     files = tuple(paths)
     if kind == "csv":
         csv = find_csv(files, run, options, spool)
-        return Source(name, csv.relation(), csv=csv, reads=csv.paths)
+        return Source(name, csv.relation(), csv=csv, reads=csv.paths, untyped=True)
     if kind == "json":
         json = find_json(files, run)
         return Source(name, json.relation(), json=json, reads=files)

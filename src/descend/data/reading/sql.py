@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 RESERVED = "\x1f"
 """What every column name of our own begins with; `check_names` refuses it in the user's names."""
@@ -34,3 +34,11 @@ def path_list(paths: Sequence[str]) -> str:
 def escaped_path(path: str) -> str:
     """A path as a pattern that it alone matches."""
     return _MAGIC.sub(r"[\1]", path)
+
+
+def with_value(value: str, expression: Callable[[str], str]) -> str:
+    """An SQL expression of a value that is computed once and may stand in it many times.
+
+    DuckDB plans for seconds where a long text is repeated in each of many columns.
+    """
+    return f"list_transform([{value}], lambda each_value: {expression('each_value')})[1]"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from descend.data.reading.errors import UnreadableCellError
 from descend.data.reading.table import Table
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
@@ -18,8 +19,8 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
     """The table with its text read, inside the `with`.
 
     Learning a schema and converting rows read a table several times, and CSV is slow to read.
-    Numbers stay numbers in the copy, columns named by `settings.categorical` stay as written, and
-    the values of `settings.exclude` are left out.
+    Numbers stay numbers in the copy; targets and columns named by `settings.categorical` stay as
+    written, and the values of `settings.exclude` are left out.
     Where there is no room for a copy on the disk, the text is read each time.
 
     Args:
@@ -33,18 +34,59 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
     if size == 0:
         yield table
         return
-    table = table.reading(dict.fromkeys(settings.categorical, "text"))
+    targets = (*settings.targets, settings.target) if table.untyped else ()
+    table = table.reading(dict.fromkeys((*settings.categorical, *targets), "text"))
     if size <= memory // 4:
-        with table.copied(None, without=settings.exclude) as copy:
+        with _copied(table, None, settings.exclude) as copy:
             yield copy
         return
     place = _place(store, 2 * size)
     if place is None:
         yield table
         return
-    path = Path(place.name) / "rows.duckdb"
-    with place, table.copied(path, without=settings.exclude) as copy:
+    with place, _copied(table, Path(place.name) / "rows.duckdb", settings.exclude) as copy:
         yield copy
+
+
+@contextmanager
+def _copied(table: Table, path: Path | None, without: Collection[str]) -> Iterator[Table]:
+    """A copy, in which columns stay text that are not the numbers their first rows promise."""
+    with ExitStack() as stack:
+        copy: Table | None = None
+        while copy is None:
+            try:
+                copy = stack.enter_context(table.copied(path, without=without))
+            except UnreadableCellError as error:
+                table = as_text(table, error)
+        yield copy
+
+
+def as_text(table: Table, error: UnreadableCellError) -> Table:
+    """The table with every column as text that is not the numbers its first rows promise.
+
+    Raises:
+        UnreadableCellError: again, where the column is no column of a CSV file.
+    """
+    names = [column.name for column in table.columns if column.type == "number"]
+    texts = table.reading(dict.fromkeys(names, "text"))
+    if error.column not in names or texts is table or texts.columns == table.columns:
+        raise error
+    found = {error.column}
+    for start in range(0, len(names), 64):
+        columns = [texts.column(name) for name in names[start : start + 64]]
+        found |= {
+            name
+            for name, broken in texts.aggregate(
+                {
+                    one.name: f"bool_or({one.sql} IS NOT NULL AND try_cast({one.sql} AS DOUBLE) "
+                    "IS NULL)"
+                    for one in columns
+                    if one is not None
+                }
+            ).items()
+            if broken
+        }
+    return table.reading(dict.fromkeys(found, "text"))
 
 
 def _place(store: Path, room: int) -> tempfile.TemporaryDirectory[str] | None:

@@ -167,6 +167,11 @@ class Table:
         return tuple(spool.told(note) if spool else note for note in self._source.notes)
 
     @property
+    def untyped(self) -> bool:
+        """Whether it comes from CSV, which says nothing of types."""
+        return self._source.untyped
+
+    @property
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
         return self._source.text_bytes
@@ -206,16 +211,11 @@ class Table:
             for one in self.columns
             if one.name not in without
         ]
-        sources = dict.fromkeys((self._source.hurried().relation, self._source.relation))
-        for relation in sources:
-            sql = f"CREATE TABLE {to} AS SELECT {', '.join(names) or '*'} FROM {relation}"
-            try:
-                with self._reading():
-                    cursor.execute(sql).fetchall()
-                return
-            except DataError:
-                if relation == self._source.relation:
-                    raise
+        listed = ", ".join(names) or "*"
+        with self._reading():
+            cursor.execute(
+                f"CREATE TABLE {to} AS SELECT {listed} FROM {self._source.relation}"
+            ).fetchall()
 
     @contextmanager
     def marked(self, conditions: Sequence[str]) -> Iterator[Table]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from descend.data.reading.number_text import NULLS, POINT
 from descend.data.reading.sql import RESERVED, quote_name
 
-_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL")
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL|INTERVAL$")
 
 
 @dataclass(frozen=True)
@@ -16,27 +17,39 @@ class TableColumn:
 
     Attributes:
         name: as the user wrote it.
-        type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`.
+        type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`; what text holds
+            is found by `text_types`.
         sql_type: DuckDB's name of the type.
         stored: its name in SQL where that is another one, see `stored_name`.
+        written: how numbers are written where they stand as text: `POINT`, `COMMA`, `DURATION`.
+        nulls: what stands for a missing value: texts, and for numbers the texts of numbers.
     """
 
     name: str
     type: str
     sql_type: str
     stored: str | None = None
+    written: str = POINT
+    nulls: tuple[str, ...] = ()
 
     @property
     def sql(self) -> str:
         """The column in SQL."""
         return quote_name(self.stored or self.name)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are stored as text, whatever they stand for."""
+        return _type_of(self.sql_type) == "text"
+
 
 def column_of(name: str, sql_type: str) -> TableColumn:
     """The column that DuckDB describes so."""
+    kind = _type_of(sql_type)
+    nulls = NULLS if kind == "text" else ()
     if name.startswith(RESERVED):
-        return TableColumn(name[len(RESERVED) :], _type_of(sql_type), sql_type, stored=name)
-    return TableColumn(name, _type_of(sql_type), sql_type)
+        return TableColumn(name[len(RESERVED) :], kind, sql_type, name, nulls=nulls)
+    return TableColumn(name, kind, sql_type, nulls=nulls)
 
 
 def stored_name(name: str) -> str:

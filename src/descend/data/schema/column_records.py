@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table_column import TableColumn
-from descend.data.schema.column_rules import left_out_number, left_out_values, time_pattern
+from descend.data.reading.text_types import TypedColumn, how_written
+from descend.data.schema.column_rules import left_out_number, left_out_values
 from descend.data.schema.columns import (
     CategoryColumn,
     Column,
@@ -14,34 +17,48 @@ from descend.data.schema.columns import (
     NumberColumn,
 )
 from descend.data.schema.surveys import NumberSurvey, TimeSurvey, ValueSurvey
+from descend.settings import Settings
+
+
+class Surveys(NamedTuple):
+    """What was seen in the columns of a table.
+
+    Attributes:
+        numbers: of columns of numbers, by name.
+        values: of the other columns, by name.
+        typed: what the text of each column stands for.
+        training: how many rows are learned from.
+    """
+
+    numbers: Mapping[str, NumberSurvey]
+    values: Mapping[str, ValueSurvey]
+    typed: Mapping[str, TypedColumn]
+    training: int
 
 
 def learn_columns(
-    columns: Sequence[TableColumn],
-    numbers: Mapping[str, NumberSurvey],
-    values: Mapping[str, ValueSurvey],
-    categorical: Sequence[str],
-    training: int,
+    columns: Sequence[TableColumn], surveys: Surveys, settings: Settings
 ) -> list[Column]:
     """Every column as its kind, by what was surveyed."""
     learned: list[Column] = []
     for column in columns:
-        if column.name in numbers:
-            learned.append(_number(column, numbers[column.name], training))
-        elif column.name not in values:
+        values = surveys.values.get(column.name)
+        if values is not None and values.times is not None:
+            learned.append(_datetime(column, values, values.times, surveys))
+        elif column.name in surveys.numbers:
+            learned.append(_number(column, surveys, settings.numeric))
+        elif values is not None:
+            learned.append(_category(column, values, surveys, settings.categorical))
+        else:
             reason = f"unsupported type {column.sql_type}" if column.type == "other" else "excluded"
             learned.append(LeftOutColumn(column.name, column.type, 0, None, reason))
-        else:
-            survey = values[column.name]
-            if survey.times is not None:
-                learned.append(_datetime(column, survey, survey.times, training))
-            else:
-                learned.append(_category(column, survey, training, column.name in categorical))
     return learned
 
 
-def _datetime(column: TableColumn, survey: ValueSurvey, times: TimeSurvey, training: int) -> Column:
-    missing = training - times.seen
+def _datetime(
+    column: TableColumn, survey: ValueSurvey, times: TimeSurvey, surveys: Surveys
+) -> Column:
+    missing = surveys.training - times.seen
     if not times.parts:
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, "constant")
     return DatetimeColumn(
@@ -49,16 +66,19 @@ def _datetime(column: TableColumn, survey: ValueSurvey, times: TimeSurvey, train
         type=column.type,
         missing=missing,
         distinct=survey.distinct,
-        pattern=time_pattern(column, survey)[1],
+        pattern=survey.pattern,
         minimum=times.minimum,
         maximum=times.maximum,
         parts=times.parts,
+        strays=survey.strays,
+        note=f"{survey.strays:,} cells are no dates" if survey.strays else "",
     )
 
 
-def _number(column: TableColumn, survey: NumberSurvey, training: int) -> Column:
-    missing = training - survey.seen
-    reason = left_out_number(column.name, survey, training)
+def _number(column: TableColumn, surveys: Surveys, numeric: Sequence[str]) -> Column:
+    survey, typed = surveys.numbers[column.name], surveys.typed[column.name]
+    missing = surveys.training - survey.seen
+    reason = left_out_number(column.name, survey, surveys.training, asked=column.name in numeric)
     if reason:
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, reason)
     return NumberColumn(
@@ -70,13 +90,22 @@ def _number(column: TableColumn, survey: NumberSurvey, training: int) -> Column:
         deviation=survey.deviation,
         minimum=survey.minimum,
         maximum=survey.maximum,
+        written=column.written if column.is_text else PLAINLY,
+        strays=typed.strays.count if typed.strays else 0,
+        note=how_written(typed),
     )
 
 
-def _category(column: TableColumn, survey: ValueSurvey, training: int, declared: bool) -> Column:
-    missing = training - survey.seen
-    reason = left_out_values(survey, training, declared=declared)
+def _category(
+    column: TableColumn, survey: ValueSurvey, surveys: Surveys, categorical: Sequence[str]
+) -> Column:
+    missing = surveys.training - survey.seen
+    reason = left_out_values(survey, surveys.training, declared=column.name in categorical)
+    note = surveys.typed[column.name].reason if column.name in surveys.typed else ""
+    if survey.ambiguous:
+        note = "day or month first? say --date-order dmy or mdy"
     if reason:
+        reason += f"; {note}" if note else ""
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, reason)
     return CategoryColumn(
         name=column.name,
@@ -85,4 +114,5 @@ def _category(column: TableColumn, survey: ValueSurvey, training: int, declared:
         distinct=survey.distinct,
         values=tuple(value for value, _ in survey.values),
         counts=tuple(count for _, count in survey.values),
+        note=note,
     )

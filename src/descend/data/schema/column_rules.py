@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import re
 
-from descend.data.reading.expressions import TIME
-from descend.data.reading.table_column import TableColumn
 from descend.data.schema.surveys import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
 
 _IDENTIFIER_NAME = re.compile(
-    r"(^|[^a-z])(id|ids|key|uuid|guid|index|instant|rownum)$", re.IGNORECASE
+    r"(^|[^a-z])(id|ids|key|uuid|guid|index|instant|rownum|row.?(no|nr|number)|unnamed: ?\d+"
+    r"|column\d+)$",
+    re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(r"[a-z](Id|ID)$")
+_COUNTING_NAME = re.compile(
+    r"(^|[^a-z])(t|time|year|month|week|day|hour|minute|second|step|period|quarter|epoch|age|rank"
+    r"|ranking|position|place|dose|level|distance|size)s?$",
+    re.IGNORECASE,
+)
+"""Columns that may well count up from 0 or 1 with the rows and yet be a measurement."""
 _LARGEST = 1e150
 _LEAST_IDENTIFIED = 20
+_FIRST_COUNTS = 20
+"""Counting from 0 or 1 begins so, though some first rows are kept for validation."""
 
 
-def left_out_number(name: str, survey: NumberSurvey, training: int) -> str:
+def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bool = False) -> str:
     """Why a column of numbers is left out, or an empty text.
 
-    Whole numbers with a value of its own for every row are an identifier where they number the
-    rows (hardly a gap between them) or where the name says so; else they may be a measurement.
+    Whole numbers with a value of its own for every row are an identifier where the name says so,
+    or where they count the rows: from 0 or 1 upwards in their order. Years, ranks and other whole
+    numbers are measurements.
+
+    Args:
+        name: of the column.
+        survey: of the numbers.
+        training: rows.
+        asked: the user named it with --numeric; then it is no identifier.
     """
     if survey.seen == 0:
         return "no value in the training rows"
@@ -30,13 +45,33 @@ def left_out_number(name: str, survey: NumberSurvey, training: int) -> str:
         return f"values beyond {_LARGEST:g}"
     if not survey.deviation > 1e-12 * max(abs(survey.minimum), abs(survey.maximum)):
         return "constant to rounding"
-    # The number of distinct values is an estimate, good to a few per cent.
-    if survey.whole and survey.seen >= _LEAST_IDENTIFIED and survey.distinct > 0.9 * survey.seen:
-        named = _IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name)
-        numbering = survey.maximum - survey.minimum < 1.5 * training + 10
-        if named or (numbering and survey.distinct > 0.9 * training):
-            return "identifier (a value of its own in nearly every row)"
+    if asked or not may_identify(survey):
+        return ""
+    if _IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name):
+        return f"identifier: by its name, and nearly every row has another value{_OVERRIDE}"
+    if survey.counting and not _COUNTING_NAME.search(name):
+        return f"identifier: it counts the rows{_OVERRIDE}"
     return ""
+
+
+_OVERRIDE = " (--numeric keeps it)"
+
+
+def may_identify(survey: NumberSurvey) -> bool:
+    """Whether a column holds whole numbers that are nearly all different."""
+    # The number of distinct values is an estimate, good to a few per cent.
+    enough = survey.seen >= _LEAST_IDENTIFIED
+    return survey.whole and enough and survey.distinct > 0.9 * survey.seen
+
+
+def may_count(survey: NumberSurvey, training: int) -> bool:
+    """Whether such a column may count the rows: from 0 or 1, without gaps to speak of."""
+    return (
+        may_identify(survey)
+        and 0 <= survey.minimum < _FIRST_COUNTS
+        and survey.maximum < 1.5 * training + 10
+        and survey.distinct > 0.9 * training
+    )
 
 
 def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> str:
@@ -71,24 +106,3 @@ def _unrepeated(survey: ValueSurvey) -> str:
     if survey.distinct > 0.9 * survey.seen:
         return f"identifier or free text ({counts})"
     return f"free text (few values occur {LEAST_COUNT} times: {counts})"
-
-
-def time_pattern(column: TableColumn, survey: ValueSurvey) -> tuple[bool, str | None]:
-    """Whether a column holds dates or times, and how its text is written.
-
-    Text that more than one pattern fits (01/02/2020) is left as it is: which number is the
-    month cannot be known.
-    """
-    if column.type in ("date", "datetime"):
-        return True, None
-    if column.type == "time":
-        return True, TIME
-    if column.type != "text" or survey.seen == 0:
-        return False, None
-    if survey.iso:
-        return True, None
-    if survey.clock:
-        return True, TIME
-    if len(survey.patterns) == 1:
-        return True, survey.patterns[0]
-    return False, None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from descend.data.reading.number_text import PLAINLY
 from descend.data.schema.dates import PARTS
 from descend.errors import FileFormatError
 from descend.io.json_records import read_as, read_fields
@@ -32,6 +33,9 @@ class NumberColumn:
         deviation: standard deviation of the training rows, above 0.
         minimum: smallest value of the training rows.
         maximum: largest value of the training rows.
+        written: how the numbers are written where they stand as text (`number_text`).
+        strays: cells that hold neither a number nor a mark of a missing value; they are missing.
+        note: what to tell about how it is read.
     """
 
     kind: ClassVar[str] = "number"
@@ -43,6 +47,9 @@ class NumberColumn:
     deviation: float
     minimum: float
     maximum: float
+    written: str = PLAINLY
+    strays: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class CategoryColumn:
         distinct: distinct values in the training rows.
         values: the values with a code of their own, as text, by falling count, then by value.
         counts: how often each was seen in the training rows.
+        note: what to tell about how it is read.
     """
 
     kind: ClassVar[str] = "category"
@@ -68,6 +76,7 @@ class CategoryColumn:
     distinct: int | None
     values: tuple[str, ...]
     counts: tuple[int, ...]
+    note: str = ""
 
     @property
     def size(self) -> int:
@@ -93,11 +102,13 @@ class DatetimeColumn:
         type: what the table held (`date`, `datetime`, `time`, or `text` that parses as one).
         missing: missing values in the training rows; above 0 an indicator exists.
         distinct: distinct values in the training rows, estimated; None where not counted.
-        pattern: None for dates and ISO 8601 text, `time` for times of day, else the strptime
-            pattern of the text.
+        pattern: None for dates and ISO 8601 text, `time` for times of day, the strptime pattern
+            of other text, or how numbers count from 1970 (`expressions.EPOCHS`).
         minimum: the earliest training value, microseconds since 1970 (or midnight).
         maximum: the latest one.
         parts: the numbers it becomes; parts that are constant in training are not among them.
+        strays: cells that hold neither a time nor a mark of a missing value; they are missing.
+        note: what to tell about how it is read.
     """
 
     kind: ClassVar[str] = "datetime"
@@ -109,6 +120,8 @@ class DatetimeColumn:
     minimum: int
     maximum: int
     parts: tuple[DatetimePart, ...]
+    strays: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,11 +153,14 @@ class RegressionTarget:
 
     Attributes:
         names: the columns, one or several.
-        mean: of each, over the training rows.
-        deviation: standard deviation of each, above 0.
+        mean: of each, over the training rows, by their weights.
+        deviation: standard deviation of each, by the weights, above 0.
         minimum: of each.
         maximum: of each.
         standardised: whether the model learns (y - mean) / deviation; Poisson learns y itself.
+        strays: rows that were skipped, since a target holds neither a number nor a mark of a
+            missing value.
+        written: how the numbers of each are written where they stand as text.
     """
 
     task: ClassVar[str] = "regression"
@@ -154,6 +170,8 @@ class RegressionTarget:
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
     standardised: bool = True
+    strays: int = 0
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +184,7 @@ class ClassificationTarget:
         labels: the classes in sorted order, as the user wrote them; class code i is labels[i].
             Whole numbers are int, however they were stored.
         counts: training rows of each; 0 for a class that only validation rows have.
+        weights: summed weight of the training rows of each; empty where rows have no weights.
     """
 
     task: ClassVar[str] = "classification"
@@ -173,6 +192,13 @@ class ClassificationTarget:
     type: str
     labels: tuple[Label, ...]
     counts: tuple[int, ...]
+    weights: tuple[float, ...] = ()
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each class among the training rows, by their weights."""
+        sums = self.weights if sum(self.weights) > 0 else self.counts
+        return tuple(one / sum(sums) for one in sums)
 
 
 Target = RegressionTarget | ClassificationTarget
@@ -208,6 +234,8 @@ class Schema:
         weight: the column of row weights, or None.
         rows: how many rows were used and skipped.
         warnings: sentences the user should see before training.
+        missing: texts that stand for a missing value, as the user gave them.
+        notes: sentences on how columns are read.
     """
 
     columns: tuple[Column, ...]
@@ -216,6 +244,8 @@ class Schema:
     weight: str | None
     rows: RowCounts
     warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -283,6 +313,8 @@ def _check(schema: Schema) -> None:
         lengths = {len(values) for values in each}
     else:
         lengths = {len(target.labels), len(target.counts)}
+        if target.weights:
+            lengths.add(len(target.weights))
         if len(set(target.labels)) < 2 or len(target.names) != 1:
             raise ValueError("the classes are not at least two different ones")
         _check_labels(target.labels)

@@ -76,16 +76,18 @@ def _remark(column: Column) -> str:
         case LeftOutColumn():
             return column.reason
         case NumberColumn():
-            notes = ["indicator for missing values"] if column.missing else []
+            notes = [column.note] if column.note else []
+            notes += ["indicator for missing values"] if column.missing else []
             if column.distinct is not None and 2 < column.distinct <= MOST_CLASSES:
                 notes.append("few values: --categorical would make it a category")
             return "; ".join(notes)
         case CategoryColumn():
             folded = (column.distinct or 0) - len(column.values)
-            return f"{folded:,} rare values share one code" if folded > 0 else ""
+            notes = [f"{folded:,} rare values share one code"] if folded > 0 else []
+            return "; ".join([*notes, *([column.note] if column.note else [])])
         case DatetimeColumn():
             parts = ", ".join(dict.fromkeys(part.name.split(" ")[0] for part in column.parts))
-            return f"becomes {parts}"
+            return f"becomes {parts}" + (f"; {column.note}" if column.note else "")
 
 
 def _moment(column: DatetimeColumn, microseconds: int) -> str:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from descend.data.reading.errors import UnreadableCellError
+from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.schema.column_records import learn_columns
+from descend.data.reading.text_types import TextRules, TypedColumn, typed_columns
+from descend.data.schema.column_records import Surveys, learn_columns
 from descend.data.schema.columns import (
+    ClassificationTarget,
     Column,
     LeftOutColumn,
     Schema,
     schema_from_json,
 )
 from descend.data.schema.describe import ColumnDescription, describe
+from descend.data.schema.hints import class_notes, column_hints, text_notes, text_warnings
 from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
 from descend.data.schema.roles import check_roles, check_weight, count_rows, named
 from descend.data.schema.surveys import Selection
-from descend.data.schema.targets import choose_task, learn_target, may_be_classes
+from descend.data.schema.targets import (
+    choose_task,
+    class_type,
+    is_regression,
+    learn_target,
+    may_be_classes,
+    weighted_classes,
+)
 from descend.data.schema.value_survey import survey_values
 from descend.errors import DataError
 from descend.settings import Settings
@@ -43,43 +56,102 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
 
     Args:
         table: the rows to train on.
-        settings: target, task, exclude, categorical, weight, validation, seed, loss.
+        settings: target, task, exclude, categorical, numeric, datetime, missing, date_order,
+            decimal, weight, validation, seed, loss.
         validation: a table of its own for validation.
 
     Raises:
         DataError: the table cannot be learned from; the message says what to change.
     """
-    targets = [named(table, name, "the target") for name in target_names(table, settings)]
-    weight = named(table, settings.weight, "--weight") if settings.weight else None
+    names = target_names(table, settings)
+    for name in names:
+        named(table, name, "the target")
+    if settings.weight:
+        named(table, settings.weight, "--weight")
+    if table.untyped:
+        # As text 001 stays 001, and no digit of a large number is lost.
+        table = table.reading(dict.fromkeys(names, "text"))
+    while True:
+        try:
+            return _learned(_read(table, settings, names), settings, names, validation)
+        except UnreadableCellError as error:
+            table = as_text(table, error)
+
+
+class _Read(NamedTuple):
+    """A table whose columns have the types that their text stands for.
+
+    Attributes:
+        table: with columns of CSV files as text where that is needed.
+        typed: the columns that are used, by name.
+        excluded: the others.
+    """
+
+    table: Table
+    typed: dict[str, TypedColumn]
+    excluded: list[TableColumn]
+
+
+def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
+    for option in ("exclude", "categorical", "numeric", "datetime"):
+        for name in getattr(settings, option):
+            named(table, name, f"--{option}")
+    table = table.reading(dict.fromkeys(settings.categorical, "text"))
+    rules = text_rules(settings, targets)
+    used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
+    excluded = [one for one in table.columns if one not in used]
+    typed = typed_columns(table, used, rules)
+    for name in rules.labels:
+        typed[name] = class_type(table, typed[name])
+    return _Read(table, typed, excluded)
+
+
+def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:
+    """What the settings say about how text is read."""
+    numbers = is_regression(settings, targets)
+    return TextRules(
+        numeric=(*settings.numeric, *settings.datetime),
+        wanted=(
+            *([settings.weight] if settings.weight else []),
+            *(targets if numbers else []),
+        ),
+        categorical=settings.categorical,
+        labels=() if numbers else targets,
+        missing=settings.missing,
+        decimal={"point": ".", "comma": ","}.get(settings.decimal),
+    )
+
+
+def _learned(
+    read: _Read, settings: Settings, names: Sequence[str], validation: Table | None
+) -> Schema:
+    columns = {name: typed.column for name, typed in read.typed.items()}
+    targets = [columns[name] for name in names]
+    weight = columns[settings.weight] if settings.weight else None
     check_roles(targets, weight, settings)
-    table, inputs, excluded = _inputs(table, settings.exclude, settings.categorical)
-    used_elsewhere = [target.name for target in targets] + ([weight.name] if weight else [])
-    inputs = [column for column in inputs if column.name not in used_elsewhere]
+    elsewhere = [*names, *([settings.weight] if settings.weight else [])]
+    inputs = [column for name, column in columns.items() if name not in elsewhere]
     fraction = settings.validation if isinstance(settings.validation, float) else None
     if validation is not None:
         fraction = None
     rows = Selection(tuple(targets), weight, fraction, settings.seed)
+    with read.table.marked(rows.training) as marked, marked.in_row_order():
+        return _schema(read._replace(table=marked), settings, inputs, rows, validation)
 
-    with table.marked(rows.training) as marked, marked.in_row_order():
-        return _learned(marked, settings, inputs, excluded, rows, validation)
 
-
-def _learned(
-    table: Table,
+def _schema(
+    read: _Read,
     settings: Settings,
     inputs: Sequence[TableColumn],
-    excluded: Sequence[TableColumn],
     rows: Selection,
     validation: Table | None,
 ) -> Schema:
     """The schema of a table whose training rows are marked."""
-    targets = rows.targets
-    numbers = [
-        one for one in inputs if one.type == "number" and one.name not in settings.categorical
-    ]
+    table, targets = read.table, rows.targets
+    numbers = _numbers(inputs, settings.categorical)
     numeric_targets = [target for target in targets if target.type == "number"]
     asked = [*numbers, *numeric_targets, *([rows.weight] if rows.weight else [])]
-    survey = survey_numbers(table, asked)
+    survey = survey_numbers(table, asked, weighted=targets, weight=rows.weight)
     counts = counts_of(table, rows)
     check_weight(table, rows.weight, survey)
     for column in asked:
@@ -89,19 +161,22 @@ def _learned(
 
     task, reason = choose_task(targets, survey, settings)
     labels = targets if task == "classification" or may_be_classes(targets, survey) else []
-    others = [one for one in inputs if one not in numbers]
-    values = survey_values(
-        table, [*_countable(others, settings), *labels], rows, settings.categorical
-    )
+    others = [one for one in inputs if one not in numbers or one.name in settings.datetime]
+    values = survey_values(table, [*_countable(others, settings), *labels], rows, settings)
     target, task_reason, warnings = learn_target(
-        table.name, targets, survey, values, settings, task, reason
+        table.name, targets, survey, values, settings, task, reason, read.typed
     )
+    if isinstance(target, ClassificationTarget):
+        target = weighted_classes(table, targets[0], rows.weight, target)
+        warnings += class_notes(targets[0].name, target.labels)
     training = row_counts.training
-    learned = learn_columns([*inputs, *excluded], survey, values, settings.categorical, training)
+    surveys = Surveys(survey, values, read.typed, training)
+    learned = learn_columns([*inputs, *read.excluded], surveys, settings)
     columns = _in_table_order(table, learned)
     if all(isinstance(column, LeftOutColumn) for column in columns):
         raise DataError(_nothing_left(table, columns))
     kinds = {column.name: column.kind for column in columns}
+    warnings += text_warnings(read.typed, kinds, [target.name for target in targets])
     warnings += leaking_columns(
         table,
         [one for one in inputs if kinds[one.name] == "number"],
@@ -111,6 +186,7 @@ def _learned(
         training_rows=training,
     )
     warnings += _missing_warnings(columns, training)
+    warnings += column_hints(table, columns, surveys)
     return Schema(
         columns=columns,
         target=target,
@@ -118,30 +194,62 @@ def _learned(
         weight=settings.weight,
         rows=row_counts,
         warnings=tuple(warnings),
+        missing=settings.missing,
+        notes=tuple(text_notes(read.typed, kinds, [target.name for target in targets])),
     )
 
 
-def inspect_columns(
-    table: Table, *, exclude: Sequence[str] = (), categorical: Sequence[str] = ()
-) -> tuple[Column, ...]:
+class Inspected(NamedTuple):
+    """What each column of a table would become.
+
+    Attributes:
+        columns: in the order of the table.
+        warnings: sentences the user should see.
+        notes: sentences on how columns are read.
+    """
+
+    columns: tuple[Column, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def inspect_columns(table: Table, settings: Settings | None = None) -> Inspected:
     """What each column would become, learned from all rows, where no target is known.
+
+    Args:
+        table: any.
+        settings: exclude, categorical, numeric, datetime, missing, date_order and decimal.
 
     Raises:
         DataError: a column that is named does not exist, or holds an infinite number.
     """
-    table, inputs, excluded = _inputs(table, exclude, categorical)
+    settings = settings or Settings(target="none")
+    while True:
+        try:
+            return _inspected(_read(table, settings, ()), settings)
+        except UnreadableCellError as error:
+            table = as_text(table, error)
+
+
+def _inspected(read: _Read, settings: Settings) -> Inspected:
     rows = Selection()
-    numbers = [one for one in inputs if one.type == "number" and one.name not in categorical]
-    others = [one for one in inputs if one not in numbers and one.type != "other"]
-    with table.marked(rows.training) as marked, marked.in_row_order():
+    inputs = [typed.column for typed in read.typed.values()]
+    numbers = _numbers(inputs, settings.categorical)
+    others = [one for one in inputs if one not in numbers or one.name in settings.datetime]
+    with read.table.marked(rows.training) as marked, marked.in_row_order():
         survey = survey_numbers(marked, numbers)
         for column in numbers:
             if survey[column.name].infinite:
                 raise_infinite(marked, column)
-        values = survey_values(marked, others, rows, categorical)
+        values = survey_values(marked, _countable(others, settings), rows, settings)
         training = counts_of(marked, rows)["training"]
-    columns = learn_columns([*inputs, *excluded], survey, values, categorical, training)
-    return _in_table_order(table, columns)
+        surveys = Surveys(survey, values, read.typed, training)
+        learned = learn_columns([*inputs, *read.excluded], surveys, settings)
+        columns = _in_table_order(read.table, learned)
+        hints = column_hints(marked, columns, surveys)
+    kinds = {column.name: column.kind for column in columns}
+    warnings = [*text_warnings(read.typed, kinds, ()), *hints]
+    return Inspected(columns, tuple(warnings), tuple(text_notes(read.typed, kinds, ())))
 
 
 def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
@@ -149,18 +257,8 @@ def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
     return (settings.target,) if table.column(settings.target) else settings.targets
 
 
-def _inputs(
-    table: Table, exclude: Sequence[str], categorical: Sequence[str]
-) -> tuple[Table, list[TableColumn], list[TableColumn]]:
-    """The table with categories read as text; its columns that are used; those excluded."""
-    for name in exclude:
-        named(table, name, "--exclude")
-    for name in categorical:
-        named(table, name, "--categorical")
-    table = table.reading(dict.fromkeys(categorical, "text"))
-    inputs = [column for column in table.columns if column.name not in exclude]
-    excluded = [column for column in table.columns if column.name in exclude]
-    return table, inputs, excluded
+def _numbers(columns: Sequence[TableColumn], categorical: Sequence[str]) -> list[TableColumn]:
+    return [one for one in columns if one.type == "number" and one.name not in categorical]
 
 
 def _countable(columns: Sequence[TableColumn], settings: Settings) -> list[TableColumn]:
@@ -181,8 +279,8 @@ def _nothing_left(table: Table, columns: Sequence[Column]) -> str:
         if isinstance(column, LeftOutColumn)
     )
     return (
-        f"{table.name}: no column is left to learn from. Left out: {reasons}. A column that holds "
-        "categories all the same can be named with --categorical."
+        f"{table.name}: no column is left to learn from. Left out: {reasons}. --numeric COLUMN "
+        "takes a column as numbers, --categorical COLUMN as categories."
     )
 
 

@@ -6,16 +6,21 @@ import functools
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from descend.data.reading.expressions import number_sql
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.schema.column_rules import may_count
 from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.errors import DataError
 
 _MOST_COLUMNS = 64
 """Columns in a query: the time that DuckDB plans one grows faster than they do."""
+
+_COUNTING = 0.99
+"""A column that counts the rows rises with them so far that this is their correlation at least."""
 
 T = TypeVar("T")
 
@@ -35,16 +40,68 @@ def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
     return [columns[start : start + size] for start in range(0, len(columns), size)]
 
 
-def survey_numbers(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
+def survey_numbers(
+    table: Table,
+    columns: Sequence[TableColumn],
+    *,
+    weighted: Sequence[TableColumn] = (),
+    weight: TableColumn | None = None,
+) -> dict[str, NumberSurvey]:
     """Every column of numbers.
 
     Args:
         table: its training rows marked.
         columns: each is read as numbers.
+        weighted: those of which mean and deviation are taken by the rows' weights.
+        weight: the column of weights; None counts every row once.
     """
     groups = in_groups(columns)
     found = table.side_by_side([functools.partial(_survey, table, group) for group in groups])
-    return {name: survey for group in found for name, survey in group.items()}
+    surveys = {name: survey for group in found for name, survey in group.items()}
+    seen = max((survey.seen for survey in surveys.values()), default=0)
+    candidates = [one for one in columns if may_count(surveys[one.name], seen)]
+    for column, along in zip(candidates, _along_rows(table, candidates), strict=True):
+        surveys[column.name] = replace(surveys[column.name], counting=along > _COUNTING)
+    if weight is not None:
+        for column in weighted:
+            if column in columns and surveys[column.name].seen:
+                largest = surveys[weight.name].maximum
+                surveys[column.name] = _by_weight(
+                    table, column, weight, largest, surveys[column.name]
+                )
+    return surveys
+
+
+def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:
+    """How far each column rises with the number of the row: their correlation."""
+    if not columns:
+        return []
+    listed = ", ".join(f"coalesce(corr({number_sql(one)}, {ROW}), 0)" for one in columns)
+    row = table.query(f"SELECT [{listed}] AS found FROM {table.rows} WHERE {MARK}").to_pylist()[0]
+    return list(row["found"])
+
+
+def _by_weight(
+    table: Table,
+    column: TableColumn,
+    weight: TableColumn,
+    largest: float,
+    survey: NumberSurvey,
+) -> NumberSurvey:
+    """The survey with the weighted mean and deviation, that of "always the mean" among them."""
+    # Shares of the largest weight add up to something finite, however large or small it is.
+    values = f"SELECT {number_sql(column)} AS v, {number_sql(weight)} / '{largest!r}'::DOUBLE AS w"
+    share = f"SELECT v, w FROM ({values} FROM {table.rows} WHERE {MARK}) WHERE v IS NOT NULL"
+    # The mean first: squares about it keep their digits.
+    mean = table.query(f"SELECT sum(w * v) / sum(w) AS mean FROM ({share})").to_pylist()[0]["mean"]
+    if mean is None:
+        return survey
+    centred = f"(v - '{mean!r}'::DOUBLE)"
+    sql = f"SELECT sqrt(sum(w * {centred} * {centred}) / sum(w)) AS deviation FROM ({share})"
+    deviation = table.query(sql).to_pylist()[0]["deviation"]
+    # Where all the weight lies on one value, the rows still have a spread to be scaled by.
+    spread = deviation if deviation > 1e-12 * max(1.0, abs(mean)) else survey.deviation
+    return replace(survey, mean=mean, deviation=spread)
 
 
 def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from descend.data.reading.errors import no_column
+from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.text_types import TextRules, read_as
 from descend.data.schema.columns import RowCounts
 from descend.data.schema.number_survey import counts_of
 from descend.data.schema.surveys import NumberSurvey, Selection
@@ -70,7 +73,7 @@ def count_rows(
     if counts["counted"] == 0:
         raise DataError(f"{table.name}: no row has a weight above 0 ({settings.weight!r}).")
     if validation is not None:
-        kept = _validation_rows(validation, rows)
+        kept = _validation_rows(validation, rows, settings.missing)
     if counts["training"] == 0 or kept == 0:
         lacking = "training" if counts["training"] == 0 else "validation"
         raise DataError(
@@ -86,9 +89,23 @@ def count_rows(
     )
 
 
-def _validation_rows(validation: Table, rows: Selection) -> int:
-    targets = [named(validation, target.name, "the target") for target in rows.targets]
-    weight = named(validation, rows.weight.name, "--weight") if rows.weight else None
-    judges = Selection(tuple(targets), weight)
-    with validation.marked(judges.training) as marked:
+def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str]) -> int:
+    for target in rows.targets:
+        named(validation, target.name, "the target")
+    weights = [rows.weight] if rows.weight else []
+    for weight in weights:
+        named(validation, weight.name, "--weight")
+    columns = [*rows.targets, *weights]
+    table = validation.reading({column.name: "text" for column in columns})
+    kinds = {one.name: "number" if one.type == "number" else "text" for one in columns}
+    labels = [name for name, kind in kinds.items() if kind == "text"]
+    written = {one.name: one.written if one.is_text else PLAINLY for one in columns}
+    rules = TextRules(labels=labels, missing=missing)
+    found = read_as(table, kinds, rules, written)
+    targets = tuple(
+        replace(found[one.name], type=one.type) if found[one.name].is_text else found[one.name]
+        for one in rows.targets
+    )
+    judges = Selection(targets, found[rows.weight.name] if rows.weight else None)
+    with table.marked(judges.training) as marked:
         return counts_of(marked, judges)["training"]

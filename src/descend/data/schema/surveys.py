@@ -71,6 +71,7 @@ class NumberSurvey:
         maximum: of the values.
         distinct: about so many different values.
         whole: all of them are whole numbers.
+        counting: they rise with the rows, from 0 or 1 on.
     """
 
     seen: int = 0
@@ -82,6 +83,7 @@ class NumberSurvey:
     maximum: float = 0.0
     distinct: int = 0
     whole: bool = False
+    counting: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,20 @@ class TimeSurvey:
         minimum: of them.
         maximum: of them.
         parts: what they become, with mean and deviation; constant ones are left out.
+        at_minimum: rows that have the earliest one.
+        at_maximum: rows that have the latest one.
+        second: the second earliest one.
+        second_last: the second latest one.
     """
 
     seen: int
     minimum: int
     maximum: int
     parts: tuple[DatetimePart, ...]
+    at_minimum: int = 0
+    at_maximum: int = 0
+    second: int = 0
+    second_last: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,9 +120,10 @@ class ValueSurvey:
         distinct: different values.
         longest: characters of the longest.
         length: characters on average.
-        iso: all of them are text in the form of ISO 8601 dates or times.
-        clock: all of them are text in the form of times of day.
-        patterns: strptime patterns that all of them match.
+        pattern: how its dates or times are written, as `DatetimeColumn` has it.
+        ambiguous: whether its text is dates of which the day cannot be told from the month.
+        strays: cells of a column of dates that are none.
+        stray: one of them.
         times: of a column that is taken for dates or times.
         values: of other columns the commonest by falling count, then by value, each with its
             count.
@@ -122,8 +133,9 @@ class ValueSurvey:
     distinct: int = 0
     longest: int = 0
     length: float = 0.0
-    iso: bool = False
-    clock: bool = False
-    patterns: tuple[str, ...] = ()
+    pattern: str | None = None
+    ambiguous: bool = False
+    strays: int = 0
+    stray: str = ""
     times: TimeSurvey | None = None
     values: tuple[tuple[str, int], ...] = ()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from descend.data.reading.expressions import class_sql, number_sql
+from descend.data.reading.number_text import PLAINLY
+from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.text_types import TypedColumn
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError
@@ -18,6 +23,27 @@ MOST_CLASSES = 20
 _ROWS_PER_CLASS = 10
 _FEW_ROWS = 10
 _INTEGER = re.compile(r"[-+]?\d+$")
+
+
+def is_regression(settings: Settings, targets: Sequence[str]) -> bool:
+    """Whether the settings say that the targets are numbers to be estimated."""
+    by_loss = settings.task == "auto" and settings.loss not in ("auto", "cross_entropy")
+    return settings.task == "regression" or by_loss or len(targets) > 1
+
+
+def class_type(table: Table, typed: TypedColumn) -> TypedColumn:
+    """A target as it is read if it holds classes.
+
+    Where the source says that they are text, classes such as "10" stay text, and predictions
+    have the type of the target. CSV says nothing of types.
+    """
+    column = typed.column
+    if column.type != "number" or not column.is_text or table.untyped:
+        return typed
+    distinct = table.aggregate({"distinct": f"count(DISTINCT {column.sql})"})["distinct"]
+    if distinct > 2 * MOST_CLASSES:
+        return typed
+    return replace(typed, column=replace(column, type="text"), marks=None, strays=None)
 
 
 def choose_task(
@@ -44,7 +70,7 @@ def choose_task(
             "or true and false."
         )
     words = next((one for one in targets if one.type != "number"), None)
-    if words is not None and (task == "regression" or len(targets) > 1):
+    if words is not None and is_regression(settings, [target.name for target in targets]):
         raise DataError(
             f"The target {words.name!r} holds {words.type}; regression needs numbers. "
             "For classification give one target, and --task classification."
@@ -60,7 +86,8 @@ def choose_task(
     if words is not None:
         return "classification", f"The target {names} holds {words.type}."
     one = survey[targets[0].name]
-    if may_be_classes(targets, survey) and one.minimum < one.maximum:
+    # Whole numbers from 2^53 on may differ though they are one number in floating point.
+    if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):
         return "numbers", ""
     kind = "whole numbers" if one.whole else "numbers with decimals"
     return "regression", f"The target {names} holds {kind} with about {one.distinct:,} values."
@@ -82,6 +109,7 @@ def learn_target(
     settings: Settings,
     task: str,
     reason: str,
+    typed: Mapping[str, TypedColumn],
 ) -> tuple[Target, str, list[str]]:
     """The target, why it is regression or classification, and warnings.
 
@@ -92,8 +120,8 @@ def learn_target(
     if task == "numbers":
         task, reason = _by_values(name, survey[name], values[name])
     if task == "regression":
-        return _regression(table, targets, survey, settings), reason, []
-    target = _classification(table, targets[0], values[name])
+        return _regression(table, targets, survey, settings, typed), reason, []
+    target = _classification(table, targets[0], values[name], typed[name].reason)
     if settings.task == "auto" and targets[0].type == "number" and settings.loss == "auto":
         reason += " For numbers to be estimated, give --task regression."
     return target, reason, _class_warnings(target)
@@ -114,9 +142,15 @@ def _regression(
     targets: Sequence[TableColumn],
     survey: Mapping[str, NumberSurvey],
     settings: Settings,
+    typed: Mapping[str, TypedColumn],
 ) -> RegressionTarget:
     for target in targets:
-        one = survey[target.name]
+        one, strays = survey[target.name], typed[target.name].strays
+        if strays is not None and strays.count > one.seen:
+            raise DataError(
+                f"{table}: most cells of the target {target.name!r} hold no number ({strays}); "
+                "regression needs numbers. For classes give --task classification."
+            )
         if one.minimum == one.maximum or not one.deviation > 0:
             raise DataError(
                 f"{table}: the target {target.name!r} is constant ({one.minimum:g}) in the "
@@ -140,10 +174,14 @@ def _regression(
         minimum=tuple(one.minimum for one in surveys),
         maximum=tuple(one.maximum for one in surveys),
         standardised=settings.loss != "poisson",
+        strays=sum(cells.count for cells in (typed[one.name].strays for one in targets) if cells),
+        written=tuple(one.written if one.is_text else PLAINLY for one in targets),
     )
 
 
-def _classification(table: str, column: TableColumn, values: ValueSurvey) -> ClassificationTarget:
+def _classification(
+    table: str, column: TableColumn, values: ValueSurvey, cells: str
+) -> ClassificationTarget:
     name, kind = column.name, column.type
     seen = [value for value, count in values.values if count]
     if len(seen) < 2:
@@ -154,10 +192,21 @@ def _classification(table: str, column: TableColumn, values: ValueSurvey) -> Cla
     if values.distinct >= MOST_VALUES or values.distinct > max(20, 0.5 * values.seen):
         raise DataError(
             f"{table}: the target {name!r} has {values.distinct:,} distinct values in "
-            f"{values.seen:,} rows; expected classes that repeat. For numbers give "
-            "--task regression."
+            f"{values.seen:,} rows; expected classes that repeat. {_as_numbers(column, cells)}"
         )
     return classes_of(name, kind, dict(values.values))
+
+
+def _as_numbers(column: TableColumn, cells: str) -> str:
+    """What to type where a target is to be numbers."""
+    if column.type == "number":
+        return "For numbers give --task regression."
+    if not cells:
+        return "Numbers were not found in it; exclude it, or name another target."
+    return (
+        f"Of its cells, {cells}; with --task regression the rows of those that are no numbers are "
+        "left out, and told."
+    )
 
 
 def classes_of(name: str, kind: str, counts: Mapping[str, int]) -> ClassificationTarget:
@@ -176,6 +225,28 @@ def classes_of(name: str, kind: str, counts: Mapping[str, int]) -> Classificatio
         labels=tuple(label for label, _ in ordered),
         counts=tuple(count for _, count in ordered),
     )
+
+
+def weighted_classes(
+    table: Table,
+    column: TableColumn,
+    weight: TableColumn | None,
+    target: ClassificationTarget,
+) -> ClassificationTarget:
+    """The target with the summed weight of each class, as a share of the largest weight."""
+    if weight is None:
+        return target
+    values = f"SELECT {class_sql(column)} AS label, {number_sql(weight)} AS w FROM {table.rows}"
+    values += f" WHERE {MARK}"
+    largest = table.query(f"SELECT max(w) AS w FROM ({values})").to_pylist()[0]["w"]
+    rows = table.query(
+        f"SELECT label, sum(w / '{largest!r}'::DOUBLE) AS w FROM ({values}) GROUP BY label"
+    ).to_pylist()
+    sums: dict[Label | None, float] = {}
+    for row in rows:
+        label = read_label(row["label"], target.type)
+        sums[label] = sums.get(label, 0.0) + row["w"]
+    return replace(target, weights=tuple(sums.get(label, 0.0) for label in target.labels))
 
 
 def read_label(text: str, kind: str) -> Label | None:

@@ -36,8 +36,7 @@ class _Sums:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.seen = 0
-        self.minimum = 0
-        self.maximum = 0
+        self.ends: list[tuple[int, int]] = []
         self.shift: np.ndarray | None = None
         self.first = np.zeros(len(names))
         self.second = np.zeros(len(names))
@@ -50,13 +49,15 @@ class _Sums:
         if self.shift is None:
             # Sums of squares about a typical value keep their digits.
             self.shift = matrix.mean(axis=1)
-            self.minimum = int(microseconds[0])
-        self.maximum = int(microseconds[-1])
         matrix -= self.shift[:, None]
         weighted = matrix * counts
         self.first += weighted.sum(axis=1)
         self.second += (weighted * matrix).sum(axis=1)
         self.seen += int(counts.sum())
+        # Times come in their order: the first two and the last two of all.
+        ends = zip(microseconds.tolist(), counts.tolist(), strict=True)
+        found = [*self.ends, *ends]
+        self.ends = found if len(found) < 4 else [*found[:2], *found[-2:]]
 
     def survey(self) -> TimeSurvey:
         if self.shift is None:
@@ -69,4 +70,14 @@ class _Sums:
             # Rounding leaves a constant part with a deviation of about 1e-8.
             if spread > 1e-7
         )
-        return TimeSurvey(self.seen, self.minimum, self.maximum, parts)
+        times, counts = zip(*self.ends, strict=True)
+        return TimeSurvey(
+            self.seen,
+            minimum=times[0],
+            maximum=times[-1],
+            parts=parts,
+            at_minimum=counts[0],
+            at_maximum=counts[-1],
+            second=times[min(1, len(times) - 1)],
+            second_last=times[max(0, len(times) - 2)],
+        )

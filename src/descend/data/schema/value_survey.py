@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from descend.data.reading.expressions import TIME, category_sql, iso_sql, time_sql
+from descend.data.reading.expressions import (
+    TIME,
+    category_sql,
+    class_sql,
+    clock_sql,
+    epoch_unit,
+    iso_sql,
+    number_sql,
+    time_sql,
+)
+from descend.data.reading.number_text import NULLS, missing_sql
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.schema.column_rules import time_pattern
+from descend.data.reading.text_types import is_few
 from descend.data.schema.dates import PARTS, TIME_PARTS
 from descend.data.schema.number_survey import in_groups
 from descend.data.schema.surveys import (
     LEAST_COUNT,
     MOST_VALUES,
     Selection,
-    TimeSurvey,
     ValueSurvey,
 )
 from descend.data.schema.time_survey import survey_times
+from descend.errors import DataError
+from descend.settings import Settings
 
-PATTERNS = (
+ISO = "iso"
+"""The pattern of ISO 8601 while it is looked for; the record has None."""
+
+_DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
-    *("%m-%d-%Y", "%d %b %Y", "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y"),
-    *("%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S"),
-    *("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
+    *("%m-%d-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y"),
+    *("%d %B %Y", "%B %d, %Y", "%B %d %Y", "%d. %B %Y", "%d-%B-%Y", "%Y/%m/%d", "%Y.%m.%d"),
 )
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
 """Ways to write dates that are recognised beside ISO 8601."""
 
-_ISO = re.compile(r".\d\d.*", re.DOTALL)
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", re.ASCII)
-_DATE = re.compile(r".*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/., ].*|[A-Za-z]{3} \d.*")
-_LONGEST_DATE = 29
-_VALUE = TableColumn("value", "text", "VARCHAR")
+_DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
+_TIME = r"\d{1,2}:\d{2}.*"
+_LONGEST_DATE = 40
+_VALUE = TableColumn("value", "text", "VARCHAR", nulls=NULLS)
 
 
 def survey_values(
     table: Table,
     columns: Sequence[TableColumn],
     rows: Selection,
-    categorical: Collection[str] = (),
+    settings: Settings,
 ) -> dict[str, ValueSurvey]:
     """The values of text, booleans, categories, dates and times.
 
@@ -54,29 +67,35 @@ def survey_values(
         table: its training rows marked.
         columns: each is read as categories.
         rows: which rows to learn from.
-        categorical: names of columns that are no dates, whatever they look like.
+        settings: which columns are no dates, whatever they look like, and which are; date_order.
     """
     groups = in_groups(columns)
-    survey = functools.partial(_survey, table, rows, categorical)
+    survey = functools.partial(_survey, table, rows, settings)
     found = table.side_by_side([functools.partial(survey, group) for group in groups])
     return {name: survey for group in found for name, survey in group.items()}
 
 
 def _survey(
-    table: Table, rows: Selection, categorical: Collection[str], columns: Sequence[TableColumn]
+    table: Table, rows: Selection, settings: Settings, columns: Sequence[TableColumn]
 ) -> dict[str, ValueSurvey]:
     targets = [place for place, column in enumerate(columns) if column in rows.targets]
     always = f"place IN ({', '.join(map(str, targets))})" if targets else "false"
-    with table.kept(_counted(table, columns, rows.counted if targets else MARK, always)) as kept:
+    where = rows.counted if targets else MARK
+    with table.kept(_counted(table, columns, rows.targets, where, always)) as kept:
         totals = {row.pop("place"): row for row in table.query(_totals(kept)).to_pylist()}
-        shapes = _shapes(table, kept, columns, totals)
+        asked = [
+            place
+            for place, column in enumerate(columns)
+            if column not in rows.targets and column.name not in settings.categorical
+        ]
+        texts = [place for place in asked if columns[place].type == "text" and place in totals]
+        found = _written_times(table, kept, texts, settings.date_order)
         surveys = []
         for place, column in enumerate(columns):
             total = totals.get(place, {})
-            found = {key: total[key] for key in ("seen", "distinct", "longest", "length") if total}
-            survey = ValueSurvey(**found, **shapes.get(place, {}))
-            if column not in rows.targets and column.name not in categorical:
-                survey = replace(survey, times=_times(table, kept, place, column, survey))
+            survey = ValueSurvey(**total, **found.get(place, {}))
+            if place in asked:
+                survey = _with_times(table, kept, place, column, survey, settings)
             surveys.append(survey)
         others = [place for place, survey in enumerate(surveys) if survey.times is None]
         common = _commonest(table, kept, others, always)
@@ -86,11 +105,19 @@ def _survey(
     }
 
 
-def _counted(table: Table, columns: Sequence[TableColumn], where: str, always: str) -> str:
+def _counted(
+    table: Table,
+    columns: Sequence[TableColumn],
+    targets: Sequence[TableColumn],
+    where: str,
+    always: str,
+) -> str:
     """SQL for every value of every column with its count, in one reading."""
     names = [f"v{place}" for place in range(len(columns))]
+    kinds = [class_sql if column in targets else category_sql for column in columns]
     values = ", ".join(
-        f"{category_sql(column)} AS {name}" for column, name in zip(columns, names, strict=True)
+        f"{kind(column)} AS {name}"
+        for kind, column, name in zip(kinds, columns, names, strict=True)
     )
     sets = ", ".join(f"({name})" for name in names)
     places = " ".join(f"WHEN grouping({name}) = 0 THEN {name[1:]}" for name in names)
@@ -107,56 +134,68 @@ def _counted(table: Table, columns: Sequence[TableColumn], where: str, always: s
 def _totals(kept: str) -> str:
     return f"""
         SELECT place, sum(n)::BIGINT AS seen, count(*) AS "distinct",
-            min(value) AS first, max(value) AS last, max(length(value)) AS longest,
+            max(length(value)) AS longest,
             coalesce(sum(length(value) * n) / nullif(sum(n), 0), 0)::DOUBLE AS length
         FROM {kept} GROUP BY place
     """
 
 
-def _shapes(
-    table: Table,
-    kept: str,
-    columns: Sequence[TableColumn],
-    totals: Mapping[int, Mapping[str, Any]],
+def _written_times(
+    table: Table, kept: str, places: Sequence[int], date_order: str
 ) -> dict[int, dict[str, Any]]:
-    """Which columns of text are all dates or times; only those that begin and end so are tested."""
+    """How dates and times are written in the columns of text that hold them.
 
-    def looks(pattern: re.Pattern[str], total: Mapping[str, Any]) -> bool:
-        return all(pattern.fullmatch(total[end]) for end in ("first", "last"))
-
-    texts = {place: total for place, total in totals.items() if columns[place].type == "text"}
-    iso = [place for place, total in texts.items() if looks(_ISO, total)]
-    clock = [place for place, total in texts.items() if looks(_CLOCK, total)]
+    A few cells may be none, as in a column of numbers.
+    """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
-    is_clock = f"regexp_full_match(value, {quote_text(_CLOCK.pattern)}) AND "
-    is_clock += "try_cast(value AS TIME) IS NOT NULL"
+    looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
+    first = _matching(table, kept, [is_iso, clock_sql("value"), *looks], places)
     found: dict[int, dict[str, Any]] = {}
-    for name, test, places in (("iso", is_iso, iso), ("clock", is_clock, clock)):
-        for place, flags in _all_match(table, kept, [test], places).items():
-            if flags[0]:
-                found[place] = {name: True}
-    dated = [
-        place
-        for place, total in texts.items()
-        if place not in found and total["longest"] <= _LONGEST_DATE and looks(_DATE, total)
-    ]
+    dated = []
+    for place, (cells, iso, clock, date, _) in first.items():
+        if is_few(cells - iso, iso):
+            found[place] = {"pattern": ISO, "strays": cells - iso}
+        elif is_few(cells - clock, clock):
+            found[place] = {"pattern": TIME, "strays": cells - clock}
+        elif is_few(cells - date, date):
+            dated.append(place)
     tests = [_matches(pattern) for pattern in PATTERNS]
-    for place, flags in _all_match(table, kept, tests, dated).items():
-        matching = [pattern for pattern, flag in zip(PATTERNS, flags, strict=True) if flag]
-        found[place] = {"patterns": tuple(matching)}
+    for place, (cells, *counts) in _matching(table, kept, tests, dated).items():
+        most = max(counts)
+        if not is_few(cells - most, most):
+            continue
+        fitting = [one for one, count in zip(PATTERNS, counts, strict=True) if count == most]
+        if len(fitting) > 1:
+            fitting = [one for one in fitting if _order(one) == date_order] or fitting
+        if len(fitting) > 1:
+            # Text that more than one pattern fits (01/02/2020) is left as it is: which number is
+            # the month cannot be known.
+            found[place] = {"ambiguous": True}
+        else:
+            found[place] = {"pattern": fitting[0], "strays": cells - most}
     return found
 
 
-def _all_match(
+def _order(pattern: str) -> str:
+    """`dmy` or `mdy`, as a strptime pattern has day and month."""
+    return "dmy" if pattern.index("%d") < pattern.replace("%b", "%m").index("%m") else "mdy"
+
+
+def _matching(
     table: Table, kept: str, tests: Sequence[str], places: Sequence[int]
-) -> dict[int, list[bool]]:
-    """Whether all values of the columns at some places pass each test."""
+) -> dict[int, list[int]]:
+    """How many cells of the columns at some places there are, and how many pass each test."""
     if not places:
         return {}
-    listed = ", ".join(f"bool_and({test})" for test in tests)
+    listed = ", ".join(
+        f"coalesce(sum(n) FILTER (length(value) <= {_LONGEST_DATE} AND {test}), 0)::BIGINT"
+        for test in tests
+    )
     inside = ", ".join(map(str, places))
-    sql = f"SELECT place, [{listed}] AS flags FROM {kept} WHERE place IN ({inside}) GROUP BY place"
-    return {row["place"]: row["flags"] for row in table.query(sql).to_pylist()}
+    sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts FROM {kept}
+        WHERE place IN ({inside}) AND NOT {missing_sql("value", (), marks=True)}
+        GROUP BY place"""
+    return {row["place"]: row["counts"] for row in table.query(sql).to_pylist()}
 
 
 def _matches(pattern: str) -> str:
@@ -165,20 +204,45 @@ def _matches(pattern: str) -> str:
     return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")
 
 
-def _times(
-    table: Table, kept: str, place: int, column: TableColumn, survey: ValueSurvey
-) -> TimeSurvey | None:
-    """The survey of a column of dates or times; None for other columns, and for one value alone."""
-    is_time, pattern = time_pattern(column, survey)
-    if not is_time or survey.distinct <= 1:
-        return None
+def _with_times(
+    table: Table,
+    kept: str,
+    place: int,
+    column: TableColumn,
+    survey: ValueSurvey,
+    settings: Settings,
+) -> ValueSurvey:
+    """The survey with what its dates or times become; as it is for others, and for one value."""
+    pattern = survey.pattern
+    if column.name in settings.datetime:
+        pattern = _epoch(table, column)
+    elif column.type == "time":
+        pattern = TIME
+    elif column.type in ("date", "datetime"):
+        pattern = ISO
+    if pattern is None or survey.distinct <= 1:
+        return replace(survey, pattern=None)
+    written = None if pattern == ISO else pattern
     if column.type == "text":
-        time = time_sql(_VALUE, pattern)
-        source = f"SELECT {time} AS time, n FROM {kept} WHERE place = {place}"
+        value = replace(_VALUE, nulls=column.nulls)
+        source = f"SELECT {time_sql(value, written)} AS time, n FROM {kept} WHERE place = {place}"
     else:
-        time = time_sql(column, pattern)
-        source = f"SELECT {time} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
-    return survey_times(table, source, TIME_PARTS if pattern == TIME else PARTS)
+        source = (
+            f"SELECT {time_sql(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
+        )
+    times = survey_times(table, source, TIME_PARTS if pattern == TIME else PARTS)
+    return replace(survey, pattern=written, times=times)
+
+
+def _epoch(table: Table, column: TableColumn) -> str:
+    """What a column of numbers counts since 1970."""
+    if column.type != "number":
+        raise DataError(
+            f"{table.name}: --datetime {column.name} is for numbers that count from 1970; the "
+            f"column holds {column.type}, which is read as dates where it holds dates."
+        )
+    largest = table.aggregate({"largest": f"max(abs({number_sql(column)}))"}, where=MARK)["largest"]
+    return epoch_unit(largest or 0.0)
 
 
 def _commonest(

@@ -11,6 +11,8 @@ from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import History
 
+_MOST_REASONS = 10
+
 NAMES = {
     "r2": "R²",
     "rmse": "RMSE",
@@ -78,6 +80,9 @@ def summary_text(
             "",
             *(paragraph(f"! {one.name[0].upper()}{one.name[1:]}. {one.text}") for one in checks),
         ]
+    left_out = left_out_text(record["data"].get("columns", ()))
+    if left_out:
+        lines += ["", left_out]
     if folder is not None:
         lines += [
             "",
@@ -132,6 +137,7 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     lines += ["", columns_text(record["columns"], rows, record.get("explains"))]
     if record.get("explains"):
         lines.append(paragraph("explains: the share of the target's variation, each column alone."))
+    lines += [f"\n{paragraph(note)}" for note in record.get("notes", ())]
     lines += [f"\n{paragraph(f'Warning: {warning}')}" for warning in record["warnings"]]
     lines += [f"\n{paragraph(f'Hint: {hint}')}" for hint in record.get("hints", ())]
     return "\n".join(lines)
@@ -186,6 +192,26 @@ def columns_text(
 def _told_here(remark: str) -> list[str]:
     """The parts of a remark; what all columns with few values share is said once, as a hint."""
     return [part for part in remark.split("; ") if "--categorical would" not in part]
+
+
+def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
+    """One line with the columns that are not learned from, and why; empty where there are none.
+
+    Those that the user left out with --exclude come last, by name alone.
+    """
+    left_out = [column for column in columns if column["becomes"] == "left out"]
+    reasons = [
+        f"{column['name']} ({column['remark']})"
+        for column in left_out
+        if column["remark"] != "excluded"
+    ]
+    shown = reasons[:_MOST_REASONS]
+    if len(reasons) > len(shown):
+        shown.append(f"{len(reasons) - len(shown):,} more, see descend inspect")
+    excluded = sum(column["remark"] == "excluded" for column in left_out)
+    if excluded:
+        shown.append(f"{excluded:,} by --exclude")
+    return f"Left out: {'; '.join(shown)}." if shown else ""
 
 
 def _run_text(record: Mapping[str, Any]) -> str:

@@ -1,0 +1,100 @@
+"""Values that training did not have, counted while rows are encoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.data.schema.columns import CategoryColumn, Schema
+
+MANY = 0.05
+"""The share of a column's values from which on it is told that training had none of them."""
+
+_KEPT = 10_000
+_SHOWN = 3
+
+
+@final
+class UnseenValues:
+    """How many values of each column training did not have, and which.
+
+    Args:
+        schema: what was learned.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._values: Counter[str] = Counter()
+        self._unseen: Counter[str] = Counter()
+        self._examples: dict[str, Counter[str]] = {}
+        self._strays: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+        self._classes: Counter[str] = Counter()
+
+    def add(
+        self, name: str, texts: Sequence[str], codes: Sequence[int], counts: NDArray[np.int64]
+    ) -> None:
+        """Count the values of a column of categories; code 0 is one that training did not have."""
+        counted = counts[: len(texts)]
+        self._values[name] += int(counted.sum())
+        if 0 not in codes:
+            return
+        examples = self._examples.setdefault(name, Counter())
+        for text, code, count in zip(texts, codes, counted.tolist(), strict=True):
+            if code == 0:
+                self._unseen[name] += count
+                if text in examples or len(examples) < _KEPT:
+                    examples[text] += count
+
+    def add_strays(self, name: str, count: int, rows: int) -> None:
+        """Count cells that are no numbers (or dates), in a column that had such in training."""
+        self._strays[name] += count
+        self._rows[name] += rows
+
+    def add_classes(self, counts: dict[str, int]) -> None:
+        """Count rows of a class that training did not have."""
+        self._classes.update(counts)
+
+    def sentences(self) -> list[str]:
+        """What to tell: a sentence for each column with more unseen values than a few."""
+        said = []
+        for column in self._schema.columns:
+            if isinstance(column, CategoryColumn) and self._values[column.name]:
+                said += self._of_column(column)
+        for name, count in self._strays.items():
+            if count > MANY * self._rows[name]:
+                said.append(
+                    f"{count:,} of {self._rows[name]:,} cells of column {name!r} hold no number "
+                    "or date, and count as missing, as in training."
+                )
+        if self._classes:
+            rows, name = sum(self._classes.values()), self._schema.target.names[0]
+            said.append(
+                f"{rows:,} rows have a class of {name!r} that training did not have "
+                f"({_listed(self._classes)}); they are left out of the metrics."
+            )
+        return said
+
+    def _of_column(self, column: CategoryColumn) -> list[str]:
+        values, unseen = self._values[column.name], self._unseen[column.name]
+        # Rare values have no code of their own: training itself had as many of these.
+        present = self._schema.rows.training - column.missing
+        rare = 1 - sum(column.counts) / present if present > 0 else 0.0
+        if unseen <= (rare + MANY) * values:
+            return []
+        known = ", ".join(repr(value) for value in column.values[:_SHOWN])
+        return [
+            f"{unseen:,} of {values:,} values of column {column.name!r} "
+            f"({unseen / values:.0%}) were never or hardly ever seen in training: "
+            f"{_listed(self._examples[column.name])}. Training had {known}"
+            f"{', ...' if len(column.values) > _SHOWN else ''}."
+        ]
+
+
+def _listed(counts: Counter[str]) -> str:
+    shown = ", ".join(f"{text[:40]!r} ({count:,})" for text, count in counts.most_common(_SHOWN))
+    return shown + (", ..." if len(counts) > _SHOWN else "")

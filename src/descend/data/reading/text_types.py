@@ -1,0 +1,401 @@
+"""What the text of a column stands for: numbers, true and false, or text.
+
+One rule for text from every source. A column of text is one of numbers where its cells are
+numbers, but for marks of missing values and a few other cells; it is text where a cell is written
+as only codes are (`00501`, `2E3`). docs/columns.md states the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from descend.data.reading.expressions import category_sql, text_sql
+from descend.data.reading.number_text import (
+    CLASS_NAMES,
+    COMMA,
+    DURATION,
+    NULLS,
+    PLAINLY,
+    POINT,
+    label_sql,
+    missing_sql,
+    undecorated_sql,
+    unit_sql,
+)
+from descend.data.reading.table import ROW, Table
+from descend.data.reading.table_column import TableColumn
+from descend.errors import DataError
+
+FEW = 0.05
+"""The share of cells that may be no numbers in a column of numbers."""
+
+_LEAST_GOOD = 10
+_FIRST_ROWS = 2_000
+_BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """What the user says about the columns of a table.
+
+    Attributes:
+        numeric: columns of numbers, whatever they look like.
+        wanted: columns that have to be numbers to serve as what they are, targets and weights;
+            they are left as text where they hold none.
+        categorical: columns of categories.
+        labels: columns of which the cells may be class labels.
+        missing: texts that stand for a missing value, some as `column=text`.
+        decimal: `POINT` or `COMMA` where `1,234` alone does not tell; None decides.
+    """
+
+    numeric: Sequence[str] = ()
+    wanted: Sequence[str] = ()
+    categorical: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    decimal: str | None = None
+
+    def missing_in(self, name: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """The texts that stand for a missing value in a column."""
+        found = []
+        for text in self.missing:
+            column, equals, value = text.partition("=")
+            if not equals or column not in columns:
+                found.append(text.strip())
+            elif column == name:
+                found.append(value.strip())
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of a column that look alike.
+
+    Attributes:
+        count: how many.
+        first: the data row of the first one, from 0.
+        example: the first one.
+    """
+
+    count: int
+    first: int
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.example[:40]!r}, first in data row {self.first + 1:,}"
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """A column with the type its text stands for, and what to tell about it.
+
+    Attributes:
+        column: as expressions read it.
+        unit: the currency or per cent sign of its numbers.
+        thousands: whether commas stand between thousands.
+        grouped: whether `1,234` alone does not tell what the comma means.
+        shown: the decimal mark that its cells show beyond doubt.
+        marks: cells with a mark of a missing value.
+        strays: cells that are neither numbers nor marks.
+        reason: why text that is full of digits is no number.
+    """
+
+    column: TableColumn
+    unit: str = ""
+    thousands: bool = False
+    grouped: bool = False
+    shown: str | None = None
+    marks: Cells | None = None
+    strays: Cells | None = None
+    reason: str = ""
+
+
+@dataclass
+class _Seen:
+    """Cells of a column by label; and how many have each unit."""
+
+    labels: dict[str, Cells] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    plain: bool = True
+
+    def count(self, *labels: str) -> int:
+        return sum(self.labels[label].count for label in labels if label in self.labels)
+
+    def all_cells(self) -> int:
+        """Cells that are neither empty nor marks."""
+        return sum(
+            cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
+        )
+
+    def joined(self, labels: Sequence[str]) -> Cells | None:
+        """The cells of several labels together."""
+        found = [self.labels[label] for label in labels if label in self.labels]
+        if not found:
+            return None
+        first = min(found, key=lambda cells: cells.first)
+        return replace(first, count=sum(cells.count for cells in found))
+
+
+def typed_columns(
+    table: Table, columns: Sequence[TableColumn], rules: TextRules, *, whole: bool = True
+) -> dict[str, TypedColumn]:
+    """What each column stands for.
+
+    Args:
+        table: where they are.
+        columns: of any type; those that are no text keep it.
+        rules: what the user says.
+        whole: whether to look at every row of a column that may hold numbers, or at the first
+            ones alone.
+
+    Raises:
+        DataError: a column of `rules.numeric` holds no number.
+    """
+    names = [column.name for column in columns]
+    prepared = [_with_nulls(column, rules, names) for column in columns]
+    texts = [column for column in prepared if column.is_text]
+    seen = _survey(table, texts, f"{ROW} < {_FIRST_ROWS}")
+    if whole:
+        unsure = [
+            one
+            for one in texts
+            if _may_be_numbers(seen[one.name], one.name in (*rules.numeric, *rules.wanted))
+        ]
+        seen |= _survey(table, unsure, "true")
+    default = rules.decimal or (
+        COMMA if any(_decimal(one, None) == COMMA for one in seen.values()) else POINT
+    )
+    found = {column.name: TypedColumn(column) for column in prepared if not column.is_text}
+    for column in texts:
+        found[column.name] = _typed(table.name, column, seen[column.name], rules, default)
+    return {name: _checked(table, found[name], rules) for name in names}
+
+
+def read_as(
+    table: Table,
+    kinds: Mapping[str, str],
+    rules: TextRules,
+    written: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, TableColumn]:
+    """Columns that are known to hold numbers or text, as they are to be read.
+
+    Args:
+        table: where they are.
+        kinds: `number` or `text`, by name; a column of numbers may hold true and false.
+        rules: what was said in training.
+        written: how numbers were written in training, by name; the first rows may show another
+            decimal mark.
+    """
+    columns = {one.name: one for one in table.columns if one.name in kinds}
+    typed = typed_columns(table, list(columns.values()), rules, whole=False)
+    found = {}
+    for name, one in typed.items():
+        column = one.column
+        if column.is_text and kinds[name] == "text":
+            column = replace(column, type="text")
+        elif column.is_text and column.type != "boolean":
+            learned = written.get(name, PLAINLY)
+            shown = one.shown or (column.written if learned == PLAINLY else learned)
+            if shown == PLAINLY != learned:
+                shown = learned
+            column = replace(column, type="number", written=shown)
+        found[name] = column
+    return found
+
+
+def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> TableColumn:
+    given = rules.missing_in(column.name, names)
+    if not column.is_text:
+        return replace(column, nulls=given)
+    usual: tuple[str, ...] = NULLS
+    if column.name in rules.labels:
+        usual = tuple(null for null in NULLS if null not in CLASS_NAMES)
+    return replace(column, nulls=(*usual, *given))
+
+
+def _survey(table: Table, columns: Sequence[TableColumn], where: str) -> dict[str, _Seen]:
+    """The labels of the cells of each column."""
+    found = {column.name: _Seen() for column in columns}
+    for start in range(0, len(columns), 256):
+        group = columns[start : start + 256]
+        for row in table.query(_labels_sql(table, group, where)).to_pylist():
+            seen = found[group[int(row["place"])].name]
+            cells = Cells(row["n"], row["first"], row["example"])
+            label = row["label"]
+            seen.plain &= not row["decorated"] or label == "other"
+            seen.labels[label] = seen.joined([label]) or cells
+            if seen.labels[label] is not cells:
+                earlier = min(seen.labels[label], cells, key=lambda one: one.first)
+                seen.labels[label] = replace(earlier, count=seen.labels[label].count + cells.count)
+            seen.units[row["unit"]] = seen.units.get(row["unit"], 0) + cells.count
+    return found
+
+
+def _labels_sql(table: Table, columns: Sequence[TableColumn], where: str) -> str:
+    values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
+    nulls = " ".join(
+        f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
+        for place, column in enumerate(columns)
+        if column.nulls != NULLS
+    )
+    return f"""
+        SELECT place, label, decorated,
+            CASE WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
+            count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
+        FROM (
+            SELECT place, value, row, own = '' AS decorated,
+                CASE WHEN own <> '' THEN own ELSE {label_sql("bare")} END AS label
+            FROM (
+                SELECT place, value, row, own,
+                    CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
+                FROM (
+                    SELECT place, value, row,
+                        CASE {nulls} WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
+                        WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
+                        ELSE {label_sql("value")} END AS own
+                    FROM (UNPIVOT (SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where})
+                        ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+                )
+            )
+        )
+        GROUP BY ALL
+    """
+
+
+_POINTED = ("point", "groups")
+_COMMAS = ("comma", "comma groups")
+_NUMBERS = ("whole", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
+_DIGITS = (*_NUMBERS, "zeros", "exponent")
+
+
+def _may_be_numbers(seen: _Seen, asked: bool) -> bool:
+    cells = seen.all_cells()
+    digits = seen.count(*_DIGITS, "clock", "duration", *_BOOLEANS)
+    return asked or cells == 0 or digits >= 0.5 * cells
+
+
+def _decimal(seen: _Seen, default: str | None) -> str | None:
+    """The decimal mark that the cells of a column show; the default where both would do."""
+    comma, point = seen.count(*_COMMAS), seen.count(*_POINTED)
+    if comma != point:
+        return COMMA if comma > point else POINT
+    return default
+
+
+def _typed(
+    table: str, column: TableColumn, seen: _Seen, rules: TextRules, default: str
+) -> TypedColumn:
+    name = column.name
+    asked = name in rules.numeric or name in rules.wanted
+    cells = seen.all_cells()
+    marks = seen.joined(["mark"])
+    booleans = max(_BOOLEANS, key=seen.count)
+    if not asked and cells and seen.count(booleans) == cells:
+        if name not in rules.labels or booleans == "bool:true":
+            return TypedColumn(replace(column, type="boolean"))
+        return TypedColumn(column)
+    written = _decimal(seen, default) or default
+    good = [one for one in _NUMBERS if one not in (_COMMAS if written == POINT else _POINTED)]
+    if seen.count("duration") and not seen.count(*_NUMBERS):
+        written, good = DURATION, ["duration", "clock"]
+    codes = [] if seen.count(*_POINTED, *_COMMAS) else ["exponent"]
+    codes.append("zeros")
+    if asked or not seen.count(*codes):
+        good += ["zeros", "exponent"]
+    elif seen.count(*_DIGITS) > 0.5 * cells:
+        code = seen.joined(codes)
+        assert code is not None
+        return TypedColumn(column, reason=f"codes such as {code.example!r}")
+    numbers = seen.count(*good)
+    strays = seen.joined([one for one in seen.labels if one not in (*good, "null", "mark")])
+    if name in rules.numeric and numbers == 0:
+        raise DataError(
+            f"{table}: column {name!r} is to be read as numbers, and holds none; its first cells "
+            f"are like {_example(strays or marks)}."
+        )
+    if numbers == 0 or not (asked or is_few(strays.count if strays else 0, numbers)):
+        reason = ""
+        if strays is not None and numbers > strays.count:
+            reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
+        return TypedColumn(column, reason=reason)
+    units = {unit: count for unit, count in seen.units.items() if unit}
+    mixed = len(units) > 1 or ("%" in units and units["%"] < (1 - FEW) * numbers)
+    if mixed and not asked:
+        listed = " and ".join(sorted(units)) if len(units) > 1 else "numbers with and without %"
+        return TypedColumn(column, reason=f"its cells mix {listed}")
+    if written == POINT and seen.plain and not seen.count("comma3", "groups"):
+        written = PLAINLY
+    typed = replace(column, type="number", written=written)
+    grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*_POINTED))
+    shown = _decimal(seen, None) if written in (POINT, COMMA) else None
+    return TypedColumn(
+        typed,
+        unit=next(iter(units), ""),
+        thousands=written == POINT and seen.count("comma3", "groups") > 0,
+        grouped=grouped,
+        shown=shown,
+        marks=marks,
+        strays=strays,
+    )
+
+
+def is_few(strays: int, good: int) -> bool:
+    """Whether so few cells differ that a column is what the others are.
+
+    Args:
+        strays: cells that are no numbers (or dates).
+        good: cells that are.
+    """
+    few = strays <= FEW * (good + strays)
+    return good > 0 and (few or (strays == 1 and good >= _LEAST_GOOD))
+
+
+def _checked(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
+    """A column of categories is one of numbers only where no number is written in two ways.
+
+    Versions 1.1 and 1.10 are two values.
+    """
+    column = typed.column
+    if column.type != "number" or not column.is_text:
+        return typed
+    if column.name not in rules.categorical and column.name not in rules.labels:
+        return typed
+    if typed.strays is not None and column.name not in rules.numeric:
+        return replace(typed, column=replace(column, type="text"))
+    by_text = category_sql(replace(column, type="text"))
+    counts = table.aggregate(
+        {
+            "texts": f"count(DISTINCT {by_text})",
+            "numbers": f"count(DISTINCT {category_sql(column)})",
+        }
+    )
+    if counts["texts"] != counts["numbers"] and column.name in rules.categorical:
+        return replace(typed, column=replace(column, type="text"))
+    return typed
+
+
+def _example(cells: Cells | None) -> str:
+    return repr(cells.example) if cells is not None else "''"
+
+
+def how_written(typed: TypedColumn) -> str:
+    """A few words on how the numbers of a column stand as text; empty for plain numbers."""
+    column = typed.column
+    said = []
+    if typed.unit == "%":
+        said.append("per cent")
+    elif typed.unit:
+        said.append(f"money in {typed.unit}")
+    if column.written == COMMA:
+        said.append("decimal comma")
+    elif column.written == DURATION:
+        said.append("durations in seconds")
+    elif typed.thousands:
+        said.append("commas between thousands")
+    for cells, what in ((typed.marks, "marked as missing"), (typed.strays, "no numbers")):
+        if cells is not None:
+            count = "1 cell" if cells.count == 1 else f"{cells.count:,} cells"
+            said.append(f"{count} {what} ({cells})")
+    return "; ".join(said)

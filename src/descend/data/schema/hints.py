@@ -1,0 +1,209 @@
+"""What to tell about columns: how their text was read, and what in them looks odd."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from descend.data.reading.expressions import EPOCHS, epoch_unit, number_sql
+from descend.data.reading.number_text import CLASS_NAMES
+from descend.data.reading.table import MARK, Table
+from descend.data.reading.text_types import TypedColumn, how_written
+from descend.data.schema.column_records import Surveys
+from descend.data.schema.columns import Column, DatetimeColumn, NumberColumn
+from descend.data.schema.dates import DAY
+
+_PILE = 3
+"""Rows at least that must share a value that stands for missing ones."""
+_PILE_SHARE = 0.005
+_STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-01", "9999-12-31")
+"""Dates that programs write where there is none."""
+_RECENT = (1e15, 2.2e15)
+"""Microseconds since 1970 of the years 2001 to 2039."""
+_LEAST_TIMES = 20
+
+
+def text_warnings(
+    typed: Mapping[str, TypedColumn], kinds: Mapping[str, str], targets: Sequence[str]
+) -> list[str]:
+    """A sentence for each column in which a few cells are not what the others are."""
+    said = []
+    for name, one in typed.items():
+        if one.strays is None or one.column.type != "number":
+            continue
+        if name in targets:
+            said.append(
+                f"The target {name!r} holds no number in {_cells(one.strays.count)} "
+                f"({one.strays}); such rows are left out."
+            )
+        elif kinds.get(name, "number") == "number":
+            said.append(
+                f"Column {name!r} holds no number in {_cells(one.strays.count)} ({one.strays}); "
+                f"such cells count as missing. --missing {_typed(one.strays.example)} says that "
+                f"this is meant; --categorical {name} makes the column one of categories."
+            )
+    return said
+
+
+def text_notes(
+    typed: Mapping[str, TypedColumn], kinds: Mapping[str, str], targets: Sequence[str]
+) -> list[str]:
+    """A sentence for each column of which the text was read in a way that one should know."""
+    said = []
+    for name, one in typed.items():
+        if one.column.type != "number" or kinds.get(name, "number") != "number":
+            continue
+        if one.marks is not None:
+            effect = "such rows are left out" if name in targets else "such cells count as missing"
+            said.append(
+                f"The {_column(name, targets)} has {_cells(one.marks.count)} with a mark of a "
+                f"missing value ({one.marks}); {effect}."
+            )
+        written = how_written(replace(one, marks=None, strays=None))
+        if written:
+            more = " --decimal comma reads 1,234 as 1.234." if one.grouped else ""
+            said.append(f"The {_column(name, targets)} is read as numbers ({written}).{more}")
+    return said
+
+
+def class_notes(name: str, labels: Sequence[object]) -> list[str]:
+    """A sentence where a class has a name that elsewhere stands for a missing value."""
+    found = [label for label in labels if label in CLASS_NAMES]
+    return [
+        f"{label!r} in the target {name!r} is a class like others. If it stands for a missing "
+        f"value, give --missing {name}={label}."
+        for label in found
+    ]
+
+
+def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> list[str]:
+    """Sentences on values that look like stand-ins for missing ones, and on what may be dates.
+
+    Args:
+        table: its training rows marked.
+        columns: as they were learned.
+        surveys: what was seen in them.
+    """
+    said = []
+    for name, survey in surveys.values.items():
+        if survey.ambiguous:
+            said.append(
+                f"Column {name!r} holds dates of which the day cannot be told from the month, so "
+                "they are read as text. Say --date-order dmy (day first) or --date-order mdy."
+            )
+    numbers = [one for one in columns if isinstance(one, NumberColumn)]
+    said += _number_stand_ins(table, numbers, surveys)
+    for column in columns:
+        if isinstance(column, DatetimeColumn):
+            said += _dates(column, surveys)
+        elif isinstance(column, NumberColumn):
+            said += _epochs(column)
+    return said
+
+
+def _number_stand_ins(table: Table, columns: Sequence[NumberColumn], surveys: Surveys) -> list[str]:
+    """Nines alone at an end of the column, many times and far from all other values."""
+    ends = [
+        (column, end)
+        for column in columns
+        for end in (column.minimum, column.maximum)
+        if _all_nines(end)
+    ]
+    if not ends:
+        return []
+    parts = []
+    for column, end in ends:
+        value = number_sql(surveys.typed[column.name].column)
+        other = f"{value} <> '{end!r}'::DOUBLE"
+        parts.append(
+            f"[count_if({value} = '{end!r}'::DOUBLE)::DOUBLE, "
+            f"min({value}) FILTER ({other}), max({value}) FILTER ({other})]"
+        )
+    sql = f"SELECT [{', '.join(parts)}] AS found FROM {table.rows} WHERE {MARK}"
+    said = []
+    for (column, end), (pile, low, high) in zip(
+        ends, table.query(sql).to_pylist()[0]["found"], strict=True
+    ):
+        if low is None or pile < max(_PILE, _PILE_SHARE * surveys.training):
+            continue
+        gap = low - end if end < low else end - high
+        if gap >= max(0.5 * (high - low), 1e-9):
+            said.append(_stand_in(column.name, f"{end:g}", int(pile), f"{low:g} to {high:g}"))
+    return said
+
+
+def _all_nines(value: float) -> bool:
+    digits = f"{abs(value):.0f}"
+    return value.is_integer() and len(digits) >= 2 and set(digits) == {"9"}
+
+
+def _stand_in(name: str, value: str, pile: int, others: str) -> str:
+    return (
+        f"{value} stands {pile:,} times in column {name!r}, far from the other values ({others}). "
+        f"If it stands for a missing value, give --missing {_typed(f'{name}={value}')}"
+    )
+
+
+def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
+    said = []
+    survey = surveys.values[column.name]
+    if column.strays:
+        said.append(
+            f"Column {column.name!r} holds no date in {_cells(column.strays)}; they count as "
+            "missing."
+        )
+    times = survey.times
+    if times is None or column.pattern in EPOCHS:
+        return said
+    rest = times.second_last - times.second
+    for value, pile, gap in (
+        (times.minimum, times.at_minimum, times.second - times.minimum),
+        (times.maximum, times.at_maximum, times.maximum - times.second_last),
+    ):
+        if value % DAY or pile < max(_PILE, _PILE_SHARE * surveys.training):
+            continue
+        day = _day(value)
+        if day in _STAND_INS and gap > max(rest // 2, 365 * DAY):
+            others = f"{_day(times.second)} to {_day(times.second_last)}"
+            said.append(_stand_in(column.name, day, pile, others))
+    return said
+
+
+def _epochs(column: NumberColumn) -> list[str]:
+    """An offer where numbers may be seconds or parts of them since 1970."""
+    if (column.distinct or 0) < _LEAST_TIMES or column.minimum <= 0:
+        return []
+    unit = epoch_unit(column.maximum)
+    low, high = (end * EPOCHS[unit] for end in (column.minimum, column.maximum))
+    if not (_RECENT[0] <= low and high <= _RECENT[1]):
+        return []
+    words = {"epoch s": "seconds", "epoch ms": "milliseconds", "epoch us": "microseconds"}
+    return [
+        f"Column {column.name!r} may count {words.get(unit, 'nanoseconds')} since 1970 "
+        f"({_day(low)} to {_day(high)}). If so, give --datetime {column.name}"
+    ]
+
+
+def _day(microseconds: float) -> str:
+    try:
+        day = datetime.date(1970, 1, 1) + datetime.timedelta(days=math.floor(microseconds / DAY))
+    except OverflowError:
+        return f"{microseconds:g} µs"
+    return day.isoformat()
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count:,} cells"
+
+
+def _column(name: str, targets: Sequence[str]) -> str:
+    return f"target {name!r}" if name in targets else f"column {name!r}"
+
+
+def _typed(text: str) -> str:
+    """A text as it is typed after an option."""
+    return (
+        text if text.replace("=", "").replace("-", "").replace(".", "").isalnum() else f"'{text}'"
+    )

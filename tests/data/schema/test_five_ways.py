@@ -1,0 +1,192 @@
+"""The same table stored five ways gives the same schema and the same predictions."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import open_table
+from descend.data.schema.columns import Schema
+from descend.data.schema.learn import learn_schema
+from descend.settings import settings_from
+
+ROWS = 60
+RANDOM = np.random.default_rng(3)
+Values = Sequence[Any]
+
+
+def numbers(kind: str, values: Values) -> Values:
+    """Numbers as a CSV file may write them."""
+    if kind == "money":
+        return [None if v is None else f"${v:,.2f}" for v in values]
+    if kind == "decimal comma":
+        return [None if v is None else f"{v:.2f}".replace(".", ",") for v in values]
+    if kind == "per cent":
+        return [None if v is None else f"{v:.2f}%" for v in values]
+    if kind == "marks":
+        return ["?" if v is None else f"{v:.2f}" for v in values]
+    if kind == "spaces":
+        return [None if v is None else f"  {v:.2f}\u00a0" for v in values]
+    return [None if v is None else repr(round(v, 2)) for v in values]
+
+
+KINDS = ("plain", "money", "decimal comma", "per cent", "marks", "spaces")
+
+
+def cell(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def stored(folder: Path, columns: dict[str, Values], texts: dict[str, Values]) -> dict[str, Any]:
+    """A table as CSV, Parquet, JSON lines, a pandas and a Polars frame.
+
+    Args:
+        folder: for the files.
+        columns: values with types.
+        texts: the same as text, for those that CSV writes in another way.
+    """
+    written = {**columns, **texts}
+    lines = [";".join(columns)]
+    lines += [";".join(map(cell, row)) for row in zip(*written.values(), strict=True)]
+    (folder / "t.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table = pa.table({name: pa.array(list(values)) for name, values in columns.items()})
+    pa.parquet.write_table(table, folder / "t.parquet")
+    pa.parquet.write_table(
+        pa.table({name: pa.array(list(values)) for name, values in written.items()}),
+        folder / "texts.parquet",
+    )
+    with (folder / "t.jsonl").open("w") as stream:
+        for row in zip(*columns.values(), strict=True):
+            stream.write(json.dumps(dict(zip(columns, row, strict=True)), default=str) + "\n")
+    return {
+        "csv": str(folder / "t.csv"),
+        "parquet": str(folder / "t.parquet"),
+        "texts": str(folder / "texts.parquet"),
+        "json": str(folder / "t.jsonl"),
+        "pandas": pd.DataFrame({name: pd.Series(list(v)) for name, v in columns.items()}),
+        "polars": pl.DataFrame({name: list(values) for name, values in columns.items()}),
+    }
+
+
+def learned(data: Any, **options: Any) -> Schema:
+    asked = {"target": "y", "task": "regression", **options}
+    return learn_schema(open_table(data), settings_from(asked))
+
+
+def encoded(schema: Schema, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    parts = list(Encoder(schema).encode(open_table(data), target=True))
+    return (
+        np.concatenate([part.batch.x["numeric"] for part in parts]),
+        np.concatenate([part.batch.x["category"] for part in parts]),
+    )
+
+
+def meaning(schema: Schema) -> list[Any]:
+    """What was learned, without how it was stored."""
+    found = []
+    for column in schema.columns:
+        record = {**vars(column), "kind": column.kind}
+        for name in ("type", "note", "written", "strays", "distinct", "pattern"):
+            record.pop(name, None)
+        found.append(record)
+    return found
+
+
+def check_alike(ways: dict[str, Any], **options: Any) -> None:
+    schemas = {way: learned(data, **options) for way, data in ways.items()}
+    expected = meaning(schemas["csv"])
+    first = encoded(schemas["csv"], ways["csv"])
+    for way, schema in schemas.items():
+        assert meaning(schema) == expected, way
+    for way, data in ways.items():
+        # Learned from one way of storing, asked with another.
+        for trained in ("csv", "parquet"):
+            for ours, theirs in zip(encoded(schemas[trained], data), first, strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=f"{trained}, {way}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_however_they_are_written(tmp_path: Path, kind: str) -> None:
+    values = [round(float(v), 2) for v in RANDOM.uniform(1, 9_000, ROWS)]
+    if kind != "plain":
+        values[7] = None  # type: ignore[call-overload]
+    y = [round(float(v), 3) for v in RANDOM.normal(size=ROWS)]
+    columns = {"x": values, "y": y}
+    check_alike(stored(tmp_path, columns, {"x": numbers(kind, values)}))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    codes=st.lists(st.integers(-3, 12), min_size=ROWS, max_size=ROWS),
+    blank=st.integers(0, ROWS - 1),
+    flags=st.lists(st.booleans(), min_size=ROWS, max_size=ROWS),
+    words=st.lists(
+        st.sampled_from(["00501", "1_12", "2E3", "Paris", "paris", "NA", "x y"]),
+        min_size=ROWS,
+        max_size=ROWS,
+    ),
+    number_type=st.sampled_from(["int8", "int32", "int64", "uint64", "float32", "float64"]),
+    flag_text=st.sampled_from([("True", "False"), ("yes", "no"), ("t", "f"), ("TRUE", "FALSE")]),
+)
+def test_categories_however_they_are_stored(
+    tmp_path_factory: pytest.TempPathFactory,
+    codes: list[int],
+    blank: int,
+    flags: list[bool],
+    words: list[str],
+    number_type: str,
+    flag_text: tuple[str, str],
+) -> None:
+    folder = tmp_path_factory.mktemp("ways")
+    codes = [abs(code) if number_type == "uint64" else code for code in codes]
+    missing: list[int | None] = list(codes)
+    missing[blank] = None
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(days=i) for i in range(ROWS)]
+    y = [round(float(v), 3) for v in RANDOM.normal(size=ROWS)]
+    columns: dict[str, Values] = {"k": missing, "flag": flags, "word": words, "day": days, "y": y}
+    texts = {"flag": [flag_text[0] if flag else flag_text[1] for flag in flags]}
+    ways = stored(folder, columns, texts)
+    # What pandas writes once a value is missing.
+    ways["pandas csv"] = str(folder / "pandas.csv")
+    ways["pandas"].to_csv(ways["pandas csv"], index=False)
+    table = pa.table(columns).set_column(
+        0, "k", pa.array(missing, pa.from_numpy_dtype(np.dtype(number_type)))
+    )
+    table = table.set_column(2, "word", pa.array(words).dictionary_encode())
+    pa.parquet.write_table(table, folder / "typed.parquet")
+    ways["typed"] = str(folder / "typed.parquet")
+    ways["query"] = f"SELECT * FROM '{folder / 't.csv'}'"
+    check_alike(ways, categorical=["k"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[True, False], [1, 0], [1.0, 0.0], ["t", "f"], ["yes", "no"], ["Y", "N"], ["TRUE", "false"]],
+)
+@pytest.mark.parametrize("trained", [[True, False], [1, 0]])
+def test_true_and_false_are_one_and_nought(trained: list[Any], values: list[Any]) -> None:
+    which = RANDOM.integers(0, 2, ROWS)
+    y = RANDOM.normal(size=ROWS)
+
+    def table(two: list[Any]) -> pa.Table:
+        return pa.table({"it": [two[one] for one in which], "y": y})
+
+    for options in ({}, {"categorical": ["it"]}):
+        schema = learned(table(trained), **options)
+        for ours, theirs in zip(
+            encoded(schema, table(values)), encoded(schema, table(trained)), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)

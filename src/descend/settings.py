@@ -230,7 +230,7 @@ class Settings:
 
     def _check_columns(self) -> None:
         """Raise SettingsError where a column is to be two things at once."""
-        kinds = ("categorical", "numeric", "datetime", "exclude")
+        kinds = ("categorical", "numeric", "datetime")
         for place, one in enumerate(kinds):
             for other in kinds[place + 1 :]:
                 both = set(getattr(self, one)) & set(getattr(self, other))

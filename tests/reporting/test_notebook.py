@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 import descend
+from descend.reporting.notebook import Lines, curve_svg
+from tests.reporting.test_render import history_of
 
 
 def test_a_run_and_its_model_show_themselves_escaped():
@@ -17,3 +19,13 @@ def test_a_run_and_its_model_show_themselves_escaped():
     assert run.stop_reason.value in shown
     assert "<script>" not in shown
     assert "&lt;script&gt; (number)" in shown
+
+
+def test_a_history_is_a_tuple_with_a_frame_and_a_plot() -> None:
+    lines = Lines(history_of())
+    assert lines == history_of()
+    assert "<svg" in lines.plot()._repr_html_()
+    assert lines.plot().text.count("<polyline") == 2
+    frame = lines.to_pandas()
+    assert list(frame["validation_loss"]) == [one.validation_loss for one in history_of()]
+    assert curve_svg(()) == ""

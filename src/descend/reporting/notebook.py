@@ -1,9 +1,91 @@
-"""How runs and models show themselves in a notebook."""
+"""How runs and models are shown in a notebook."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
+
+from descend.errors import InputError
+from descend.reporting.plots.colours import COLOURS
+from descend.types import HistoryLine
+
+WIDTH, HEIGHT, EDGE = 420, 160, 8
+
+
+class Lines(tuple[HistoryLine, ...]):
+    """A history that a notebook can show: a tuple of lines with a frame and a small plot."""
+
+    def to_pandas(self) -> Any:
+        """The lines as a pandas DataFrame, a column for each field.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError(
+                "A DataFrame needs pandas, which is not installed. Type: pip install pandas"
+            ) from None
+        return pd.DataFrame([dataclasses.asdict(line) for line in self])
+
+    def plot(self) -> Html:
+        """Training and validation loss over the epochs, as a small picture."""
+        return Html(curve_svg(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Html:
+    """Something that a notebook shows as HTML."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+def page_frame(path: Path, height: int = 700) -> Html:
+    """A page of descend within a notebook."""
+    page = escape(path.read_text(encoding="utf-8"))
+    return Html(f'<iframe srcdoc="{page}" width="100%" height="{height}"></iframe>')
+
+
+def curve_svg(history: Sequence[HistoryLine]) -> str:
+    """Losses over the epochs as SVG; the loss axis is logarithmic where all are above 0."""
+    known = [
+        value
+        for one in history
+        for value in (one.train_loss, one.validation_loss)
+        if math.isfinite(value)
+    ]
+    if len(history) < 2 or not known:
+        return ""
+    scale = math.log if min(known) > 0 else float
+    low, high = scale(min(known)), scale(max(known))
+    last = history[-1].epoch or 1.0
+
+    def place(epoch: float, loss: float) -> str:
+        x = EDGE + epoch / last * (WIDTH - 2 * EDGE)
+        y = EDGE + (high - scale(loss)) / ((high - low) or 1.0) * (HEIGHT - 2 * EDGE)
+        return f"{x:.1f},{y:.1f}"
+
+    drawn = []
+    for name, colour in (("train_loss", COLOURS[1]), ("validation_loss", COLOURS[0])):
+        points = " ".join(
+            place(one.epoch, getattr(one, name))
+            for one in history
+            if math.isfinite(getattr(one, name))
+        )
+        drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+    title = f"validation loss (blue) and training loss (orange) over {last:.3g} epochs"
+    return (
+        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{title}">'
+        f"<title>{title}</title>{''.join(drawn)}</svg><div><small>{title}</small></div>"
+    )
 
 
 def card(title: str, facts: Sequence[tuple[str, object]]) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from descend.errors import InputError
+from descend.reporting.notebook import Html, Lines, page_frame
+from descend.runs.contents import REPORT
 from descend.types import History, StopReason
 
 Metrics = dict[str, dict[str, float]]
@@ -27,6 +30,20 @@ class FinishedRun:
     stop_reason: StopReason
     record: Mapping[str, Any]
     folder: Path | None
+
+    def __post_init__(self) -> None:
+        """The history becomes one that can be shown."""
+        object.__setattr__(self, "history", Lines(self.history))
+
+    def report(self) -> Html:
+        """The page of the run, shown within a notebook.
+
+        Raises:
+            InputError: the run has no folder.
+        """
+        if self.folder is None or not (self.folder / REPORT).is_file():
+            raise InputError("This run has no report: give out='runs/NAME' to train or fit.")
+        return page_frame(self.folder / REPORT)
 
     @property
     def metrics(self) -> Metrics:

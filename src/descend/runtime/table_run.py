@@ -18,7 +18,7 @@ from descend.data.schema.describe import describe
 from descend.errors import FileFormatError, InputError
 from descend.io.secrets import without_secrets
 from descend.model import Model
-from descend.reporting.notebook import card
+from descend.reporting.notebook import card, curve_svg
 from descend.reporting.progress import Progress
 from descend.runs.contents import RECORD, is_store
 from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
@@ -55,7 +55,7 @@ class Run(FinishedRun):
 
     def _repr_html_(self) -> str:
         predicts = ("predicts", ", ".join(self.model.schema.target.names))
-        return card("descend.Run", self._facts([predicts]))
+        return card("descend.Run", self._facts([predicts])) + curve_svg(self.history)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_memory_that_is_refused(
     def refused(*args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(loop, "_dispatched", refused)
+    monkeypatch.setattr(loop.ChunkUpdater, "apply", refused)
     status, error = typed(monkeypatch, capfd, "train", table, "--target", "y", "--out", out, *FAST)
     assert status == 2
     assert "--memory" in error

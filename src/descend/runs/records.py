@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def history_from(text: str, path: Path) -> History:
     """
     try:
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
-        return tuple(msgspec.convert(lines, list[HistoryLine], strict=False))
+        history = msgspec.convert(lines, list[HistoryLine], strict=False)
+        for line in history:
+            if not all(map(math.isfinite, (line.epoch, line.seconds, line.learning_rate))):
+                raise ValueError(f"the line of update {line.update:,} has numbers without an end")
+        return tuple(history)
     except (ValueError, csv.Error) as error:
         raise FileFormatError(f"{path} is damaged: {error}.") from None

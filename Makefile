@@ -52,7 +52,7 @@ bench: .venv/bench ## how fast, against the peers
 	$(BIN)/python -m benchmarks
 
 torture: venv ## does it hold under kills, faults and odd input
-	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks fuzz
+	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks fuzz --signals 300
 
 regret: .venv/bench ## how far is the advice from the best of a full sweep
 	$(BIN)/python -m benchmarks regret

@@ -26,9 +26,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import measure
+from benchmarks.fuzz_signals import fuzz_signals
 from benchmarks.fuzz_targets import TARGETS, Target, WrongAnswerError, make_seeds
 from descend.errors import DescendError
 
+SIGNAL_OUTCOMES = {
+    "finished": "read",
+    "ended": "refused",
+    "hang": "hang",
+    "defect": "traceback",
+}
 DEFECTS = ("traceback", "hang", "wrong answer", "long text")
 LONGEST = 10
 """Seconds of the processor that an input may take."""
@@ -120,13 +127,18 @@ def defects(counts: dict[str, Counter[str]]) -> int:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--signals", type=int, default=0, help="commands to send signals to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--keep", type=Path, help="a folder for inputs that show a defect")
     given = parser.parse_args(words)
     began = time.perf_counter()
     counts = fuzz(given.inputs, given.seed, keep=given.keep and given.keep.resolve())
+    for name, outcomes in fuzz_signals(given.signals, random.Random(given.seed)).items():
+        counts[f"signals, {name}"] = Counter(
+            {SIGNAL_OUTCOMES[outcome]: times for outcome, times in outcomes.items()}
+        )
     names = ["read", "refused", *DEFECTS]
     total = sum(counts.values(), Counter[str]())
     lines = [

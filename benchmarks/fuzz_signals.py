@@ -160,6 +160,8 @@ def fuzz_signals(
     """Send signals so many times, to all commands in turn; defects are printed."""
     chosen = commands or COMMANDS
     counts: dict[str, Counter[str]] = {}
+    if not inputs:
+        return counts
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepared(folder)

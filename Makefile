@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test torch fmt bench torture regret wheel screenshots docs lock clean
+.PHONY: help venv demo test torch fmt bench quality torture regret wheel screenshots docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -53,6 +53,9 @@ bench: .venv/bench ## how fast, against the peers
 
 torture: venv ## does it hold under kills, faults and odd input
 	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks fuzz --signals 300
+
+quality: .venv/bench ## how good is the default model, beside boosted trees
+	$(BIN)/python -m benchmarks quality $(if $(TABLES),--tables $(TABLES))
 
 regret: .venv/bench ## how far is the advice from the best of a full sweep
 	$(BIN)/python -m benchmarks regret

@@ -27,7 +27,7 @@ T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = (
     *("descend", "jax", "jaxlib", "optax", "numpy", "duckdb", "pyarrow"),
-    *("scikit-learn", "torch", "keras", "pandas", "polars"),
+    *("scikit-learn", "lightgbm", "catboost", "torch", "keras", "pandas", "polars"),
 )
 
 

@@ -131,6 +131,13 @@ class Task:
 
 
 _FLIGHTS_PEER = ("time_hour", "tailnum", "year")
+_LANDED = (
+    *("DepTime", "ArrTime", "ActualElapsedTime", "AirTime", "TaxiIn"),
+    *("Cancelled", "CancellationCode", "Diverted", "TailNum"),
+)
+_PAID = (
+    *("fare_amount", "total_amount", "tip_amount", "dropoff_datetime", "extra", "tolls_amount"),
+)
 TASKS: dict[str, Task] = {
     "bike": Task("bike_sharing", "cnt", ("instant", "casual", "registered"), ("dteday",)),
     "flights": Task("flights", "arr_delay", ("arr_time", "air_time"), _FLIGHTS_PEER),
@@ -139,6 +146,13 @@ TASKS: dict[str, Task] = {
     ),
     "diamonds": Task("diamonds", "price"),
     "adult": Task("adult", "income", ("split",), classification=True),
+    "hflights": Task("hflights", "ArrDelay", _LANDED),
+    "taxi": Task("nyc_taxi", "trip_distance", _PAID),
+    "elevators": Task("elevators", "y"),
+    "protein": Task("protein", "y"),
+    "kegg": Task("keggundirected", "y"),
+    "sml": Task("sml", "y"),
+    "employment": Task("acs_employment_ma", "employed", ("id", "year"), classification=True),
 }
 """`flights` is asked when the door closes, `flights-booked` when the ticket is bought."""
 

@@ -99,7 +99,7 @@ def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
 def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -> None:
     """Outputs fitted to one repeated target predict that target."""
     y = targets(loss, outputs, rows=1)
-    per_example, link = LOSSES[loss]
+    per_example, link, _ = LOSSES[loss]
     slope = jax.grad(lambda outputs: jnp.sum(per_example(outputs, y)))
 
     @jax.jit

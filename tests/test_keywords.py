@@ -39,7 +39,8 @@ def test_no_keyword_is_also_a_parameter(function: Any, keywords: Any) -> None:
     assert not own & get_type_hints(keywords).keys()
     # What one of them lacks, it names itself; or it belongs to descend's own networks.
     missing = HINTS.keys() - get_type_hints(keywords).keys() - own
-    assert missing == ({"hidden", "activation"} if function is descend.fit else set())
+    networks = {"effort", "members", "hidden", "activation"}
+    assert missing == (networks if function is descend.fit else set())
 
 
 def accepts(hint: Any, value: object) -> bool:

@@ -97,9 +97,9 @@ def advise(
     data: Any,
     *,
     target: str = "y",
-    model: Any = "mlp",
+    model: Any = "tabular",
     loss: Any = "auto",
-    optimizer: Any = "momentum",
+    optimizer: Any = "auto",
     validation: Any = 0.1,
     out: str | Path | None = None,
     force: bool = False,
@@ -111,7 +111,7 @@ def advise(
     Args:
         data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict.
-        model: `mlp`, `linear`, or a custom model as `fit` takes it.
+        model: `tabular`, `mlp`, `linear`, or a custom model as `fit` takes it.
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the name of an update rule; for a custom model also one of Optax. The rate of
             `optax.adam` is found; that of `optax.adam(1e-3)` is settled, and only the batch size
@@ -170,9 +170,9 @@ def compare(
     Args:
         data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict.
-        model: `mlp`, `linear`, or a custom model as `fit` takes it. A model that comes with weights
-            (Flax, Equinox, Keras) begins at them with every seed, and a custom model keeps the
-            validation rows of the first seed.
+        model: `mlp`, `tabular`, `linear`, or a custom model as `fit` takes it. A model that comes
+            with weights (Flax, Equinox, Keras) begins at them with every seed, and a custom model
+            keeps the validation rows of the first seed.
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the rule that the advised batch size is found for; an Optax rule is run
             beside the others.
@@ -424,6 +424,7 @@ def predict(
     output: str | Path | None = None,
     *,
     keep: Sequence[str] | str = (),
+    interval: float | None = None,
     memory: int | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
@@ -437,6 +438,8 @@ def predict(
         data: whatever `train` takes; columns in any order, others ignored.
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
         keep: columns of the input to write before the predictions; `"all"` is every one.
+        interval: such as 0.95: also write `<target>_low` and `<target>_high`, bounds that hold so
+            many of the targets.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
         delimiter: between the fields of text files; None takes that of training.
         header: whether their first line holds the names of the columns; None: as in training.
@@ -458,7 +461,14 @@ def predict(
     kept = None if keep == "all" else [keep] if isinstance(keep, str) else keep
     options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
     return write_predictions(
-        _loaded(model), data, output, keep=kept, memory=memory, force=force, options=options
+        _loaded(model),
+        data,
+        output,
+        keep=kept,
+        interval=interval,
+        memory=memory,
+        force=force,
+        options=options,
     )
 
 

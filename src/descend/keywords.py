@@ -51,7 +51,9 @@ class TableKeywords(RunKeywords, total=False):
 class NetworkKeywords(TableKeywords, total=False):
     """And the form of descend's own networks."""
 
-    hidden: int | Sequence[int]
+    effort: Literal["quick", "default", "thorough"]
+    members: int | None
+    hidden: int | Sequence[int] | None
     activation: str
 
 

@@ -8,8 +8,9 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -32,7 +33,11 @@ from descend.io.json_records import read_as
 from descend.metrics import ClassificationScore, RegressionScore
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
+from descend.training.intervals import Calibration, calibrated, half_widths
 from descend.types import Batch, Params
+
+if TYPE_CHECKING:
+    from descend.training.models import Network
 
 BLOCK_ROWS = 8192
 LEAST_ROWS = 256
@@ -65,12 +70,21 @@ class Model:
         schema: the columns, and what was learned from the training rows.
         settings: the settings it was trained with, resolved.
         params: the weights, as NumPy arrays.
+        calibration: what intervals are made from; None for classes, and for models of files that
+            were written before there were intervals.
     """
 
-    def __init__(self, schema: Schema, settings: Settings, params: Params) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        settings: Settings,
+        params: Params,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.schema = schema
         self.settings = settings
         self.params = params
+        self.calibration = calibration
         self.encoder = Encoder(schema)
 
     def __repr__(self) -> str:
@@ -91,7 +105,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was compiled cannot be copied to another process, and is soon compiled again.
-        return Model, (self.schema, self.settings, self.params)
+        return Model, (self.schema, self.settings, self.params, self.calibration)
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predictions for raw rows, in their order.
@@ -109,6 +123,90 @@ class Model:
         values = np.concatenate(parts) if parts else np.zeros((0, 1))
         single = isinstance(self.schema.target, RegressionTarget) and values.shape[1] == 1
         return values[:, 0] if single else values
+
+    def predict_interval(self, data: Any, level: float = 0.95) -> Numbers:
+        """The bounds between which the target of a raw row lies with a given probability.
+
+        Args:
+            data: as for `predict`.
+            level: that probability; the part of unseen rows that intervals cover, about.
+
+        Returns:
+            float64 `[n, 2]`, lower and upper bound (`[n, k, 2]` for k targets).
+
+        Raises:
+            SettingsError: the model predicts classes or has no calibration, or the level is
+                higher than its validation rows can tell.
+            DataError: a needed column is absent or of another type.
+        """
+        self.check_interval(level)
+        found = [
+            self.interval(part.batch.x, level)
+            for part in self.encoder.encode(open_table(data), target=False)
+        ]
+        count = len(self.schema.target.names)
+        bounds = np.concatenate(found) if found else np.zeros((0, count, 2))
+        return bounds[:, 0] if bounds.shape[1] == 1 else bounds
+
+    def interval(self, x: Mapping[str, npt.NDArray[Any]], level: float) -> Numbers:
+        """`[n, k, 2]`: lower and upper bounds for encoded rows."""
+        calibration = self.check_interval(level)
+        values, spread = self._values_and_spread(x)
+        half = half_widths(calibration, spread, level)
+        bounds = np.stack([values - half, values + half], axis=-1)
+        for place in self._counted:
+            bounds[:, place] = np.maximum(bounds[:, place], 0.0)
+        return bounds
+
+    def with_calibration(self, parts: Iterator[Batch]) -> Model:
+        """The model with intervals calibrated on rows that it has not learned from."""
+        if isinstance(self.schema.target, ClassificationTarget):
+            return self
+        errors, spreads = [], []
+        for part in parts:
+            used = part.weight > 0
+            values, spread = self._values_and_spread(part.x)
+            truth = self.encoder.decode_regression(part.y)
+            errors.append(np.abs(truth - values)[used])
+            spreads.append(spread[used])
+        found = calibrated(np.concatenate(errors), np.concatenate(spreads))
+        return Model(self.schema, self.settings, self.params, found)
+
+    def check_interval(self, level: float) -> Calibration:
+        """What intervals are made from.
+
+        Raises:
+            SettingsError: there are none, or none of this level.
+        """
+        if self.calibration is None:
+            why = (
+                "it predicts classes, whose probabilities it gives"
+                if isinstance(self.schema.target, ClassificationTarget)
+                else "it was not calibrated on validation rows"
+            )
+            raise SettingsError(f"This model has no intervals: {why}.")
+        half_widths(self.calibration, np.zeros((0, len(self.schema.target.names))), level)
+        return self.calibration
+
+    def _values_and_spread(self, x: Mapping[str, npt.NDArray[Any]]) -> tuple[Numbers, Numbers]:
+        """Predictions `[n, k]` in the target's units, and the deviation of the members."""
+        values = self.decoded(self.outputs(x)).values
+        if self._forward_members is None:
+            return values, np.zeros_like(values)
+        each = self._in_blocks(self._forward_members, x)
+        spread = each.std(axis=1)
+        target = self.schema.target
+        if isinstance(target, RegressionTarget) and target.standardised:
+            spread = spread * np.asarray(target.deviation)
+        return values, spread
+
+    @functools.cached_property
+    def _counted(self) -> list[int]:
+        """Which targets are counts, whose predictions are never below 0."""
+        target = self.schema.target
+        if self.settings.model != "tabular" or not isinstance(target, RegressionTarget):
+            return []
+        return [place for place, counted in enumerate(target.counts) if counted]
 
     def predict_proba(self, data: Any) -> Numbers:
         """The probability of each class for raw rows: `[n, K]`, classes in sorted order.
@@ -205,7 +303,10 @@ class Model:
         if isinstance(self.schema.target, ClassificationTarget):
             labels = self.encoder.decode_classes(outputs.argmax(axis=1).astype(np.int32))
             return Predicted(labels, outputs)
-        return Predicted(self.encoder.decode_regression(outputs), None)
+        values = self.encoder.decode_regression(outputs)
+        for place in self._counted:
+            values[:, place] = np.maximum(values[:, place], 0.0)
+        return Predicted(values, None)
 
     def score(self, parts: Iterator[Batch]) -> dict[str, dict[str, float]]:
         """Metrics over encoded rows."""
@@ -218,7 +319,7 @@ class Model:
         numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
         for part in self.pieces(parts):
             truth = self.encoder.decode_regression(part.y)
-            predicted = self.encoder.decode_regression(self.outputs(part.x))
+            predicted = self.decoded(self.outputs(part.x)).values
             numbers.add(truth, predicted, part.weight.astype(np.float64))
         return numbers.result()
 
@@ -238,6 +339,9 @@ class Model:
 
     def outputs(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""
+        return self._in_blocks(self._forward, x)
+
+    def _in_blocks(self, forward: Any, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         rows = len(next(iter(x.values())))
         # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
         size = min(BLOCK_ROWS, max(LEAST_ROWS, 1 << (max(1, rows) - 1).bit_length()))
@@ -246,19 +350,32 @@ class Model:
             block = {
                 name: _padded(values[start : start + size], size) for name, values in x.items()
             }
-            parts.append(np.asarray(self._forward(self._on_device, block)))
+            parts.append(np.asarray(forward(self._on_device, block)))
         joined = np.concatenate(parts) if parts else np.zeros((0, 1))
         return joined[:rows].astype(np.float64)
 
     @functools.cached_property
-    def _forward(self) -> Any:
+    def _network(self) -> Network:
         from descend.training.build import network_of
         from descend.training.jax_setup import set_up
-        from descend.training.losses import LOSSES
 
         set_up()
-        network = network_of(self.settings, self.schema, self.encoder)
-        return _compiled(network.apply, LOSSES[self.settings.loss].link)
+        return network_of(self.settings, self.schema, self.encoder)
+
+    @functools.cached_property
+    def _forward(self) -> Any:
+        from descend.training.losses import LOSSES
+
+        return _compiled(self._network.apply, LOSSES[self.settings.loss].link)
+
+    @functools.cached_property
+    def _forward_members(self) -> Any:
+        """`[n, M, k]` of each member, or None where there is one."""
+        from descend.training.losses import LOSSES
+
+        if self._network.members is None or self.settings.members == 1:
+            return None
+        return _compiled(self._network.members, LOSSES[self.settings.loss].link)
 
     @functools.cached_property
     def _on_device(self) -> Params:
@@ -278,6 +395,7 @@ class Model:
                 "descend": descend.__version__,
                 "schema": self.schema.as_json(),
                 "settings": settings.as_json(),
+                "calibration": msgspec.to_builtins(self.calibration),
             },
         )
 
@@ -327,7 +445,7 @@ def load(path: str | Path) -> Model:
         description = read_as(Description, metadata)
         schema = schema_from_json(description.schema)
         settings = settings_from(description.settings)
-        model = Model(schema, settings, params)
+        model = Model(schema, settings, params, _calibration(description, schema))
         _check_weights(model)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
@@ -342,21 +460,40 @@ class Description(Struct):
     Attributes:
         schema: as `Schema.as_json` gives it.
         settings: resolved.
+        calibration: as `Calibration` has it, or None.
     """
 
     schema: dict[str, Any]
     settings: dict[str, Any]
+    calibration: dict[str, Any] | None = None
+
+
+def _calibration(description: Description, schema: Schema) -> Calibration | None:
+    """Raise ValueError where it is not that of the targets."""
+    if description.calibration is None:
+        return None
+    found = read_as(Calibration, description.calibration)
+    lengths = {len(scores) for scores in found.scores}
+    targets = len(schema.target.names)
+    if not len(found.scores) == targets == len(found.constant) or len(lengths) > 1:
+        raise ValueError("the calibration is not that of the targets")
+    return found
 
 
 def _check_weights(model: Model) -> None:
     """Raise ValueError where the weights are not those of the network that the settings name."""
     import jax
 
+    from descend.training.bins import from_params
     from descend.training.build import fitting_loss, network_of
+    from descend.training.tabular import FIXED
 
     if model.settings.loss != fitting_loss(model.settings.loss, model.schema.task):
         raise ValueError(f"loss {model.settings.loss!r}")
-    expected = network_of(model.settings, model.schema, model.encoder).init(0)
+    bins = None
+    if model.settings.model == "tabular":
+        bins = from_params(model.params[FIXED], len(model.encoder.numeric_names))
+    expected = network_of(model.settings, model.schema, model.encoder, bins).init(0)
     form, found = (
         [
             (jax.tree_util.keystr(place, simple=True, separator="/"), leaf.shape, str(leaf.dtype))

@@ -22,7 +22,8 @@ LARGEST_COUNT = 1 << 53
 SEEDS = 1 << 32
 """Seeds are less than this: the random generators take 32 bits."""
 TASKS = ("auto", "regression", "classification")
-MODELS = ("mlp", "linear")
+MODELS = ("tabular", "mlp", "linear")
+EFFORTS = ("quick", "default", "thorough")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 DATE_ORDERS = ("auto", "dmy", "mdy")
 DECIMALS = ("auto", "point", "comma")
@@ -61,8 +62,14 @@ DELIMITERS: Mapping[str, str] = {
 }
 """Names of delimiters that are hard to type."""
 
-TEXTBOOK_DEFAULTS: Mapping[str, Any] = {"averaging": False, "warmup": 0.0}
+TEXTBOOK_DEFAULTS: Mapping[str, Any] = {
+    "schedule": "constant",
+    "averaging": False,
+    "warmup": 0.0,
+}
 """Options with which the rules of an update are what textbooks tell of: for showing them."""
+COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", **TEXTBOOK_DEFAULTS}
+"""Of `descend compare`, whose many runs have a network that is quickly trained."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +93,27 @@ class Settings:
             number of spaces and tabs; None finds it.
         header: whether the first line of text files holds the names of the columns.
         skip_lines: lines above the header of text files; None finds them.
-        model: `mlp` or `linear`.
-        hidden: units of each hidden layer of the mlp.
+        model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
+        effort: how much the tabular network trains: `quick`, `default` or `thorough`.
+        members: of the tabular network, trained at once; None is 1, 4 or 16 by the effort.
+        hidden: units of each hidden layer; None is (128, 128) for tabular and (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
         learning_rate: peak learning rate, or `auto`.
-        optimizer: the name of an update rule.
+        optimizer: the name of an update rule; `auto` is adamw for tabular, else momentum.
         momentum: of momentum and nesterov.
-        schedule: the course of the learning rate.
+        schedule: the course of the learning rate; `auto` is one-cycle for tabular, else constant.
         warmup: fraction of the updates over which the learning rate rises from 0; `auto` is the
             first 60 updates, an epoch at most.
         averaging: whether the mean of the weights over the last updates is what is judged and
             kept, instead of the weights after the very last one.
         loss: the loss of one row, or `auto`.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
-        weight_decay: of the update rule; None is 0.01 for adamw and 0 for the others.
+        weight_decay: of the update rule; None is 0.01 for adamw (0.1 for tabular) and 0 for the
+            others.
         clip: largest norm of a gradient; longer ones are shortened to it.
-        epochs: most passes over the training rows; None is 30 for cosine and one-cycle, which need
-            an end, and no limit for the others.
+        epochs: most passes over the training rows; None is by the effort for tabular, 30 for
+            cosine and one-cycle, which need an end, and no limit for the others.
         time_budget: most seconds of training.
         patience: evaluations without improvement before the learning rate is lowered, and in
             the end training stops.
@@ -129,14 +139,16 @@ class Settings:
     delimiter: str | None = None
     header: bool = True
     skip_lines: int | None = None
-    model: str = "mlp"
-    hidden: tuple[int, ...] = (128, 64)
+    model: str = "tabular"
+    effort: str = "default"
+    members: int | None = None
+    hidden: tuple[int, ...] | None = None
     activation: str = "relu"
     batch_size: int | str = "auto"
     learning_rate: float | str = "auto"
-    optimizer: str = "momentum"
+    optimizer: str = "auto"
     momentum: float = MOMENTUM
-    schedule: str = "constant"
+    schedule: str = "auto"
     warmup: float | str = "auto"
     averaging: bool = True
     loss: str = "auto"
@@ -181,9 +193,10 @@ class Settings:
             ("date_order", DATE_ORDERS),
             ("decimal", DECIMALS),
             ("model", MODELS),
+            ("effort", EFFORTS),
             ("activation", ACTIVATIONS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
+            ("optimizer", ("auto", *OPTIMIZERS)),
+            ("schedule", ("auto", *SCHEDULES)),
             ("loss", LOSSES),
             ("goal", GOALS),
         ):
@@ -194,7 +207,7 @@ class Settings:
             _check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
         if not isinstance(self.validation, str) or not self.validation:
             _check_number("validation", self.validation, above=0, below=1, also="a file")
-        if not isinstance(self.hidden, tuple):
+        if self.hidden is not None and not isinstance(self.hidden, tuple):
             raise SettingsError(
                 "--hidden must be the units of each layer, such as (128, 64); "
                 f"found {self.hidden!r}."
@@ -204,7 +217,7 @@ class Settings:
                 f"averaging must be true or false (--averaging, --no-averaging); "
                 f"found {self.averaging!r}."
             )
-        for units in self.hidden:
+        for units in self.hidden or ():
             _check_number("hidden", units, low=1, whole=True)
         if self.store is not None:
             if not (isinstance(self.store, str) and self.store):
@@ -219,6 +232,7 @@ class Settings:
         _check_number("patience", self.patience, low=1, whole=True)
         _check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (
+            ("members", True),
             ("epochs", True),
             ("time_budget", False),
             ("clip", False),

@@ -20,7 +20,7 @@ from descend.errors import SettingsError
 from descend.reporting.pages.compare import compare_page
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
-from descend.settings import TEXTBOOK_DEFAULTS
+from descend.settings import COMPARE_DEFAULTS
 from descend.training.step import make_gradient
 from descend.training.stopping import Limits
 from descend.tuning.compare.classical import run_classical
@@ -118,10 +118,9 @@ def _assert_as_trained(run: Mapping[str, Any], data: Any, folder: Path, **option
     method = run["method"]
     trained = descend.train(
         data,
-        **{**TEXTBOOK_DEFAULTS, **options},
+        **{**COMPARE_DEFAULTS, **options, "optimizer": method["optimizer"]},
         time_budget=600.0,
         batch_size=method["batch_size"],
-        optimizer=method["optimizer"],
         learning_rate=run["learning_rate"],
         seed=run["seed"],
         out=folder,

@@ -122,11 +122,13 @@ def trained(data, target, **options):
     [
         ("number", {"model": "linear"}),
         ("three", {"model": "linear", "task": "classification"}),
-        ("number", {"activation": "gelu"}),
-        ("count", {"activation": "tanh", "loss": "poisson"}),
+        ("number", {"model": "mlp", "activation": "gelu"}),
+        ("count", {"model": "mlp", "activation": "tanh", "loss": "poisson"}),
+        ("truth", {"model": "mlp", "hidden": ()}),
+        ("number", {"members": 1, "activation": "gelu"}),
+        ("count", {"loss": "poisson"}),
         ("two", {}),
         ("three", {"task": "classification"}),
-        ("truth", {"hidden": ()}),
     ],
 )
 def test_the_graph_predicts_as_the_model_does(kind, options, tmp_path):

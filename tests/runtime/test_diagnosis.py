@@ -82,7 +82,13 @@ def test_an_absurd_learning_rate_ends_in_words(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_is_too_high_is_rescued(tmp_path: Path) -> None:
-    options = {"learning_rate": 30.0, "batch_size": 256, "epochs": 12, "hidden": (4,)}
+    options = {
+        "learning_rate": 30.0,
+        "batch_size": 256,
+        "epochs": 12,
+        "hidden": (4,),
+        "model": "mlp",
+    }
     run = descend.train(str(table(tmp_path / "t.csv")), target="y", **options)
     assert run.record["result"]["rescues"] > 0
     assert "was too high" in run.record["result"]["cause"]

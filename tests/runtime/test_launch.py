@@ -49,7 +49,7 @@ def weights(run: Path) -> list[np.ndarray]:
 
 
 def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
-    options = ("--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
+    options = ("--model", "mlp", "--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
     counts = {"one": 1, "two": 2, "two again": 2, "four": 4}
     for name, count in counts.items():
         started = train(table, tmp_path / name, count, "--epochs", "4", "--json", *options)

@@ -117,7 +117,7 @@ def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
         outputs = model.outputs(x)
         if classes:
             return outputs
-        return np.asarray(model.encoder.decode_regression(outputs)[:, 0])
+        return np.asarray(model.decoded(outputs).values[:, 0])
 
     if isinstance(target, RegressionTarget):
         truth = model.encoder.decode_regression(batch.y)[:, 0]

@@ -195,6 +195,10 @@ def predict(
     delimiter: Delimiter = None,
     header: Header = None,
     skip_lines: SkipLines = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(metavar="0.95", help="Also bounds that hold so many of the targets."),
+    ] = None,
     memory: Memory = None,
     force: ForceFile = False,
 ) -> None:
@@ -207,6 +211,7 @@ def predict(
         data,
         output,
         keep=kept,
+        interval=interval,
         memory=_size(memory),
         force=force,
         delimiter=delimiter,

@@ -70,11 +70,11 @@ def compare(
     from descend.reporting.pages.compare import compare_page
     from descend.reporting.text.compare import compare_text
     from descend.runtime.trial_setup import data_name, table_setup
-    from descend.settings import TEXTBOOK_DEFAULTS
+    from descend.settings import COMPARE_DEFAULTS
 
     done = run_comparison(
         table_setup(data),
-        gathered_settings(given, config, like, TEXTBOOK_DEFAULTS),
+        gathered_settings(given, config, like, COMPARE_DEFAULTS),
         name=data_name(data, "table"),
         sizes=_sizes(sizes),
         methods=names(methods),

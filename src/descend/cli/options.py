@@ -132,7 +132,9 @@ SETTINGS: dict[str, Option] = {
     ),
     "header": Option("Whether the first line of text files names the columns.", bool),
     "skip_lines": Option("Lines above the header of text files.", int, metavar="N"),
-    "model": Option("mlp or linear.", metavar="MODEL"),
+    "model": Option("tabular, mlp or linear.", metavar="MODEL"),
+    "effort": Option("quick, default or thorough, for tabular.", metavar="EFFORT"),
+    "members": Option("Networks in one, for tabular.", int, metavar="N"),
     "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
     "activation": Option("relu, gelu or tanh.", metavar="NAME"),
     "batch_size": Option(
@@ -145,9 +147,9 @@ SETTINGS: dict[str, Option] = {
         parse=_number_or_word("--learning-rate", ("auto",), whole=False),
         metavar="X|auto",
     ),
-    "optimizer": Option("momentum, sgd, nesterov, adam, adamw, ...", metavar="NAME"),
+    "optimizer": Option("auto, adamw, momentum, sgd, nesterov, adam, ...", metavar="NAME"),
     "momentum": Option("Momentum of the rules momentum and nesterov.", float, metavar="X"),
-    "schedule": Option("constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
+    "schedule": Option("auto, constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
     "warmup": Option(
         "Fraction of the run in which the rate rises from 0; auto: 60 updates, at most an epoch.",
         parse=_number_or_word("--warmup", ("auto",), whole=False),

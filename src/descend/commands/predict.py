@@ -31,6 +31,7 @@ def predict(
     *,
     keep: Sequence[str] | None = (),
     probabilities: bool = True,
+    interval: float | None = None,
     memory: int | None = None,
     options: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -40,6 +41,7 @@ def predict(
     The columns are those of the input that are kept, then `<target>` for each target, and for
     classification a `probability_<label>` for each label. Where a column of the input that is kept
     has that name, the prediction is called `<target>_predicted`.
+    With an interval each target is followed by `<target>_low` and `<target>_high`.
 
     Args:
         model: what predicts.
@@ -47,6 +49,7 @@ def predict(
         output: a name ending in .csv or .parquet; None writes CSV to stdout.
         keep: columns of the input to write before the predictions; None is all of them.
         probabilities: whether to write them.
+        interval: part of the rows whose target the bounds are to hold; None writes no bounds.
         memory: bytes that the whole process may use; None takes what is free, less a reserve.
         options: `delimiter`, `header` and `skip_lines`, where they are not as in training.
         force: replace another file of ours, or one that looks like ours.
@@ -59,6 +62,8 @@ def predict(
         DataError: the table lacks a column that the model needs.
     """
     kind = _kind(output)
+    if interval is not None:
+        model.check_interval(interval)
     path = None if output is None else _checked(model, data, output, force, probabilities)
     unseen = UnseenValues(model.schema)
     encoded = model.encoded(
@@ -67,10 +72,10 @@ def predict(
     if path is None:
         if sys.stdout is None:
             raise InputError("There is no output to write to: it is closed. Name a file with -o.")
-        rows = _written(model, encoded, kind, sys.stdout.buffer, probabilities)
+        rows = _written(model, encoded, kind, sys.stdout.buffer, probabilities, interval)
     else:
         with output_file(path, PREDICTIONS) as sink:
-            rows = _written(model, encoded, kind, sink, probabilities)
+            rows = _written(model, encoded, kind, sink, probabilities, interval)
     warn_of(unseen)
     return rows
 
@@ -78,11 +83,14 @@ def predict(
 def _checked(model: Model, data: Any, output: str | Path, force: bool, probabilities: bool) -> Path:
     """The file to write, where it may be written."""
     reads = local_files(data)
-    header = _header(pa.schema(_fields(model, probabilities)))
+    headers = [
+        _header(pa.schema(_fields(model, probabilities, bounds))) for bounds in (False, True)
+    ]
 
     def looks_alike(path: Path) -> bool:
         with path.open("rb") as source:
-            return source.read(len(header)) == header
+            begun = source.read(max(map(len, headers)))
+        return any(begun.startswith(header) for header in headers)
 
     path = check_replaceable(
         output, PREDICTIONS, "-o", reads=reads, force=force, looks_alike=looks_alike
@@ -112,7 +120,12 @@ def _kind(output: str | Path | None) -> str:
 
 
 def _written(
-    model: Model, encoded: Iterator[EncodedRows], kind: str, sink: Any, probabilities: bool
+    model: Model,
+    encoded: Iterator[EncodedRows],
+    kind: str,
+    sink: Any,
+    probabilities: bool,
+    interval: float | None,
 ) -> int:
     rows = 0
     writer: Any = None
@@ -123,9 +136,10 @@ def _written(
             start = 0
             for piece in model.pieces([part.batch]):
                 predicted = model.decoded(model.outputs(piece.x))
+                bounds = None if interval is None else model.interval(piece.x, interval)
                 count = len(predicted.values)
                 kept = part.kept.slice(start, count) if part.kept is not None else None
-                batch = _record_batch(model, predicted, kept, probabilities)
+                batch = _record_batch(model, predicted, bounds, kept, probabilities)
                 if writer is None:
                     make = pyarrow.csv.CSVWriter if kind == "csv" else pyarrow.parquet.ParquetWriter
                     writer = stack.enter_context(make(sink, batch.schema))
@@ -136,19 +150,25 @@ def _written(
 
 
 def _record_batch(
-    model: Model, predicted: Predicted, kept: pa.RecordBatch | None, probabilities: bool
+    model: Model,
+    predicted: Predicted,
+    bounds: Any,
+    kept: pa.RecordBatch | None,
+    probabilities: bool,
 ) -> pa.RecordBatch:
     names = list(kept.schema.names) if kept is not None else []
     arrays = list(kept.columns) if kept is not None else []
     for (name, type_), column in zip(
-        _fields(model, probabilities), _columns(predicted), strict=False
+        _fields(model, probabilities, bounds is not None),
+        _columns(predicted, bounds),
+        strict=False,
     ):
         arrays.append(pa.array(column, type=type_))
         names.append(f"{name}_predicted" if name in names else name)
     return pa.RecordBatch.from_arrays(arrays, names).replace_schema_metadata(PARQUET_MARK)
 
 
-def _fields(model: Model, probabilities: bool) -> list[tuple[str, pa.DataType]]:
+def _fields(model: Model, probabilities: bool, bounds: bool) -> list[tuple[str, pa.DataType]]:
     """Names and types of the columns of predictions."""
     target = model.schema.target
     if isinstance(target, ClassificationTarget):
@@ -156,12 +176,16 @@ def _fields(model: Model, probabilities: bool) -> list[tuple[str, pa.DataType]]:
         if probabilities:
             fields += [(f"probability_{label}", pa.float32()) for label in target.labels]
         return fields
-    return [(name, pa.float64()) for name in target.names]
+    endings = ("", "_low", "_high") if bounds else ("",)
+    return [(f"{name}{ending}", pa.float64()) for name in target.names for ending in endings]
 
 
-def _columns(predicted: Predicted) -> Iterator[Any]:
-    if predicted.probabilities is None:
-        yield from predicted.values.T
-    else:
+def _columns(predicted: Predicted, bounds: Any) -> Iterator[Any]:
+    if predicted.probabilities is not None:
         yield predicted.values
         yield from predicted.probabilities.T
+        return
+    for place, column in enumerate(predicted.values.T):
+        yield column
+        if bounds is not None:
+            yield from bounds[:, place].T

@@ -124,7 +124,7 @@ def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
         raise SettingsError(f"{path} is a run of descend train; type: descend resume {path}")
     before = settings_from(record["asked"])
     free = {*ENDS, *PLACES}
-    if settings.schedule != "constant" or settings.rising_part:
+    if settings.schedule not in ("auto", "constant") or settings.rising_part:
         free.remove("epochs")  # They are the horizon of the schedule.
     for name, value in settings.as_json().items():
         if name not in free and value != getattr(before, name):

@@ -40,7 +40,7 @@ from descend.tuning.compare.methods import CUSTOM_RULE
 from descend.types import Array, Params, join_variables, split_variables
 
 PROBED_ROWS = 8
-OF_NETWORKS = ("hidden", "activation")
+OF_NETWORKS = ("hidden", "activation", "effort", "members")
 OF_RULES = ("momentum", "weight_decay", "clip")
 OF_TABLES = (
     *("task", "exclude", "categorical", "numeric", "datetime", "missing", "date_order", "decimal"),
@@ -113,6 +113,8 @@ def custom_problem(
     """
     check_not_forked()
     family_of(own.model)
+    # Defaults of a custom model are those of the plain network.
+    settings = settings.replace(model="mlp")
     rule, settings = custom_rule(own.optimizer, settings)
     tabular = is_table(own.data)
     unused = (

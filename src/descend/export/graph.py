@@ -102,3 +102,10 @@ class Graph:
         )
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
+
+
+def activated(graph: Graph, activation: str, values: str) -> str:
+    """The values through an activation function."""
+    if activation == "gelu":
+        return graph.add("Gelu", values, approximate="tanh")
+    return graph.add({"relu": "Relu", "tanh": "Tanh"}[activation], values)

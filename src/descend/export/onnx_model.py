@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.export import inputs
-from descend.export.graph import Graph
+from descend.export.graph import Graph, activated
+from descend.export.tabular import tabular_network
 from descend.settings import Settings
 from descend.training.models import REACH
 from descend.types import Params
@@ -83,6 +85,8 @@ def _network(
             added = graph.add("ReduceSum", looked_up, axes, keepdims=0)
             total = graph.add("Add", added, total)
         return total
+    if settings.model == "tabular":
+        return tabular_network(graph, settings, params, numeric, looked_up)
     parts = [] if numeric is None else [_bent(graph, numeric)]
     if looked_up is not None:
         width = np.shape(params["table"])[1] * len(codes)
@@ -93,7 +97,7 @@ def _network(
         values = graph.add("MatMul", values, kernel)
         values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))
         if place < len(params["layers"]) - 1:
-            values = _activated(graph, settings.activation, values)
+            values = activated(graph, settings.activation, values)
     return values
 
 
@@ -103,12 +107,6 @@ def _bent(graph: Graph, values: str) -> str:
     return graph.add("Div", values, graph.add("Sqrt", under))
 
 
-def _activated(graph: Graph, activation: str, values: str) -> str:
-    if activation == "gelu":
-        return graph.add("Gelu", values, approximate="tanh")
-    return graph.add({"relu": "Relu", "tanh": "Tanh"}[activation], values)
-
-
 def _numbers(graph: Graph, target: RegressionTarget, settings: Settings, outputs: str) -> None:
     if settings.loss == "poisson":
         outputs = graph.add("Exp", outputs)
@@ -116,6 +114,9 @@ def _numbers(graph: Graph, target: RegressionTarget, settings: Settings, outputs
     if target.standardised:
         values = graph.add("Mul", values, graph.constant(target.deviation, np.float64))
         values = graph.add("Add", values, graph.constant(target.mean, np.float64))
+    if settings.model == "tabular" and any(target.counts):
+        least = [0.0 if counted else -math.inf for counted in target.counts]
+        values = graph.add("Max", values, graph.constant(least, np.float64))
     graph.output(values, "prediction", "double", ["N", len(target.names)])
 
 

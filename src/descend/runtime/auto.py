@@ -7,6 +7,7 @@ from typing import NamedTuple
 from descend.data.rows.budget import divide
 from descend.reporting.progress import Progress
 from descend.settings import Settings
+from descend.training.build import with_default_numbers
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
 from descend.tuning.advice.advise import advise as measure
@@ -32,6 +33,9 @@ def choose(
 ) -> Chosen:
     """Choose values for what is `auto`; where numbers are given, nothing is measured.
 
+    Nor is it for the tabular network, whose course from a high rate to none is little sensitive
+    to both, unless somebody asks for advice.
+
     Args:
         problem: what is to be trained.
         settings: with `auto` where something is to be found.
@@ -42,6 +46,8 @@ def choose(
         DivergedError: no learning rate was low enough.
     """
     rows = len(problem.store)
+    if settings.model == "tabular" and not at_least and settings.advice_budget is None:
+        settings = with_default_numbers(settings, rows)
     size = rows if settings.batch_size == "all" else settings.batch_size
     batch_size = None if size == "auto" else int(size)
     rate = None if settings.learning_rate == "auto" else float(settings.learning_rate)

@@ -59,13 +59,13 @@ from descend.runtime.together import (
     in_this_process,
 )
 from descend.settings import Settings
+from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
 from descend.training.parallel import Place, launched, this_place
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
-from descend.training.stopping import Limits
 from descend.types import Params, StopReason
 
 R = TypeVar("R", bound=FinishedRun)
@@ -291,6 +291,8 @@ def _train_to_end(
                 f"{trainable.resume_hint(folder.path)}"
             ) from None
         if reason is StopReason.INTERRUPTED and folder is not None:
+            # The best model so far predicts already, whether or not somebody goes on.
+            trainable.save(folder.model, jax.tree.map(np.array, loop.best.mean), settings)
             raise InterruptedRunError(
                 f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
@@ -362,7 +364,7 @@ def _run_loop(
         settings.learning_rate,
         schedule=settings.schedule,
         warmup=settings.rising_part,
-        limits=Limits(settings.patience, settings.epochs, settings.time_budget),
+        limits=limits_of(settings),
     )
     place = this_place()
     config = config_for(problem, config, place)

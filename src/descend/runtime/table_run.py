@@ -120,11 +120,15 @@ class TableRun(Trainable[Run]):
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the model with its schema."""
-        self._model(params, settings).save(path)
+        self._calibrated(params, settings).save(path)
 
     def result(self, params: Params, settings: Settings, finished: FinishedRun) -> Run:
         """The run with its model."""
-        return Run(**vars(finished), model=self._model(params, settings))
+        return Run(**vars(finished), model=self._calibrated(params, settings))
+
+    def _calibrated(self, params: Params, settings: Settings) -> Model:
+        parts = blocks(self.prepared.validation, SCORED_ROWS)
+        return self._model(params, settings).with_calibration(parts)
 
     def _model(self, params: Params, settings: Settings) -> Model:
         return Model(self.prepared.schema, settings, params)

@@ -24,7 +24,7 @@ from descend.runtime.auto import Chosen, choose
 from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
 from descend.settings import Settings
-from descend.training.build import default_batch_size, default_learning_rate
+from descend.training.build import fitted, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
 from descend.training.problem import Problem
@@ -135,6 +135,8 @@ def train_prepared(
         DivergedError: no learning rate was low enough; the message names the probable cause.
     """
     set_up()
+    rows = len(prepared.training)
+    settings = fitted(without_measuring(with_model_defaults(settings), rows), rows)
     run = TableRun(settings, prepared)
     problem, advice = run.problem, None
     if params is not None:
@@ -172,13 +174,12 @@ def _begun(problem: Problem, params: Params) -> LoopState:
 
 def without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:
     """Settings with the usual numbers for `auto`, where measuring is not worth it."""
-    size, rate = settings.batch_size, settings.learning_rate
+    if always or rows < ROWS_WORTH_MEASURING:
+        return with_default_numbers(settings, rows)
+    size = settings.batch_size
     if isinstance(size, int) or size == "all":
         size = rows if size == "all" else min(size, rows)
-    if always or rows < ROWS_WORTH_MEASURING:
-        size = default_batch_size(rows) if size == "auto" else size
-        rate = default_learning_rate(settings.optimizer) if rate == "auto" else rate
-    return settings.replace(batch_size=size, learning_rate=rate)
+    return settings.replace(batch_size=size)
 
 
 def _weighted_columns(columns: tuple[Column, ...], rows: Rows) -> tuple[Column, ...]:

@@ -37,13 +37,15 @@ from descend.sklearn.validation import (
     seed_of,
     to_numpy,
 )
-from descend.training.build import default_learning_rate
+from descend.training.build import default_learning_rate, with_model_defaults
 from descend.training.losses import resolve_loss
 from descend.types import Advice, History, StopReason
 
+MOST_EPOCHS = 200
+"""Where no number is given, but for the tabular model, whose epochs go by the effort."""
 PARTIAL_BATCH = 32
 """What `auto` stands for in `partial_fit`."""
-NETWORK = ("model", "hidden", "activation", "loss")
+NETWORK = ("model", "members", "hidden", "activation", "loss")
 """Parameters that decide what weights there are: fixed once there are any."""
 ELSEWHERE = {
     "alpha": "l2",
@@ -63,21 +65,27 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     """What `MiniBatchRegressor` and `MiniBatchClassifier` have in common.
 
     Args:
-        model: `mlp` or `linear`.
-        hidden: units of each hidden layer of the mlp.
+        model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
+        effort: how much the tabular network trains: `quick`, `default` or `thorough`.
+        members: of the tabular network, trained at once; None is 1, 4 or 16 by the effort.
+        hidden: units of each hidden layer; None is (128, 128) for tabular and (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update, or `all` for gradient descent. `auto` is measured from 20,000
-            training rows on; with fewer it is a power of two that makes 64 updates an epoch.
+            training rows on; with fewer, and for tabular, it is a power of two, 256 at most, that
+            makes 64 updates an epoch.
         learning_rate: peak learning rate. `auto` is measured together with the batch size, or
             with fewer rows the usual rate of the optimizer.
-        optimizer: the name of an update rule, as for `descend.train`.
+        optimizer: the name of an update rule, as for `descend.train`; `auto` is adamw for tabular,
+            else momentum.
         momentum: of momentum and nesterov.
-        schedule: `constant`, `cosine`, `one-cycle` or `inverse-time`.
+        schedule: `constant`, `cosine`, `one-cycle` or `inverse-time`; `auto` is one-cycle for
+            tabular, else constant.
         loss: the loss of one row, or `auto`.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
-        max_epochs: most passes over the training rows.
+        max_epochs: most passes over the training rows; None is by the effort for tabular, and 200
+            for the others.
         patience: evaluations without improvement before the learning rate is lowered, and in the
-            end training stops.
+            end training stops; under one-cycle half the epochs at the least.
         validation_fraction: of the rows, kept to judge by. 0, or where that would be fewer than
             ten rows, all rows are learned from and judge too.
         random_state: of the split, the initial weights and the order of rows.
@@ -100,18 +108,20 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def __init__(
         self,
-        model: Literal["mlp", "linear"] = "mlp",
+        model: Literal["tabular", "mlp", "linear"] = "tabular",
         *,
-        hidden: tuple[int, ...] = (128, 64),
+        effort: Literal["quick", "default", "thorough"] = "default",
+        members: int | None = None,
+        hidden: tuple[int, ...] | None = None,
         activation: str = "relu",
         batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
-        optimizer: str = "momentum",
+        optimizer: str = "auto",
         momentum: float = 0.9,
-        schedule: str = "constant",
+        schedule: str = "auto",
         loss: str = "auto",
         l2: float = 0.0,
-        max_epochs: int | None = 200,
+        max_epochs: int | None = None,
         patience: int = 5,
         validation_fraction: float = 0.1,
         random_state: Any = None,
@@ -119,6 +129,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         verbose: bool = False,
     ) -> None:
         self.model = model
+        self.effort = effort
+        self.members = members
         self.hidden = hidden
         self.activation = activation
         self.batch_size = batch_size
@@ -242,6 +254,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         rows, weight = self._rows(X, y, sample_weight)
         params = None
         settings = self._settings(y)
+        if self.schedule == "auto":
+            # A course to an end is nothing for rows that go on coming.
+            settings = settings.replace(schedule="constant")
         if not hasattr(self, "model_"):
             settings = _with_numbers(
                 settings, PARTIAL_BATCH, default_learning_rate(settings.optimizer)
@@ -293,11 +308,13 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 "validation_fraction must be at least 0 and less than 1; "
                 f"found {self.validation_fraction!r}."
             )
-        return _in_python_words(
+        settings = _in_python_words(
             target="y",
             task=task,
             model=self.model,
-            hidden=tuple(np.atleast_1d(self.hidden).tolist()),
+            effort=self.effort,
+            members=self.members,
+            hidden=None if self.hidden is None else tuple(np.atleast_1d(self.hidden).tolist()),
             activation=self.activation,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -306,10 +323,16 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             schedule=self.schedule,
             loss=loss,
             l2=self.l2,
-            epochs=self.max_epochs,
+            epochs=self._most_epochs(),
             patience=self.patience,
             seed=seed_of(self.random_state),
         )
+        return with_model_defaults(settings)
+
+    def _most_epochs(self) -> int | None:
+        if self.max_epochs is None and self.model != "tabular":
+            return MOST_EPOCHS
+        return self.max_epochs
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)

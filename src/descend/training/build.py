@@ -14,10 +14,14 @@ from descend.data.schema.columns import ClassificationTarget, Schema
 from descend.defaults import LARGEST_BATCH, LEARNING_RATES, LEAST_UPDATES, PLANNED_EPOCHS
 from descend.errors import SettingsError
 from descend.settings import Settings
+from descend.training.bins import Bins, find_bins, sample
+from descend.training.effort import EFFORTS, planned_epochs
 from descend.training.losses import LOSSES, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
+from descend.training.stopping import Limits
+from descend.training.tabular import each_member, tabular, trained_alone
 
 PLANNED = ("cosine", "one-cycle")
 """Schedules whose course needs to know the end."""
@@ -25,37 +29,63 @@ LEAST_RATE_FOR_LOG = 1e-6
 WEIGHT_BYTES = 128
 """Memory of training for each weight, as measured with momentum: weights, what the update rule
 remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
+TABULAR_DECAY = 0.1
+TABULAR_RATE, TABULAR_BATCH = 3e-3, 256
+"""Learning rate and batch size of the tabular network; with smaller batches the rate falls as
+their root, as it should for rules that scale every weight (Malladi et al. 2022,
+arXiv 2205.10287)."""
+LEAST_PATIENCE = 0.5
+"""Part of a planned course that may pass without improvement: while the rate is at its height,
+the loss often stands still."""
 
 
-def network_of(settings: Settings, schema: Schema, encoder: Encoder) -> Network:
+def network_of(
+    settings: Settings, schema: Schema, encoder: Encoder, bins: Bins | None = None
+) -> Network:
     """The network that the settings name, for the columns of a schema.
 
     The bias of its outputs begins at the trivial prediction: the mean, the log of the mean rate,
     or the log-odds of the classes.
+
+    Args:
+        settings: resolved.
+        schema: the columns.
+        encoder: of the schema.
+        bins: what the tabular network needs to know of the columns to make its parameters.
     """
     inputs = Inputs(len(encoder.numeric_names), encoder.category_sizes)
     bias = _trivial_outputs(settings, schema)
     if settings.model == "linear":
         return linear(inputs, bias)
-    return mlp(inputs, bias, settings.hidden, settings.activation)
+    assert settings.hidden is not None
+    if settings.model == "mlp":
+        return mlp(inputs, bias, settings.hidden, settings.activation)
+    assert settings.members is not None
+    pool = LOSSES[settings.loss].pool
+    return tabular(inputs, bias, settings.hidden, settings.activation, settings.members, pool, bins)
 
 
 def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     """The problem that the settings pose on a prepared table; `loss` must be resolved."""
-    network = network_of(settings, prepared.schema, prepared.encoder)
+    bins = None
+    if settings.model == "tabular":
+        bins = find_bins(sample(prepared.training, settings.seed))
+    network = network_of(settings, prepared.schema, prepared.encoder, bins)
     if settings.memory is not None:
         _check_memory(settings, network)
+    per_example, optimizer = LOSSES[settings.loss].per_example, make_optimizer(settings)
     return Problem(
         store=prepared.training,
         validation=prepared.validation,
         init=network.init,
         apply=network.apply,
-        per_example=LOSSES[settings.loss].per_example,
-        optimizer=make_optimizer(settings),
+        per_example=per_example,
+        optimizer=optimizer if bins is None else trained_alone(optimizer),
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
         rising=rises(settings),
+        members=None if network.members is None else (network.members, each_member(per_example)),
         one_kernel=settings.model == "linear",
     )
 
@@ -68,7 +98,7 @@ def _check_memory(settings: Settings, network: Network) -> None:
     if needed > budget.working:
         least = BASE + round((budget.total - BASE) * needed / budget.working)
         raise SettingsError(
-            f"--hidden {','.join(map(str, settings.hidden))} makes a network of {weights:,} "
+            f"--hidden {','.join(map(str, settings.hidden or ()))} makes a network of {weights:,} "
             f"weights; training it takes about {needed / MIB:,.0f} MiB, and --memory leaves "
             f"{budget.working / MIB:,.0f} MiB for that. Type fewer units, or --memory "
             f"{-(-least // MIB)}MiB."
@@ -77,7 +107,11 @@ def _check_memory(settings: Settings, network: Network) -> None:
 
 def rises(settings: Settings) -> bool:
     """Whether the learning rate rises over the first updates, although no warm-up is named."""
-    return settings.warmup == "auto" and settings.optimizer not in FINDS_ITS_RATE
+    return (
+        settings.warmup == "auto"
+        and settings.optimizer not in FINDS_ITS_RATE
+        and settings.schedule != "one-cycle"  # It rises by itself.
+    )
 
 
 def resolved(settings: Settings, schema: Schema) -> Settings:
@@ -106,7 +140,7 @@ def fitting_loss(loss: str, task: str) -> str:
 
 
 def fitted(settings: Settings, rows: int) -> Settings:
-    """The settings for so many training rows, with an end where the schedule needs one.
+    """The settings for so many training rows: all `auto` that needs no measuring.
 
     Raises:
         SettingsError: the batch is larger than the table.
@@ -116,9 +150,62 @@ def fitted(settings: Settings, rows: int) -> Settings:
             f"--batch-size {settings.batch_size:,} is larger than the {rows:,} training rows; "
             f"type at most {rows}, or --batch-size all for gradient descent."
         )
+    settings = with_model_defaults(settings)
     if settings.epochs is None and settings.schedule in PLANNED:
-        return settings.replace(epochs=PLANNED_EPOCHS)
+        epochs = PLANNED_EPOCHS
+        if settings.model == "tabular":
+            epochs = planned_epochs(EFFORTS[settings.effort], rows)
+        return settings.replace(epochs=epochs)
     return settings
+
+
+def with_model_defaults(settings: Settings) -> Settings:
+    """The settings with what suits the model where nothing was named; again it changes nothing."""
+    tabular = settings.model == "tabular"
+    optimizer, schedule = settings.optimizer, settings.schedule
+    if optimizer == "auto":
+        optimizer = "adamw" if tabular else "momentum"
+    if schedule == "auto":
+        schedule = "one-cycle" if tabular and optimizer not in FINDS_ITS_RATE else "constant"
+    changes: dict[str, object] = {"optimizer": optimizer, "schedule": schedule}
+    if settings.hidden is None:
+        changes["hidden"] = (128, 128) if tabular else (128, 64)
+    if tabular and settings.members is None:
+        changes["members"] = EFFORTS[settings.effort].members
+    if tabular and settings.weight_decay is None and optimizer == "adamw":
+        changes["weight_decay"] = TABULAR_DECAY
+    return settings.replace(**changes)
+
+
+def with_default_numbers(settings: Settings, rows: int) -> Settings:
+    """The settings with the usual numbers for a batch size and a learning rate left at `auto`.
+
+    Args:
+        settings: with the defaults of the model.
+        rows: to learn from.
+    """
+    size, rate = settings.batch_size, settings.learning_rate
+    if size == "auto":
+        size = default_batch_size(rows)
+    size = rows if size == "all" else min(int(size), rows)
+    if rate == "auto":
+        rate = default_learning_rate(settings.optimizer)
+        if settings.model == "tabular" and settings.optimizer in ("adam", "adamw"):
+            rate = TABULAR_RATE * min(1.0, math.sqrt(size / TABULAR_BATCH))
+    return settings.replace(batch_size=size, learning_rate=rate)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What ends a run.
+
+    A course that is planned to its end lowers its rate by itself: standing still ends it, and
+    not before half of it has passed so.
+    """
+    patience, planned = settings.patience, settings.schedule in PLANNED
+    if planned and settings.model == "tabular" and settings.epochs is not None:
+        patience = max(patience, math.ceil(LEAST_PATIENCE * settings.epochs))
+        return Limits(patience, settings.epochs, settings.time_budget, lower_first=False)
+    return Limits(patience, settings.epochs, settings.time_budget)
 
 
 def default_batch_size(rows: int) -> int:

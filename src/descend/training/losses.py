@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,16 +13,23 @@ import optax
 from descend.types import Array
 
 
+def _mean(outputs: Array) -> Array:
+    return jnp.mean(outputs, axis=-2)
+
+
 class Loss(NamedTuple):
     """A loss and its link.
 
     Attributes:
         per_example: `(outputs [B, k], y) -> [B]`.
         link: outputs `[B, k]` to predictions: means `[B, k]`, rates, or probabilities.
+        pool: outputs of several members `[B, M, k]` to outputs `[B, k]` whose predictions are the
+            mean of theirs.
     """
 
     per_example: Callable[[Array, Array], Array]
     link: Callable[[Array], Array]
+    pool: Callable[[Array], Array] = _mean
 
 
 def squared_error(outputs: Array, y: Array) -> Array:
@@ -69,12 +77,24 @@ def _probabilities(outputs: Array) -> Array:
     return jax.nn.softmax(outputs, axis=-1)
 
 
+def _log_mean(logs: Array) -> Array:
+    """The logarithm of the members' mean, from their logarithms."""
+    return jax.nn.logsumexp(logs, axis=-2) - math.log(logs.shape[-2])
+
+
+def _pooled_classes(outputs: Array) -> Array:
+    """Log-odds, or logarithms, of the members' mean probabilities."""
+    if outputs.shape[-1] == 1:
+        return _log_mean(jax.nn.log_sigmoid(outputs)) - _log_mean(jax.nn.log_sigmoid(-outputs))
+    return _log_mean(jax.nn.log_softmax(outputs, axis=-1))
+
+
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(squared_error, _identity),
     "absolute_error": Loss(absolute_error, _identity),
     "huber": Loss(huber, _identity),
-    "poisson": Loss(poisson, jnp.exp),
-    "cross_entropy": Loss(cross_entropy, _probabilities),
+    "poisson": Loss(poisson, jnp.exp, _log_mean),
+    "cross_entropy": Loss(cross_entropy, _probabilities, _pooled_classes),
 }
 
 

@@ -39,10 +39,13 @@ class Network(NamedTuple):
     Attributes:
         init: `seed -> params`, drawn by NumPy: nothing to compile.
         apply: `(params, x) -> outputs [B, k]`, each row by itself.
+        members: `(params, x) -> outputs [B, M, k]` of each member, where there are several in
+            one; `apply` gives them pooled.
     """
 
     init: Callable[[int], Params]
     apply: Apply
+    members: Apply | None = None
 
 
 class Inputs(NamedTuple):
@@ -102,7 +105,7 @@ def mlp(
         random = np.random.default_rng(seed)
         layers = [
             {
-                "kernel": _normal(random, (before, after), np.sqrt(2.0 / max(1, before))),
+                "kernel": normal(random, (before, after), np.sqrt(2.0 / max(1, before))),
                 "bias": np.zeros(after, np.float32),
             }
             for before, after in itertools.pairwise(widths)
@@ -115,9 +118,9 @@ def mlp(
         )
         params: dict[str, Any] = {"layers": layers}
         if inputs.category_sizes:
-            table = _normal(random, (sum(inputs.category_sizes), embedding), EMBEDDING_SPREAD)
+            table = normal(random, (sum(inputs.category_sizes), embedding), EMBEDDING_SPREAD)
             # A value never seen in training stands at the origin until some row moves it.
-            table[_offsets(inputs)] = 0.0
+            table[category_offsets(inputs)] = 0.0
             params["table"] = table
         return params
 
@@ -130,7 +133,7 @@ def _linear_apply(inputs: Inputs) -> Apply:
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         total = x["numeric"] @ params["kernel"] + params["bias"]
         if inputs.category_sizes:
-            total = total + jnp.sum(_looked_up(params["table"], x["category"], inputs), axis=-2)
+            total = total + jnp.sum(look_up(params["table"], x["category"], inputs), axis=-2)
         return total
 
     return apply
@@ -143,11 +146,11 @@ def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         values = bent(x["numeric"])
         if inputs.category_sizes:
-            looked_up = _looked_up(params["table"], x["category"], inputs)
+            looked_up = look_up(params["table"], x["category"], inputs)
             flat = looked_up.reshape(*looked_up.shape[:-2], -1)
             values = jnp.concatenate([values, flat], axis=-1)
         for layer in params["layers"][:-1]:
-            values = act(_product(values, layer["kernel"]) + layer["bias"])
+            values = act(product(values, layer["kernel"]) + layer["bias"])
         last = params["layers"][-1]
         return values @ last["kernel"] + last["bias"]
 
@@ -155,7 +158,7 @@ def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
 
 
 @jax.custom_vjp
-def _product(values: Array, kernel: Array) -> Array:
+def product(values: Array, kernel: Array) -> Array:
     """`[B, n] @ [n, m]`, whose gradient is multiplied in the fastest order on a CPU."""
     return values @ kernel
 
@@ -181,12 +184,13 @@ def _product_backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, 
     return slope @ kernel.T, gradient
 
 
-_product.defvjp(_product_forward, _product_backward)
+product.defvjp(_product_forward, _product_backward)
 
 
-def _normal(
+def normal(
     random: np.random.Generator, shape: tuple[int, ...], deviation: float
 ) -> npt.NDArray[np.float32]:
+    """Normal numbers around 0."""
     return (deviation * random.standard_normal(shape)).astype(np.float32)
 
 
@@ -200,11 +204,11 @@ def bent(values: Array) -> Array:
     return values * jax.lax.rsqrt(1.0 + jnp.square(values) * (1.0 / REACH**2))
 
 
-def _offsets(inputs: Inputs) -> np.ndarray:
+def category_offsets(inputs: Inputs) -> np.ndarray:
     """Where each category column begins in the shared table."""
     return np.concatenate([[0], np.cumsum(inputs.category_sizes)[:-1]]).astype(np.int32)
 
 
-def _looked_up(table: Array, codes: Array, inputs: Inputs) -> Array:
+def look_up(table: Array, codes: Array, inputs: Inputs) -> Array:
     """`[B, c]` codes to `[B, c, width]` rows of the shared table."""
-    return jnp.take(table, codes + _offsets(inputs), axis=0, mode="clip")
+    return jnp.take(table, codes + category_offsets(inputs), axis=0, mode="clip")

@@ -101,6 +101,8 @@ class Problem:
         seed: of the initial weights and of the order of rows.
         averaging: whether a running average of the weights is evaluated and saved.
         rising: whether the learning rate rises over the first updates if no warm-up is set.
+        members: apply and loss of the members of an ensemble, `[B, M, k]`: what is trained, while
+            `apply` and `per_example` evaluate their pooled outputs.
         one_kernel: whether small updates may be compiled as one kernel; only for networks it was
             tested with, since a program that XLA's emitter does not support may end the process.
         training_apply: `(params, state, x, key) -> (outputs, state)`: the model in training
@@ -121,6 +123,7 @@ class Problem:
     seed: int = 0
     averaging: bool = False
     rising: bool = False
+    members: tuple[Apply, PerExample] | None = None
     one_kernel: bool = False
     training_apply: TrainingApply | None = None
     noisy: bool = False
@@ -204,9 +207,10 @@ class Problem:
     @functools.cached_property
     def _programs(self) -> Programs:
         mean_weight = self.store.mean_weight
+        apply, per_example = self.members or (self.apply, self.per_example)
         return programs(
-            self.apply,
-            self.per_example,
+            apply,
+            per_example,
             self.optimizer,
             self.l2,
             mean_weight,

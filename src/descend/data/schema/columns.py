@@ -161,6 +161,7 @@ class RegressionTarget:
         strays: rows that were skipped, since a target holds neither a number nor a mark of a
             missing value.
         written: how the numbers of each are written where they stand as text.
+        counts: of each, whether it holds whole numbers from 0 on; empty where that is not known.
     """
 
     task: ClassVar[str] = "regression"
@@ -172,6 +173,7 @@ class RegressionTarget:
     standardised: bool = True
     strays: int = 0
     written: tuple[str, ...] = ()
+    counts: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,7 @@ def _regression(
         standardised=settings.loss != "poisson",
         strays=sum(cells.count for cells in (typed[one.name].strays for one in targets) if cells),
         written=tuple(one.written if one.is_text else PLAINLY for one in targets),
+        counts=tuple(one.whole and one.lowest >= 0 for one in surveys),
     )
 
 

@@ -1,0 +1,130 @@
+"""The network for tables as ONNX operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from descend.export.graph import Graph, activated
+from descend.settings import Settings
+from descend.training.tabular import FIXED
+
+
+def tabular_network(
+    graph: Graph, settings: Settings, params: Any, numeric: str | None, looked_up: str | None
+) -> str:
+    """`[N, k]` outputs of all members as one, before the link.
+
+    Args:
+        graph: that is added to.
+        settings: activation and loss.
+        params: the weights.
+        numeric: `[N, d]` standardised numbers, or None.
+        looked_up: `[N, c, w]` embeddings of the categories, or None.
+    """
+    parts = [] if numeric is None else _numbers(graph, params, numeric)
+    if looked_up is not None:
+        parts.append(_flat(graph, looked_up))
+    values = graph.add("Concat", *parts, axis=1)
+    members, _, outputs = np.shape(params["heads"]["kernel"])
+    if members > 1:
+        signs = np.asarray(params["signs"]).reshape(1, members, -1)
+        values = graph.add("Unsqueeze", values, graph.constant([1], np.int64))
+        values = graph.add("Mul", values, graph.constant(signs, np.float32))
+        values = graph.add("Reshape", values, graph.constant([-1, signs.shape[2]], np.int64))
+    for layer in params["layers"]:
+        values = graph.add("MatMul", values, graph.constant(layer["kernel"], np.float32))
+        values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))
+        values = activated(graph, settings.activation, values)
+    kernel = np.asarray(params["heads"]["kernel"])
+    shape = graph.constant([-1, members, kernel.shape[1]], np.int64)
+    values = graph.add("Reshape", values, shape)
+    values = graph.add(
+        "Einsum", values, graph.constant(kernel, np.float32), equation="bmh,mhk->bmk"
+    )
+    bias = np.asarray(params["heads"]["bias"]).reshape(members, outputs)
+    values = graph.add("Add", values, graph.constant(bias, np.float32))
+    return _pooled(graph, settings.loss, values, members, outputs == 1)
+
+
+def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
+    """The numbers scaled, in bins, and as codes: each `[N, ...]`."""
+    fixed = {name: np.asarray(values) for name, values in params[FIXED].items()}
+    parts = [_compressed(graph, numeric, fixed)]
+    if "bins" in params:
+        kernel = np.asarray(params["bins"]["kernel"])
+        columns, bins, width = kernel.shape
+        values = _chosen(graph, numeric, fixed["binned"])
+        low = graph.constant(fixed["low"].reshape(columns, bins), np.float32)
+        rate = graph.constant(fixed["rate"].reshape(columns, bins), np.float32)
+        values = graph.add("Mul", graph.add("Sub", values, low), rate)
+        bounds = [graph.constant(bound, np.float32) for bound in (0.0, 1.0)]
+        values = graph.add("Clip", values, *bounds)
+        values = graph.add(
+            "Einsum", values, graph.constant(kernel, np.float32), equation="bct,ctw->bcw"
+        )
+        values = _flat(graph, values, columns * width)
+        bias = graph.constant(params["bins"]["bias"], np.float32)
+        parts.append(graph.add("Relu", graph.add("Add", values, bias)))
+    if "codes" in params:
+        columns = len(fixed["coded"])
+        middles = fixed["middles"].reshape(columns, -1)
+        above = graph.add(
+            "Greater",
+            _chosen(graph, numeric, fixed["coded"]),
+            graph.constant(middles, np.float32),
+        )
+        axes = graph.constant([2], np.int64)
+        places = graph.add("ReduceSum", graph.cast(above, "int64"), axes, keepdims=0)
+        first = graph.constant(middles.shape[1] * np.arange(columns), np.int64)
+        places = graph.add("Add", places, first)
+        values = graph.add("Gather", graph.constant(params["codes"], np.float32), places)
+        parts.append(_flat(graph, values, columns * np.shape(params["codes"])[1]))
+    return parts
+
+
+def _compressed(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
+    """See `descend.training.bins.compressed`."""
+    reach = graph.constant(fixed["reach"], np.float32)
+    apart = graph.add("Sub", numeric, graph.constant(fixed["centre"], np.float32))
+    size = graph.add("Abs", apart)
+    logs = graph.add("Log", graph.add("Div", graph.add("Max", size, reach), reach))
+    logs = graph.add("Add", logs, graph.constant(1.0, np.float32))
+    logs = graph.add("Mul", graph.add("Mul", graph.add("Sign", apart), reach), logs)
+    values = graph.add("Where", graph.add("LessOrEqual", size, reach), apart, logs)
+    return graph.add("Mul", values, graph.constant(fixed["scale"], np.float32))
+
+
+def _chosen(graph: Graph, numeric: str, columns: np.ndarray) -> str:
+    """`[N, c, 1]`: some of the numbers."""
+    values = graph.add("Gather", numeric, graph.constant(columns, np.int64), axis=1)
+    return graph.add("Unsqueeze", values, graph.constant([2], np.int64))
+
+
+def _flat(graph: Graph, values: str, width: int | None = None) -> str:
+    """`[N, c, w]` as `[N, c·w]`."""
+    if width is None:
+        return graph.add("Flatten", values, axis=1)
+    return graph.add("Reshape", values, graph.constant([-1, width], np.int64))
+
+
+def _pooled(graph: Graph, loss: str, outputs: str, members: int, single: bool) -> str:
+    """`[N, M, k]` as `[N, k]`; see `descend.training.losses`."""
+    axes = graph.constant([1], np.int64)
+
+    def log_sum(logs: str) -> str:
+        return graph.add("ReduceLogSumExp", logs, axes, keepdims=0)
+
+    if members == 1:
+        return graph.add("Squeeze", outputs, axes)
+    if loss == "poisson":
+        return graph.add("Sub", log_sum(outputs), graph.constant(np.log(members), np.float32))
+    if loss != "cross_entropy":
+        return graph.add("ReduceMean", outputs, axes, keepdims=0)
+    if not single:
+        # Softmax takes the logarithm of the number of members away.
+        return log_sum(graph.add("LogSoftmax", outputs, axis=2))
+    no = graph.add("Neg", graph.add("Softplus", outputs))
+    yes = graph.add("Neg", graph.add("Softplus", graph.add("Neg", outputs)))
+    return graph.add("Sub", log_sum(yes), log_sum(no))

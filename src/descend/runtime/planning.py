@@ -1,0 +1,76 @@
+"""A course of the tabular network that fits in a time budget, and what is said of its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from descend.data.schema.columns import RegressionTarget
+from descend.runtime.table_run import TableRun
+from descend.settings import Settings
+from descend.training.build import with_default_numbers
+from descend.training.effort import EFFORTS, planned_epochs
+from descend.training.parallel import expected_processes
+from descend.training.tabular import FIXED
+from descend.tuning.advice.speed import measure_speed
+
+PLANNED_PART = 0.8
+"""Of the budget: seconds of updates vary, and evaluations take some too."""
+NAMED_COLUMNS = 8
+
+
+def within_budget(run: TableRun, asked: Settings) -> TableRun:
+    """The run with the most effort whose course ends within the time budget.
+
+    Seconds per update are measured with the members of the settings, and taken to grow in
+    proportion to them. Where the budget is less than `quick` takes, its course is shorter.
+
+    Args:
+        run: with resolved settings.
+        asked: as the user gave them; members, epochs and a batch size that they name stay.
+    """
+    settings = run.settings
+    if settings.model != "tabular" or asked.time_budget is None or asked.epochs is not None:
+        return run
+    if expected_processes() > 1:
+        # What each measures would differ, and they have to agree.
+        return run
+    rows = len(run.prepared.training)
+    size = with_default_numbers(settings, rows).batch_size
+    assert isinstance(size, int)
+    assert settings.members is not None
+    speed = measure_speed(run.problem, run.problem.begin().state, [size], repeats=2)
+    epoch = speed.seconds_per_update[0] * -(-rows // size)
+    free = asked.members is None and asked.effort == "default"
+    for effort in ("thorough", "default", "quick") if free else (asked.effort,):
+        members = EFFORTS[effort].members if free else settings.members
+        epochs = planned_epochs(EFFORTS[effort], rows)
+        fitting = PLANNED_PART * asked.time_budget / (epoch * members / settings.members)
+        if epochs <= fitting:
+            break
+    else:
+        epochs = max(1, int(fitting))
+    changed = settings.replace(effort=effort, members=members, epochs=epochs)
+    return dataclasses.replace(run, settings=changed)
+
+
+def told(run: TableRun) -> Iterator[str]:
+    """What the tabular network makes of columns that the user may not expect."""
+    if run.settings.model != "tabular":
+        return
+    fixed = run.problem.init(run.settings.seed)[FIXED]
+    names = run.prepared.encoder.numeric_names
+    coded = [names[int(place)] for place in np.asarray(fixed.get("coded", ()))]
+    if coded:
+        more = f" and {len(coded) - NAMED_COLUMNS} more" if len(coded) > NAMED_COLUMNS else ""
+        yield (
+            f"{', '.join(coded[:NAMED_COLUMNS])}{more}: few distinct values, "
+            "so learned as numbers and as categories."
+        )
+    target = run.prepared.schema.target
+    if isinstance(target, RegressionTarget):
+        for name, counted in zip(target.names, target.counts, strict=False):
+            if counted:
+                yield f"{name}: whole numbers from 0 on, so no prediction is below 0."

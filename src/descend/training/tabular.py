@@ -1,0 +1,192 @@
+"""The network for tables: numbers in bins, codes as categories, members that share one network.
+
+A number x of a column comes in three ways. As a scaled number, whose logarithm counts far out.
+As a piecewise-linear encoding, max(0, min(1, (x − e_t)/(e_{t+1} − e_t))) for each of its bins,
+which a learned matrix and a rectifier turn into a short embedding (Gorishniy et al. 2022,
+arXiv 2203.05556, sections 3.2 and 3.3). And where a column has few distinct values, as an
+embedding of the nearest of them, as a category has: so it may be a code.
+
+The members see the same embedded row, each with signs of its own, go through the same hidden
+layers and end in a layer of their own (BatchEnsemble, Wen et al. 2020, arXiv 2002.06715; TabM,
+Gorishniy et al. 2024, arXiv 2410.24210, the variant with an adapter at the first layer alone).
+Each is trained by its own loss; together they predict the mean.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from descend.training.bins import ALL_BINS, Bins, as_params, compressed
+from descend.training.models import (
+    ACTIVATIONS,
+    EMBEDDING_SPREAD,
+    EMBEDDING_WIDTH,
+    Apply,
+    Inputs,
+    Network,
+    category_offsets,
+    look_up,
+    normal,
+    product,
+)
+from descend.types import Array, Params
+
+FIXED = "fixed"
+"""The parameters that are never trained."""
+WIDEST = 1024
+"""Numbers that all binned columns together become, at the most."""
+NARROWEST = 4
+BIN_SPREAD, HEAD_SPREAD = 0.3, 0.3
+"""Deviation of bin embeddings, and of the members' last layers times the root of their inputs."""
+
+Pool = Callable[[Array], Array]
+
+
+def tabular(
+    inputs: Inputs,
+    bias: Sequence[float],
+    hidden: Sequence[int],
+    activation: str,
+    members: int,
+    pool: Pool,
+    bins: Bins | None = None,
+) -> Network:
+    """The network for tables.
+
+    Args:
+        inputs: the columns.
+        bias: where the bias of the last layers begins, one for each of the k outputs.
+        hidden: units of each hidden layer.
+        activation: `relu`, `gelu` or `tanh`.
+        members: networks in one.
+        pool: `[B, M, k] -> [B, k]`, the outputs of all members as one.
+        bins: what is known of the columns; needed to make parameters, not to apply them.
+    """
+
+    def init(seed: int) -> Params:
+        assert bins is not None
+        random = np.random.default_rng(seed)
+        binned, coded = len(bins.binned), len(bins.coded)
+        width = min(EMBEDDING_WIDTH, max(NARROWEST, WIDEST // max(1, binned)))
+        params: dict[str, Any] = {FIXED: as_params(bins)}
+        if binned:
+            params["bins"] = {
+                "kernel": normal(random, (binned, ALL_BINS, width), BIN_SPREAD),
+                "bias": normal(random, (binned * width,), EMBEDDING_SPREAD),
+            }
+        if coded:
+            params["codes"] = normal(random, (len(bins.middles), EMBEDDING_WIDTH), EMBEDDING_SPREAD)
+        if inputs.category_sizes:
+            values = sum(inputs.category_sizes)
+            params["table"] = normal(random, (values, EMBEDDING_WIDTH), EMBEDDING_SPREAD)
+            # A value never seen in training stands at the origin until some row moves it.
+            params["table"][category_offsets(inputs)] = 0.0
+        embedded = (coded + len(inputs.category_sizes)) * EMBEDDING_WIDTH
+        widths = (inputs.numeric + binned * width + embedded, *hidden)
+        if members > 1:
+            signs = random.integers(0, 2, members * widths[0])
+            params["signs"] = (2.0 * signs - 1.0).astype(np.float32)
+        params["layers"] = [
+            {
+                "kernel": normal(random, (before, after), np.sqrt(2.0 / max(1, before))),
+                "bias": np.zeros(after, np.float32),
+            }
+            for before, after in itertools.pairwise(widths)
+        ]
+        # A single network begins at the trivial prediction; members begin apart.
+        spread = HEAD_SPREAD / np.sqrt(widths[-1]) if members > 1 else 0.0
+        params["heads"] = {
+            "kernel": normal(random, (members, widths[-1], len(bias)), spread),
+            "bias": np.tile(np.asarray(bias, np.float32), members),
+        }
+        return params
+
+    each = _members_apply(inputs, activation)
+    return Network(init, _pooled_apply(each, pool), each)
+
+
+@functools.lru_cache(maxsize=32)
+def _pooled_apply(each: Apply, pool: Pool) -> Apply:
+    def apply(params: Params, x: Mapping[str, Array]) -> Array:
+        return pool(each(params, x))
+
+    return apply
+
+
+@functools.lru_cache(maxsize=32)
+def _members_apply(inputs: Inputs, activation: str) -> Apply:
+    act = ACTIVATIONS[activation]
+
+    def apply(params: Params, x: Mapping[str, Array]) -> Array:
+        values = embedded(params, x, inputs)
+        rows = values.shape[0]
+        members, _, outputs = params["heads"]["kernel"].shape
+        if members > 1:
+            signs = params["signs"].reshape(1, members, values.shape[1])
+            values = (values[:, None, :] * signs).reshape(rows * members, -1)
+        for layer in params["layers"]:
+            values = act(product(values, layer["kernel"]) + layer["bias"])
+        values = values.reshape(rows, members, -1)
+        bias = params["heads"]["bias"].reshape(members, outputs)
+        return jnp.einsum("bmh,mhk->bmk", values, params["heads"]["kernel"]) + bias
+
+    return apply
+
+
+def embedded(params: Params, x: Mapping[str, Array], inputs: Inputs) -> Array:
+    """`[B, w]`: each row as the first hidden layer reads it, before the members' signs."""
+    numeric = x["numeric"]
+    rows = numeric.shape[0]
+    fixed = jax.lax.stop_gradient(params[FIXED])
+    parts = []
+    if inputs.numeric:
+        parts.append(compressed(numeric, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
+    if "bins" in params:
+        columns, bins, _ = params["bins"]["kernel"].shape
+        chosen = jnp.take(numeric, fixed["binned"].astype(jnp.int32), axis=1, mode="clip")
+        low, rate = (fixed[name].reshape(columns, bins) for name in ("low", "rate"))
+        filled = jnp.clip((chosen[:, :, None] - low) * rate, 0.0, 1.0)
+        short = jnp.einsum("bct,ctw->bcw", filled, params["bins"]["kernel"])
+        parts.append(jax.nn.relu(short.reshape(rows, -1) + params["bins"]["bias"]))
+    if "codes" in params:
+        columns = fixed["coded"].shape[0]
+        chosen = jnp.take(numeric, fixed["coded"].astype(jnp.int32), axis=1, mode="clip")
+        middles = fixed["middles"].reshape(columns, -1)
+        places = jnp.sum(chosen[:, :, None] > middles, axis=2, dtype=jnp.int32)
+        places = places + middles.shape[1] * jnp.arange(columns, dtype=jnp.int32)
+        parts.append(jnp.take(params["codes"], places, axis=0, mode="clip").reshape(rows, -1))
+    if inputs.category_sizes:
+        parts.append(look_up(params["table"], x["category"], inputs).reshape(rows, -1))
+    return jnp.concatenate(parts, axis=1)
+
+
+@functools.lru_cache(maxsize=32)
+def each_member(per_example: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """The mean of the members' losses: `[B, M, k], y -> [B]`.
+
+    Not the loss of their mean, under which members would make up for each other's errors and
+    none would be good by itself.
+    """
+
+    def losses(outputs: Array, y: Array) -> Array:
+        return jnp.mean(jax.vmap(per_example, in_axes=(1, None), out_axes=1)(outputs, y), axis=1)
+
+    return losses
+
+
+@functools.lru_cache(maxsize=32)
+def trained_alone(rule: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The update rule for what is trained; the fixed arrays it does not see."""
+
+    def trained(params: Params) -> Params:
+        return {name: name != FIXED for name in params}
+
+    return optax.masked(rule, trained)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import descend
+from descend.reporting.progress import make_progress
+from descend.runtime import planning
+from descend.runtime.table_run import TableRun, table_run
+from descend.settings import Settings
+from descend.training.effort import EFFORTS
+from descend.types import Speed
+
+
+def run_of(settings: Settings) -> TableRun:
+    random = np.random.default_rng(0)
+    month = random.integers(1, 13, 640)
+    table = pd.DataFrame({"size": random.normal(size=640), "month": month})
+    table["sold"] = random.poisson(month)
+    return table_run(table, settings, make_progress("silent"))
+
+
+@pytest.mark.parametrize(
+    ("per_update", "effort"), [(1e-5, "thorough"), (1e-3, "default"), (4e-3, "quick")]
+)
+def test_the_effort_is_the_most_that_fits(
+    per_update: float, effort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "measure_speed", _taking(per_update))
+    asked = Settings("sold", task="regression", time_budget=2.5)
+    planned = planning.within_budget(run_of(asked), asked).settings
+    assert (planned.effort, planned.members, planned.epochs) == (effort, *EFFORTS[effort])
+
+
+def test_what_fits_no_effort_has_a_shorter_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "measure_speed", _taking(4e-3))
+    asked = Settings("sold", task="regression", time_budget=1.0, members=4)
+    planned = planning.within_budget(run_of(asked), asked).settings
+    assert planned.members == 4
+    assert planned.epochs == int(planning.PLANNED_PART / (4e-3 * 73))
+
+
+def test_what_was_named_is_left_alone() -> None:
+    for asked in (
+        Settings("sold", task="regression", time_budget=1.0, epochs=3),
+        Settings("sold", task="regression"),
+        Settings("sold", task="regression", time_budget=1.0, model="mlp"),
+    ):
+        run = run_of(asked)
+        assert planning.within_budget(run, asked) is run
+
+
+def test_what_the_network_makes_of_columns_is_said() -> None:
+    said = list(planning.told(run_of(Settings("sold", task="regression"))))
+    assert said[0].startswith("month: few distinct values")
+    assert said[1].startswith("sold: whole numbers")
+    assert not list(planning.told(run_of(Settings("sold", task="regression", model="mlp"))))
+
+
+def _taking(seconds: float) -> Any:
+    def measured(problem: Any, state: Any, sizes: list[int], **options: Any) -> Speed:
+        return Speed(tuple(sizes), (seconds,) * len(sizes), (0,) * len(sizes))
+
+    return measured
+
+
+def test_a_run_within_a_budget_trains_as_planned() -> None:
+    random = np.random.default_rng(1)
+    data = random.normal(size=(200, 2)), random.normal(size=200)
+    run = descend.train(data, time_budget=30.0, members=1, hidden=(4,))
+    assert run.stop_reason.name in ("EPOCHS", "NO_IMPROVEMENT")
+    assert run.model.settings.epochs == EFFORTS["default"].epochs

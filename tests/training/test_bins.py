@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from descend.training.bins import (
+    BEYOND,
+    BINS,
+    LEAST_COUNT,
+    MOST_BINNED,
+    TAILS,
+    compressed,
+    find_bins,
+    sample,
+)
+from tests.problems import numbers
+
+EDGES = BINS + 2 * len(TAILS)
+
+
+def column(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)[:, None]
+
+
+def test_the_bins_of_a_continuous_column_hold_about_as_many_rows_each() -> None:
+    values = np.random.default_rng(0).exponential(size=20_000)
+    bins = find_bins(column(values))
+    low, rate = bins.low, bins.rate
+    assert len(low) == EDGES
+    assert np.all(rate > 0)
+    places = np.searchsorted(low, values, side="right") - 1
+    counts = np.bincount(places.clip(0), minlength=EDGES)
+    middle = counts[len(TAILS) + 2 : -len(TAILS) - 2]
+    assert 0.9 * 20_000 / BINS < middle.min() <= middle.max() < 1.1 * 20_000 / BINS
+    assert low[0] == np.float32(values.min())
+    np.testing.assert_allclose(low[-1] + 1 / rate[-1], values.max(), rtol=1e-3)
+
+
+def test_a_value_that_most_rows_hold_leaves_bins_for_the_others() -> None:
+    random = np.random.default_rng(1)
+    values = np.where(random.random(5_000) < 0.95, 0.0, random.integers(1, 200, 5_000))
+    bins = find_bins(column(values))
+    assert np.count_nonzero(bins.rate) > BINS // 2
+
+
+def test_a_column_of_few_values_is_learned_as_a_category_too() -> None:
+    random = np.random.default_rng(2)
+    hours = random.integers(0, 24, 2_000)
+    table = np.stack([hours, random.normal(size=2_000), hours > 11], axis=1).astype(np.float32)
+    bins = find_bins(table)
+    assert bins.coded.tolist() == [0]
+    assert bins.binned.tolist() == [0, 1]
+    middles = bins.middles[bins.middles < BEYOND]
+    assert middles.tolist() == [hour + 0.5 for hour in range(23)]
+
+
+def test_a_rare_value_takes_the_code_of_its_neighbour() -> None:
+    values = np.repeat([0.0, 1.0, 2.0, 10.0], [50, 50, 50, LEAST_COUNT - 1])
+    bins = find_bins(column(values))
+    assert bins.middles[bins.middles < BEYOND].tolist() == [0.5, 1.5]
+
+
+def test_the_arrays_are_finite_for_any_table() -> None:
+    random = np.random.default_rng(3)
+    wild = random.standard_cauchy(500).astype(np.float32)
+    wild[0] = 1e6
+    table = np.stack([wild, np.zeros(500), random.integers(0, 2, 500)], axis=1)
+    for values in find_bins(table.astype(np.float32)):
+        assert np.isfinite(values).all()
+    assert all(np.isfinite(values).all() for values in find_bins(np.zeros((5, 0), np.float32)))
+
+
+def test_very_wide_tables_have_no_bins() -> None:
+    table = np.random.default_rng(4).normal(size=(50, MOST_BINNED + 1)).astype(np.float32)
+    assert find_bins(table).binned.size == 0
+
+
+def test_a_number_is_taken_as_it_is_within_the_reach_and_as_its_logarithm_beyond() -> None:
+    near = np.linspace(-10.0, 10.0, 9)
+    assert compressed(near, 0.0, 10.0, 1.0) == pytest.approx(near)
+    assert compressed(1e6, 0.0, 10.0, 1.0) == pytest.approx(10.0 * (1.0 + np.log(1e5)))
+    just = compressed(np.array([10.0, 10.001]), 0.0, 10.0, 1.0)
+    assert np.diff(just)[0] == pytest.approx(0.001, rel=1e-3)
+
+
+def test_few_rows_are_all_looked_at_and_of_many_the_same_with_a_seed() -> None:
+    store = numbers(300)
+    np.testing.assert_array_equal(sample(store, seed=0), store.x["numeric"])
+    some = sample(store, seed=0, rows=100)
+    assert some.shape == (100, 3)
+    np.testing.assert_array_equal(some, sample(store, seed=0, rows=100))
+    assert not np.array_equal(some, sample(store, seed=1, rows=100))

@@ -1,0 +1,68 @@
+import math
+
+import pytest
+
+from descend.settings import Settings
+from descend.training.build import (
+    TABULAR_RATE,
+    fitted,
+    limits_of,
+    with_default_numbers,
+    with_model_defaults,
+)
+from descend.training.effort import EFFORTS, planned_epochs
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "schedule", "hidden"),
+    [
+        ("tabular", "adamw", "one-cycle", (128, 128)),
+        ("mlp", "momentum", "constant", (128, 64)),
+        ("linear", "momentum", "constant", (128, 64)),
+    ],
+)
+def test_what_suits_a_model_is_taken_where_nothing_is_named(
+    model: str, optimizer: str, schedule: str, hidden: tuple[int, ...]
+) -> None:
+    made = with_model_defaults(Settings("y", model=model))
+    assert (made.optimizer, made.schedule, made.hidden) == (optimizer, schedule, hidden)
+    assert with_model_defaults(made) == made
+
+
+def test_what_is_named_stays() -> None:
+    asked = Settings("y", optimizer="sgd", schedule="cosine", hidden=(7,), members=2, epochs=3)
+    made = fitted(asked, 1_000)
+    assert (made.optimizer, made.schedule, made.hidden) == ("sgd", "cosine", (7,))
+    assert (made.members, made.epochs, made.weight_decay) == (2, 3, None)
+    assert with_model_defaults(Settings("y", optimizer="prodigy")).schedule == "constant"
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_an_effort_is_members_and_epochs(effort: str) -> None:
+    made = fitted(Settings("y", effort=effort), 5_000)
+    assert (made.members, made.epochs) == EFFORTS[effort]
+    assert fitted(Settings("y", effort=effort, model="linear"), 5_000).epochs is None
+
+
+def test_more_rows_are_gone_through_less_often() -> None:
+    epochs = [planned_epochs(EFFORTS["default"], 10**power) for power in range(2, 9)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[0] == EFFORTS["default"].epochs
+    assert epochs[-1] > 0
+
+
+def test_the_rate_falls_as_the_root_of_a_small_batch() -> None:
+    made = with_model_defaults(Settings("y"))
+    numbers = [with_default_numbers(made, rows) for rows in (100_000, 64 * 16)]
+    assert [one.batch_size for one in numbers] == [256, 16]
+    rates = [float(one.learning_rate) for one in numbers]
+    assert rates == pytest.approx([TABULAR_RATE, TABULAR_RATE * math.sqrt(16 / 256)])
+    given = with_default_numbers(made.replace(batch_size="all", learning_rate=0.5), 77)
+    assert (given.batch_size, given.learning_rate) == (77, 0.5)
+
+
+def test_a_planned_course_is_not_lowered_on_its_way() -> None:
+    limits = limits_of(fitted(Settings("y"), 1_000))
+    assert not limits.lower_first
+    assert limits.patience == 10
+    assert limits_of(fitted(Settings("y", model="mlp"), 1_000)).lower_first

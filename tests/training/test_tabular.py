@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from descend.settings import Settings
+from descend.training.bins import find_bins
+from descend.training.loop import fit
+from descend.training.losses import LOSSES
+from descend.training.models import Inputs, Network
+from descend.training.optimizers import make_optimizer
+from descend.training.problem import Problem
+from descend.training.stopping import Limits
+from descend.training.tabular import FIXED, each_member, embedded, tabular, trained_alone
+from descend.types import Array
+from tests.problems import Recorder, same_loop, store_of
+
+SIZES = (3, 5)
+MEAN = LOSSES["squared_error"].pool
+
+
+def rows(count: int = 400, seed: int = 0) -> dict[str, Array]:
+    random = np.random.default_rng(seed)
+    numeric = np.stack(
+        [
+            random.standard_cauchy(count),
+            random.integers(0, 24, count),
+            random.integers(0, 2, count),
+        ],
+        axis=1,
+    )
+    return {
+        "numeric": numeric.astype(np.float32),
+        "category": random.integers(SIZES, size=(count, 2)).astype(np.int32),
+    }
+
+
+def network(members: int = 3, loss: str = "squared_error", outputs: int = 1) -> Network:
+    bins = find_bins(rows()["numeric"])
+    kind = Inputs(3, SIZES)
+    return tabular(kind, [0.5] * outputs, (8, 6), "relu", members, LOSSES[loss].pool, bins)
+
+
+def problem(**changes: object) -> Problem:
+    """Codes that say nothing by their size."""
+    x = rows(600)
+    means = np.random.default_rng(5).normal(size=24)
+    y = means[x["numeric"][:, 1].astype(int)] + 0.1 * x["category"][:, 1]
+    store = store_of(x["numeric"], y[:, None], category=x["category"])
+    made = network()
+    assert made.members is not None
+    per_example = LOSSES["squared_error"].per_example
+    return dataclasses.replace(
+        Problem(
+            store=store,
+            validation=store,
+            init=made.init,
+            apply=made.apply,
+            per_example=per_example,
+            optimizer=trained_alone(make_optimizer(Settings("y", optimizer="adamw"))),
+            averaging=True,
+            members=(made.members, each_member(per_example)),
+        ),
+        **changes,
+    )
+
+
+def test_a_row_is_embedded_as_the_formulas_say() -> None:
+    made, x = network(), rows(50, seed=9)
+    params = made.init(0)
+    fixed, inputs = params[FIXED], Inputs(3, SIZES)
+    found = np.asarray(jax.jit(lambda p, x: embedded(p, x, inputs))(params, x))
+    kernel, bias = params["bins"]["kernel"], params["bins"]["bias"].reshape(2, -1)
+    low, rate = (fixed[name].reshape(2, -1) for name in ("low", "rate"))
+    middles = fixed["middles"]
+    for row in range(50):
+        numbers = x["numeric"][row]
+        expected: list[float] = []
+        for place in range(3):
+            apart = float(numbers[place] - fixed["centre"][place])
+            reach = float(fixed["reach"][place])
+            if abs(apart) > reach:
+                apart = np.sign(apart) * reach * (1 + np.log(abs(apart) / reach))
+            expected.append(apart * float(fixed["scale"][place]))
+        for place in range(2):
+            part = np.clip((numbers[place] - low[place]) * rate[place], 0, 1)
+            expected += list(np.maximum(part @ kernel[place] + bias[place], 0))
+        expected += list(params["codes"][np.sum(numbers[1] > middles)])
+        for place, first in enumerate((0, SIZES[0])):
+            expected += list(params["table"][first + x["category"][row, place]])
+        np.testing.assert_allclose(found[row], expected, rtol=2e-4, atol=1e-5)
+
+
+def test_the_members_differ_and_together_give_their_mean() -> None:
+    made, x = network(4), rows(20)
+    assert made.members is not None
+    params = made.init(1)
+    each = np.asarray(jax.jit(made.members)(params, x))
+    assert each.shape == (20, 4, 1)
+    assert np.std(each, axis=1).min() > 0
+    np.testing.assert_allclose(jax.jit(made.apply)(params, x), each.mean(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [("poisson", 2), ("cross_entropy", 1), ("cross_entropy", 3)]
+)
+def test_the_pooled_prediction_is_the_mean_of_the_predictions(loss: str, outputs: int) -> None:
+    outs = np.random.default_rng(0).normal(size=(7, 5, outputs)).astype(np.float32)
+    link = LOSSES[loss].link
+    mean = np.mean([np.asarray(link(outs[:, place])) for place in range(5)], axis=0)
+    np.testing.assert_allclose(link(LOSSES[loss].pool(outs)), mean, rtol=1e-5)
+
+
+def test_a_single_network_begins_at_the_trivial_prediction() -> None:
+    made = network(members=1)
+    np.testing.assert_allclose(jax.jit(made.apply)(made.init(0), rows(9)), 0.5)
+
+
+def test_the_loss_of_the_members_is_the_mean_of_theirs() -> None:
+    outputs = np.random.default_rng(0).normal(size=(6, 3, 2)).astype(np.float32)
+    y = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
+    per_example = LOSSES["squared_error"].per_example
+    expected = np.mean([per_example(outputs[:, place], y) for place in range(3)], axis=0)
+    np.testing.assert_allclose(each_member(per_example)(outputs, y), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum", "dog"])
+def test_what_is_fixed_stays_to_the_bit(optimizer: str) -> None:
+    rule = make_optimizer(Settings("y", optimizer=optimizer, weight_decay=0.1))
+    made = problem(optimizer=trained_alone(rule))
+    before = made.begin()
+    config = made.loop_config(32, 1e-3, limits=Limits(epochs=1))
+    fixed = jax.tree.map(np.array, before.state.params[FIXED])
+    loop, _ = fit(config, before)
+    for name, values in fixed.items():
+        assert np.array_equal(loop.state.params[FIXED][name], values)
+
+
+def test_it_learns_codes_that_a_magnitude_says_nothing_of() -> None:
+    made = problem()
+    config = made.loop_config(32, 3e-3, schedule="one-cycle", limits=Limits(epochs=30))
+    loop, _ = fit(config, made.begin())
+    assert loop.progress.best < 0.05 * loop.history[0].validation_loss
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits() -> None:
+    made = problem()
+    config = made.loop_config(32, 3e-3, schedule="one-cycle", limits=Limits(epochs=3))
+    whole, _ = fit(config, made.begin())
+    stopped, _ = fit(config, made.begin(), Recorder(stop_after=1))
+    resumed, _ = fit(config, stopped)
+    assert same_loop(whole, resumed)
+
+
+def test_a_wild_value_leaves_no_wild_prediction() -> None:
+    made = problem()
+    config = made.loop_config(32, 3e-3, schedule="one-cycle", limits=Limits(epochs=3))
+    loop, _ = fit(config, made.begin())
+    x = rows(2)
+    x["numeric"][1, 0] = 1e6
+    usual, wild = np.asarray(jax.jit(made.apply)(loop.best.mean, x))[:, 0]
+    assert abs(wild - usual) < 100
+
+
+def test_the_gradient_of_what_is_fixed_is_zero() -> None:
+    made, x = network(), rows(30)
+    assert made.members is not None
+    members = made.members
+    slope = jax.grad(lambda params: jnp.sum(members(params, x)))(made.init(0))
+    assert all(not np.any(values) for values in slope[FIXED].values())
+    assert optax.global_norm(slope) > 0

@@ -5,7 +5,7 @@ members' variance at that row plus a constant; the interval of a new row is ŷ �
 ⌈(n + 1)·level⌉-th smallest score. Whatever the errors look like, a row drawn like the validation
 rows lies inside with at least that probability (Lei et al. 2018, JASA 113(523), section 5.2, and
 Papadopoulos et al. 2002, ECML, section 4). The validation rows also choose when to stop, which the
-proof does not foresee: the coverage is measured in benchmarks/results/quality.md.
+proof does not foresee: the measured coverage stands in docs/decisions/tabular-model.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from typing import NamedTuple
 from descend.errors import DescendError
 from descend.io.json_records import read_json
 from descend.model import load
-from descend.runs.folder import is_run, read_history, read_run_record
+from descend.runs.folder import is_run, read_run_record
+from descend.runs.history import read_history
 from descend.runs.records import SCHEMAS, read_kind
 
 ROOT = Path(__file__).parents[1]

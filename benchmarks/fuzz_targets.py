@@ -33,7 +33,8 @@ from descend.model import Model, load
 from descend.reporting.progress import make_progress
 from descend.reporting.text.records import inspection_text
 from descend.runs.checkpoint import SLOTS
-from descend.runs.folder import read_history, read_run_record
+from descend.runs.folder import read_run_record
+from descend.runs.history import read_history
 from descend.runtime.run import Options
 from descend.settings import settings_from
 

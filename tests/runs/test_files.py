@@ -19,7 +19,8 @@ from descend.io import tensors
 from descend.io.atomic import json_text, whole_file, write_whole
 from descend.io.json_records import read_json
 from descend.runs.checkpoint import SLOTS, CheckpointWriter, load_checkpoint, save_checkpoint
-from descend.runs.folder import create_run, find_model, open_run, read_history
+from descend.runs.folder import create_run, find_model, open_run
+from descend.runs.history import read_history
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.types import HistoryLine
 from tests.records import run_record

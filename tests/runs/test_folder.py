@@ -12,7 +12,8 @@ import pytest
 
 from descend.errors import FileFormatError, InputError
 from descend.runs import folder as runs
-from descend.runs.folder import create_run, open_run, read_history, read_run_record
+from descend.runs.folder import create_run, open_run, read_run_record
+from descend.runs.history import read_history
 from tests.records import run_record
 
 RECORD = run_record()

@@ -16,7 +16,8 @@ from descend.commands.inspect import inspect
 from descend.commands.report import report
 from descend.errors import FileFormatError, InputError
 from descend.reporting.text.records import inspection_text
-from descend.runs.folder import create_run, read_history
+from descend.runs.folder import create_run
+from descend.runs.history import read_history
 from descend.types import HistoryLine
 
 LINES = [

@@ -15,7 +15,8 @@ from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import InputError
-from descend.runs.folder import find_model, is_run, read_history, read_run_record
+from descend.runs.folder import find_model, is_run, read_run_record
+from descend.runs.history import read_history
 from descend.settings import settings_from
 
 

@@ -15,7 +15,8 @@ from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.contents import REPORT
-from descend.runs.folder import is_run, read_assessment, read_history, read_run_record
+from descend.runs.folder import is_run, read_assessment, read_run_record
+from descend.runs.history import read_history
 from descend.runs.records import read_kind
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import fcntl
-import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +19,6 @@ from descend.runs.checkpoint import SLOTS
 from descend.runs.contents import (
     ASSESSMENT,
     CHECKPOINT,
-    HISTORY,
     LOCK,
     LOCK_MARK,
     MODEL,
@@ -32,7 +28,8 @@ from descend.runs.contents import (
     clear_run,
     foreign_entries,
 )
-from descend.runs.records import history_from, read_kind
+from descend.runs.history import append_history, open_history, write_history
+from descend.runs.records import read_kind
 from descend.types import History, HistoryLine
 
 
@@ -80,30 +77,20 @@ class RunFolder:
 
     def write_history(self, history: History) -> None:
         """Write history.csv, a line per evaluation."""
-        names = [field.name for field in dataclasses.fields(HistoryLine)]
-        write_whole(self.path / HISTORY, _csv([names, *map(_history_row, history)]))
+        write_history(self.path, history)
 
     def open_history(self) -> BinaryIO:
         """history.csv, open to append lines to it."""
-        try:
-            return (self.path / HISTORY).open("ab", buffering=0)
-        except OSError as error:
-            raise write_error(self.path / HISTORY, error) from error
+        return open_history(self.path)
 
     def append_history(self, sink: BinaryIO, line: HistoryLine) -> None:
         """Append a line to history.csv.
-
-        It reaches the disk when the system writes it; a last line that a power loss cut off is
-        left out by `read_history`.
 
         Args:
             sink: from `open_history`.
             line: the newest.
         """
-        try:
-            sink.write(_csv([_history_row(line)]).encode("ascii"))
-        except OSError as error:
-            raise write_error(self.path / HISTORY, error) from error
+        append_history(self.path, sink, line)
 
     def write_assessment(self, assessment: Mapping[str, Any]) -> None:
         """Write assessment.json."""
@@ -242,37 +229,6 @@ def read_assessment(path: Path) -> dict[str, Any]:
         FileFormatError: it is damaged.
     """
     return read_kind(path / ASSESSMENT) if (path / ASSESSMENT).is_file() else {}
-
-
-def read_history(path: Path) -> History:
-    """The history of a run, as far as it was written.
-
-    Raises:
-        InputError: there is none yet.
-        FileFormatError: history.csv is damaged.
-    """
-    try:
-        text = (path / HISTORY).read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"The run {path} has no {HISTORY} yet.") from None
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path / HISTORY} is damaged: {error}.") from None
-    except OSError as error:
-        raise InputError(f"{path / HISTORY} cannot be read: {error.strerror}.") from error
-    whole = text[: text.rfind("\n") + 1]
-    if not whole:
-        raise FileFormatError(f"{path / HISTORY} is damaged: it has not a line.")
-    return history_from(whole, path / HISTORY)
-
-
-def _history_row(line: HistoryLine) -> list[str]:
-    return [repr(value) for value in vars(line).values()]
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def find_model(path: Path) -> Path:

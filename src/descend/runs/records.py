@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from descend.errors import FileFormatError
 from descend.io.json_records import Migration, read_record
 from descend.runs.schemas.advice import AdviceRecord
 from descend.runs.schemas.assessment import AssessmentRecord
@@ -19,7 +13,6 @@ from descend.runs.schemas.compare import CompareRecord
 from descend.runs.schemas.landscape import LandscapeRecord
 from descend.runs.schemas.parts import PlainSettings
 from descend.runs.schemas.run import RunRecord
-from descend.types import History, HistoryLine
 
 MIGRATIONS: tuple[Migration, ...] = ()
 """Of every record so far: version 1 is the only one."""
@@ -41,20 +34,3 @@ def read_kind(path: Path) -> dict[str, Any]:
         FileFormatError: it is damaged, or was written by a newer version.
     """
     return read_record(path, *SCHEMAS[path.stem], migrations=MIGRATIONS)
-
-
-def history_from(text: str, path: Path) -> History:
-    """The lines of history.csv.
-
-    Raises:
-        FileFormatError: a line lacks a number, or one is none.
-    """
-    try:
-        lines = list(csv.DictReader(io.StringIO(text, newline="")))
-        history = msgspec.convert(lines, list[HistoryLine], strict=False)
-        for line in history:
-            if not all(map(math.isfinite, (line.epoch, line.seconds, line.learning_rate))):
-                raise ValueError(f"the line of update {line.update:,} has numbers without an end")
-        return tuple(history)
-    except (ValueError, csv.Error) as error:
-        raise FileFormatError(f"{path} is damaged: {error}.") from None

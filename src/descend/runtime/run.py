@@ -33,13 +33,7 @@ from descend.reporting.render import render
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.contents import RECORD
-from descend.runs.folder import (
-    RunFolder,
-    claim_run,
-    open_run,
-    read_assessment,
-    read_run_record,
-)
+from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment, read_run_record
 from descend.runtime.callbacks import (
     Callbacks,
     Evaluated,

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.reading.number_text import (
-    COMMA,
-    DURATION,
-    MARKS,
-    PLAINLY,
-    POINT,
-    missing_sql,
-    number_text_sql,
-)
+from descend.data.reading.missing import MARKS, missing_sql
+from descend.data.reading.number_text import COMMA, DURATION, PLAINLY, POINT, number_text_sql
 
 CONNECTION = duckdb.connect()
 

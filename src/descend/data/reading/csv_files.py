@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from descend.data.reading.csv_dialect import SPACES, Dialect, find_dialect, read_head
 from descend.data.reading.errors import check_names, closest
-from descend.data.reading.number_text import NULLS, PLAIN, missing_sql
+from descend.data.reading.missing import NULLS, missing_sql
+from descend.data.reading.number_text import PLAIN
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.spool import Spool, tabbed_file
 from descend.data.reading.sql import path_list, quote_name, quote_text

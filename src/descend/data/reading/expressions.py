@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from descend.data.reading.number_text import SPACES, missing_sql, number_text_sql
+from descend.data.reading.missing import missing_sql
+from descend.data.reading.number_text import SPACES, number_text_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 

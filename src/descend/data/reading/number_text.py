@@ -9,28 +9,10 @@ its own; whether the column is one of numbers is decided from the labels of all 
 
 from __future__ import annotations
 
-from descend.data.reading.sql import quote_text, text_list, with_value
+from descend.data.reading.sql import quote_text, with_value
 
 SPACES = " \t\r\n\u00a0\u2007\u2009\u202f"
 """What may stand around a value and between its digits: no-break and thin spaces too."""
-
-NULLS = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
-"""What stands for a missing value in any column: the list pandas uses."""
-
-CLASS_NAMES = ("None", "NA", "N/A", "n/a")
-"""Those of `NULLS` that are classes like others in a target of text."""
-
-MARKS = frozenset(
-    {null.lower() for null in NULLS}
-    | {"?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "*", "/", "\\n"}
-    | {"n.a.", "n.a", "n.d.", "nd", "n/d", "nil", "tbd", "unknown", "missing", "undefined"}
-    | {"(null)", "not available", "not applicable", "no data", "k.a.", "#null!"}
-    | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "0000-00-00", "0000-00-00 00:00:00"}
-)
-"""What stands for a missing value in a column of numbers or dates, in any letter case."""
 
 _SP = r"[ \t\x{00A0}\x{2007}\x{2009}\x{202F}]"
 _GAP = r"[ \x{00A0}\x{2007}\x{2009}\x{202F}'’]"
@@ -136,22 +118,6 @@ def _digits(body: str, written: str) -> str:
     if written == COMMA:
         return f"translate({body}, {quote_text(',' + apart)}, '.')"
     return f"translate({body}, {quote_text(apart)}, '')"
-
-
-def missing_sql(text: str, nulls: tuple[str, ...], *, marks: bool) -> str:
-    """SQL: whether a text stands for a missing value.
-
-    Args:
-        text: SQL of a text without spaces around it.
-        nulls: texts that do, as they are.
-        marks: whether `MARKS` do too, in any letter case.
-    """
-    longest = max(len(null) for null in (*nulls, *(MARKS if marks else ()), ""))
-    # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
-    tests = [f"list_position({text_list(nulls)}, {text}) IS NOT NULL"] if nulls else []
-    if marks:
-        tests.append(f"list_position({text_list(sorted(MARKS))}, lower({text})) IS NOT NULL")
-    return f"(length({text}) <= {longest} AND ({' OR '.join(tests) or 'false'}))"
 
 
 _SIGN = "[-+]?"

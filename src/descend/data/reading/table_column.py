@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from descend.data.reading.number_text import NULLS, POINT
+from descend.data.reading.missing import NULLS
+from descend.data.reading.number_text import POINT
 from descend.data.reading.sql import RESERVED, quote_name
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL|INTERVAL$")

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from descend.data.reading.expressions import category_sql, text_sql
+from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
 from descend.data.reading.number_text import (
-    CLASS_NAMES,
     COMMA,
     DURATION,
-    NULLS,
     PLAINLY,
     POINT,
     label_sql,
-    missing_sql,
     undecorated_sql,
     unit_sql,
 )

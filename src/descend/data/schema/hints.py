@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from descend.data.reading.expressions import EPOCHS, epoch_unit, number_sql
-from descend.data.reading.number_text import CLASS_NAMES
+from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys

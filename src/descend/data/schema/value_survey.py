@@ -17,7 +17,7 @@ from descend.data.reading.expressions import (
     number_sql,
     time_sql,
 )
-from descend.data.reading.number_text import NULLS, missing_sql
+from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn

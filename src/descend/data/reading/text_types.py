@@ -195,12 +195,19 @@ def read_as(
             column = replace(column, type="text")
         elif column.is_text and column.type != "boolean":
             learned = written.get(name, PLAINLY)
-            shown = one.shown or (column.written if learned == PLAINLY else learned)
-            if shown == PLAINLY != learned:
-                shown = learned
-            column = replace(column, type="number", written=shown)
+            column = replace(column, type="number", written=_as_shown(one, learned))
         found[name] = column
     return found
+
+
+def _as_shown(typed: TypedColumn, learned: str) -> str:
+    """How the numbers of a column are written: as its first rows show, else as in training."""
+    found = typed.column.written if typed.column.type == "number" else learned
+    if learned == PLAINLY:
+        return found
+    if typed.shown is None or learned == DURATION:
+        return learned
+    return typed.shown
 
 
 def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> TableColumn:
@@ -327,7 +334,7 @@ def _typed(
         written = PLAINLY
     typed = replace(column, type="number", written=written)
     grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*_POINTED))
-    shown = _decimal(seen, None) if written in (POINT, COMMA) else None
+    shown = None if written == DURATION else _decimal(seen, None)
     return TypedColumn(
         typed,
         unit=next(iter(units), ""),

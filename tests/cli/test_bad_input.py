@@ -74,7 +74,8 @@ def test_a_word_in_row_200_000(
     path.write_text("\n".join(["a,y", *lines]))
     status, error = typed(monkeypatch, capfd, "train", path, "--target", "y", *FAST)
     assert status == 0
-    assert "The target 'y' holds no number in 1 cell ('oops', first in data row 200,000)" in error
+    told = "The target 'y' holds no number in 1 cell ('oops', first in data row 200,000)"
+    assert told in " ".join(error.split())
 
 
 def test_a_model_of_a_newer_version(

@@ -9,6 +9,7 @@ from typing import Any
 
 from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.options import reading_options
+from descend.data.reading.staging import in_memory
 from descend.data.reading.table import open_table
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
@@ -52,20 +53,21 @@ def inspect(
         }
     settings = settings_from({"target": target or "-", **columns})
     table = open_table(what, options=reading_options(settings, options))
-    if target is None:
-        found = inspect_columns(table, settings)
+    with in_memory(table, settings) as copy:
+        if target is not None:
+            schema = learn_schema(copy, settings)
+            hints = table_hints(copy, schema)
+            return {"kind": "table", "path": what, **_schema_record(schema, table.notes), **hints}
+        found = inspect_columns(copy, settings)
         return {
             "kind": "table",
             "path": what,
-            "rows": {"total": table.count()},
+            "rows": {"total": copy.count()},
             "columns": [dataclasses.asdict(line) for line in describe(found.columns)],
             "warnings": [*table.notes, *found.warnings],
             "notes": list(found.notes),
             "hints": column_hints(found.columns),
         }
-    schema = learn_schema(table, settings)
-    hints = table_hints(table, schema)
-    return {"kind": "table", "path": what, **_schema_record(schema, table.notes), **hints}
 
 
 def _progress(path: Path) -> dict[str, Any]:

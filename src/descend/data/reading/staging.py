@@ -13,6 +13,9 @@ from descend.data.reading.table import Table
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
 
+LITTLE = 1 << 28
+"""Bytes of text that are looked at as a copy in memory."""
+
 
 @contextmanager
 def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Iterator[Table]:
@@ -34,8 +37,7 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
     if size == 0:
         yield table
         return
-    targets = (*settings.targets, settings.target) if table.untyped else ()
-    table = table.reading(dict.fromkeys((*settings.categorical, *targets), "text"))
+    table = _as_written(table, settings)
     if size <= memory // 4:
         with _copied(table, None, settings.exclude) as copy:
             yield copy
@@ -46,6 +48,27 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
         return
     with place, _copied(table, Path(place.name) / "rows.duckdb", settings.exclude) as copy:
         yield copy
+
+
+@contextmanager
+def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
+    """The table with its text read, where that is little: a survey reads it once for 64 columns.
+
+    Args:
+        table: of any kind.
+        settings: for the columns to read as text, and those not to read.
+    """
+    if not 0 < table.text_bytes <= LITTLE:
+        yield table
+        return
+    with _copied(_as_written(table, settings), None, settings.exclude) as copy:
+        yield copy
+
+
+def _as_written(table: Table, settings: Settings) -> Table:
+    """The table with columns as text of which the values matter as they are written."""
+    targets = (*settings.targets, settings.target) if table.untyped else ()
+    return table.reading(dict.fromkeys((*settings.categorical, *targets), "text"))
 
 
 @contextmanager

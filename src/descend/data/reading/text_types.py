@@ -367,7 +367,7 @@ def _checked(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
         return typed
     if column.name not in rules.categorical and column.name not in rules.labels:
         return typed
-    if typed.strays is not None and column.name not in rules.numeric:
+    if typed.strays is not None and column.name in rules.categorical:
         return replace(typed, column=replace(column, type="text"))
     by_text = category_sql(replace(column, type="text"))
     counts = table.aggregate(

@@ -55,7 +55,7 @@ def problem_of(store: RowStore, validation: MemoryStore, *, l2: float = 0.0) -> 
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["squared_error"].per_example,
-        optimizer=make_optimizer(Settings("y")),
+        optimizer=make_optimizer(Settings("y", optimizer="momentum")),
         l2=l2,
     )
 

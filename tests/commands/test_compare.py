@@ -148,11 +148,11 @@ def test_a_rate_that_both_panels_share_is_run_once(comparison: Comparison) -> No
 
 def test_how_many_seeds_depends_on_their_cost_alone() -> None:
     repeats = Repeats(fewest=3, most=8, seconds=90.0)
-    assert repeats.another(2, spent=500.0, last=100.0)
-    assert not repeats.another(3, spent=85.0, last=10.0)
-    assert repeats.another(3, spent=75.0, last=10.0)
-    assert not repeats.another(8, spent=1.0, last=0.1)
-    assert not Repeats.exactly(2).another(2, spent=0.0, last=0.0)
+    assert repeats.needs_another(2, spent=500.0, last=100.0)
+    assert not repeats.needs_another(3, spent=85.0, last=10.0)
+    assert repeats.needs_another(3, spent=75.0, last=10.0)
+    assert not repeats.needs_another(8, spent=1.0, last=0.1)
+    assert not Repeats.exactly(2).needs_another(2, spent=0.0, last=0.0)
 
 
 def test_files_and_text(comparison: Comparison) -> None:

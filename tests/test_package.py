@@ -28,6 +28,10 @@ OPTIONAL = (
     "keras",
     "flax",
     "equinox",
+    "python_calamine",
+    "adbc_driver_postgresql",
+    "adbc_driver_sqlite",
+    "adbc_driver_manager",
 )
 
 

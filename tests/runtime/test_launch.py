@@ -19,7 +19,8 @@ from descend.runtime.launch import launch
 
 pytestmark = pytest.mark.slow
 
-TRAIN = ["--target", "count", "--batch-size", "10", "--learning-rate", "0.02", "--hidden", "8"]
+TRAIN = ["--target", "count", "--batch-size", "10", "--learning-rate", "0.02"]
+TRAIN += ["--model", "mlp", "--hidden", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def weights(run: Path) -> list[np.ndarray]:
 
 
 def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
-    options = ("--model", "mlp", "--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
+    options = ("--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
     counts = {"one": 1, "two": 2, "two again": 2, "four": 4}
     for name, count in counts.items():
         started = train(table, tmp_path / name, count, "--epochs", "4", "--json", *options)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,22 +110,22 @@ def train(
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
-    _share_out(processes)
-    run = run_training(
-        data,
-        gathered_settings(given, config, like),
-        Options(
-            progress_of(quiet),
-            _callbacks(live, tensorboard),
-            out,
-            name=data_name(data, "run"),
-            force=force,
-            command=typed_command(),
-            title=name,
-            note=note,
-        ),
-    )
-    show(run.record, json, run_text(run))
+    with _shared_out(processes):
+        run = run_training(
+            data,
+            gathered_settings(given, config, like),
+            Options(
+                progress_of(quiet),
+                _callbacks(live, tensorboard),
+                out,
+                name=data_name(data, "run"),
+                force=force,
+                command=typed_command(),
+                title=name,
+                note=note,
+            ),
+        )
+        show(run.record, json, run_text(run))
 
 
 @app.command()
@@ -176,10 +178,10 @@ def resume(
     from descend.runtime.run import Options
     from descend.runtime.table_run import Named
 
-    _share_out(processes)
-    named = Named(data, validation, store)
-    done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
-    show(done.record, json, run_text(done))
+    with _shared_out(processes):
+        named = Named(data, validation, store)
+        done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
+        show(done.record, json, run_text(done))
 
 
 @app.command()
@@ -304,15 +306,25 @@ def run_text(run: Any) -> str:
     return summary_text(run.record, run.folder, run.history, assessment)
 
 
-def _share_out(processes: int) -> None:
-    """Join the processes of this job, or start them and wait for their end."""
-    from descend.training.parallel import expected_processes, join
+@contextmanager
+def _shared_out(processes: int) -> Iterator[None]:
+    """Work in one of the processes of this job; where there are none yet, start them and wait."""
+    from descend.errors import InterruptedRunError, LostProcessError
+    from descend.training.parallel import expected_processes, join, leave
 
     if processes > 1 and expected_processes() == 1:
         from descend.runtime.launch import launch
 
         raise SystemExit(launch(processes, sys.argv[1:]))
     join()
+    try:
+        yield
+    except LostProcessError:
+        raise
+    except InterruptedRunError:
+        leave()
+        raise
+    leave()
 
 
 def _callbacks(live: bool, tensorboard: bool) -> list[Any]:

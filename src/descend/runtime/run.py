@@ -57,7 +57,7 @@ from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
-from descend.training.parallel import Place, launched, this_place
+from descend.training.parallel import Place, is_lost_connection, launched, this_place
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.types import Params, StopReason
@@ -370,8 +370,8 @@ def _run_loop(
             together = Agreed(together, settings.time_budget)
         try:
             loop, reason = fit(config, loop, together)
-        except jax.errors.JaxRuntimeError as error:
-            if place.count == 1:
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if place.count == 1 or not is_lost_connection(error):
                 raise
             if launched():
                 # Whoever started the processes says which of them it was.

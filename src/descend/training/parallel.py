@@ -35,8 +35,11 @@ STARTERS = {
     "SLURM_STEP_NUM_TASKS": "SLURM",
 }
 """Environment variables in which starters of jobs say how many processes there are."""
-HEARTBEAT = 10
-"""Seconds after which a process that says nothing counts as lost."""
+HEARTBEAT = 60
+"""Seconds after which a process that says nothing counts as lost; a broken connection is noticed at
+once."""
+FAREWELL = 30
+"""Seconds that a process waits at its end for the others."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,16 @@ def expected_processes(environment: Mapping[str, str] = os.environ) -> int:
     return 1
 
 
+def is_lost_connection(error: Exception) -> bool:
+    """Whether an error of JAX says that another process ended or cannot be reached.
+
+    >>> is_lost_connection(ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer"))
+    True
+    """
+    text = str(error)
+    return any(word in text for word in ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
+
+
 def launched() -> bool:
     """Whether this process was started by `--processes`, which watches over it."""
     return COUNT in os.environ
@@ -101,7 +114,10 @@ def join() -> Place:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    options: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
+    options: dict[str, Any] = {
+        "heartbeat_timeout_seconds": HEARTBEAT,
+        "shutdown_timeout_seconds": FAREWELL,
+    }
     if COUNT in os.environ:
         options |= {
             "coordinator_address": os.environ[COORDINATOR],
@@ -122,6 +138,18 @@ def join() -> Place:
         # The first message makes the connections, and Gloo prints a line about each.
         from_all(np.zeros(1))
     return this_place()
+
+
+def leave() -> None:
+    """Wait until all processes are here, and part from them.
+
+    Where one ended while the others still have something to do, they would take it for lost.
+    """
+    if _joined:
+        import jax
+
+        jax.distributed.shutdown()
+        _joined.clear()
 
 
 @contextmanager

@@ -57,8 +57,8 @@ def critical_size(curves: dict[int, list[Curve]], level: float) -> float:
 
 @pytest.mark.slow
 @pytest.mark.xfail(
-    reason="Where all sizes cost the same, the advice begins at a large one since it goes by measured "
-    "seconds, and finds the law in 4 of 12 advices only. The 4 intervals hold the critical size."
+    reason="Where all sizes cost the same, the advice begins at a large one, since it goes by "
+    "measured seconds, and finds the law in 4 of 12 advices only; these 4 hold the critical size."
 )
 def test_the_interval_holds_the_critical_size_in_most_advices(
     curves: dict[int, list[Curve]],

@@ -199,7 +199,7 @@ def predict(
     skip_lines: SkipLines = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="0.95", help="Also bounds that hold so many of the targets."),
+        typer.Option(metavar="0.95", help="Also bounds that hold this fraction of the targets."),
     ] = None,
     memory: Memory = None,
     force: ForceFile = False,

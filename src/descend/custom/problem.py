@@ -1,4 +1,4 @@
-"""A custom model, loss or optimizer, posed as a problem."""
+"""A custom model, loss or optimizer, as a problem to train on."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class CustomParts(NamedTuple):
 
 
 class CustomProblem(NamedTuple):
-    """A posed problem, with what a run of it needs besides.
+    """A problem to train on, and what else a run of it needs.
 
     Attributes:
         setup: the problem.

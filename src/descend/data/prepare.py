@@ -241,9 +241,9 @@ def _parts(
             yield "training", part.batch
             continue
         assert not isinstance(settings.validation, str)
-        judges = is_validation(part.row, settings.validation, settings.seed)
-        yield "training", _chosen(part, np.flatnonzero(~judges))
-        yield "validation", _chosen(part, np.flatnonzero(judges))
+        held_out = is_validation(part.row, settings.validation, settings.seed)
+        yield "training", _chosen(part, np.flatnonzero(~held_out))
+        yield "validation", _chosen(part, np.flatnonzero(held_out))
     if judging is not None:
         for part in encoder.encode(judging, target=True, rows=rows):
             yield "validation", part.batch

@@ -22,7 +22,7 @@ REACH = 3.0
 """Deviations within which the mlp sees a number, however far out it lies."""
 
 FEW_ROWS = 64
-"""Up to so many rows of a batch are transposed before they are multiplied."""
+"""Batches of at most this many rows are transposed before they are multiplied."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,

@@ -13,7 +13,7 @@ from descend.data.reading.errors import check_names
 from descend.data.reading.sql import path_list, quote_name, quote_text
 
 _WHOLE_BYTES = 64 << 20
-"""Up to so many bytes all rows are looked at for columns, beyond them the first ones."""
+"""Smaller files are read whole to find their columns; of larger ones only the first rows."""
 
 
 @dataclass(frozen=True)

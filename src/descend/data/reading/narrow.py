@@ -15,7 +15,7 @@ from typing import final
 from descend.data.reading.sql import RESERVED, quote_name
 
 NARROW = 128
-"""Up to so many columns a query may as well see all of them."""
+"""With at most this many columns, a query gets all of them."""
 
 _TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _NUMBERS = itertools.count()

@@ -106,6 +106,6 @@ def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str])
         replace(found[one.name], type=one.type) if found[one.name].is_text else found[one.name]
         for one in rows.targets
     )
-    judges = Selection(targets, found[rows.weight.name] if rows.weight else None)
-    with table.marked(judges.training) as marked:
-        return counts_of(marked, judges)["training"]
+    selection = Selection(targets, found[rows.weight.name] if rows.weight else None)
+    with table.marked(selection.training) as marked:
+        return counts_of(marked, selection)["training"]

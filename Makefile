@@ -8,10 +8,10 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test torch fmt bench quality torture regret wheel screenshots docs lock clean
+.PHONY: help venv demo test test-all torch fmt bench quality torture regret wheel screenshots docs lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 venv: .venv/installed ## make the environment in .venv from the locked versions
 .venv/installed: requirements/dev.lock pyproject.toml
@@ -29,13 +29,16 @@ demo: venv ## train on bike rentals, then print predictions beside the truth
 	@paste -d, runs/demo-predictions.csv $(BIKE) | awk -F, \
 		'NR % 2000 == 19 { printf "%10s %5d %10.1f %6d\n", $$3, $$7, $$1, $$18 }'
 
-test: venv ## check format, lint, types and import layers, then run the tests
+test: venv ## check format, lint, types and import layers, then run the tests but the slow ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.install_browser
-	$(BIN)/pytest -n 2 -q
+	$(BIN)/pytest -n 2 -q -m "not slow"
+
+test-all: test ## make test, then the slow tests: whole advices, kills, several processes
+	$(BIN)/pytest -n 2 -q -m slow
 
 torch: venv ## install PyTorch, without which make test skips the tests of its face
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/bench.lock)"

@@ -9,7 +9,8 @@ import pytest
 
 from descend.reporting.checks import assessment_line, checks_of, ending_text
 from descend.reporting.pages.runs import runs_page
-from descend.reporting.pages.train import distinct_cell, train_page
+from descend.reporting.pages.settings import distinct_cell
+from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.reporting.text.records import chosen_rate
 from descend.types import History, HistoryLine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.reporting.html import number_text
+from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import Check
 from descend.types import History, HistoryLine
 
@@ -100,10 +100,6 @@ def best_line(history: History) -> HistoryLine | None:
     return min(finite, key=lambda one: one.validation_loss, default=None)
 
 
-def _three(value: float) -> str:
-    return number_text(float(f"{value:.3g}"))
-
-
 def _ended(result: Record) -> Check | None:
     if result.get("stop_reason") == "DIVERGED":
         text = str(result.get("cause") or result.get("stop_text", ""))
@@ -136,7 +132,7 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
         default=gain,
     )
     simple = 0.0 if name == "r2" and abs(trivial) < 0.01 else trivial
-    value = f"{METRICS[name]} {_three(model[name])} against {_three(simple)}"
+    value = f"{METRICS[name]} {three_text(model[name])} against {three_text(simple)}"
     if gain <= 0:
         return Check(
             "no better than the trivial prediction",
@@ -236,7 +232,7 @@ def _linear(assessment: Record) -> Check | None:
             continue
         sign = -1.0 if name == "log_loss" else 1.0
         value = (
-            f"{METRICS[name]} {_three(one['model'])} against {_three(one['linear'])} of "
+            f"{METRICS[name]} {three_text(one['model'])} against {three_text(one['linear'])} of "
             "a linear model on the same columns"
         )
         if name == "r2" and one["linear"] >= EXACT:

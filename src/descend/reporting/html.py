@@ -167,6 +167,11 @@ def number_text(value: float | None) -> str:
     return digits.replace("-", "−")
 
 
+def three_text(value: float | None) -> str:
+    """A number in three significant digits."""
+    return number_text(None if value is None else float(f"{value:.3g}"))
+
+
 def anchors(sections: Sequence[Section]) -> list[str]:
     """A unique anchor for each section."""
     taken: list[str] = []

@@ -1,0 +1,136 @@
+"""How good a model is, which columns matter and where it fails: sections of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from descend.io.units import count_text
+from descend.reporting.html import number_text, three_text
+from descend.reporting.page_model import Cell, Ranged, Section, Table
+from descend.reporting.plots.model import (
+    calibration_plot,
+    confusion_plot,
+    dependence_plot,
+    error_plot,
+    importance_plot,
+    precision_recall_plot,
+    predictions_plot,
+    residuals_plot,
+    roc_plot,
+    slice_plot,
+    target_plot,
+)
+from descend.reporting.text.records import NAMES, rounded
+
+Record = Mapping[str, Any]
+
+
+def model_sections(record: Record, assessment: Record) -> list[Section]:
+    """How good the model is, which columns matter, and where it fails."""
+    result = record.get("result")
+    if result is None:
+        return []
+    sections = []
+    if assessment.get("failed"):
+        text = f"The figures of the model could not be made: {assessment['failed']}."
+        sections.append(Section("What is missing here", warnings=[text]))
+    if result["metrics"]:
+        plots = []
+        if "points" in assessment:
+            plots = [predictions_plot(assessment), residuals_plot(assessment)]
+        if "confusion" in assessment:
+            plots = [confusion_plot(assessment), calibration_plot(assessment)]
+            if assessment.get("curves"):
+                plots += [roc_plot(assessment), precision_recall_plot(assessment)]
+        tables = [_metrics_table(record, assessment)]
+        if assessment.get("classes", 0) > 2:
+            tables.append(_classes_table(assessment))
+        sections.append(
+            Section("How good it is", tables=tables, plots=plots, text=_used(assessment))
+        )
+    if assessment.get("importance"):
+        left_out = assessment.get("columns_left_out") or 0
+        sections.append(
+            Section(
+                "Which columns matter, and how",
+                text=[f"{count_text(left_out, 'column')} not measured, to keep this short."]
+                if left_out
+                else [],
+                plots=[
+                    importance_plot(assessment),
+                    *(dependence_plot(assessment, n) for n in range(len(assessment["dependence"]))),
+                ],
+            )
+        )
+    if assessment.get("worst"):
+        plots = [slice_plot(assessment, n) for n in range(len(assessment.get("slices") or ()))]
+        plots += [target_plot(assessment)]
+        plots += [error_plot(assessment)] if "residuals" in assessment else []
+        sections.append(Section("Where it fails", plots=plots, tables=[_worst_table(assessment)]))
+    return sections
+
+
+def _used(assessment: Record) -> list[str]:
+    rows = assessment.get("rows")
+    if not rows or rows["used"] == rows["validation"]:
+        return []
+    return [
+        f"The intervals and the figures are from {rows['used']:,} of the {rows['validation']:,} "
+        "validation rows, drawn at random."
+    ]
+
+
+def _metrics_table(record: Record, assessment: Record) -> Table:
+    model, baseline = (record["result"]["metrics"][name] for name in ("model", "baseline"))
+    trivial = "most frequent class" if "accuracy" in model else "mean"
+    known = assessment.get("metrics") or {}
+    names = [name for name in NAMES if name in model] + sorted(set(model) - set(NAMES))
+    linear = any((known.get(name) or {}).get("linear") is not None for name in names)
+    rows: list[list[Cell]] = []
+    for name in names:
+        one = known.get(name) or {}
+        value: Cell = rounded(name, model.get(name))
+        if one.get("low") is not None and model.get(name) is not None:
+            ends = (three_text(one["low"]), three_text(one["high"]))
+            value = Ranged(number_text(rounded(name, model[name])), " to ".join(ends))
+        row: list[Cell] = [NAMES.get(name, name), value]
+        row += [one.get("linear")] if linear else []
+        rows.append([*row, rounded(name, baseline.get(name))])
+    header = ["on validation rows", "model, with 90 % interval" if known else "model"]
+    header += ["linear model"] if linear else []
+    return Table(
+        [*header, f"always the {trivial}"],
+        rows,
+        caption="The model beside simpler predictions",
+    )
+
+
+def _classes_table(assessment: Record) -> Table:
+    rows: list[list[Cell]] = [
+        [one["class"], one["rows"], one["precision"], one["recall"]]
+        for one in assessment["per_class"]
+    ]
+    return Table(["class", "rows", "precision", "recall"], rows, caption="By class")
+
+
+def _worst_table(assessment: Record) -> Table:
+    worst = assessment["worst"]
+    columns = list(worst[0]["values"])
+    classes = "class_counts" in assessment
+    last = "probability of the true class" if classes else "predicted − true"
+    rows: list[list[Cell]] = [
+        [
+            one["truth"],
+            one["predicted"],
+            one["probability"] if classes else one["error"],
+            *(one["values"][name] for name in columns),
+        ]
+        for one in worst
+    ]
+    return Table(
+        [f"true {assessment['target']}", "predicted", last, *columns],
+        rows,
+        caption="The validation rows with the largest loss, and their most important columns",
+        row_headers=False,
+    )

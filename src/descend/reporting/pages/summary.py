@@ -1,0 +1,166 @@
+"""The top of the page of a run: how good its model is, or how far training has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from descend.io.units import bytes_text, count_text, span_text
+from descend.reporting.checks import assessment_line, best_line, checks_of
+from descend.reporting.html import number_text, three_text
+from descend.reporting.page_model import KeyFigure, Summary
+from descend.reporting.pages.settings import rate_figures
+from descend.reporting.progress import clock_time
+from descend.reporting.text.records import NAMES
+from descend.types import History
+
+Record = Mapping[str, Any]
+
+
+def train_summary(
+    record: Record, history: History = (), assessment: Record | None = None
+) -> Summary:
+    """How good the model is, what to know before using it, and what it cost."""
+    result = record.get("result")
+    if result is None:
+        return _running_summary(record, history)
+    checks = checks_of(record, history, assessment)
+    sentence, tone = assessment_line(checks)
+    return Summary(
+        _quality_sentence(record),
+        [
+            *_metric_figures(result["metrics"], assessment or {}),
+            KeyFigure(
+                "Training time",
+                span_text(result["seconds"]),
+                f"{count_text(result['updates'], 'update')}, "
+                f"{number_text(result['epochs'])} epochs",
+            ),
+        ],
+        outcome=sentence,
+        tone=tone,
+        checks=checks,
+        facts=facts_text(record),
+    )
+
+
+def facts_text(record: Record) -> str:
+    """When and where a run was made, in one line; what is not known is left out."""
+    machine = record.get("machine") or {}
+    parts = [str(record["note"])] if record.get("note") else []
+    if record.get("started"):
+        parts.append(str(record["started"]).replace("T", " ").removesuffix("+00:00") + " UTC")
+    rows = record["data"]["rows"]
+    parts.append(f"{rows['total']:,} rows" if rows.get("total") else f"{rows['training']:,} rows")
+    if machine.get("processor"):
+        parts.append(str(machine["processor"]))
+    if machine.get("cores"):
+        parts.append(count_text(int(machine["cores"]), "core"))
+    if machine.get("memory"):
+        parts.append(f"{bytes_text(machine['memory'])} memory")
+    device = str(record.get("device", ""))
+    parts += [device] if device and not device.startswith("cpu") else []
+    parts.append(f"descend {record.get('descend', '')}")
+    return " · ".join(part for part in parts if part.strip())
+
+
+def _running_summary(record: Record, history: History) -> Summary:
+    """What is known while a run trains."""
+    best = best_line(history)
+    figures = []
+    if history and best is not None:
+        last = history[-1]
+        budget, epochs = (record["settings"].get(name) for name in ("time_budget", "epochs"))
+        left = []
+        if budget:
+            left.append(budget - last.seconds)
+        if epochs and last.epoch > 0:
+            left.append((epochs - last.epoch) * last.seconds / last.epoch)
+        rows = last.examples / last.seconds if last.seconds > 0 else 0.0
+        since = sum(one.update > best.update for one in history)
+        patience = record["settings"].get("patience")
+        note = "left at most" if left else "no limit but the stopping rule"
+        figures = [
+            KeyFigure("Epoch", number_text(round(last.epoch, 2)), f"of {epochs}" if epochs else ""),
+            KeyFigure("Elapsed", clock_time(last.seconds), f"{rows:,.0f} rows/s"),
+            KeyFigure("Time left", clock_time(max(0.0, min(left))) if left else "—", note),
+            KeyFigure("Validation loss", number_text(last.validation_loss), "now"),
+            KeyFigure(
+                "Best", number_text(best.validation_loss), f"at epoch {number_text(best.epoch)}"
+            ),
+            KeyFigure(
+                "Since the best",
+                count_text(since, "evaluation"),
+                f"the learning rate is lowered after {patience}" if patience else "",
+            ),
+        ]
+    state = str(record.get("state", "unknown"))
+    outcome = (
+        "Training is running."
+        if state == "running"
+        else f"State: {state}. To go on, type {_goes_on(record)}"
+    )
+    return Summary(
+        "This run is not finished. The figures below are those of the last evaluation.",
+        [*figures, *rate_figures(record)],
+        outcome=outcome,
+        facts=facts_text(record),
+    )
+
+
+def _goes_on(record: Record) -> str:
+    return "descend.fit(..., resume=True)." if record.get("own") else "descend resume RUN."
+
+
+def _quality_sentence(record: Record) -> str:
+    metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
+    held_out = f"On {count_text(rows, 'row')} that it was not trained on"
+    if not {"accuracy", "mae"} & metrics.get("model", {}).keys():
+        loss = number_text(record["result"]["best_validation_loss"])
+        return f"{held_out}, the model has a mean loss of {loss}."
+    model, baseline = metrics["model"], metrics["baseline"]
+    target = "the target" if record.get("own") else record["settings"]["target"]
+    if "accuracy" in model:
+        return (
+            f"{held_out}, the model predicts {target} correctly {_percent(model['accuracy'])} of "
+            "the time; always predicting the most frequent class is correct "
+            f"{_percent(baseline['accuracy'])} of the time."
+        )
+    return (
+        f"{held_out}, the model's predictions of {target} are off by "
+        f"{number_text(model.get('mae'))} on average; always predicting the mean is off by "
+        f"{number_text(baseline.get('mae'))}."
+    )
+
+
+def _metric_figures(
+    metrics: Mapping[str, Mapping[str, float | None]], assessment: Record
+) -> list[KeyFigure]:
+    model, baseline = metrics.get("model", {}), metrics.get("baseline", {})
+    known = assessment.get("metrics") or {}
+    figures = []
+    named = ("r2", "rmse", "mae", "accuracy", "log_loss", "auc")
+    for name in (*named, *(one for one in model if one not in named)):
+        if name not in model:
+            continue
+        one = known.get(name) or {}
+        notes = []
+        if one.get("low") is not None:
+            notes.append(f"{three_text(one['low'])} to {three_text(one['high'])}")
+        if baseline.get(name) is not None:
+            notes.append(_beside(name, baseline[name]))
+        if one.get("linear") is not None:
+            notes.append(f"linear: {three_text(one['linear'])}")
+        figures.append(KeyFigure(NAMES.get(name, name), number_text(model[name]), "; ".join(notes)))
+    return figures
+
+
+def _beside(name: str, trivial: float | None) -> str:
+    """The metric of the trivial prediction; its R² is 0 but for chance."""
+    if trivial is not None and name == "r2" and abs(trivial) < 0.01:
+        return "trivial: 0"
+    return f"trivial: {three_text(trivial)}"
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.3g} %"

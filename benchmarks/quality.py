@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from benchmarks import measure
 from benchmarks.problems import TASKS, Task, find_table, held_out, read_frame
+from descend.defaults import EFFORTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHOSEN_ON = ("bike", "hflights", "taxi", "adult", "elevators")
 MOST_ROWS = 40_000
-EFFORTS = ("quick", "default", "thorough")
 TREES = ("lightgbm", "catboost")
 PATIENCE = 50
 Scores = dict[str, float]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
+from typing import Any
 
 import pytest
 
 from descend import defaults
-from descend.settings import OPTIMIZERS, Settings
+from descend.settings import COMPARE_DEFAULTS, MODELS, OPTIMIZERS, SCHEDULES, Settings
 from descend.training.build import default_batch_size, default_learning_rate
 from descend.training.stopping import Limits
 
@@ -41,6 +43,50 @@ def test_estimators_agree_with_each_other() -> None:
     )
     theirs.pop("class_weight")
     assert ours == theirs
+
+
+@pytest.mark.parametrize("function", ["train", "advise", "compare", "fit"])
+def test_functions_have_the_defaults_of_settings(function: str) -> None:
+    import descend
+
+    changed = COMPARE_DEFAULTS if function == "compare" else {}
+    if function == "fit":  # A custom model has the update rule of every model but the tabular one.
+        changed = {"optimizer": defaults.OPTIMIZER}
+    parameters = inspect.signature(getattr(descend, function)).parameters
+    for name in FIELDS.keys() & parameters.keys() - {"target", "model"}:
+        assert parameters[name].default == changed.get(name, FIELDS[name]), name
+    if function != "fit":
+        model = parameters["model"].default if "model" in parameters else FIELDS["model"]
+        assert model == changed.get("model", FIELDS["model"])
+
+
+def test_every_model_that_has_hidden_layers_has_default_ones() -> None:
+    assert set(defaults.HIDDEN) == set(MODELS) - {"linear"}
+    assert {defaults.OPTIMIZER, defaults.TABULAR_OPTIMIZER} <= set(OPTIMIZERS)
+    assert {defaults.SCHEDULE, defaults.TABULAR_SCHEDULE} <= set(SCHEDULES)
+    assert set(defaults.LEARNING_RATES) <= set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("described", [Settings, "MiniBatchRegressor"])
+def test_docstrings_tell_the_defaults(described: Any) -> None:
+    if isinstance(described, str):
+        pytest.importorskip("sklearn")
+        described = importlib.import_module("descend.sklearn.base").MiniBatchEstimator
+    text = " ".join(str(described.__doc__).split())
+    for model, hidden in defaults.HIDDEN.items():
+        assert f"{hidden} for {model}" in text
+    *others, last = (str(effort.members) for effort in defaults.EFFORTS.values())
+    assert f"{', '.join(others)} or {last} by the effort" in text
+    if described is Settings:
+        assert f"{defaults.RISE_UPDATES} updates" in text
+        decay, tabular = defaults.ADAMW_DECAY, defaults.TABULAR_WEIGHT_DECAY
+        assert f"{decay} for adamw ({tabular} for tabular)" in text
+        assert f"{defaults.PLANNED_EPOCHS} for cosine and one-cycle" in text
+    else:
+        assert f"{defaults.ROWS_WORTH_MEASURING:,} training rows" in text
+        assert f"{defaults.LARGEST_BATCH} at most" in text
+        assert f"{defaults.LEAST_UPDATES} updates an epoch" in text
+        assert f"and {defaults.ESTIMATOR_EPOCHS} for the others" in text
 
 
 def test_the_engine_agrees_with_settings() -> None:

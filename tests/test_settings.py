@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend import settings
+from descend import defaults, settings
 from descend.errors import SettingsError
 from descend.settings import Settings, read_config, settings_from
 
@@ -31,7 +31,7 @@ good = st.fixed_dictionaries(
         "categorical": st.lists(names).map(tuple),
         "weight": names,
         "model": st.sampled_from(settings.MODELS),
-        "effort": st.sampled_from(settings.EFFORTS),
+        "effort": st.sampled_from(list(defaults.EFFORTS)),
         "members": counts,
         "hidden": st.lists(counts).map(tuple),
         "activation": st.sampled_from(settings.ACTIVATIONS),

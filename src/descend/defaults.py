@@ -6,7 +6,46 @@ Settings, estimators, the engine and the measurements take theirs from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+
+class Effort(NamedTuple):
+    """What one value of `--effort` stands for.
+
+    Attributes:
+        members: networks that are trained together, as one.
+        epochs: passes over a table of at most `FULL_EPOCHS_ROWS` training rows.
+    """
+
+    members: int
+    epochs: int
+
+
+EFFORTS: Mapping[str, Effort] = {
+    "quick": Effort(members=1, epochs=12),
+    "default": Effort(members=4, epochs=20),
+    "thorough": Effort(members=16, epochs=40),
+}
+FULL_EPOCHS_ROWS = 100_000
+"""Over more training rows than this, an effort makes fewer epochs."""
+FEWEST_EPOCHS = 3
+"""An effort makes at least this many epochs, however large the table is."""
+MODEL, EFFORT = "tabular", "default"
+ACTIVATION = "relu"
+HIDDEN: Mapping[str, tuple[int, ...]] = {"tabular": (128, 128), "mlp": (128, 64)}
+"""Units of the hidden layers, by model."""
+TABULAR_OPTIMIZER, OPTIMIZER = "adamw", "momentum"
+"""Update rules of the tabular network and of every other model."""
+TABULAR_SCHEDULE, SCHEDULE = "one-cycle", "constant"
+"""Schedules of the tabular network and of every other model."""
+TABULAR_WEIGHT_DECAY = 0.1
+TABULAR_LEARNING_RATE, TABULAR_BATCH = 3e-3, 256
+"""Learning rate of the tabular network at a batch size of `TABULAR_BATCH`. With smaller batches
+it falls as the square root of their size, as is right for rules that scale each weight's update
+(Malladi et al. 2022, arXiv 2205.10287)."""
+PLANNED_PATIENCE = 0.5
+"""Fraction of a planned schedule that may pass without improvement. While the learning rate is
+at its highest, the validation loss often stops falling for a while."""
 VALIDATION_FRACTION = 0.1
 """Fraction of the rows that is held out."""
 PATIENCE = 5
@@ -15,7 +54,9 @@ MOMENTUM = 0.9
 RISE_UPDATES = 60
 """Updates in which the learning rate rises at first, at most an epoch: docs/decisions/warmup.md."""
 PLANNED_EPOCHS = 30
-"""Epochs of a schedule that needs an end."""
+"""Epochs of a schedule that needs to know its end; the tabular network's go by the effort."""
+ESTIMATOR_EPOCHS = 200
+"""Most epochs of the estimators' `fit`, except for the tabular network."""
 ADAMW_DECAY = 0.01
 LEARNING_RATES: Mapping[str, float] = {
     "sgd": 0.1,

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from descend.defaults import MOMENTUM, PATIENCE, VALIDATION_FRACTION
+from descend.defaults import (
+    ACTIVATION,
+    EFFORT,
+    EFFORTS,
+    MODEL,
+    MOMENTUM,
+    PATIENCE,
+    VALIDATION_FRACTION,
+)
 from descend.errors import SettingsError
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
@@ -23,7 +31,6 @@ SEEDS = 1 << 32
 """Seeds are less than this: the random generators take 32 bits."""
 TASKS = ("auto", "regression", "classification")
 MODELS = ("tabular", "mlp", "linear")
-EFFORTS = ("quick", "default", "thorough")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 DATE_ORDERS = ("auto", "dmy", "mdy")
 DECIMALS = ("auto", "point", "comma")
@@ -139,11 +146,11 @@ class Settings:
     delimiter: str | None = None
     header: bool = True
     skip_lines: int | None = None
-    model: str = "tabular"
-    effort: str = "default"
+    model: str = MODEL
+    effort: str = EFFORT
     members: int | None = None
     hidden: tuple[int, ...] | None = None
-    activation: str = "relu"
+    activation: str = ACTIVATION
     batch_size: int | str = "auto"
     learning_rate: float | str = "auto"
     optimizer: str = "auto"
@@ -193,7 +200,7 @@ class Settings:
             ("date_order", DATE_ORDERS),
             ("decimal", DECIMALS),
             ("model", MODELS),
-            ("effort", EFFORTS),
+            ("effort", tuple(EFFORTS)),
             ("activation", ACTIVATIONS),
             ("optimizer", ("auto", *OPTIMIZERS)),
             ("schedule", ("auto", *SCHEDULES)),

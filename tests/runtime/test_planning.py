@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import descend
+from descend.defaults import EFFORTS
 from descend.reporting.progress import make_progress
 from descend.runtime import planning
 from descend.runtime.table_run import TableRun, table_run
 from descend.settings import Settings
-from descend.training.effort import EFFORTS
 from descend.types import Speed
 
 

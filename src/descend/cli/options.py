@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from descend.defaults import RISE_UPDATES
 from descend.errors import SettingsError, printable
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
@@ -151,7 +152,8 @@ SETTINGS: dict[str, Option] = {
     "momentum": Option("Momentum of the rules momentum and nesterov.", float, metavar="X"),
     "schedule": Option("auto, constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
     "warmup": Option(
-        "Fraction of the run in which the rate rises from 0; auto: 60 updates, at most an epoch.",
+        "Fraction of the run in which the rate rises from 0; "
+        f"auto: {RISE_UPDATES} updates, at most an epoch.",
         parse=_number_or_word("--warmup", ("auto",), whole=False),
         metavar="X|auto",
     ),

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from descend.data.schema.columns import RegressionTarget
+from descend.defaults import EFFORTS
 from descend.runtime.table_run import TableRun
 from descend.settings import Settings
 from descend.training.build import with_default_numbers
-from descend.training.effort import EFFORTS, planned_epochs
+from descend.training.effort import planned_epochs
 from descend.training.parallel import expected_processes
 from descend.training.tabular import FIXED
 from descend.tuning.advice.speed import measure_speed
@@ -46,7 +47,7 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
     free = asked.members is None and asked.effort == "default"
     for effort in ("thorough", "default", "quick") if free else (asked.effort,):
         members = EFFORTS[effort].members if free else settings.members
-        epochs = planned_epochs(EFFORTS[effort], rows)
+        epochs = planned_epochs(effort, rows)
         fitting = PLANNED_PART * asked.time_budget / (epoch * members / settings.members)
         if epochs <= fitting:
             break

@@ -16,6 +16,7 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
+from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
@@ -41,10 +42,6 @@ from descend.training.build import default_learning_rate, with_model_defaults
 from descend.training.losses import resolve_loss
 from descend.types import Advice, History, StopReason
 
-MOST_EPOCHS = 200
-"""Where no number is given, but for the tabular model, whose epochs go by the effort."""
-PARTIAL_BATCH = 32
-"""What `auto` stands for in `partial_fit`."""
 NETWORK = ("model", "members", "hidden", "activation", "loss")
 """Parameters that decide what weights there are: fixed once there are any."""
 ELSEWHERE = {
@@ -259,7 +256,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             settings = settings.replace(schedule="constant")
         if not hasattr(self, "model_"):
             settings = _with_numbers(
-                settings, PARTIAL_BATCH, default_learning_rate(settings.optimizer)
+                settings, PARTIAL_FIT_BATCH, default_learning_rate(settings.optimizer)
             )
             target = self._target(rows.y, rows.weight)
             schema = learned_schema(rows._replace(weight=weight), target, settings, self._names())
@@ -331,7 +328,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _most_epochs(self) -> int | None:
         if self.max_epochs is None and self.model != "tabular":
-            return MOST_EPOCHS
+            return ESTIMATOR_EPOCHS
         return self.max_epochs
 
     def _names(self) -> list[str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from descend.defaults import MOMENTUM
 from descend.errors import DescendError, InputError
 from descend.torch.rows import (
     FEWEST_VALIDATION_ROWS,
@@ -320,7 +321,7 @@ def _factory(optimizer: Any) -> MakeOptimizer:
     import torch
 
     if optimizer is None:
-        return lambda parameters, rate: torch.optim.SGD(parameters, lr=rate, momentum=0.9)
+        return lambda parameters, rate: torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM)
     if isinstance(optimizer, torch.optim.Optimizer):
         if len(optimizer.param_groups) > 1:
             raise InputError(

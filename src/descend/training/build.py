@@ -11,11 +11,26 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
 from descend.data.rows.budget import BASE, MIB, divide
 from descend.data.schema.columns import ClassificationTarget, Schema
-from descend.defaults import LARGEST_BATCH, LEARNING_RATES, LEAST_UPDATES, PLANNED_EPOCHS
+from descend.defaults import (
+    EFFORTS,
+    HIDDEN,
+    LARGEST_BATCH,
+    LEARNING_RATES,
+    LEAST_UPDATES,
+    OPTIMIZER,
+    PLANNED_EPOCHS,
+    PLANNED_PATIENCE,
+    SCHEDULE,
+    TABULAR_BATCH,
+    TABULAR_LEARNING_RATE,
+    TABULAR_OPTIMIZER,
+    TABULAR_SCHEDULE,
+    TABULAR_WEIGHT_DECAY,
+)
 from descend.errors import SettingsError
 from descend.settings import Settings
 from descend.training.bins import Bins, find_bins, sample
-from descend.training.effort import EFFORTS, planned_epochs
+from descend.training.effort import planned_epochs
 from descend.training.losses import LOSSES, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
@@ -29,14 +44,6 @@ LEAST_RATE_FOR_LOG = 1e-6
 WEIGHT_BYTES = 128
 """Memory of training for each weight, as measured with momentum: weights, what the update rule
 remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
-TABULAR_DECAY = 0.1
-TABULAR_RATE, TABULAR_BATCH = 3e-3, 256
-"""Learning rate and batch size of the tabular network; with smaller batches the rate falls as
-their root, as it should for rules that scale every weight (Malladi et al. 2022,
-arXiv 2205.10287)."""
-LEAST_PATIENCE = 0.5
-"""Part of a planned course that may pass without improvement: while the rate is at its height,
-the loss often stands still."""
 
 
 def network_of(
@@ -154,7 +161,7 @@ def fitted(settings: Settings, rows: int) -> Settings:
     if settings.epochs is None and settings.schedule in PLANNED:
         epochs = PLANNED_EPOCHS
         if settings.model == "tabular":
-            epochs = planned_epochs(EFFORTS[settings.effort], rows)
+            epochs = planned_epochs(settings.effort, rows)
         return settings.replace(epochs=epochs)
     return settings
 
@@ -164,16 +171,18 @@ def with_model_defaults(settings: Settings) -> Settings:
     tabular = settings.model == "tabular"
     optimizer, schedule = settings.optimizer, settings.schedule
     if optimizer == "auto":
-        optimizer = "adamw" if tabular else "momentum"
+        optimizer = TABULAR_OPTIMIZER if tabular else OPTIMIZER
     if schedule == "auto":
-        schedule = "one-cycle" if tabular and optimizer not in FINDS_ITS_RATE else "constant"
+        cycle = tabular and optimizer not in FINDS_ITS_RATE
+        schedule = TABULAR_SCHEDULE if cycle else SCHEDULE
     changes: dict[str, object] = {"optimizer": optimizer, "schedule": schedule}
     if settings.hidden is None:
-        changes["hidden"] = (128, 128) if tabular else (128, 64)
+        # A linear model has no layers; runs record those of the mlp for it.
+        changes["hidden"] = HIDDEN.get(settings.model, HIDDEN["mlp"])
     if tabular and settings.members is None:
         changes["members"] = EFFORTS[settings.effort].members
     if tabular and settings.weight_decay is None and optimizer == "adamw":
-        changes["weight_decay"] = TABULAR_DECAY
+        changes["weight_decay"] = TABULAR_WEIGHT_DECAY
     return settings.replace(**changes)
 
 
@@ -191,7 +200,7 @@ def with_default_numbers(settings: Settings, rows: int) -> Settings:
     if rate == "auto":
         rate = default_learning_rate(settings.optimizer)
         if settings.model == "tabular" and settings.optimizer in ("adam", "adamw"):
-            rate = TABULAR_RATE * min(1.0, math.sqrt(size / TABULAR_BATCH))
+            rate = TABULAR_LEARNING_RATE * min(1.0, math.sqrt(size / TABULAR_BATCH))
     return settings.replace(batch_size=size, learning_rate=rate)
 
 
@@ -203,7 +212,7 @@ def limits_of(settings: Settings) -> Limits:
     """
     patience, planned = settings.patience, settings.schedule in PLANNED
     if planned and settings.model == "tabular" and settings.epochs is not None:
-        patience = max(patience, math.ceil(LEAST_PATIENCE * settings.epochs))
+        patience = max(patience, math.ceil(PLANNED_PATIENCE * settings.epochs))
         return Limits(patience, settings.epochs, settings.time_budget, lower_first=False)
     return Limits(patience, settings.epochs, settings.time_budget)
 

@@ -1,37 +1,18 @@
-"""How much the tabular network trains: members and epochs, by one word."""
+"""How many epochs the tabular network trains, by effort and number of rows."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+
+from descend.defaults import EFFORTS, FEWEST_EPOCHS, FULL_EPOCHS_ROWS
 
 
-class Effort(NamedTuple):
-    """What a word of `--effort` stands for.
+def planned_epochs(effort: str, rows: int) -> int:
+    """Epochs of an effort: beyond 100,000 rows, inversely as the square root of their number.
 
-    Attributes:
-        members: networks in one.
-        epochs: passes over a table of up to `PLENTY` rows.
-    """
-
-    members: int
-    epochs: int
-
-
-EFFORTS: dict[str, Effort] = {
-    "quick": Effort(members=1, epochs=12),
-    "default": Effort(members=4, epochs=20),
-    "thorough": Effort(members=16, epochs=40),
-}
-PLENTY = 100_000
-FEWEST_EPOCHS = 3
-
-
-def planned_epochs(effort: Effort, rows: int) -> int:
-    """Passes over the rows: fewer over many of them, as the root of their number.
-
-    >>> [planned_epochs(EFFORTS["default"], rows) for rows in (1_000, 100_000, 10_000_000)]
+    >>> [planned_epochs("default", rows) for rows in (1_000, 100_000, 10_000_000)]
     [20, 20, 3]
     """
-    part = min(1.0, math.sqrt(PLENTY / rows))
-    return max(min(FEWEST_EPOCHS, effort.epochs), round(effort.epochs * part))
+    full = EFFORTS[effort].epochs
+    reduced = full * min(1.0, math.sqrt(FULL_EPOCHS_ROWS / rows))
+    return max(min(FEWEST_EPOCHS, full), round(reduced))

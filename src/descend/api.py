@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -227,7 +228,7 @@ def compare(
 
 def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[MakeSetup, Settings]:
     """What is to be measured, a network on a table or a custom model, and the settings."""
-    model, loss, optimizer, data, validation, _ = own
+    model, loss, optimizer, data, validation = own[:5]
     if not isinstance(model, str):
         return custom_setup(own), _custom_settings(own, target, options)
     for name, value in (("loss", loss), ("optimizer", optimizer)):
@@ -261,6 +262,8 @@ def fit(
     name: str | None = None,
     note: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    validation_sets: Mapping[str, Any] | None = None,
+    stop: Callable[[Evaluation], object] | None = None,
     quiet: bool = True,
     **options: Unpack[TableKeywords],
 ) -> CustomRun:
@@ -279,18 +282,19 @@ def fit(
             Linen) or a Keras model on JAX, which take a batch; or an Equinox module, or
             `(module, state)` of Equinox, which take a row.
         data: arrays `(X, y)` or `(X, y, weight)` of any shape, rows first; `X` alone, which is
-            then its own target; mappings, lists or tuples of arrays for X and for y; an iterator
-            or a data loader of such chunks, which are written to a row store on disk where they
-            are more than `memory` allows; or a table with `target`, of which the model gets a
-            mapping of `numeric [B, d]` and `category [B, c]`. Arrays are taken as they are, a
-            table is scaled.
+            then its own target; mappings, lists or tuples of arrays for X and for y; one mapping
+            with `target` among its arrays; an iterator, a data loader or a data set (PyTorch,
+            Grain, Keras, Hugging Face) of such chunks or of single rows, which are written to a
+            row store on disk where they are more than `memory` allows; or a table with `target`,
+            of which the model gets a mapping of `numeric [B, d]` and `category [B, c]`. Arrays
+            are taken as they are, a table is scaled.
         loss: `(outputs, y) -> [B]`, or the name of a loss; `auto` is cross-entropy for whole
             numbers `[B]`, else squared error. For several outputs a mapping or list of these,
             each by itself or as `(loss, weight)`.
         optimizer: the name of an update rule; an Optax transformation with a rate of its own,
             such as `optax.adam(1e-3)`, which `learning_rate` multiplies, 1 for `auto`; or a
             function of the rate, such as `optax.adam`, whose updates are in proportion to it.
-        target: of a table, the column to predict.
+        target: of a table or a mapping, the column or array to predict.
         validation: the fraction of the rows to hold out, or validation rows.
         out: the run directory to write, with checkpoints and a report; None writes nothing.
         resume: go on with the run in `out`, with the same model, data and settings; `epochs`,
@@ -299,8 +303,12 @@ def fit(
         callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
             params and metrics, stop the run and change the learning rate.
         metrics: figures of your own by name, `f(predictions, y) -> number` over all validation
-            rows; they stand in `run.metrics`, in run.json and on the page, and callbacks may ask
-            for them.
+            rows. They are measured at each evaluation and stand in `line.metrics` of the history,
+            in history.csv, progress and event files, on the page and in `run.metrics`.
+        validation_sets: further rows by name, `{"winter": (X, y)}`, whose loss and metrics are
+            measured beside, as `winter/loss`; `validation` alone decides which weights are kept.
+        stop: a stopping rule of your own, `f(evaluation) -> bool`, in place of `patience`: the
+            run ends where it says so, and the learning rate is not lowered.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
         quiet: show no progress.
@@ -325,11 +333,12 @@ def fit(
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    own = CustomParts(model, loss, optimizer, data, validation, metrics)
+    own = CustomParts(model, loss, optimizer, data, validation, metrics, validation_sets)
+    asked = _run_options(out, force, quiet, callbacks, name, note)
     return fit_custom(
         own,
         _custom_settings(own, target, options),
-        _run_options(out, force, quiet, callbacks, name, note),
+        dataclasses.replace(asked, stop=stop),
         resume=resume,
     )
 

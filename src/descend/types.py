@@ -105,7 +105,7 @@ class StopReason(enum.Enum):
         "raise --time-budget."
     )
     TARGET_REACHED = "The validation loss reached the target that was asked for."
-    STOPPED = "A callback asked to stop."
+    STOPPED = "A callback or a stopping rule of your own asked to stop."
     DIVERGED = (
         "The loss became NaN or infinite, and lower learning rates did not help. "
         "Try a smaller --learning-rate."
@@ -126,6 +126,7 @@ class HistoryLine:
         validation_loss: mean loss over the validation rows (penalty left out).
         batch_size: rows per update.
         learning_rate: at the last update.
+        metrics: figures of the user's own by name, and losses on further validation rows.
     """
 
     update: int
@@ -136,6 +137,7 @@ class HistoryLine:
     validation_loss: float
     batch_size: int
     learning_rate: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 History = tuple[HistoryLine, ...]

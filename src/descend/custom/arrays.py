@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,24 @@ def read_batch(data: Any) -> UserBatch:
     return UserBatch(Batch({**x, **more}, first, w), inputs, targets)
 
 
+def joined(parts: Sequence[UserBatch]) -> UserBatch:
+    """Several reads of rows of one form as one.
+
+    Raises:
+        DataError: they have other forms.
+    """
+    first = parts[0]
+    if any((one.inputs, one.targets) != (first.inputs, first.targets) for one in parts):
+        raise DataError("Expected inputs and targets of one form in all chunks; found several.")
+    batches = [one.batch for one in parts]
+    try:
+        x = {name: np.concatenate([one.x[name] for one in batches]) for name in batches[0].x}
+        y = np.concatenate([one.y for one in batches])
+    except ValueError as error:
+        raise DataError(f"Expected chunks that are alike: {error}") from None
+    return first._replace(batch=Batch(x, y, np.concatenate([one.weight for one in batches])))
+
+
 def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
     """Inputs for predictions, by the names that they had in training.
 
@@ -108,7 +127,7 @@ def narrowed(values: Any, name: str) -> NDArray[Any]:
     Raises:
         DataError: no numbers, rows that are not first, or values that 32 bits cannot hold.
     """
-    array = _array(values, name)
+    array = as_array(values, name)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(
             f"Expected {name} as an array of numbers, rows first; found {array.dtype} of shape "
@@ -128,7 +147,8 @@ def narrowed(values: Any, name: str) -> NDArray[Any]:
     return array.astype(np.int32)
 
 
-def _array(values: Any, name: str) -> NDArray[Any]:
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """An array of whatever NumPy makes one of, a tensor of PyTorch included."""
     if hasattr(values, "detach"):  # A tensor of PyTorch, which may be on a device.
         values = values.detach().cpu()
     try:
@@ -177,7 +197,7 @@ def _check_apart(array: NDArray[Any], narrow: NDArray[Any], name: str) -> None:
 
 
 def _weights(weight: Any) -> NDArray[np.float32]:
-    array = _array(weight, "weight")
+    array = as_array(weight, "weight")
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(f"Expected weight as numbers, one for each row; found {array.dtype}.")
     if not np.isfinite(array).all():

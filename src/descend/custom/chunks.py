@@ -37,7 +37,7 @@ class Chunks:
         facts: of each array of targets, by name.
 
     Args:
-        validation: a fraction of the rows, or rows of their own.
+        validation: a fraction of the rows, or rows of their own, read.
         seed: of the split.
         spool: for rows that are more than the bound.
         most: bytes that may be held; None sets no bound.
@@ -58,8 +58,8 @@ class Chunks:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._fraction = validation if isinstance(validation, int | float) else None
-        given = None if self._fraction is not None else read_batch(validation)
-        self._given = given
+        given = None if self._fraction is not None else validation
+        self._given: UserBatch | None = given
         self._validation = None if given is None else given.batch
         self._seed = seed
         self._spool = spool

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 import descend
 from descend.custom.arrays import TargetFacts
 from descend.custom.chunks import DISK_PART, Chunks
+from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import placed, prepare, write_rows
+from descend.data.reading.table import open_table
 from descend.data.rows.budget import divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.spool import Spool
-from descend.data.rows.store import RowStore
+from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.store_cache import Say, default_folder, kept_store, store_folder
+from descend.data.rows.store_header import groups_of
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
 from descend.errors import DataError
 from descend.settings import Settings
+from descend.types import Batch
 
 
 class CustomRows(NamedTuple):
@@ -85,7 +90,7 @@ def custom_rows(
             {"y": _facts(prepared.schema.target)},
             encoder=prepared.encoder,
         )
-    chunked = not _is_arrays(data)
+    chunked = not is_arrays(data)
     budget = divide(settings.memory)
     if layout is not None:
         most = 0 if layout.stored else None
@@ -96,8 +101,10 @@ def custom_rows(
     kept_in = Path(settings.store) if settings.store is not None else default_folder()
     with Spool(kept_in) as spool:
         disk = _disk_limit(kept_in) if chunked else None
-        chunks = Chunks(validation, settings.seed, spool, most, disk, say)
-        for chunk in _chunks_of(data) if chunked else [data]:
+        fraction = isinstance(validation, int | float)
+        judged = validation if fraction else read_whole(validation, settings.target)
+        chunks = Chunks(judged, settings.seed, spool, most, disk, say)
+        for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
         chunks.check()
         if spool.rows:
@@ -119,21 +126,37 @@ def custom_rows(
     )
 
 
-def _chunks_of(data: Any) -> Iterator[Any]:
-    """The chunks of an iterator or of what can be gone through: a data loader, a sequence."""
-    if hasattr(data, "__iter__"):
-        chunks = iter(data)
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        chunks = (data[number] for number in range(len(data)))
-    else:
-        raise DataError(
-            "Expected arrays (X, y), a table, or an iterator of (X, y); found "
-            f"{type(data).__name__}."
-            + (" Call it: data=generator(), not data=generator." if callable(data) else "")
-        )
-    for chunk in chunks:
-        # A data loader gives its pairs as lists.
-        yield tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
+def further_rows(
+    sets: Mapping[str, Any], rows: CustomRows, settings: Settings
+) -> dict[str, MemoryStore]:
+    """Further validation rows by name, held in memory.
+
+    Args:
+        sets: rows of the same kind as the training rows.
+        rows: those of the run.
+        settings: the target of a table.
+
+    Raises:
+        DataError: rows of another form.
+    """
+    found = {}
+    for name, data in sets.items():
+        if rows.encoder is not None:
+            parts = [part.batch for part in rows.encoder.encode(open_table(data), target=True)]
+            if not parts:
+                raise DataError(f"validation_sets[{name!r}] has no rows.")
+            batch: Batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        else:
+            read = read_whole(data, settings.target)
+            batch = read.batch
+            alike = groups_of(batch) == groups_of(rows.training.gather(np.arange(1)))
+            if (read.inputs, read.targets) != (rows.inputs, rows.targets) or not alike:
+                raise DataError(
+                    f"Expected validation_sets[{name!r}] as rows like those of training: the same "
+                    "arrays with the same shapes and types."
+                )
+        found[name] = MemoryStore(batch.x, batch.y, batch.weight)
+    return found
 
 
 def _disk_limit(folder: Path) -> float:
@@ -169,19 +192,3 @@ def _facts(target: Target) -> TargetFacts:
     if isinstance(target, ClassificationTarget):
         return TargetFacts((0, len(target.labels) - 1))
     return TargetFacts()
-
-
-def is_table(data: Any) -> bool:
-    """Whether data has columns, and is neither arrays nor chunks of them."""
-    if isinstance(data, str | Path):
-        return True
-    return type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "duckdb")
-
-
-def _is_arrays(data: Any) -> bool:
-    """Whether data is arrays: `X`, `(X, y)` or a mapping, and not chunks of them."""
-    if isinstance(data, list):
-        if len(data) in (2, 3) and all(len(getattr(part, "shape", ())) > 0 for part in data):
-            raise DataError("Expected (X, y) as a tuple, found a list: give data=(X, y).")
-        return not (data and isinstance(data[0], tuple))
-    return isinstance(data, np.ndarray | tuple | Mapping) or hasattr(data, "__array__")

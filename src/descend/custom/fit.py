@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 
+from descend.custom.data import further_rows
 from descend.custom.diagnosis import custom_cause
-from descend.custom.metrics import check_metrics, custom_metrics
+from descend.custom.metrics import Measured, check_names
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
-from descend.custom.result import CustomRun, Outputs
+from descend.custom.result import CustomRun
 from descend.custom.same import check_same_functions, fingerprint_of_functions
 from descend.data.rows.layout import layout_from
 from descend.errors import SettingsError
@@ -38,10 +39,14 @@ def fit_custom(
 
     def start(settings: Settings, progress: Progress) -> CustomTrainable:
         problem = custom_problem(own, settings, progress)
-        return CustomTrainable(problem.setup.settings, problem, own_metrics)
+        return trainable(problem)
 
-    own_metrics = own.metrics or {}
-    check_metrics(own_metrics)
+    def trainable(problem: CustomProblem) -> CustomTrainable:
+        settings = problem.setup.settings
+        further = further_rows(own.validation_sets or {}, problem.rows, settings)
+        return CustomTrainable(settings, Measured(problem, own.metrics or {}, further))
+
+    check_names(own.metrics or {}, own.validation_sets or {})
     if not resume:
         return start_run(start, settings, options)
     if options.out is None:
@@ -54,7 +59,7 @@ def fit_custom(
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
         now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
         check_unchanged(path, before, now, "Train anew.")
-        return CustomTrainable(problem.setup.settings, problem, own_metrics)
+        return trainable(problem)
 
     return resume_run(Path(options.out), go_on, options)
 
@@ -63,8 +68,12 @@ def fit_custom(
 class CustomTrainable(Trainable[CustomRun]):
     """A custom model, its loss and its rows."""
 
-    custom: CustomProblem
-    own_metrics: Mapping[str, Any]
+    measured: Measured
+
+    @property
+    def custom(self) -> CustomProblem:
+        """Model, loss and rows, and the way back to the user's own."""
+        return self.measured.custom
 
     @property
     def problem(self) -> Problem:
@@ -102,7 +111,11 @@ class CustomTrainable(Trainable[CustomRun]):
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """Those of the task; none where the user wrote the loss."""
-        return custom_metrics(self.custom, params, self.own_metrics)
+        return self.measured.metrics(params)
+
+    def watched(self, params: Params) -> Mapping[str, float]:
+        """The user's own metrics, and what is measured on further validation rows."""
+        return self.measured.watched(params)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the weights by their path in the tree."""
@@ -114,7 +127,7 @@ class CustomTrainable(Trainable[CustomRun]):
             **vars(finished),
             _weights=params,
             _model=self.custom.model,
-            _outputs=Outputs.of(self.custom),
+            _outputs=self.measured.outputs,
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -15,82 +17,127 @@ from descend.custom.result import Outputs
 from descend.data.rows.store import RowStore
 from descend.errors import DescendError, InputError
 from descend.metrics import ClassificationScore, RegressionScore
+from descend.runs.history import COLUMNS
 from descend.runtime.result import Metrics
-from descend.training.evaluation import blocks
+from descend.training.evaluation import Evaluate, blocks, make_evaluate
 from descend.training.losses import LOSSES
 from descend.types import Params
 
 Metric = Callable[[Any, Any], float]
+LOSS = "loss"
+"""What the loss on further validation rows is called, after their name: `winter/loss`."""
 
 
-def check_metrics(metrics: Any) -> None:
-    """Raise InputError where metrics are no functions by name."""
-    if isinstance(metrics, Mapping) and all(
-        isinstance(name, str) and callable(one) for name, one in metrics.items()
-    ):
-        return
-    raise InputError(
-        "Expected metrics={'name': f} with f(predictions, y) -> a number, over all validation "
-        f"rows; found {metrics!r}."
-    )
+def check_names(metrics: Any, sets: Any) -> None:
+    """Raise InputError where metrics are no functions by name, or further rows have no names."""
+    if not isinstance(metrics, Mapping) or not all(map(callable, metrics.values())):
+        raise InputError(
+            "Expected metrics={'name': f} with f(predictions, y) -> a number, over all validation "
+            f"rows; found {metrics!r}."
+        )
+    if not isinstance(sets, Mapping):
+        raise InputError(
+            "Expected validation_sets={'name': (X, y)}, further rows that the model is measured "
+            f"on; found {type(sets).__name__}."
+        )
+    for what, names in (("metrics", metrics), ("validation_sets", sets)):
+        for name in names:
+            if not isinstance(name, str) or not name.isprintable() or not name.strip():
+                raise InputError(f"Expected a name for each of {what}, found {name!r}.")
+            if "/" in name or name in (*COLUMNS, LOSS):
+                raise InputError(
+                    f"{name!r} cannot be a name in {what}: a name has no slash, and is none of "
+                    f"{', '.join((*COLUMNS, LOSS))}."
+                )
 
 
-def custom_metrics(
-    custom: CustomProblem, params: Params, metrics: Mapping[str, Metric] | None = None
-) -> Metrics:
-    """Metrics on the validation rows.
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of the weights of a custom model, at each evaluation and at the end.
 
-    Args:
-        custom: what was trained.
-        params: at which weights.
-        metrics: the user's own, `(predictions, y) -> number`.
-
-    Returns:
-        `{"model": {...}, "baseline": {...}}`; of the user's own the baseline is None. Empty where
-        the loss is the user's own and there are no metrics.
+    Attributes:
+        custom: what is trained.
+        own: metrics of the user's own, `(predictions, y) -> number`, by name.
+        sets: further validation rows by name.
     """
-    found = _of_the_task(custom, params)
-    if not metrics:
+
+    custom: CustomProblem
+    own: Mapping[str, Metric]
+    sets: Mapping[str, RowStore]
+
+    @functools.cached_property
+    def outputs(self) -> Outputs:
+        """`(params, x) -> outputs`, compiled once."""
+        return Outputs.of(self.custom)
+
+    @functools.cached_property
+    def _losses(self) -> dict[str, Evaluate]:
+        problem = self.custom.setup.problem
+        return {
+            name: make_evaluate(problem.apply, problem.per_example, rows)
+            for name, rows in self.sets.items()
+        }
+
+    def watched(self, params: Params) -> dict[str, float]:
+        """The user's own metrics on the validation rows; all and the loss on the further rows.
+
+        Those of further rows have the name of the rows before theirs, as in `winter/accuracy`.
+        """
+        found = self._of_the_user(params, self.custom.rows.validation)
+        for name, rows in self.sets.items():
+            found[f"{name}/{LOSS}"] = self._losses[name](params)
+            values = self._of_the_user(params, rows)
+            found |= {f"{name}/{metric}": value for metric, value in values.items()}
         return found
-    values = _of_the_user(custom, params, metrics)
-    baseline: dict[str, Any] = {**dict.fromkeys(values), **found.get("baseline", {})}
-    return {"model": {**found.get("model", {}), **values}, "baseline": baseline}
+
+    def metrics(self, params: Params) -> Metrics:
+        """Metrics on the validation rows.
+
+        Returns:
+            `{"model": {...}, "baseline": {...}}`; of the user's own the baseline is None. Empty
+            where the loss is the user's own and there are no metrics.
+        """
+        found = _of_the_task(self.custom, params, self.outputs)
+        values = self.watched(params)
+        if not values:
+            return found
+        baseline: dict[str, Any] = {**dict.fromkeys(values), **found.get("baseline", {})}
+        return {"model": {**found.get("model", {}), **values}, "baseline": baseline}
+
+    def _of_the_user(self, params: Params, rows: RowStore) -> dict[str, float]:
+        if not self.own:
+            return {}
+        predictions, targets = [], []
+        for block in blocks(rows):
+            predictions.append(self.outputs(params, block.x))
+            _, y = self.custom.targets_of(with_targets(None, block.x), block.y)
+            targets.append(jax.tree.map(lambda leaf: self.outputs.in_units(np.asarray(leaf)), y))
+        count = len(rows)  # The last block is longer than what is left.
+        whole, y = (
+            jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+            for parts in (predictions, targets)
+        )
+        return {name: _value(name, metric, whole, y) for name, metric in self.own.items()}
 
 
-def _of_the_user(
-    custom: CustomProblem, params: Params, metrics: Mapping[str, Metric]
-) -> dict[str, float]:
-    outputs = Outputs.of(custom)
-    predictions, targets = [], []
-    for block in blocks(custom.rows.validation):
-        predictions.append(outputs(params, block.x))
-        _, y = custom.targets_of(with_targets(None, block.x), block.y)
-        targets.append(jax.tree.map(lambda leaf: outputs.in_units(np.asarray(leaf)), y))
-    rows = len(custom.rows.validation)  # The last block is longer than what is left.
-    whole, y = (
-        jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *parts)
-        for parts in (predictions, targets)
-    )
-    values = {}
-    for name, metric in metrics.items():
-        try:
-            value = float(metric(whole, y))
-        except DescendError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"metrics[{name!r}] fails: {type(error).__name__}: {error}. It gets predictions "
-                "and y as NumPy arrays of all validation rows, and returns a number."
-            ) from error
-        values[name] = value if math.isfinite(value) else math.nan
-    return values
+def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
+    try:
+        value = float(metric(predictions, y))
+    except DescendError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"metrics[{name!r}] fails: {type(error).__name__}: {error}. It gets predictions and y "
+            "as NumPy arrays of all validation rows, and returns a number."
+        ) from error
+    return value if math.isfinite(value) else math.nan
 
 
-def _of_the_task(custom: CustomProblem, params: Params) -> Metrics:
+def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Metrics:
     """Those of a named loss."""
     if custom.loss_name not in LOSSES:
         return {}
-    outputs, rows = Outputs.of(custom), custom.rows
+    rows = custom.rows
     found = (
         (block, outputs(params, block.x), block.weight.astype(np.float64))
         for block in blocks(rows.validation)

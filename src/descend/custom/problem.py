@@ -20,10 +20,11 @@ from descend.custom.checks import (
     probe_model,
     shaken,
 )
-from descend.custom.data import CustomRows, custom_rows, is_table
+from descend.custom.data import CustomRows, custom_rows
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, custom_model, family_of, standing_still
 from descend.custom.optimizers import check_rule, custom_rule
+from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
 from descend.data.rows.layout import Layout
 from descend.data.rows.store import RowStore
@@ -60,6 +61,7 @@ class CustomParts(NamedTuple):
         data: the rows.
         validation: a fraction of them, or rows of their own.
         metrics: figures of the user's own, `(predictions, y) -> number`, by name.
+        validation_sets: further rows by name that the model is measured on.
     """
 
     model: Any
@@ -68,6 +70,7 @@ class CustomParts(NamedTuple):
     data: Any
     validation: Any
     metrics: Mapping[str, Callable[[Any, Any], float]] | None = None
+    validation_sets: Mapping[str, Any] | None = None
 
 
 class CustomProblem(NamedTuple):

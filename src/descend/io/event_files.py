@@ -40,8 +40,9 @@ class EventWriter:
     def add(self, line: HistoryLine) -> None:
         """Write a line of the history, its update number as the step."""
         values = b""
-        for tag, name in FIGURES.items():
-            value = float(getattr(line, name))
+        figures = {tag: float(getattr(line, name)) for tag, name in FIGURES.items()}
+        figures |= {f"metrics/{name}": value for name, value in line.metrics.items()}
+        for tag, value in figures.items():
             if math.isfinite(value):
                 scalar = _field(1, _BYTES, tag.encode()) + _field(2, _FLOAT, value)
                 values += _field(1, _BYTES, scalar)

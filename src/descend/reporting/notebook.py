@@ -20,7 +20,7 @@ class Lines(tuple[HistoryLine, ...]):
     """A history that a notebook can show: a tuple of lines with a frame and a small plot."""
 
     def to_pandas(self) -> Any:
-        """The lines as a pandas DataFrame, a column for each field.
+        """The lines as a pandas DataFrame, a column for each field and each metric.
 
         Raises:
             InputError: pandas is not installed.
@@ -31,7 +31,8 @@ class Lines(tuple[HistoryLine, ...]):
             raise InputError(
                 "A DataFrame needs pandas, which is not installed. Type: pip install pandas"
             ) from None
-        return pd.DataFrame([dataclasses.asdict(line) for line in self])
+        columns = [{**vars(line), **line.metrics} for line in self]
+        return pd.DataFrame(columns).drop(columns="metrics", errors="ignore")
 
     def plot(self) -> Html:
         """Training and validation loss over the epochs, as a small picture."""

@@ -153,6 +153,7 @@ class LineProgress(Progress):
             f"epoch {round(line.epoch, 2):.6g}",
             f"loss {_number(line.train_loss)}",
             f"validation loss {_number(line.validation_loss)}",
+            *(f"{name} {_number(value)}" for name, value in line.metrics.items()),
         ]
         self._write(parts, line.examples)
 
@@ -232,6 +233,8 @@ class BarProgress(Progress):
             parts.append(f"loss {_number(loss)}")
         if math.isfinite(self._best):
             parts.append(f"best {_number(self._best)}")
+        if self._line is not None:
+            parts += [f"{name} {_number(value)}" for name, value in self._line.metrics.items()]
         space = self._console.width - 1
         wide = BAR if space >= 100 else BAR // 2
         shown: list[str] = []

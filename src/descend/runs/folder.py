@@ -83,14 +83,15 @@ class RunFolder:
         """history.csv, open to append lines to it."""
         return open_history(self.path)
 
-    def append_history(self, sink: BinaryIO, line: HistoryLine) -> None:
+    def append_history(self, sink: BinaryIO, line: HistoryLine, names: Sequence[str] = ()) -> None:
         """Append a line to history.csv.
 
         Args:
             sink: from `open_history`.
             line: the newest.
+            names: of the metrics that the file has a column for.
         """
-        append_history(self.path, sink, line)
+        append_history(self.path, sink, line, names)
 
     def write_assessment(self, assessment: Mapping[str, Any]) -> None:
         """Write assessment.json."""

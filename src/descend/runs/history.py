@@ -8,7 +8,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -17,11 +17,20 @@ from descend.io.atomic import write_error, write_whole
 from descend.runs.contents import HISTORY
 from descend.types import History, HistoryLine
 
+COLUMNS = tuple(one.name for one in dataclasses.fields(HistoryLine) if one.name != "metrics")
+"""Of every history; columns after them hold metrics by name."""
+
 
 def write_history(run: Path, history: History) -> None:
     """Write history.csv of a run directory as a whole."""
-    names = [field.name for field in dataclasses.fields(HistoryLine)]
-    write_whole(run / HISTORY, _csv([names, *map(_row, history)]))
+    names = metric_names(history)
+    lines = (_row(line, names) for line in history)
+    write_whole(run / HISTORY, _csv([[*COLUMNS, *names], *lines]))
+
+
+def metric_names(history: History) -> tuple[str, ...]:
+    """The names of the metrics in any line, in the order in which they came."""
+    return tuple(dict.fromkeys(name for line in history for name in line.metrics))
 
 
 def open_history(run: Path) -> BinaryIO:
@@ -36,7 +45,7 @@ def open_history(run: Path) -> BinaryIO:
         raise write_error(run / HISTORY, error) from error
 
 
-def append_history(run: Path, sink: BinaryIO, line: HistoryLine) -> None:
+def append_history(run: Path, sink: BinaryIO, line: HistoryLine, names: Sequence[str] = ()) -> None:
     """Append a line to history.csv.
 
     It reaches the disk when the system writes it; a last line that a power loss cut off is left
@@ -46,12 +55,13 @@ def append_history(run: Path, sink: BinaryIO, line: HistoryLine) -> None:
         run: the run directory, for messages.
         sink: from `open_history`.
         line: the newest.
+        names: of the metrics that the file has a column for.
 
     Raises:
         InputError: it cannot be written.
     """
     try:
-        sink.write(_csv([_row(line)]).encode("ascii"))
+        sink.write(_csv([_row(line, names)]).encode("utf-8"))
     except OSError as error:
         raise write_error(run / HISTORY, error) from error
 
@@ -85,7 +95,7 @@ def history_from(text: str, path: Path) -> History:
     """
     try:
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
-        history = msgspec.convert(lines, list[HistoryLine], strict=False)
+        history = msgspec.convert(list(map(_fields, lines)), list[HistoryLine], strict=False)
         for line in history:
             if not all(map(math.isfinite, (line.epoch, line.seconds, line.learning_rate))):
                 raise ValueError(f"the line of update {line.update:,} has numbers without an end")
@@ -94,8 +104,16 @@ def history_from(text: str, path: Path) -> History:
         raise FileFormatError(f"{path} is damaged: {error}.") from None
 
 
-def _row(line: HistoryLine) -> list[str]:
-    return [repr(value) for value in vars(line).values()]
+def _fields(line: dict[str, str]) -> dict[str, Any]:
+    """A line of the file as the fields of a `HistoryLine`: other columns are metrics."""
+    # A metric that was not measured at this line has an empty field.
+    metrics = {name: value for name, value in line.items() if name not in COLUMNS and value != ""}
+    return {**{name: line[name] for name in COLUMNS if name in line}, "metrics": metrics}
+
+
+def _row(line: HistoryLine, names: Sequence[str]) -> list[str]:
+    own = (repr(line.metrics[name]) if name in line.metrics else "" for name in names)
+    return [*(repr(getattr(line, name)) for name in COLUMNS), *own]
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> str:

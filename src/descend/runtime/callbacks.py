@@ -17,6 +17,7 @@ from descend.errors import SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import CheckpointWriter
 from descend.runs.folder import RunFolder
+from descend.runs.history import metric_names
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
@@ -151,16 +152,22 @@ class WriteHistory(Callback):
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._sink: BinaryIO | None = None
+        self._names: tuple[str, ...] = ()
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Begin the file with what the checkpoint holds: lines after it are measured again."""
+        self.close()
+        self._names = metric_names(history)
         self._folder.write_history(history)
         self._sink = self._folder.open_history()
 
     def evaluation(self, loop: LoopState) -> None:
-        """Append the newest line."""
+        """Append the newest line; the first with a new metric writes the file with its column."""
         assert self._sink is not None
-        self._folder.append_history(self._sink, loop.history[-1])
+        if loop.history[-1].metrics.keys() <= set(self._names):
+            self._folder.append_history(self._sink, loop.history[-1], self._names)
+        else:
+            self.begin({}, None, loop.history)
 
     def end(self, loop: LoopState, reason: StopReason) -> None:
         """Write the file whole, and make it survive power loss."""
@@ -345,6 +352,34 @@ class CallFunction(Callback):
     def stop_requested(self) -> StopReason | None:
         """Whether the function has called `stop`."""
         return StopReason.STOPPED if self._stopped else None
+
+
+@final
+class StopByRule(Callback):
+    """A stopping rule that the user wrote, in place of patience.
+
+    Args:
+        rule: called with an `Evaluation` after each evaluation; whether the run ends there.
+        model: gives it metrics and params.
+    """
+
+    def __init__(self, rule: Callable[[Evaluation], object], model: Evaluated) -> None:
+        if not callable(rule):
+            raise SettingsError(
+                "stop must be a function of an evaluation that says whether the run ends, like "
+                f"stop=lambda evaluation: evaluation.validation_loss < 0.1; found {rule!r}."
+            )
+        self._rule = rule
+        self._model = model
+        self._met = False
+
+    def evaluation(self, loop: LoopState) -> None:
+        """Ask the rule."""
+        self._met = bool(self._rule(Evaluation(loop, self._model)))
+
+    def stop_requested(self) -> StopReason | None:
+        """Whether the rule was met at the last evaluation."""
+        return StopReason.STOPPED if self._met else None
 
 
 def as_callbacks(given: Sequence[Any], model: Evaluated) -> list[Callback]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,10 @@ from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment,
 from descend.runtime.callbacks import (
     Callbacks,
     Evaluated,
+    Evaluation,
     SaveCheckpoints,
     ShowProgress,
+    StopByRule,
     WriteHistory,
     as_callbacks,
 )
@@ -108,6 +111,10 @@ class Trainable(ABC, Generic[R]):
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """Metrics of some weights on the validation rows."""
 
+    def watched(self, params: Params) -> Mapping[str, float]:
+        """Figures for the history at every evaluation: the user's own, on the validation rows."""
+        return {}
+
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """What assessment.json says of a finished model; empty where nothing more is known."""
         return {}
@@ -139,6 +146,7 @@ class Options:
         command: what was typed, for the record.
         title: what the page of the run is called; None: after its target and data.
         note: a remark of the user's, for the record and the page.
+        stop: a stopping rule of the user's, in place of patience.
     """
 
     progress: Progress
@@ -150,6 +158,7 @@ class Options:
     command: list[str] | None = None
     title: str | None = None
     note: str | None = None
+    stop: Callable[[Evaluation], object] | None = None
 
     def for_place(self, place: Place) -> Options:
         """The options for one of several processes: process 0 alone writes and shows anything."""
@@ -253,7 +262,7 @@ def run_in_memory(
     rescues = loop.progress.rescues
     callbacks = _members(trainable, settings, progress)
     with callbacks.taking_part({}, None, loop.history):
-        loop, reason = _run_loop(trainable.problem, settings, loop, callbacks, interruptible)
+        loop, reason = _run_loop(trainable, settings, loop, callbacks, interruptible)
     if loop.progress.rescues > rescues:
         _explain(trainable.cause(settings, loop, reason), reason, progress)
     return loop, reason
@@ -273,10 +282,13 @@ def _train_to_end(
     ]  # fmt: skip
     model = Evaluated(lambda params: trainable.metrics(params, settings), trainable.shown)
     given = as_callbacks(options.callbacks, model)
+    if options.stop is not None:
+        given.append(StopByRule(options.stop, model))
     callbacks = _members(trainable, settings, options.progress, *own, *given)
     with callbacks.taking_part(record, folder.path if folder else None, loop.history):
         try:
-            loop, reason = _run_loop(trainable.problem, settings, loop, callbacks)
+            own_rule = options.stop is not None
+            loop, reason = _run_loop(trainable, settings, loop, callbacks, own_rule=own_rule)
         except KeyboardInterrupt:
             if folder is None:
                 raise
@@ -344,13 +356,18 @@ def _members(
 
 
 def _run_loop(
-    problem: Problem,
+    trainable: Trainable[Any],
     settings: Settings,
     loop: LoopState,
     callbacks: Callbacks,
     interruptible: bool = True,
+    *,
+    own_rule: bool = False,
 ) -> tuple[LoopState, StopReason]:
     """Run the loop until a limit, a callback, Ctrl-C or SIGTERM ends it."""
+    problem, limits = trainable.problem, limits_of(settings)
+    if own_rule:
+        limits = dataclasses.replace(limits, patience=sys.maxsize)
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
     config = problem.loop_config(
@@ -358,8 +375,9 @@ def _run_loop(
         settings.learning_rate,
         schedule=settings.schedule,
         warmup=settings.rising_part,
-        limits=limits_of(settings),
+        limits=limits,
     )
+    config = dataclasses.replace(config, metrics=trainable.watched)
     place = this_place()
     config = config_for(problem, config, place)
     signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
@@ -401,6 +419,7 @@ def _first_record(
         "state": "running",
         **({"name": options.title} if options.title else {}),
         **({"note": options.note} if options.note else {}),
+        **({"stop_rule": True} if options.stop is not None else {}),
         "started": _now(),
         "command": options.command,
         "asked": asked.as_json(),

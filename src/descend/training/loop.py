@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from descend.training.schedules import Schedule
 from descend.training.step import AccumulatedUpdate, Rates, RunChunk, at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.training.updates import ChunkUpdater
-from descend.types import Array, History, HistoryLine, Position, StopReason, TrainState
+from descend.types import Array, History, HistoryLine, Params, Position, StopReason, TrainState
 
 MIN_UPDATES_BETWEEN_EVALUATIONS = 10
 """Fewer updates between two evaluations would measure noise where batches are large."""
@@ -71,6 +71,7 @@ class LoopConfig:
             None.
         window: longest window of the averaged weights, in updates; None: no averaging.
         place: which of several processes that share the batches this is.
+        metrics: `params -> figures by name`, for the history; None measures none.
     """
 
     store: RowStore
@@ -83,6 +84,7 @@ class LoopConfig:
     accumulated: AccumulatedUpdate | None = None
     window: float | None = None
     place: Place = ALONE
+    metrics: Callable[[Params], Mapping[str, float]] | None = None
 
 
 def begin(state: TrainState) -> LoopState:
@@ -208,6 +210,7 @@ def _evaluate(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopSt
         validation_loss=loss,
         batch_size=config.plan.batch_size,
         learning_rate=_rate_at(config, loop, max(0, loop.state.update - 1)),
+        metrics=config.metrics(loop.state.mean) if config.metrics else {},
     )
     loop = loop._replace(
         progress=progress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Any, Literal
 
 import jax
@@ -11,9 +10,10 @@ from msgspec import Meta, Struct
 
 from descend.errors import FileFormatError
 from descend.io.json_records import read_as
+from descend.runs.history import COLUMNS
 from descend.training.loop import LoopState
 from descend.training.stopping import StoppingState
-from descend.types import HistoryLine, Position, TrainState
+from descend.types import History, HistoryLine, Position, TrainState
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Written = str | int
@@ -33,6 +33,8 @@ class SavedLoop(Struct):
     loss_count: Count
     order: Literal[1, 2] = 1
     """Of the rows (`data.rows.order`); records without it were written when there was `DRAWN`."""
+    metrics: list[dict[str, Written]] = []
+    """Of the lines of the history; records without it have none."""
 
 
 def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -46,7 +48,10 @@ def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, 
         "best": [loop.best.update, loop.best.examples],
         "position": list(loop.position),
         "progress": [_written(value) for value in loop.progress],
-        "history": [[_written(value) for value in vars(line).values()] for line in loop.history],
+        "history": [[_written(getattr(line, name)) for name in COLUMNS] for line in loop.history],
+        "metrics": [
+            {name: _written(value) for name, value in line.metrics.items()} for line in loop.history
+        ],
         "seconds": _written(loop.seconds),
         "loss_sum": _written(loop.loss_sum),
         "loss_count": loop.loss_count,
@@ -75,7 +80,7 @@ def loop_state_restored(
             position=saved.position,
             best=_state("best", arrays, saved.best, like.best),
             progress=read_as(StoppingState, [_read(value) for value in saved.progress]),
-            history=tuple(read_as(HistoryLine, _line(values)) for values in saved.history),
+            history=_history(saved),
             seconds=float(_read(saved.seconds)),
             loss_sum=float(_read(saved.loss_sum)),
             loss_count=saved.loss_count,
@@ -106,9 +111,14 @@ def _state(
     return TrainState(params, opt_state, mean, *counts)
 
 
-def _line(values: list[Written]) -> dict[str, float | int]:
-    names = [field.name for field in dataclasses.fields(HistoryLine)]
-    return {name: _read(value) for name, value in zip(names, values, strict=True)}
+def _history(saved: SavedLoop) -> History:
+    metrics = saved.metrics or [{} for _ in saved.history]
+    lines = []
+    for values, own in zip(saved.history, metrics, strict=True):
+        line = {name: _read(value) for name, value in zip(COLUMNS, values, strict=True)}
+        line["metrics"] = {name: _read(value) for name, value in own.items()}
+        lines.append(read_as(HistoryLine, line))
+    return tuple(lines)
 
 
 def _written(value: float | int) -> str | int:

@@ -91,7 +91,9 @@ def _running_summary(record: Record, history: History) -> Summary:
             KeyFigure(
                 "Since the best",
                 count_text(since, "evaluation"),
-                f"the learning rate is lowered after {patience}" if patience else "",
+                f"the learning rate is lowered after {patience}"
+                if patience and not record.get("stop_rule")
+                else "",
             ),
         ]
     state = str(record.get("state", "unknown"))

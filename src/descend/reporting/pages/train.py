@@ -13,7 +13,7 @@ from descend.reporting.pages.advice import advice_sections
 from descend.reporting.pages.model import model_sections
 from descend.reporting.pages.settings import data_section, rate_section, settings_section
 from descend.reporting.pages.summary import train_summary
-from descend.reporting.plots.figures import loss_plot, rate_plot
+from descend.reporting.plots.figures import loss_plot, metric_plots, rate_plot
 from descend.reporting.text.records import chosen_rate, subject
 from descend.types import History
 
@@ -86,7 +86,7 @@ def _training_section(record: Record, history: History) -> Section:
         text.append("The learning rate is part of the optimizer that you passed, so not shown.")
     elif len(history) > 1:
         plots.append(rate_plot(runs))
-    return Section("How it was trained", text=text, plots=plots)
+    return Section("How it was trained", text=text, plots=[*plots, *metric_plots(history)])
 
 
 def _times(number: int) -> str:

@@ -259,6 +259,47 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
     )
 
 
+def metric_plots(history: History) -> list[Plot]:
+    """The user's own metrics and the losses on further validation rows, a plot for each.
+
+    A name such as `winter/loss` is that of a set of rows and of what was measured on it.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(name for one in history for name in one.metrics):
+        rows, _, metric = name.rpartition("/")
+        groups.setdefault(metric, {})[rows or "validation"] = name
+    kept = thinned(history)
+    plots = []
+    for number, (metric, names) in enumerate(groups.items()):
+        values = {rows: [one.metrics.get(name) for one in kept] for rows, name in names.items()}
+        if "validation" not in names:
+            values = {"validation": [one.validation_loss for one in kept], **values}
+        traces = [
+            line(rows, [one.update for one in kept], drawn, place)
+            for place, (rows, drawn) in enumerate(values.items())
+        ]
+        cells: list[list[Cell]] = [
+            [one.update, one.epoch, *(drawn[place] for drawn in values.values())]
+            for place, one in enumerate(kept[:MOST_TABLE_LINES])
+        ]
+        plots.append(
+            Plot(
+                name=f"metric-{number + 1}",
+                title=metric if "validation" in names else f"{metric} on further validation rows",
+                figure=figure(traces, X_AXES[0][0], metric),
+                table=Table(
+                    header=["update", "epoch", *values],
+                    rows=cells,
+                    caption=f"{metric} at the evaluations",
+                ),
+                caption="At the evaluations, with the weights that are evaluated.",
+                x_choices=_x_choices([kept] * len(traces)),
+                log_x=True,
+            )
+        )
+    return plots
+
+
 def rate_plot(runs: Mapping[str, History]) -> Plot:
     """The learning rate during training, of one run or of several."""
     # The line before the first update has no rate yet. A line's rate is that of its last update:

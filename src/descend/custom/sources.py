@@ -1,0 +1,137 @@
+"""What a user gives as data: a table, arrays, or something that gives chunks of arrays."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from descend.custom.arrays import UserBatch, as_array, joined, read_batch
+from descend.errors import DataError
+
+ROWS_AT_ONCE = 1024
+"""Single rows are gathered into chunks of this size."""
+
+
+def is_table(data: Any) -> bool:
+    """Whether data has columns, and is neither arrays nor chunks of them."""
+    if isinstance(data, str | Path):
+        return True
+    return type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "duckdb")
+
+
+def is_arrays(data: Any) -> bool:
+    """Whether data is arrays: `X`, `(X, y)` or a mapping, and not chunks of them."""
+    if isinstance(data, list):
+        if len(data) in (2, 3) and all(len(getattr(part, "shape", ())) > 0 for part in data):
+            raise DataError("Expected (X, y) as a tuple, found a list: give data=(X, y).")
+        return not (data and isinstance(data[0], tuple | Mapping))
+    return isinstance(data, np.ndarray | tuple | Mapping) or hasattr(data, "__array__")
+
+
+def chunks_of(data: Any, target: str) -> Iterator[Any]:
+    """Data as chunks `X`, `(X, y)` or `(X, y, weight)`.
+
+    Args:
+        data: arrays, which are one chunk; an iterator; or what can be gone through again: a data
+            loader or a data set of PyTorch or Grain, a Keras sequence, a data set of Hugging
+            Face. Single rows, which have a number where a chunk has an array, are gathered.
+        target: the key of y where chunks are mappings.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if is_arrays(data):
+        yield split_off(data, target)
+        return
+    chunks = iter(_iterable(data))
+    for first in chunks:
+        if not _is_row(first):
+            yield split_off(_paired(first), target)
+            continue
+        rows = [first, *itertools.islice(chunks, ROWS_AT_ONCE - 1)]
+        yield split_off(_stacked(list(map(_paired, rows))), target)
+
+
+def read_whole(data: Any, target: str) -> UserBatch:
+    """All rows of what `chunks_of` takes, in memory."""
+    chunks = [read_batch(chunk) for chunk in chunks_of(data, target)]
+    if not chunks:
+        raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
+    return joined(chunks)
+
+
+def split_off(chunk: Any, target: str) -> Any:
+    """A mapping with the target among its arrays as `(X, y)` or `(X, y, weight)`.
+
+    Raises:
+        DataError: a target was named, and the mapping has no such array.
+    """
+    if not isinstance(chunk, Mapping):
+        return chunk
+    if target not in chunk:
+        if target != "y":
+            raise DataError(
+                f"Expected the target {target!r} among the arrays {', '.join(map(str, chunk))}."
+            )
+        return chunk
+    inputs = {name: part for name, part in chunk.items() if name not in (target, "weight")}
+    if not inputs:
+        raise DataError(f"Expected inputs beside the target {target!r}; found none.")
+    weight = chunk.get("weight") if target != "weight" else None
+    return (inputs, chunk[target]) if weight is None else (inputs, chunk[target], weight)
+
+
+def _iterable(data: Any) -> Iterable[Any]:
+    if all(hasattr(data, name) for name in ("column_names", "with_format", "iter")):
+        # A data set of Hugging Face, in Arrow form or streamed.
+        columns: Iterable[Any] = data.with_format("numpy").iter(batch_size=ROWS_AT_ONCE)
+        return columns
+    if hasattr(data, "__iter__"):
+        found: Iterable[Any] = data
+        return found
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return (data[number] for number in range(len(data)))
+    raise DataError(
+        "Expected arrays (X, y), a table, or an iterator of (X, y); found "
+        f"{type(data).__name__}."
+        + (" Call it: data=generator(), not data=generator." if callable(data) else "")
+    )
+
+
+def _paired(chunk: Any) -> Any:
+    """A chunk as a tuple: a data loader gives its pairs as lists."""
+    return tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
+
+
+def _is_row(chunk: Any) -> bool:
+    """Whether a chunk is a single row: a part of it is a number by itself."""
+    if isinstance(chunk, Mapping):
+        return any(map(_is_row, chunk.values()))
+    if isinstance(chunk, tuple) or (isinstance(chunk, list) and len(chunk) in (2, 3)):
+        return any(
+            _is_number(part) or (isinstance(part, Mapping) and _is_row(part)) for part in chunk
+        )
+    return _is_number(chunk)
+
+
+def _is_number(part: Any) -> bool:
+    return isinstance(part, int | float) or getattr(part, "shape", None) == ()
+
+
+def _stacked(rows: list[Any]) -> Any:
+    """Rows as one chunk.
+
+    Raises:
+        DataError: they are not alike.
+    """
+    try:
+        return jax.tree.map(
+            lambda *parts: np.stack([as_array(one, "a row") for one in parts]), *rows
+        )
+    except ValueError as error:
+        raise DataError(f"The rows are not alike, so they make no array: {error}") from None

@@ -1,0 +1,142 @@
+"""Metrics of the user's own, further validation rows and an own stopping rule, wherever shown."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import descend
+from descend.commands.report import report
+from descend.errors import DescendError
+from descend.io.event_files import EventWriter
+from descend.reporting.progress import LineProgress
+from descend.runs.history import read_history
+from descend.types import StopReason
+
+X = np.random.default_rng(0).normal(size=(200, 3))
+Y = X @ [1.0, 2.0, 3.0]
+FAR = (X[:50] + 1.0, Y[:50])
+MODEL = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
+OPTIONS: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.01, "epochs": 4}
+
+
+def worst(predictions: Any, y: Any) -> float:
+    return float(np.abs(predictions[:, 0] - y).max())
+
+
+def fit(data: Any = (X, Y), **options: Any) -> Any:
+    asked = {"metrics": {"worst": worst}, "validation_sets": {"far": FAR}, **options}
+    return descend.fit(MODEL, data, **{**OPTIONS, **asked})
+
+
+def test_metrics_are_measured_at_each_evaluation_on_all_rows() -> None:
+    run = fit(averaging=False)
+    assert all(list(line.metrics) == ["worst", "far/loss", "far/worst"] for line in run.history)
+    last = run.history[-1].metrics
+    predictions = run.predict(FAR[0])
+    assert last["far/worst"] == pytest.approx(worst(predictions, FAR[1]), rel=1e-5)
+    squares = 0.5 * np.square(predictions[:, 0] - FAR[1])
+    assert last["far/loss"] == pytest.approx(squares.mean(), rel=1e-5)
+    assert run.metrics["model"]["worst"] == pytest.approx(last["worst"])
+    assert run.metrics["model"]["far/loss"] > run.history[-1].validation_loss
+    assert run.metrics["baseline"]["far/loss"] is None
+
+
+def test_they_stand_in_the_files_and_are_read_again(tmp_path: Path) -> None:
+    run = fit(out=tmp_path / "run")
+    lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert lines[0].endswith("learning_rate,worst,far/loss,far/worst")
+    assert len(lines) == len(run.history) + 1
+    assert read_history(tmp_path / "run")[-1] == run.history[-1]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "loss on further validation rows" in page
+    assert '"metric-1"' in page
+    (tmp_path / "run" / "report.html").unlink()
+    assert report([tmp_path / "run"]).read_text() == page
+    frame = run.history.to_pandas()
+    assert list(frame.columns[-3:]) == ["worst", "far/loss", "far/worst"]
+
+
+def test_a_run_with_metrics_goes_on_with_them(tmp_path: Path) -> None:
+    whole = fit()
+    fit(epochs=2, out=tmp_path / "run")
+    more = fit(out=tmp_path / "run", resume=True)
+    assert [one.metrics for one in more.history] == [one.metrics for one in whole.history]
+    assert more.params.tolist() == whole.params.tolist()
+
+
+def test_a_metric_that_comes_later_gets_a_column(tmp_path: Path) -> None:
+    fit(epochs=2, out=tmp_path / "run", metrics={}, validation_sets={})
+    fit(out=tmp_path / "run", resume=True, validation_sets={})
+    found = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert found["worst"].isna().tolist() == [True, True, True, False, False]
+    assert [len(line.metrics) for line in read_history(tmp_path / "run")] == [0, 0, 0, 1, 1]
+
+
+def test_progress_and_event_files_show_them(tmp_path: Path) -> None:
+    line = fit(epochs=1).history[-1]
+    text = io.StringIO()
+    LineProgress(text, clock=lambda: 0.0).evaluated(line)
+    assert f"far/worst {line.metrics['far/worst']:.4g}" in text.getvalue()
+    writer = EventWriter(tmp_path)
+    writer.add(line)
+    writer.close()
+    assert b"metrics/far/worst" in next(tmp_path.iterdir()).read_bytes()
+
+
+def test_an_own_stopping_rule_takes_the_place_of_patience() -> None:
+    seen = []
+
+    def twice_as_good(evaluation: descend.Evaluation) -> bool:
+        seen.append(evaluation.line.metrics["worst"])
+        return evaluation.line.metrics["worst"] < 0.5 * seen[0]
+
+    run = fit(stop=twice_as_good, epochs=50)
+    assert run.stop_reason is StopReason.STOPPED
+    assert seen[-1] < 0.5 * seen[0] <= seen[-2]
+    still = fit(stop=lambda evaluation: False, epochs=30, patience=1, learning_rate=0.5)
+    assert still.stop_reason is StopReason.EPOCHS
+    assert still.record["result"]["lowerings"] == 0
+    with pytest.raises(DescendError, match="stop must be a function"):
+        fit(stop=3)
+
+
+def test_sets_of_a_table_and_of_several_arrays() -> None:
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": 100 * Y})
+    model = (lambda key: jnp.zeros((2, 1)), lambda params, x: x["numeric"] @ params)
+    run = descend.fit(model, frame, validation_sets={"same": frame}, **OPTIONS)
+    assert 0 < run.history[-1].metrics["same/loss"] < 1
+    both = (lambda key: jnp.zeros((3, 1)), lambda params, x: x["a"] @ params)
+    rows = ({"a": X}, {"one": Y})
+    run = descend.fit(
+        both,
+        rows,
+        loss=lambda outputs, y: jnp.square(outputs[:, 0] - y["one"]),
+        metrics={"mean": lambda predictions, y: y["one"].mean()},
+        validation_sets={"same": rows},
+        **OPTIONS,
+    )
+    assert run.history[-1].metrics["same/mean"] == pytest.approx(Y.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"metrics": {"epoch": worst}}, "cannot be a name"),
+        ({"metrics": {"a/b": worst}}, "no slash"),
+        ({"metrics": {"a\n": worst}}, "Expected a name"),
+        ({"metrics": [worst]}, "metrics="),
+        ({"validation_sets": [FAR]}, "validation_sets="),
+        ({"validation_sets": {"far": (X[:, :2], Y)}}, "rows like those of training"),
+        ({"metrics": {"bad": lambda predictions, y: None}}, r"metrics\['bad'\] fails"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(DescendError, match=said):
+        fit(**options)

@@ -24,8 +24,37 @@ def test_sums_markers_cycles_and_associations(tmp_path: Path) -> None:
     assert "sum of columns, mainly" in hints
     assert "noise" not in hints
     assert "split seems to mark training and test rows" in hints
-    assert "hour looks like hours" in hints
+    assert "hour (hours)" in hints
+    assert "--categorical hour" in hints
     assert record["explains"]["part"] > 0.3 > record["explains"]["noise"]
     text = inspection_text(record)
     assert "explains" in text
     assert max(map(len, text.splitlines())) <= 100
+    assert record["first_rows"]["split"] == ["test", "train", "train"]
+    assert record["first_rows"]["hour"] == ["0", "1", "2"]
+    assert "row 1" in text
+
+
+def test_distinct_values_are_counted_where_the_rows_are_few(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("hour,y\n" + "".join(f"{n % 24},{n + 0.5}\n" for n in range(700)))
+    record = inspect(str(path), "y")
+    assert record["columns"][0]["distinct"] == 24
+    assert not record["columns"][0]["estimated"]
+    assert "about" not in record["task_reason"]
+
+
+def test_a_column_known_only_afterwards_is_asked_about(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    delay = random.normal(size=500).round(3)
+    late = (delay + 0.5 * random.normal(size=500)).round(3)
+    known = (delay + 2.0 * random.normal(size=500)).round(3)
+    rows = zip(late, known, delay, strict=True)
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "arrival_delay,departure_delay,delay\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows)
+    )
+    hints = " ".join(inspect(str(path), "delay")["hints"])
+    assert "known before" in hints
+    assert "arrival_delay" in hints
+    assert "departure_delay" not in hints

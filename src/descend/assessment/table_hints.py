@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,20 @@ MOST_ROWS = 20_000
 EXACT = 0.9999
 GIVES_AWAY = 0.98
 SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val", "dev", "holdout"}
-CYCLES = {(0, 23): "hours", (1, 12): "months", (0, 6): "weekdays", (1, 7): "weekdays"}
+CYCLES: dict[tuple[float, float], str] = {
+    (0, 23): "hours",
+    (1, 12): "months",
+    (0, 6): "weekdays",
+    (1, 7): "weekdays",
+}
 FEW_VALUES = 20
+EXPLAINS_MUCH, NAMED_LATE = 0.8, 0.4
+"""Share of the target that a column explains alone before we ask whether it is known in time; less
+is enough where its name speaks of something that comes late."""
+LATE = re.compile(
+    r"(?<![a-z])(actual|after|arr|arrival|closed?|end(ed)?|final|finish(ed)?|outcome|paid|payment"
+    r"|received|result|returned|settled|total)(?![a-z])"
+)
 
 
 def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
@@ -55,35 +68,52 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
     made = linear.design_of(places) if numbers else None
     if made is not None and not hints:
         hints += _sums(sample, *made)
+    late = [f"{one['column']} ({100 * one['explained']:.0f} %)" for one in found if _late(one)]
+    if late and not hints:
+        hints.append(
+            f"Are these known before the target is? Alone they explain much of it: "
+            f"{', '.join(late)}. Leave out what is known only afterwards."
+        )
     explains = {str(one["column"]): float(one["explained"]) for one in found}
     return {"explains": explains, "hints": [*hints, *column_hints(schema.columns)]}
 
 
 def column_hints(known: Sequence[Column]) -> list[str]:
     """Hints that need no target: categories by number, train/test markers, cycles."""
-    hints = []
-    few = [one.name for one in known if isinstance(one, NumberColumn) and _few(one)]
-    if few:
+    numbers = [one for one in known if isinstance(one, NumberColumn)]
+    cycles = {one.name: cycle for one in numbers if (cycle := _cycle(one))}
+    hints = [
+        f"{one.name} seems to mark training and test rows. It says nothing about a new row: "
+        f"--exclude {one.name}."
+        for one in known
+        if isinstance(one, CategoryColumn) and {v.lower() for v in one.values} <= SPLITS
+    ]
+    if cycles:
+        named = ", ".join(f"{name} ({cycle})" for name, cycle in cycles.items())
         hints.append(
-            "Numbers with few values can be treated as categories, which need no order: "
-            f"--categorical {','.join(few)}"
+            f"The last value is next to the first in {named}. A number does not say so; a category "
+            "learns it."
         )
-    for one in known:
-        if isinstance(one, CategoryColumn) and {v.lower() for v in one.values} <= SPLITS:
-            hints.append(
-                f"{one.name} seems to mark training and test rows. It says nothing about a new "
-                f"row: --exclude {one.name}."
-            )
-        if isinstance(one, NumberColumn):
-            cycle = CYCLES.get((int(one.minimum), int(one.maximum)))
-            full = (one.distinct or 0) >= 0.9 * (one.maximum - one.minimum + 1)
-            whole = one.minimum == int(one.minimum) and one.maximum == int(one.maximum)
-            if cycle and whole and full:
-                hints.append(
-                    f"{one.name} looks like {cycle}: the last value is next to the first, which a "
-                    f"number does not say and a category learns (--categorical {one.name})."
-                )
+    codes = [one.name for one in numbers if _few(one) or one.name in cycles]
+    if codes:
+        hints.append(
+            "The default model learns numbers with few values as categories, too. For --model mlp "
+            f"or linear, add: --categorical {','.join(codes)}"
+        )
     return hints
+
+
+def _cycle(column: NumberColumn) -> str | None:
+    """What the values of a column count, where the last one is next to the first."""
+    name = CYCLES.get((column.minimum, column.maximum))
+    full = (column.distinct or 0) >= 0.9 * (column.maximum - column.minimum + 1)
+    return name if full else None
+
+
+def _late(found: Mapping[str, Any]) -> bool:
+    """Whether a column may be known only after the target is, by its strength and its name."""
+    least = NAMED_LATE if LATE.search(str(found["column"]).lower()) else EXPLAINS_MUCH
+    return least <= float(found["explained"]) < GIVES_AWAY
 
 
 def _few(column: NumberColumn) -> bool:

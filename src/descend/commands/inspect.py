@@ -10,7 +10,7 @@ from typing import Any
 from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.options import reading_options
 from descend.data.reading.staging import in_memory
-from descend.data.reading.table import open_table
+from descend.data.reading.table import ROW, Table, open_table
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
@@ -19,6 +19,9 @@ from descend.errors import InputError
 from descend.runs.folder import find_model, is_run, read_run_record
 from descend.runs.history import read_history
 from descend.settings import settings_from
+
+ROWS_SHOWN, MOST_SHOWN = 3, 100
+"""Rows and columns of the table that are shown as they are."""
 
 
 def inspect(
@@ -57,17 +60,41 @@ def inspect(
         if target is not None:
             schema = learn_schema(copy, settings)
             hints = table_hints(copy, schema)
-            return {"kind": "table", "path": what, **_schema_record(schema, table.notes), **hints}
+            seen = {**_schema_record(schema, table.notes), **hints, **first_rows(copy)}
+            return {"kind": "table", "path": what, **seen}
         found = inspect_columns(copy, settings)
         return {
             "kind": "table",
             "path": what,
             "rows": {"total": copy.count()},
-            "columns": [dataclasses.asdict(line) for line in describe(found.columns)],
+            "columns": [dataclasses.asdict(line) for line in describe(found.columns, copy.count())],
             "warnings": [*table.notes, *found.warnings],
             "notes": list(found.notes),
             "hints": column_hints(found.columns),
+            **first_rows(copy),
         }
+
+
+def first_rows(table: Table) -> dict[str, Any]:
+    """The first rows as text, `first_rows`: for each of the first columns its values."""
+    shown = table.columns[:MOST_SHOWN]
+    values = ", ".join(
+        f"CAST({column.sql} AS VARCHAR) AS v{place}" for place, column in enumerate(shown)
+    )
+    rows = table.query(
+        f"SELECT {values} FROM {table.rows} WHERE {ROW} < {ROWS_SHOWN} ORDER BY {ROW}"
+    ).to_pylist()
+    return {
+        "first_rows": {
+            column.name: [_plain(row[f"v{place}"], column.type) for row in rows]
+            for place, column in enumerate(shown)
+        }
+    }
+
+
+def _plain(value: str | None, kind: str) -> str | None:
+    """A value as text, whole numbers without a point."""
+    return value.removesuffix(".0") if value and kind == "number" else value
 
 
 def _progress(path: Path) -> dict[str, Any]:

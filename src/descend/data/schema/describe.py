@@ -15,7 +15,9 @@ from descend.data.schema.columns import (
     NumberColumn,
     Schema,
 )
+from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.targets import MOST_CLASSES
+from descend.io.units import count_text
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ColumnDescription:
         becomes: `number`, `category`, `datetime` or `left out`.
         missing: missing values in the training rows.
         distinct: distinct values in the training rows; None where not counted.
+        estimated: whether `distinct` is an estimate.
         values: the range of numbers and times, the commonest values of categories.
         remark: why it is left out, or what to know about it.
     """
@@ -39,11 +42,20 @@ class ColumnDescription:
     distinct: int | None
     values: str
     remark: str
+    estimated: bool = False
 
 
-def describe(columns: Schema | Sequence[Column]) -> list[ColumnDescription]:
-    """A line for each column, in the order of the table."""
+def describe(
+    columns: Schema | Sequence[Column], rows: int | None = None
+) -> list[ColumnDescription]:
+    """A line for each column, in the order of the table.
+
+    Args:
+        columns: of the table.
+        rows: that were looked at; None takes the training rows of the schema.
+    """
     listed = columns.columns if isinstance(columns, Schema) else columns
+    looked = columns.rows.training if isinstance(columns, Schema) else rows or 0
     return [
         ColumnDescription(
             name=column.name,
@@ -53,6 +65,9 @@ def describe(columns: Schema | Sequence[Column]) -> list[ColumnDescription]:
             distinct=column.distinct,
             values=_values(column),
             remark=_remark(column),
+            estimated=not isinstance(column, CategoryColumn)
+            and column.distinct is not None
+            and looked - column.missing > MOST_COUNTED,
         )
         for column in listed
     ]
@@ -83,7 +98,10 @@ def _remark(column: Column) -> str:
             return "; ".join(notes)
         case CategoryColumn():
             folded = (column.distinct or 0) - len(column.values)
-            notes = [f"{folded:,} rare values share one code"] if folded > 0 else []
+            notes = []
+            if folded > 0:
+                own = "its" if folded == 1 else "their"
+                notes = [f"{count_text(folded, 'value')} too rare for a code of {own} own"]
             return "; ".join([*notes, *([column.note] if column.note else [])])
         case DatetimeColumn():
             parts = ", ".join(dict.fromkeys(part.name.split(" ")[0] for part in column.parts))

@@ -19,6 +19,9 @@ from descend.errors import DataError
 _MOST_COLUMNS = 64
 """Columns in a query: the time that DuckDB plans one grows faster than they do."""
 
+MOST_COUNTED = 200_000
+"""With at most so many values, the distinct ones are counted; otherwise estimated, to 2 % or so."""
+
 _COUNTING = 0.99
 """A column that counts the rows rises with them so far that this is their correlation at least."""
 
@@ -109,8 +112,10 @@ def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSur
     found = _aggregated(table, columns, ", ".join(aggregates), MARK)
     means = [found[f"mean{place}"] for place in range(len(columns))]
     # About the mean, squares keep their digits; as text, the mean does.
-    squares = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
-    found |= _aggregated(table, columns, squares, MARK, [mean or 0.0 for mean in means])
+    second = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
+    if all(found[f"seen{place}"] <= MOST_COUNTED for place in range(len(columns))):
+        second += ", count(DISTINCT {0}) AS distinct{1}"
+    found |= _aggregated(table, columns, second, MARK, [mean or 0.0 for mean in means])
     found |= _aggregated(table, columns, "min({0}) AS low{1}, max({0}) AS high{1}", f"NOT {MARK}")
     return {
         column.name: _of_column(

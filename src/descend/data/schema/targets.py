@@ -13,6 +13,7 @@ from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import TypedColumn
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
+from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError
 from descend.settings import Settings
@@ -90,7 +91,8 @@ def choose_task(
     if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):
         return "numbers", ""
     kind = "whole numbers" if one.whole else "numbers with decimals"
-    return "regression", f"The target {names} holds {kind} with about {one.distinct:,} values."
+    about = "about " if one.seen > MOST_COUNTED else ""
+    return "regression", f"The target {names} holds {kind} with {about}{one.distinct:,} values."
 
 
 def may_be_classes(targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey]) -> bool:

@@ -98,7 +98,10 @@ def data_section(record: Record) -> Section:
 def distinct_cell(column: Record, rows: int) -> Cell:
     """Distinct values of a column; an estimate is never above the number of rows."""
     distinct = column["distinct"]
-    return None if distinct is None else min(int(distinct), max(int(rows), 0) or int(distinct))
+    if distinct is None:
+        return None
+    shown = min(int(distinct), max(int(rows), 0) or int(distinct))
+    return f"about {shown:,}" if column.get("estimated") else shown
 
 
 def settings_section(record: Record) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -82,7 +83,7 @@ def summary_text(
         ]
     left_out = left_out_text(record["data"].get("columns", ()))
     if left_out:
-        lines += ["", left_out]
+        lines += ["", paragraph(left_out)]
     if folder is not None:
         lines += [
             "",
@@ -137,6 +138,8 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     lines += ["", columns_text(record["columns"], rows, record.get("explains"))]
     if record.get("explains"):
         lines.append(paragraph("explains: the share of the target's variation, each column alone."))
+    if record.get("first_rows"):
+        lines += ["", _first_rows_text(record["first_rows"])]
     lines += [f"\n{paragraph(note)}" for note in record.get("notes", ())]
     lines += [f"\n{paragraph(f'Warning: {warning}')}" for warning in record["warnings"]]
     lines += [f"\n{paragraph(f'Hint: {hint}')}" for hint in record.get("hints", ())]
@@ -177,16 +180,30 @@ def columns_text(
         line = [
             _shortened(column["name"], 24),
             column["becomes"],
-            _shortened(column["values"], 40),
-            _shortened("; ".join(_told_here(column["remark"])), 60),
+            textwrap.shorten(column["values"], 40, placeholder=" …"),
+            textwrap.shorten("; ".join(_told_here(column["remark"])), 100, placeholder=" …"),
             f"{_count(missing)}{share}",
-            _count(distinct),
+            f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
         if explains:
             share_of = explains.get(column["name"])
             line.append("" if share_of is None else f"{100 * share_of:.0f} %")
         lines.append(line)
     return table_text(header, lines, numbers=3 if explains else 2)
+
+
+def _first_rows_text(first: Mapping[str, Sequence[str | None]]) -> str:
+    """The first rows of a table, upright: a line for each column."""
+    count = max(map(len, first.values()))
+    lines = [
+        [_shortened(name, 24), *(_shortened(_one_line(value), 16) for value in values)]
+        for name, values in first.items()
+    ]
+    return table_text(["column", *(f"row {place + 1}" for place in range(count))], lines)
+
+
+def _one_line(value: str | None) -> str:
+    return "" if value is None else " ".join(value.split())
 
 
 def _told_here(remark: str) -> list[str]:

@@ -34,7 +34,7 @@ def test_a_row_on_which_the_members_disagree_has_a_wider_interval() -> None:
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 0.999])
 def test_a_level_that_cannot_be_is_refused(level: float) -> None:
     calibration = calibrated(np.ones((50, 1)), np.zeros((50, 1)))
-    with pytest.raises(SettingsError, match="--interval"):
+    with pytest.raises(SettingsError, match="interval"):
         half_widths(calibration, np.zeros((1, 1)), level)
 
 

@@ -130,7 +130,7 @@ def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) 
     with pytest.raises(SettingsError) as caught:
         Settings(**{"target": "price", name: value})
     text = str(caught.value)
-    assert "--" + name.replace("_", "-") in text
+    assert name in text
     assert "must" in text
     found = value[0] if name == "hidden" and isinstance(value, tuple) else value
     assert f"found {found!r}" in text
@@ -143,8 +143,8 @@ def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) 
         ({"schedule": "one_cycle"}, "'one-cycle'"),
         ({"task": "regresion"}, "'regression'"),
         ({"loss": "crossentropy"}, "'cross_entropy'"),
-        ({"batchsize": 3}, "--batch-size"),
-        ({"learning-rat": 3}, "--learning-rate"),
+        ({"batchsize": 3}, "batch_size"),
+        ({"learning-rat": 3}, "learning_rate"),
         ({"batch_size": 0.5}, "'all' or 'auto'"),
         ({"batch_size": 0}, "at least 1"),
         ({"learning_rate": 0}, "greater than 0"),
@@ -158,13 +158,13 @@ def test_an_error_offers_what_to_type(options: dict[str, Any], hint: str) -> Non
 
 
 def test_an_unknown_option_far_from_all_others_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"There is no option --xyzzy\.$"):
+    with pytest.raises(SettingsError, match=r"There is no option xyzzy\.$"):
         settings_from({"target": "price", "xyzzy": 1})
 
 
 @pytest.mark.parametrize("options", [{}, {"target": ""}, {"target": None}, {"target": []}])
 def test_a_missing_target_says_what_to_type(options: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="--target COLUMN"):
+    with pytest.raises(SettingsError, match="target='COLUMN'"):
         settings_from(options)
 
 
@@ -250,7 +250,7 @@ def test_a_configuration_that_is_not_there_or_is_a_folder_is_named(tmp_path: Pat
 def test_a_section_in_a_configuration_is_no_option(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("target = 'y'\n[train]\nseed = 3\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="There is no option --train"):
+    with pytest.raises(SettingsError, match="There is no option train"):
         settings_from(read_config(path))
 
 

@@ -21,9 +21,9 @@ def test_each_stop_reason_is_a_sentence(reason: StopReason) -> None:
 
 
 def test_stop_reasons_name_what_to_type() -> None:
-    assert "--epochs" in StopReason.EPOCHS.value
-    assert "--time-budget" in StopReason.TIME_BUDGET.value
-    assert "--learning-rate" in StopReason.DIVERGED.value
+    assert "epochs" in StopReason.EPOCHS.value
+    assert "time" in StopReason.TIME_BUDGET.value
+    assert "learning rate" in StopReason.DIVERGED.value
     assert "descend resume" in StopReason.INTERRUPTED.value
 
 

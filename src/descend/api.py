@@ -16,7 +16,7 @@ from descend.commands.train import train as train_run
 from descend.custom.fit import fit_custom
 from descend.custom.problem import CustomParts, custom_setup
 from descend.custom.result import CustomRun
-from descend.errors import SettingsError, python_words
+from descend.errors import SettingsError
 from descend.io.paths import named_path
 from descend.keywords import NetworkKeywords, TableKeywords, TrainKeywords
 from descend.model import Model, load
@@ -246,7 +246,6 @@ def _custom_settings(own: CustomParts, target: str, options: Mapping[str, Any]) 
     return settings_from({"target": target, **named, **options})
 
 
-@python_words()
 def fit(
     model: Any,
     data: Any,

@@ -1,7 +1,8 @@
-"""What can go wrong, as exceptions, and how their messages are shown.
+"""What can go wrong, as exceptions, and how their messages are written.
 
-Each message is one short text: what was expected, what was found, what to type instead. Whatever
-it quotes from the user's files is made printable here, in one place.
+Each message is one short text: what was expected, what was found, what to type instead. Options
+are named as the caller types them, and whatever is quoted from the user's files is made printable;
+both are done here, in one place.
 
     DescendError
     ├── InputError              the user's data or arguments              exit 2
@@ -15,13 +16,11 @@ it quotes from the user's files is made printable here, in one place.
 
 from __future__ import annotations
 
-import re
+import shlex
 import unicodedata
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from contextvars import ContextVar
 
 LONGEST_ERROR = 1200
 """Characters of a message; what is longer is cut in the middle."""
@@ -61,6 +60,69 @@ def _shown(letter: str) -> str:
     if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:
         return letter.encode("unicode_escape").decode("ascii")
     return letter
+
+
+_on_command_line = False
+_renamed: ContextVar[Mapping[str, str] | None] = ContextVar("_renamed", default=None)
+
+
+def option_text(name: str, value: object = None, *, typed: str | None = None) -> str:
+    """An option, and a value for it, as the caller types them: in Python or on the command line.
+
+    Args:
+        name: of the option, such as `batch_size`.
+        value: to show with it; None shows the name alone.
+        typed: the value as it is typed on the command line, where that is not its plain text.
+
+    Returns:
+        `batch_size=64` in Python, `--batch-size 64` on the command line.
+
+    >>> option_text("batch_size"), option_text("exclude", ["day", "my id"])
+    ('batch_size', "exclude=['day', 'my id']")
+    >>> with command_line_words():
+    ...     option_text("force", True), option_text("exclude", ["day", "my id"])
+    ('--force', "--exclude 'day,my id'")
+    """
+    if not _on_command_line:
+        name = (_renamed.get() or {}).get(name, name)
+        return name if value is None else f"{name}={value!r}"
+    dashed = name.replace("_", "-")
+    if value is None or value is True:
+        return f"--{dashed}"
+    if value is False:
+        return f"--no-{dashed}"
+    return f"--{dashed} {typed or shlex.quote(_typed(value))}"
+
+
+def _typed(value: object) -> str:
+    if not isinstance(value, list | tuple):
+        return str(value)
+    return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)
+
+
+@contextmanager
+def command_line_words() -> Iterator[None]:
+    """Within this block, in every thread, messages name options as on the command line."""
+    global _on_command_line  # noqa: PLW0603 - a process has one caller
+    before, _on_command_line = _on_command_line, True
+    try:
+        yield
+    finally:
+        _on_command_line = before
+
+
+@contextmanager
+def parameters_named(names: Mapping[str, str]) -> Iterator[None]:
+    """Within this block, messages give some options other names: those of an estimator.
+
+    Args:
+        names: such as `{"epochs": "max_epochs"}`.
+    """
+    token = _renamed.set(names)
+    try:
+        yield
+    finally:
+        _renamed.reset(token)
 
 
 class DataWarning(UserWarning):
@@ -108,14 +170,3 @@ class InterruptedRunError(DescendError):
 
 class LostProcessError(InterruptedRunError):
     """A process that trained together with this one ended; `descend resume` goes on."""
-
-
-@contextmanager
-def python_words() -> Iterator[None]:
-    """Within this block errors name options as Python does: `batch_size`, not `--batch-size`."""
-    try:
-        yield
-    except InputError as error:
-        words = re.sub(r"--([a-z][a-z0-9-]*)", lambda it: it[1].replace("-", "_"), str(error))
-        error.args = (words, *error.args[1:])
-        raise

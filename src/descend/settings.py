@@ -21,7 +21,7 @@ from descend.defaults import (
     PATIENCE,
     VALIDATION_FRACTION,
 )
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 
@@ -176,22 +176,24 @@ class Settings:
         """Check every option; raise SettingsError on the first that cannot be."""
         if not isinstance(self.target, str) or not all(self.targets):
             raise SettingsError(
-                "--target must name a column, or several with commas between; "
+                f"{option_text('target')} must name a column, or several with commas between; "
                 f"found {self.target!r}."
             )
         for name in NAMES:
             _check_names(name, getattr(self, name))
         self._check_columns()
         if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
-            raise SettingsError(f"--weight must name a column; found {self.weight!r}.")
+            raise SettingsError(
+                f"{option_text('weight')} must name a column; found {self.weight!r}."
+            )
         if self.delimiter is not None and not is_delimiter(self.delimiter):
             raise SettingsError(
-                "--delimiter must be one character, such as ';', or tab, or space; "
+                f"{option_text('delimiter')} must be one character, such as ';', or tab, or space; "
                 f"found {self.delimiter!r}."
             )
         if not isinstance(self.header, bool):
             raise SettingsError(
-                f"header must be true or false (--header, --no-header); found {self.header!r}."
+                f"{option_text('header')} must be true or false; found {self.header!r}."
             )
         if self.skip_lines is not None:
             _check_number("skip_lines", self.skip_lines, low=0, whole=True)
@@ -216,20 +218,21 @@ class Settings:
             _check_number("validation", self.validation, above=0, below=1, also="a file")
         if self.hidden is not None and not isinstance(self.hidden, tuple):
             raise SettingsError(
-                "--hidden must be the units of each layer, such as (128, 64); "
+                f"{option_text('hidden')} must be the units of each layer, such as (128, 64); "
                 f"found {self.hidden!r}."
             )
         if not isinstance(self.averaging, bool):
             raise SettingsError(
-                f"averaging must be true or false (--averaging, --no-averaging); "
-                f"found {self.averaging!r}."
+                f"{option_text('averaging')} must be true or false; found {self.averaging!r}."
             )
         for units in self.hidden or ():
             _check_number("hidden", units, low=1, whole=True)
         if self.store is not None:
             if not (isinstance(self.store, str) and self.store):
-                raise SettingsError(f"--store must name a folder; found {self.store!r}.")
-            named_path(self.store, "--store")
+                raise SettingsError(
+                    f"{option_text('store')} must name a folder; found {self.store!r}."
+                )
+            named_path(self.store, option_text("store"))
         _check_number("momentum", self.momentum, low=0, below=1)
         if self.warmup != "auto":
             _check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
@@ -257,7 +260,8 @@ class Settings:
                 both = set(getattr(self, one)) & set(getattr(self, other))
                 if both:
                     raise SettingsError(
-                        f"Column {min(both)!r} is named with --{one} and with --{other}; "
+                        f"Column {min(both)!r} is named with {option_text(one)} and with "
+                        f"{option_text(other)}; "
                         "expected one of them."
                     )
 
@@ -302,13 +306,15 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         name = key.replace("-", "_")
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
-            hint = f" Did you mean {_option(near[0])}?" if near else ""
-            raise SettingsError(f"There is no option {_option(name)}.{hint}")
+            hint = f" Did you mean {option_text(near[0])}?" if near else ""
+            raise SettingsError(f"There is no option {option_text(name)}.{hint}")
         known[name] = _plain(name, value)
     if isinstance(known.get("target"), tuple):
         known["target"] = ",".join(str(name) for name in known["target"])
     if not known.get("target"):
-        raise SettingsError("Which column is to be predicted? Name it with --target COLUMN.")
+        raise SettingsError(
+            f"Which column is to be predicted? Name it with {option_text('target', 'COLUMN')}."
+        )
     return Settings(**known)
 
 
@@ -319,23 +325,27 @@ def read_config(path: str | Path) -> dict[str, Any]:
         SettingsError: the file is missing, cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(named_path(path, "--config").read_text(encoding="utf-8-sig"))
+        return tomllib.loads(
+            named_path(path, option_text("config")).read_text(encoding="utf-8-sig")
+        )
     except FileNotFoundError:
-        raise SettingsError(f"There is no file {path} (named by --config).") from None
+        raise SettingsError(
+            f"There is no file {path} (named by {option_text('config')})."
+        ) from None
     except OSError as error:
         raise SettingsError(
-            f"{path} (named by --config) cannot be read: {error.strerror}."
+            f"{path} (named by {option_text('config')}) cannot be read: {error.strerror}."
         ) from None
     except RecursionError:
-        raise SettingsError(f"{path} (named by --config) is nested too deep.") from None
+        raise SettingsError(
+            f"{path} (named by {option_text('config')}) is nested too deep."
+        ) from None
     except ValueError as error:
         long = "digits" in str(error)  # What Python says of it ends in advice to programmers.
         said = "a number in it has thousands of digits" if long else error
-        raise SettingsError(f"{path} (named by --config) is not a TOML file: {said}") from None
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+        raise SettingsError(
+            f"{path} (named by {option_text('config')}) is not a TOML file: {said}"
+        ) from None
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -364,7 +374,7 @@ def _plain(name: str, value: Any) -> Any:
 
 def _check_names(name: str, value: object) -> None:
     if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
-        raise SettingsError(f"{_option(name)} must be names of columns; found {value!r}.")
+        raise SettingsError(f"{option_text(name)} must be names of columns; found {value!r}.")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -372,7 +382,7 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(str(value), choices, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SettingsError(
-            f"{_option(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"
+            f"{option_text(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"
         )
 
 
@@ -414,4 +424,4 @@ def _check_number(
         and (below is None or value < below)
     )
     if not good:
-        raise SettingsError(f"{_option(name)} must be {wanted}; found {found}.")
+        raise SettingsError(f"{option_text(name)} must be {wanted}; found {found}.")

@@ -97,18 +97,16 @@ class StopReason(enum.Enum):
         "training has converged."
     )
     EPOCHS = (
-        "The number of epochs was reached. If the validation loss was still falling, "
-        "raise --epochs."
+        "The number of epochs was reached. If the validation loss was still falling, allow more."
     )
     TIME_BUDGET = (
-        "The time budget was used up. If the validation loss was still falling, "
-        "raise --time-budget."
+        "The time budget was used up. If the validation loss was still falling, allow more time."
     )
     TARGET_REACHED = "The validation loss reached the target that was asked for."
     STOPPED = "A callback or a stopping rule of your own asked to stop."
     DIVERGED = (
         "The loss became NaN or infinite, and lower learning rates did not help. "
-        "Try a smaller --learning-rate."
+        "Try a smaller learning rate."
     )
     INTERRUPTED = "Training was interrupted. Everything is saved; `descend resume` goes on."
 

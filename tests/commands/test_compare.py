@@ -269,10 +269,10 @@ def test_methods_and_their_names() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"methods": ("adma",)}, "--methods"),
-        ({"sizes": (0,)}, "--sizes"),
-        ({"seeds": 0}, "--seeds"),
-        ({"methods": ("simulated-annealing",), "model": "mlp"}, "--model linear"),
+        ({"methods": ("adma",)}, "methods"),
+        ({"sizes": (0,)}, "sizes"),
+        ({"seeds": 0}, "seeds"),
+        ({"methods": ("simulated-annealing",), "model": "mlp"}, "model='linear'"),
     ],
 )
 def test_what_cannot_be_is_said(table: Any, options: Mapping[str, Any], words: str) -> None:
@@ -282,5 +282,5 @@ def test_what_cannot_be_is_said(table: Any, options: Mapping[str, Any], words: s
 
 def test_an_existing_comparison_is_kept(table: Any, comparison: Comparison, tmp_path: Path) -> None:
     assert comparison.folder is not None
-    with pytest.raises(descend.InputError, match="--force"):
+    with pytest.raises(descend.InputError, match="force=True"):
         descend.compare(table, epochs=1, out=comparison.folder)

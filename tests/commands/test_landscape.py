@@ -40,7 +40,7 @@ def test_a_surface(tmp_path: Path) -> None:
         assert 0 < int(np.argmin(known)) < len(known) - 1
     assert "Coordinate descent" in landscape_text(record)
     assert len(record["grid"]["loss"]) == len(record["grid"]["y"])
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         landscape("valley", out=tmp_path / "valley", progress=SILENT)
     again["name"] = again["title"] = again["paths"][0]["method"] = EVIL
     assert "<script>alert" not in render(landscape_page(again))
@@ -83,5 +83,5 @@ def test_a_plane_through_a_run(tmp_path: Path) -> None:
 def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="double-well"):
         landscape("vally", out=tmp_path / "x", progress=SILENT)
-    with pytest.raises(SettingsError, match="--directions"):
+    with pytest.raises(SettingsError, match="directions"):
         landscape("bowl", out=tmp_path / "x", directions="north", progress=SILENT)

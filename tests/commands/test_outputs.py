@@ -46,7 +46,7 @@ def test_a_record_is_completed_and_written_with_its_page(tmp_path: Path, kind: K
 @ALL
 def test_an_earlier_record_is_replaced_by_force_alone(tmp_path: Path, kind: Kind) -> None:
     write_record_and_page(tmp_path, plain(kind), {"rows": 3})
-    with pytest.raises(InputError, match=rf"The {kind.noun} .* exists. Type --force"):
+    with pytest.raises(InputError, match=rf"The {kind.noun} .* exists. Type force=True"):
         free_folder(tmp_path, kind)
     assert free_folder(tmp_path, kind, force=True) == tmp_path
 
@@ -65,7 +65,7 @@ def test_files_of_the_user_are_never_replaced(tmp_path: Path, kind: Kind, force:
 @ALL
 def test_a_file_is_no_folder(tmp_path: Path, kind: Kind) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--out must name a folder"):
+    with pytest.raises(InputError, match="out must name a folder"):
         free_folder(tmp_path / "file", kind)
 
 

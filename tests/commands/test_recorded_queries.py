@@ -30,7 +30,7 @@ def edit(run: Path, part: str, name: str, value: str) -> None:
 
 
 def test_a_recorded_query_is_run_only_where_the_user_names_it(run: Path) -> None:
-    with pytest.raises(DataError, match=r"--data 'SELECT \* FROM"):
+    with pytest.raises(DataError, match=r"data=\"SELECT \* FROM"):
         descend.resume(run)
     assert descend.resume(run, data="SELECT * FROM 't.csv'").stop_reason.name == "EPOCHS"
 
@@ -51,7 +51,7 @@ def test_like_takes_neither_store_nor_query(run: Path) -> None:
     edit(run, "asked", "store", str(run.parent / "elsewhere"))
     assert gathered_settings({}, None, run).store is None
     edit(run, "asked", "validation", "SELECT * FROM 't.csv'")
-    with pytest.raises(DataError, match="--validation"):
+    with pytest.raises(DataError, match="validation="):
         gathered_settings({}, None, run)
     typed = {"validation": "SELECT * FROM 't.csv'"}
     assert gathered_settings(typed, None, run).validation == typed["validation"]

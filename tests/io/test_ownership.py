@@ -44,7 +44,7 @@ def test_what_looks_like_ours_is_replaced_by_force_alone(tmp_path: Path) -> None
     def alike(path: Path) -> bool:
         return path.read_text().startswith('"y"')
 
-    with pytest.raises(InputError, match="--force replaces it"):
+    with pytest.raises(InputError, match="force=True replaces it"):
         check_replaceable(copy, PREDICTIONS, "-o", looks_alike=alike)
     assert check_replaceable(copy, PREDICTIONS, "-o", force=True, looks_alike=alike) == copy
     with pytest.raises(InputError, match="is read by this command"):
@@ -54,11 +54,11 @@ def test_what_looks_like_ours_is_replaced_by_force_alone(tmp_path: Path) -> None
 def test_another_kind_and_what_is_read_need_force(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(PAGE_TEXT)
-    assert check_replaceable(page, PAGE, "--out") == page
+    assert check_replaceable(page, PAGE, "out") == page
     with pytest.raises(InputError, match="is a page; predictions would replace it"):
         check_replaceable(page, PREDICTIONS, "-o")
     with pytest.raises(InputError, match="is read by this command"):
-        check_replaceable(page, PAGE, "--out", reads=[page])
+        check_replaceable(page, PAGE, "out", reads=[page])
     assert check_replaceable(page, PREDICTIONS, "-o", reads=[page], force=True) == page
 
 

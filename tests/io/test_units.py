@@ -32,14 +32,14 @@ def test_a_time_is_rounded_before_its_unit_is_chosen(seconds: float, text: str) 
 
 @pytest.mark.parametrize("text", ["", "GiB", "1..5G", "-1G", "4 parsecs", "1e3", "9" * 400, "nan"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="--memory must be a size like 4GiB or 500MB"):
+    with pytest.raises(SettingsError, match="memory must be a size like 4GiB or 500MB"):
         parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["", "s", "1..5m", "-1m", "4 weeks", "9" * 400, "inf"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="--budget must be a time like 30s, 10m or 2h"):
-        parse_duration(text, "--budget")
+    with pytest.raises(SettingsError, match="budget must be a time like 30s, 10m or 2h"):
+        parse_duration(text, "budget")
 
 
 def test_units_are_powers_of_1024_however_they_are_called() -> None:

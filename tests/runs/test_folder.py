@@ -44,7 +44,7 @@ def test_a_run_is_replaced_by_force_alone(tmp_path: Path) -> None:
     with create_run(tmp_path / "run", "x") as folder:
         folder.write_record(RECORD)
         folder.write_report(PAGE)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         create_run(tmp_path / "run", "x")
     with create_run(tmp_path / "run", "x", force=True) as folder:
         assert [entry.name for entry in folder.path.iterdir()] == [".lock"]
@@ -74,7 +74,7 @@ def test_a_run_that_ended_between_look_and_lock_is_kept(
         return held(place)
 
     monkeypatch.setattr(runs, "_held", other_was_faster)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         create_run(path, "x")
     monkeypatch.undo()
     with open_run(path) as folder:

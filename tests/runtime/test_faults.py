@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run: Path) -> None:
     assert (run / "model.safetensors").read_bytes() == model
     for slot in slots:
         slot.write_bytes(b"")
-    with pytest.raises(FileFormatError, match="--force"):
+    with pytest.raises(FileFormatError, match="force=True"):
         again(run)
 
 

@@ -91,7 +91,7 @@ def test_room_that_vanishes_while_a_store_is_written(
     filled(disk, room=300_000)
     usage = shutil.disk_usage(disk)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 30))
-    with pytest.raises(DataError, match=r"disk is too full.*--store"):
+    with pytest.raises(DataError, match=r"disk is too full.*store"):
         descend.train(
             str(table), target="y", store=str(disk / "s"), out=tmp_path / "run", **OPTIONS
         )

@@ -19,6 +19,7 @@ from descend.data.schema.columns import (
     RegressionTarget,
     Schema,
 )
+from descend.errors import option_text
 
 MOST_ROWS = 20_000
 """The first rows of the table; they are read anyway."""
@@ -61,7 +62,7 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
     found = columns.strongest(sample, places)
     hints = [
         f"{one['column']} alone explains {100 * one['explained']:.3g} % of the target. If it is "
-        f"not known when predicting, leave it out: --exclude {one['column']}."
+        f"not known when predicting, leave it out: {option_text('exclude', [one['column']])}."
         for one in found
         if one["explained"] >= GIVES_AWAY
     ]
@@ -84,7 +85,7 @@ def column_hints(known: Sequence[Column]) -> list[str]:
     cycles = {one.name: cycle for one in numbers if (cycle := _cycle(one))}
     hints = [
         f"{one.name} seems to mark training and test rows. It says nothing about a new row: "
-        f"--exclude {one.name}."
+        f"{option_text('exclude', [one.name])}."
         for one in known
         if isinstance(one, CategoryColumn) and {v.lower() for v in one.values} <= SPLITS
     ]
@@ -97,8 +98,8 @@ def column_hints(known: Sequence[Column]) -> list[str]:
     codes = [one.name for one in numbers if _few(one) or one.name in cycles]
     if codes:
         hints.append(
-            "The default model learns numbers with few values as categories, too. For --model mlp "
-            f"or linear, add: --categorical {','.join(codes)}"
+            "The default model learns numbers with few values as categories, too. For "
+            f"{option_text('model', 'mlp')} or linear, add: {option_text('categorical', codes)}"
         )
     return hints
 
@@ -145,5 +146,5 @@ def _sums(sample: Sample, design: linear.Design, features: list[str]) -> list[st
     names = " and ".join(parts[:4])
     return [
         f"The target is a sum of columns, mainly {names}. A model would only add them up: "
-        f"--exclude {','.join(parts[:4])}."
+        f"{option_text('exclude', parts[:4])}."
     ]

@@ -79,7 +79,7 @@ def compare(
         sizes=_sizes(sizes),
         methods=names(methods),
         seeds=seeds,
-        budget=None if budget is None else parse_duration(budget, "--budget"),
+        budget=None if budget is None else parse_duration(budget, "budget"),
         same_rate=one_rate,
         out=out,
         write=True,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from descend.defaults import RISE_UPDATES
-from descend.errors import SettingsError, printable
+from descend.errors import SettingsError, option_text, printable
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
 
@@ -58,7 +58,9 @@ def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callabl
             return int(text) if whole else float(text)
         except ValueError:
             wanted = " or ".join([*words, "a whole number" if whole else "a number"])
-            raise SettingsError(f"{option} must be {wanted}; found {text!r}.") from None
+            raise SettingsError(
+                f"{option_text(option)} must be {wanted}; found {text!r}."
+            ) from None
 
     return parse
 
@@ -140,12 +142,12 @@ SETTINGS: dict[str, Option] = {
     "activation": Option("relu, gelu or tanh.", metavar="NAME"),
     "batch_size": Option(
         "Rows per update: a number, auto, or all (gradient descent); 1 is stochastic.",
-        parse=_number_or_word("--batch-size", ("auto", "all"), whole=True),
+        parse=_number_or_word("batch_size", ("auto", "all"), whole=True),
         metavar="N|auto|all",
     ),
     "learning_rate": Option(
         "Peak learning rate, or auto.",
-        parse=_number_or_word("--learning-rate", ("auto",), whole=False),
+        parse=_number_or_word("learning_rate", ("auto",), whole=False),
         metavar="X|auto",
     ),
     "optimizer": Option("auto, adamw, momentum, sgd, nesterov, adam, ...", metavar="NAME"),
@@ -154,7 +156,7 @@ SETTINGS: dict[str, Option] = {
     "warmup": Option(
         "Fraction of the run in which the rate rises from 0; "
         f"auto: {RISE_UPDATES} updates, at most an epoch.",
-        parse=_number_or_word("--warmup", ("auto",), whole=False),
+        parse=_number_or_word("warmup", ("auto",), whole=False),
         metavar="X|auto",
     ),
     "averaging": Option("Evaluate and save a running average of the weights.", bool),
@@ -180,7 +182,7 @@ SETTINGS: dict[str, Option] = {
     "goal": Option("What auto looks for: time, examples or quality.", metavar="GOAL"),
     "advice_budget": Option(
         "Most time for choosing what is auto: 20s, 2m.",
-        parse=lambda text: parse_duration(text, "--advice-budget"),
+        parse=lambda text: parse_duration(text, "advice_budget"),
         metavar="TIME",
     ),
     "memory": Option(MEMORY, parse=parse_size, metavar="SIZE"),
@@ -258,7 +260,7 @@ def gathered_settings(
     if like is not None and isinstance(validation, str) and "validation" not in typed:
         from descend.data.reading.sources import accept_recorded
 
-        accept_recorded(validation, record=str(like), named=None, option="--validation")
+        accept_recorded(validation, record=str(like), named=None, option="validation")
     return settings_from(options)
 
 

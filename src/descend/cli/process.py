@@ -11,7 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from descend.errors import LONGEST_ERROR, DataWarning, DescendError, printable
+from descend.errors import (
+    LONGEST_ERROR,
+    DataWarning,
+    DescendError,
+    command_line_words,
+    printable,
+)
 from descend.runtime.interrupts import INTERRUPTED, Interrupts
 
 NO_MEMORY = (
@@ -33,6 +39,11 @@ def run_command_line(command: Callable[[], object], *, debug: bool = False) -> N
         command: the program.
         debug: whether an error is raised, so that its traceback is shown.
     """
+    with command_line_words():
+        _run(command, debug=debug)
+
+
+def _run(command: Callable[[], object], *, debug: bool) -> None:
     interrupts = Interrupts()
     _print_whatever_comes()
     warnings.showwarning = _show_warning

@@ -10,7 +10,7 @@ from typing import Any
 
 from descend.commands.outputs import COMPARISON, free_folder, write_record_and_page
 from descend.defaults import COMPARE_SECONDS
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 from descend.reporting.measures import MEASURES
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
@@ -95,9 +95,9 @@ def compare(
         command: what was typed, for the record.
     """
     if seeds is not None and seeds < 1:
-        raise SettingsError(f"--seeds must be at least 1; found {seeds}.")
+        raise SettingsError(f"{option_text('seeds')} must be at least 1; found {seeds}.")
     if budget is not None and not budget > 0:
-        raise SettingsError(f"--budget must be greater than 0; found {budget}.")
+        raise SettingsError(f"{option_text('budget')} must be greater than 0; found {budget}.")
     check_methods(sizes, methods)
     set_up()
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None

@@ -9,7 +9,7 @@ from typing import Any
 from descend.commands.landscape_run import run_record
 from descend.commands.landscape_surface import surface_record
 from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_page
-from descend.errors import InputError, SettingsError
+from descend.errors import InputError, SettingsError, option_text
 from descend.reporting.progress import Progress
 from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
@@ -46,7 +46,9 @@ def landscape(
     """
     folder = free_folder(out, LANDSCAPE, force=force)
     if directions not in ("path", "random"):
-        raise SettingsError(f"--directions must be path or random; found {directions!r}.")
+        raise SettingsError(
+            f"{option_text('directions')} must be path or random; found {directions!r}."
+        )
     set_up()
     if what in SURFACES:
         record = surface_record(SURFACES[what](), progress)

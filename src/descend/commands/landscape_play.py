@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.rows.order import epoch_rows
+from descend.errors import option_text
 from descend.io.atomic import write_whole
 from descend.io.ownership import PAGE, check_replaceable
 from descend.reporting.pages.play import play_page
@@ -46,7 +47,7 @@ def play(out: Path, first: str = "valley", *, force: bool = False) -> Path:
         InputError: the file exists and is no page of descend, or cannot be written.
     """
     path = out if out.suffix == ".html" else out / "play.html"
-    check_replaceable(path, PAGE, "--out", force=force)
+    check_replaceable(path, PAGE, option_text("out"), force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, play_page(play_data(first)))
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import descend
-from descend.errors import InputError
+from descend.errors import InputError, option_text
 from descend.io import ownership
 from descend.io.atomic import write_error, write_json, write_whole
 from descend.io.paths import check_writable, named_path
@@ -73,18 +73,19 @@ def free_folder(out: str | Path | None, kind: Kind, *, stem: str = "", force: bo
         check_writable(Path("runs"))
         names = (f"{stem}-{kind.name}-{number}" for number in itertools.count(1))
         return next(place for name in names if not (place := Path("runs") / name).exists())
-    folder = named_path(out, "--out")
+    folder = named_path(out, option_text("out"))
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out must name a folder; {folder} is a file.")
+        raise InputError(f"{option_text('out')} must name a folder; {folder} is a file.")
     if kind.record_in(folder).exists() and not force:
         raise InputError(
-            f"The {kind.noun} {folder} exists. Type --force to replace it, or another --out."
+            f"The {kind.noun} {folder} exists. Type {option_text('force', True)} to replace it, "
+            f"or another {option_text('out')}."
         )
     for path, what in (
         (kind.record_in(folder), ownership.RECORD),
         (kind.page_in(folder), ownership.PAGE),
     ):
-        ownership.check_replaceable(path, what, "--out", force=force)
+        ownership.check_replaceable(path, what, option_text("out"), force=force)
     check_writable(folder)
     return folder
 

@@ -18,7 +18,7 @@ from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.sources import local_files
 from descend.data.rows.prefetch import prefetched
 from descend.data.schema.columns import ClassificationTarget
-from descend.errors import InputError, SettingsError
+from descend.errors import InputError, SettingsError, option_text
 from descend.io.ownership import PARQUET_MARK, PREDICTIONS, check_replaceable, output_file
 from descend.io.paths import check_writable
 from descend.model import Model, Predicted, warn_of
@@ -93,7 +93,12 @@ def _checked(model: Model, data: Any, output: str | Path, force: bool, probabili
         return any(begun.startswith(header) for header in headers)
 
     path = check_replaceable(
-        output, PREDICTIONS, "-o", reads=reads, force=force, looks_alike=looks_alike
+        output,
+        PREDICTIONS,
+        option_text("output"),
+        reads=reads,
+        force=force,
+        looks_alike=looks_alike,
     )
     if not path.exists():
         check_writable(path.parent)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from descend.commands.outputs import kind_in
-from descend.errors import InputError
+from descend.errors import InputError, option_text
 from descend.io.atomic import write_error, write_whole
 from descend.io.ownership import PAGE, PICTURE, check_replaceable, output_file
 from descend.io.paths import check_writable, named_path
@@ -46,7 +46,7 @@ def report(
         page, usual = _page_of(folders[0])
     else:
         page, usual = _page_of_several(folders), Path("runs.html")
-    path = check_replaceable(out or usual, PAGE, "--out", force=force)
+    path = check_replaceable(out or usual, PAGE, option_text("out"), force=force)
     check_writable(path.parent)
     if pictures is not None:
         save_pictures(page, pictures)
@@ -63,13 +63,13 @@ def save_pictures(page: Page, folder: Path) -> None:
     """
     from descend.reporting.plots.png import picture
 
-    folder = named_path(folder, "--png")
+    folder = named_path(folder, option_text("png"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
     for plot in page.plots:
-        check_replaceable(folder / f"{plot.name}.png", PICTURE, "--png")
+        check_replaceable(folder / f"{plot.name}.png", PICTURE, option_text("png"))
     for plot in page.plots:
         write_whole(folder / f"{plot.name}.png", picture(plot))
 

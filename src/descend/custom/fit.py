@@ -58,7 +58,7 @@ def fit_custom(
         problem = custom_problem(own, settings, options.progress, layout)
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
         now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
-        check_unchanged(path, before, now, "Train anew.")
+        check_unchanged(path, before, now)
         return trainable(problem)
 
     return resume_run(Path(options.out), go_on, options)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from descend.errors import InputError
+from descend.errors import InputError, option_text
 from descend.io.atomic import whole_file, write_error
 from descend.io.paths import named_path
 
@@ -67,21 +67,24 @@ def check_replaceable(
         raise InputError(f"{option} must name a file; {path} is a folder.")
     if not path.is_file():
         return path
-    other = f"Name another file with {option}." if option.startswith("-") else "Name another file."
+    other = "Name another file."
     found = written_kind(path)
     read = any(_same(path, one) for one in reads)
     if read and not (force and found):
         raise InputError(f"{path} is read by this command; {kind} would replace it. {other}")
     alike = found is None and looks_alike is not None and looks_alike(path)
     if found is None and not (force and alike):
-        hint = "It may be from elsewhere; --force replaces it. " if alike else ""
+        hint = (
+            f"It may be from elsewhere; {option_text('force', True)} replaces it. " if alike else ""
+        )
         raise InputError(
             f"{path} exists and has no mark of descend, so it is not replaced. {hint}{other} "
             "Or delete it yourself."
         )
     if found not in (None, kind) and not force:
         raise InputError(
-            f"{path} is {found}; {kind} would replace it. {other} Or type --force to replace it."
+            f"{path} is {found}; {kind} would replace it. {other} Or type "
+            f"{option_text('force', True)} to replace it."
         )
     return path
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DIGITS = 15
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def parse_duration(text: str, option: str = "--time-budget") -> float:
+def parse_duration(text: str, option: str = "time_budget") -> float:
     """Seconds of a time that the user typed.
 
     >>> parse_duration("90"), parse_duration("10m"), parse_duration("1.5h")
@@ -25,11 +25,13 @@ def parse_duration(text: str, option: str = "--time-budget") -> float:
     """
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smhd]?)\s*", text.lower())
     if found is None or len(found[1]) > _DIGITS:
-        raise SettingsError(f"{option} must be a time like 30s, 10m or 2h; found {text!r}.")
+        raise SettingsError(
+            f"{option_text(option)} must be a time like 30s, 10m or 2h; found {text!r}."
+        )
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def parse_size(text: str, option: str = "--memory") -> int:
+def parse_size(text: str, option: str = "memory") -> int:
     """Bytes of a size that the user typed, in powers of 1024.
 
     >>> parse_size("4GiB") == parse_size("4G"), parse_size("500MB"), parse_size("1.5k")
@@ -40,7 +42,9 @@ def parse_size(text: str, option: str = "--memory") -> int:
     """
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b)?\s*", text.lower())
     if found is None or len(found[1]) > _DIGITS:
-        raise SettingsError(f"{option} must be a size like 4GiB or 500MB; found {text!r}.")
+        raise SettingsError(
+            f"{option_text(option)} must be a size like 4GiB or 500MB; found {text!r}."
+        )
     return int(float(found[1]) * 1024 ** _POWERS[found[2]])
 
 

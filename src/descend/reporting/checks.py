@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.errors import option_text
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import Check
 from descend.types import History, HistoryLine
@@ -22,7 +23,11 @@ OVERFITTED = 0.1
 """A loss that rose by this share of its whole fall after the best epoch is overfitting."""
 LATE = 0.9
 """A best evaluation after this share of the run: the model was still improving."""
-LIMITS = {"EPOCHS": "--epochs", "TIME_BUDGET": "--time-budget"}
+LIMITS = {
+    "EPOCHS": ("The number of epochs was reached.", "more epochs"),
+    "TIME_BUDGET": ("The time budget was used up.", "more time"),
+}
+"""What a reason to stop says of the end, and what a longer run would have."""
 WORDS = {
     "good": "Looks sound",
     "warn": "Use with care",
@@ -50,7 +55,7 @@ def checks_of(
         _leaks(record, assessment),
         _range(assessment),
         _linear(assessment),
-        _curve(result, history, bool(record.get("own"))),
+        _curve(result, history),
     ]
     return [one for one in found if one is not None]
 
@@ -67,31 +72,26 @@ def assessment_line(checks: Sequence[Check]) -> tuple[str, str]:
     return f"{WORDS[tone]}: {'; '.join(problems)}{more}.", tone
 
 
-def ending_text(result: Record, history: History, custom: bool = False) -> str:
+def ending_text(result: Record, history: History) -> str:
     """Why training ended, and whether a longer training would have helped.
 
     Args:
         result: of run.json.
         history: of the run.
-        custom: whether the run was started from Python by `descend.fit`.
     """
     limit = LIMITS.get(str(result.get("stop_reason")))
     if limit is None or len(history) < 3:
         return str(result.get("stop_text", ""))
-    option = limit.removeprefix("--").replace("-", "_") + "=" if custom else limit
-    what = {
-        "EPOCHS": "The number of epochs was reached.",
-        "TIME_BUDGET": "The time budget was used up.",
-    }[str(result["stop_reason"])]
+    what, more = limit
     best = best_line(history)
     if best is None:
         return what
     at = f"The validation loss was lowest at epoch {number_text(best.epoch)}"
     if best.epoch >= LATE * history[-1].epoch:
-        return f"{what} {at}, near the end: it may fall further with a larger {option}."
+        return f"{what} {at}, near the end: it may fall further with {more}."
     if _rise(history, best) > OVERFITTED:
-        return f"{what} {at}; after that the model only overfitted. A larger {option} is no help."
-    return f"{what} {at} and has not fallen since: a larger {option} is no help."
+        return f"{what} {at}; after that the model only overfitted: {more} would not help."
+    return f"{what} {at} and has not fallen since: {more} would not help."
 
 
 def best_line(history: History) -> HistoryLine | None:
@@ -160,7 +160,7 @@ def _rows(record: Record) -> Check:
         f"only {rows:,} validation {'row' if rows == 1 else 'rows'}",
         "bad" if rows < VERY_FEW_ROWS else "warn",
         f"The metrics come from {rows:,} rows and are uncertain: read the intervals, or give more "
-        "with --validation.",
+        f"with {option_text('validation')}.",
     )
 
 
@@ -179,7 +179,7 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             "a column gives the target away",
             "bad",
             f"Alone, {names} of the variation of the target can be told. If the column is not "
-            f"known when predicting, leave it out: --exclude {found[0]['column']}.",
+            f"known when predicting, leave it out: {option_text('exclude', [found[0]['column']])}.",
         )
     metrics = assessment.get("metrics") or {}
     linear = (metrics.get("r2") or {}).get("linear")
@@ -189,8 +189,8 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             "the target is a sum of columns",
             "bad",
             f"A linear model predicts it exactly (R² {linear:.4f}); the columns that matter most "
-            f"are {', '.join(top)}. Leave out what is part of the target: --exclude "
-            f"{','.join(top[:2])}.",
+            f"are {', '.join(top)}. Leave out what is part of the target: "
+            f"{option_text('exclude', top[:2])}.",
         )
     best = {name: (metrics.get(name) or {}).get("model") for name in ("r2", "auc", "accuracy")}
     if any(value is not None and value >= TOO_GOOD for value in best.values()):
@@ -214,7 +214,11 @@ def _range(assessment: Record) -> Check | None:
         return None
     what = "count" if below["whole"] else "quantity"
     if below["negative"] > 0:
-        hint = "--loss poisson predicts no negative values" if below["whole"] else "clip them at 0"
+        hint = (
+            f"{option_text('loss', 'poisson')} predicts no negative values"
+            if below["whole"]
+            else "clip them at 0"
+        )
         return Check(
             f"negative predictions of a {what}",
             "warn",
@@ -241,13 +245,13 @@ def _linear(assessment: Record) -> Check | None:
             return Check(
                 "a linear model is as good",
                 "warn",
-                f"{value}: --model linear is simpler and faster.",
+                f"{value}: {option_text('model', 'linear')} is simpler and faster.",
             )
         return Check("better than a linear model", "good", f"{value}.")
     return None
 
 
-def _curve(result: Record, history: History, custom: bool) -> Check | None:
+def _curve(result: Record, history: History) -> Check | None:
     """Overfitting, or an end before the best was reached."""
     best = best_line(history)
     if best is None or len(history) < 3:
@@ -258,12 +262,12 @@ def _curve(result: Record, history: History, custom: bool) -> Check | None:
             "warn",
             f"The validation loss was lowest at epoch {number_text(best.epoch)}, then rose while "
             "the training loss fell. The saved model is the one of that epoch; more rows, "
-            "--l2 or a smaller model would help.",
+            f"{option_text('l2')} or a smaller model would help.",
         )
     limited = str(result.get("stop_reason")) in LIMITS
     if limited and best.epoch >= LATE * history[-1].epoch:
-        return Check("still improving at the end", "warn", ending_text(result, history, custom))
-    return Check("training ended where it should", "good", ending_text(result, history, custom))
+        return Check("still improving at the end", "warn", ending_text(result, history))
+    return Check("training ended where it should", "good", ending_text(result, history))
 
 
 def _rise(history: History, best: HistoryLine) -> float:

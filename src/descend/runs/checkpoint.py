@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from descend.errors import FileFormatError, InputError
+from descend.errors import FileFormatError, InputError, option_text
 from descend.io.atomic import sync_folder
 from descend.io.json_records import read_as
 from descend.io.tensors import Arrays, load_tensors, save_tensors
@@ -49,7 +49,10 @@ def load_checkpoint(folder: Path) -> Saved | None:
         _, arrays, record = max(found, key=lambda one: one[0])
         return arrays, record
     if any((folder / slot).exists() for slot in SLOTS):
-        raise FileFormatError(f"The checkpoints in {folder} are damaged. Train again with --force.")
+        raise FileFormatError(
+            f"The checkpoints in {folder} are damaged. Train again with "
+            f"{option_text('force', True)}."
+        )
     return None
 
 

@@ -9,23 +9,21 @@ from typing import Any
 from descend.errors import DataError
 
 
-def check_unchanged(
-    path: Path, before: Any, now: Any, instead: str = "Train anew with --like."
-) -> None:
+def check_unchanged(path: Path, before: Any, now: Any) -> None:
     """Raise DataError where the data of a run is no longer what it was.
 
     Args:
         path: of the run.
         before: fingerprint, as the record holds it.
         now: fingerprint.
-        instead: what to do where the old data is gone.
     """
     before, now = (json.loads(json.dumps(one)) for one in (before, now))
     if before == now:
         return
     changed = "; ".join(_differences(before, now)) or "its content"
     raise DataError(
-        f"The data of the run {path} changed since: {changed}. Bring the old data back. {instead}"
+        f"The data of the run {path} changed since: {changed}. Bring the old data back, or train "
+        "again on the new data."
     )
 
 

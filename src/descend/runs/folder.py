@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, final
 
 import descend
-from descend.errors import FileFormatError, InputError
+from descend.errors import FileFormatError, InputError, option_text
 from descend.io.atomic import remove_abandoned, write_error, write_json, write_whole
 from descend.io.checksum import seal_of
 from descend.io.paths import named_path
@@ -140,7 +140,7 @@ def claim_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder:
     """
     if out is None:
         return _next_free(Path("runs"), stem)
-    out = named_path(out, "--out")
+    out = named_path(out, option_text("out"))
     check_replaceable(out, force=force)
     made: list[Path] = []
     try:
@@ -218,7 +218,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
     if record.get("seal") not in (None, seal_of(record)):
         raise FileFormatError(
             f"{path / RECORD} is damaged or was altered: its checksum is wrong. Bring the old "
-            "file back; to train with other settings: descend train --like."
+            "file back; to train with other settings, start a new run."
         )
     return record
 
@@ -285,7 +285,7 @@ def check_replaceable(out: Path, *, force: bool) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
-        raise InputError(f"--out must name a folder; {out} is a file.")
+        raise InputError(f"{option_text('out')} must name a folder; {out} is a file.")
     try:
         stranger = next(foreign_entries(out), None)
     except OSError as error:
@@ -293,10 +293,13 @@ def check_replaceable(out: Path, *, force: bool) -> None:
     if stranger is not None:
         raise InputError(
             f"{out} holds {str(stranger.relative_to(out))!r}, which descend did not write: it is "
-            "not replaced. Name another folder with --out."
+            f"not replaced. Name another folder with {option_text('out')}."
         )
     if is_run(out) and not force:
-        raise InputError(f"The run {out} exists. Type --force to replace it, or another --out.")
+        raise InputError(
+            f"The run {out} exists. Type {option_text('force', True)} to replace it, or another "
+            f"{option_text('out')}."
+        )
 
 
 def _held(path: Path, made: Sequence[Path] = ()) -> RunFolder:
@@ -308,7 +311,8 @@ def _held(path: Path, made: Sequence[Path] = ()) -> RunFolder:
     except BlockingIOError:
         os.close(lock)
         raise InputError(
-            f"Another descend is writing to {path}. Wait for it, or name another --out."
+            f"Another descend is writing to {path}. Wait for it, or name another "
+            f"{option_text('out')}."
         ) from None
     if not os.fstat(lock).st_size:
         os.write(lock, LOCK_MARK)

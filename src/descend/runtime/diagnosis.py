@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from descend.data.schema.columns import NumberColumn, RegressionTarget, Schema
+from descend.errors import option_text
 from descend.settings import Settings
 
 DIVERGED = (
@@ -46,28 +47,30 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
     """
     targets = list(_extreme_targets(schema.target)) if schema.task == "regression" else []
     inputs = sorted(_extreme_inputs(schema), key=lambda one: -one.deviations)
-    rate = f"--learning-rate {min(0.01, 0.01 * float(settings.learning_rate)):.2g}"
+    lower = min(0.01, 0.01 * float(settings.learning_rate))
+    rate = option_text("learning_rate", float(f"{lower:.2g}"))
     if settings.loss == "poisson" and isinstance(schema.target, RegressionTarget):
         largest = max(schema.target.maximum)
         if largest >= LARGE_COUNT:
             return (
-                f"Probable cause: the loss. Poisson takes the exponential of the output, and the "
-                f"target reaches {largest:.4g}. Type --loss huber, or {rate}."
+                "Probable cause: the loss. Poisson takes the exponential of the output, and the "
+                f"target reaches {largest:.4g}. Type {option_text('loss', 'huber')}, or {rate}."
             )
     if targets and settings.loss == "squared_error":
         return (
-            f"Probable cause: the loss. Squared error grows with the square of an extreme target; "
-            f"{listed(targets)}. Correct these rows, or type --loss huber."
+            "Probable cause: the loss. Squared error grows with the square of an extreme target; "
+            f"{listed(targets)}. Correct these rows, or type {option_text('loss', 'huber')}."
         )
     if inputs:
-        names = ",".join(one.column for one in inputs[:3])
+        names = [one.column for one in inputs[:3]]
         return (
             f"Probable cause: extreme values; {listed(inputs)}. Correct these rows, or leave "
-            f"the column out with --exclude {names}."
+            f"the column out with {option_text('exclude', names)}."
         )
     return (
         f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
-        f"overshoot the minimum. Type {rate}, --learning-rate auto, or --clip 1."
+        f"overshoot the minimum. Type {rate}, {option_text('learning_rate', 'auto')}, or "
+        f"{option_text('clip', 1)}."
     )
 
 

@@ -15,7 +15,7 @@ from descend.data.reading.sources import accept_recorded
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
-from descend.errors import FileFormatError, InputError
+from descend.errors import FileFormatError, InputError, option_text
 from descend.io.secrets import without_secrets
 from descend.model import Model
 from descend.reporting.notebook import card, curve_svg
@@ -194,9 +194,9 @@ def recorded_run(
         raise InputError(
             f"The run {path} was trained on data in memory, which is gone. Train again."
         )
-    source = _accepted(source, path, named.data, "--data")
+    source = _accepted(source, path, named.data, "data")
     if isinstance(settings.validation, str):
-        rows = _accepted(settings.validation, path, named.validation, "--validation")
+        rows = _accepted(settings.validation, path, named.validation, "validation")
         settings = settings.replace(validation=rows)
     settings = settings.replace(store=_store(settings.store, named.store, progress))
     prepared = prepare(
@@ -219,7 +219,7 @@ def _store(recorded: str | None, named: str | None, progress: Progress) -> str |
         return recorded
     progress.message(
         f"The record names the folder {recorded} for rows, where none are: they are kept in the "
-        "cache. To keep them there again, type it after --store."
+        f"cache. To keep them there again, type it after {option_text('store')}."
     )
     return None
 
@@ -243,5 +243,5 @@ def _read(path: Path, record: Mapping[str, Any]) -> tuple[str | None, Settings, 
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
             f"{path / RECORD} is damaged ({type(error).__name__}: {error}). "
-            "Bring the file back from a copy, or train again with --force."
+            f"Bring the file back from a copy, or train again with {option_text('force', True)}."
         ) from error

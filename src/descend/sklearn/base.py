@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import warnings
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
-from descend.errors import SettingsError
+from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
 from descend.settings import Settings
@@ -56,6 +55,8 @@ ELSEWHERE = {
     "solver": "optimizer",
 }
 """Parameters of scikit-learn's SGD and MLP estimators, and what they are called here."""
+PARAMETERS = {"epochs": "max_epochs", "seed": "random_state", "validation": "validation_fraction"}
+"""Settings whose parameter has scikit-learn's name instead of ours."""
 
 
 class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -305,7 +306,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 "validation_fraction must be at least 0 and less than 1; "
                 f"found {self.validation_fraction!r}."
             )
-        settings = _in_python_words(
+        settings = _checked_settings(
             target="y",
             task=task,
             model=self.model,
@@ -365,14 +366,13 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return linear_weights(self.model_)
 
 
-def _in_python_words(**options: Any) -> Settings:
-    """Settings, or an error that calls options as the parameters of an estimator are called."""
+def _checked_settings(**options: Any) -> Settings:
+    """Settings, or a ValueError that calls them as the parameters of an estimator are called."""
     try:
-        return Settings(**options)
+        with parameters_named(PARAMETERS):
+            return Settings(**options)
     except SettingsError as error:
-        text = str(error).replace("--epochs", "max_epochs").replace("--seed", "random_state")
-        words = re.sub(r"--([a-z][a-z0-9-]*)", lambda it: it[1].replace("-", "_"), text)
-        raise ValueError(words) from None
+        raise ValueError(str(error)) from None
 
 
 def _with_numbers(settings: Settings, batch_size: int | str, rate: float | str) -> Settings:

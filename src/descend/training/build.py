@@ -27,7 +27,7 @@ from descend.defaults import (
     TABULAR_SCHEDULE,
     TABULAR_WEIGHT_DECAY,
 )
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 from descend.settings import Settings
 from descend.training.bins import Bins, find_bins, sample
 from descend.training.effort import planned_epochs
@@ -103,12 +103,13 @@ def _check_memory(settings: Settings, network: Network) -> None:
     budget = divide(settings.memory)
     needed = WEIGHT_BYTES * weights
     if needed > budget.working:
-        least = BASE + round((budget.total - BASE) * needed / budget.working)
+        enough = -(-(BASE + round((budget.total - BASE) * needed / budget.working)) // MIB)
         raise SettingsError(
-            f"--hidden {','.join(map(str, settings.hidden or ()))} makes a network of {weights:,} "
-            f"weights; training it takes about {needed / MIB:,.0f} MiB, and --memory leaves "
-            f"{budget.working / MIB:,.0f} MiB for that. Type fewer units, or --memory "
-            f"{-(-least // MIB)}MiB."
+            f"{option_text('hidden', settings.hidden or ())} makes a network of {weights:,} "
+            f"weights; training it takes about {needed / MIB:,.0f} MiB, and "
+            f"{option_text('memory')} leaves "
+            f"{budget.working / MIB:,.0f} MiB for that. Type fewer units, or "
+            f"{option_text('memory', enough * MIB, typed=f'{enough}MiB')}."
         )
 
 
@@ -141,7 +142,8 @@ def fitting_loss(loss: str, task: str) -> str:
     if (found == "cross_entropy") != (task == "classification"):
         fitting = "cross_entropy" if task == "classification" else "squared_error"
         raise SettingsError(
-            f"--loss {found} does not fit {task}; type --loss {fitting} or leave it out."
+            f"{option_text('loss', found)} does not fit {task}; type "
+            f"{option_text('loss', fitting)} or leave it out."
         )
     return found
 
@@ -154,8 +156,9 @@ def fitted(settings: Settings, rows: int) -> Settings:
     """
     if isinstance(settings.batch_size, int) and settings.batch_size > rows:
         raise SettingsError(
-            f"--batch-size {settings.batch_size:,} is larger than the {rows:,} training rows; "
-            f"type at most {rows}, or --batch-size all for gradient descent."
+            f"{option_text('batch_size', settings.batch_size)} is larger than the {rows:,} "
+            "training rows; "
+            f"type at most {rows}, or {option_text('batch_size', 'all')} for gradient descent."
         )
     settings = with_model_defaults(settings)
     if settings.epochs is None and settings.schedule in PLANNED:

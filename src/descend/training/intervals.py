@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 
 Numbers = npt.NDArray[np.float64]
 
@@ -66,12 +66,15 @@ def half_widths(calibration: Calibration, spread: Numbers, level: float) -> Numb
         SettingsError: the level is not between 0 and 1, or higher than the scores can tell.
     """
     if not 0 < level < 1:
-        raise SettingsError(f"--interval must be greater than 0 and less than 1; found {level}.")
+        raise SettingsError(
+            f"{option_text('interval')} must be greater than 0 and less than 1; found {level}."
+        )
     count = len(calibration.scores[0])
     rank = math.ceil((count + 1) * level)
     if rank > count:
         raise SettingsError(
-            f"--interval {level} needs {math.ceil(level / (1 - level))} validation rows or more; "
+            f"{option_text('interval', level)} needs {math.ceil(level / (1 - level))} validation "
+            "rows or more; "
             f"the model was calibrated with {count}. Type at most {count / (count + 1):.3g}."
         )
     factor = np.asarray([scores[rank - 1] for scores in calibration.scores])

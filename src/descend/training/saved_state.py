@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from msgspec import Meta, Struct
 
-from descend.errors import FileFormatError
+from descend.errors import FileFormatError, option_text
 from descend.io.json_records import read_as
 from descend.runs.history import COLUMNS
 from descend.training.loop import LoopState
@@ -88,7 +88,8 @@ def loop_state_restored(
         )
     except (KeyError, OverflowError, ValueError) as error:
         raise FileFormatError(
-            f"The checkpoint does not fit this run ({error}). Train again with --force."
+            f"The checkpoint does not fit this run ({error}). Train again with "
+            f"{option_text('force', True)}."
         ) from error
 
 

@@ -70,7 +70,7 @@ def test_a_header_may_begin_with_a_comment_sign(tmp_path: Path) -> None:
 def test_a_comment_that_may_be_the_header_is_told(tmp_path: Path) -> None:
     table = read(tmp_path, "# a,b\nred,blue\ngreen,grey\n")
     assert rows_of(table) == [("red", "blue"), ("green", "grey")]
-    assert "--skip-lines 1" in table.notes[0]
+    assert "skip_lines=1" in table.notes[0]
     table = read(tmp_path, "# a,b\nred,blue\ngreen,grey\n", skip_lines=1)
     assert rows_of(table) == [("green", "grey")]
 
@@ -79,7 +79,7 @@ def test_a_comment_that_may_be_the_header_is_told(tmp_path: Path) -> None:
 def test_a_header_that_looks_like_data_is_told(tmp_path: Path, first: str) -> None:
     content = f"{first}\n{first.replace('5', '6')}\n{first}\n"
     table = read(tmp_path, content)
-    assert "--no-header" in table.notes[0]
+    assert "header=False" in table.notes[0]
     assert len(rows_of(table)) == 2
     bare = read(tmp_path, content, header=False)
     assert [column.name for column in bare.columns] == ["column0", "column1", "column2"]
@@ -95,7 +95,7 @@ def test_years_and_numbers_in_turn_are_names(tmp_path: Path, header: str) -> Non
 
 
 def test_repeated_values_in_a_missing_header_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--no-header"):
+    with pytest.raises(DataError, match="header=False"):
         read(tmp_path, "1,1,2\n3,4,5\n6,7,8\n")
 
 

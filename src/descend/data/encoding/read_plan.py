@@ -34,7 +34,7 @@ from descend.data.schema.columns import (
     Schema,
     Target,
 )
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 
 DATES = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
@@ -118,7 +118,9 @@ def plan_reading(
     kept = tuple(one.name for one in table.columns) if keep is None else tuple(keep)
     for name in kept:
         if table.column(name) is None:
-            raise no_column(name, [one.name for one in table.columns], "--keep", table.name)
+            raise no_column(
+                name, [one.name for one in table.columns], option_text("keep"), table.name
+            )
     as_written = (*names, *kept) if table.untyped else names
     table = table.reading(dict.fromkeys(as_written, "text"))
     columns = _columns(schema, table, dict(asked))

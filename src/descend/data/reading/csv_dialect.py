@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from descend.data.reading.options import ReadingOptions
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 
 _SAMPLE_BYTES = 1 << 18
 _MOST_BYTES = 1 << 26
@@ -105,7 +105,7 @@ def read_head(path: str) -> str:
             raise DataError(
                 f"{path}, line {line}: expected UTF-8 text, found the byte "
                 f"0x{raw[error.start]:02x}. Save the file as UTF-8, for example with "
-                f"iconv -f latin1 -t utf-8."
+                "iconv -f latin1 -t utf-8."
             ) from None
         text = raw[: error.start].decode("utf-8-sig")
     if not whole and "\n" in text:
@@ -191,7 +191,8 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
         shown = ", ".join(repr(field[:20]) for field in first[:3])
         notes.append(
             f"Line {skip + 1} was taken as the column names, but looks like data ({shown}, ...). "
-            "If it is, add --no-header; the columns are then called column0, column1, ..."
+            f"If it is, add {option_text('header', False)}; the columns are then called column0, "
+            "column1, ..."
         )
     return Dialect(names=_named(first), skip=skip, notes=tuple(notes), **shape)
 
@@ -227,7 +228,7 @@ def _skipped(lines: Sequence[str], options: ReadingOptions) -> tuple[int, list[s
     if options.header and header is not True and last and len(last[0]) == len(found[0]) > 1:
         note = (
             f"Line {comments} begins with a comment sign and was taken as the column names. "
-            f"If it is a comment, add --skip-lines {comments}."
+            f"If it is a comment, add {option_text('skip_lines', comments)}."
         )
         skipped = [f"{_lines(1, comments - 1, 'comments')} skipped."] if comments > 1 else []
         return comments - 1, [*skipped, note] if header is None else skipped

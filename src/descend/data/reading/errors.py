@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_dialect import open_text, records
 from descend.data.reading.sql import RESERVED
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 
 _KINDS = {
     "DOUBLE": "a number",
@@ -151,12 +151,13 @@ def _explain(text: str, table: str, query: bool) -> str:
         return (
             f"The disk is too full to read {table}: a copy of its rows, or what does not fit in "
             "memory, is kept there for a while. Free some space, or name a folder on another disk "
-            "with --store (and with TMPDIR in the environment)."
+            f"with {option_text('store')} (and with TMPDIR in the environment)."
         )
     if "Out of Memory" in text:
         return (
-            f"{table}: the memory allowed does not suffice. Allow more with --memory, "
-            f"or leave columns out with --exclude. ({text.splitlines()[0]})"
+            f"{table}: the memory allowed does not suffice. Allow more with "
+            f"{option_text('memory')}, "
+            f"or leave columns out with {option_text('exclude')}. ({text.splitlines()[0]})"
         )
     if "state machine reached an invalid state" in text:
         return (
@@ -197,7 +198,8 @@ def _explain_csv(text: str, table: str) -> str:
         kind = _KINDS.get(wanted, wanted)
         return (
             f"{where}, column {column!r}: expected {kind}, found {found!r}. Correct the value, "
-            f"leave it empty if it is missing, or leave the column out with --exclude {column}."
+            "leave it empty if it is missing, or leave the column out with "
+            f"{option_text('exclude', [column])}."
         )
     fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if fields:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 from descend.settings import DELIMITERS, Settings, is_delimiter
 
 
@@ -43,7 +43,7 @@ def reading_options(settings: Settings, given: Mapping[str, Any] | None = None) 
     if delimiter is not None:
         if not is_delimiter(delimiter):
             raise SettingsError(
-                "--delimiter must be one character, such as ';', or tab, or space; "
+                f"{option_text('delimiter')} must be one character, such as ';', or tab, or space; "
                 f"found {delimiter!r}."
             )
         values["delimiter"] = DELIMITERS.get(delimiter, delimiter)

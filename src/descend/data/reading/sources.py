@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,7 +32,7 @@ from descend.data.reading.spool import (
     utf8_file,
 )
 from descend.data.reading.sql import path_list, quote_text
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.io.secrets import without_secrets
 
 _QUERY = re.compile(
@@ -198,7 +197,7 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
         source: as the record holds it.
         record: where it stands, for the message, such as the folder of the run.
         named: what the user typed for `option`; None where nothing.
-        option: the option that names it, such as `--data`.
+        option: the option that names it, such as `data`.
 
     Raises:
         DataError: the source is not a path and the user has not named it, or he named another.
@@ -214,7 +213,7 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
     kind = "the query" if asked else "the address"
     raise DataError(
         f"{record} was made from {kind}  {shown}  A record may come from somebody else, so this is "
-        f"read only when you name it yourself: add  {option} {shlex.quote(shown)}"
+        f"read only when you name it yourself: add  {option_text(option, shown)}"
     )
 
 

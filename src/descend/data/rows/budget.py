@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 
 MIB = 1 << 20
 BASE = 400 * MIB
@@ -68,7 +68,8 @@ def divide(memory: int | None) -> Budget:
     """
     if memory is not None and memory < FLOOR:
         raise SettingsError(
-            f"--memory must be at least {FLOOR // MIB} MiB: Python, JAX and DuckDB alone take "
+            f"{option_text('memory')} must be at least {FLOOR // MIB} MiB: Python, JAX and "
+            "DuckDB alone take "
             f"about {BASE // MIB}. Found {memory / MIB:.0f} MiB."
         )
     total = memory if memory is not None else max(FLOOR, usable_memory())

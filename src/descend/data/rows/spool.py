@@ -14,7 +14,7 @@ import numpy as np
 
 from descend.data.rows.mapped_store import as_bytes
 from descend.data.rows.store_header import Group, batch_of, groups_of, leaves_of
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.io.atomic import write_error
 from descend.types import Batch
 
@@ -66,7 +66,7 @@ class Spool:
                     view = view[file.write(view) :]
         except OSError as error:
             raise DataError(
-                f"{write_error(self._folder, error)} --store names another folder."
+                f"{write_error(self._folder, error)} {option_text('store')} names another folder."
             ) from error
         self.rows += len(batch.weight)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.data.rows.mapped_store import MappedStore, open_store
-from descend.errors import DataError, FileFormatError
+from descend.errors import DataError, FileFormatError, option_text
 from descend.io.atomic import write_error
 from descend.io.paths import cache_folder
 
@@ -108,7 +108,9 @@ def _alone(folder: Path, say: Say) -> Iterator[None]:
         path = folder.with_name(f".{folder.name}.lock")
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise DataError(f"{write_error(folder, error)} --store names another folder.") from error
+        raise DataError(
+            f"{write_error(folder, error)} {option_text('store')} names another folder."
+        ) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from descend.data.rows.store_header import (
     groups_of,
     write_header,
 )
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.io.atomic import PARTIAL, sync_file, sync_folder, write_error
 from descend.types import Batch
 
@@ -119,7 +119,9 @@ def _in_its_place(folder: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_room(folder) from error
-        raise DataError(f"{write_error(folder, error)} --store names another folder.") from error
+        raise DataError(
+            f"{write_error(folder, error)} {option_text('store')} names another folder."
+        ) from error
 
 
 def _sync(folder: Path) -> None:
@@ -143,5 +145,5 @@ def _replace(building: Path, folder: Path) -> None:
 def _no_room(folder: Path, need: str = "") -> DataError:
     return DataError(
         f"The disk is too full for the row store {folder}.{need} Free some space, or name a "
-        "folder on another disk with --store."
+        f"folder on another disk with {option_text('store')}."
     )

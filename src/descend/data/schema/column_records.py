@@ -103,7 +103,7 @@ def _category(
     reason = left_out_values(survey, surveys.training, declared=column.name in categorical)
     note = surveys.typed[column.name].reason if column.name in surveys.typed else ""
     if survey.ambiguous:
-        note = "day or month first? say --date-order dmy or mdy"
+        note = "day or month first? the option date_order says: dmy or mdy"
     if reason:
         reason += f"; {note}" if note else ""
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, reason)

@@ -54,7 +54,7 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
     return ""
 
 
-_OVERRIDE = " (--numeric keeps it)"
+_OVERRIDE = " (the option numeric keeps it)"
 
 
 def may_identify(survey: NumberSurvey) -> bool:

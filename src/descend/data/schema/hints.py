@@ -14,6 +14,7 @@ from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
+from descend.errors import option_text
 
 _PILE = 3
 """Rows at least that must share a value that stands for missing ones."""
@@ -41,8 +42,10 @@ def text_warnings(
         elif kinds.get(name, "number") == "number":
             said.append(
                 f"Column {name!r} holds no number in {_cells(one.strays.count)} ({one.strays}); "
-                f"such cells count as missing. --missing {_typed(one.strays.example)} says that "
-                f"this is meant; --categorical {name} makes the column one of categories."
+                f"such cells count as missing. {option_text('missing', [one.strays.example])} "
+                "says that "
+                f"this is meant; {option_text('categorical', [name])} makes the column one of "
+                "categories."
             )
     return said
 
@@ -63,7 +66,9 @@ def text_notes(
             )
         written = how_written(replace(one, marks=None, strays=None))
         if written:
-            more = " --decimal comma reads 1,234 as 1.234." if one.grouped else ""
+            more = (
+                f" {option_text('decimal', 'comma')} reads 1,234 as 1.234." if one.grouped else ""
+            )
             said.append(f"The {_column(name, targets)} is read as numbers ({written}).{more}")
     return said
 
@@ -73,7 +78,7 @@ def class_notes(name: str, labels: Sequence[object]) -> list[str]:
     found = [label for label in labels if label in CLASS_NAMES]
     return [
         f"{label!r} in the target {name!r} is a class like others. If it stands for a missing "
-        f"value, give --missing {name}={label}."
+        f"value, give {option_text('missing', [f'{name}={label}'])}."
         for label in found
     ]
 
@@ -91,7 +96,8 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
         if survey.ambiguous:
             said.append(
                 f"Column {name!r} holds dates of which the day cannot be told from the month, so "
-                "they are read as text. Say --date-order dmy (day first) or --date-order mdy."
+                f"they are read as text. Say {option_text('date_order', 'dmy')} (day first) or "
+                f"{option_text('date_order', 'mdy')}."
             )
     numbers = [one for one in columns if isinstance(one, NumberColumn)]
     said += _number_stand_ins(table, numbers, surveys)
@@ -142,7 +148,7 @@ def _all_nines(value: float) -> bool:
 def _stand_in(name: str, value: str, pile: int, others: str) -> str:
     return (
         f"{value} stands {pile:,} times in column {name!r}, far from the other values ({others}). "
-        f"If it stands for a missing value, give --missing {_typed(f'{name}={value}')}"
+        f"If it stands for a missing value, give {option_text('missing', [f'{name}={value}'])}"
     )
 
 
@@ -182,7 +188,7 @@ def _epochs(column: NumberColumn) -> list[str]:
     words = {"epoch s": "seconds", "epoch ms": "milliseconds", "epoch us": "microseconds"}
     return [
         f"Column {column.name!r} may count {words.get(unit, 'nanoseconds')} since 1970 "
-        f"({_day(low)} to {_day(high)}). If so, give --datetime {column.name}"
+        f"({_day(low)} to {_day(high)}). If so, give {option_text('datetime', [column.name])}"
     ]
 
 
@@ -200,10 +206,3 @@ def _cells(count: int) -> str:
 
 def _column(name: str, targets: Sequence[str]) -> str:
     return f"target {name!r}" if name in targets else f"column {name!r}"
-
-
-def _typed(text: str) -> str:
-    """A text as it is typed after an option."""
-    return (
-        text if text.replace("=", "").replace("-", "").replace(".", "").isalnum() else f"'{text}'"
-    )

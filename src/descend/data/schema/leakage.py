@@ -13,6 +13,7 @@ from descend.data.reading.expressions import category_sql, number_sql
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.surveys import Selection
+from descend.errors import option_text
 
 _SAMPLE = 20_000
 _CORRELATION = 0.999
@@ -64,7 +65,8 @@ def leaking_columns(
         if share:
             found.append(
                 f"Column {column.name!r} gives the target {target.name!r} away ({share}). If it "
-                f"is not known when predicting, leave it out with --exclude {column.name}."
+                "is not known when predicting, leave it out with "
+                f"{option_text('exclude', [column.name])}."
             )
     return found
 

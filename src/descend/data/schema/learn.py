@@ -33,7 +33,7 @@ from descend.data.schema.targets import (
     weighted_classes,
 )
 from descend.data.schema.value_survey import survey_values
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 __all__ = [
@@ -67,7 +67,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
     for name in names:
         named(table, name, "the target")
     if settings.weight:
-        named(table, settings.weight, "--weight")
+        named(table, settings.weight, option_text("weight"))
     if table.untyped:
         # As text 001 stays 001, and no digit of a large number is lost.
         table = table.reading(dict.fromkeys(names, "text"))
@@ -95,7 +95,7 @@ class _Read(NamedTuple):
 def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     for option in ("exclude", "categorical", "numeric", "datetime"):
         for name in getattr(settings, option):
-            named(table, name, f"--{option}")
+            named(table, name, option_text(option))
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
@@ -279,8 +279,9 @@ def _nothing_left(table: Table, columns: Sequence[Column]) -> str:
         if isinstance(column, LeftOutColumn)
     )
     return (
-        f"{table.name}: no column is left to learn from. Left out: {reasons}. --numeric COLUMN "
-        "takes a column as numbers, --categorical COLUMN as categories."
+        f"{table.name}: no column is left to learn from. Left out: {reasons}. "
+        f"{option_text('numeric', ['COLUMN'])} "
+        f"takes a column as numbers, {option_text('categorical', ['COLUMN'])} as categories."
     )
 
 

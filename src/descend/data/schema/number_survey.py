@@ -14,7 +14,7 @@ from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import may_count
 from descend.data.schema.surveys import NumberSurvey, Selection
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 
 _MOST_COLUMNS = 64
 """Columns in a query: the time that DuckDB plans one grows faster than they do."""
@@ -180,5 +180,5 @@ def raise_infinite(table: Table, column: TableColumn) -> None:
     raise DataError(
         f"{table.name}, column {column.name!r}, data row {rows[0]['row'] + 1}: expected a finite "
         f"number, found {rows[0]['value']}. Correct it, leave it empty if it is missing, "
-        f"or leave the column out with --exclude {column.name}."
+        f"or leave the column out with {option_text('exclude', [column.name])}."
     )

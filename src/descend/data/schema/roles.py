@@ -13,7 +13,7 @@ from descend.data.reading.text_types import TextRules, read_as
 from descend.data.schema.columns import RowCounts
 from descend.data.schema.number_survey import counts_of
 from descend.data.schema.surveys import NumberSurvey, Selection
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 
@@ -40,7 +40,8 @@ def check_roles(
         raise DataError(f"Column {weight.name!r} is the target and the weight; name another.")
     if weight and weight.type != "number":
         raise DataError(
-            f"Column {weight.name!r} (--weight) holds {weight.type}; expected numbers, 0 or more."
+            f"Column {weight.name!r} ({option_text('weight')}) holds {weight.type}; expected "
+            "numbers, 0 or more."
         )
 
 
@@ -50,7 +51,8 @@ def check_weight(
     """Raise DataError where a weight is negative."""
     if weight and survey[weight.name].lowest < 0:
         raise DataError(
-            f"{table.name}, column {weight.name!r} (--weight): expected weights of 0 or more, "
+            f"{table.name}, column {weight.name!r} ({option_text('weight')}): expected weights "
+            "of 0 or more, "
             f"found {survey[weight.name].lowest:g}."
         )
 
@@ -78,7 +80,8 @@ def count_rows(
         lacking = "training" if counts["training"] == 0 else "validation"
         raise DataError(
             f"{table.name}: no rows are left for {lacking}, of {counts['counted']} with a target "
-            f"at --validation {settings.validation}. Give another fraction, or more rows."
+            f"at {option_text('validation', settings.validation)}. Give another fraction, or "
+            "more rows."
         )
     return RowCounts(
         total=counts["total"],
@@ -94,7 +97,7 @@ def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str])
         named(validation, target.name, "the target")
     weights = [rows.weight] if rows.weight else []
     for weight in weights:
-        named(validation, weight.name, "--weight")
+        named(validation, weight.name, option_text("weight"))
     columns = [*rows.targets, *weights]
     table = validation.reading({column.name: "text" for column in columns})
     kinds = {one.name: "number" if one.type == "number" else "text" for one in columns}

@@ -15,7 +15,7 @@ from descend.data.reading.text_types import TypedColumn
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 MOST_CLASSES = 20
@@ -60,10 +60,10 @@ def choose_task(
         DataError: the task that was asked for does not fit the target.
     """
     names = ", ".join(repr(target.name) for target in targets)
-    task, reason = settings.task, f"--task {settings.task} was given."
+    task, reason = settings.task, f"{option_text('task', settings.task)} was given."
     if task == "auto" and settings.loss != "auto":
         task = "classification" if settings.loss == "cross_entropy" else "regression"
-        reason = f"--loss {settings.loss} was given."
+        reason = f"{option_text('loss', settings.loss)} was given."
     odd = next((one for one in targets if one.type not in ("number", "text", "boolean")), None)
     if odd is not None:
         raise DataError(
@@ -74,7 +74,7 @@ def choose_task(
     if words is not None and is_regression(settings, [target.name for target in targets]):
         raise DataError(
             f"The target {words.name!r} holds {words.type}; regression needs numbers. "
-            "For classification give one target, and --task classification."
+            f"For classification give one target, and {option_text('task', 'classification')}."
         )
     if len(targets) > 1:
         if task == "classification":
@@ -125,7 +125,7 @@ def learn_target(
         return _regression(table, targets, survey, settings, typed), reason, []
     target = _classification(table, targets[0], values[name], typed[name].reason)
     if settings.task == "auto" and targets[0].type == "number" and settings.loss == "auto":
-        reason += " For numbers to be estimated, give --task regression."
+        reason += f" For numbers to be estimated, give {option_text('task', 'regression')}."
     return target, reason, _class_warnings(target)
 
 
@@ -151,7 +151,8 @@ def _regression(
         if strays is not None and strays.count > one.seen:
             raise DataError(
                 f"{table}: most cells of the target {target.name!r} hold no number ({strays}); "
-                "regression needs numbers. For classes give --task classification."
+                "regression needs numbers. For classes give "
+                f"{option_text('task', 'classification')}."
             )
         if one.minimum == one.maximum or not one.deviation > 0:
             raise DataError(
@@ -166,7 +167,7 @@ def _regression(
         if settings.loss == "poisson" and one.lowest < 0:
             raise DataError(
                 f"{table}: the target {target.name!r} has values below 0 ({one.lowest:g}); "
-                "--loss poisson needs counts of 0 or more."
+                f"{option_text('loss', 'poisson')} needs counts of 0 or more."
             )
     surveys = [survey[target.name] for target in targets]
     return RegressionTarget(
@@ -203,11 +204,12 @@ def _classification(
 def _as_numbers(column: TableColumn, cells: str) -> str:
     """What to type where a target is to be numbers."""
     if column.type == "number":
-        return "For numbers give --task regression."
+        return f"For numbers give {option_text('task', 'regression')}."
     if not cells:
         return "Numbers were not found in it; exclude it, or name another target."
     return (
-        f"Of its cells, {cells}; with --task regression the rows of those that are no numbers are "
+        f"Of its cells, {cells}; with {option_text('task', 'regression')} the rows of those that "
+        "are no numbers are "
         "left out, and told."
     )
 

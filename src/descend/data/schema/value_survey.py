@@ -31,7 +31,7 @@ from descend.data.schema.surveys import (
     ValueSurvey,
 )
 from descend.data.schema.time_survey import survey_times
-from descend.errors import DataError
+from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 ISO = "iso"
@@ -238,7 +238,8 @@ def _epoch(table: Table, column: TableColumn) -> str:
     """What a column of numbers counts since 1970."""
     if column.type != "number":
         raise DataError(
-            f"{table.name}: --datetime {column.name} is for numbers that count from 1970; the "
+            f"{table.name}: {option_text('datetime', [column.name])} is for numbers that count "
+            "from 1970; the "
             f"column holds {column.type}, which is read as dates where it holds dates."
         )
     largest = table.aggregate({"largest": f"max(abs({number_sql(column)}))"}, where=MARK)["largest"]

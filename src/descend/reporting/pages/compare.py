@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.errors import option_text
 from descend.io.units import span_text, three
 from descend.reporting.html import number_text
 from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, ranged
@@ -80,9 +81,10 @@ def compare_warnings(record: Record) -> list[str]:
         )
     unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
     if unknown and record.get("budget"):
+        longer = round(10 * record["budget"])
         warnings.append(
             f"{span_text(record['budget'])} per run were too short to decide every claim: "
-            f"--budget {10 * record['budget']:.0f}s gives each run ten times as long."
+            f"{option_text('budget', longer, typed=f'{longer}s')} gives each run ten times as long."
         )
     return warnings
 

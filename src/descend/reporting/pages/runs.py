@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.errors import option_text
 from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
@@ -99,7 +100,8 @@ def _warnings(records: Mapping[str, Record]) -> list[str]:
     }
     if len(judged) > 1:
         return [
-            "These runs have different validation rows (the data, --seed or --validation differ): "
+            f"These runs have different validation rows (the data, {option_text('seed')} or "
+            f"{option_text('validation')} differ): "
             "compare their losses with care."
         ]
     return []

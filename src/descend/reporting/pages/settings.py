@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.errors import option_text
 from descend.io.units import bytes_text, count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Section, Table
@@ -48,7 +49,9 @@ def rate_section(record: Record) -> Section:
     again = []
     if record.get("advice") and not record.get("own"):
         size, rate = (record["settings"][name] for name in ("batch_size", "learning_rate"))
-        again = [f"--batch-size {size} --learning-rate {rate:g}"]
+        again = [
+            f"{option_text('batch_size', size)} {option_text('learning_rate', float(f'{rate:g}'))}"
+        ]
     return Section(
         "Batch size and learning rate",
         text=["To train again without measuring, add:"] if again else [],

@@ -63,7 +63,7 @@ def _training_section(record: Record, history: History) -> Section:
         return Section("How it was trained", text=["Nothing has been measured yet."])
     best = best_line(history)
     result = record.get("result") or {}
-    text = [ending_text(result, history, bool(record.get("own")))] if result else []
+    text = [ending_text(result, history)] if result else []
     if best is not None:
         text.append(
             f"The {'saved' if result else 'best'} model is the one after "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.errors import option_text
 from descend.io.units import bytes_text, count_text, span_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import Advice
@@ -140,7 +141,7 @@ def _left_out(evidence: Mapping[str, Any]) -> str:
     return (
         f"Training takes about {span_text(evidence['expected'])} here, so {' and '.join(left_out)} "
         f"{verb} not measured: that would take longer than it could save. "
-        "--advice-budget 20s measures them."
+        f"{option_text('advice_budget', 20, typed='20s')} measures them."
     )
 
 

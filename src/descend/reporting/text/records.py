@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from descend.errors import option_text
 from descend.io.units import bytes_text, span_text
 from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
@@ -73,7 +74,7 @@ def summary_text(
             f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
-        paragraph(ending_text(result, history, bool(record.get("own")))),
+        paragraph(ending_text(result, history)),
     ]
     checks = [one for one in checks_of(record, history, assessment) if one.tone != "good"]
     if checks:
@@ -208,13 +209,13 @@ def _one_line(value: str | None) -> str:
 
 def _told_here(remark: str) -> list[str]:
     """The parts of a remark; what all columns with few values share is said once, as a hint."""
-    return [part for part in remark.split("; ") if "--categorical would" not in part]
+    return [part for part in remark.split("; ") if "would make it a category" not in part]
 
 
 def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
     """One line with the columns that are not learned from, and why; empty where there are none.
 
-    Those that the user left out with --exclude come last, by name alone.
+    Those that the user left out with `exclude` come last, by name alone.
     """
     left_out = [column for column in columns if column["becomes"] == "left out"]
     reasons = [
@@ -227,7 +228,7 @@ def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
         shown.append(f"{len(reasons) - len(shown):,} more, see descend inspect")
     excluded = sum(column["remark"] == "excluded" for column in left_out)
     if excluded:
-        shown.append(f"{excluded:,} by --exclude")
+        shown.append(f"{excluded:,} by {option_text('exclude')}")
     return f"Left out: {'; '.join(shown)}." if shown else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from descend.errors import DivergedError
+from descend.errors import DivergedError, option_text
 from descend.tuning.advice import lr_range, selection, speed
 from descend.tuning.advice.halving import Refine, successive_halving
 from descend.tuning.advice.stages import Work, ensure_speed, format_sizes, record_stable_rates
@@ -75,7 +75,7 @@ def search(
     if not finalists:
         raise DivergedError(
             "Training diverged at every learning rate that was tried. "
-            "Look for extreme values in the data, or set --learning-rate."
+            f"Look for extreme values in the data, or set {option_text('learning_rate')}."
         )
     return finalists, others
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from descend.errors import SettingsError
+from descend.errors import SettingsError, option_text
 from descend.training.problem import Problem
 from descend.tuning.compare.measures import full_value_and_gradient
 from descend.types import History, HistoryLine, Params, Variables
@@ -46,12 +46,13 @@ def check_small(problem: Problem, method: str) -> None:
     if weights > MAX_WEIGHTS[method]:
         raise SettingsError(
             f"{method} needs a model of at most {MAX_WEIGHTS[method]:,} weights; this one has "
-            f"{weights:,}. Leave it out of --methods, or type --model linear."
+            f"{weights:,}. Leave it out of {option_text('methods')}, or type "
+            f"{option_text('model', 'linear')}."
         )
     if len(problem.store) > MAX_ROWS:
         raise SettingsError(
             f"{method} reads all rows at every step and needs at most {MAX_ROWS:,}; found "
-            f"{len(problem.store):,}. Leave it out of --methods."
+            f"{len(problem.store):,}. Leave it out of {option_text('methods')}."
         )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from descend.errors import DivergedError, SettingsError
+from descend.errors import DivergedError, SettingsError, option_text
 from descend.settings import OPTIMIZERS
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
@@ -73,11 +73,14 @@ def check_methods(sizes: Sequence[int], added: Sequence[str], rows: int | None =
     for size in sizes:
         if size < 1 or (rows is not None and size > rows):
             most = "" if rows is None else f" to the {rows:,} training rows"
-            raise SettingsError(f"--sizes must be whole numbers from 1{most}; found {size}.")
+            raise SettingsError(
+                f"{option_text('sizes')} must be whole numbers from 1{most}; found {size}."
+            )
     for name in added:
         if name not in (*OPTIMIZERS, *CLASSICAL):
             raise SettingsError(
-                f"--methods must be names from {', '.join((*OPTIMIZERS, *CLASSICAL))}; "
+                f"{option_text('methods')} must be names from "
+                f"{', '.join((*OPTIMIZERS, *CLASSICAL))}; "
                 f"found {name!r}."
             )
 

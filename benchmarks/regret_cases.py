@@ -24,6 +24,8 @@ from descend.training.problem import Problem
 from descend.types import Array
 
 HIDDEN = (128, 64)
+NETWORK: dict[str, Any] = {"model": "mlp", "optimizer": "momentum", "schedule": "constant"}
+"""Settings of the tables: training at a constant rate can be compared at any of its losses."""
 POWERS = (64, 256, 16, 1024, 32, 128, 512, 4, 4096, 8, 2048, 2, 8192, 1, 16384)
 """Batch sizes of a sweep, those first whose times bound the others."""
 STORE_ROWS = 3_000_000
@@ -71,7 +73,7 @@ def _table(task: Task, **options: Any) -> Callable[[Path | None], Problem | None
         path = find_table(task.table, folder)
         if path is None:
             return None
-        return _setup(str(path), Settings(task.target, exclude=task.exclude, **options))
+        return _setup(str(path), Settings(task.target, exclude=task.exclude, **NETWORK | options))
 
     return load
 
@@ -90,7 +92,7 @@ def _friedman(folder: Path | None) -> Problem:
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
     y += 10 * x[:, 3] + 5 * x[:, 4] + random.standard_normal(len(x))
     columns = {f"x{number}": column for number, column in enumerate(x.T)}
-    return _setup(pd.DataFrame({**columns, "y": y}), Settings("y"))
+    return _setup(pd.DataFrame({**columns, "y": y}), Settings("y", **NETWORK))
 
 
 def _images(name: str) -> Callable[[Path | None], Problem | None]:
@@ -113,7 +115,7 @@ def _image_problem(path: Path) -> Problem:
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["cross_entropy"].per_example,
-        optimizer=make_optimizer(Settings("y")),
+        optimizer=make_optimizer(Settings("y", optimizer="momentum")),
         averaging=True,
         rising=True,
     )
@@ -153,7 +155,7 @@ def noisy_quadratic(dimensions: int, rows: int, seed: int = 0) -> Problem:
     )
 
 
-def _teacher(
+def teacher(
     rows: int,
     columns: int,
     hidden: tuple[int, ...],
@@ -191,7 +193,7 @@ def _teacher(
             init=network.init,
             apply=network.apply,
             per_example=LOSSES[loss].per_example,
-            optimizer=make_optimizer(Settings("y")),
+            optimizer=make_optimizer(Settings("y", optimizer="momentum")),
             averaging=True,
             rising=True,
         )
@@ -274,11 +276,11 @@ CASES = (
     Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
     Case("friedman", _friedman, held_out=True),
     # Problems whose best batch size is far from 128; no choice was made with them in sight.
-    Case("wide", _teacher(50_000, 100, (1024, 1024)), COARSE, 1, 1, held_out=True),
-    Case("millions", _teacher(3_000_000, 20, (64,)), LARGE, 1, 1, held_out=True),
-    Case("tiny", _teacher(500, 10, HIDDEN), held_out=True),
-    Case("imbalanced", _teacher(100_000, 20, HIDDEN, positive=0.01), COARSE, held_out=True),
-    Case("noisy", _teacher(100_000, 20, HIDDEN, noise=3.0), COARSE, held_out=True),
+    Case("wide", teacher(50_000, 100, (1024, 1024)), COARSE, 1, 1, held_out=True),
+    Case("millions", teacher(3_000_000, 20, (64,)), LARGE, 1, 1, held_out=True),
+    Case("tiny", teacher(500, 10, HIDDEN), held_out=True),
+    Case("imbalanced", teacher(100_000, 20, HIDDEN, positive=0.01), COARSE, held_out=True),
+    Case("noisy", teacher(100_000, 20, HIDDEN, noise=3.0), COARSE, held_out=True),
     Case("store", _linear_from_store, COARSE, 1, 1, held_out=True),
     Case("convolutional", _convolutional("fashion_mnist"), COARSE, 1, 1, held_out=True),
 )

@@ -12,7 +12,7 @@ from descend.tuning.advice.advise import advise
 from descend.tuning.advice.critical_batch import fit_law, updates_to
 from descend.tuning.advice.trials import make_runner
 
-DIMENSIONS, ROWS, SEEDS = 100, 8192, 12
+DIMENSIONS, ROWS, SEEDS = 100, 8192, 8
 SIZES = (2, 8, 32, 128, 512)
 MOST_UPDATES = 1500
 
@@ -56,10 +56,6 @@ def critical_size(curves: dict[int, list[Curve]], level: float) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="Where all sizes cost the same, the advice begins at a large one, since it goes by "
-    "measured seconds, and finds the law in 4 of 12 advices only; these 4 hold the critical size."
-)
 def test_the_interval_holds_the_critical_size_in_most_advices(
     curves: dict[int, list[Curve]],
 ) -> None:
@@ -80,6 +76,6 @@ def test_the_interval_holds_the_critical_size_in_most_advices(
         low, high = law["interval"]
         found.append((low, critical_size(curves, law["level"]), high))
     covered = sum(low <= truth <= high for low, truth, high in found)
-    assert len(found) >= SEEDS / 2
+    assert len(found) >= 0.85 * SEEDS
     assert covered >= 0.85 * len(found)
     assert np.median([high / low for low, _, high in found]) < 10.0

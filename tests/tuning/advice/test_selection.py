@@ -58,20 +58,20 @@ def test_the_law_goes_through_the_loss_that_three_sizes_came_past_with_two_rates
     needed = {4: 1700, 16: 500, 64: 200, 256: 125}
     fast = [curve(size, 0.1, updates) for size, updates in needed.items()]
     slow = [curve(size, 0.05, 2 * updates) for size, updates in needed.items()]
-    law, level = selection.fit_law_to_trials([*fast, *slow, curve(1, 0.1, 5000)], 2.0)
-    assert level == 0.5
+    found = selection.fit_law_to_trials([*fast, *slow, curve(1, 0.1, 5000)], 2.0)
+    assert found.level == 0.5
     far = Trial(64, 0.1, None, updates=9, scores=((4, 1.0), (8, 0.0)))
-    assert selection.fit_law_to_trials([*fast, *slow, far], 2.0)[0] is None
-    assert law is not None
-    assert 50 < law.critical < 80
-    assert selection.fit_law_to_trials([*fast, *slow][:6], 2.0)[0] is None
+    assert selection.fit_law_to_trials([*fast, *slow, far], 2.0).law is None
+    assert found.law is not None
+    assert 50 < found.law.critical < 80
+    assert selection.fit_law_to_trials([*fast, *slow][:6], 2.0).law is None
 
 
 def test_a_size_whose_lowest_rate_is_its_fastest_tells_no_updates() -> None:
     needed = {4: 1700, 16: 500, 64: 200}
     fast = [curve(size, 0.1, updates) for size, updates in needed.items()]
     slow = [curve(size, 0.2, 2 * updates) for size, updates in needed.items()]
-    assert selection.fit_law_to_trials([*fast, *slow], 2.0)[0] is None
+    assert selection.fit_law_to_trials([*fast, *slow], 2.0).law is None
 
 
 def test_a_size_that_ran_to_the_end_tells_its_cost_itself_the_others_by_the_law() -> None:

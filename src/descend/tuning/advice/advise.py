@@ -11,7 +11,8 @@ from descend.training.loop import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice import search, selection, stages
-from descend.tuning.advice.critical_batch import UpdatesLaw
+from descend.tuning.advice.critical_batch import MeasuredLaw, UpdatesLaw
+from descend.tuning.advice.law_trials import run_law_trials
 from descend.tuning.advice.noise_growth import measure_noise
 from descend.tuning.advice.stages import Report, Work
 from descend.tuning.advice.trials import Trial
@@ -95,7 +96,24 @@ def advise(
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = search.select_lasting(work, finalists, ratios)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
-    return _make_advice(work, winner, finalists, ratios, others), loop
+    law = _fit_law(work, winner, [*finalists, *others], thorough=at_least > 0.0)
+    return _make_advice(work, winner, finalists, ratios, others, law), loop
+
+
+def _fit_law(work: Work, winner: Trial, trials: Sequence[Trial], thorough: bool) -> MeasuredLaw:
+    """The law through the trials of the search, or through trials of its own where it is not known.
+
+    Those are run where there is time, and where both batch size and learning rate were searched.
+    """
+    found = selection.fit_law_to_trials(trials, work.runner.start_loss)
+    enough_time = (thorough or work.budget_given) and not work.short_training
+    if found.known or work.evidence["given"] or not enough_time:
+        return found
+    measured = run_law_trials(work, winner, found.rates)
+    work.record_time("law")
+    if measured is None or measured.law is None:
+        return found
+    return measured
 
 
 def _advice_as_given(batch_size: int, learning_rate: float) -> Advice:
@@ -114,14 +132,15 @@ def _make_advice(
     finalists: Sequence[Trial],
     ratios: Sequence[float],
     others: Sequence[Trial],
+    law: MeasuredLaw,
 ) -> Advice:
     """The advice with everything that was measured as plain records."""
     everyone = [*finalists, *others]
-    fitted, level = selection.fit_law_to_trials(everyone, work.runner.start_loss)
+    fitted = law.law
     ratios, tried = selection.relative_to_winner(winner, finalists, ratios)
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
-    if fitted is None or not math.isfinite(fitted.interval[1]):
+    if not law.bounded:
         work.undetermined.append("critical batch size")
     work.evidence.update(
         goal=work.goal,
@@ -143,7 +162,7 @@ def _make_advice(
             *(selection.trial_record(one, work.speed) for one in others),
         ],
         curve=selection.predict_costs(winner, tried, work.speed, fitted, work.cost),
-        law=selection.law_record(fitted, level, everyone),
+        law=selection.law_record(law),
         undetermined=list(work.undetermined),
         left_out=list(work.left_out),
         expected=work.expected,

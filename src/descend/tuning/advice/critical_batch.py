@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ PRIOR_SPREAD, PRIOR_WEIGHT = 0.17, 4
 weight in degrees of freedom beside the residuals."""
 QUANTILE_F = {5: 4.06, 6: 3.78, 7: 3.59, 8: 3.46, 9: 3.36, 10: 3.29}
 """Upper 10 % of F with 1 and n degrees of freedom."""
+
+NARROW, SPAN = 10.0, 2.0
+"""The law counts as known when the ends of the interval of B_crit are at most the first factor
+apart, and B_crit is at least the second factor away from the smallest and the largest size."""
 
 Doubles = npt.NDArray[np.float64]
 
@@ -43,6 +47,37 @@ class UpdatesLaw:
     def updates(self, batch_size: float) -> float:
         """S(B)."""
         return self.least_updates * (1.0 + self.critical / batch_size)
+
+
+@dataclass
+class MeasuredLaw:
+    """Updates to one loss by batch size, and the law through them.
+
+    Attributes:
+        level: the loss.
+        updates: to that loss, with the best learning rate of each batch size.
+        rates: the best learning rates.
+        law: fitted to the updates; None for fewer than three sizes.
+    """
+
+    level: float
+    updates: dict[int, float] = field(default_factory=dict)
+    rates: dict[int, float] = field(default_factory=dict)
+    law: UpdatesLaw | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the data set an upper bound on B_crit."""
+        return self.law is not None and math.isfinite(self.law.interval[1])
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval is narrow and there are sizes on both sides of B_crit."""
+        if self.law is None:
+            return False
+        low, high = self.law.interval
+        inside = SPAN * min(self.updates) <= self.law.critical <= max(self.updates) / SPAN
+        return inside and low > 0.0 and high <= NARROW * low
 
 
 def fit_law(updates: Mapping[int, float], spread: float = PRIOR_SPREAD) -> UpdatesLaw | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.tuning.advice import critical_batch, lr_range, speed
-from descend.tuning.advice.critical_batch import UpdatesLaw
+from descend.tuning.advice.critical_batch import MeasuredLaw, UpdatesLaw
 from descend.tuning.advice.halving import Cost
 from descend.tuning.advice.trials import Trial
 from descend.types import Speed
@@ -121,7 +121,7 @@ def good_rates(
     return min(good), max(good)
 
 
-def fit_law_to_trials(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw | None, float]:
+def fit_law_to_trials(trials: Sequence[Trial], start: float) -> MeasuredLaw:
     """Fit the law at the lowest loss that three batch sizes crossed with two learning rates each.
 
     The loss must be crossed, not just reached: a curve is flat at its end, where a slightly
@@ -133,22 +133,22 @@ def fit_law_to_trials(trials: Sequence[Trial], start: float) -> tuple[UpdatesLaw
         start: loss of the snapshot.
 
     Returns:
-        The law, or None where too few sizes count or the loss is not low enough; and the loss.
+        The updates and the law; no law where too few sizes count or the loss is not low enough.
     """
+    rates = lr_range.best_rates(trials)
     sizes = sorted({one.batch_size for one in trials})
     by_size = {size: [one for one in trials if one.batch_size == size] for size in sizes}
     crossed = (sorted(_crossed_loss(one) for one in by_size[size])[1:2] for size in sizes)
     levels = sorted(loss for losses in crossed for loss in losses if math.isfinite(loss))
     if len(levels) < critical_batch.MIN_SIZES:
-        return None, math.nan
+        return MeasuredLaw(math.nan, rates=rates)
     level = levels[critical_batch.MIN_SIZES - 1]
     best = min(one.score for one in trials)
     if start - level < LATE_GAIN * (start - best):
-        return None, level
+        return MeasuredLaw(level, rates=rates)
     found = {size: _fewest_updates(by_size[size], level, start) for size in sizes}
-    return critical_batch.fit_law(
-        {size: one for size, one in found.items() if one is not None}
-    ), level
+    updates = {size: one for size, one in found.items() if one is not None}
+    return MeasuredLaw(level, updates, rates, critical_batch.fit_law(updates))
 
 
 def _crossed_loss(trial: Trial) -> float:
@@ -291,18 +291,20 @@ def speed_records(found: Speed) -> list[dict[str, float]]:
     ]
 
 
-def law_record(
-    fitted: UpdatesLaw | None, level: float, trials: Sequence[Trial]
-) -> dict[str, Any] | None:
+def law_record(measured: MeasuredLaw) -> dict[str, Any] | None:
     """The law and the exponent of the learning rate as a record; None if it could not be fitted."""
-    if fitted is None:
+    if measured.law is None:
         return None
     return {
-        "critical": fitted.critical,
-        "interval": finite(fitted.interval),
-        "least_updates": fitted.least_updates,
-        "level": level,
-        "rate_exponent": lr_range.rate_exponent(lr_range.best_rates(trials)),
+        "critical": measured.law.critical,
+        "interval": finite(measured.law.interval),
+        "least_updates": measured.law.least_updates,
+        "level": measured.level,
+        "points": [
+            {"batch_size": size, "updates": updates, "learning_rate": measured.rates.get(size)}
+            for size, updates in sorted(measured.updates.items())
+        ],
+        "rate_exponent": lr_range.rate_exponent(measured.rates),
     }
 
 

@@ -18,6 +18,7 @@ from descend.data.rows.batches import Chunk
 from descend.training.device_feed import chunk_source, feed
 from descend.training.problem import Problem
 from descend.training.step import copy_state, make_gradient
+from descend.tuning.advice.trials import VALIDATION_ROWS, TrialRunner
 from descend.types import Speed, TrainState
 
 REPEATS = 5
@@ -32,6 +33,9 @@ FEW_UPDATES = 32
 """Updates of the first timed call where a chunk holds thousands; then twice as many, and so on."""
 CHUNKS_HELD = 4
 """Chunks in memory: one in use, two ready, one being read."""
+GRADIENT_COST = 3.0
+"""A gradient costs about this many evaluations of the loss: one forward, and backward a product of
+matrices for the inputs and one for the weights of each layer."""
 SATURATED_WITHIN = 0.05
 """The device is saturated when a row in a larger batch is cheaper by less than this fraction."""
 
@@ -196,6 +200,25 @@ def measure_speed(
         ordered,
         tuple(statistics.median(found[size]) for size in ordered),
         tuple(footprint(size) for size in ordered),
+    )
+
+
+def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> float:
+    """Roughly the seconds of a row in an update of thousands, without compiling one.
+
+    From the time of evaluating the loss of the validation rows, whose program is compiled anyway.
+    """
+    params = runner.snapshot.params
+    runner.evaluate(params)
+    took = []
+    for _ in range(REPEATS):
+        started = clock()
+        runner.evaluate(params)
+        took.append(clock() - started)
+    return (
+        GRADIENT_COST
+        * statistics.median(took)
+        / min(VALIDATION_ROWS, len(runner.problem.validation))
     )
 
 

@@ -39,8 +39,8 @@ FIRST_PROBE, PROBE_STEP = 128, 16
 seconds are measured: `choose_reference` continues while larger batches cost little more."""
 NEARLY_EQUAL = 2.0
 """Probing continues while an update costs less than this multiple of one at the first probe."""
-PROBE_FRACTION = 0.1
-"""A larger size is probed if compiling it takes at most this fraction of the expected training."""
+SAVING_FRACTION = 0.5
+"""A larger size is probed if compiling it takes at most this fraction of what it may save."""
 TYPICAL_CRITICAL = 500.0
 """Critical batch size assumed before anything is known of the problem, a property of data and model
 and not of the machine. It explains where tuned runs on tables of 16,500 to 561,000 rows were
@@ -196,6 +196,7 @@ def begin_work(
     epochs = EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch
     expected = max(epochs, EXPECTED_UPDATES) * speed.seconds_at(measured, reference)
     budget_given = budget is not None
+    at_least = time_to_measure_all(at_least, compiling)
     if budget is None:
         budget = default_budget(expected, at_least)
     work = Work(
@@ -233,6 +234,20 @@ def default_budget(expected: float, at_least: float = 0.0) -> float:
     return min(MAX_BUDGET, max(at_least, BUDGET_FRACTION * expected))
 
 
+def time_to_measure_all(at_least: float, compiling: float) -> float:
+    """A minimum budget, extended so that further sizes and the noise are measured.
+
+    Args:
+        at_least: minimum budget in seconds; 0 stays 0, since training is then waited for.
+        compiling: seconds that compiling a batch size takes.
+
+    >>> time_to_measure_all(10.0, 0.4), time_to_measure_all(10.0, 2.0)
+    (10.0, 21.0)
+    """
+    each = compiling + speed.REPEATS * speed.SECONDS
+    return max(at_least, NOISE_COST * each / SPEED_FRACTION) if at_least > 0.0 else 0.0
+
+
 def choose_reference(work: Work, at_least: float = 0.0) -> None:
     """Choose the batch size that trials begin with, from measured seconds per update.
 
@@ -248,28 +263,69 @@ def choose_reference(work: Work, at_least: float = 0.0) -> None:
     first = work.reference
     most = _largest_reference(work.runner.problem)
     allowed = [size for size in work.possible if first <= size <= most]
-    if work.goal == "examples" or not allowed:
+    if work.goal == "examples" or len(allowed) < 2 or not _worth_probing(work, allowed):
         return
+
+    def expected_cost(size: int) -> float:
+        return _typical_updates(size) * work.cost(size)
+
+    def next_probe(size: int) -> int:
+        return nearest_size(allowed, min(PROBE_STEP * size, allowed[-1]))
+
+    def may_save(size: int) -> float:
+        """Seconds that the next probe saves at most: if an update costs no more than here."""
+        best = min(expected_cost(one) for one in (first, size))
+        least = _typical_updates(next_probe(size)) * work.cost(size)
+        return (best - least) / expected_cost(first) * work.expected
+
     size = first
     while size < allowed[-1] and work.cost(size) <= NEARLY_EQUAL * work.cost(first):
-        if work.compiling > PROBE_FRACTION * max(work.expected, at_least):
+        if work.affordable_sizes < 1 and work.compiling > SAVING_FRACTION * may_save(size):
             break
-        size = nearest_size(allowed, min(PROBE_STEP * size, allowed[-1]))
+        size = next_probe(size)
         work.report(f"Measuring updates of {size:,} rows")
         _measure(work, [first, size])
 
-    def expected_cost(size: int) -> float:
-        return (1.0 + TYPICAL_CRITICAL / size) * work.cost(size)
-
     reference = min((one for one in allowed if one <= size), key=expected_cost)
+    if reference not in work.speed.batch_sizes:
+        # A size in between has to save more than compiling it takes.
+        measured = min(work.speed.batch_sizes, key=expected_cost)
+        saved = (expected_cost(measured) - expected_cost(reference)) / expected_cost(first)
+        if saved * work.expected < work.compiling:
+            reference = measured
     if reference == first:
         return
     work.expected *= expected_cost(reference) / expected_cost(first)
     ensure_speed(work, reference)
     work.reference = reference
     if not work.budget_given:
+        at_least = time_to_measure_all(at_least, work.compiling)
         work.budget = default_budget(work.expected, at_least)
     work.limit_concurrency([reference])
+
+
+def _typical_updates(size: int) -> float:
+    """Updates that a batch size needs, over those of a very large one, for a typical B_crit."""
+    return 1.0 + TYPICAL_CRITICAL / size
+
+
+def _worth_probing(work: Work, allowed: Sequence[int]) -> bool:
+    """Whether compiling a larger batch size takes little beside what it may save.
+
+    What an update of many rows costs is not known before it is compiled. But the loss of the
+    validation rows was, in large blocks: a gradient of as many rows takes about three times as
+    long. Where the first probe costs far more than that a row, a larger batch costs little more.
+    """
+    if work.affordable_sizes >= 1:
+        return True
+    first = work.cost(work.reference)
+    per_row = speed.seconds_per_row(work.runner, work.clock)
+
+    def predicted(size: int) -> float:
+        return _typical_updates(size) * max(first, size * per_row)
+
+    part = min(predicted(size) for size in allowed) / (_typical_updates(work.reference) * first)
+    return work.compiling <= SAVING_FRACTION * (1.0 - part) * work.expected
 
 
 def _possible_sizes(

@@ -10,11 +10,13 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
+@pytest.mark.slow
 def test_the_convolution_reads_digits():
     accuracy = runpy.run_path(str(EXAMPLES / "1_convolution_on_images.py"))["main"]()
     assert accuracy > 0.85
 
 
+@pytest.mark.slow
 def test_the_autoencoder_is_better_than_principal_components():
     found, straight = runpy.run_path(str(EXAMPLES / "2_autoencoder.py"))["main"]()
     assert found < straight
@@ -26,6 +28,7 @@ def main_of(name: str, *needed: str):
     return runpy.run_path(str(EXAMPLES / name))["main"]
 
 
+@pytest.mark.slow
 def test_a_network_with_batch_norm_and_dropout_reads_digits():
     assert main_of("3_batch_norm_and_dropout.py", "flax")() > 0.9
 

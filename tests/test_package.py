@@ -103,6 +103,7 @@ print(len(descend.load_model("run").predict(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_no_extra_is_needed_to_train_and_predict(tmp_path: Path) -> None:
     table = ROOT / "examples" / "data" / "bike_sharing.csv"
     done = subprocess.run(

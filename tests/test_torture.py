@@ -14,6 +14,7 @@ OPTIONS = "--epochs 10 --batch-size 16 --hidden 16 --learning-rate 0.02"
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path) -> None:
     place = made_place(Task("short", OPTIONS), tmp_path)
     whole, phases = undisturbed(place)

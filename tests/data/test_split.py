@@ -18,6 +18,7 @@ def by_sql(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.array([one for (one,) in found])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2**62), min_size=1, max_size=20),

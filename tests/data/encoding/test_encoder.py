@@ -107,6 +107,7 @@ ROWS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=12))
 def test_encoding_is_that_of_a_naive_loop_over_rows(rows: list[Any]) -> None:

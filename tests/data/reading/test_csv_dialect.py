@@ -143,6 +143,7 @@ def test_errors_name_the_line_that_an_editor_shows(tmp_path: Path, above: str) -
         rows_of(open_table(tmp_path / "l.csv"))
 
 
+@pytest.mark.slow
 def test_a_header_of_any_length(tmp_path: Path) -> None:
     names = [f"a rather long name of a column {place}" for place in range(12_000)]
     content = ",".join(names) + "\n" + ",".join("1" for _ in names) + "\n"

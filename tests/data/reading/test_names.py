@@ -66,6 +66,7 @@ CONTENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_name_of_a_column_changes_nothing(tmp_path: Path, way: str) -> None:
     rows = 60

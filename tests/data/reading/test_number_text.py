@@ -80,6 +80,7 @@ def test_what_python_writes_is_read_back(number: float) -> None:
         assert read(repr(number), written) == number
 
 
+@pytest.mark.slow
 @given(
     st.integers(-(10**12), 10**12),
     st.integers(0, 99),

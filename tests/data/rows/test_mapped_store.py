@@ -124,6 +124,7 @@ def test_training_is_the_same_to_the_bit_from_disk_and_from_memory(
     assert same(results[0], results[1])
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_is_the_same_update_to_rounding(store: MappedStore) -> None:
     whole = in_file_order(store)
     problem = problem_of(whole, whole, l2=0.1)

@@ -25,6 +25,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_store_module, "PIECE_BYTES", 160)
 
 
+@pytest.mark.slow
 @given(rows=st.integers(1, 400), size=st.integers(1, 120), bucket_bytes=st.integers(1, 10_000))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

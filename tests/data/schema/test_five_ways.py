@@ -128,6 +128,7 @@ def test_numbers_however_they_are_written(tmp_path: Path, kind: str) -> None:
     check_alike(stored(tmp_path, columns, {"x": numbers(kind, values)}))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     codes=st.lists(st.integers(-3, 12), min_size=ROWS, max_size=ROWS),

@@ -341,6 +341,7 @@ def test_what_cannot_be_learned_from(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_same_table_gives_the_same_schema_on_any_number_of_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

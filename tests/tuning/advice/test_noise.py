@@ -73,6 +73,7 @@ def test_the_estimates_are_unbiased() -> None:
     assert (found[:, 0] < 0).any(), "an unbiased estimate near 0 is negative at times"
 
 
+@pytest.mark.slow
 def test_the_meter_measures_the_noise_of_all_rows() -> None:
     problem = linear_problem(numbers(6000, noise=2.0))
     params = problem.begin().state.params

@@ -35,6 +35,7 @@ def test_many_runs_at_once_are_the_runs_one_by_one() -> None:
     assert found.time == pytest.approx(0.1 * spent.sum() / out.sum())
 
 
+@pytest.mark.slow
 def test_the_time_to_leave_depends_on_batch_over_rate_alone() -> None:
     """Claim 9: log time is linear in B/η, and two learning rates lie on one line."""
     surface = double_well()

@@ -126,6 +126,7 @@ def test_gradient_descent_zigzags_only_in_the_valley() -> None:
     assert np.all(walked(bowl(), "sgd", 0.9, 8).points[:, 0] < 0)
 
 
+@pytest.mark.slow
 def test_mini_batches_scatter_round_gradient_descent_with_variance_one_over_b() -> None:
     surface = bowl()
     exact = walked(surface, "sgd", 0.2, 5).points
@@ -147,6 +148,7 @@ def test_the_minimum_is_where_it_is_said_to_be(name: str) -> None:
     assert loss(np.array(surface.minimum, np.float32)) < loss(np.array(surface.start, np.float32))
 
 
+@pytest.mark.slow
 def test_annealing_finds_the_deep_minimum_where_descent_stays_in_a_shallow_one() -> None:
     for surface in (double_well(), many_minima()):
         found = classical_path(surface, "simulated-annealing")

@@ -25,7 +25,7 @@ def test_sums_markers_cycles_and_associations(tmp_path: Path) -> None:
     assert "noise" not in hints
     assert "split seems to mark training and test rows" in hints
     assert "hour (hours)" in hints
-    assert "--categorical hour" in hints
+    assert "categorical=['hour']" in hints
     assert record["explains"]["part"] > 0.3 > record["explains"]["noise"]
     text = inspection_text(record)
     assert "explains" in text

@@ -96,7 +96,7 @@ def test_chunks_that_do_not_fit_go_to_a_row_store(tmp_path: Path) -> None:
     check_same(whole.validation, found.validation)
     assert any("Rows are kept in" in text for text in said)
     again = custom_rows(cut(images(), 33), Settings("y"), 0.1, layout=None, say=said.append)
-    assert "made before from the same data" in said[-1]
+    assert "written earlier from the same data" in said[-1]
     check_same(found.training, again.training)
 
 

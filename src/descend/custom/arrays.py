@@ -1,4 +1,4 @@
-"""Arrays of a user as JAX computes with them: 32 bits, and nothing that these cannot hold."""
+"""Convert a user's arrays to 32 bits, and refuse values that these cannot hold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from descend.types import Batch
 
 INT32 = np.iinfo(np.int32)
 EXACT = float(1 << 24)
-"""float32 holds every whole number up to here."""
+"""float32 holds every whole number up to this one."""
 BLURRED = 0.01
-"""Values of more than `EXACT` whose rounding to float32 is a larger part of their deviation than
-this have lost what tells them apart."""
+"""Above `EXACT`, values whose rounding error in float32 exceeds this fraction of their deviation
+can no longer be told apart."""
 
 
 class TargetFacts(NamedTuple):
-    """What is known of one array of targets, over all rows.
+    """Facts about one array of targets, over all rows.
 
     Attributes:
-        labels: the least and the largest, where they are whole numbers; else None.
-        one_hot: whether every row has one 1 and otherwise 0.
+        labels: the smallest and the largest if they are whole numbers; else None.
+        one_hot: whether every row has a single 1 and otherwise 0.
     """
 
     labels: tuple[int, int] | None = None
@@ -33,7 +33,7 @@ class TargetFacts(NamedTuple):
 
 
 def facts_of(values: NDArray[Any], before: TargetFacts | None = None) -> TargetFacts:
-    """The facts of some targets and of those before them."""
+    """The facts about targets, combined with those of earlier ones."""
     labels, one_hot = labels_of(values), is_one_hot(values)
     if before is None:
         return TargetFacts(labels, one_hot)
@@ -43,12 +43,12 @@ def facts_of(values: NDArray[Any], before: TargetFacts | None = None) -> TargetF
 
 
 class UserBatch(NamedTuple):
-    """Rows as a user gives them, read.
+    """A user's rows as 32-bit arrays.
 
     Attributes:
-        batch: the rows; targets beside the first are among the inputs, under names of their own.
-        inputs: how the inputs hang together.
-        targets: how the targets do.
+        batch: the rows; further targets are among the inputs, with their own names.
+        inputs: structure of the inputs.
+        targets: structure of the targets.
     """
 
     batch: Batch
@@ -57,11 +57,11 @@ class UserBatch(NamedTuple):
 
 
 def read_batch(data: Any) -> UserBatch:
-    """`X`, `(X, y)` or `(X, y, weight)` as JAX computes with it.
+    """Read `X`, `(X, y)` or `(X, y, weight)` as 32-bit arrays.
 
     Raises:
-        DataError: the arrays do not fit each other, hold no finite numbers, or hold numbers that
-            32 bits cannot.
+        DataError: the arrays have different lengths, or values that are not finite or do not fit
+            in 32 bits.
     """
     X, y, weight = _parts(data)
     inputs, arrays = taken_apart(X, "x")
@@ -85,7 +85,7 @@ def read_batch(data: Any) -> UserBatch:
 
 
 def joined(parts: Sequence[UserBatch]) -> UserBatch:
-    """Several reads of rows of one form as one.
+    """Join batches of the same form.
 
     Raises:
         DataError: they have other forms.
@@ -103,7 +103,7 @@ def joined(parts: Sequence[UserBatch]) -> UserBatch:
 
 
 def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
-    """Inputs for predictions, by the names that they had in training.
+    """Inputs for predictions, by their names in training.
 
     Raises:
         DataError: they have another form.
@@ -118,14 +118,14 @@ def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
 
 
 def narrowed(values: Any, name: str) -> NDArray[Any]:
-    """An array of numbers in 32 bits or less; small integers such as pixels stay small.
+    """An array of numbers in at most 32 bits; small integers such as pixels keep their type.
 
     Args:
         values: an array, or what NumPy makes one of.
         name: for messages.
 
     Raises:
-        DataError: no numbers, rows that are not first, or values that 32 bits cannot hold.
+        DataError: not numbers, no axis of rows, or values that do not fit in 32 bits.
     """
     array = as_array(values, name)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
@@ -149,20 +149,20 @@ def narrowed(values: Any, name: str) -> NDArray[Any]:
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
     """An array of whatever NumPy makes one of, a tensor of PyTorch included."""
-    if hasattr(values, "detach"):  # A tensor of PyTorch, which may be on a device.
+    if hasattr(values, "detach"):  # A PyTorch tensor, possibly on a device.
         values = values.detach().cpu()
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{name} is no array of numbers: {error}") from None
-    # NumPy calls bfloat16 and its like 'V'; they are floats that float32 holds exactly.
+    # The kind of bfloat16 and the like is 'V'; float32 holds their values exactly.
     if array.dtype.kind == "V" and "float" in array.dtype.name:
         return array.astype(np.float32)
     return array
 
 
 def _floats(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Floats of 32 bits or less, all finite and still apart."""
+    """Floats in at most 32 bits, all finite and distinguishable."""
     if not np.isfinite(array).all():
         raise DataError(
             f"{name} has {int((~np.isfinite(array)).sum()):,} values that are NaN or infinite; "
@@ -174,14 +174,16 @@ def _floats(array: NDArray[Any], name: str) -> NDArray[Any]:
         narrow = array.astype(np.float32)
     if not np.isfinite(narrow).all():
         worst = float(array.ravel()[np.abs(array).argmax()])
-        raise DataError(f"{name} holds {worst:.3g}, more than float32 can (3.4e38). Divide it.")
+        raise DataError(
+            f"{name} holds {worst:.3g}, more than float32 can hold (3.4e38). Divide by a constant."
+        )
     if array.size and float(np.abs(array).max()) > EXACT:
         _check_apart(array, narrow, name)
     return narrow
 
 
 def _check_apart(array: NDArray[Any], narrow: NDArray[Any], name: str) -> None:
-    """Refuse large numbers whose differences float32 does not hold, such as milliseconds."""
+    """Refuse large numbers that float32 cannot tell apart, such as milliseconds since 1970."""
     rows = array.reshape(len(array), -1).astype(np.float64)
     lost = np.abs(rows - narrow.reshape(len(array), -1)).max(axis=0)
     deviation = rows.std(axis=0)
@@ -225,14 +227,14 @@ def _shown(name: str, form: Form) -> str:
 
 
 def labels_of(values: NDArray[Any]) -> tuple[int, int] | None:
-    """The least and the largest of whole numbers, which may name classes; None of others."""
+    """The smallest and the largest of whole numbers, which may be classes; None for others."""
     if values.dtype.kind not in "iub" or values.size == 0:
         return None
     return int(values.min()), int(values.max())
 
 
 def is_one_hot(values: NDArray[Any]) -> bool:
-    """Whether each row of `[B, k]`, k at least 2, has one 1 and otherwise 0."""
+    """Whether each row of `[B, k]`, k at least 2, has a single 1 and otherwise 0."""
     if values.ndim != 2 or values.shape[1] < 2:
         return False
     ones = values == 1

@@ -1,4 +1,4 @@
-"""Chunks of rows as a user's iterator gives them: in memory up to a bound, beyond it on disk."""
+"""Collect chunks of rows from a user's iterator: in memory up to a limit, then on disk."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from descend.types import Batch
 
 GIB = 1 << 30
 REPEATS = 3
-"""An iterator whose first chunk has come as often again begins anew and never ends."""
+"""An iterator that repeats its first chunk this often is taken to be endless."""
 DISK_PART = 0.5
-"""Of the free disk, for the rows of an iterator; one without an end would fill it all."""
+"""Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
 
 
 @final
 class Chunks:
-    """Chunks as they come: in memory up to a bound, beyond it on disk.
+    """Collects chunks in memory up to a limit, then on disk.
 
     Attributes:
-        inputs: how the inputs hang together.
-        targets: how the targets do.
+        inputs: structure of the inputs.
+        targets: structure of the targets.
         facts: of each array of targets, by name.
 
     Args:
-        validation: a fraction of the rows, or rows of their own, read.
+        validation: a fraction of the rows, or separate rows, read.
         seed: of the split.
-        spool: for rows that are more than the bound.
-        most: bytes that may be held; None sets no bound.
-        disk: bytes that the rows of an iterator may take; None where the data is no iterator.
-        say: told now and then how many rows have come.
+        spool: for rows beyond the limit.
+        most: bytes that may be held in memory; None: any number.
+        disk: bytes that the rows of an iterator may take on disk; None for other data.
+        say: called now and then with the number of rows so far.
     """
 
     inputs: Form
@@ -79,7 +79,7 @@ class Chunks:
             self._note_targets(self._validation)
 
     def add(self, chunk: Any) -> None:
-        """One more chunk."""
+        """Add a chunk."""
         read = read_batch(chunk)
         batch = read.batch
         if self._first is None:
@@ -107,10 +107,10 @@ class Chunks:
             )
 
     def _check_ends(self, batch: Batch) -> None:
-        """Raise DataError where an iterator seems to have no end; say now and then what came."""
+        """Raise DataError if an iterator seems endless; report the number of rows now and then."""
         if self._disk is None:
             return
-        # Whole chunks are compared where their first rows are alike: that costs next to nothing.
+        # Whole chunks are compared only if their first rows are equal, which costs next to nothing.
         opening = _digest_of(Batch(*_some(batch, slice(0, 4))))
         if not self._rows:
             self._opening, self._beginning = opening, _digest_of(batch)
@@ -120,7 +120,7 @@ class Chunks:
         if self._repeats >= REPEATS:
             raise DataError(
                 f"The iterator has given its first chunk again {self._repeats} times, within "
-                f"{self._rows:,} rows: it begins again without an end. {advice}"
+                f"{self._rows:,} rows: it starts over and never ends. {advice}"
             )
         size = f"{self._rows:,} rows ({self._bytes / GIB:.1f} GiB)"
         if self._bytes > self._disk:
@@ -138,7 +138,7 @@ class Chunks:
                 self.facts[name] = facts_of(values, self.facts.get(name))
 
     def check(self) -> None:
-        """Raise DataError where there are no training rows, or no validation rows."""
+        """Raise DataError if there are no training rows or no validation rows."""
         if self._first is None:
             raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
         if self._given is not None:
@@ -152,7 +152,7 @@ class Chunks:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Training rows and validation rows."""
+        """The numbers of training and validation rows."""
         held_out = self._held_out if self._validation is None else len(self._validation.weight)
         return self._rows - self._held_out, held_out
 
@@ -163,7 +163,7 @@ class Chunks:
         return sum(group.row_bytes for group in groups_of(self._first))
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells these rows from others, however they were cut into chunks."""
+        """Identifies the rows, however they were divided into chunks."""
         found: dict[str, Any] = {"data": {"hash": self._digest.text()}}
         if self._validation is not None:
             digest = _Digest()
@@ -212,12 +212,12 @@ class Chunks:
             yield "validation", self._validation
 
     def _given_up(self) -> Iterator[Batch]:
-        """The batches in memory, each let go when the next is asked for."""
+        """The batches in memory, each released when the next is requested."""
         while self._held:
             yield self._held.pop(0)
 
     def _which(self, start: int, count: int) -> NDArray[np.bool_]:
-        """Which of some rows are held out: the same rows as those of a table."""
+        """Which rows are held out, by the rule for tables."""
         if self._fraction is None:
             return np.zeros(count, bool)
         return is_validation(np.arange(start, start + count), self._fraction, self._seed)
@@ -225,14 +225,14 @@ class Chunks:
 
 @final
 class _Digest:
-    """A checksum over rows, the same however they are cut into chunks."""
+    """A checksum of rows, the same however they are divided into chunks."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Any] = {}
         self._kinds: list[str] = []
 
     def add(self, batch: Batch) -> None:
-        """Some more rows."""
+        """Add rows."""
         for name, values in leaves_of(batch).items():
             if name not in self._arrays:
                 self._arrays[name] = hashlib.blake2b(digest_size=16)
@@ -240,7 +240,7 @@ class _Digest:
             self._arrays[name].update(np.ascontiguousarray(values).data)
 
     def text(self) -> str:
-        """Of all rows so far."""
+        """The checksum of all rows so far."""
         whole = hashlib.blake2b(" ".join(self._kinds).encode(), digest_size=16)
         for one in self._arrays.values():
             whole.update(one.digest())
@@ -263,7 +263,7 @@ def _check_alike(first: Batch, batch: Batch) -> None:
     expected, found = groups_of(first), groups_of(batch)
     if expected != found:
         raise DataError(
-            f"Expected chunks that are alike, {_shapes(expected)}; found one with {_shapes(found)}."
+            f"Expected equal forms of chunks, {_shapes(expected)}; found one with {_shapes(found)}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Why the loss of a custom model left the finite numbers, as well as its rows tell."""
+"""Why the loss of a custom model became NaN or infinite, as far as its rows show."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from descend.training.step import value_and_gradient
 from descend.types import Batch, Params, StopReason
 
 MOST_ROWS = 100_000
-"""About how many rows have their gradients computed one by one, at the most."""
+"""Most rows whose gradients are computed one by one."""
 UNSCALED = 100.0
-"""Numbers of this size make the steps of the usual learning rates too long."""
+"""Numbers of this size make the steps of usual learning rates too large."""
 
 
 def custom_cause(
     own: CustomProblem, settings: Settings, loop: LoopState, reason: StopReason
 ) -> str:
-    """What made a run explode, and what to change.
+    """The probable cause of a divergence, and what to change.
 
     Args:
         own: what was trained.
@@ -79,7 +79,7 @@ def custom_cause(
 
 
 class _Column(NamedTuple):
-    """One number of a row.
+    """Statistics of one number of a row.
 
     Attributes:
         name: like `x[3]`.
@@ -103,7 +103,7 @@ def _extreme(column: _Column) -> Extreme | None:
 
 
 def _columns(store: RowStore) -> Iterator[_Column]:
-    """Every number of a row, inputs and target, over the rows that count."""
+    """Statistics of every number of a row, inputs and target, over the rows with weight."""
     totals: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     count = 0
@@ -141,7 +141,7 @@ def _joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any],
 def _gradient_without_end(own: CustomProblem, params: Params) -> str | None:
     """Rows whose loss is finite and whose gradient is not, at some weights.
 
-    Such are the root of 0, and what a `where` left out: 0 times infinity is no number.
+    This happens with the root of 0, and with a branch that `where` discards: 0 · ∞ is NaN.
     """
     problem = own.setup.problem
     gradient = value_and_gradient(problem.objective.loss_sum)

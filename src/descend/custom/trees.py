@@ -1,4 +1,4 @@
-"""Inputs and targets as trees of arrays: by name in the row store, in the user's form elsewhere."""
+"""Inputs and targets as trees of arrays: by name in a row store, in the user's form elsewhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import jax
 from descend.errors import DataError
 
 TARGET = "y__"
-"""Begins the names of targets beside the first in a row store, where inputs have theirs."""
+"""Prefix for further targets in a row store, where they lie among the inputs."""
 
 
 class Form(NamedTuple):
-    """How the arrays of a user hang together.
+    """The structure of a user's arrays.
 
     Attributes:
-        names: of the arrays, in the order of the structure.
+        names: of the arrays, in the order of the leaves.
         structure: the tree.
     """
 
@@ -26,7 +26,7 @@ class Form(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether it is one array by itself."""
+        """Whether it is a single array."""
         return bool(jax.tree_util.treedef_is_leaf(self.structure))
 
     def assembled(self, arrays: Mapping[str, Any]) -> Any:
@@ -39,10 +39,10 @@ def taken_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
 
     Args:
         tree: an array, or mappings, lists and tuples of arrays.
-        name: of an array by itself; it begins the names of the others where they have none.
+        name: of a single array, and the prefix of arrays without a name.
 
     Raises:
-        DataError: no array, or a name that cannot be used.
+        DataError: no array, or an impossible name.
     """
     tree = _plain(tree)
     if _is_array(tree):
@@ -53,7 +53,7 @@ def taken_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
     arrays: dict[str, Any] = {}
     for path, leaf in found:
         own = "__".join(_step(step, name) for step in path)
-        # A row store has a file for each, beside those of y and weight.
+        # A row store has a file for each, besides those of y and weight.
         if not own.isidentifier() or own in ("y", "weight", *arrays) or own.startswith(TARGET):
             raise DataError(
                 f"The arrays in {name} need names that are Python identifiers, other than y and "
@@ -73,7 +73,7 @@ def _plain(tree: Any) -> Any:
 
 
 def _is_tree(part: Any) -> bool:
-    """Whether a part of a list is an array or a tree of arrays, and not a number or a row."""
+    """Whether an element of a list is an array or a tree of arrays, and not a number or a row."""
     if isinstance(part, Mapping):
         return True
     if isinstance(part, list | tuple):
@@ -82,7 +82,7 @@ def _is_tree(part: Any) -> bool:
 
 
 def _is_array(part: Any) -> bool:
-    """Whether a part is to be one array: a list of numbers is too."""
+    """Whether an element is one array, such as a list of numbers."""
     if isinstance(part, Mapping):
         return False
     return not (isinstance(part, list | tuple) and any(_is_tree(one) for one in part))

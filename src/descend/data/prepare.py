@@ -51,9 +51,9 @@ class Prepared:
         schema: what was learned from the training rows.
         encoder: turns rows into numbers.
         training: the rows to learn from.
-        validation: the rows that judge.
-        fingerprint: what tells this data from another.
-        layout: where the rows stand and in which order a run goes through them.
+        validation: the validation rows.
+        fingerprint: identifies the data.
+        layout: where the rows are stored and in which order a run reads them.
     """
 
     schema: Schema
@@ -75,16 +75,16 @@ def prepare(
 ) -> Prepared:
     """Open a table, learn its schema and convert its rows once.
 
-    Rows that fit in memory stay there; more than that, or with `settings.store`, they are
-    written to a store on disk, which a later run on the same data uses again.
+    Rows that fit in memory stay there. Otherwise, or with `settings.store`, they are written to
+    a store on disk, which a later run on the same data uses again.
 
     Args:
         data: whatever `open_table` takes.
         settings: the target, the split, the columns to leave out, memory and store.
-        schema: what was learned before, for a run that goes on; learned anew where None.
-        layout: what was decided before, for a run that goes on.
-        check: called with the fingerprint before anything is read.
-        say: told where rows are kept.
+        schema: of the run that is resumed; None learns one.
+        layout: of the run that is resumed; None decides.
+        check: called with the fingerprint before any row is read.
+        say: called with messages, such as where rows are stored.
 
     Raises:
         DataError: the table cannot be read or learned from, or the store cannot be written.
@@ -105,7 +105,7 @@ def prepare(
         check(fingerprint)
     folder, key = _store_of(table.name, fingerprint, settings)
     asked = {"task": settings.task, "poisson": settings.loss == "poisson"}
-    # A run that goes on has its settings resolved; what was learned then says the same.
+    # A resumed run has resolved settings, which agree with its schema.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)
     if kept is not None and schema is None and "schema" not in kept[0].header.key:
@@ -114,7 +114,7 @@ def prepare(
         schema = schema or schema_from_json(kept[0].header.key["schema"])
         counts = {part.part: len(part) for part in kept}
         layout = layout or _decided(counts, kept[0].row_bytes, budget, settings)
-        say(f"Rows are read from {folder}, made before from the same data.")
+        say(f"Rows are read from {folder}, written earlier from the same data.")
         return Prepared(schema, Encoder(schema), *placed(kept, layout, budget), fingerprint, layout)
     with staged(table, settings, memory=budget.reading, store=folder) as text_read:
         schema = schema or learn_schema(text_read, settings, validation=judging)
@@ -134,7 +134,7 @@ def prepare(
 
 
 def _check_same(table: Table, before: dict[str, Any]) -> None:
-    """Raise DataError where files changed between the first look at them and the last row."""
+    """Raise DataError if files changed between opening them and reading their last row."""
     if before.get("files") and table.fingerprint() != before:
         raise DataError(
             f"{table.name} changed while it was read. Wait until nothing writes to it, then "
@@ -150,7 +150,7 @@ def write_rows(
     settings: Settings,
     budget: Budget,
 ) -> None:
-    """Write the store; reading and encoding go on in a thread meanwhile."""
+    """Write the store, while a thread reads and encodes."""
     with closing(prefetched(parts, lambda part: part, depth=1)) as coming:
         write_store(
             folder,
@@ -170,13 +170,13 @@ def _decided(counts: dict[str, int], row_bytes: int, budget: Budget, settings: S
 def _store_of(
     name: str, fingerprint: dict[str, Any], settings: Settings
 ) -> tuple[Path, dict[str, Any]]:
-    """Where the store of a table is kept, and what it must be made from."""
+    """The folder and the key of the store of a table."""
     from descend import __version__
 
     options = {option: getattr(settings, option) for option in _DECIDES}
     sources = {part: _source(record) for part, record in fingerprint.items()}
     kept_in = Path(settings.store) if settings.store is not None else default_folder()
-    poisson = settings.loss == "poisson"  # Its targets are not standardised.
+    poisson = settings.loss == "poisson"  # Poisson targets are not standardised.
     identity = {"sources": sources, "options": options, "poisson": poisson}
     folder = store_folder(kept_in, name, identity)
     key: dict[str, Any] = {
@@ -185,13 +185,13 @@ def _store_of(
         "descend": __version__,
     }
     if not all({"files", "hash"} & record.keys() for record in fingerprint.values()):
-        # What lies elsewhere may have changed without a sign: such a store serves one run.
+        # Data from the network may change unnoticed, so such a store serves one run only.
         key["read at"] = datetime.now(UTC).isoformat()
     return folder, key
 
 
 def _source(record: dict[str, Any]) -> Any:
-    """What stays of a fingerprint when the content of its files changes."""
+    """The parts of a fingerprint that stay when the content of the files changes."""
     files = [file["path"] for file in record.get("files", ())]
     return [files, record.get("query"), record.get("hash"), record.get("name")]
 
@@ -202,9 +202,9 @@ def _wanted(
     budget: Budget,
     layout: Layout | None,
 ) -> bool:
-    """Whether a store that exists is used; a table that fits in memory is read from its source.
+    """Whether an existing store is used; a table that fits in memory is read from its source.
 
-    Otherwise the order of rows would depend on what other runs have left behind.
+    So the order of rows does not depend on stores that other runs have left behind.
     """
     if layout is not None:
         return layout.stored
@@ -214,7 +214,7 @@ def _wanted(
 def placed(
     stored: tuple[MappedStore, MappedStore], layout: Layout, budget: Budget
 ) -> tuple[RowStore, RowStore]:
-    """The rows of a store, in memory where the layout or their small number allows it."""
+    """The rows of a store, loaded into memory if the layout says so or they are few."""
     training, validation = stored
     if layout.windows is None:
         return training.resident(), validation.resident()
@@ -235,7 +235,7 @@ def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStor
 def _parts(
     encoder: Encoder, table: Table, judging: Table | None, settings: Settings, rows: int
 ) -> Iterator[Part]:
-    """One pass over the table; each row goes where the seed says."""
+    """One pass over the table, which divides its rows into training and validation."""
     for part in encoder.encode(table, target=True, rows=rows):
         if judging is not None:
             yield "training", part.batch

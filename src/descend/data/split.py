@@ -1,7 +1,7 @@
-"""Which rows are kept for validation: a function of (row number, fraction, seed).
+"""Which rows are held out for validation: a function of (row number, fraction, seed).
 
 The same arithmetic in NumPy and in SQL, so that a statistic computed by DuckDB leaves out
-exactly the rows that the store later keeps for validation.
+exactly the rows that the store later holds out for validation.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _HIGH = 0x9E3779B1
 
 
 def is_validation(rows: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Whether each row is kept for validation.
+    """Whether each row is held out for validation.
 
     Args:
         rows: source row numbers from 0.
         fraction: of all rows, between 0 and 1.
-        seed: another seed keeps other rows.
+        seed: another seed holds out other rows.
 
     Returns:
         A bool array; the row's hash, a number of 32 bits, is less than fraction * 2³².

@@ -20,10 +20,10 @@ from descend.types import History
 
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_ASK = 5.0
-"""A reader who is silent for so long is let go."""
+"""Seconds of silence after which a connection is closed."""
 MOST_READERS = 16
 SECONDS_BETWEEN = 2
-"""The page asks for itself again after this time."""
+"""Seconds between two reloads of the page."""
 
 Record = Mapping[str, Any]
 
@@ -32,12 +32,11 @@ Record = Mapping[str, Any]
 class LivePage(Callback):
     """The report of a run while it trains, on this machine alone.
 
-    The page is made when a browser asks for it, so that it costs nothing while nobody looks. It
-    asks for itself again and takes over what is new, so that zoom and switches stay as the reader
-    set them.
+    The page is built when a browser requests it, so that it costs nothing otherwise. It reloads its
+    data by itself, and keeps the zoom and switches of the reader.
 
     Args:
-        say: called with a line that says where the page is.
+        say: called with a line that gives the address.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
@@ -52,7 +51,7 @@ class LivePage(Callback):
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """The URL of the page."""
         assert self._server is not None
         return f"http://{LOOPBACK}:{self._server.server_address[1]}/"
 
@@ -64,11 +63,11 @@ class LivePage(Callback):
         self._say(f"Live page: {self.address}")
 
     def evaluation(self, loop: LoopState) -> None:
-        """Show what was measured."""
+        """Show an evaluation."""
         self._history = loop.history
 
     def finish(self, record: Record, history: History) -> None:
-        """Show the finished run, until a browser that follows it has fetched the page."""
+        """Show the finished run until every browser that follows it has fetched the page."""
         self._record, self._history, self._finished = _as_written(record), history, True
         if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN:
             self._shown.wait(2 * SECONDS_BETWEEN)
@@ -80,7 +79,7 @@ class LivePage(Callback):
             self._server.server_close()
 
     def page(self) -> tuple[str, bool]:
-        """The page as it is now, and whether it is the last."""
+        """The current page, and whether it is the final one."""
         self._asked_at = time.monotonic()
         finished = self._finished
         assessment: Record = {}
@@ -96,13 +95,13 @@ class LivePage(Callback):
 
 
 def _as_written(record: Record) -> Record:
-    """The record as run.json gives it back, so that the page equals that of the run directory."""
+    """The record as run.json holds it, so that the page equals that of the run directory."""
     written: Record = json.loads(json_text(record))
     return written
 
 
 class _Server(ThreadingHTTPServer):
-    """A few readers at a time; those who leave or say nothing do not disturb the run."""
+    """Serves a few readers at a time; those who leave or stay silent do not disturb the run."""
 
     daemon_threads = True
 
@@ -111,32 +110,32 @@ class _Server(ThreadingHTTPServer):
         super().__init__((LOOPBACK, 0), handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, where fewer than MOST_READERS are being answered."""
+        """Answer in a thread, unless MOST_READERS are being answered."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and make room for another reader."""
+        """Answer, then free the reader's slot."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a reader who left before the page was sent."""
+        """Ignore a reader who left before the page was sent."""
 
 
 def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Answers for one page, and only to those who ask for this machine by its name."""
+        """Serves one page, only for requests whose Host header names this machine."""
 
         timeout = SECONDS_TO_ASK
 
         def do_GET(self) -> None:
             """Send the page."""
-            # A foreign page whose name was made to point here may not read this one.
+            # A foreign site whose name resolves to this machine may not read the page.
             port = live.address.rsplit(":", 1)[1].rstrip("/")
             if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
                 self.send_error(403)
@@ -156,6 +155,6 @@ def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
             live.was_sent(last)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the terminal belongs to the run."""
+            """Log nothing: the terminal shows the run."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""The advice for a PyTorch model: what is measured in which order, and what follows from it."""
+"""Advice for a PyTorch model: the order of the measurements, and the decision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from descend.torch.rows import Clock
 from descend.types import Advice
 
 NEAR = 1.25
-"""Sizes that take at most this many times the least time make little difference."""
+"""Batch sizes within this factor of the shortest time count as equally good."""
 SPREADS = (1.0, 0.5, 2.0)
-"""Of the rate that should fit; where time is short the first are tried alone."""
+"""Factors of the expected learning rate to try; if time is short, only the first ones."""
 SIZES = 3
 READING, SPEED, RATES, NOISE = 0.1, 0.25, 0.5, 0.65
-"""Parts of the budget by which reading, timing, the search for rates and the noise end."""
+"""Fractions of the budget by which reading, timing, the search for rates and the noise end."""
 
 
 def advise(
@@ -49,12 +49,12 @@ def advise(
 
     Args:
         module: a `torch.nn.Module`, on the device it is to be trained on.
-        loss: `(outputs, y) -> mean loss of the batch`; one number for each row will do. None
-            where `step` is given.
+        loss: `(outputs, y) -> mean loss of the batch`; one loss for each row works too.
+            None if `step` is given.
         dataset: a map-style or iterable data set of pairs (x, y), or a `DataLoader` over one.
-        step: `(module, batch) -> mean loss`, where a batch is anything else than (x, y).
+        step: `(module, batch) -> mean loss`, for batches that are not (x, y).
         optimizer: `(parameters, learning_rate) -> torch.optim.Optimizer`, a class of these, or
-            an optimizer whose options are taken; None is SGD with momentum 0.9.
+            an optimizer whose options are used; None is SGD with momentum 0.9.
         collate: makes a batch of a list of rows, as in a `DataLoader`; None takes the loader's.
         budget: seconds that the advice may take; a single step that takes longer is finished.
         seed: of the rows, their order, and dropout.
@@ -63,8 +63,8 @@ def advise(
         clock: seconds, for tests.
 
     Returns:
-        The advice, with evidence in the form of that of `descend.advise`. A batch size is at most
-        the rows of the data set.
+        The advice, with evidence as from `descend.advise`. The batch size is at most the number of
+        rows in the data set.
 
     Raises:
         InputError: torch is not installed, or module, data, loss or optimizer cannot be used; the
@@ -119,7 +119,7 @@ def advise(
 
 @contextmanager
 def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
-    """Random numbers of the measurements alone; afterwards PyTorch's go on where they were."""
+    """Seed PyTorch for the measurements, and restore its random state afterwards."""
     parameters = module.parameters() if hasattr(module, "parameters") else ()
     devices = {one.device.index or 0 for one in parameters if one.device.type == "cuda"}
     with torch.random.fork_rng(sorted(devices)):
@@ -183,7 +183,7 @@ def _concluded(
     budget: float,
     started: float,
 ) -> Advice:
-    """The advice that the trials lead to, with what was measured."""
+    """The advice from the trials, with the evidence."""
     scale = any(one["noise_scale"] for one in measured["noise"])
     alive = [one for one in trials if not one["diverged"]]
     if not alive:
@@ -229,7 +229,7 @@ def _concluded(
 def _trial_record(
     size: int, rate: float, updates: int, seconds: float, loss: float
 ) -> dict[str, Any]:
-    """A trial in the form of those of `descend.advise`."""
+    """A trial as `descend.advise` records it."""
     finite = math.isfinite(loss)
     return {
         "batch_size": size,
@@ -244,7 +244,7 @@ def _trial_record(
 
 
 def _rate_factor(scale: float | None, size: int, reference: int) -> float:
-    """How the best rate moves with the batch: 1 / (1 + B*/B), McCandlish et al. 2018, 2.2."""
+    """The best rate by batch size: 1 / (1 + B*/B), McCandlish et al. 2018, 2.2."""
     if scale is None:
         return 1.0
     return (1.0 + scale / reference) / (1.0 + scale / size)

@@ -1,4 +1,4 @@
-"""A copy of a PyTorch model that is trained as often as needed, never the model itself."""
+"""Measurements on copies of a PyTorch model; the model itself is never trained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from descend.types import GradientNoise
 GROUPS, GROUP_ROWS = 48, 32
 FEWEST_GROUPS = 8
 GROWTH = 4
-"""From one batch size to the next that is timed."""
+"""Factor between the batch sizes that are timed."""
 TURNS = 3
 CHECKED_EVERY = 16
 """Updates between two checks that the loss is finite."""
@@ -38,7 +38,7 @@ Step = Callable[[Any, Any], Any]
 
 @dataclass
 class Bench:
-    """What the measurements of an advice share.
+    """The model, loss and rows that the measurements share.
 
     Attributes:
         module: the user's; only copies of it are trained.
@@ -51,7 +51,7 @@ class Bench:
         random: draws the batches.
         device: of the module.
         clock: seconds.
-        smallest: the smallest batch that the module takes while it is trained.
+        smallest: the smallest batch that the module accepts in training mode.
     """
 
     module: Any
@@ -80,7 +80,7 @@ class Bench:
         until: float,
         clock: Clock,
     ) -> Bench:
-        """The bench of an advice, with a step tried.
+        """A Bench, after trying one step.
 
         Raises:
             InputError: the module, the data or the loss cannot be used.
@@ -114,14 +114,14 @@ class Bench:
         return bench
 
     def copied(self, model: Any = None) -> Any:
-        """A copy of a model, the user's where none is named, in training mode."""
+        """A copy of a model (None: the user's) in training mode."""
         try:
             return copy.deepcopy(self.module if model is None else model).train()
         except (RuntimeError, TypeError) as error:
             raise InputError(f"The module cannot be copied (copy.deepcopy): {error}") from error
 
     def _try(self) -> None:
-        """Make an update of a few rows, so that what cannot be used is named at once."""
+        """Make one update on a few rows, so that unusable input is reported at once."""
         for size in (1, 2):
             model = self.copied()
             rule = self._rule(model, 1e-9)
@@ -130,7 +130,7 @@ class Bench:
             except InputError:
                 raise
             except Exception as error:
-                # Batch normalization needs two rows at the least.
+                # Batch normalization needs at least two rows.
                 if size == 1 and isinstance(error, ValueError):
                     continue
                 raise InputError(
@@ -172,7 +172,7 @@ class Bench:
         return rule
 
     def measure_speed(self, until: float) -> dict[int, float]:
-        """Seconds per update by batch size: powers of four, as long as the time lasts."""
+        """Seconds per update by batch size, for powers of four while time remains."""
         found: dict[int, float] = {}
         size = self.smallest
         while size <= len(self.training):
@@ -194,7 +194,7 @@ class Bench:
     def search_rates(
         self, size: int, seconds: float, budget: float, until: float = math.inf
     ) -> dict[float, float]:
-        """The loss after a few updates at rates from 10⁻⁴ up, until it is far beyond the best."""
+        """The loss after a few updates at rates from 10⁻⁴ up, until it is far above the best."""
         found: dict[float, float] = {}
         count = min(300, max(2, int(budget / 10 / seconds)))
         for power in range(10):
@@ -235,7 +235,7 @@ class Bench:
     def noise(self, model: Any, until: float = math.inf) -> GradientNoise | None:
         """The gradient noise at the weights of a model, from the gradients of groups of rows.
 
-        None where there was no time for enough groups.
+        None if time runs out before there are enough groups.
         """
         import torch
 
@@ -258,7 +258,7 @@ class Bench:
 
     @property
     def group_rows(self) -> int:
-        """Rows whose gradients are taken together for the noise."""
+        """Rows in a group whose mean gradient is one sample for the noise."""
         return max(self.smallest, min(GROUP_ROWS, len(self.training) // 16))
 
     def draw(self, size: int) -> Any:
@@ -267,7 +267,7 @@ class Bench:
         return self.rows.batch(self.random.choice(self.training, size, replace=replace))
 
     def update(self, model: Any, rule: Any, batch: Any) -> Any:
-        """One update; the loss before it."""
+        """Make one update; returns the loss before it."""
         rule.zero_grad()
         value = self._mean(self.step(model, batch))
         value.backward()
@@ -317,7 +317,7 @@ def _usual_step(loss: Loss | None) -> Step:
 
 
 def _factory(optimizer: Any) -> MakeOptimizer:
-    """Makes optimizers of a kind; of an optimizer, others with its options."""
+    """A factory of optimizers: the user's function or class, or that of an optimizer."""
     import torch
 
     if optimizer is None:

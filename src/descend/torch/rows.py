@@ -1,4 +1,4 @@
-"""Rows of a PyTorch data set of any kind, put together as its data loader would."""
+"""Batches of rows from any PyTorch data set, collated as its data loader does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from descend.errors import InputError
 
 SAMPLE_ROWS = 8192
-"""Most rows that are read; the measurements need no more."""
+"""Most rows that are read."""
 FEWEST_ROWS = 20
 VALIDATION_PART = 0.2
 FEWEST_VALIDATION_ROWS = 4
@@ -23,16 +23,16 @@ class Rows:
     """Rows by number, in batches on a device.
 
     Args:
-        data: a map-style data set, an iterable one, or a data loader, of which data set and
-            collate function are taken.
+        data: a map-style or iterable data set, or a data loader, whose data set and collate
+            function are used.
         collate: makes a batch of a list of rows; None takes the loader's, or PyTorch's own.
         device: where batches go.
-        dtype: of float64 tensors, which the model could not take otherwise.
-        until: when reading an iterable data set ends.
+        dtype: to which float64 tensors are converted for the model.
+        until: time at which reading an iterable data set ends.
         clock: seconds.
 
     Raises:
-        InputError: no data set, or too few rows.
+        InputError: not a data set, or too few rows.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Rows:
             )
 
     def batch(self, numbers: Sequence[int] | np.ndarray) -> Any:
-        """The rows with these numbers, as a data loader puts them together."""
+        """The rows with these numbers, collated."""
         return self.placed(self._collate([self._data[int(number)] for number in numbers]))
 
     def batch_until(self, numbers: np.ndarray, until: float, clock: Clock) -> tuple[Any, int]:
-        """As many of these rows as can be read in time, some at least, and how many they are."""
+        """As many of these rows as can be read in time, at least a few, and their number."""
         rows = []
         for number in numbers:
             rows.append(self._data[int(number)])
@@ -75,7 +75,7 @@ class Rows:
         return self.placed(self._collate(rows)), len(rows)
 
     def placed(self, part: Any) -> Any:
-        """Tensors of a batch on the device, float64 as the model's own type."""
+        """The tensors of a batch on the device, with float64 converted to the model's type."""
         if isinstance(part, self._torch.Tensor):
             wide = part.dtype == self._torch.float64
             return part.to(self._device, self._dtype if wide else None)
@@ -89,7 +89,7 @@ class Rows:
 
 
 def _read(data: Any, until: float, clock: Clock) -> Any:
-    """The first rows of an iterable data set, as many as there is time for."""
+    """The first rows of an iterable data set, as many as can be read in time."""
     for number, row in enumerate(itertools.islice(data, SAMPLE_ROWS)):
         yield row
         if clock() > until and number + 1 >= 4 * FEWEST_ROWS:

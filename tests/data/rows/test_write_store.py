@@ -146,10 +146,10 @@ def test_a_store_is_used_again_until_its_source_changes(tmp_path: Path) -> None:
     kept_store(folder, first, lambda: write(first), said.append)
     kept_store(folder, first, lambda: write(first), said.append)
     assert calls == [first]
-    assert "made before from the same data" in said[-1]
+    assert "written earlier from the same data" in said[-1]
     kept_store(folder, other, lambda: write(other), said.append)
     assert calls == [first, other]
-    assert any("other data (size was 1, is 2); it is made anew" in text for text in said)
+    assert any("other data (size was 1, is 2); it will be written again" in text for text in said)
     assert usable_store(folder, {**other, "schema": "learned"}) is not None
     assert usable_store(folder, {**other, "schema": "something else"}) is None
 
@@ -163,7 +163,7 @@ def test_a_damaged_store_is_made_anew_and_says_so(tmp_path: Path) -> None:
         written(folder, numbered(300))
 
     training, _ = kept_store(folder, KEY, write, said.append)
-    assert any("damaged" in text and "made anew" in text for text in said)
+    assert any("damaged" in text and "written again" in text for text in said)
     assert sorted_rows(training.gather(np.arange(300))) == sorted_rows(
         numbered(300).gather(np.arange(300))
     )

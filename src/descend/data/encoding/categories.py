@@ -1,4 +1,4 @@
-"""The one text of a value of a category, where values come as Python objects.
+"""The text that identifies a category value, for values that are Python objects.
 
 SQL has the same rule in `expressions.category_sql`.
 """
@@ -20,7 +20,7 @@ def category_codes(column: CategoryColumn) -> dict[str, int]:
 
 
 def known_values(column: CategoryColumn) -> dict[str, int]:
-    """The code of each value, also under the text that it has today.
+    """The code of each value, also under the text that this version gives it.
 
     Models of version 0.1 may have learned 1.0 from a CSV file.
     """
@@ -29,7 +29,7 @@ def known_values(column: CategoryColumn) -> dict[str, int]:
 
 
 def category_text(column: CategoryColumn, value: object) -> str:
-    """The text under which a value was counted."""
+    """The text by which training identified a value."""
     text = as_text(value).strip()
     if column.type == "boolean":
         lower = text.lower()
@@ -40,7 +40,7 @@ def category_text(column: CategoryColumn, value: object) -> str:
 
 
 def spellings(column: CategoryColumn) -> dict[str, int]:
-    """The code of each text under which a value may be given to an exported model."""
+    """The code of each text by which a value may be given to an exported model."""
     found: dict[str, int] = {}
     for value, code in category_codes(column).items():
         found.setdefault(value, code)

@@ -1,4 +1,4 @@
-"""Turn rows of a table into the arrays of a Batch, by a Schema."""
+"""Encode rows of a table as the arrays of a Batch, as a Schema says."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from descend.types import Batch
 
 
 class EncodedRows(NamedTuple):
-    """Rows as numbers, and which rows of the source they were.
+    """Encoded rows, and which rows of the source they are.
 
     Attributes:
         batch: x `numeric` float32 `[n, d]` and `category` int32 `[n, c]`; y float32 `[n, k]`
             or int32 `[n]`; weight float32 `[n]`. NumPy arrays; d and c may be 0.
         row: int64 `[n]`, source row numbers from 0.
-        kept: columns that were asked for, as they are.
+        kept: unencoded columns that were asked for.
     """
 
     batch: Batch
@@ -53,7 +53,7 @@ class EncodedRows(NamedTuple):
 
 @final
 class Encoder:
-    """Makes the numbers a model reads from the columns of a Schema.
+    """Encodes the columns of a Schema as the numbers that a model reads.
 
     A number x becomes (x - mean) / deviation in float64, then float32; a missing one becomes 0
     and, where the training rows had missing values, its indicator 1. Categories are compared by
@@ -63,7 +63,7 @@ class Encoder:
         schema: what was learned.
         numeric_names: of the d columns of `numeric`.
         category_names: of the c columns of `category`.
-        category_sizes: codes of each; a code is at least 0 and less than the size.
+        category_sizes: number of codes of each; codes begin at 0.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -85,7 +85,7 @@ class Encoder:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row as numbers, with its target and its weight."""
+        """Bytes of an encoded row, with its target and its weight."""
         target = self.schema.target
         outputs = 1 if isinstance(target, ClassificationTarget) else len(target.names)
         return 4 * (len(self.numeric_names) + len(self.category_names) + outputs + 1)
@@ -99,19 +99,19 @@ class Encoder:
         unseen: UnseenValues | None = None,
         keep: Sequence[str] | None = (),
     ) -> Iterator[EncodedRows]:
-        """The rows of a table in order, as numbers.
+        """The rows of a table, encoded, in order.
 
         Args:
-            table: has the columns of the schema, in any order; others are ignored.
+            table: with the columns of the schema, in any order; others are ignored.
             target: True encodes target and weight too, and drops rows where a target is missing
                 or the weight is 0 or missing. False keeps every row, with y 0 and weight 1.
             rows: most rows at a time.
-            unseen: is told of values that training did not have. With it, rows of a class that
-                training did not have are left out; without it they are an error.
-            keep: columns to hand on as they are; None is all of them.
+            unseen: collects values that training did not have. With it, rows of such a class are
+                left out; without it they are an error.
+            keep: columns to return unencoded as well; None: all.
 
         Raises:
-            DataError: a needed column is absent, or holds what cannot be read as its kind.
+            DataError: a needed column is missing, or has a value that cannot be read as its kind.
         """
         plan = plan_reading(self.schema, self._inputs, table, target=target, keep=keep)
         for batch in plan.table.batches(plan.select, rows=rows):
@@ -177,7 +177,7 @@ class Encoder:
     def _known_classes(
         self, plan: ReadPlan, batch: pa.RecordBatch, unseen: UnseenValues
     ) -> pa.RecordBatch:
-        """The rows of a class that training had."""
+        """The rows whose class training had."""
         if not isinstance(self.schema.target, ClassificationTarget):
             return batch
         known, unknown = labels.known_classes(
@@ -190,7 +190,7 @@ class Encoder:
         self, plan: ReadPlan, batch: pa.RecordBatch, unseen: UnseenValues | None
     ) -> dict[str, NDArray[Any]]:
         count = batch.num_rows
-        # Filled a column at a time, and turned into rows at the end: faster than strided writes.
+        # Filled by column and transposed at the end, which is faster than strided writes.
         numeric = np.empty((len(self.numeric_names), count), np.float32)
         category = np.empty((len(self.category_names), count), np.int32)
         number = code = 0
@@ -304,7 +304,7 @@ def _labelled(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
 def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
     """The standardised parts of dates or times; 0 where missing."""
     absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
-    # Times repeat, and finding equal ones is cheaper than their sines.
+    # Times repeat, and finding equal ones is cheaper than computing their sines.
     encoded = pc.fill_null(values, column.minimum).dictionary_encode()
     places = encoded.indices.to_numpy()
     microseconds = encoded.dictionary.to_numpy()

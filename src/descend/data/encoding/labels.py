@@ -1,4 +1,4 @@
-"""Targets as the model learns them, and its outputs in the words of the user."""
+"""Encode targets as the model learns them, and decode its outputs in the user's units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from descend.data.schema.targets import read_label
 from descend.errors import DataError
 
 LARGEST = 1e18
-"""Targets in deviations, and weights, are at most so large: their squares fit in float32."""
+"""Largest standardised target, and largest weight: their squares fit in float32."""
 
 
 def encode_target(target: Target, y: NDArray[Any]) -> NDArray[Any]:
@@ -66,7 +66,7 @@ def standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> ND
 
 
 def checked_weight(values: NDArray[np.float64], name: str, table: str) -> NDArray[np.float32]:
-    """Weights as the model takes them; DataError where they are beyond every use."""
+    """Weights as the model takes them; DataError if one is negative, too small or too large."""
     positive = values[values > 0]
     if len(positive) and not (positive.min() > 1 / LARGEST and positive.max() < LARGEST):
         odd = positive.max() if positive.max() >= LARGEST else positive.min()
@@ -80,7 +80,7 @@ def checked_weight(values: NDArray[np.float64], name: str, table: str) -> NDArra
 def known_classes(
     target: ClassificationTarget, values: pa.Array
 ) -> tuple[pa.Array, dict[str, int]]:
-    """Which rows have a class that training had, and how many have each of the others."""
+    """Which rows have a class that training had, and the counts of all other classes."""
     encoded = values.dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     known = _label_codes(target)
@@ -96,7 +96,7 @@ def known_classes(
 
 
 def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> NDArray[np.int32]:
-    """The class of each text of a column; `table` is its name for messages."""
+    """The class of each text of a column; `table` names the table in messages."""
     encoded = values.dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     known = _label_codes(target)

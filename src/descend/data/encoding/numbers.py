@@ -1,4 +1,4 @@
-"""Numbers standardised in float64, before they are cast to float32."""
+"""Standardise numbers in float64, before they are cast to float32."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from descend.data.schema.columns import NumberColumn
 from descend.errors import DataError
 
 FARTHEST = 1e6
-"""Standardised numbers are kept within so many deviations: what lies farther is no different to
-a model, and float32 has squares to spare."""
+"""Standardised numbers are clipped to this many deviations: farther values make no difference to a
+model, and squares stay within float32."""
 
 _CHUNK = 4096
 
 
 def standard(values: NDArray[Any], mean: float, deviation: float) -> NDArray[np.float64]:
-    """(values - mean) / deviation within bounds; NaN becomes 0."""
+    """(values - mean) / deviation, clipped; NaN becomes 0."""
     scaled: NDArray[np.float64] = np.subtract(values, mean, dtype=np.float64)
     scaled /= deviation
     np.clip(scaled, -FARTHEST, FARTHEST, out=scaled)

@@ -1,4 +1,4 @@
-"""What an encoder reads from a table: an SQL expression for each column, and what to check."""
+"""How an encoder reads a table: an SQL expression for each column, and checks of the values."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Needed:
     """A column an encoder reads.
 
     Attributes:
-        column: as the table has it.
+        column: of the table.
         kind: `number`, `category`, `datetime` or `class`.
-        place: of the value in the batches.
-        present: place of a flag for values that are there, where not all can be read as the
-            kind; else None.
-        lenient: whether a value that cannot be read as the kind is missing, not an error.
+        place: index of the value in the batches.
+        present: index of a flag for cells that are not empty, if some may be unreadable; else
+            None.
+        lenient: whether a value that cannot be read as the kind is missing instead of an error.
     """
 
     column: TableColumn
@@ -71,12 +71,12 @@ class ReadPlan:
     """How to read a table for an encoder.
 
     Attributes:
-        table: with CSV columns read as the schema needs them.
+        table: with its CSV columns read as the schema needs them.
         select: SQL expressions for `Table.batches`.
-        inputs: for each column of the schema that is used.
-        targets: for each target, where asked for.
-        weight: of the rows, where asked for and there.
-        kept: names of columns that are handed on as they are, and the place of the first.
+        inputs: for each input column of the schema.
+        targets: for each target, if asked for.
+        weight: of the rows, if asked for and present.
+        kept: names of the unencoded columns, and the index of the first.
     """
 
     table: Table
@@ -99,13 +99,13 @@ def plan_reading(
 
     Args:
         schema: what was learned.
-        inputs: its columns that are used.
-        table: where they are.
+        inputs: the input columns.
+        table: to read.
         target: whether targets and weight are needed too.
-        keep: columns to hand on as they are; None is all of them.
+        keep: columns to return unencoded as well; None: all.
 
     Raises:
-        DataError: one is absent, or of a type that cannot be read as what was learned.
+        DataError: one is missing, or of a type that cannot be read as in training.
     """
     asked: list[tuple[str, Column | Target | None]] = [(one.name, one) for one in inputs]
     if target:
@@ -135,7 +135,7 @@ def plan_reading(
         if column.is_text and kind not in ("category", "class"):
             present = len(select)
             select.append(written_sql(column))
-        # Where training had cells that are no numbers, such cells are missing here too.
+        # If training had cells that are no numbers, such cells are missing here too.
         lenient = getattr(learned, "strays", 0) > 0
         needed.append(Needed(column, kind, place, present, lenient))
     count = len(inputs)
@@ -153,7 +153,7 @@ def _as_it_is(column: TableColumn) -> str:
 
 
 def check_readable(plan: ReadPlan, needed: Needed, batch: pa.RecordBatch) -> None:
-    """Raise DataError where a value cannot be read as its kind, as training could."""
+    """Raise DataError if a value cannot be read as its kind."""
     if needed.present is not None and not needed.lenient:
         flags = pc.and_(batch.column(needed.present), batch.column(needed.place).is_null())
         if pc.any(flags).as_py():
@@ -164,7 +164,7 @@ def check_readable(plan: ReadPlan, needed: Needed, batch: pa.RecordBatch) -> Non
 def check_finite(
     plan: ReadPlan, needed: Needed, values: NDArray[np.float64], batch: pa.RecordBatch
 ) -> None:
-    """Raise DataError where a number is infinite."""
+    """Raise DataError if a number is infinite."""
     infinite = np.isinf(values)
     if infinite.any():
         place = int(infinite.argmax())
@@ -196,7 +196,7 @@ def _kind(learned: Column | Target | None) -> str:
 def _columns(
     schema: Schema, table: Table, learned: Mapping[str, Column | Target | None]
 ) -> dict[str, TableColumn]:
-    """The columns with their text read as what was learned."""
+    """The columns of the table, with text read as in training."""
     kinds = {}
     for name, one in learned.items():
         text = isinstance(one, CategoryColumn | ClassificationTarget) and one.type != "number"

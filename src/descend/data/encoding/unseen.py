@@ -1,4 +1,4 @@
-"""Values that training did not have, counted while rows are encoded."""
+"""Count the values that training did not have while rows are encoded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from descend.data.schema.columns import CategoryColumn, Schema
 
 MANY = 0.05
-"""The share of a column's values from which on it is told that training had none of them."""
+"""Share of unseen values in a column from which on the user is warned."""
 
 _KEPT = 10_000
 _SHOWN = 3
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 @final
 class UnseenValues:
-    """How many values of each column training did not have, and which.
+    """Counts the values of each column that training did not have.
 
     Args:
         schema: what was learned.
@@ -38,7 +38,7 @@ class UnseenValues:
     def add(
         self, name: str, texts: Sequence[str], codes: Sequence[int], counts: NDArray[np.int64]
     ) -> None:
-        """Count the values of a column of categories; code 0 is one that training did not have."""
+        """Count values of a category column; code 0 is a value that training did not have."""
         counted = counts[: len(texts)]
         self._values[name] += int(counted.sum())
         if 0 not in codes:
@@ -51,7 +51,7 @@ class UnseenValues:
                     examples[text] += count
 
     def add_strays(self, name: str, count: int, rows: int) -> None:
-        """Count cells that are no numbers (or dates), in a column that had such in training."""
+        """Count cells that are no numbers (or dates), in a column that had some in training."""
         self._strays[name] += count
         self._rows[name] += rows
 
@@ -60,7 +60,7 @@ class UnseenValues:
         self._classes.update(counts)
 
     def sentences(self) -> list[str]:
-        """What to tell: a sentence for each column with more unseen values than a few."""
+        """The warnings: a sentence for each column with many unseen values."""
         said = []
         for column in self._schema.columns:
             if isinstance(column, CategoryColumn) and self._values[column.name]:
@@ -81,7 +81,7 @@ class UnseenValues:
 
     def _of_column(self, column: CategoryColumn) -> list[str]:
         values, unseen = self._values[column.name], self._unseen[column.name]
-        # Rare values have no code of their own: training itself had as many of these.
+        # Code 0 also holds the rare values of training, which are expected here too.
         present = self._schema.rows.training - column.missing
         rare = 1 - sum(column.counts) / present if present > 0 else 0.0
         if unseen <= (rare + MANY) * values:

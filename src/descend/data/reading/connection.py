@@ -1,4 +1,4 @@
-"""A DuckDB instance: several queries at once, rows in their order, and nothing but reading."""
+"""A DuckDB instance that only reads: several queries at once, rows in a fixed order."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY
 
 @final
 class Instance:
-    """One DuckDB database in memory, which spills to temporary files and installs no extension.
+    """A DuckDB database in memory, which spills to temporary files and installs no extension.
 
     Args:
-        memory: bytes that it may use; None: what DuckDB takes by itself.
+        memory: bytes that it may use; None: DuckDB's default.
     """
 
     def __init__(self, memory: int | None) -> None:
@@ -52,11 +52,11 @@ class Instance:
             self._set(f"memory_limit = '{memory} bytes'")
 
     def cursor(self) -> DuckDBPyConnection:
-        """A connection of its own, so that several queries can be read side by side."""
+        """A new connection, so that several results can be read at the same time."""
         return self._connection.cursor()
 
     def run(self, cursor: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], T]) -> T:
-        """Work with a cursor; `side_by_side` may interrupt it."""
+        """Run work with a cursor, which `side_by_side` may interrupt."""
         self._running.add(cursor)
         try:
             return work(cursor)
@@ -65,9 +65,9 @@ class Instance:
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
-        """Inside the `with`, queries run on one thread and take the rows in their order.
+        """Inside the `with`, queries run on one thread and process the rows in order.
 
-        Sums of numbers with decimals depend on their order in the last bits.
+        The last bits of a sum of floats depend on the order of summation.
         """
         self._set("threads = 1")
         try:
@@ -76,7 +76,7 @@ class Instance:
             self.cursor().execute("RESET threads").fetchall()
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of several tasks, run at once; an error or Ctrl-C interrupts the others."""
+        """The results of tasks that run concurrently; an error or Ctrl-C interrupts them all."""
         if len(tasks) == 1:
             return [tasks[0]()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -86,35 +86,35 @@ class Instance:
             except BaseException:
                 for future in futures:
                     future.cancel()
-                # A task may be between two queries, and begin another.
+                # A task may be between two queries and start another, so interrupt again.
                 while wait(futures, timeout=0.02).not_done:
                     for cursor in tuple(self._running):
                         cursor.interrupt()
                 raise
 
     def load_network(self, url: str) -> None:
-        """Load what DuckDB needs to read an address; raises its error where that is not there."""
+        """Load the extension that DuckDB needs for a URL; raises its error if that is missing."""
         azure = url.lower().startswith(("az:", "azure:", "abfs:", "abfss:"))
         self.cursor().execute(f"LOAD {'azure' if azure else 'httpfs'}").fetchall()
 
     def lock(
         self, views: Mapping[str, str], files: Sequence[str], patterns: Sequence[str] = ()
     ) -> None:
-        """From now on, allow nothing but reading some files.
+        """From now on, allow only reading the files named here.
 
-        Nothing is written, attached or loaded, no other file is read, no setting changed.
+        Writing, attaching, loading, changing settings and reading other files are refused.
 
         Args:
-            views: what stands after FROM for each name that a query may use.
+            views: the SQL relation for each name that a query may use.
             files: local files that may be read.
-            patterns: globs and addresses that may be read.
+            patterns: globs and URLs that may be read.
         """
         for name, relation in views.items():
             self.cursor().execute(
                 f"CREATE VIEW {quote_name(name)} AS SELECT * FROM {relation}"
             ).fetchall()
         self._set("allowed_configs = ['threads']")
-        # To list what a pattern matches is an access of its own.
+        # Listing what a pattern matches needs permission too.
         named = [*files, *(escaped_path(path) for path in files), *patterns]
         self._set(f"allowed_paths = {text_list([*dict.fromkeys(named)])}")
         self._set("enable_external_access = false")
@@ -125,10 +125,10 @@ class Instance:
 
 
 def in_order(source: Source, instance: Instance) -> Source:
-    """The query itself where its rows come in the order of its files, else a copy of its result.
+    """The query itself if its rows keep the order of its files; else a copy of its result.
 
     Joins, groups and sorts with ties may give another order each time they run, and random
-    functions other values; row numbers would then mean nothing.
+    functions other values, so that row numbers would be meaningless.
     """
     assert source.query is not None
     with reading(source.name, query=True):

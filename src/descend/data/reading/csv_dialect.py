@@ -1,4 +1,4 @@
-"""How a CSV file is written: its delimiter, its quotes, and where its header and its rows begin."""
+"""Detect the dialect of a CSV file: delimiter, quotes, and where header and rows begin."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _COMMENT = re.compile(r"\s*(#|%|//)")
 _SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 SPACES = " "
-"""In place of a delimiter: any number of spaces and tabs."""
+"""A delimiter that stands for any number of spaces and tabs."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written.
+    """The dialect of a file.
 
     Attributes:
-        delimiter: between fields.
+        delimiter: that separates fields.
         names: of the columns.
-        skip: lines before the header, or before the first row where there is no header to read.
-        header: whether a line of names follows.
+        skip: lines before the header, or before the first row if there is no header.
+        header: whether a header follows.
         quote: around fields that hold a delimiter.
-        escape: what stands before a quote inside such a field.
-        long_lines: bytes that a line may have, where that is more than usual; else 0.
-        notes: sentences that the user should see.
+        escape: the character before a quote inside such a field.
+        long_lines: most bytes of a line, if above DuckDB's default; else 0.
+        notes: sentences for the user.
     """
 
     delimiter: str
@@ -56,7 +56,7 @@ class Dialect:
 
 
 def records(path: str, skip: int = 0) -> Iterator[tuple[int, int]]:
-    """(line DuckDB counts, line an editor shows) of each record of a CSV file.
+    """(line as DuckDB counts, line as an editor counts) of each record of a CSV file.
 
     DuckDB counts a record with line breaks inside quotes as one line.
 
@@ -76,17 +76,17 @@ def records(path: str, skip: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def open_text(path: str) -> Any:
-    """The bytes of a text file, unpacked where its name says that it is packed."""
+    """The bytes of a text file, decompressed if its name says that it is compressed."""
     suffix = Path(path).suffix
     compression = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}.get(suffix)
     return pa.input_stream(path, compression=compression)
 
 
 def read_head(path: str) -> str:
-    """The first records of a file as text, without a byte order mark.
+    """The first records of a file as text, without the byte order mark.
 
     Raises:
-        DataError: the file is empty, packed wrongly, or no UTF-8 text.
+        DataError: the file is empty, cannot be decompressed, or is not UTF-8 text.
     """
     raw, whole = _first_bytes(path)
     if not raw.strip():
@@ -114,7 +114,7 @@ def read_head(path: str) -> str:
 
 
 def _first_bytes(path: str) -> tuple[bytes, bool]:
-    """The first bytes, at least a few lines of them; and whether that is the whole file."""
+    """The first bytes, at least a few lines, and whether that is the whole file."""
     raw = b""
     try:
         with open_text(path) as stream:
@@ -131,18 +131,18 @@ def _first_bytes(path: str) -> tuple[bytes, bool]:
 
 
 def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
-    """How a file is written, as its first lines and the user say.
+    """The dialect of a file, from its first lines and what the user says.
 
-    Lines of comments and titles above the header are skipped; a line `sep=;` names the delimiter.
-    Where it is unclear which line is the header, the first one is.
+    Comments and titles above the header are skipped; a line `sep=;` names the delimiter. If it
+    is unclear which line is the header, the first one is taken.
 
     Args:
         path: of the file, for messages.
         text: its first lines.
-        options: what the user says; it goes before what is found.
+        options: what the user says; it takes precedence.
 
     Raises:
-        DataError: there is no line of names where one is expected.
+        DataError: the header is missing.
     """
     lines = text.splitlines(keepends=True)
     skip, notes = _skipped(lines, options)
@@ -198,17 +198,17 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
 
 
 def _named(fields: Sequence[str], start: int = 0) -> tuple[str, ...]:
-    """The names in a header; pandas writes its index as a column without one."""
+    """The names in a header; an empty one (pandas' index column) becomes `column0` and so on."""
     return tuple(name or f"column{place}" for place, name in enumerate(fields, start))
 
 
 def is_tabbed(path: str) -> bool:
-    """Whether the name of a file says that tabs are its delimiter."""
+    """Whether the suffix of a file says that its delimiter is a tab."""
     return any(suffix.lower() in (".tsv", ".tab") for suffix in Path(path).suffixes)
 
 
 def _skipped(lines: Sequence[str], options: ReadingOptions) -> tuple[int, list[str]]:
-    """How many lines at the top are no part of the table: comments, or what the user says."""
+    """The number of lines to skip at the top: comments, or as the user says."""
     if options.skip_lines is not None:
         return options.skip_lines, []
     comments = 0
@@ -224,7 +224,7 @@ def _skipped(lines: Sequence[str], options: ReadingOptions) -> tuple[int, list[s
     found = [one for one in parse(rest, delimiter, _SAMPLE_RECORDS) if one]
     header = _looks_like_header(found[0], found[1:]) if found else None
     last = parse(lines[comments - 1], delimiter, 1)
-    # "#id,name" is a header where what follows has as many fields and is no header itself.
+    # "#id,name" is a header if the next line has as many fields and is no header itself.
     if options.header and header is not True and last and len(last[0]) == len(found[0]) > 1:
         note = (
             f"Line {comments} begins with a comment sign and was taken as the column names. "
@@ -244,7 +244,7 @@ def _lines(first: int, last: int, what: str) -> str:
 def _title_lines(
     text: str, delimiter: str, found: Sequence[Sequence[str]], options: ReadingOptions
 ) -> tuple[int, str] | None:
-    """(lines of titles above the header, the delimiter below them), or None where none is found."""
+    """(number of title lines above the header, delimiter below them), or None if there are none."""
     lengths = [len(record) for record in found if record]
     if len(lengths) < 3 or (_share(lengths, lengths[0]) >= 0.5 and lengths[0] > 1):
         return None
@@ -272,7 +272,7 @@ def _title_lines(
 
 
 def _physical(text: str, delimiter: str, count: int) -> Iterator[str]:
-    """The lines that the first records of a text take."""
+    """The number of lines that the first records of a text take."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     for _, _ in zip(range(count), reader, strict=False):
         pass
@@ -280,7 +280,7 @@ def _physical(text: str, delimiter: str, count: int) -> Iterator[str]:
 
 
 def _height(text: str, delimiter: str, quote: str) -> int:
-    """The lines that the first record takes."""
+    """The number of lines that the first record takes."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote)
     next(reader, None)
     return reader.line_num
@@ -291,7 +291,7 @@ def _share(lengths: Sequence[int], length: int) -> float:
 
 
 def _looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether a record is names above numbers; None where no column of numbers tells."""
+    """Whether a record holds names above columns of numbers; None if there is no such column."""
     numeric = _numeric_places(rows, len(header))
     if any(_NUMBER.fullmatch(header[place]) for place in numeric):
         return False
@@ -299,7 +299,7 @@ def _looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a header has a number where the rows have numbers, years and numbering aside."""
+    """Whether a header has a number above a column of numbers, except years and numbering."""
     places = _numeric_places(rows, len(header))
     found = [header[place] for place in places if _NUMBER.fullmatch(header[place])]
     if not found or len(rows) < 2:
@@ -315,7 +315,7 @@ def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
 
 
 def _numeric_places(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The places of the columns whose fields are numbers or empty, and not all empty."""
+    """The indices of the columns whose fields are numbers or empty, but not all empty."""
     full = [row for row in rows if len(row) == width]
     return [
         place
@@ -326,15 +326,15 @@ def _numeric_places(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def _has_row_names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether every row has one field more than the header, at its front."""
+    """Whether every row has one field more than the header, at the front."""
     if len(rows) < 2 or any(len(row) != len(header) + 1 for row in rows):
         return False
-    # A delimiter at the end of each row makes an empty field.
+    # A delimiter at the end of each row gives an empty last field.
     return any(row[-1].strip() for row in rows) and len({row[0] for row in rows}) == len(rows)
 
 
 def _quoting(text: str, delimiter: str) -> tuple[str, str]:
-    """(quote, escape) of a text."""
+    """The (quote, escape) characters of a text."""
     if '\\"' in text and not _is_strict(text, delimiter, '"') and _is_strict(text, delimiter, "\\"):
         return '"', "\\"
     if "'" not in text:
@@ -360,7 +360,7 @@ def _quoting(text: str, delimiter: str) -> tuple[str, str]:
 
 
 def _is_strict(text: str, delimiter: str, escape: str) -> bool:
-    """Whether the quotes of a text are all as they must be, with this escape."""
+    """Whether all quotes of a text are valid with this escape character."""
     double = escape == '"'
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -378,7 +378,7 @@ def _is_strict(text: str, delimiter: str, escape: str) -> bool:
 
 
 def find_delimiter(text: str) -> str:
-    """The delimiter that cuts header and first records into equally many fields."""
+    """The delimiter that splits header and first records into the same number of fields."""
     scores = {delimiter: _score(text, delimiter) for delimiter in _USUAL}
     best = max(_USUAL, key=lambda delimiter: scores[delimiter])
     if scores[best][1] > 1 and (scores[best][0] == 1 or not _is_spaced(text)):
@@ -391,7 +391,7 @@ def find_delimiter(text: str) -> str:
 
 
 def _is_spaced(text: str) -> bool:
-    """Whether spaces cut each line into equally many fields, numbers among them."""
+    """Whether spaces split each line into the same number of fields, some of them numbers."""
     found = [line.split() for line in text.splitlines()[:_SAMPLE_RECORDS] if line.strip()]
     if len(found) < 3 or len(found[0]) < 2 or len({len(fields) for fields in found}) > 1:
         return False
@@ -399,7 +399,7 @@ def _is_spaced(text: str) -> bool:
 
 
 def _score(text: str, delimiter: str) -> tuple[float, int]:
-    """(share of records with as many fields as the header, fields of the header)."""
+    """(share of records with as many fields as the header, number of those fields)."""
     lengths = [len(record) for record in parse(text, delimiter, _SAMPLE_RECORDS) if record]
     if not lengths or lengths[0] < 2:
         return 0.0, 1

@@ -1,7 +1,7 @@
 """CSV files: their dialect and column types, and the SQL with which DuckDB reads them.
 
 DuckDB's own detection is not used: it skips leading lines that do not fit, renames repeated
-columns and changes dates with the first rows it sees, each without a word.
+columns and decides date formats from the first rows, each silently.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from descend.errors import DataError
 SAMPLE_ROWS = 20_480
 SAMPLE_VALUES = 2_000_000
 _HEAD = {"parallel": "false", "buffer_size": str(8 << 20)}
-"""Options for the first rows of a file: other threads would read what nobody asked for."""
+"""DuckDB's options for reading only the first rows: other threads would read further ones."""
 
 
 @dataclass(frozen=True)
 class CsvFiles:
-    """Files of one kind, and how they are written.
+    """CSV files with the same columns, and their dialects.
 
     Attributes:
-        paths: in the order of their rows.
-        dialects: of each file; they have the same names, perhaps in another order.
+        paths: in the order in which they are read.
+        dialects: of each file; their columns may be in different orders.
         types: DuckDB type of each column: DOUBLE or VARCHAR.
-        words: those of `NULLS` that stand among the numbers of a column in the first rows.
+        words: the texts for missing (`NULLS`) among the numbers of a column in the first rows.
     """
 
     paths: tuple[str, ...]
@@ -44,12 +44,12 @@ class CsvFiles:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns, in the order of the first file."""
+        """The column names, in the order of the first file."""
         return self.dialects[0].names
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that the user should see, each with the file it is about."""
+        """Sentences for the user, each with the file it is about."""
         return tuple(
             f"{path}: {note}"
             for path, dialect in zip(self.paths, self.dialects, strict=True)
@@ -57,7 +57,7 @@ class CsvFiles:
         )
 
     def relation(self, *, first: int | None = None) -> str:
-        """What stands after FROM: all rows, or the first ones."""
+        """The SQL relation with all rows, or the first ones."""
         if first is not None:
             return f"(SELECT * FROM {self._relation(_HEAD)} LIMIT {first})"
         return self._relation({})
@@ -70,7 +70,7 @@ class CsvFiles:
         return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts) + ")"
 
     def _groups(self) -> list[tuple[Dialect, list[str]]]:
-        """Neighbouring files that are written in the same way."""
+        """Consecutive files with the same dialect."""
         groups: list[tuple[Dialect, list[str]]] = []
         for path, dialect in zip(self.paths, self.dialects, strict=True):
             plain = replace(dialect, notes=())
@@ -81,7 +81,7 @@ class CsvFiles:
 
     def _read(self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]) -> str:
         names = dialect.names
-        # DuckDB knows marks of missing values for the whole file alone, and class NA is no such.
+        # DuckDB takes texts for missing per file, not per column; a class named NA is not missing.
         worded = [name for name in names if self.words.get(name) and self.types[name] != "VARCHAR"]
         read_as = {name: "VARCHAR" if name in worded else self.types[name] for name in names}
         columns = ", ".join(f"{quote_text(n)}: {quote_text(read_as[n])}" for n in names)
@@ -107,7 +107,7 @@ class CsvFiles:
         return f"(SELECT * REPLACE ({values}) FROM {read})"
 
     def _number(self, name: str) -> str:
-        """SQL of a column of numbers that has marks of missing values."""
+        """SQL for a column of numbers that has texts for missing."""
         column = quote_name(name)
         missing = missing_sql(column, self.words[name], marks=False)
         return f"CAST(CASE WHEN NOT {missing} THEN {column} END AS {self.types[name]}) AS {column}"
@@ -119,16 +119,16 @@ def find_csv(
     options: ReadingOptions,
     spool: Spool,
 ) -> CsvFiles:
-    """Look at the head of each file.
+    """Detect the dialects and column types of files from their first rows.
 
     Args:
         paths: at least one.
         run: runs SQL and returns a pyarrow Table.
-        options: what the user says about how the files are written.
-        spool: for files that are written anew.
+        options: what the user says about the dialect.
+        spool: for temporary copies.
 
     Raises:
-        DataError: a file is empty, not text, without a usable header, or unlike the first.
+        DataError: a file is empty, not text, has no usable header, or other columns than the first.
     """
     paths = list(paths)
     texts = [read_head(path) for path in paths]
@@ -162,7 +162,7 @@ def _check_header(path: str, dialect: Dialect) -> None:
 
 
 def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, str]:
-    """The types for a query: as for a path, but whole numbers and ISO 8601 dates have their own.
+    """The column types for a user's query: as for a path, but with integers and ISO 8601 dates.
 
     SQL such as year(day) or n // 10 needs them. The first rows decide.
     """
@@ -203,7 +203,7 @@ def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, st
 def check_same_columns(
     first: str, columns: Sequence[str], other: str, found: Sequence[str]
 ) -> None:
-    """Raise DataError unless two files have the same columns, in whatever order."""
+    """Raise DataError unless two files have the same columns, in any order."""
     if set(columns) == set(found):
         return
     lacking = [name for name in columns if name not in found]
@@ -225,8 +225,8 @@ def _find_types(
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """DOUBLE for each column whose first rows hold plain numbers, VARCHAR for the others.
 
-    And the marks of missing values among those numbers. A column that is empty in the first rows
-    is looked at as a whole. What text stands for is found later, for text from every source alike.
+    Also the texts for missing among those numbers. A column that is empty in the first rows is
+    read as a whole. What text stands for is decided later, by one rule for every source.
     """
     names = files.names
     rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
@@ -241,9 +241,9 @@ def _find_types(
 def _survey(
     names: Sequence[str], source: str, run: Callable[[str], pa.Table]
 ) -> dict[str, tuple[bool, tuple[str, ...]]]:
-    """Whether all values of a column are plain numbers, and which marks of missing ones it has.
+    """Whether all values of each column are plain numbers, and which texts for missing it has.
 
-    Columns without values are not in it.
+    Columns without values are left out.
 
     Args:
         names: of the columns.
@@ -252,8 +252,8 @@ def _survey(
     """
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
     thousands = quote_text(r"[-+]?[1-9][0-9]{0,2}[.][0-9]{3}")
-    # One long column, since a query with an aggregate for each of many columns plans for seconds.
-    # Where every point has three digits after it, it may as well separate thousands.
+    # Unpivoted, since DuckDB plans for seconds if each of many columns has its own aggregate.
+    # If every point is followed by three digits, it may also be a thousands separator.
     table = run(
         f"""
         SELECT place,

@@ -46,10 +46,10 @@ def is_database_file(path: str) -> bool:
 
 
 def table_file(address: str, part: str, spool: Spool) -> tuple[str, str]:
-    """(a Parquet file with the rows of a table in a database, its hash).
+    """(a Parquet file with the rows of a database table, its hash).
 
-    The rows come in a stream, so that memory does not grow with the table. The connection can only
-    read.
+    The rows are streamed, so that memory does not grow with the table. The connection is
+    read-only.
 
     Args:
         address: `postgresql://user@host/database`, or the path of an SQLite file.
@@ -86,7 +86,7 @@ def _driver(kind: str, shown: str) -> Any:
 
 
 def _uri(kind: str, address: str) -> str:
-    """The address with which the driver can only read."""
+    """The address for a read-only connection."""
     if kind == "sqlite":
         return f"file:{quote(str(Path(address).absolute()))}?mode=ro"
     joint = "&" if "?" in address else "?"
@@ -94,7 +94,7 @@ def _uri(kind: str, address: str) -> str:
 
 
 def _select(connection: Any, kind: str, part: str, shown: str) -> str:
-    """The SELECT that gives the rows asked for."""
+    """The SELECT for the rows that are asked for."""
     if _SELECT.match(part):
         if ";" in part.rstrip().rstrip(";"):
             raise DataError(f"{shown}: expected one SELECT after #, found several statements.")
@@ -124,7 +124,7 @@ def _quoted(name: str) -> str:
 
 
 def _stream(connection: Any, kind: str, select: str, path: str) -> None:
-    """Write the rows of a SELECT to a Parquet file, a batch at a time."""
+    """Write the result of a SELECT to a Parquet file, batch by batch."""
     from pyarrow import parquet
 
     with connection.cursor() as cursor:
@@ -143,12 +143,12 @@ def _stream(connection: Any, kind: str, select: str, path: str) -> None:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """A type without what the driver tells about its origin."""
+    """An Arrow type without the driver's metadata."""
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 def _said(error: Exception, address: str) -> str:
-    """What the driver said, in one line and without the password."""
+    """The driver's message, in one line and without the password."""
     text = " ".join(str(error).split())
     try:
         password = urlsplit(address).password

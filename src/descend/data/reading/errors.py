@@ -1,4 +1,4 @@
-"""Say what is wrong with a table in one short text, whatever DuckDB, Arrow or the system said."""
+"""Turn errors of DuckDB, Arrow and the system into one short text about the user's table."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".ar
 
 
 class UnreadableCellError(DataError):
-    """A cell of a CSV file is none of what its column was found to hold in the first rows.
+    """A cell of a CSV file cannot be read as the type that the first rows of its column have.
 
     Attributes:
-        column: its name; read as text the column can be looked at as a whole.
+        column: its name; the column can still be read as text.
     """
 
     def __init__(self, message: str, column: str) -> None:
@@ -41,7 +41,7 @@ class UnreadableCellError(DataError):
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """A sentence that offers the nearest of the names, or nothing."""
+    """A sentence that offers the closest of the names, or an empty text."""
     known = list(names)
     lower = {known_name.lower(): known_name for known_name in reversed(known)}
     near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
@@ -49,7 +49,7 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 
 def no_column(name: str, names: Sequence[str], purpose: str, table: str) -> DataError:
-    """The error of a column that the user names and the table lacks."""
+    """The error for a column that the user names and the table lacks."""
     listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return DataError(
         f"{table} has no column {name!r} ({purpose}).{closest(name, names)} "
@@ -58,7 +58,7 @@ def no_column(name: str, names: Sequence[str], purpose: str, table: str) -> Data
 
 
 def check_names(table: str, names: Sequence[str]) -> None:
-    """Raise DataError where two columns have one name; letter case makes no difference to SQL."""
+    """Raise DataError if two columns have the same name; SQL ignores letter case."""
     seen: dict[str, str] = {}
     for name in names:
         if name.startswith(RESERVED):
@@ -69,19 +69,19 @@ def check_names(table: str, names: Sequence[str]) -> None:
         other = seen.get(name.lower())
         if other == name:
             raise DataError(
-                f"{table} has two columns named {name!r}; expected every name once. "
+                f"{table} has two columns named {name!r}; expected different names. "
                 "Rename one of them."
             )
         if other is not None:
             raise DataError(
-                f"{table} has the columns {other!r} and {name!r}, which differ in letter case "
-                "alone. Rename one of them."
+                f"{table} has the columns {other!r} and {name!r}, which differ only in letter "
+                "case. Rename one of them."
             )
         seen[name.lower()] = name
 
 
 def missing_file(path: str) -> DataError:
-    """The error of a path where nothing is; offers near names in its folder."""
+    """The error for a path that does not exist; offers similar names in its folder."""
     folder = Path(path).parent
     if not folder.is_dir():
         return DataError(f"There is no file {path}: there is no folder {folder}.")
@@ -95,18 +95,18 @@ def missing_file(path: str) -> DataError:
 
 @contextmanager
 def reading(table: str, *, query: bool = False) -> Iterator[None]:
-    """Turn every failure of DuckDB and of the system inside into a DataError.
+    """Inside the `with`, turn every error of DuckDB and of the system into a DataError.
 
     Args:
-        table: what is read, for the message.
-        query: whether it is the user's own SQL.
+        table: its name in messages.
+        query: whether it is the user's SQL.
     """
     import duckdb
 
     try:
         yield
     except (duckdb.Error, OSError, pa.ArrowException) as error:
-        # While rows are streamed, Arrow passes on what DuckDB said.
+        # While rows are streamed, DuckDB's errors arrive as Arrow's.
         text = str(error)
         said = _explain(text, table, query)
         cell = re.search(r'converting column "(.*)"\. Could not convert string', text) or re.search(
@@ -118,7 +118,7 @@ def reading(table: str, *, query: bool = False) -> Iterator[None]:
 
 
 def _explain(text: str, table: str, query: bool) -> str:
-    """One short text for what DuckDB said at length."""
+    """DuckDB's message as one short text."""
     if "CSV Error on Line" in text:
         return _explain_csv(text, table)
     failed = re.search(r"Failed to cast value to numerical: (.*)", text)
@@ -131,7 +131,7 @@ def _explain(text: str, table: str, query: bool) -> str:
                 f"{failed[1]}. Correct the value, or write null for a missing one."
             )
         if "Malformed JSON" in text:
-            # DuckDB has counted the line before it looks at it.
+            # DuckDB counts the line before it parses it.
             line -= 1
         said = text.splitlines()[0].rpartition(": ")[2].strip()
         return f"{path}, line {line}: expected one JSON object on each line; found: {said}"
@@ -149,8 +149,8 @@ def _explain(text: str, table: str, query: bool) -> str:
         )
     if os.strerror(errno.ENOSPC) in text:
         return (
-            f"The disk is too full to read {table}: a copy of its rows, or what does not fit in "
-            "memory, is kept there for a while. Free some space, or name a folder on another disk "
+            f"The disk is too full to read {table}: a temporary copy, or what does not fit in "
+            "memory, is written there. Free some space, or name a folder on another disk "
             f"with {option_text('store')} (and with TMPDIR in the environment)."
         )
     if "Out of Memory" in text:
@@ -228,7 +228,7 @@ def _match(pattern: str, text: str) -> str | None:
 
 
 def _foreign_byte(path: str, line: int) -> int | None:
-    """The first byte of a line that is no UTF-8 text, if there is one."""
+    """The first byte of a line that is not valid UTF-8, or None."""
     try:
         with open_text(path) as stream:
             for number, content in enumerate(stream, 1):
@@ -243,7 +243,7 @@ def _foreign_byte(path: str, line: int) -> int | None:
 
 
 def _editor_line(path: str, line: int, skip: int) -> int:
-    """The line an editor shows; DuckDB counts line breaks in quotes for nothing."""
+    """The line as an editor counts; DuckDB does not count line breaks in quotes."""
     try:
         for number, start in records(path, skip):
             if number == line:

@@ -1,7 +1,7 @@
-"""SQL that reads a column as a number, as a category, or as a time, from whatever holds it.
+"""SQL that reads a column as a number, a category or a time, however it is stored.
 
-What a value means is decided here alone: learning and predicting read columns through these
-expressions, so that a value means the same however it is stored.
+Only this module decides what a value means: training and prediction both read columns through
+these expressions.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 
 TIME = "time"
-"""In place of a strptime pattern: times of day."""
+"""Stands for times of day where a strptime pattern is expected."""
 
 EPOCHS = {"epoch s": 1e6, "epoch ms": 1e3, "epoch us": 1.0, "epoch ns": 1e-3}
-"""In place of a strptime pattern: numbers that count from 1970, and the microseconds of one."""
+"""Names for numbers that count from 1970, used like strptime patterns, and their unit in
+microseconds."""
 
 
 def epoch_unit(largest: float) -> str:
-    """What numbers count since 1970, by the largest of them: years up to 5138 are in seconds."""
+    """The unit of numbers that count from 1970, by the largest: up to the year 5138 seconds."""
     return next((one for one, size in EPOCHS.items() if largest * size < 1e17), "epoch ns")
 
 
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
-"""What stands for true and false where a column of booleans is expected, in any letter case."""
+"""Texts for true and false in a column of booleans, in any letter case."""
 
 
 def text_sql(column: TableColumn) -> str:
-    """VARCHAR without spaces around it; NULL stays NULL, and empty text stays empty."""
+    """SQL: the text without spaces around it; NULL stays NULL, and empty text stays empty."""
     text = f"{column.sql}::VARCHAR" if column.sql_type != "VARCHAR" else column.sql
-    # Trimming takes longer than reading a number does, and is hardly ever needed.
+    # Trimming takes longer than parsing a number, and is hardly ever needed.
     return (
         f"CASE WHEN regexp_matches({text}, '^[^!-~]|[^!-~]$') "
         f"THEN trim({text}, {quote_text(SPACES)}) ELSE {text} END"
@@ -42,7 +43,7 @@ def text_sql(column: TableColumn) -> str:
 
 
 def number_sql(column: TableColumn) -> str:
-    """DOUBLE, NULL for missing (NaN too) and for text that is no number."""
+    """SQL: DOUBLE; NULL for missing, NaN and text that is no number."""
     if column.is_text and column.type == "boolean":
         number = f"CASE {category_sql(column)} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END::DOUBLE"
     elif column.is_text:
@@ -61,22 +62,22 @@ def number_sql(column: TableColumn) -> str:
 
 
 def category_sql(column: TableColumn, kind: str | None = None) -> str:
-    """VARCHAR: the one text of a value, however it is stored; NULL for missing.
+    """SQL: the text that identifies a value, however it is stored; NULL for missing.
 
-    Whole numbers have no decimal point and no sign but a minus; what stands for true is `true` in
-    a column of booleans and `1` in one of numbers; leading zeros stay.
+    Whole numbers have no decimal point and no plus sign; true is `true` in a column of booleans
+    and `1` in one of numbers; leading zeros stay.
 
     Args:
         column: where the values are.
-        kind: what the values are compared with: `number`, `boolean` or `text`; the column's own
-            type where None; `label` leaves text as it is written.
+        kind: of the values compared with: `number`, `boolean` or `text`; `label` leaves text as it
+            is; None is the column's own type.
     """
     kind = kind or column.type
     return with_value(_value_text(column), lambda text: _category(text, column, kind))
 
 
 def _category(text: str, column: TableColumn, kind: str) -> str:
-    """SQL: the one text of a value; NULL for missing."""
+    """SQL: the text that identifies a value; NULL for missing."""
     value = text
     if kind == "boolean":
         whole = f"lower({_whole(text)})"
@@ -98,7 +99,7 @@ def _category(text: str, column: TableColumn, kind: str) -> str:
 
 
 def _value_text(column: TableColumn) -> str:
-    """VARCHAR of a value; numbers as the shortest text that stands for them."""
+    """SQL: the text of a value; for a number, the shortest one that gives it back."""
     if column.is_text:
         return text_sql(column)
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
@@ -111,14 +112,14 @@ def _value_text(column: TableColumn) -> str:
 
 def _double_text(value: str) -> str:
     """SQL: the shortest text of a DOUBLE or FLOAT."""
-    # Whole numbers as such: DuckDB would write 1e+18. Adding 0 makes one of -0 and 0.
+    # Whole numbers in full, where DuckDB would write 1e+18. Adding 0 turns -0 into 0.
     return f"""CASE WHEN isnan({value}) THEN NULL
         WHEN {value} = floor({value}) AND abs({value}) < 1e18 THEN {value}::BIGINT::VARCHAR
         ELSE {value}::VARCHAR END"""
 
 
 def _whole(text: str) -> str:
-    """SQL: 1.0 as 1; other text as it is."""
+    """SQL: 1.0 becomes 1; other text is unchanged."""
     pattern = quote_text(r"^([-+]?[0-9]+)\.0+$")
     return (
         f"CASE WHEN suffix({text}, '0') THEN regexp_replace({text}, {pattern}, '\\1') "
@@ -127,7 +128,7 @@ def _whole(text: str) -> str:
 
 
 def _number_text(text: str, written: str) -> str:
-    """SQL: the text of the number that a text stands for; of other text the text itself."""
+    """SQL: the canonical text of a number; other text is unchanged."""
     integer = quote_text(r"[-+]?(?:0|[1-9][0-9]*)(?:\.0*)?")
     digits = f"regexp_replace({text}, '^\\+|\\.0*$', '', 'g')"
     number = number_text_sql(text, written)
@@ -138,7 +139,7 @@ def _number_text(text: str, written: str) -> str:
 
 
 def time_sql(column: TableColumn, pattern: str | None) -> str:
-    """Microseconds since 1970 (for `TIME` since midnight) as BIGINT; NULL where that fails.
+    """SQL: microseconds since 1970 (for `TIME`, since midnight) as BIGINT; NULL if unreadable.
 
     Args:
         column: of dates, times, text or numbers.
@@ -161,7 +162,7 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
 
 
 def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
-    """SQL: microseconds of the time that a text stands for; NULL where it stands for none."""
+    """SQL: the microseconds of a text that is a time; NULL for others."""
     if pattern == TIME:
         clock = f"coalesce(try_cast({text} AS TIME), {_half_day_clock(text)})"
         return f"epoch_us(DATE '1970-01-01' + {clock})"
@@ -185,27 +186,27 @@ def _half_day_clock(value: str) -> str:
 
 
 def clock_sql(value: str) -> str:
-    """Whether a text is a time of day: 13:37, 13:37:00.5 or 1:37 PM."""
+    """SQL: whether a text is a time of day: 13:37, 13:37:00.5 or 1:37 PM."""
     plain = quote_text(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
     return f"""(regexp_full_match({value}, {plain}) AND try_cast({value} AS TIME) IS NOT NULL
         OR regexp_matches({value}, '(?i:[ap]m)$') AND {_half_day_clock(value)} IS NOT NULL)"""
 
 
 def iso_sql(value: str) -> str:
-    """TIMESTAMP of ISO 8601 text, else NULL.
+    """SQL: the TIMESTAMP of ISO 8601 text, else NULL.
 
-    DuckDB alone would take 31/01/20 for the year 31; here a year has four digits.
+    DuckDB alone would read 31/01/20 as the year 31; here a year needs four digits.
     """
     digits = " AND ".join(f"substr({value}, {place}, 1) BETWEEN '0' AND '9'" for place in (2, 3))
     return f"CASE WHEN {digits} THEN try_cast({value} AS TIMESTAMP) END"
 
 
 def class_sql(column: TableColumn, kind: str | None = None) -> str:
-    """VARCHAR: the text of a class, as the user wrote it; NULL where the row has none.
+    """SQL: the text of a class, as the user wrote it; NULL if the row has none.
 
     Args:
         column: where the classes are.
-        kind: what the classes are: `number`, `boolean` or `text`; the column's own type where None.
+        kind: of the classes: `number`, `boolean` or `text`; None is the column's own type.
     """
     kind = kind or column.type
     if kind == "number":
@@ -215,7 +216,7 @@ def class_sql(column: TableColumn, kind: str | None = None) -> str:
 
 
 def present_sql(column: TableColumn, kind: str | None = None) -> str:
-    """Whether there is a target: a number, or a class of some kind."""
+    """SQL: whether a row has a target: a number, or a class."""
     kind = kind or column.type
     if kind == "number":
         return f"({number_sql(column)}) IS NOT NULL"
@@ -225,7 +226,7 @@ def present_sql(column: TableColumn, kind: str | None = None) -> str:
 
 
 def written_sql(column: TableColumn) -> str:
-    """Whether something stands in a cell of numbers or dates that is no mark for missing."""
+    """SQL: whether a cell of numbers or dates holds anything but a text for missing."""
     if column.is_text:
         text = text_sql(column)
         missing = with_value(
@@ -238,7 +239,7 @@ def written_sql(column: TableColumn) -> str:
 
 
 def _numbers(texts: Iterable[str]) -> Iterator[float]:
-    """The finite numbers among some texts."""
+    """The texts that are finite numbers, as numbers."""
     for text in texts:
         try:
             value = float(text)

@@ -1,4 +1,4 @@
-"""Which format a file has, and what each format needs before DuckDB reads it."""
+"""The formats of files: how to recognise them, and what to check before DuckDB reads them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[[str], pa.Table]
 
 
 def expand(path: str) -> list[str]:
-    """The files of a path or glob, by name."""
+    """The files of a path or glob, sorted by name."""
     path = os.path.expanduser(str(named_path(path)))
     if os.path.isdir(path):
         raise _folder_error(path)
@@ -47,7 +47,7 @@ def _folder_error(path: str) -> DataError:
         Path(name).suffix for name in sorted(os.listdir(path)) if Path(name).suffix in FORMATS
     ]
     if not suffixes:
-        return DataError(f"{path} is a folder without tables in it; expected a file.")
+        return DataError(f"{path} is a folder that holds no tables; expected a file.")
     common = max(dict.fromkeys(suffixes), key=suffixes.count)
     return DataError(
         f"{path} is a folder; expected a file. To read all {common} files in it together, "
@@ -56,7 +56,7 @@ def _folder_error(path: str) -> DataError:
 
 
 def format_by_name(path: str) -> str | None:
-    """The format that the name of a file tells, or None."""
+    """The format by the suffix of a file, or None."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     while suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
@@ -64,7 +64,7 @@ def format_by_name(path: str) -> str | None:
 
 
 def format_of(path: str) -> str:
-    """By name, else by the first bytes."""
+    """The format by suffix, else by the first bytes."""
     named = format_by_name(path)
     if named:
         return named
@@ -93,7 +93,7 @@ def check_footers(paths: Sequence[str]) -> None:
 
 
 def arrow_dataset(paths: Sequence[str]) -> Any:
-    """Arrow files, which must have the same columns, as one set of rows."""
+    """Arrow files with the same columns as one data set."""
     from pyarrow import dataset
 
     first: list[str] = []

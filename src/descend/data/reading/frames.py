@@ -13,11 +13,11 @@ from descend.errors import DataError
 
 
 def arrow_table(data: Any) -> pa.Table:
-    """A PyArrow Table of the same content; copied only where the library needs it.
+    """A PyArrow Table with the same content; copied only if its library requires it.
 
     Args:
-        data: a pandas or Polars frame, a PyArrow Table, RecordBatch or RecordBatchReader (read
-            to its end), anything with the Arrow stream interface, or a pair (X, y).
+        data: a pandas or Polars frame, a PyArrow Table, RecordBatch or RecordBatchReader (which
+            is consumed), anything with the Arrow stream interface, or a pair (X, y).
 
     Raises:
         DataError: it is none of these, or a column holds values of mixed types.
@@ -32,7 +32,7 @@ def arrow_table(data: Any) -> pa.Table:
 
 
 def content_hash(table: pa.Table) -> str:
-    """A hash of names, types and values."""
+    """A hash of the names, types and values of a table."""
     digest = hashlib.blake2b(digest_size=16)
 
     class Sink:
@@ -53,7 +53,7 @@ def content_hash(table: pa.Table) -> str:
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """The table with types that DuckDB reads: numbers of 16 bits get 32."""
+    """The table with types that DuckDB reads: float16 becomes float32."""
     for place, field in enumerate(table.schema):
         if pa.types.is_float16(field.type):
             wider = table.column(place).cast(pa.float32())
@@ -150,7 +150,7 @@ def _from_matrix(X: Any) -> pa.Table:
 
 
 def _unmasked(values: Any) -> np.ndarray:
-    """An array in which what a NumPy mask covers is missing."""
+    """An array in which masked values are missing."""
     if not isinstance(values, np.ma.MaskedArray):
         return np.asarray(values)
     if values.dtype.kind in "biuf":

@@ -1,4 +1,4 @@
-"""JSON lines and arrays: which columns there are, and how each is read."""
+"""JSON lines and arrays: find the columns, and how each is read."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from descend.data.reading.errors import check_names
 from descend.data.reading.sql import path_list, quote_name, quote_text
 
 _WHOLE_BYTES = 64 << 20
-"""Smaller files are read whole to find their columns; of larger ones only the first rows."""
+"""Up to this size all rows are read to find the columns; of larger files only the first ones."""
 
 
 @dataclass(frozen=True)
 class JsonFiles:
-    """Files of JSON objects, and how their columns are read.
+    """JSON files with the same columns, and the types of these.
 
     Attributes:
-        paths: in the order of their rows.
-        types: DuckDB type of each column: DOUBLE for numbers; as VARCHAR they keep every digit.
+        paths: in the order in which they are read.
+        types: DuckDB type of each column: DOUBLE for numbers, or VARCHAR, which keeps all digits.
     """
 
     paths: tuple[str, ...]
     types: Mapping[str, str]
 
     def relation(self) -> str:
-        """What stands after FROM."""
+        """The SQL relation."""
         columns = ", ".join(
             f"{quote_name(name)}: {quote_text(kind)}" for name, kind in self.types.items()
         )
@@ -37,15 +37,15 @@ class JsonFiles:
 
 
 def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles:
-    """Look at the columns of files; whole numbers are read as DOUBLE, and dates as text.
+    """Find the columns of files; integers are read as DOUBLE, and dates as text.
 
     Raises:
-        DataError: two columns have one name, but for letter case.
+        DataError: the names of two columns differ only in letter case.
     """
     size = sum(os.path.getsize(path) for path in paths)
     rows = -1 if size <= _WHOLE_BYTES else SAMPLE_ROWS
     limit = "" if rows < 0 else f" LIMIT {rows}"
-    # DuckDB renames what differs in letter case alone, and says nothing.
+    # DuckDB silently renames columns that differ only in letter case.
     keys = run(
         f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM (SELECT json FROM "
         f"read_json_objects({path_list(paths)}){limit})"
@@ -58,7 +58,7 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
 
 
 def _types(paths: Sequence[str], rows: int, run: Callable[[str], pa.Table]) -> dict[str, str]:
-    """The types of the columns that the first rows have; all rows for -1."""
+    """The types of the columns in the first rows, or in all for -1."""
     options = f"sample_size = {rows}, union_by_name = true"
     described = run(f"DESCRIBE SELECT * FROM read_json({path_list(paths)}, {options})")
     types = {}

@@ -1,4 +1,4 @@
-"""Which texts stand for a missing value."""
+"""The texts that stand for a missing value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ NULLS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
-"""What stands for a missing value in any column: the list pandas uses."""
+"""Texts for missing in any column: the list of pandas."""
 
 CLASS_NAMES = ("None", "NA", "N/A", "n/a")
-"""Those of `NULLS` that are classes like others in a target of text."""
+"""The texts of `NULLS` that are ordinary classes in a target of text."""
 
 MARKS = frozenset(
     {null.lower() for null in NULLS}
@@ -20,7 +20,7 @@ MARKS = frozenset(
     | {"(null)", "not available", "not applicable", "no data", "k.a.", "#null!"}
     | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "0000-00-00", "0000-00-00 00:00:00"}
 )
-"""What stands for a missing value in a column of numbers or dates, in any letter case."""
+"""Further texts for missing in a column of numbers or dates, in any letter case."""
 
 
 def missing_sql(text: str, nulls: tuple[str, ...], *, marks: bool) -> str:
@@ -28,11 +28,11 @@ def missing_sql(text: str, nulls: tuple[str, ...], *, marks: bool) -> str:
 
     Args:
         text: SQL of a text without spaces around it.
-        nulls: texts that do, as they are.
+        nulls: texts that do.
         marks: whether `MARKS` do too, in any letter case.
     """
     longest = max(len(null) for null in (*nulls, *(MARKS if marks else ()), ""))
-    # DuckDB makes a join of IN and list_contains, which loses the order of the rows.
+    # DuckDB turns IN and list_contains into a join, which loses the order of the rows.
     tests = [f"list_position({text_list(nulls)}, {text}) IS NOT NULL"] if nulls else []
     if marks:
         tests.append(f"list_position({text_list(sorted(MARKS))}, lower({text})) IS NOT NULL")

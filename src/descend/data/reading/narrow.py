@@ -1,4 +1,4 @@
-"""The rows of a wide table with the columns alone that a query asks for.
+"""Narrow a wide table to the columns that a query uses.
 
 DuckDB looks at every column of `SELECT *` each time a query is planned, in time that grows faster
 than their number: a table of 4,000 columns that is asked about 64 of them at a time would spend
@@ -21,15 +21,15 @@ _TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _NUMBERS = itertools.count()
 
 Build = Callable[[Sequence[str]], str]
-"""From the columns to select, as SQL, to what stands after FROM."""
+"""`columns to select -> SQL relation`."""
 
 
 def columns_in(sql: str, known: Mapping[str, int]) -> list[str]:
-    """Those of some columns that stand in SQL, in their order.
+    """The columns that occur in SQL, in their order.
 
     Args:
-        sql: columns stand in it in double quotes.
-        known: places of the columns by their SQL.
+        sql: with columns in double quotes.
+        known: index of each column by its SQL.
     """
     found = {token for token in _TOKENS.findall(sql) if token in known}
     return sorted(found, key=known.__getitem__)
@@ -37,11 +37,11 @@ def columns_in(sql: str, known: Mapping[str, int]) -> list[str]:
 
 @final
 class Rows:
-    """What stands after FROM for the rows of a table, narrowed to what a query uses.
+    """The SQL relation for the rows of a table, narrowed to the columns that a query uses.
 
     Attributes:
-        text: stands in SQL for the rows, which `filled` puts in its place.
-        build: makes the rows with some columns.
+        text: a placeholder for the relation, which `filled` replaces.
+        build: makes the relation with some columns.
     """
 
     def __init__(self, columns: Sequence[str], build: Build) -> None:
@@ -52,7 +52,7 @@ class Rows:
         self.text = mark if self.wide else build(["*"])
 
     def filled(self, sql: str) -> str:
-        """SQL in which the rows stand themselves, with the columns that occur in it."""
+        """SQL with the placeholder replaced by a relation of the columns that the SQL uses."""
         if not self.wide or self.text not in sql:
             return sql
         return sql.replace(self.text, self.build(columns_in(sql, self._known)))

@@ -1,10 +1,10 @@
-"""How people write numbers as text, and how such text is read: one grammar for every source.
+"""The grammar of numbers written as text, the same for every source.
 
 A number may have a decimal point or comma, digits in groups of three (`1,234.50`, `1.234,50`,
 `1 234,50`, `1'234.50`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent sign, an exponent, or
 stand in parentheses where it is negative. Durations (`25:10:00`, `1 days 02:03:04`) are numbers of
-seconds. What is written so that it may as well be a code (`00501`, `2E3`, `1_12`) has labels of
-its own; whether the column is one of numbers is decided from the labels of all its cells.
+seconds. Text that may also be a code (`00501`, `2E3`, `1_12`) has labels of its own; the labels of
+all cells decide what a column holds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from descend.data.reading.sql import quote_text, with_value
 
 SPACES = " \t\r\n\u00a0\u2007\u2009\u202f"
-"""What may stand around a value and between its digits: no-break and thin spaces too."""
+"""Spaces around a value and between its digits, including no-break and thin spaces."""
 
 _SP = r"[ \t\x{00A0}\x{2007}\x{2009}\x{202F}]"
 _GAP = r"[ \x{00A0}\x{2007}\x{2009}\x{202F}'’]"
@@ -32,19 +32,19 @@ _LETTERS = "|".join(_MAGNITUDES)
 
 POINT, COMMA, DURATION, PLAINLY = ".", ",", "duration", "plain"
 """How the numbers of a column are written: with a decimal point, with a decimal comma, as
-durations, and without anything but digits, sign, point and exponent."""
+durations, or with only digits, sign, point and exponent."""
 
 PLAIN = (
     r"\s*[-+]?(?:(?:0|[1-9][0-9]*)\.?(?:[eE][-+][0-9]+)?"
     r"|(?:0|[1-9][0-9]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?)\s*"
 )
-"""A number in the way that programs write it, which DuckDB reads by itself."""
+"""A number as programs write it, which DuckDB parses itself."""
 
 
 def _decorated(body: str, letters: str = "") -> str:
-    """A pattern: what is in the group, between signs, currency, per cent sign and parentheses.
+    """A pattern whose group is the body of a number amid sign, currency, % and parentheses.
 
-    With letters for thousands or millions a currency is needed: 12M may be a code.
+    Letters for thousands or millions need a currency, since 12M may be a code.
     """
     sign = r"[-+−]?"
     if letters:
@@ -56,7 +56,7 @@ def _decorated(body: str, letters: str = "") -> str:
 
 
 def number_text_sql(text: str, written: str) -> str:
-    """SQL: DOUBLE of a text, NULL where it is no number written in this way.
+    """SQL: the DOUBLE of a text; NULL if it is not a number written in this way.
 
     Args:
         text: SQL of a text.
@@ -72,18 +72,18 @@ def number_text_sql(text: str, written: str) -> str:
     else:
         quick = _cast(text)
     if written == PLAINLY:
-        # DuckDB itself knows no spaces but those of ASCII.
+        # DuckDB itself knows only ASCII spaces.
         trimmed = _cast(f"trim({text}, {quote_text(SPACES)})")
         odd = f"regexp_matches({text}, '^[^!-~]|[^!-~]$')"
         return f"coalesce({quick}, CASE WHEN {odd} THEN {trimmed} END)"
     trimmed = f"trim({text}, {quote_text(SPACES)})"
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
-    # Most texts that are no plain number are words: they end with the first test.
+    # Most texts that are no plain number are words, which fail the first test.
     return f"coalesce({quick}, CASE WHEN regexp_matches({text}, '[0-9]') THEN {slow} END)"
 
 
 def _decorated_number(text: str, written: str) -> str:
-    """SQL: DOUBLE of a text with a currency, a per cent sign, groups of digits, parentheses."""
+    """SQL: the DOUBLE of a text with currency, per cent sign, grouped digits or parentheses."""
     bodies = (
         (_COMMA, _COMMA_GROUPS, _COMMA_GAPS)
         if written == COMMA
@@ -108,12 +108,12 @@ def _decorated_number(text: str, written: str) -> str:
 
 
 def _cast(text: str) -> str:
-    # DuckDB takes 1_12 for 112.
+    # DuckDB would read 1_12 as 112.
     return f"CASE WHEN NOT contains({text}, '_') THEN try_cast({text} AS DOUBLE) END"
 
 
 def _digits(body: str, written: str) -> str:
-    """SQL: digits with a decimal point, of digits in groups."""
+    """SQL: grouped digits as plain digits with a decimal point."""
     apart = " \u00a0\u2007\u2009\u202f'’" + ("." if written == COMMA else ",")
     if written == COMMA:
         return f"translate({body}, {quote_text(',' + apart)}, '.')"
@@ -140,8 +140,8 @@ LABELS = (
     ("duration", _DURATION),
     ("other", r"[^0-9]*"),
 )
-"""What a text looks like: the first pattern that fits all of it. With one group of three digits
-after a point or comma both meanings are possible."""
+"""Labels of texts, with a pattern each; the first one that matches all of a text is its label. A
+single group of three digits after a point or comma is ambiguous."""
 
 
 def label_sql(text: str) -> str:
@@ -154,9 +154,9 @@ def label_sql(text: str) -> str:
 
 
 def undecorated_sql(text: str) -> str:
-    """SQL: the digits of a text between currency, sign and per cent sign, without gaps.
+    """SQL: the digits of a text without currency, sign, per cent sign and gaps.
 
-    An empty text where it is nothing of that kind.
+    An empty text if it does not have this form.
     """
     bodies = "|".join((_POINT, _POINT_GROUPS, _COMMA, _COMMA_GROUPS))
     gaps = f"{_POINT_GAPS}|{_COMMA_GAPS}"

@@ -1,4 +1,4 @@
-"""What the user says about how a table is written."""
+"""The options that say how a text file is written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from descend.settings import DELIMITERS, Settings, is_delimiter
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user says about how text files are written; it goes before what is found.
+    """How a text file is written, as far as the user says; the rest is detected.
 
     Attributes:
-        delimiter: between fields; a space stands for any number of spaces and tabs; None finds it.
+        delimiter: between fields; a space stands for any number of spaces and tabs; None
+            detects it.
         header: whether the first line holds the names of the columns.
-        skip_lines: lines above the header, or above the first row; None finds them.
+        skip_lines: lines above the header, or above the first row; None detects them.
     """
 
     delimiter: str | None = None
@@ -26,15 +27,15 @@ class ReadingOptions:
 
 
 def reading_options(settings: Settings, given: Mapping[str, Any] | None = None) -> ReadingOptions:
-    """How a table is read: as the settings say, but for what is given.
+    """The options of the settings, with those that are given for a table instead.
 
     Args:
         settings: of a run or a model.
-        given: `delimiter`, `header`, `skip_lines`, where the user says otherwise for a table;
-            None as a value says nothing.
+        given: `delimiter`, `header` and `skip_lines` for this table; a value of None keeps that
+            of the settings.
 
     Raises:
-        SettingsError: a delimiter that cannot be one, or lines that are no number.
+        SettingsError: an impossible delimiter, or a number of lines that is none.
     """
     names = ("delimiter", "header", "skip_lines")
     values = {name: getattr(settings, name) for name in names}

@@ -1,9 +1,9 @@
-"""What a query of the user's may be: one SELECT over files, which can do nothing but read them.
+"""Check a user's query: one SELECT over files, which can only read them.
 
 A SELECT alone is not safe: DuckDB has table functions that write files, read settings and secrets
-or load extensions, a common table expression may insert rows, and `query('...')` runs text. So the
-parsed query is looked at, part by part, and only what is known to read is let through; the
-connection it then runs in is locked as well (`connection.Instance.lock`).
+or load extensions, a common table expression may insert rows, and `query('...')` runs text. So
+every part of the parsed query is checked, and only what is known to read is allowed; the
+connection that runs it is locked as well (`connection.Instance.lock`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READERS = frozenset(
         *("read_json_objects", "read_ndjson_objects", "read_text", "read_blob"),
     }
 )
-"""Table functions whose strings are names of files."""
+"""Table functions whose string arguments are names of files."""
 _MAKERS = frozenset(
     {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
 )
@@ -36,18 +36,18 @@ _REFUSED = frozenset(
         *("write_log", "sleep_ms", "nextval", "setval", "setseed"),
     }
 )
-"""Scalar functions that read the environment, or leave something behind."""
+"""Scalar functions that read the environment or have side effects."""
 _ONE_SELECT = "A query is one SELECT that reads files; it cannot write, attach, load or set."
 
 
 @dataclass(frozen=True)
 class Query:
-    """A query that can do nothing but read.
+    """A query that can only read.
 
     Attributes:
         sql: one SELECT, without a semicolon.
-        tables: what stands after FROM as a name or a string, in order: files, globs or URLs.
-        files: strings in the functions that read files: paths, globs or URLs.
+        tables: names and strings after FROM, in order: files, globs or URLs.
+        files: string arguments of functions that read files: paths, globs or URLs.
     """
 
     sql: str
@@ -56,7 +56,7 @@ class Query:
 
 
 def check_query(text: str) -> Query:
-    """Find what a query reads.
+    """Check a query, and find what it reads.
 
     Raises:
         DataError: it is not one SELECT, or one that could do more than read files.
@@ -97,7 +97,7 @@ def _bare(text: str) -> str:
         if shorter == bare:
             return bare
         if _parts(shorter) != 1:
-            # A string that ends in what looks like a comment.
+            # A string that ends like a comment.
             return bare
         bare = shorter
 
@@ -138,7 +138,7 @@ def _checked(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _read_by(function: dict[str, Any]) -> list[str]:
-    """The files that a table function is asked to read."""
+    """The files that a table function reads."""
     name = str(function["function_name"]).lower()
     if name in _MAKERS:
         return []
@@ -155,7 +155,7 @@ def _read_by(function: dict[str, Any]) -> list[str]:
 
 
 def _entries(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """The common table expressions that a part of the query defines."""
+    """The common table expressions defined in a part of the query."""
     entries: list[dict[str, Any]] = (part.get("cte_map") or {}).get("map") or []
     return entries
 

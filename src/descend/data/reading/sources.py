@@ -1,4 +1,4 @@
-"""What the user calls a table, as something that stands after FROM in SQL."""
+"""Turn what the user calls a table into an SQL relation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _STATEMENT = re.compile(
     re.IGNORECASE,
 )
 _QUERY_AFTER = re.compile(r"#\s*(select|with)\s", re.IGNORECASE)
-"""A query after the name of a database."""
+"""The query in `database#query`."""
 _URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
 
 
@@ -55,21 +55,21 @@ class Source:
 
     Attributes:
         name: for messages.
-        relation: what stands after FROM.
+        relation: SQL that stands after FROM.
         files: the local files that the user names.
-        reads: the files that are read for them, which may be temporary copies.
-        parts: of archives, workbooks and databases: which file, sheet or table is read.
-        hash: of what came through a stream or from the network.
-        spool: keeps the temporary files.
-        csv: how CSV files are written, so that columns can be read as another type.
+        reads: the files that are read instead, which may be temporary copies.
+        parts: the file, sheet or table that is read from an archive, workbook or database.
+        hash: of data from a stream or the network.
+        spool: holds the temporary files.
+        csv: dialects and types of CSV files, so that columns can be read as other types.
         json: the columns of JSON files, for the same.
-        objects: Arrow data by the name it has in SQL.
+        objects: Arrow data by its name in SQL.
         query: the user's SQL, or None.
-        views: what stands after FROM for each file that a query names, by that name.
-        patterns: globs and addresses that a query names.
-        urls: what is read from the network.
-        untyped: whether it comes from CSV, which says nothing of types.
-        own: whether it is a table of DuckDB's own, which knows the numbers of its rows.
+        views: the SQL relation for each file that a query names, by that name.
+        patterns: globs and URLs that a query names.
+        urls: that are read.
+        untyped: whether it is CSV, which declares no types.
+        own: whether it is a table inside DuckDB, which numbers its rows.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Source:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about how it was read, which the user should see."""
+        """Sentences for the user about how it was read."""
         return self.csv.notes if self.csv is not None else ()
 
     @property
@@ -101,9 +101,9 @@ class Source:
         return sum(os.path.getsize(path) for path in self.reads) if text else 0
 
     def reading(self, types: Mapping[str, str]) -> Source:
-        """Columns of text files read as DOUBLE or VARCHAR; other sources have their own types."""
+        """The source with columns of text files read as DOUBLE or VARCHAR; others are unchanged."""
         if self.json is not None:
-            # Objects and lists have no other type.
+            # Objects and lists cannot be read as another type.
             plain = {
                 name: kind
                 for name, kind in types.items()
@@ -122,7 +122,7 @@ class Source:
 
 
 def is_query(text: str) -> bool:
-    """Whether a string is SQL, not a path; what it may be is for `check_query` to say."""
+    """Whether a string is SQL and not a path; `check_query` decides whether it is allowed."""
     looks = _QUERY.match(text) is not None or _STATEMENT.match(text) is not None
     return looks and not os.path.exists(text)
 
@@ -138,7 +138,7 @@ def find_source(
     Args:
         data: what the user typed.
         run: runs SQL and returns a pyarrow Table; needed to look at CSV and JSON.
-        options: what the user says about how text is written.
+        options: how text files are written.
         spool: for temporary files.
 
     Raises:
@@ -160,7 +160,7 @@ def find_source(
 
 
 def _expand(name: str) -> list[str]:
-    """The files of a path or glob, or the one stream or part of a file that it names."""
+    """The files of a path or glob, or the stream or part of a file that it names."""
     if is_stream(name) or _parted(os.path.expanduser(name))[1]:
         return [os.path.expanduser(name)]
     return expand(name)
@@ -169,7 +169,7 @@ def _expand(name: str) -> list[str]:
 def local_files(data: Any) -> list[str]:
     """The files on this machine that a path, a glob, a query or a list of paths names.
 
-    What cannot be read names none; opening it says why.
+    An unreadable name gives none; opening it raises the error.
     """
     if isinstance(data, list | tuple):
         return [path for part in data for path in local_files(part)]
@@ -188,19 +188,19 @@ def local_files(data: Any) -> list[str]:
 
 
 def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
-    """A source that stands in a record, where reading it is safe or the user has named it.
+    """A source from a record, if it is safe to read or the user has named it too.
 
-    A record may come from somebody else. A path in it is read, as any file is. A query, an address
-    in the network or a database is used only when the user repeats it himself.
+    A record may come from somebody else. A path in it is read, like any file. A query, a URL or a
+    database is used only if the user repeats it.
 
     Args:
         source: as the record holds it.
-        record: where it stands, for the message, such as the folder of the run.
-        named: what the user typed for `option`; None where nothing.
+        record: its name in messages, such as the folder of the run.
+        named: what the user gave for `option`, or None.
         option: the option that names it, such as `data`.
 
     Raises:
-        DataError: the source is not a path and the user has not named it, or he named another.
+        DataError: the source is not a path, and the user has named none or another.
     """
     asked = is_query(source) or (
         _QUERY_AFTER.search(source) is not None and not os.path.exists(source)
@@ -218,7 +218,7 @@ def accept_recorded(source: str, *, record: str, named: str | None, option: str)
 
 
 def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
-    """A query and the files that it names; each is read as it is when its path is given."""
+    """The source of a query; each file in it is read as if its path were given."""
     query = check_query(text)
     views: dict[str, str] = {}
     objects: dict[str, Any] = {}
@@ -256,10 +256,10 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
 
 
 def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
-    """What an address gives: a database's table, a file that is fetched, or DuckDB's to read.
+    """The source of a URL: a database table, a downloaded file, or one that DuckDB reads.
 
-    Text is fetched over http as a whole, since it is read several times; of Parquet only what is
-    needed is read, where DuckDB has its extension for that.
+    Text is downloaded, since it is read several times; of Parquet only the needed parts are read,
+    if DuckDB has its extension for that.
     """
     shown = without_secrets(url)
     if is_database_address(url):
@@ -284,7 +284,7 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
 def _file_source(
     name: str, named: Sequence[str], run: Run, options: ReadingOptions, spool: Spool
 ) -> Source:
-    """The source of files that the user names, perhaps with a part of them after `#`."""
+    """The source of files that the user names, possibly with a part after `#`."""
     files: list[str] = []
     paths: list[str] = []
     hashes: list[str] = []

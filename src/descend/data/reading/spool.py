@@ -1,7 +1,7 @@
-"""Files as DuckDB can read them: unpacked, in UTF-8, with lines that end alike.
+"""Temporary copies of files that DuckDB cannot read directly.
 
-What needs no change is read where it is. What comes through a pipe, from the network, in an archive
-or in another encoding is written to a temporary file first, which is removed with the table.
+Data from a pipe, from the network, in an archive, in another encoding or with mixed line endings is
+written to a temporary file, which is removed with the table. Other files are read in place.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _READ_PACKED = ((b"\x1f\x8b", ".gz"), (b"\x28\xb5\x2f\xfd", ".zst"))
-"""How files begin that DuckDB unpacks where their name says so."""
+"""First bytes of compressed files that DuckDB decompresses, given the right suffix."""
 _XZ, _BZ2 = b"\xfd7zXZ\x00", b"BZh"
 _ZIP = b"PK\x03\x04"
 
 
 @final
 class Spool:
-    """Temporary files of one table, and the names that the user knows them by."""
+    """The temporary files of one table, and the user's names for them."""
 
     def __init__(self) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._shown: dict[str, str] = {}
 
     def new(self, name: str, shown: str) -> str:
-        """A path for a file of this name that the user knows by another one."""
+        """A path for a temporary copy, and the user's name for it."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(
                 prefix="descend-", ignore_cleanup_errors=True
@@ -63,18 +63,18 @@ class Spool:
         return path
 
     def origin(self, path: str) -> str:
-        """What the user calls a file."""
+        """The user's name for a file."""
         return self._shown.get(path, path)
 
     def told(self, text: str) -> str:
-        """A text with the user's names of files."""
+        """A text with temporary files replaced by the user's names."""
         for path, shown in self._shown.items():
             text = text.replace(path, shown)
         return text
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Inside the `with`, every DataError has the user's names of files."""
+        """Inside the `with`, every DataError names files as the user does."""
         try:
             yield
         except DataError as error:
@@ -82,11 +82,11 @@ class Spool:
 
 
 _streams: dict[tuple[int, int], tuple[str, str]] = {}
-"""What came through a pipe, which cannot be read again: (path, hash) by device and inode."""
+"""(path, hash) of what was read from each pipe, by device and inode: it cannot be read again."""
 
 
 def is_stream(path: str) -> bool:
-    """Whether a path is standard input, a pipe or the like, which can be read only once."""
+    """Whether a path is standard input, a pipe or the like, which can only be read once."""
     if path in STANDARD_INPUT:
         return True
     try:
@@ -97,10 +97,10 @@ def is_stream(path: str) -> bool:
 
 
 def stream_file(path: str, spool: Spool) -> tuple[str, str]:
-    """(a file with what comes through a stream, its hash).
+    """(a file with the content of a stream, its hash).
 
     Raises:
-        DataError: nobody writes to standard input.
+        DataError: standard input is a terminal.
     """
     shown = "standard input" if path in STANDARD_INPUT else path
     try:
@@ -129,7 +129,7 @@ def stream_file(path: str, spool: Spool) -> tuple[str, str]:
 
 
 def copied(stream: Any, path: str) -> str:
-    """Copy a stream to a file, and give back a hash of it."""
+    """Copy a stream to a file, and return its hash."""
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "wb") as sink:
         while block := stream.read(_BLOCK):
@@ -139,10 +139,10 @@ def copied(stream: Any, path: str) -> str:
 
 
 def downloaded(url: str, spool: Spool) -> tuple[str, str]:
-    """(a file with what an http address gives, its hash).
+    """(a file downloaded from an http URL, its hash).
 
     Raises:
-        DataError: there is no answer, or it is no file.
+        DataError: there is no answer, or it is an error.
     """
     import urllib.error
     import urllib.request
@@ -162,12 +162,12 @@ def downloaded(url: str, spool: Spool) -> tuple[str, str]:
 
 
 def plain_file(path: str, part: str, spool: Spool) -> str:
-    """The path of a file that is no archive and whose name says how it is packed.
+    """The path of a file that DuckDB can open: no archive, and with the suffix of its compression.
 
     Args:
         path: of a file.
-        part: of an archive or a workbook: a file or sheet in it; empty for the only one.
-        spool: for files that are made.
+        part: a file in an archive or a sheet in a workbook; empty for the only one.
+        spool: for temporary files.
     """
     for _ in range(4):
         head = first_bytes(path)
@@ -201,7 +201,7 @@ def first_bytes(path: str, count: int = 16) -> bytes:
 
 
 def first_text(path: str) -> bytes:
-    """The first bytes of what a packed file holds."""
+    """The first decompressed bytes of a file."""
     try:
         with open_text(path) as stream:
             return bytes(stream.read(16))
@@ -223,7 +223,7 @@ def _unpacked(path: str, spool: Spool) -> str:
 
 
 def _from_archive(path: str, part: str, spool: Spool) -> str:
-    """A file out of a zip archive, or a sheet of a workbook as CSV."""
+    """A file from a zip archive, or a sheet of a workbook as CSV."""
     from descend.data.reading.workbooks import is_workbook, sheet_as_csv
 
     if is_workbook(path):
@@ -257,14 +257,14 @@ def _from_archive(path: str, part: str, spool: Spool) -> str:
 
 
 def utf8_file(path: str, spool: Spool) -> str:
-    """The path of a text file in UTF-8 whose lines end alike, as far as its ends show."""
+    """The path of the text file in UTF-8 with uniform line endings; a copy if necessary."""
     with _text_error(path), open_text(path) as stream:
         head: bytes = stream.read(1 << 18)
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
     if encoding is not None:
         return _recoded(path, encoding, spool)
     tail = _tail(path, len(head))
-    # Line breaks inside quotes belong to values; a file begins and ends outside of them.
+    # Line breaks inside quotes belong to values; the first and last line end outside of quotes.
     whole = b"".join([*head.split(b'"')[::2], *tail.split(b'"')[::-2]])
     returns, both, feeds = whole.count(b"\r"), whole.count(b"\r\n"), whole.count(b"\n")
     if (both > 0 and (both < feeds or both < returns)) or (feeds and returns and not both):
@@ -278,7 +278,7 @@ def _tail(path: str, known: int) -> bytes:
     with open(path, "rb") as stream:
         stream.seek(max(known, os.path.getsize(path) - _TAIL_BYTES))
         tail = stream.read()
-    # A pair may be cut in two.
+    # A CRLF may be cut in two.
     return tail[1:] if tail.startswith(b"\n") else tail
 
 
@@ -300,13 +300,13 @@ def _recoded(path: str, encoding: str, spool: Spool) -> str:
             sink.write(decoder.decode(b"", final=True).encode("utf-8"))
     except UnicodeError as error:
         raise DataError(
-            f"{path} begins as {encoding.upper()} text and is none: {error}. Save it as UTF-8."
+            f"{path} begins as {encoding.upper()} text, but is not: {error}. Save it as UTF-8."
         ) from None
     return target
 
 
 def _with_like_ends(path: str, spool: Spool) -> str:
-    """A copy in which every line ends with a line feed; what stands in quotes stays as it is."""
+    """A copy in which every line ends with a line feed; quoted text is unchanged."""
     target = spool.new(_unpacked_name(path), spool.origin(path))
     with open_text(path) as stream, open(target, "wb") as sink:
         held = b""
@@ -324,7 +324,7 @@ def _with_like_ends(path: str, spool: Spool) -> str:
 
 
 def tabbed_file(path: str, spool: Spool) -> str:
-    """A copy in which one tab stands for the spaces and tabs between fields."""
+    """A copy with one tab in place of the spaces and tabs between fields."""
     target = spool.new(_unpacked_name(path), spool.origin(path))
     with open_text(path) as stream, open(target, "w", encoding="utf-8", newline="") as sink:
         writer = csv.writer(sink, delimiter="\t", lineterminator="\n")
@@ -344,7 +344,7 @@ def _unpacked_name(path: str) -> str:
 
 
 def hash_of(path: str) -> str:
-    """A hash of what a file holds."""
+    """A hash of the content of a file."""
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as stream:
         while block := stream.read(_BLOCK):

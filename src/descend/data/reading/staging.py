@@ -1,4 +1,4 @@
-"""Read text once: a copy of its rows that DuckDB reads many times as fast."""
+"""Stage text: copy its rows once into DuckDB's format, which is read many times as fast."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from descend.io.atomic import PARTIAL
 from descend.settings import Settings
 
 LITTLE = 1 << 28
-"""Bytes of text that are looked at as a copy in memory."""
+"""Text up to this size is copied to memory to be inspected."""
 
 
 @contextmanager
 def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Iterator[Table]:
-    """The table with its text read, inside the `with`.
+    """The table with its text copied, inside the `with`.
 
     Learning a schema and converting rows read a table several times, and CSV is slow to read.
-    Numbers stay numbers in the copy; targets and columns named by `settings.categorical` stay as
-    written, and the values of `settings.exclude` are left out.
-    Where there is no room for a copy on the disk, the text is read each time.
+    In the copy numbers are numbers, targets and `settings.categorical` are the original text, and
+    the columns of `settings.exclude` are empty. If the disk lacks room for a copy, the text is
+    read each time.
 
     Args:
-        table: of any kind; what is not text is given back as it is.
-        settings: for the columns to read as text, and those not to read.
-        memory: bytes that DuckDB may use; a larger copy goes to a file.
-        store: the row store of the table; the file is beside it for a while, and is removed by
-            the next writer of the store if this process dies.
+        table: of any kind; one that is not text is returned unchanged.
+        settings: name the columns to keep as text, and those to leave out.
+        memory: bytes that DuckDB may use; a larger copy is written to a file.
+        store: the row store of the table; the file is written beside it, and if this process is
+            killed, the next writer of the store removes it.
     """
     size = table.text_bytes
     if size == 0:
@@ -52,11 +52,11 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
 
 @contextmanager
 def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
-    """The table with its text read, where that is little: a survey reads it once for 64 columns.
+    """The table with its text copied if it is small: a survey reads it once per 64 columns.
 
     Args:
         table: of any kind.
-        settings: for the columns to read as text, and those not to read.
+        settings: name the columns to keep as text, and those to leave out.
     """
     if not 0 < table.text_bytes <= LITTLE:
         yield table
@@ -66,14 +66,14 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
 
 
 def _as_written(table: Table, settings: Settings) -> Table:
-    """The table with columns as text of which the values matter as they are written."""
+    """The table with columns whose exact spelling matters as text."""
     targets = (*settings.targets, settings.target) if table.untyped else ()
     return table.reading(dict.fromkeys((*settings.categorical, *targets), "text"))
 
 
 @contextmanager
 def _copied(table: Table, path: Path | None, without: Collection[str]) -> Iterator[Table]:
-    """A copy, in which columns stay text that are not the numbers their first rows promise."""
+    """A copy in which a column is text if its later rows are not numbers like its first ones."""
     with ExitStack() as stack:
         copy: Table | None = None
         while copy is None:
@@ -85,10 +85,10 @@ def _copied(table: Table, path: Path | None, without: Collection[str]) -> Iterat
 
 
 def as_text(table: Table, error: UnreadableCellError) -> Table:
-    """The table with every column as text that is not the numbers its first rows promise.
+    """The table with a column as text if its later rows are not numbers like its first ones.
 
     Raises:
-        UnreadableCellError: again, where the column is no column of a CSV file.
+        UnreadableCellError: raised again if it is not about a CSV column.
     """
     names = [column.name for column in table.columns if column.type == "number"]
     texts = table.reading(dict.fromkeys(names, "text"))
@@ -113,7 +113,7 @@ def as_text(table: Table, error: UnreadableCellError) -> Table:
 
 
 def _place(store: Path, room: int) -> tempfile.TemporaryDirectory[str] | None:
-    """A folder beside a store, or None where it cannot be or has less room than asked."""
+    """A folder beside a store; None if it cannot be made or lacks room."""
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(store.parent).free < room:

@@ -1,4 +1,4 @@
-"""A table of any kind, read by DuckDB: its columns, aggregates over it, its rows in order."""
+"""A table of any kind, read by DuckDB: its columns, aggregates, and rows in order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROW = quote_name(f"{RESERVED}row number")
 """SQL for the source row number, from 0, in `Table.rows`."""
 MARK = quote_name(f"{RESERVED}marked row")
-"""SQL for what `Table.marked` says of a row."""
+"""SQL for the condition of `Table.marked`, by row."""
 
 _NUMBERS = itertools.count()
 
@@ -40,13 +40,13 @@ T = TypeVar("T")
 
 @final
 class Table:
-    """Rows that DuckDB reads, never held in Python's memory as a whole.
+    """A table that DuckDB reads and that is never held in Python's memory as a whole.
 
-    Made by `open_table`. The rows have numbers from 0 in the order of the source, the same on
-    every reading.
+    Made by `open_table`. The rows are numbered from 0 in the order of the source, the same each
+    time they are read.
 
     Attributes:
-        name: what the user gave, for messages.
+        name: in messages, as the user gave it.
         columns: in the order of the source.
     """
 
@@ -73,11 +73,11 @@ class Table:
 
     @property
     def rows(self) -> str:
-        """What stands after FROM in a query: the columns and `ROW`."""
+        """The SQL relation with the columns and `ROW`."""
         return self._rows.text
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of tasks that query this table, run at once."""
+        """The results of tasks that query this table concurrently."""
         return self._instance.side_by_side(tasks)
 
     def in_row_order(self) -> AbstractContextManager[None]:
@@ -89,7 +89,7 @@ class Table:
         return next((column for column in self.columns if column.name == name), None)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells this content from another: files with sizes and times, or a hash; columns."""
+        """Identifies the content: columns, and files with sizes and times, or a hash."""
         record: dict[str, Any] = {
             "columns": [[column.name, column.sql_type] for column in self.columns],
         }
@@ -137,18 +137,18 @@ class Table:
         return row
 
     def _from(self, sql: str) -> str:
-        """What stands after FROM: counting rows costs time, so only where it is asked for."""
+        """The SQL relation; rows are numbered only if the SQL uses their numbers."""
         return self.rows if ROW in sql or MARK in sql else self._source.relation
 
     def query(self, sql: str) -> pa.Table:
-        """The result of an SQL query over `self.rows`; it is held in memory, so keep it small."""
+        """The result of an SQL query over `self.rows`, held in memory, so it should be small."""
         sql = self._filled(sql)
         with self._reading():
             return self._instance.run(self._cursor(), lambda it: it.sql(sql).to_arrow_table())
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
-        """The name of a temporary table with the result of a query, for the time of the `with`."""
+        """Inside the `with`, the name of a temporary table with the result of a query."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
         sql = self._filled(sql)
         with self._reading():
@@ -162,13 +162,13 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about how the source was read, which the user should see."""
+        """Sentences for the user about how the source was read."""
         spool = self._source.spool
         return tuple(spool.told(note) if spool else note for note in self._source.notes)
 
     @property
     def untyped(self) -> bool:
-        """Whether it comes from CSV, which says nothing of types."""
+        """Whether it is CSV, which declares no types."""
         return self._source.untyped
 
     @property
@@ -178,12 +178,12 @@ class Table:
 
     @contextmanager
     def copied(self, path: Path | None, *, without: Collection[str] = ()) -> Iterator[Table]:
-        """The same rows in DuckDB's own format, read many times as fast as text.
+        """The same rows in DuckDB's format, which is read many times as fast as text.
 
         Args:
-            path: a file for them, which must not exist; None for memory. It is no longer in use
-                when the `with` ends.
-            without: columns whose values nobody will ask for.
+            path: a file that does not exist yet; None for memory. It is closed when the `with`
+                ends.
+            without: columns to leave empty.
         """
         name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
@@ -219,12 +219,12 @@ class Table:
 
     @contextmanager
     def marked(self, conditions: Sequence[str]) -> Iterator[Table]:
-        """The same rows, with `MARK` where all conditions hold; computed once where that is faster.
+        """The same rows, with `MARK` true if all conditions hold; computed once if that is faster.
 
         Args:
-            conditions: SQL; `ROW` may stand in it.
+            conditions: SQL, which may use `ROW`.
         """
-        # Inside an AND, DuckDB would compute what a condition repeats again and again.
+        # Inside an AND, DuckDB would evaluate repeated parts of the conditions repeatedly.
         names = [quote_name(f"{RESERVED}condition {place}") for place in range(len(conditions))]
         listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
         mark = f"{' AND '.join(names)} AS {MARK}"
@@ -251,13 +251,13 @@ class Table:
             )
 
     def _with_rows(self, build: Build) -> Table:
-        """The same table, its rows numbered in this way."""
+        """The same table with another relation."""
         table = Table(self._source, self._instance, self.columns)
         table._rows = Rows([column.sql for column in self.columns], build)
         return table
 
     def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
-        """The rows in source order, `rows` at a time.
+        """Batches of rows in source order.
 
         Args:
             select: SQL expressions; they become columns "0", "1", ... of the batches.
@@ -287,28 +287,28 @@ class Table:
             yield from self._cursor().sql(sql).to_arrow_reader(rows)
 
     def reading(self, types: Mapping[str, str]) -> Table:
-        """The same table with columns of CSV files read as `number` or `text` as named.
+        """The same table with named columns of CSV files read as `number` or `text`.
 
-        Other sources have types of their own and stay as they are.
+        Other sources declare their types and are unchanged.
         """
         sql_types = {"number": "DOUBLE", "text": "VARCHAR"}
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
         return self if changed is self._source else Table(changed, self._instance)
 
     def _filled(self, sql: str) -> str:
-        """SQL with the rows in their place; while the table is made, there are none."""
+        """SQL with the placeholder for the rows replaced; there is none while the table is made."""
         rows = getattr(self, "_rows", None)
         return sql if rows is None else rows.filled(sql)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Inside the `with`, what goes wrong is told with the names that the user knows."""
+        """Inside the `with`, errors use the names that the user knows."""
         naming = self._source.spool.naming() if self._source.spool else nullcontext()
         with naming, reading(self.name, query=self._source.query is not None):
             yield
 
     def _cursor(self) -> DuckDBPyConnection:
-        """A connection of its own for one query, so that several can be read side by side."""
+        """A new connection for one query, so that several can be read at the same time."""
         cursor = self._instance.cursor()
         for name, data in self._source.objects.items():
             cursor.register(name, data)
@@ -318,13 +318,13 @@ class Table:
 def open_table(
     data: Any, *, memory: int | None = None, options: ReadingOptions | None = None
 ) -> Table:
-    """Open whatever the user calls a table.
+    """Open anything the user may call a table.
 
     Args:
         data: a path, a glob, a URL, an SQL query, a list of paths, a pandas, Polars or PyArrow
             table, or arrays `(X, y)`: their columns are then `x0`, `x1`, ... and `y`.
         memory: bytes that DuckDB may use; beyond them it writes to temporary files.
-        options: what the user says about how text files are written.
+        options: how text files are written.
 
     Returns:
         A Table with at least one row.

@@ -1,4 +1,4 @@
-"""A column as a table has it."""
+"""A column of a table, with its type and its name in SQL."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMA
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column as the table has it.
+    """A column of a table.
 
     Attributes:
         name: as the user wrote it.
-        type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`; what text holds
-            is found by `text_types`.
+        type: `number`, `text`, `boolean`, `time`, `date`, `datetime` or `other`; what text stands
+            for is decided by `text_types`.
         sql_type: DuckDB's name of the type.
-        stored: its name in SQL where that is another one, see `stored_name`.
-        written: how numbers are written where they stand as text: `POINT`, `COMMA`, `DURATION`.
-        nulls: what stands for a missing value: texts, and for numbers the texts of numbers.
+        stored: its name in SQL if that differs, see `stored_name`.
+        written: how numbers are written, if they are text: `POINT`, `COMMA`, `DURATION`.
+        nulls: texts for missing; in a column of numbers, the texts of numbers.
     """
 
     name: str
@@ -35,17 +35,17 @@ class TableColumn:
 
     @property
     def sql(self) -> str:
-        """The column in SQL."""
+        """The column as SQL."""
         return quote_name(self.stored or self.name)
 
     @property
     def is_text(self) -> bool:
-        """Whether the values are stored as text, whatever they stand for."""
+        """Whether the values are stored as text."""
         return _type_of(self.sql_type) == "text"
 
 
 def column_of(name: str, sql_type: str) -> TableColumn:
-    """The column that DuckDB describes so."""
+    """The column with a name and a type of DuckDB."""
     kind = _type_of(sql_type)
     nulls = NULLS if kind == "text" else ()
     if name.startswith(RESERVED):
@@ -54,9 +54,9 @@ def column_of(name: str, sql_type: str) -> TableColumn:
 
 
 def stored_name(name: str) -> str:
-    """The name of a user's column in a table of DuckDB's own.
+    """The name of a user's column in a table inside DuckDB.
 
-    A column called `rowid` would hide the numbers of its rows, which are called so.
+    A column called `rowid` would hide DuckDB's row numbers of the same name.
     """
     return f"{RESERVED}{name}" if name.lower() == "rowid" else name
 

@@ -1,8 +1,8 @@
-"""What the text of a column stands for: numbers, true and false, or text.
+"""Decide what the text of a column stands for: numbers, booleans or text.
 
-One rule for text from every source. A column of text is one of numbers where its cells are
-numbers, but for marks of missing values and a few other cells; it is text where a cell is written
-as only codes are (`00501`, `2E3`). docs/columns.md states the rules.
+One rule for text from every source. A column of text is one of numbers if its cells are numbers,
+except for texts for missing and a few others; it stays text if a cell is written as only codes
+are (`00501`, `2E3`). docs/columns.md states the rules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
 
 FEW = 0.05
-"""The share of cells that may be no numbers in a column of numbers."""
+"""Largest share of cells that are not numbers in a column of numbers."""
 
 _LEAST_GOOD = 10
 _FIRST_ROWS = 2_000
@@ -36,16 +36,15 @@ _BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
 
 @dataclass(frozen=True)
 class TextRules:
-    """What the user says about the columns of a table.
+    """How to read text columns, as far as the user says.
 
     Attributes:
         numeric: columns of numbers, whatever they look like.
-        wanted: columns that have to be numbers to serve as what they are, targets and weights;
-            they are left as text where they hold none.
+        wanted: targets and weights that have to be numbers; they stay text if they hold none.
         categorical: columns of categories.
-        labels: columns of which the cells may be class labels.
+        labels: columns whose cells may be class labels.
         missing: texts that stand for a missing value, some as `column=text`.
-        decimal: `POINT` or `COMMA` where `1,234` alone does not tell; None decides.
+        decimal: `POINT` or `COMMA` for ambiguous cells such as `1,234`; None decides by the others.
     """
 
     numeric: Sequence[str] = ()
@@ -69,7 +68,7 @@ class TextRules:
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of a column that look alike.
+    """A group of cells of a column that look alike.
 
     Attributes:
         count: how many.
@@ -87,17 +86,17 @@ class Cells:
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column with the type its text stands for, and what to tell about it.
+    """A column with the type that its text stands for, and facts for messages about it.
 
     Attributes:
         column: as expressions read it.
-        unit: the currency or per cent sign of its numbers.
-        thousands: whether commas stand between thousands.
-        grouped: whether `1,234` alone does not tell what the comma means.
-        shown: the decimal mark that its cells show beyond doubt.
-        marks: cells with a mark of a missing value.
-        strays: cells that are neither numbers nor marks.
-        reason: why text that is full of digits is no number.
+        unit: currency or per cent sign of its numbers.
+        thousands: whether commas separate thousands.
+        grouped: whether all cells are ambiguous, such as `1,234`.
+        shown: the decimal mark, if its cells show it beyond doubt.
+        marks: cells with a text for missing.
+        strays: cells that are neither numbers nor texts for missing.
+        reason: why text with digits is not taken as numbers.
     """
 
     column: TableColumn
@@ -112,7 +111,7 @@ class TypedColumn:
 
 @dataclass
 class _Seen:
-    """Cells of a column by label; and how many have each unit."""
+    """Cells of a column by label, and counts by unit."""
 
     labels: dict[str, Cells] = field(default_factory=dict)
     units: dict[str, int] = field(default_factory=dict)
@@ -122,7 +121,7 @@ class _Seen:
         return sum(self.labels[label].count for label in labels if label in self.labels)
 
     def all_cells(self) -> int:
-        """Cells that are neither empty nor marks."""
+        """Cells that are neither empty nor texts for missing."""
         return sum(
             cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
         )
@@ -139,14 +138,14 @@ class _Seen:
 def typed_columns(
     table: Table, columns: Sequence[TableColumn], rules: TextRules, *, whole: bool = True
 ) -> dict[str, TypedColumn]:
-    """What each column stands for.
+    """The type that each column stands for.
 
     Args:
-        table: where they are.
-        columns: of any type; those that are no text keep it.
+        table: to read.
+        columns: of any type; only text is examined.
         rules: what the user says.
-        whole: whether to look at every row of a column that may hold numbers, or at the first
-            ones alone.
+        whole: whether to examine every row of a column that may hold numbers, or only the first
+            ones.
 
     Raises:
         DataError: a column of `rules.numeric` holds no number.
@@ -177,14 +176,14 @@ def read_as(
     rules: TextRules,
     written: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, TableColumn]:
-    """Columns that are known to hold numbers or text, as they are to be read.
+    """How to read columns that are known to hold numbers or text.
 
     Args:
-        table: where they are.
+        table: to read.
         kinds: `number` or `text`, by name; a column of numbers may hold true and false.
-        rules: what was said in training.
+        rules: of training.
         written: how numbers were written in training, by name; the first rows may show another
-            decimal mark.
+            decimal mark instead.
     """
     columns = {one.name: one for one in table.columns if one.name in kinds}
     typed = typed_columns(table, list(columns.values()), rules, whole=False)
@@ -201,7 +200,7 @@ def read_as(
 
 
 def _as_shown(typed: TypedColumn, learned: str) -> str:
-    """How the numbers of a column are written: as its first rows show, else as in training."""
+    """How the numbers of a column are written: as the first rows show, else as in training."""
     found = typed.column.written if typed.column.type == "number" else learned
     if learned == PLAINLY:
         return found
@@ -282,7 +281,7 @@ def _may_be_numbers(seen: _Seen, asked: bool) -> bool:
 
 
 def _decimal(seen: _Seen, default: str | None) -> str | None:
-    """The decimal mark that the cells of a column show; the default where both would do."""
+    """The decimal mark that the cells of a column show; the default if they are ambiguous."""
     comma, point = seen.count(*_COMMAS), seen.count(*_POINTED)
     if comma != point:
         return COMMA if comma > point else POINT
@@ -347,7 +346,7 @@ def _typed(
 
 
 def is_few(strays: int, good: int) -> bool:
-    """Whether so few cells differ that a column is what the others are.
+    """Whether few enough cells are strays for a column to be of the other cells' type.
 
     Args:
         strays: cells that are no numbers (or dates).
@@ -358,7 +357,7 @@ def is_few(strays: int, good: int) -> bool:
 
 
 def _checked(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
-    """A column of categories is one of numbers only where no number is written in two ways.
+    """The type of a column of categories: numbers only if no number is written in two ways.
 
     Versions 1.1 and 1.10 are two values.
     """
@@ -386,7 +385,7 @@ def _example(cells: Cells | None) -> str:
 
 
 def how_written(typed: TypedColumn) -> str:
-    """A few words on how the numbers of a column stand as text; empty for plain numbers."""
+    """A few words on how the numbers of a column are written; empty for plain numbers."""
     column = typed.column
     said = []
     if typed.unit == "%":

@@ -1,4 +1,4 @@
-"""Sheets of workbooks (.xlsx, .xls, .ods), read as the CSV they would be saved as."""
+"""Sheets of workbooks (.xlsx, .xls, .ods), converted to CSV."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def is_workbook(path: str) -> bool:
 
 
 def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
-    """A sheet of a workbook as a CSV file.
+    """Write a sheet of a workbook as a CSV file, and return its path.
 
     Args:
         path: of the workbook.
-        sheet: its name; empty for the only one that has cells.
+        sheet: its name; empty for the only one with cells.
         spool: for the file.
 
     Raises:
-        DataError: the workbook is damaged, has no such sheet or several, or the library that reads
-            workbooks is not installed.
+        DataError: the workbook is damaged, has no such sheet or several, or python-calamine is not
+            installed.
     """
     shown = spool.origin(path)
     try:
@@ -79,13 +79,13 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
 
 
 def _rows(book: Any, name: str) -> list[list[Any]]:
-    """The rows of a sheet from the top, without empty columns at the left."""
+    """The rows of a sheet, without empty columns at the left."""
     rows: list[list[Any]] = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
     return rows
 
 
 def _cell(value: Any) -> str:
-    """A cell as text, as CSV files have it."""
+    """A cell as text for CSV."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -24,7 +24,7 @@ gradients are summed: the working set stays in the cache (twice as fast at 100,0
 is bounded."""
 
 MAX_BATCH_BYTES = 128 << 20
-"""A larger batch comes in several chunks, whose gradients are accumulated."""
+"""A larger batch is divided into several chunks, whose gradients are accumulated."""
 CHUNKS_PER_WINDOW = 16
 """Where rows are read in windows, a chunk is at most this fraction of a window."""
 
@@ -41,8 +41,8 @@ class Chunk(NamedTuple):
             padding.
         updates: number of mini-batches that count; 0 where the mini-batch is not complete yet.
         examples: number of rows that count.
-        position: where the order stands after this chunk; while a mini-batch is not complete, its
-            beginning.
+        position: the position after this chunk; the start of the mini-batch while that is not
+            complete.
     """
 
     batch: Batch
@@ -64,7 +64,7 @@ class BatchPlan:
         micro_rows: most rows whose gradient is computed at once.
         accumulation_steps: number of chunks per batch; more than 1 only where it is too large
             for one.
-        windows: how an epoch goes through rows that are not all in memory; None: uniformly.
+        windows: in which an epoch reads rows that are not all in memory; None: one uniform order.
         order: which order of `data.rows.order`, where there are no windows.
         resident: whether the device gathers the rows itself, from a table in its memory.
     """
@@ -82,7 +82,7 @@ class BatchPlan:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a batch that come in one chunk: all, unless gradients are accumulated."""
+        """Rows of a batch in one chunk: all of them, unless gradients are accumulated."""
         return -(-self.batch_size // self.accumulation_steps)
 
     def batch_rows(self, position: Position) -> int:
@@ -164,7 +164,7 @@ def chunks(
     Args:
         store: the rows.
         plan: how they are divided.
-        start: where the order begins.
+        start: the position to begin at.
         buffers: number of chunks whose arrays are valid at a time, the newest among them; older
             arrays are reused. None: every chunk has new arrays.
     """
@@ -186,7 +186,7 @@ def chunks(
 
 
 def chunk_border(plan: BatchPlan, position: Position) -> int:
-    """The place in the order where the chunk ends that begins at a position."""
+    """The index at which the chunk that begins at a position ends."""
     update = position.index // plan.batch_size
     border = min(
         plan.updates_per_epoch,
@@ -198,7 +198,7 @@ def chunk_border(plan: BatchPlan, position: Position) -> int:
 def reader(store: RowStore, plan: BatchPlan, buffers: int | None = None) -> Read:
     """`(epoch, start, stop) -> Batch`: the rows from `start` to `stop` of an epoch's order, copied.
 
-    From memory, always a whole chunk is returned, padded behind the rows asked for.
+    From a MemoryStore the result is always a whole chunk, padded after the requested rows.
     """
     windows = plan.windows
     if windows is None:
@@ -215,7 +215,7 @@ def reader(store: RowStore, plan: BatchPlan, buffers: int | None = None) -> Read
 
 
 def _chunk_reader(store: MemoryStore, plan: BatchPlan, buffers: int | None) -> Read:
-    """Reads whole chunks into arrays that are reused: new memory costs as much as the copying."""
+    """A reader of whole chunks that reuses its arrays: allocating would cost as much as copying."""
     rows = plan.updates_per_chunk * plan.chunk_rows
     spaces: Iterator[Batch]
     if buffers is None:
@@ -237,7 +237,7 @@ def _chunk_reader(store: MemoryStore, plan: BatchPlan, buffers: int | None) -> R
 
 
 def _accumulation_chunks(store: RowStore, plan: BatchPlan, start: Position) -> Iterator[Chunk]:
-    """Batches too large for one chunk, in several; a batch of all rows in the table's order."""
+    """Chunks of batches that are too large for one; a batch of all rows is in the table's order."""
     read = reader(store, plan)
     position = start
     while True:
@@ -262,7 +262,7 @@ def next_position(plan: BatchPlan, epoch: int, stop: int) -> Position:
 
 
 def _whole_table(store: RowStore, plan: BatchPlan, start: Position) -> Iterator[Chunk]:
-    """Gradient descent: every update reads all rows, so they are gathered once for all epochs."""
+    """Gradient descent: every update uses all rows, so they are gathered only once."""
     batch = _shape(store.gather(np.arange(plan.rows, dtype=np.int64)), plan)
     epoch = start.epoch
     while True:
@@ -288,10 +288,10 @@ def _repeat_first(values: AnyArray, times: int) -> AnyArray:
 
 
 def replace_unweighted(batch: Batch) -> None:
-    """Overwrite rows of weight 0 with rows that count, in turn.
+    """Overwrite rows of weight 0 with copies of the other rows.
 
-    0 times a NaN gradient would be NaN; and a model that processes the rows of a batch together
-    then sees only rows of the batch.
+    Otherwise a NaN gradient of such a row, times 0, would still be NaN; and a model that
+    processes the rows of a batch together would see rows that are not in the batch.
     """
     idle = batch.weight == 0.0
     if not idle.any():

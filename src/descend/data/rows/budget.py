@@ -1,4 +1,4 @@
-"""How much memory there is, and what each part of the work may take of it."""
+"""How much memory the process may use, divided among the parts of its work."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from descend.errors import SettingsError, option_text
 
 MIB = 1 << 20
 BASE = 400 * MIB
-"""What Python, JAX, DuckDB and PyArrow take by themselves, a compiled network included."""
+"""What Python, JAX, DuckDB and PyArrow take without data, including a compiled network."""
 FLOOR = 640 * MIB
-"""The least bound that is accepted."""
+"""The lowest limit that is accepted."""
 _RESERVE = 0.2
 _LEAST_RESERVE = 256 * MIB
 _CGROUP = Path("/sys/fs/cgroup")
@@ -22,20 +22,20 @@ _UNLIMITED = 1 << 60
 
 @dataclass(frozen=True)
 class Budget:
-    """A bound on the whole process, divided among the parts that are at work together.
+    """A limit for the whole process, divided among the parts that work at the same time.
 
     While the table is read: `base` + `reading` + `table`, or `base` + `reading` + `shuffling` +
     `encoding`. While a model is trained: `base` + `table`, or `base` + `window` + `validation`;
-    the rest is for chunks on their way, gradients and the copies of the model.
+    the rest is for chunks in flight, gradients and copies of the model.
 
     Attributes:
         total: bytes of the whole process.
         reading: bytes for DuckDB.
-        table: bytes of rows that are held in memory as a whole.
-        shuffling: bytes for bringing rows into order when they are written to disk.
-        encoding: bytes of rows between reading and writing.
-        window: bytes of rows of a store that are in memory, and shuffled, together.
-        validation: bytes of validation rows that stay in memory beside a window.
+        table: bytes for a table held in memory as a whole.
+        shuffling: bytes for shuffling rows as they are written to disk.
+        encoding: bytes for rows between reading and writing.
+        window: bytes for the window of a store that is in memory.
+        validation: bytes for validation rows that stay in memory beside a window.
     """
 
     total: int
@@ -52,15 +52,15 @@ class Budget:
         return self.total - BASE - max(self.table, self.window + self.validation)
 
     def encoded_rows(self, row_bytes: int) -> int:
-        """Rows to encode at a time; on the way a value takes about eight times its size."""
+        """Rows to encode at a time; meanwhile a value takes about eight times its encoded size."""
         return max(256, min(65536, self.encoding // (8 * row_bytes)))
 
 
 def divide(memory: int | None) -> Budget:
-    """The budget for `--memory`; None takes what is free, less a reserve.
+    """The budget for the option `memory`; None takes what is free, less a reserve.
 
     Raises:
-        SettingsError: less than the floor.
+        SettingsError: less than `FLOOR`.
 
     Example:
         >>> divide(1 << 30).total
@@ -69,8 +69,7 @@ def divide(memory: int | None) -> Budget:
     if memory is not None and memory < FLOOR:
         raise SettingsError(
             f"{option_text('memory')} must be at least {FLOOR // MIB} MiB: Python, JAX and "
-            "DuckDB alone take "
-            f"about {BASE // MIB}. Found {memory / MIB:.0f} MiB."
+            f"DuckDB alone take about {BASE // MIB}. Found {memory / MIB:.0f} MiB."
         )
     total = memory if memory is not None else max(FLOOR, usable_memory())
     free = total - BASE
@@ -92,7 +91,7 @@ def usable_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that can be had without swapping: what the system and every cgroup above allow."""
+    """Bytes available without swapping, as the system and every enclosing cgroup allow."""
     return min(_system_free(), *_cgroup_free(), _UNLIMITED)
 
 
@@ -100,12 +99,12 @@ def _system_free() -> int:
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    # Elsewhere what is free cannot be asked without help: half of what there is.
+    # Other systems do not tell what is free without a library: take half of the total.
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _cgroup_free(own: Path = Path("/proc/self/cgroup"), root: Path = _CGROUP) -> Iterator[int]:
-    """What each cgroup that this process is in has left, its file cache counted as free."""
+    """What each cgroup of this process has left, counting its file cache as free."""
     yield _UNLIMITED
     for line in _lines(own):
         _, controllers, path = line.split(":", 2)
@@ -118,7 +117,7 @@ def _cgroup_free(own: Path = Path("/proc/self/cgroup"), root: Path = _CGROUP) ->
         else:
             continue
         folder = base / path.lstrip("/")
-        # Inside a container the path may be that of the host: then only the root is there.
+        # In a container the path may be the host's, where only the root exists.
         for place in (folder, *folder.parents):
             if (place / limit).exists():
                 yield _left(place / limit, place / used, place / "memory.stat", cache)

@@ -1,4 +1,4 @@
-"""Where the rows of a run stand and in which order it goes through them."""
+"""Where the rows of a run are stored and in which order it reads them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from descend.data.rows.write_store import piece_rows_of
 from descend.errors import FileFormatError
 
 _PLACE_BYTES = 8
-"""The order of a window's rows, for each of them."""
+"""Bytes per row for the order of a window's rows."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Decided once for a run and recorded, so that it goes on in the same order after a stop.
+    """Where rows are stored and how they are read: decided once, recorded, and kept on resume.
 
     Attributes:
-        stored: whether rows stand in a store on disk, in shuffled order, or in memory in the
-            order of the source.
-        windows: how an epoch goes through the rows; None for the uniform order.
+        stored: True for a store on disk, in shuffled order; False for memory, in the order of
+            the source.
+        windows: in which an epoch reads the rows; None where all rows are in memory.
     """
 
     stored: bool
@@ -57,11 +57,11 @@ def decide_layout(
     """The layout for a table of this size.
 
     Args:
-        training: rows to learn from.
-        validation: rows that judge.
-        row_bytes: of one row as numbers.
-        budget: of memory.
-        stored: whether a store is asked for although the rows may fit in memory.
+        training: number of training rows.
+        validation: number of validation rows.
+        row_bytes: bytes of one encoded row.
+        budget: memory for each part of the work.
+        stored: whether to use a store even if the rows fit in memory.
     """
     if (training + validation) * row_bytes <= budget.table:
         return Layout(stored)

@@ -1,4 +1,4 @@
-"""Rows on disk that can be had by number, and read in windows in bounded memory."""
+"""A row store on disk: random access by row number, or windows in bounded memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from descend.errors import FileFormatError
 from descend.types import Batch
 
 _FEW_ROWS = 512
-"""Rows in other than file order are taken so many at a time: each may bring 64 KiB into memory."""
+"""Rows out of file order are copied in blocks of this many: each may map 64 KiB into memory."""
 
 
 @final
@@ -36,15 +36,15 @@ _FEW_ROWS = 512
 class MappedStore:
     """The training or the validation rows of a store on disk.
 
-    Rows next to each other are read; others are taken from the mapped file, whose pages are
-    given back at once. A piece is checked against its checksum when it is first read.
+    Consecutive rows are read; others are copied from the memory-mapped file, whose pages are
+    released at once. Each piece is checked against its checksum when it is first read.
 
     Attributes:
         folder: of the store.
         part: `training` or `validation`.
         header: of the store.
         checksums: of this part, `[pieces, groups]`.
-        windows: how an epoch goes through the rows; None for the uniform order.
+        windows: in which an epoch reads the rows; None for one uniform order.
     """
 
     waits: ClassVar[bool] = True
@@ -78,10 +78,10 @@ class MappedStore:
         return self.header.mean_weight[self.part]
 
     def gather(self, rows: Rows) -> Batch:
-        """The rows with these numbers, copied.
+        """A copy of the rows with these numbers.
 
-        Rows that do not follow each other are not held against their checksums: for a few rows
-        all over the table, that would mean reading all of it.
+        Only consecutive rows are checked against checksums: for a few rows scattered over the
+        table, that would mean reading all of it.
         """
         found = empty_rows(self._files, len(rows))
         if len(rows) and _follow(rows):
@@ -97,7 +97,7 @@ class MappedStore:
         return batch_of(found)
 
     def resident(self) -> MemoryStore:
-        """The same rows mapped into memory as a whole, every piece checked."""
+        """The same rows as one memory map, with every piece checked."""
         self._check(0, len(self._checked))
         return MemoryStore(*batch_of({name: file.all for name, file in self._files.items()}))
 
@@ -121,13 +121,13 @@ class MappedStore:
             done += count
 
     def expect_pieces(self, pieces: Rows) -> None:
-        """These pieces are read next: the system may begin."""
+        """Tell the system that these pieces will be read next."""
         for first in (pieces * self.header.piece_rows).tolist():
             for file in self._files.values():
                 file.expect(first, self.header.piece_rows)
 
     def _check(self, first: int, last: int) -> None:
-        """Hold pieces that were not read before against their checksums."""
+        """Check the pieces that have not been read yet against their checksums."""
         for piece in (first + np.flatnonzero(~self._checked[first:last])).tolist():
             count = min(self.header.piece_rows, len(self) - piece * self.header.piece_rows)
             self.read_pieces(np.asarray([piece]), batch_of(empty_rows(self._files, count)))
@@ -135,7 +135,7 @@ class MappedStore:
     def _compare(self, piece: int, place: int, values: AnyArray) -> None:
         if zlib.crc32(as_bytes(values)) != self.checksums[piece, place]:
             group = self.header.groups[place]
-            # Without a header the next run makes the store anew.
+            # Without its header the store is written again by the next run.
             forget(self.folder)
             raise damaged(self.folder, f"piece {piece} of {self.part}.{group.name} was altered")
 
@@ -144,7 +144,7 @@ class MappedStore:
 class WindowReader:
     """Rows in the order of `windowed_rows`, with one window in memory.
 
-    Reading on from where the last call stopped is fast; any other place costs a window.
+    Reading on from where the last call stopped is fast; any other position loads a window.
     """
 
     def __init__(self, store: MappedStore, windows: Windows, seed: int) -> None:
@@ -155,7 +155,7 @@ class WindowReader:
         self._rows = store.gather(np.empty(0, np.int64))
 
     def __call__(self, epoch: int, start: int, stop: int) -> Batch:
-        """The rows at places `start` to `stop` of an epoch, copied."""
+        """A copy of the rows at positions `start` to `stop` of an epoch."""
         store = self._store
         found = store.gather(np.empty(0, np.int64))
         cut = Cut(self._windows, self._seed, epoch, len(store))
@@ -176,7 +176,7 @@ class WindowReader:
         return found
 
     def _hold(self, cut: Cut, epoch: int, window: int) -> None:
-        """Have a window in memory, and let the system begin to read the next."""
+        """Load a window, unless it is in memory, and let the system begin to read the next one."""
         if self._held == (epoch, window):
             return
         self._held = None
@@ -209,11 +209,11 @@ def open_store(folder: Path) -> tuple[MappedStore, MappedStore]:
 
 
 def forget(folder: Path) -> None:
-    """Take a damaged store's header away, so that the next run makes the store anew."""
+    """Delete a damaged store's header, so that the next run writes the store again."""
     try:
         (folder / "header.json").unlink(missing_ok=True)
     except OSError:
-        return  # Read-only: the message names the folder.
+        return  # The folder is read-only; the error names it.
 
 
 @final
@@ -236,7 +236,7 @@ class _File:
             os.close(self._handle)
 
     def read(self, first: int, into: AnyArray) -> None:
-        """Rows that follow each other, from `first` on."""
+        """Read consecutive rows, from `first` on."""
         view = as_bytes(into)
         offset = first * self.group.row_bytes
         while len(view):
@@ -247,7 +247,7 @@ class _File:
             offset += count
 
     def take(self, rows: Rows, into: AnyArray) -> None:
-        """Rows anywhere, from the mapped file, whose pages are given back."""
+        """Copy any rows from the memory map, and release its pages."""
         if self._map is None:
             return
         np.take(self.all, rows, axis=0, out=into, mode="clip")
@@ -255,19 +255,19 @@ class _File:
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def expect(self, first: int, rows: int) -> None:
-        """Let the system read these rows into its cache meanwhile."""
+        """Let the system read these rows into its cache in the background."""
         if hasattr(os, "posix_fadvise"):
             size = self.group.row_bytes
             os.posix_fadvise(self._handle, first * size, rows * size, os.POSIX_FADV_WILLNEED)
 
 
 def as_bytes(values: AnyArray) -> memoryview:
-    """The bytes of a contiguous array, not copied."""
+    """The bytes of a contiguous array, without a copy."""
     return values.reshape(-1).view(np.uint8).data
 
 
 def empty_rows(files: dict[str, _File], rows: int) -> dict[str, AnyArray]:
-    """Room for so many rows."""
+    """Uninitialised arrays for a number of rows."""
     return {
         name: aligned((rows, *file.group.shape), file.group.dtype) for name, file in files.items()
     }

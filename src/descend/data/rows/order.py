@@ -5,7 +5,7 @@ slice of the same order. Small tables get a permutation drawn outright, uniform 
 permutations. In larger ones a Feistel network over a grid of about √N × √N cells permutes the row
 numbers (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", section 4).
 
-Two orders exist, and a run keeps the one it began with:
+There are two orders; a run always keeps the one it began with:
 
 - `DRAWN`: permutations are drawn up to 2²⁰ rows; the round functions beyond are drawn too.
 - `HASHED`: permutations are drawn up to 2¹⁸ rows; the round functions beyond are hashes in 32-bit
@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 DRAWN, HASHED = 1, 2
-"""The orders by the number that records hold."""
+"""The orders, as the numbers that records hold."""
 MOST_DRAWN = {DRAWN: 1 << 20, HASHED: 1 << 18}
-"""Rows up to which the permutation is drawn outright. Up to about 2¹⁸ rows that is faster on a CPU
-(12 ns a row at 100,000 rows against 16 ns), beyond it is slower, since it misses the cache."""
+"""Largest table whose permutation is drawn outright. Up to about 2¹⁸ rows this is faster on a CPU
+(12 ns a row at 100,000 rows, against 16 ns); in larger tables it misses the cache and is slower."""
 MOST_HASHED = (1 << 31) - (1 << 17)
-"""Rows up to which 32 bits suffice; the round functions of larger tables are always drawn."""
+"""Largest table for which 32 bits suffice; the round functions of larger ones are always drawn."""
 ROUNDS = 8
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35
 """Multipliers of the hash: 2³² over the golden ratio, and those of MurmurHash3's finalizer."""
@@ -37,18 +37,18 @@ AnyRows = npt.NDArray[Any]
 
 
 def epoch_rows(seed: int, epoch: int, start: int, stop: int, rows: int, order: int = DRAWN) -> Rows:
-    """The row numbers at places `start` to `stop` of an epoch's order.
+    """The row numbers at positions `start` to `stop` of an epoch's order.
 
     Args:
         seed: of the run; another seed gives other orders.
         epoch: from 0; every epoch is a fresh permutation of `range(rows)`.
-        start: first place, from 0.
-        stop: one past the last place, at most `rows`.
+        start: first position, from 0.
+        stop: one past the last position, at most `rows`.
         rows: rows in the table.
         order: `DRAWN` or `HASHED`.
 
     Returns:
-        int64 `[stop - start]`; over a whole epoch each row stands exactly once.
+        int64 `[stop - start]`; over a whole epoch each row occurs exactly once.
 
     Example:
         >>> sorted(epoch_rows(seed=7, epoch=0, start=0, stop=5, rows=5).tolist())
@@ -137,7 +137,7 @@ def _hash(values: npt.NDArray[np.uint32], key: np.uint32) -> npt.NDArray[np.uint
 
 
 def _feistel(places: AnyRows, rounds: _Rounds, rows: int) -> AnyRows:
-    """Permute the cells; a place that lands beyond the rows walks on until it does not."""
+    """Permute the cells; a result beyond the last row is permuted again until it is a row."""
     high, low = np.divmod(places, rounds.width)
     for turn, table in enumerate(rounds.tables):
         if turn % 2 == 0:

@@ -1,4 +1,4 @@
-"""Write the rows of one part of a row store, shuffled on the way."""
+"""Write the training or the validation rows of a row store, with training rows shuffled."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _PLACE_BYTES = 16
 _SOME_ROWS = 1 << 16
 _THREADS = 4
 _SHUFFLE = 1 << 40
-"""Keeps the order in the files apart from the orders of the epochs: no seed is so large."""
+"""Above every user's seed, so that the order in the files differs from that of any epoch."""
 
 
 @final
 class PartWriter:
-    """The rows of one part, in the order that the seed says.
+    """Writes the rows of one part in an order given by the seed.
 
-    Rows that fit in the memory for shuffling stay there, as they came, and are written in order
-    at the end. More than that are scattered over buckets. A bucket is a stretch of the finished
-    files: rows are first written into it in the order of arrival, with the place each shall
-    have; then bucket after bucket is read, ordered and written back.
+    Rows that fit in the memory for shuffling are held there and written in order at the end.
+    Otherwise they are scattered over buckets. A bucket is a range of the finished files: rows
+    are first written to it in order of arrival, each with its final position; then each bucket
+    is read, sorted and written back.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PartWriter:
         self._groups = header.groups
         self._piece_rows = header.piece_rows
         self._seed = _SHUFFLE + seed if part == "training" else None
-        # The rows of a group are in memory together with their places, as two and as one number.
+        # Memory holds the rows of a group and their positions, twice.
         room = bucket_bytes // (max(group.row_bytes for group in header.groups) + _PLACE_BYTES)
         self._bucket_rows = max(1, room // header.piece_rows) * header.piece_rows
         buckets = max(1, -(-self._rows // self._bucket_rows))
@@ -72,7 +72,7 @@ class PartWriter:
 
     @property
     def missing(self) -> bool:
-        """Whether rows that were announced have not come."""
+        """Whether fewer rows were added than announced."""
         return self.count < self._rows
 
     @property
@@ -82,7 +82,7 @@ class PartWriter:
         return total / max(1.0, counted) or 1.0
 
     def add(self, batch: Batch) -> None:
-        """Rows as they come."""
+        """Add rows in their order of arrival."""
         start, stop = self.count, self.count + len(batch.weight)
         if stop > self._rows:
             raise changed({"rows": self._rows}, {"rows": stop})
@@ -101,8 +101,8 @@ class PartWriter:
         self.count = stop
 
     def _scatter(self, leaves: Mapping[str, AnyArray], places: Rows) -> None:
-        """Write rows behind those that their buckets have."""
-        # Sixteen bits are sorted several times as fast.
+        """Append rows to their buckets."""
+        # 16-bit numbers are sorted several times as fast.
         kind = np.uint16 if len(self._written) <= 1 << 16 else np.int64
         bucket = (places // self._bucket_rows).astype(kind)
         order = np.argsort(bucket, kind="stable")
@@ -123,7 +123,7 @@ class PartWriter:
         self._written += counts
 
     def finish(self) -> Checksums:
-        """Bring the rows into order, and return the checksums of the pieces; nothing is synced."""
+        """Sort the rows, and return the checksums of the pieces; nothing is synced."""
         sums = np.zeros((-(-self._rows // self._piece_rows), len(self._groups)), np.uint32)
         step = self._rows if self._held else self._bucket_rows
         with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
@@ -140,7 +140,7 @@ class PartWriter:
         return sums
 
     def _order(self, first: int, count: int) -> npt.NDArray[np.int32] | None:
-        """Which of a stretch's rows, as they came, stands at each of its places."""
+        """The index of arrival of the row that belongs at each position of a bucket."""
         if self._seed is None:
             return None
         order = np.empty(count, np.int32)
@@ -155,7 +155,7 @@ class PartWriter:
         return order
 
     def _arrived(self, group: Group, first: int, count: int) -> AnyArray:
-        """The rows of a stretch as they came."""
+        """The rows of a bucket in order of arrival."""
         if self._held:
             return self._held[group.name]
         values = np.empty((count, *group.shape), group.dtype)
@@ -170,7 +170,7 @@ class PartWriter:
         first: int,
         start: int,
     ) -> int:
-        """Write a piece of a stretch in its order, and return its checksum."""
+        """Write a piece of a bucket in its final order, and return its checksum."""
         stop = min(len(arrived), start + self._piece_rows)
         if order is None:
             return zlib.crc32(as_bytes(arrived[start:stop]))
@@ -186,10 +186,11 @@ class PartWriter:
 
 
 def changed(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
-    """The error of a table that has other rows than those that were counted."""
+    """The error for a table whose rows are not those that were counted."""
     return DataError(
         f"The table changed while it was read: expected {sum(expected.values()):,} rows to "
-        f"learn from, found {sum(found.values()):,}. Run the command again when it stands still."
+        f"learn from, found {sum(found.values()):,}. Run the command again when nothing "
+        "writes to it."
     )
 
 

@@ -1,4 +1,4 @@
-"""Prepare items ahead of their reader, in a thread or between the reader's own steps."""
+"""Prepare items ahead of their consumer, in a thread or between its own steps."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def prefetched(
 
 @final
 class Feed(Generic[T, U]):
-    """Items that are prepared while the reader is busy with the previous one.
+    """Prepares each item while the consumer is busy with the previous one.
 
-    Preparation that may wait for a disk runs in a thread. Otherwise the reader calls `look_ahead`
-    as soon as the device is busy: a thread would compete with it for a core and for the
-    interpreter (a tenth to a half of the time of an epoch of small updates).
+    Preparation that may wait for a disk runs in a thread. Otherwise the consumer calls
+    `look_ahead` as soon as the device is busy: a thread would compete with it for a core and for
+    the interpreter, which costs 10 to 50 % of an epoch of small updates.
 
     Args:
         source: the items.
         prepare: applied to each item.
-        waits: whether preparation may wait for a disk, so that a thread pays.
+        waits: whether preparation may wait for a disk, so that a thread is worth it.
     """
 
     def __init__(self, source: Iterator[T], prepare: Callable[[T], U], *, waits: bool) -> None:

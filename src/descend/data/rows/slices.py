@@ -1,4 +1,4 @@
-"""The slice of every mini-batch that one of several processes computes with."""
+"""Each process's slice of every mini-batch, where several processes share a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from descend.types import Batch, Position
 
 
 def slice_plan(plan: BatchPlan, processes: int) -> BatchPlan:
-    """How one process divides its slices: the plan of batches of 1 / `processes` of the size.
+    """The plan for the slices of one process: batches of 1 / `processes` of the size.
 
     Its microbatches and padding are those of a slice; positions and updates are those of `plan`.
     """
@@ -31,7 +31,7 @@ def slice_plan(plan: BatchPlan, processes: int) -> BatchPlan:
 def sliced_chunks(
     store: RowStore, plan: BatchPlan, start: Position, index: int, processes: int
 ) -> Iterator[Chunk]:
-    """Chunks without end as `chunks` gives them, of the slices of one process.
+    """The chunks of `chunks`, without end, reduced to the slices of one process.
 
     Row i of a batch belongs to the process i // s, with s = ⌈batch size / processes⌉. Only these
     rows are read.
@@ -48,7 +48,7 @@ def sliced_chunks(
         `position` are those of the whole batches.
     """
     part = slice_plan(plan, processes)
-    # The places of a slice's rows within its batch; padding repeats the last and weighs nothing.
+    # Positions of a slice's rows within its batch; padding repeats the last row at weight 0.
     within = np.minimum(np.arange(part.padded_rows), part.chunk_rows - 1)
     places = index * part.chunk_rows + within
     counts = (np.arange(part.padded_rows) < part.chunk_rows) & (places < plan.batch_size)

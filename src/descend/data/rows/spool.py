@@ -1,4 +1,4 @@
-"""Rows that come without their number: kept on disk until the last has come."""
+"""Rows whose number is not known in advance, held on disk until the last has arrived."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from descend.types import Batch
 
 @final
 class Spool:
-    """Batches written one behind the other, and read back in their order.
+    """Writes batches one after the other, and reads them back in order.
 
-    A row store needs to know how many rows there will be before it is written. The files have no
-    name: the system takes them away when the process ends, however it ends.
+    The number of rows must be known before a row store is written. The files have no name, so
+    the system deletes them when the process ends in any way.
 
     Args:
         folder: on the disk to use.
@@ -49,7 +49,7 @@ class Spool:
         self._open.close()
 
     def add(self, batch: Batch) -> None:
-        """Write rows behind those before; all batches have the same arrays.
+        """Append rows; all batches have the same arrays.
 
         Raises:
             DataError: the disk is full or read-only.
@@ -71,7 +71,7 @@ class Spool:
         self.rows += len(batch.weight)
 
     def read(self, rows: int) -> Iterator[Batch]:
-        """All rows, so many at a time."""
+        """All rows, a number of them at a time."""
         for file in self._files.values():
             file.seek(0)
         for start in range(0, self.rows, rows):

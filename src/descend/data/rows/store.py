@@ -1,4 +1,4 @@
-"""Rows that can be had by number."""
+"""Encoded rows with random access by row number; held in memory here, on disk in `mapped_store`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from descend.data.rows.windows import Windows
 from descend.types import Batch
 
 ALIGNMENT = 64
-"""Bytes; XLA takes over arrays that begin at a multiple, and copies others."""
+"""Bytes. XLA uses arrays whose address is a multiple of this in place, and copies others."""
 
 Floats = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[np.generic]
 
 
 class RowStore(Protocol):
-    """What training needs of a table: its length and any rows by number."""
+    """What training needs of a table: its length, and any rows by their numbers."""
 
     def __len__(self) -> int:
         """Rows in the store."""
@@ -30,16 +30,16 @@ class RowStore(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether gathering may wait for a disk, so that a thread of its own is worth it."""
+        """Whether gathering may wait for a disk, so that it should run in a thread."""
         ...
 
     @property
     def windows(self) -> Windows | None:
-        """How an epoch goes through rows that are not all in memory; None: in uniform order."""
+        """The windows in which an epoch reads rows that are not all in memory, or None."""
         ...
 
     def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """The rows with these numbers, in this order, as arrays that the caller may keep."""
+        """A copy of the rows with these numbers, in this order."""
         ...
 
     @property
@@ -73,13 +73,13 @@ class MemoryStore:
         return len(self.weight)
 
     def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """The rows with these numbers, copied."""
+        """A copy of the rows with these numbers."""
         space = self.space(len(rows))
         self.gather_into(space, rows)
         return space
 
     def space(self, rows: int) -> Batch:
-        """Room for so many rows, not filled."""
+        """Uninitialised arrays for a number of rows."""
         return Batch(
             x={name: _room(values, rows) for name, values in self.x.items()},
             y=_room(self.y, rows),
@@ -87,7 +87,7 @@ class MemoryStore:
         )
 
     def gather_into(self, space: Batch, rows: npt.NDArray[np.int64]) -> None:
-        """Copy the rows with these numbers to the beginning of a space."""
+        """Copy the rows with these numbers to the beginning of arrays from `space`."""
         for name, values in self.x.items():
             _take(values, rows, space.x[name])
         _take(self.y, rows, space.y)
@@ -118,10 +118,10 @@ class MemoryStore:
 
 @final
 class Filler:
-    """Makes a MemoryStore of batches as they come, so that no row stands in memory twice.
+    """Builds a MemoryStore from batches without holding any row in memory twice.
 
     Args:
-        rows: how many are expected; more or fewer do no harm but cost a copy.
+        rows: the expected number; with another number the rows are copied once more.
     """
 
     def __init__(self, rows: int) -> None:
@@ -131,7 +131,7 @@ class Filler:
         self._more: list[Batch] = []
 
     def add(self, batch: Batch) -> None:
-        """Copy the rows of a batch behind those before."""
+        """Append a copy of a batch."""
         leaves = {**batch.x, "y": batch.y, "weight": batch.weight}
         self._arrays = self._arrays or {
             name: np.empty((self._rows, *values.shape[1:]), values.dtype)
@@ -146,7 +146,7 @@ class Filler:
         self._done = stop
 
     def store(self) -> MemoryStore:
-        """The rows; at least one batch must have come."""
+        """The rows added so far, from at least one batch."""
         arrays = {name: values[: self._done] for name, values in self._arrays.items()}
         x = {name: values for name, values in arrays.items() if name not in ("y", "weight")}
         first = Batch(x, arrays["y"], arrays["weight"])
@@ -154,7 +154,7 @@ class Filler:
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
-    """An array, not filled, that a device which shares our memory can use without a copy."""
+    """An uninitialised array that a device which shares host memory can use without a copy."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)
     start = -buffer.ctypes.data % ALIGNMENT
@@ -166,5 +166,5 @@ def _room(like: AnyArray, rows: int) -> AnyArray:
 
 
 def _take(values: AnyArray, rows: npt.NDArray[np.int64], space: AnyArray) -> None:
-    # mode="clip" keeps NumPy from buffering the result; the row numbers are ours, hence in range.
+    # mode="clip" keeps NumPy from buffering the result; the row numbers are known to be valid.
     np.take(values, rows, axis=0, mode="clip", out=space[: len(rows)])

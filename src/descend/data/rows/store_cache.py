@@ -1,4 +1,4 @@
-"""Where row stores are kept, and whether one can be used again."""
+"""The cache of row stores: where a store lies, and whether it can be used again."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Say = Callable[[str], None]
 
 
 def default_folder() -> Path:
-    """Where stores are kept unless `--store` names another folder: the user's cache."""
+    """The folder of all stores unless the option `store` names another."""
     return cache_folder() / "stores"
 
 
 def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:
-    """The folder of one store: of the same source, split and columns, whatever its content.
+    """The folder for the store of a source, split and columns, whatever the content.
 
     Args:
         kept_in: the folder of all stores.
-        name: of the source, so that a person can tell stores apart.
-        identity: what tells the source from others even when its content changes.
+        name: of the source, for people who look into the folder.
+        identity: identifies the source even when its content changes.
     """
     text = json.dumps(identity, sort_keys=True, default=str)
     digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
@@ -42,13 +42,13 @@ def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:
 def kept_store(
     folder: Path, key: Mapping[str, Any], write: Callable[[], None], say: Say
 ) -> tuple[MappedStore, MappedStore]:
-    """The store in a folder where it has this key, else a new one.
+    """The store in a folder if it has this key, else a new one.
 
     Args:
         folder: of the store.
-        key: what it must be made from; what else its header says does not matter.
-        write: writes the store; called where there is none that can be used.
-        say: told what happens and why.
+        key: must equal those items of the store's key.
+        write: writes the store; called if there is none that can be used.
+        say: called with messages for the user.
 
     Raises:
         DataError: the store cannot be written.
@@ -57,7 +57,7 @@ def kept_store(
         # Another process may have written it while this one waited.
         found = usable_store(folder, key, say)
         if found is not None:
-            say(f"Rows are read from {folder}, made before from the same data.")
+            say(f"Rows are read from {folder}, written earlier from the same data.")
             return found
         write()
         found = open_store(folder)
@@ -68,7 +68,7 @@ def kept_store(
 def usable_store(
     folder: Path, key: Mapping[str, Any], say: Say | None = None
 ) -> tuple[MappedStore, MappedStore] | None:
-    """The store in a folder where it has this key; else None, with the reason said."""
+    """The store in a folder if it has this key, else None; the reason goes to `say`."""
     say = say or _ignore
     key = json.loads(json.dumps(key))
     if not os.path.exists(folder):
@@ -76,18 +76,18 @@ def usable_store(
     try:
         found = open_store(folder)
     except FileFormatError as error:
-        say(f"{str(error).split(' Delete ')[0]} It is made anew.")
+        say(f"{str(error).split(' Delete ')[0]} It will be written again.")
         return None
     made_from = {name: found[0].header.key.get(name) for name in key}
     if made_from == key:
         return found
     changed = ", ".join(_differences(made_from, key))
-    say(f"The row store {folder} was made from other data ({changed}); it is made anew.")
+    say(f"The row store {folder} was made from other data ({changed}); it will be written again.")
     return None
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    """What has changed, in words."""
+    """What differs, in words."""
     if before == now:
         return
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -102,7 +102,7 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
 
 @contextmanager
 def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """Held by one process at a time."""
+    """Let one process at a time work on a store."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         path = folder.with_name(f".{folder.name}.lock")

@@ -1,4 +1,4 @@
-"""What a row store on disk says of itself: header, sizes and checksums."""
+"""The header of a row store on disk: what it was made from, sizes and checksums."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Checksums = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Group:
-    """Columns of one kind that stand together in a file, a row after the other.
+    """Columns of one type that share a file, row after row.
 
     Attributes:
         name: `y`, `weight`, or the name of an input.
@@ -54,13 +54,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Header:
-    """A row store, but for its rows.
+    """Everything about a row store except its rows.
 
     Attributes:
-        key: what it was made from; another key is another store.
+        key: identifies what it was made from.
         groups: its files.
         piece_rows: rows under one checksum.
-        rows: of training and of validation.
+        rows: number of training and of validation rows.
         mean_weight: of training and of validation.
     """
 
@@ -81,11 +81,11 @@ class Header:
         return self.row_bytes * sum(self.rows.values())
 
     def pieces(self, part: str) -> int:
-        """Pieces of a part."""
+        """Number of pieces of a part."""
         return -(-self.rows[part] // self.piece_rows)
 
     def file(self, folder: Path, part: str, group: Group) -> Path:
-        """Where the rows of a group stand."""
+        """The file with the rows of a group."""
         return folder / f"{part}.{group.name}"
 
 
@@ -93,7 +93,7 @@ Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 
 
 class StoredHeader(Struct):
-    """The header of a store as its file holds it."""
+    """The header of a store as JSON."""
 
     complete: Literal[True]
     key: dict[str, Any]
@@ -117,14 +117,14 @@ class StoredSource(Struct):
 
 
 class StoredKey(Struct):
-    """What is read of a store's key."""
+    """The parts of a store's key that are read."""
 
     fingerprint: dict[str, StoredSource] = {}
     options: dict[str, Any] = {}
 
 
 def groups_of(batch: Batch) -> tuple[Group, ...]:
-    """The groups of rows like these."""
+    """The groups for rows of this form."""
     leaves = {**batch.x, "y": batch.y, "weight": batch.weight}
     return tuple(
         Group(name, str(values.dtype), tuple(values.shape[1:])) for name, values in leaves.items()
@@ -169,7 +169,7 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 
 def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
-    """Write checksums and header into a folder that is not a store yet; nothing is synced."""
+    """Write checksums and header to a folder that is to be a store; nothing is synced."""
     content = checksums.astype("<u4").tobytes()
     (folder / CHECKSUMS).write_bytes(content)
     record = {
@@ -188,7 +188,7 @@ def write_header(folder: Path, header: Header, checksums: Checksums) -> None:
 
 
 def read_header(folder: Path) -> tuple[Header, Checksums]:
-    """Header and checksums of a store whose files have the sizes they should have.
+    """Header and checksums of a store, once the sizes of its files are checked.
 
     The checksums are uint32 `[pieces of both parts, groups]`, training first.
 
@@ -202,7 +202,8 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
         if record.get("version") != VERSION:
             raise FileFormatError(
                 f"{folder} has version {record.get('version')} of the row store; this descend "
-                f"reads version {VERSION}. Delete the folder; it is made anew from the data."
+                f"reads version {VERSION}. Delete the folder; it will be written "
+                "again from the data."
             )
         checksum = record.pop("checksum", None)
         if checksum != _checksum(record):
@@ -233,10 +234,10 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
 
 
 def damaged(folder: Path, what: str) -> FileFormatError:
-    """A store that cannot be used, and what to do."""
+    """The error for a store that cannot be used."""
     return FileFormatError(
         f"The row store {folder} is damaged: {what}. Delete the folder and run the same command "
-        "again; the store is made anew from the data."
+        "again; the store will be written again from the data."
     )
 
 

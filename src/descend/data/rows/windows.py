@@ -1,8 +1,8 @@
-"""The order of an epoch over rows that are read in large pieces.
+"""The order of an epoch over rows that are read from disk in large blocks.
 
-The rows of a store on disk stand in pieces of equal size; the last may be short. An epoch goes
-through windows: the pieces are permuted, every `span` of them in turn are read into memory, and
-their rows are permuted. All of it is arithmetic on (seed, epoch, place), as in `order`.
+The rows of a store on disk are divided into pieces of equal size (the last may be shorter). An
+epoch permutes the pieces and reads `span` of them into memory at a time, a window, whose rows are
+permuted in turn. All of it is arithmetic on (seed, epoch, position), as in `order`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _PIECES, _PLACE, _WITHIN = range(3)
 
 
 class Windows(NamedTuple):
-    """How rows are cut for reading.
+    """How the rows of a store are divided for reading.
 
     Attributes:
-        piece_rows: rows that are read at a stretch.
-        span: pieces that are in memory, and shuffled, together.
+        piece_rows: rows that are read at once, and share a checksum.
+        span: pieces of a window, which are in memory and shuffled together.
     """
 
     piece_rows: int
@@ -35,7 +35,7 @@ class Windows(NamedTuple):
 
 
 def even_windows(rows: int, piece_rows: int, most_rows: int) -> Windows:
-    """Windows of at most `most_rows` rows, as few as can be and of about one size."""
+    """The fewest windows of at most `most_rows` rows, all about the same size."""
     pieces = math.ceil(rows / piece_rows)
     windows = math.ceil(pieces / max(1, most_rows // piece_rows))
     return Windows(piece_rows, max(1, math.ceil(pieces / max(1, windows))))
@@ -44,9 +44,9 @@ def even_windows(rows: int, piece_rows: int, most_rows: int) -> Windows:
 def windowed_rows(
     windows: Windows, seed: int, epoch: int, start: int, stop: int, rows: int
 ) -> Rows:
-    """The row numbers at places `start` to `stop` of an epoch that goes through windows.
+    """The row numbers at positions `start` to `stop` of an epoch that is read in windows.
 
-    Arguments and result are those of `epoch_rows`; over a whole epoch each row stands once.
+    Arguments and result are those of `epoch_rows`; over a whole epoch each row occurs once.
 
     Example:
         >>> sorted(windowed_rows(Windows(3, 2), 7, 0, 0, 10, 10).tolist())
@@ -64,10 +64,10 @@ def windowed_rows(
 
 
 class Cut:
-    """Where the windows of one epoch begin, and which pieces they hold.
+    """Where the windows of one epoch begin, and which pieces each holds.
 
-    The full pieces are permuted; the short one, where there is one, is put at a random place
-    among them. So where a window begins is known without looking at the others.
+    The full pieces are permuted, and the shorter last one, if any, is inserted at a random
+    position. So the start of a window is known without looking at the others.
     """
 
     def __init__(self, windows: Windows, seed: int, epoch: int, rows: int) -> None:
@@ -87,12 +87,12 @@ class Cut:
         self.count = math.ceil(self._total / windows.span)
 
     def start(self, window: int) -> int:
-        """The place where a window begins."""
+        """The position where a window begins."""
         piece = min(window * self._windows.span, self._total)
         return piece * self._windows.piece_rows - (self._lacking if piece > self._short else 0)
 
     def window_at(self, place: int) -> int:
-        """The window that holds a place."""
+        """The window that contains a position."""
         window = min(place // self._windows.rows, self.count - 1)
         return window + 1 if place >= self.start(window + 1) else window
 
@@ -119,7 +119,7 @@ class Cut:
 
 
 def _global(pieces: Rows, local: Rows, piece_rows: int, rows: int) -> Rows:
-    """Row numbers in the table of rows numbered through the pieces of a window."""
+    """Row numbers in the table, from indices into the concatenated pieces of a window."""
     sizes = np.minimum(piece_rows, rows - pieces * piece_rows)
     ends = np.cumsum(sizes)
     turn = np.searchsorted(ends, local, side="right")
@@ -127,5 +127,5 @@ def _global(pieces: Rows, local: Rows, piece_rows: int, rows: int) -> Rows:
 
 
 def _key(seed: int, purpose: int, number: int = 0) -> int:
-    """A seed of its own for each use; beyond 2³², where no user's seed is."""
+    """A separate seed for each purpose, above 2³², where no user's seed is."""
     return (((number << 2) | purpose) + 1 << 32) | seed

@@ -1,4 +1,4 @@
-"""Write a row store: one pass over the source, shuffled on the way, whole or not at all."""
+"""Write a row store atomically, in one pass over the source, with its rows shuffled."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def write_store(
     seed: int,
     bucket_bytes: int = BUCKET_BYTES,
 ) -> None:
-    """Write a row store under a temporary name, and give it its own when it is complete.
+    """Write a row store under a temporary name, and rename it when it is complete.
 
-    The n-th training row goes to the place that a permutation of (seed, n) says, so the files
-    are the same whatever `bucket_bytes` is. Validation rows keep their order.
+    A permutation of (seed, n) decides the position of the n-th training row, so the files are
+    the same for any `bucket_bytes`. Validation rows keep their order.
 
     Args:
-        folder: the store; one that stands there is replaced.
-        parts: `training` or `validation` and rows of it, in the order of the source.
-        key: what the store is made from.
-        rows: how many rows there will be of each part.
-        seed: of the order in the files.
+        folder: the store; an existing one is replaced.
+        parts: pairs of `training` or `validation` and rows, in the order of the source.
+        key: identifies what the store is made from.
+        rows: the number of rows of each part.
+        seed: for the order in the files.
         bucket_bytes: memory for shuffling.
 
     Raises:
@@ -82,12 +82,12 @@ def write_store(
 
 
 def piece_rows_of(row_bytes: int) -> int:
-    """Rows that are read at a stretch, about a mebibyte."""
+    """Rows of a piece, about a mebibyte."""
     return max(1, PIECE_BYTES // row_bytes)
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Raise DataError where the disk has not enough room for a store and its shuffling."""
+    """Raise DataError if the disk lacks room for a store and for shuffling it."""
     free = shutil.disk_usage(folder.parent).free
     if free < size:
         raise _no_room(folder, f" It needs {size:,} bytes; {free:,} are free.")
@@ -102,7 +102,7 @@ def _header(groups: tuple[Group, ...], key: Mapping[str, Any], rows: Mapping[str
 def _in_its_place(folder: Path) -> Iterator[Path]:
     """A folder to build in; it becomes `folder` when the block ends without an error.
 
-    One process builds at a time (`kept` sees to it); what a dead one left behind is removed.
+    Only one process builds at a time (see `store_cache`); remains of a killed one are removed.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _in_its_place(folder: Path) -> Iterator[Path]:
 
 
 def _sync(folder: Path) -> None:
-    """Make what is in a folder survive power loss."""
+    """Sync the files of a folder, so that they survive a power loss."""
     for path in folder.iterdir():
         sync_file(path)
     sync_folder(folder)

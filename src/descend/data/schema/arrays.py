@@ -1,4 +1,4 @@
-"""The columns of a 2-D array of numbers, without DuckDB."""
+"""The schema of a 2-D array of numbers, learned without DuckDB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = 4096
 
 @dataclass
 class _Sums:
-    """Running sums of the columns of X, about the first row that has a value."""
+    """Running sums over the columns of X, relative to a typical value of each."""
 
     seen: NDArray[np.float64]
     first: NDArray[np.float64]
@@ -29,14 +29,14 @@ class _Sums:
 def columns_from_array(
     X: NDArray[Any], used: NDArray[np.bool_], feature_names: Sequence[str] | None = None
 ) -> tuple[Column, ...]:
-    """What `learn_schema` would make of each column of an array, in milliseconds.
+    """The columns that `learn_schema` would learn from an array, in milliseconds.
 
     Every column is a number, whatever its values; constant and empty ones are left out.
 
     Args:
         X: `[rows, columns]` of numbers; NaN is missing.
         used: the rows to learn from, `[rows]`.
-        feature_names: of the columns; else `x0`, `x1`, ...
+        feature_names: names of the columns; None: `x0`, `x1`, ...
 
     Raises:
         DataError: an infinite value, or no column to learn from.
@@ -82,7 +82,7 @@ def columns_from_array(
 
 
 def _typical(X: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The mean of a few rows: sums of squares about it keep their digits."""
+    """The mean of a few rows: sums of squares relative to it are accurate."""
     few = X[np.flatnonzero(used)[:64]].astype(np.float64)
     finite = np.isfinite(few)
     total = np.where(finite, few, 0.0).sum(axis=0)
@@ -96,7 +96,7 @@ def _add(
         return
     low, high = chunk.min(axis=0), chunk.max(axis=0)
     centred = np.subtract(chunk, shift, dtype=np.float64)
-    # One NaN or infinity makes the column's extremes not finite.
+    # A NaN or infinity in a column makes its minimum or maximum non-finite.
     if np.isfinite(low).all() and np.isfinite(high).all():
         sums.seen += len(chunk)
     else:

@@ -1,4 +1,4 @@
-"""Make the record of each column from what was seen in it."""
+"""Decide what each column is, from its survey."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from descend.settings import Settings
 
 
 class Surveys(NamedTuple):
-    """What was seen in the columns of a table.
+    """The surveys of the columns of a table.
 
     Attributes:
         numbers: of columns of numbers, by name.
         values: of the other columns, by name.
-        typed: what the text of each column stands for.
-        training: how many rows are learned from.
+        typed: how the text of each column is read.
+        training: number of training rows.
     """
 
     numbers: Mapping[str, NumberSurvey]
@@ -39,7 +39,7 @@ class Surveys(NamedTuple):
 def learn_columns(
     columns: Sequence[TableColumn], surveys: Surveys, settings: Settings
 ) -> list[Column]:
-    """Every column as its kind, by what was surveyed."""
+    """The record of every column, by its kind."""
     learned: list[Column] = []
     for column in columns:
         values = surveys.values.get(column.name)

@@ -1,4 +1,4 @@
-"""The rules that say what a column is, from what was seen in it."""
+"""The rules that leave a column out: identifiers, constants, free text."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _COUNTING_NAME = re.compile(
     r"|ranking|position|place|dose|level|distance|size)s?$",
     re.IGNORECASE,
 )
-"""Columns that may well count up from 0 or 1 with the rows and yet be a measurement."""
+"""Names of columns that may rise with the rows from 0 or 1 and still be a measurement."""
 _LARGEST = 1e150
 _LEAST_IDENTIFIED = 20
 _FIRST_COUNTS = 20
-"""Counting from 0 or 1 begins so, though some first rows are kept for validation."""
+"""The smallest number of a column that counts rows: some first rows are held out."""
 
 
 def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bool = False) -> str:
-    """Why a column of numbers is left out, or an empty text.
+    """Why a column of numbers is left out; empty if it is used.
 
-    Whole numbers with a value of its own for every row are an identifier where the name says so,
-    or where they count the rows: from 0 or 1 upwards in their order. Years, ranks and other whole
-    numbers are measurements.
+    Whole numbers, a different one in each row, are an identifier if the name says so or if they
+    number the rows: from 0 or 1 upwards, in order. Years, ranks and other whole numbers are
+    measurements.
 
     Args:
         name: of the column.
         survey: of the numbers.
         training: rows.
-        asked: the user named it with --numeric; then it is no identifier.
+        asked: whether the option `numeric` names it; then it is no identifier.
     """
     if survey.seen == 0:
         return "no value in the training rows"
@@ -50,7 +50,7 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
     if _IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name):
         return f"identifier: by its name, and nearly every row has another value{_OVERRIDE}"
     if survey.counting and not _COUNTING_NAME.search(name):
-        return f"identifier: it counts the rows{_OVERRIDE}"
+        return f"identifier: it numbers the rows{_OVERRIDE}"
     return ""
 
 
@@ -65,7 +65,7 @@ def may_identify(survey: NumberSurvey) -> bool:
 
 
 def may_count(survey: NumberSurvey, training: int) -> bool:
-    """Whether such a column may count the rows: from 0 or 1, without gaps to speak of."""
+    """Whether such a column may number the rows: from 0 or 1, nearly without gaps."""
     return (
         may_identify(survey)
         and 0 <= survey.minimum < _FIRST_COUNTS
@@ -75,13 +75,13 @@ def may_count(survey: NumberSurvey, training: int) -> bool:
 
 
 def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> str:
-    """Why a column of values is left out, or an empty text.
+    """Why a column of text or categories is left out; empty if it is used.
 
     Args:
         survey: of the values.
         training: rows.
-        declared: the user named it with --categorical; then only an empty or constant column
-            is left out, and one whose values hardly repeat.
+        declared: whether the option `categorical` names it; then it is left out only if it is
+            empty, constant, or its values hardly repeat.
     """
     if survey.seen == 0:
         return "no value in the training rows"

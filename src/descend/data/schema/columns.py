@@ -1,4 +1,4 @@
-"""What was learned about a table: records, and nothing that reads data.
+"""The records of a schema: what was learned about each column and the target.
 
 A Schema is made from the training rows alone and travels inside the model file as JSON.
 """
@@ -17,7 +17,7 @@ from descend.errors import FileFormatError
 from descend.io.json_records import read_as, read_fields
 
 Label = str | int | float | bool
-"""A class as the user wrote it."""
+"""A class label as the user wrote it."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class NumberColumn:
 
     Attributes:
         name: of the column.
-        type: what the table held (`number`).
-        missing: missing values in the training rows; above 0 the indicator exists.
+        type: of the column in the table (`number`).
+        missing: missing values in the training rows; if above 0, there is an indicator.
         distinct: distinct values in the training rows, estimated; None where not counted.
         mean: of the training rows; a missing value becomes the mean.
         deviation: standard deviation of the training rows, above 0.
         minimum: smallest value of the training rows.
         maximum: largest value of the training rows.
-        written: how the numbers are written where they stand as text (`number_text`).
-        strays: cells that hold neither a number nor a mark of a missing value; they are missing.
-        note: what to tell about how it is read.
+        written: how numbers are written, if they are text (`number_text`).
+        strays: cells that are neither a number nor a text for missing; they count as missing.
+        note: a remark on how it is read.
     """
 
     kind: ClassVar[str] = "number"
@@ -56,17 +56,17 @@ class NumberColumn:
 class CategoryColumn:
     """A column that becomes a code.
 
-    Code 0 is a value hardly ever or never seen in training, then comes one for "missing" where
-    that occurs in training, then `values` in turn.
+    Code 0 is any value never or hardly ever seen in training; then comes a code for "missing",
+    if training has missing values; then `values` in order.
 
     Attributes:
         name: of the column.
-        type: what the table held (`text`, `boolean`, `number`).
+        type: of the column in the table (`text`, `boolean`, `number`).
         missing: missing values in the training rows.
         distinct: distinct values in the training rows.
-        values: the values with a code of their own, as text, by falling count, then by value.
+        values: the values with their own code, as text, by descending count, then by value.
         counts: how often each was seen in the training rows.
-        note: what to tell about how it is read.
+        note: a remark on how it is read.
     """
 
     kind: ClassVar[str] = "category"
@@ -99,16 +99,17 @@ class DatetimeColumn:
 
     Attributes:
         name: of the column.
-        type: what the table held (`date`, `datetime`, `time`, or `text` that parses as one).
-        missing: missing values in the training rows; above 0 an indicator exists.
+        type: of the column in the table (`date`, `datetime`, `time`, or `text` that parses as
+            one).
+        missing: missing values in the training rows; if above 0, there is an indicator.
         distinct: distinct values in the training rows, estimated; None where not counted.
         pattern: None for dates and ISO 8601 text, `time` for times of day, the strptime pattern
             of other text, or how numbers count from 1970 (`expressions.EPOCHS`).
         minimum: the earliest training value, microseconds since 1970 (or midnight).
         maximum: the latest one.
-        parts: the numbers it becomes; parts that are constant in training are not among them.
-        strays: cells that hold neither a time nor a mark of a missing value; they are missing.
-        note: what to tell about how it is read.
+        parts: the numbers it becomes, without those that are constant in training.
+        strays: cells that are neither a time nor a text for missing; they count as missing.
+        note: a remark on how it is read.
     """
 
     kind: ClassVar[str] = "datetime"
@@ -130,10 +131,10 @@ class LeftOutColumn:
 
     Attributes:
         name: of the column.
-        type: what the table held.
+        type: of the column in the table.
         missing: missing values in the training rows.
         distinct: distinct values in the training rows, estimated; None where not counted.
-        reason: why it is left out, as words that go on "left out: ...".
+        reason: why it is left out; completes "left out: ...".
     """
 
     kind: ClassVar[str] = "left out"
@@ -158,10 +159,10 @@ class RegressionTarget:
         minimum: of each.
         maximum: of each.
         standardised: whether the model learns (y - mean) / deviation; Poisson learns y itself.
-        strays: rows that were skipped, since a target holds neither a number nor a mark of a
-            missing value.
-        written: how the numbers of each are written where they stand as text.
-        counts: of each, whether it holds whole numbers from 0 on; empty where that is not known.
+        strays: rows that were skipped because a target is neither a number nor a text for
+            missing.
+        written: how the numbers of each are written, if they are text.
+        counts: of each, whether its values are whole numbers, 0 or more; empty if unknown.
     """
 
     task: ClassVar[str] = "regression"
@@ -230,9 +231,9 @@ class Schema:
     """What each column is, and what was learned from the training rows.
 
     Attributes:
-        columns: every column of the table but target and weight, in the table's order.
+        columns: every column of the table except target and weight, in order.
         target: what is predicted.
-        task_reason: a sentence, why it is regression or classification.
+        task_reason: a sentence that says why it is regression or classification.
         weight: the column of row weights, or None.
         rows: how many rows were used and skipped.
         warnings: sentences the user should see before training.
@@ -270,7 +271,7 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
     """Read back what `Schema.as_json` wrote.
 
     Raises:
-        FileFormatError: something is absent, of another type, or impossible.
+        FileFormatError: something is missing, of another type, or impossible.
     """
     kinds: dict[str, type[Any]] = {
         kind.kind: kind for kind in (NumberColumn, CategoryColumn, DatetimeColumn, LeftOutColumn)
@@ -280,7 +281,9 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
     }
     try:
         parts = dict(record)
-        json.dumps(parts, allow_nan=False)  # A record from elsewhere may hold what JSON cannot.
+        json.dumps(
+            parts, allow_nan=False
+        )  # A record may come from anywhere and hold what JSON cannot.
         parts["columns"] = tuple(
             read_as(_pick(kinds, one, "kind"), one) for one in parts["columns"]
         )
@@ -290,7 +293,7 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = error.args[0] if error.args else error
         raise FileFormatError(
-            f"The schema is damaged or of another version: {said}. Train the model anew."
+            f"The schema is damaged or of another version: {said}. Train the model again."
         ) from None
     return schema
 
@@ -332,7 +335,7 @@ def _check(schema: Schema) -> None:
             if any(part.name not in PARTS for part in column.parts):
                 raise ValueError(f"column {column.name!r} has an unknown part")
         elif isinstance(column, CategoryColumn) and len(column.values) != len(column.counts):
-            raise ValueError(f"column {column.name!r} has not a count for every value")
+            raise ValueError(f"column {column.name!r} does not have a count for every value")
     if not all(spread > 0 for spread in spreads):
         raise ValueError("a deviation is not above 0")
 

@@ -1,4 +1,4 @@
-"""Dates and times as numbers a network can use."""
+"""Dates and times as numbers for a network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PARTS = (
     "hour cos",
     "elapsed days",
 )
-"""The numbers a time becomes. Cyclic ones are sine and cosine, so that December is next to
-January; the hour includes minutes and seconds; elapsed days count from 1970."""
+"""The numbers that a date and time becomes. Cyclic parts are sine and cosine, so that December is
+next to January; the hour includes minutes and seconds; elapsed days count from 1970."""
 
 TIME_PARTS = ("hour sin", "hour cos")
-"""The numbers a time of day becomes."""
+"""The numbers that a time of day becomes."""
 
 
 def part_values(
@@ -65,7 +65,7 @@ def _cycle(
     turn: NDArray[np.float64],
     wanted: list[str],
 ) -> None:
-    """Add sine and cosine of a fraction of a full turn, where they are wanted."""
+    """Add sine and cosine of a fraction of a cycle, if they are wanted."""
     for part, function in (("sin", np.sin), ("cos", np.cos)):
         if f"{name} {part}" in wanted:
             values[f"{name} {part}"] = np.asarray(function(2 * np.pi * turn), np.float64)

@@ -33,7 +33,7 @@ class ColumnDescription:
         distinct: distinct values in the training rows; None where not counted.
         estimated: whether `distinct` is an estimate.
         values: the range of numbers and times, the commonest values of categories.
-        remark: why it is left out, or what to know about it.
+        remark: why it is left out, or a note about it.
     """
 
     name: str
@@ -53,7 +53,7 @@ def describe(
 
     Args:
         columns: of the table.
-        rows: that were looked at; None takes the training rows of the schema.
+        rows: number of rows examined; None takes the training rows of the schema.
     """
     listed = columns.columns if isinstance(columns, Schema) else columns
     looked = columns.rows.training if isinstance(columns, Schema) else rows or 0

@@ -1,4 +1,4 @@
-"""What to tell about columns: how their text was read, and what in them looks odd."""
+"""Messages about columns: how their text was read, and which values look odd."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from descend.data.schema.dates import DAY
 from descend.errors import option_text
 
 _PILE = 3
-"""Rows at least that must share a value that stands for missing ones."""
+"""Least number of rows that share a value before it may stand for a missing one."""
 _PILE_SHARE = 0.005
 _STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-01", "9999-12-31")
-"""Dates that programs write where there is none."""
+"""Dates that programs write for a missing date."""
 _RECENT = (1e15, 2.2e15)
 """Microseconds since 1970 of the years 2001 to 2039."""
 _LEAST_TIMES = 20
@@ -29,7 +29,7 @@ _LEAST_TIMES = 20
 def text_warnings(
     typed: Mapping[str, TypedColumn], kinds: Mapping[str, str], targets: Sequence[str]
 ) -> list[str]:
-    """A sentence for each column in which a few cells are not what the others are."""
+    """A sentence for each column of numbers with a few cells that are no numbers."""
     said = []
     for name, one in typed.items():
         if one.strays is None or one.column.type != "number":
@@ -53,7 +53,7 @@ def text_warnings(
 def text_notes(
     typed: Mapping[str, TypedColumn], kinds: Mapping[str, str], targets: Sequence[str]
 ) -> list[str]:
-    """A sentence for each column of which the text was read in a way that one should know."""
+    """A sentence for each column whose text is read as numbers in a way the user should know."""
     said = []
     for name, one in typed.items():
         if one.column.type != "number" or kinds.get(name, "number") != "number":
@@ -61,7 +61,7 @@ def text_notes(
         if one.marks is not None:
             effect = "such rows are left out" if name in targets else "such cells count as missing"
             said.append(
-                f"The {_column(name, targets)} has {_cells(one.marks.count)} with a mark of a "
+                f"The {_column(name, targets)} has {_cells(one.marks.count)} with a text for a "
                 f"missing value ({one.marks}); {effect}."
             )
         written = how_written(replace(one, marks=None, strays=None))
@@ -74,7 +74,7 @@ def text_notes(
 
 
 def class_notes(name: str, labels: Sequence[object]) -> list[str]:
-    """A sentence where a class has a name that elsewhere stands for a missing value."""
+    """A sentence for each class whose name elsewhere stands for a missing value."""
     found = [label for label in labels if label in CLASS_NAMES]
     return [
         f"{label!r} in the target {name!r} is a class like others. If it stands for a missing "
@@ -84,19 +84,19 @@ def class_notes(name: str, labels: Sequence[object]) -> list[str]:
 
 
 def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> list[str]:
-    """Sentences on values that look like stand-ins for missing ones, and on what may be dates.
+    """Sentences on values that seem to stand for missing ones, and on numbers that may be dates.
 
     Args:
-        table: its training rows marked.
-        columns: as they were learned.
-        surveys: what was seen in them.
+        table: with its training rows marked.
+        columns: of the schema.
+        surveys: of these columns.
     """
     said = []
     for name, survey in surveys.values.items():
         if survey.ambiguous:
             said.append(
-                f"Column {name!r} holds dates of which the day cannot be told from the month, so "
-                f"they are read as text. Say {option_text('date_order', 'dmy')} (day first) or "
+                f"In the dates of column {name!r} the day cannot be told from the month, so "
+                f"they are read as text. Give {option_text('date_order', 'dmy')} (day first) or "
                 f"{option_text('date_order', 'mdy')}."
             )
     numbers = [one for one in columns if isinstance(one, NumberColumn)]
@@ -110,7 +110,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
 
 
 def _number_stand_ins(table: Table, columns: Sequence[NumberColumn], surveys: Surveys) -> list[str]:
-    """Nines alone at an end of the column, many times and far from all other values."""
+    """Minima and maxima of nines alone, such as -999, that are frequent and far from the rest."""
     ends = [
         (column, end)
         for column in columns
@@ -178,7 +178,7 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
 
 
 def _epochs(column: NumberColumn) -> list[str]:
-    """An offer where numbers may be seconds or parts of them since 1970."""
+    """A sentence if the numbers may be seconds, or fractions of them, since 1970."""
     if (column.distinct or 0) < _LEAST_TIMES or column.minimum <= 0:
         return []
     unit = epoch_unit(column.maximum)

@@ -1,4 +1,4 @@
-"""Find columns that give the target away: known only once the target is known."""
+"""Find leaking columns: those that nearly determine the target."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def leaking_columns(
 ) -> list[str]:
     """A sentence for each column that nearly determines the target.
 
-    A sample of the training rows is looked at: a column is named where it is nearly a straight
-    line of the target, or where rows that share its value nearly always share the target too.
+    In a sample of the training rows, such a column is nearly a linear function of the target, or
+    rows with the same value nearly always have the same target.
 
     Args:
-        table: its training rows marked.
+        table: with its training rows marked.
         numbers: input columns of numbers.
         categories: input columns of categories.
-        rows: which rows to learn from.
+        rows: selects the training rows.
         classes: whether the target is classes.
-        training_rows: how many rows are learned from.
+        training_rows: number of training rows.
     """
     target = rows.targets[0]
     columns = [*numbers, *categories]
@@ -50,7 +50,7 @@ def leaking_columns(
         return []
     sampled = MARK
     if training_rows > _SAMPLE:
-        # Multiples of the golden ratio lie evenly, whatever the order of the rows.
+        # Multiples of the golden ratio are spread evenly, whatever the order of the rows.
         most = round(2**32 * _SAMPLE / training_rows)
         sampled += f" AND {ROW} % {2**31} * {_GOLDEN} % {2**32} < {most}"
     select = [category_sql(target) if classes else number_sql(target)]
@@ -74,7 +74,7 @@ def leaking_columns(
 def _giving_away(
     values: pa.ChunkedArray, y: NDArray[np.float64], *, number: bool, classes: bool
 ) -> str:
-    """How a column gives y away, or an empty text."""
+    """How a column determines y; empty if it does not."""
     valid = pc.is_valid(values)
     present = np.asarray(valid.to_numpy(), dtype=bool)
     if present.sum() < 20:
@@ -90,7 +90,7 @@ def _giving_away(
     groups = _codes(values).astype(np.int64)
     count = np.bincount(groups)
     shared = count[groups] >= 2
-    # Where values hardly repeat, agreement says nothing.
+    # If values hardly repeat, agreement means nothing.
     if len(groups) < _ROWS_PER_VALUE * len(count) or shared.sum() < 20 or len(count) < 2:
         return ""
     share = _determined(groups[shared], y[shared], classes=classes)
@@ -100,7 +100,7 @@ def _giving_away(
 
 
 def _determined(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
-    """The share of y that the groups explain beyond what is usual: 1 is all of it."""
+    """The share of y that the groups explain beyond chance; 1 is all of it."""
     if classes:
         labels = y.astype(np.int64)
         pairs, counts = np.unique(groups * (labels.max() + 1) + labels, return_counts=True)

@@ -50,15 +50,15 @@ __all__ = [
 def learn_schema(table: Table, settings: Settings, *, validation: Table | None = None) -> Schema:
     """Learn the schema from the training rows alone.
 
-    Training rows have every target, a weight above 0, and are not kept for validation. The
-    validation rows are those of `validation` where it is given, else the fraction
+    Training rows have every target and a weight above 0, and are not held out. The validation
+    rows are those of `validation` if it is given, else the fraction
     `settings.validation` chosen by `split.is_validation`.
 
     Args:
         table: the rows to train on.
         settings: target, task, exclude, categorical, numeric, datetime, missing, date_order,
             decimal, weight, validation, seed, loss.
-        validation: a table of its own for validation.
+        validation: a separate table of validation rows, or None.
 
     Raises:
         DataError: the table cannot be learned from; the message says what to change.
@@ -69,7 +69,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
     if settings.weight:
         named(table, settings.weight, option_text("weight"))
     if table.untyped:
-        # As text 001 stays 001, and no digit of a large number is lost.
+        # Read as text, 001 stays 001, and no digit of a large number is lost.
         table = table.reading(dict.fromkeys(names, "text"))
     while True:
         try:
@@ -79,7 +79,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
 
 
 class _Read(NamedTuple):
-    """A table whose columns have the types that their text stands for.
+    """A table whose columns have been typed by what their text stands for.
 
     Attributes:
         table: with columns of CSV files as text where that is needed.
@@ -107,7 +107,7 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
 
 
 def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:
-    """What the settings say about how text is read."""
+    """How text is read, according to the settings."""
     numbers = is_regression(settings, targets)
     return TextRules(
         numeric=(*settings.numeric, *settings.datetime),
@@ -146,7 +146,7 @@ def _schema(
     rows: Selection,
     validation: Table | None,
 ) -> Schema:
-    """The schema of a table whose training rows are marked."""
+    """The schema of a table with its training rows marked."""
     table, targets = read.table, rows.targets
     numbers = _numbers(inputs, settings.categorical)
     numeric_targets = [target for target in targets if target.type == "number"]
@@ -214,7 +214,7 @@ class Inspected(NamedTuple):
 
 
 def inspect_columns(table: Table, settings: Settings | None = None) -> Inspected:
-    """What each column would become, learned from all rows, where no target is known.
+    """What each column would become, learned from all rows, without a target.
 
     Args:
         table: any.
@@ -253,7 +253,7 @@ def _inspected(read: _Read, settings: Settings) -> Inspected:
 
 
 def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
-    """The target columns; a name with a comma in it is one where the table has it."""
+    """The target columns; a name with a comma is one column if the table has it."""
     return (settings.target,) if table.column(settings.target) else settings.targets
 
 
@@ -272,7 +272,9 @@ def _in_table_order(table: Table, columns: Sequence[Column]) -> tuple[Column, ..
 
 def _nothing_left(table: Table, columns: Sequence[Column]) -> str:
     if not columns:
-        return f"{table.name} has no column beside the target; expected at least one to learn from."
+        return (
+            f"{table.name} has no column besides the target; expected at least one to learn from."
+        )
     reasons = "; ".join(
         f"{column.name} ({column.reason})"
         for column in columns[:10]

@@ -1,4 +1,4 @@
-"""Look at the numbers of a table: how many, how large, how far apart."""
+"""Survey the columns of numbers: mean, deviation, range, distinct values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.errors import DataError, option_text
 
 _MOST_COLUMNS = 64
-"""Columns in a query: the time that DuckDB plans one grows faster than they do."""
+"""Columns per query: DuckDB's planning time grows faster than their number."""
 
 MOST_COUNTED = 200_000
-"""With at most so many values, the distinct ones are counted; otherwise estimated, to 2 % or so."""
+"""Distinct values are counted in at most this many values; in more, estimated to about 2 %."""
 
 _COUNTING = 0.99
-"""A column that counts the rows rises with them so far that this is their correlation at least."""
+"""Least correlation with the row number of a column that numbers the rows."""
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ _FOUND = {
 
 
 def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
-    """Columns that are looked at together, so that every core has some."""
+    """Columns in groups that are surveyed together, at least one group for each core."""
     size = max(1, min(_MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
     return [columns[start : start + size] for start in range(0, len(columns), size)]
 
@@ -50,13 +50,13 @@ def survey_numbers(
     weighted: Sequence[TableColumn] = (),
     weight: TableColumn | None = None,
 ) -> dict[str, NumberSurvey]:
-    """Every column of numbers.
+    """The survey of every column of numbers.
 
     Args:
-        table: its training rows marked.
+        table: with its training rows marked.
         columns: each is read as numbers.
-        weighted: those of which mean and deviation are taken by the rows' weights.
-        weight: the column of weights; None counts every row once.
+        weighted: columns whose mean and deviation are weighted.
+        weight: the column of weights, or None.
     """
     groups = in_groups(columns)
     found = table.side_by_side([functools.partial(_survey, table, group) for group in groups])
@@ -76,7 +76,7 @@ def survey_numbers(
 
 
 def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:
-    """How far each column rises with the number of the row: their correlation."""
+    """The correlation of each column with the row number."""
     if not columns:
         return []
     listed = ", ".join(f"coalesce(corr({number_sql(one)}, {ROW}), 0)" for one in columns)
@@ -91,18 +91,18 @@ def _by_weight(
     largest: float,
     survey: NumberSurvey,
 ) -> NumberSurvey:
-    """The survey with the weighted mean and deviation, that of "always the mean" among them."""
-    # Shares of the largest weight add up to something finite, however large or small it is.
+    """The survey with the weighted mean and deviation."""
+    # Divided by the largest weight, any weights have a finite sum.
     values = f"SELECT {number_sql(column)} AS v, {number_sql(weight)} / '{largest!r}'::DOUBLE AS w"
     share = f"SELECT v, w FROM ({values} FROM {table.rows} WHERE {MARK}) WHERE v IS NOT NULL"
-    # The mean first: squares about it keep their digits.
+    # The mean first: squares relative to it are accurate.
     mean = table.query(f"SELECT sum(w * v) / sum(w) AS mean FROM ({share})").to_pylist()[0]["mean"]
     if mean is None:
         return survey
     centred = f"(v - '{mean!r}'::DOUBLE)"
     sql = f"SELECT sqrt(sum(w * {centred} * {centred}) / sum(w)) AS deviation FROM ({share})"
     deviation = table.query(sql).to_pylist()[0]["deviation"]
-    # Where all the weight lies on one value, the rows still have a spread to be scaled by.
+    # If all the weight lies on one value, the unweighted deviation still serves as a scale.
     spread = deviation if deviation > 1e-12 * max(1.0, abs(mean)) else survey.deviation
     return replace(survey, mean=mean, deviation=spread)
 
@@ -111,7 +111,7 @@ def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSur
     aggregates = [f"{_FOUND[key]} AS {key}{{1}}" for key in _FOUND]
     found = _aggregated(table, columns, ", ".join(aggregates), MARK)
     means = [found[f"mean{place}"] for place in range(len(columns))]
-    # About the mean, squares keep their digits; as text, the mean does.
+    # Squares relative to the mean are accurate; the mean is passed as text to keep its digits.
     second = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
     if all(found[f"seen{place}"] <= MOST_COUNTED for place in range(len(columns))):
         second += ", count(DISTINCT {0}) AS distinct{1}"
@@ -132,7 +132,7 @@ def _aggregated(
     where: str,
     given: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """The same aggregates of each column; {0} is its value, {1} its place, {2} what is given."""
+    """The same aggregates of each column; {0} is its value, {1} its index, {2} from `given`."""
     given = given or [0.0] * len(columns)
     values = ", ".join(f"{number_sql(column)} AS v{place}" for place, column in enumerate(columns))
     select = ", ".join(template.format(f"v{place}", place, one) for place, one in enumerate(given))
@@ -162,7 +162,7 @@ def _of_column(found: Mapping[str, Any]) -> NumberSurvey:
 
 
 def counts_of(table: Table, rows: Selection) -> dict[str, int]:
-    """How many rows there are in all, are `labelled`, `counted`, and `training`."""
+    """The number of rows in total, and of `labelled`, `counted` and `training` rows."""
     tests = {"labelled": rows.labelled, "counted": rows.counted, "training": MARK}
     select = ", ".join(f"count_if({test})::BIGINT AS {name}" for name, test in tests.items())
     row: dict[str, int] = table.query(

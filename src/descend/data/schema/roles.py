@@ -1,4 +1,4 @@
-"""Which columns are target and weight, and what that makes of the rows."""
+"""The target and weight columns, and which rows they leave to learn from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from descend.settings import Settings
 
 
 def named(table: Table, name: str, purpose: str) -> TableColumn:
-    """The column of a name that the user gave, else a DataError with the nearest name."""
+    """The column with a name that the user gave; else a DataError that offers the nearest name."""
     column = table.column(name)
     if column is None:
         raise no_column(name, [one.name for one in table.columns], purpose, table.name)
@@ -28,14 +28,16 @@ def named(table: Table, name: str, purpose: str) -> TableColumn:
 def check_roles(
     targets: Sequence[TableColumn], weight: TableColumn | None, settings: Settings
 ) -> None:
-    """Raise DataError where a column has two roles at once, or the weight is no number."""
+    """Raise DataError if a column has two roles, or the weight is not a number."""
     names = [target.name for target in targets]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
         raise DataError(f"The target {repeated!r} is named twice; expected every target once.")
     both = next((name for name in names if name in settings.exclude), None)
     if both:
-        raise DataError(f"Column {both!r} is the target and excluded too; expected one of them.")
+        raise DataError(
+            f"Column {both!r} is the target and is excluded as well; expected only one."
+        )
     if weight and weight.name in names:
         raise DataError(f"Column {weight.name!r} is the target and the weight; name another.")
     if weight and weight.type != "number":
@@ -48,7 +50,7 @@ def check_roles(
 def check_weight(
     table: Table, weight: TableColumn | None, survey: Mapping[str, NumberSurvey]
 ) -> None:
-    """Raise DataError where a weight is negative."""
+    """Raise DataError if a weight is negative."""
     if weight and survey[weight.name].lowest < 0:
         raise DataError(
             f"{table.name}, column {weight.name!r} ({option_text('weight')}): expected weights "
@@ -65,7 +67,7 @@ def count_rows(
     rows: Selection,
     validation: Table | None,
 ) -> RowCounts:
-    """The rows used and skipped; DataError where none are left for a purpose."""
+    """The rows used and skipped; DataError if none are left for training or validation."""
     kept = counts["counted"] - counts["training"]
     name = ", ".join(repr(target.name) for target in targets)
     if counts["labelled"] == 0:

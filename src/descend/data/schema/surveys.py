@@ -1,4 +1,4 @@
-"""What is seen in the rows of a table, and in which of them."""
+"""The records of surveys, and the selection of rows that are surveyed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from descend.data.schema.columns import DatetimePart
 from descend.data.split import is_validation_sql
 
 MOST_VALUES = 10_000
-"""A category column has at most so many values with a code of their own."""
+"""Most values of a category column that have their own code."""
 
 LEAST_COUNT = 3
-"""A value seen less often has no code of its own: from one or two rows nothing is learned about
-it, and code 0, which values never seen before share with it, learns from such rows."""
+"""Rows that a value needs for its own code. Nothing can be learned about it from one or two rows;
+code 0, which it shares with values never seen, learns from such rows."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows are learned from, as SQL.
+    """Selects the training rows, as SQL conditions.
 
     Attributes:
         targets: columns that must hold a value.
         weight: a column that must be above 0.
-        fraction: of the rows, kept for validation; None learns from all.
-        seed: chooses them.
+        fraction: of the rows, held out for validation; None learns from all.
+        seed: of the split.
     """
 
     targets: tuple[TableColumn, ...] = ()
@@ -36,22 +36,22 @@ class Selection:
 
     @property
     def labelled(self) -> str:
-        """Every target is there."""
+        """Condition: every target has a value."""
         return " AND ".join([present_sql(target) for target in self.targets]) or "true"
 
     @property
     def weighted(self) -> str:
-        """The weight is above 0."""
+        """Condition: the weight is above 0."""
         return f"coalesce({number_sql(self.weight)} > 0, false)" if self.weight else "true"
 
     @property
     def counted(self) -> str:
-        """Labelled and weighted."""
+        """Condition: labelled and weighted."""
         return f"({self.labelled}) AND {self.weighted}"
 
     @property
     def training(self) -> tuple[str, ...]:
-        """Counted, and not kept for validation: these conditions together."""
+        """Conditions that together mean: counted, and not held out."""
         if self.fraction is None:
             return (self.counted,)
         return (self.counted, f"NOT {is_validation_sql(ROW, self.fraction, self.seed)}")
@@ -69,9 +69,9 @@ class NumberSurvey:
         deviation: of the values, from their mean.
         minimum: of the values.
         maximum: of the values.
-        distinct: about so many different values.
+        distinct: number of different values, possibly estimated.
         whole: all of them are whole numbers.
-        counting: they rise with the rows, from 0 or 1 on.
+        counting: they number the rows, from 0 or 1.
     """
 
     seen: int = 0
@@ -118,15 +118,15 @@ class ValueSurvey:
     Attributes:
         seen: rows that have a value.
         distinct: different values.
-        longest: characters of the longest.
-        length: characters on average.
+        longest: length of the longest.
+        length: mean length.
         pattern: how its dates or times are written, as `DatetimeColumn` has it.
-        ambiguous: whether its text is dates of which the day cannot be told from the month.
-        strays: cells of a column of dates that are none.
+        ambiguous: whether its text is dates in which day and month cannot be told apart.
+        strays: cells that are no dates in a column of dates.
         stray: one of them.
-        times: of a column that is taken for dates or times.
-        values: of other columns the commonest by falling count, then by value, each with its
-            count.
+        times: survey of the dates or times, if it holds them.
+        values: otherwise the commonest values with their counts, by descending count, then by
+            value.
     """
 
     seen: int = 0

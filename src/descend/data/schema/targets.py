@@ -1,4 +1,4 @@
-"""What is predicted: regression or classification, and what to know of the target."""
+"""The target: whether it is regression or classification, and its mean or classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 MOST_CLASSES = 20
-"""Whole numbers with at most so many distinct values are taken for classes."""
+"""Most distinct values of whole numbers that are taken for classes."""
 
 _ROWS_PER_CLASS = 10
 _FEW_ROWS = 10
@@ -33,10 +33,10 @@ def is_regression(settings: Settings, targets: Sequence[str]) -> bool:
 
 
 def class_type(table: Table, typed: TypedColumn) -> TypedColumn:
-    """A target as it is read if it holds classes.
+    """The target column as it is read if it holds classes.
 
-    Where the source says that they are text, classes such as "10" stay text, and predictions
-    have the type of the target. CSV says nothing of types.
+    If the source declares text, classes such as "10" stay text, and predictions have that type.
+    CSV declares no types.
     """
     column = typed.column
     if column.type != "number" or not column.is_text or table.untyped:
@@ -50,10 +50,10 @@ def class_type(table: Table, typed: TypedColumn) -> TypedColumn:
 def choose_task(
     targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey], settings: Settings
 ) -> tuple[str, str]:
-    """The task and why, as far as it follows from the settings and the types.
+    """The task and the reason, as far as settings and types decide it.
 
     Returns:
-        `regression`, `classification`, or `numbers` where the values have to be counted; and
+        `regression`, `classification`, or `numbers` if the values have to be counted first; and
         a sentence.
 
     Raises:
@@ -87,7 +87,7 @@ def choose_task(
     if words is not None:
         return "classification", f"The target {names} holds {words.type}."
     one = survey[targets[0].name]
-    # Whole numbers from 2^53 on may differ though they are one number in floating point.
+    # Different whole numbers from 2^53 on may be equal in floating point.
     if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):
         return "numbers", ""
     kind = "whole numbers" if one.whole else "numbers with decimals"
@@ -96,7 +96,7 @@ def choose_task(
 
 
 def may_be_classes(targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey]) -> bool:
-    """Whether a target of numbers has so few values that they have to be counted."""
+    """Whether a target of numbers may be classes, so that its values have to be counted."""
     if len(targets) != 1 or targets[0].name not in survey:
         return False
     one = survey[targets[0].name]
@@ -116,7 +116,7 @@ def learn_target(
     """The target, why it is regression or classification, and warnings.
 
     Raises:
-        DataError: it is constant, of one class, of too many, or negative with Poisson loss.
+        DataError: it is constant, has one class or too many, or is negative with Poisson loss.
     """
     name = targets[0].name
     if task == "numbers":
@@ -125,7 +125,7 @@ def learn_target(
         return _regression(table, targets, survey, settings, typed), reason, []
     target = _classification(table, targets[0], values[name], typed[name].reason)
     if settings.task == "auto" and targets[0].type == "number" and settings.loss == "auto":
-        reason += f" For numbers to be estimated, give {option_text('task', 'regression')}."
+        reason += f" To estimate numbers instead, give {option_text('task', 'regression')}."
     return target, reason, _class_warnings(target)
 
 
@@ -150,7 +150,7 @@ def _regression(
         one, strays = survey[target.name], typed[target.name].strays
         if strays is not None and strays.count > one.seen:
             raise DataError(
-                f"{table}: most cells of the target {target.name!r} hold no number ({strays}); "
+                f"{table}: most cells of the target {target.name!r} are not numbers ({strays}); "
                 "regression needs numbers. For classes give "
                 f"{option_text('task', 'classification')}."
             )
@@ -190,7 +190,7 @@ def _classification(
     seen = [value for value, count in values.values if count]
     if len(seen) < 2:
         raise DataError(
-            f"{table}: the target {name!r} has one class alone in the training rows "
+            f"{table}: the target {name!r} has only one class in the training rows "
             f"({seen[0] if seen else 'none'}); expected at least two."
         )
     if values.distinct >= MOST_VALUES or values.distinct > max(20, 0.5 * values.seen):
@@ -202,15 +202,14 @@ def _classification(
 
 
 def _as_numbers(column: TableColumn, cells: str) -> str:
-    """What to type where a target is to be numbers."""
+    """What to type if the target is meant as numbers."""
     if column.type == "number":
         return f"For numbers give {option_text('task', 'regression')}."
     if not cells:
         return "Numbers were not found in it; exclude it, or name another target."
     return (
-        f"Of its cells, {cells}; with {option_text('task', 'regression')} the rows of those that "
-        "are no numbers are "
-        "left out, and told."
+        f"Of its cells, {cells}; with {option_text('task', 'regression')} rows without a "
+        "number are left out, and reported."
     )
 
 
@@ -238,7 +237,7 @@ def weighted_classes(
     weight: TableColumn | None,
     target: ClassificationTarget,
 ) -> ClassificationTarget:
-    """The target with the summed weight of each class, as a share of the largest weight."""
+    """The target with the summed weight of each class, relative to the largest weight."""
     if weight is None:
         return target
     values = f"SELECT {class_sql(column)} AS label, {number_sql(weight)} AS w FROM {table.rows}"
@@ -255,7 +254,7 @@ def weighted_classes(
 
 
 def read_label(text: str, kind: str) -> Label | None:
-    """The class that a text stands for, None where it cannot be of that kind."""
+    """The class that a text stands for; None if it cannot be of that kind."""
     if kind == "text":
         return text
     if kind == "boolean":

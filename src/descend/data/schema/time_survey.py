@@ -1,4 +1,4 @@
-"""Look at the dates and times of a table: mean and deviation of what they become."""
+"""Survey dates and times: mean and deviation of the numbers that they become."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def survey_times(table: Table, source: str, names: Sequence[str]) -> TimeSurvey:
     Args:
         table: where `source` is found.
         source: SQL of a query for `time`, microseconds or NULL, and `n`, how many rows have it.
-        names: the parts that are wanted.
+        names: of the parts.
     """
     sums = _Sums(names)
-    # In their order: then the sums are the same to the last bit.
+    # Ordered, so that the sums are the same to the last bit.
     for batch in table.stream(
         f"SELECT time, sum(n)::BIGINT AS n FROM ({source}) WHERE time IS NOT NULL "
         "GROUP BY time ORDER BY time"
@@ -47,14 +47,14 @@ class _Sums:
         parts = part_values(microseconds, self.names)
         matrix = np.stack([parts[name] for name in self.names])
         if self.shift is None:
-            # Sums of squares about a typical value keep their digits.
+            # Sums of squares relative to a typical value are accurate.
             self.shift = matrix.mean(axis=1)
         matrix -= self.shift[:, None]
         weighted = matrix * counts
         self.first += weighted.sum(axis=1)
         self.second += (weighted * matrix).sum(axis=1)
         self.seen += int(counts.sum())
-        # Times come in their order: the first two and the last two of all.
+        # Times arrive in order: remember the first two and the last two.
         ends = zip(microseconds.tolist(), counts.tolist(), strict=True)
         found = [*self.ends, *ends]
         self.ends = found if len(found) < 4 else [*found[:2], *found[-2:]]
@@ -67,7 +67,7 @@ class _Sums:
         parts = tuple(
             DatetimePart(name, float(centre), float(spread))
             for name, centre, spread in zip(self.names, mean + self.shift, deviation, strict=True)
-            # Rounding leaves a constant part with a deviation of about 1e-8.
+            # Rounding gives a constant part a deviation of about 1e-8.
             if spread > 1e-7
         )
         times, counts = zip(*self.ends, strict=True)

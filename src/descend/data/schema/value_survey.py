@@ -1,4 +1,4 @@
-"""Look at the values of a table: which there are, how often, and whether they are dates."""
+"""Survey text and categories: the values, their counts, and whether they are dates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 ISO = "iso"
-"""The pattern of ISO 8601 while it is looked for; the record has None."""
+"""The pattern of ISO 8601 text during a survey; the record has None for it."""
 
 _DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
@@ -44,7 +44,7 @@ _DATES = (
 )
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
-"""Ways to write dates that are recognised beside ISO 8601."""
+"""Date formats that are recognised besides ISO 8601."""
 
 _DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
 _TIME = r"\d{1,2}:\d{2}.*"
@@ -58,16 +58,16 @@ def survey_values(
     rows: Selection,
     settings: Settings,
 ) -> dict[str, ValueSurvey]:
-    """The values of text, booleans, categories, dates and times.
+    """The surveys of columns of text, booleans, categories, dates and times.
 
-    A target among the columns is counted in the validation rows too: its classes are known
-    from all rows, with count 0 where the training rows have none.
+    A target is surveyed in the validation rows too, so that all of its classes are known; those
+    without a training row have count 0.
 
     Args:
-        table: its training rows marked.
+        table: with its training rows marked.
         columns: each is read as categories.
-        rows: which rows to learn from.
-        settings: which columns are no dates, whatever they look like, and which are; date_order.
+        rows: selects the training rows.
+        settings: categorical and datetime columns, date_order.
     """
     groups = in_groups(columns)
     survey = functools.partial(_survey, table, rows, settings)
@@ -112,7 +112,7 @@ def _counted(
     where: str,
     always: str,
 ) -> str:
-    """SQL for every value of every column with its count, in one reading."""
+    """SQL for the counts of every value of every column, in one pass."""
     names = [f"v{place}" for place in range(len(columns))]
     kinds = [class_sql if column in targets else category_sql for column in columns]
     values = ", ".join(
@@ -143,9 +143,9 @@ def _totals(kept: str) -> str:
 def _written_times(
     table: Table, kept: str, places: Sequence[int], date_order: str
 ) -> dict[int, dict[str, Any]]:
-    """How dates and times are written in the columns of text that hold them.
+    """The date format of each text column that holds dates or times.
 
-    A few cells may be none, as in a column of numbers.
+    A few cells may be no dates, as in a column of numbers.
     """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
@@ -168,7 +168,7 @@ def _written_times(
         if len(fitting) > 1:
             fitting = [one for one in fitting if _order(one) == date_order] or fitting
         if len(fitting) > 1:
-            # Text that more than one pattern fits (01/02/2020) is left as it is: which number is
+            # Text that fits more than one pattern (01/02/2020) stays text: which number is
             # the month cannot be known.
             found[place] = {"ambiguous": True}
         else:
@@ -184,7 +184,7 @@ def _order(pattern: str) -> str:
 def _matching(
     table: Table, kept: str, tests: Sequence[str], places: Sequence[int]
 ) -> dict[int, list[int]]:
-    """How many cells of the columns at some places there are, and how many pass each test."""
+    """How many cells the columns at some indices have, and how many pass each test."""
     if not places:
         return {}
     listed = ", ".join(
@@ -200,7 +200,7 @@ def _matching(
 
 def _matches(pattern: str) -> str:
     parsed = f"try_strptime(value, {quote_text(pattern)}) IS NOT NULL"
-    # %Y alone would take 1/2/11 for the year 11.
+    # %Y alone would read 1/2/11 as the year 11.
     return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")
 
 
@@ -212,7 +212,7 @@ def _with_times(
     survey: ValueSurvey,
     settings: Settings,
 ) -> ValueSurvey:
-    """The survey with what its dates or times become; as it is for others, and for one value."""
+    """The survey with its times; unchanged for other columns, and if all times are equal."""
     pattern = survey.pattern
     if column.name in settings.datetime:
         pattern = _epoch(table, column)
@@ -235,7 +235,7 @@ def _with_times(
 
 
 def _epoch(table: Table, column: TableColumn) -> str:
-    """What a column of numbers counts since 1970."""
+    """The unit in which a column of numbers counts from 1970."""
     if column.type != "number":
         raise DataError(
             f"{table.name}: {option_text('datetime', [column.name])} is for numbers that count "
@@ -249,7 +249,7 @@ def _epoch(table: Table, column: TableColumn) -> str:
 def _commonest(
     table: Table, kept: str, places: Sequence[int], always: str
 ) -> dict[int, list[tuple[str, int]]]:
-    """The commonest values of the columns at some places, each with its count."""
+    """The commonest values of the columns at some indices, with their counts."""
     if not places:
         return {}
     rows = table.query(f"""

@@ -263,7 +263,7 @@ def _check_alike(first: Batch, batch: Batch) -> None:
     expected, found = groups_of(first), groups_of(batch)
     if expected != found:
         raise DataError(
-            f"Expected equal forms of chunks, {_shapes(expected)}; found one with {_shapes(found)}."
+            f"Expected chunks that are alike, {_shapes(expected)}; found one with {_shapes(found)}."
         )
 
 

@@ -99,7 +99,7 @@ def test_no_such_file_offers_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "without tables" in error_of(tmp_path)
+    assert "holds no tables" in error_of(tmp_path)
     (tmp_path / "t.csv").write_text("a\n1\n")
     assert f"type '{tmp_path}{os.sep}*.csv'" in error_of(tmp_path)
 

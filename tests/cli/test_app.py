@@ -297,8 +297,8 @@ def test_the_public_list_is_what_type_checkers_see() -> None:
 
 
 def test_names_with_commas_stand_in_double_quotes() -> None:
-    from descend.cli.options import names
+    from descend.settings import split_names
 
-    assert names('a, b c,"d, e",') == ("a", "b c", "d, e")
-    assert names("") == ()
-    assert names('"say ""hi"", x"') == ('say "hi", x',)
+    assert split_names('a, b c,"d, e",') == ("a", "b c", "d, e")
+    assert split_names("") == ()
+    assert split_names('"say ""hi"", x"') == ('say "hi", x',)

@@ -14,7 +14,6 @@ from descend import __version__
 from descend.cli.compare import add_views
 from descend.cli.next_command import train_command
 from descend.cli.options import (
-    MEMORY,
     Config,
     Data,
     Force,
@@ -26,15 +25,15 @@ from descend.cli.options import (
     Out,
     Quiet,
     gathered_settings,
-    names,
     progress_of,
     settings_options,
     show,
     typed_command,
+    with_options,
 )
 from descend.cli.process import run_command_line
 from descend.errors import printable
-from descend.io.units import parse_size
+from descend.settings import split_names
 
 app = typer.Typer(
     name="descend",
@@ -72,20 +71,10 @@ ForceFile = Annotated[
     bool, typer.Option("--force", help="Replace another kind of file that descend wrote.")
 ]
 Processes = Annotated[
-    int, typer.Option("--processes", min=1, help="Processes that share every batch.")
+    int, typer.Option("--processes", min=1, help="Number of processes that share every batch.")
 ]
-Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=MEMORY)]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(metavar="CHAR", help="Between fields: one character, tab, or space."),
-]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", help="Whether the first line names the columns."),
-]
-SkipLines = Annotated[
-    int | None, typer.Option(metavar="N", min=0, help="Lines above the header of text files.")
-]
+READING = ("delimiter", "header", "skip_lines")
+"""Options of every command that reads a table."""
 
 
 @app.command()
@@ -99,8 +88,12 @@ def train(
     like: Like = None,
     live: Live = False,
     tensorboard: EventFiles = False,
-    name: Annotated[str | None, typer.Option("--name", help="The title of its page.")] = None,
-    note: Annotated[str | None, typer.Option("--note", help="A remark for its page.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Title of the page of the run.")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", help="A remark for the page of the run.")
+    ] = None,
     processes: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
@@ -142,7 +135,7 @@ def advise(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Which batch size and learning rate to take, and why."""
+    """Find the batch size and the learning rate, and say why."""
     from descend.commands.advise import advise as find
     from descend.reporting.text.advice import advice_text
     from descend.runtime.trial_setup import table_setup
@@ -173,7 +166,7 @@ def resume(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with an interrupted run: descend resume RUN."""
+    """Continue an interrupted run: descend resume RUN."""
     from descend.commands.resume import resume as resume_run
     from descend.runtime.run import Options
     from descend.runtime.table_run import Named
@@ -185,67 +178,47 @@ def resume(
 
 
 @app.command()
+@with_options(*READING, "memory")
 def predict(
     model: ModelOrRun,
     data: Data,
+    given: dict[str, Any],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .csv or .parquet file.")
     ] = None,
     keep: Annotated[
-        str, typer.Option(metavar="COL,COL|all", help="Columns of the input to write, too.")
+        str, typer.Option(metavar="COL,COL|all", help="Columns of the input to write as well.")
     ] = "",
-    delimiter: Delimiter = None,
-    header: Header = None,
-    skip_lines: SkipLines = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="0.95", help="Also bounds that hold this fraction of the targets."),
+        typer.Option(
+            metavar="0.95", help="Also write bounds that hold this fraction of the targets."
+        ),
     ] = None,
-    memory: Memory = None,
     force: ForceFile = False,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
     from descend import api
 
-    kept = "all" if keep.strip() == "all" else names(keep)
-    rows = api.predict(
-        model,
-        data,
-        output,
-        keep=kept,
-        interval=interval,
-        memory=_size(memory),
-        force=force,
-        delimiter=delimiter,
-        header=header,
-        skip_lines=skip_lines,
-    )
+    kept = "all" if keep.strip() == "all" else split_names(keep)
+    rows = api.predict(model, data, output, keep=kept, interval=interval, force=force, **given)
     if output is not None:
         _say(f"{rows:,} predictions written to {output}")
 
 
 @app.command()
+@with_options(*READING, "memory")
 def evaluate(
     model: ModelOrRun,
     data: Data,
-    delimiter: Delimiter = None,
-    header: Header = None,
-    skip_lines: SkipLines = None,
-    memory: Memory = None,
+    given: dict[str, Any],
     json: Json = False,
 ) -> None:
     """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
     from descend import api
     from descend.reporting.text.records import metrics_text
 
-    metrics = api.evaluate(
-        model,
-        data,
-        memory=_size(memory),
-        delimiter=delimiter,
-        header=header,
-        skip_lines=skip_lines,
-    )
+    metrics = api.evaluate(model, data, **given)
     show(metrics, json, metrics_text(metrics))
 
 
@@ -263,37 +236,21 @@ def export(
 
 
 @app.command()
+@with_options(
+    *("target", "exclude", "categorical", "numeric", "datetime", "missing"),
+    *("date_order", "decimal"),
+    *READING,
+)
 def inspect(
     what: Annotated[str, typer.Argument(help="A table, a model file, or a run directory.")],
-    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
-    exclude: Annotated[str, typer.Option(help="Columns to leave out.")] = "",
-    categorical: Annotated[str, typer.Option(help="Number columns to treat as categories.")] = "",
-    delimiter: Delimiter = None,
-    header: Header = None,
-    skip_lines: SkipLines = None,
-    numeric: Annotated[str, typer.Option(help="Columns to treat as numbers.")] = "",
-    datetime: Annotated[str, typer.Option(help="Number columns that count from 1970.")] = "",
-    missing: Annotated[str, typer.Option(help="Further texts for a missing value.")] = "",
-    date_order: Annotated[str, typer.Option(help="How 01/02/2024 is read: dmy or mdy.")] = "auto",
-    decimal: Annotated[str, typer.Option(help="How 1,234 is read: point or comma.")] = "auto",
+    given: dict[str, Any],
     json: Json = False,
 ) -> None:
     """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
-    from descend.commands.inspect import inspect as look
+    from descend.commands.inspect import inspect as describe
     from descend.reporting.text.records import inspection_text
 
-    record = look(
-        what,
-        target,
-        exclude=names(exclude),
-        categorical=names(categorical),
-        options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
-        numeric=names(numeric),
-        datetime=names(datetime),
-        missing=names(missing),
-        date_order=date_order,
-        decimal=decimal,
-    )
+    record = describe(what, **given)
     show(record, json, inspection_text(record))
 
 
@@ -308,7 +265,7 @@ def run_text(run: Any) -> str:
 
 @contextmanager
 def _shared_out(processes: int) -> Iterator[None]:
-    """Work in one of the processes of this job; where there are none yet, start them and wait."""
+    """Work as one process of this job; the first one starts the others and waits for them."""
     from descend.errors import InterruptedRunError, LostProcessError
     from descend.training.parallel import expected_processes, join, leave
 
@@ -332,10 +289,6 @@ def _callbacks(live: bool, tensorboard: bool) -> list[Any]:
     from descend.runtime.tensorboard import TensorBoard
 
     return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
-
-
-def _size(text: str | None) -> int | None:
-    return None if text is None else parse_size(text)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands that show: compare, landscape, report."""
+"""The commands whose result is a page: compare, landscape, report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from descend.cli.options import (
     Out,
     Quiet,
     gathered_settings,
-    names,
     progress_of,
     settings_options,
     show,
@@ -27,6 +26,7 @@ from descend.cli.options import (
 )
 from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
+from descend.settings import COMPARE_DEFAULTS, split_names
 
 Png = Annotated[
     Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")
@@ -43,7 +43,7 @@ def add_views(app: typer.Typer) -> None:
 def compare(
     data: Data,
     given: dict[str, Any],
-    sizes: Annotated[str, typer.Option(help="Further batch sizes: 32,256.")] = "",
+    sizes: Annotated[str, typer.Option(help="Further batch sizes, such as 32,256.")] = "",
     methods: Annotated[
         str,
         typer.Option(
@@ -54,7 +54,9 @@ def compare(
     seeds: Annotated[
         int | None, typer.Option(help="Runs of each method; otherwise 3 to 8, as time allows.")
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="Training time of each run: 10s.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Training time of each run, such as 10s.")
+    ] = None,
     one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
     out: Out = None,
     png: Png = None,
@@ -64,20 +66,19 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Gradient descent, SGD, mini-batch, momentum side by side."""
+    """Compare gradient descent, SGD and mini-batch, with and without momentum."""
     from descend.commands.compare import compare as run_comparison
     from descend.commands.report import save_pictures
     from descend.reporting.pages.compare import compare_page
     from descend.reporting.text.compare import compare_text
     from descend.runtime.trial_setup import data_name, table_setup
-    from descend.settings import COMPARE_DEFAULTS
 
     done = run_comparison(
         table_setup(data),
         gathered_settings(given, config, like, COMPARE_DEFAULTS),
         name=data_name(data, "table"),
         sizes=_sizes(sizes),
-        methods=names(methods),
+        methods=split_names(methods),
         seeds=seeds,
         budget=None if budget is None else parse_duration(budget, "budget"),
         same_rate=one_rate,
@@ -102,13 +103,13 @@ def landscape(
         ),
     ] = "double-well",
     directions: Annotated[
-        str, typer.Option(help="Of the plane of a run: path or random.")
+        str, typer.Option(help="Directions of the plane of a run: path or random.")
     ] = "path",
     data: NamedData = None,
     validation: NamedValidation = None,
     store: NamedStore = None,
     play: Annotated[
-        bool, typer.Option("--play", help="A page to play with, computed in the browser.")
+        bool, typer.Option("--play", help="Write an interactive page that computes in the browser.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("landscape"),
     png: Png = None,
@@ -116,7 +117,7 @@ def landscape(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paths of every method over a surface, or over a plane through a run."""
+    """Show the paths of methods over a surface, or over a plane through a run."""
     from descend.commands.landscape import landscape as measure
     from descend.commands.report import save_pictures
     from descend.reporting.pages.landscape import landscape_page
@@ -161,7 +162,7 @@ def report(
 
 def _sizes(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in names(text))
+        return tuple(int(size) for size in split_names(text))
     except ValueError:
         raise SettingsError(
             f"--sizes must be whole numbers with commas, like 32,256; found {text!r}."

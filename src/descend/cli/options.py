@@ -5,16 +5,27 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from descend.defaults import RISE_UPDATES
+from descend.defaults import EFFORTS, RISE_UPDATES
 from descend.errors import SettingsError, option_text, printable
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
+from descend.settings import (
+    ACTIVATIONS,
+    GOALS,
+    LOSSES,
+    MODELS,
+    SCHEDULES,
+    TASKS,
+    read_config,
+    settings_from,
+    split_names,
+)
 
 Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -32,13 +43,6 @@ def progress_of(quiet: bool) -> Any:
     from descend.reporting.progress import make_progress
 
     return make_progress("silent" if quiet else "auto")
-
-
-def names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas; a name that holds a comma stands in double quotes."""
-    from descend.settings import split_names
-
-    return split_names(text)
 
 
 def _hidden(text: str) -> tuple[int, ...]:
@@ -77,18 +81,26 @@ NamedData = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="The table of the run, where it was a query or an address: they are not taken from "
+        help="The table of the run, if that is a query or an address: these are not taken from "
         "a record, which may come from somebody else.",
     ),
 ]
 NamedValidation = Annotated[
     str | None,
-    typer.Option("--validation", metavar="DATA", help="Its validation rows, likewise."),
+    typer.Option("--validation", metavar="DATA", help="The validation rows of the run, likewise."),
 ]
 NamedStore = Annotated[
     str | None,
-    typer.Option("--store", metavar="DIR", help="The folder for rows, where the run's is gone."),
+    typer.Option(
+        "--store", metavar="DIR", help="The folder for encoded rows, if the run's is gone."
+    ),
 ]
+
+
+def _listed(choices: Iterable[str]) -> str:
+    """The choices in words, such as `a, b or c`."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}."
 
 
 class Option:
@@ -107,39 +119,39 @@ class Option:
         self.metavar = metavar
 
 
-MEMORY = "Most memory of the whole process: 4GiB, 500MB; in powers of 1024."
-
 SETTINGS: dict[str, Option] = {
     "target": Option(
         "The column to predict; several with commas for regression.", metavar="COLUMN"
     ),
-    "task": Option("auto, regression or classification.", metavar="TASK"),
-    "exclude": Option("Columns to leave out.", parse=names, metavar="COL,COL"),
-    "categorical": Option("Number columns to treat as categories.", parse=names, metavar="COL,COL"),
-    "numeric": Option("Columns to treat as numbers.", parse=names, metavar="COL,COL"),
+    "task": Option(_listed(TASKS), metavar="TASK"),
+    "exclude": Option("Columns to leave out.", parse=split_names, metavar="COL,COL"),
+    "categorical": Option(
+        "Number columns to treat as categories.", parse=split_names, metavar="COL,COL"
+    ),
+    "numeric": Option("Columns to treat as numbers.", parse=split_names, metavar="COL,COL"),
     "datetime": Option(
         "Number columns that count seconds (or ms, µs, ns) since 1970.",
-        parse=names,
+        parse=split_names,
         metavar="COL,COL",
     ),
     "missing": Option(
-        "Further texts for a missing value; COL=TEXT for one column.",
-        parse=names,
+        "Further texts that mean a missing value; COL=TEXT for one column.",
+        parse=split_names,
         metavar="TEXT,TEXT",
     ),
     "date_order": Option("How 01/02/2024 is read: dmy or mdy.", metavar="ORDER"),
     "decimal": Option("How 1,234 is read: point or comma as decimal mark.", metavar="MARK"),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
     "delimiter": Option(
-        "Between the fields of text files: one character, tab, or space.", metavar="CHAR"
+        "Field separator of text files: one character, tab, or space.", metavar="CHAR"
     ),
     "header": Option("Whether the first line of text files names the columns.", bool),
-    "skip_lines": Option("Lines above the header of text files.", int, metavar="N"),
-    "model": Option("tabular, mlp or linear.", metavar="MODEL"),
-    "effort": Option("quick, default or thorough, for tabular.", metavar="EFFORT"),
-    "members": Option("Networks in one, for tabular.", int, metavar="N"),
+    "skip_lines": Option("Lines to skip above the header of text files.", int, metavar="N"),
+    "model": Option(_listed(MODELS), metavar="MODEL"),
+    "effort": Option(f"For tabular: {_listed(EFFORTS)}", metavar="EFFORT"),
+    "members": Option("For tabular: networks that are trained together.", int, metavar="N"),
     "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
-    "activation": Option("relu, gelu or tanh.", metavar="NAME"),
+    "activation": Option(_listed(ACTIVATIONS), metavar="NAME"),
     "batch_size": Option(
         "Rows per update: a number, auto, or all (gradient descent); 1 is stochastic.",
         parse=_number_or_word("batch_size", ("auto", "all"), whole=True),
@@ -151,8 +163,8 @@ SETTINGS: dict[str, Option] = {
         metavar="X|auto",
     ),
     "optimizer": Option("auto, adamw, momentum, sgd, nesterov, adam, ...", metavar="NAME"),
-    "momentum": Option("Momentum of the rules momentum and nesterov.", float, metavar="X"),
-    "schedule": Option("auto, constant, cosine, one-cycle or inverse-time.", metavar="NAME"),
+    "momentum": Option("Momentum, for momentum and nesterov.", float, metavar="X"),
+    "schedule": Option(_listed(("auto", *SCHEDULES)), metavar="NAME"),
     "warmup": Option(
         "Fraction of the run in which the rate rises from 0; "
         f"auto: {RISE_UPDATES} updates, at most an epoch.",
@@ -160,75 +172,87 @@ SETTINGS: dict[str, Option] = {
         metavar="X|auto",
     ),
     "averaging": Option("Evaluate and save a running average of the weights.", bool),
-    "loss": Option(
-        "squared_error, absolute_error, huber, poisson or cross_entropy.", metavar="NAME"
-    ),
+    "loss": Option(_listed(LOSSES), metavar="NAME"),
     "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
-    "weight_decay": Option("Weight decay of the update rule.", float, metavar="X"),
-    "clip": Option("Largest norm of a gradient.", float, metavar="X"),
+    "weight_decay": Option("Weight decay of the optimizer.", float, metavar="X"),
+    "clip": Option("Largest gradient norm; longer gradients are scaled down.", float, metavar="X"),
     "epochs": Option("Most passes over the training rows.", int, metavar="N"),
     "time_budget": Option(
         "Most training time: 30s, 10m, 2h.", parse=parse_duration, metavar="TIME"
     ),
     "patience": Option(
-        "Evaluations without improvement before the rate is lowered.", int, metavar="N"
+        "Evaluations without improvement before the learning rate is lowered.", int, metavar="N"
     ),
     "validation": Option(
         "Fraction of the rows to hold out for validation, or a file of validation rows.",
         parse=_fraction_or_file,
         metavar="0.1|FILE",
     ),
-    "seed": Option("Of the split, the initial weights and the order of rows.", int, metavar="N"),
-    "goal": Option("What auto looks for: time, examples or quality.", metavar="GOAL"),
+    "seed": Option(
+        "Seed of the split, the initial weights and the order of rows.", int, metavar="N"
+    ),
+    "goal": Option(f"What auto looks for: {_listed(GOALS)}", metavar="GOAL"),
     "advice_budget": Option(
-        "Most time for choosing what is auto: 20s, 2m.",
+        "Most time for choosing the values that are auto: 20s, 2m.",
         parse=lambda text: parse_duration(text, "advice_budget"),
         metavar="TIME",
     ),
-    "memory": Option(MEMORY, parse=parse_size, metavar="SIZE"),
-    "store": Option("Keep the converted rows in this folder, for later runs.", metavar="DIR"),
+    "memory": Option(
+        "Most memory of the whole process: 4GiB, 500MB; in powers of 1024.",
+        parse=parse_size,
+        metavar="SIZE",
+    ),
+    "store": Option("Keep the encoded rows in this folder, for later runs.", metavar="DIR"),
 }
 
 
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every setting.
+def with_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options with these names, as `SETTINGS` states them.
 
-    The command's `given` parameter gets the settings that were typed, parsed, by name.
+    The command's `given` parameter gets those that were typed, parsed, by name.
     """
-    own = [
-        parameter
-        for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name != "given"
-    ]
-    shared = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                option.kind | None,
-                typer.Option(
-                    _declared(name, option), help=option.help, metavar=option.metavar or None
-                ),
-            ],
-        )
-        for name, option in SETTINGS.items()
-    ]
+    options = {name: SETTINGS[name] for name in names}
 
-    def wrapped(**values: Any) -> Any:
-        given = {}
-        for name, option in SETTINGS.items():
-            value = values.pop(name)
-            if value is not None:
-                given[name] = option.parse(value) if option.parse else value
-        return command(**values, given=given)
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != "given"
+        ]
+        parameters += [_parameter(name, option) for name, option in options.items()]
 
-    order = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    wrapped.__signature__ = inspect.Signature([*order, *shared])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in (*order, *shared)}
-    wrapped.__doc__ = command.__doc__
-    wrapped.__name__ = command.__name__
-    return wrapped
+        def wrapped(**values: Any) -> Any:
+            typed = {name: values.pop(name) for name in options}
+            given = {
+                name: parse(value) if (parse := options[name].parse) else value
+                for name, value in typed.items()
+                if value is not None
+            }
+            return command(**values, given=given)
+
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+        wrapped.__doc__ = command.__doc__
+        wrapped.__name__ = command.__name__
+        return wrapped
+
+    return decorate
+
+
+settings_options = with_options(*SETTINGS)
+"""Gives a command an option for every setting."""
+
+
+def _parameter(name: str, option: Option) -> inspect.Parameter:
+    declared = typer.Option(
+        _declared(name, option), help=option.help, metavar=option.metavar or None
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[option.kind | None, declared],
+    )
 
 
 def _declared(name: str, option: Option) -> str:
@@ -239,9 +263,8 @@ def _declared(name: str, option: Option) -> str:
 def gathered_settings(
     given: dict[str, Any], config: Path | None, like: Path | None, fixed: Mapping[str, Any] = {}
 ) -> Any:
-    """Settings from a run's record, then `fixed`, a file, what was typed: the last one wins."""
+    """Settings from a run's record, then `fixed`, a file, and what was typed; later ones win."""
     from descend.runs.folder import read_run_record
-    from descend.settings import read_config, settings_from
 
     options: dict[str, Any] = {}
     typed: dict[str, Any] = {}
@@ -249,7 +272,7 @@ def gathered_settings(
         record = read_run_record(like)
         measured = ("batch_size", "learning_rate")
         options.update(record["asked"], **{name: record["settings"][name] for name in measured})
-        options.pop("store", None)  # No folder is made because a record asks for it.
+        options.pop("store", None)  # A record must not make folders.
     options.update(fixed)
     if config is not None:
         typed = _parsed(read_config(config))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,13 @@ ROWS_SHOWN, MOST_SHOWN = 3, 100
 """Rows and columns of the table that are shown as they are."""
 
 
-def inspect(
-    what: str,
-    target: str | None = None,
-    *,
-    options: Mapping[str, Any] | None = None,
-    **columns: Any,
-) -> dict[str, Any]:
+def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, Any]:
     """Describe a run, a model, a row store or a table, whichever the name stands for.
 
     Args:
         what: a path, or whatever `open_table` takes.
-        target: the column to predict; None looks at the columns alone.
-        options: how a text file is written: `delimiter`, `header`, `skip_lines`.
-        **columns: what its columns are: `exclude`, `categorical`, `numeric` and the like.
+        target: the column to predict; None describes the columns alone.
+        **options: settings that say how a table is read: `exclude`, `delimiter` and the like.
     """
     path = Path(what)
     if is_store(path):
@@ -54,8 +47,8 @@ def inspect(
             **model.describe(loaded),
             **_schema_record(loaded.schema),
         }
-    settings = settings_from({"target": target or "-", **columns})
-    table = open_table(what, options=reading_options(settings, options))
+    settings = settings_from({"target": target or "-", **options})
+    table = open_table(what, options=reading_options(settings))
     with in_memory(table, settings) as copy:
         if target is not None:
             schema = learn_schema(copy, settings)

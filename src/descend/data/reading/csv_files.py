@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from descend.data.reading.csv_dialect import SPACES, Dialect, find_dialect, read_head
+from descend.data.reading.csv_delimiter import SPACES
+from descend.data.reading.csv_dialect import Dialect, find_dialect
+from descend.data.reading.csv_text import read_head
 from descend.data.reading.errors import check_names, closest
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.number_text import PLAIN

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from descend.data.reading.csv_dialect import open_text, records
+from descend.data.reading.csv_text import open_text, records
 from descend.data.reading.sql import RESERVED
 from descend.errors import DataError, option_text
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
-from descend.data.reading.csv_dialect import open_text
+from descend.data.reading.csv_text import open_text
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 

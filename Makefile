@@ -71,6 +71,7 @@ screenshots: venv ## pictures of every page in runs/screenshots, and those of do
 
 docs: venv ## build the documentation in site/
 	$(BIN)/pip install --quiet -r requirements/docs.lock
+	$(BIN)/descend landscape --play --out docs/play.html
 	$(BIN)/mkdocs build --strict
 
 lock: venv ## lock the newest versions that pyproject.toml allows

@@ -11,7 +11,6 @@ import pytest
 
 from descend.commands.landscape_play import play, play_data
 from descend.errors import InputError
-from descend.reporting.render import asset
 from descend.settings import Settings
 from descend.training.optimizers import make_optimizer
 from descend.tuning.landscape.paths import classical_path, descend_path
@@ -120,9 +119,3 @@ def test_the_page_holds_what_it_needs_and_replaces_no_stranger(tmp_path: Path) -
     with pytest.raises(InputError, match="not replaced"):
         play(other)
     assert play(path) == path
-
-
-def test_the_documentation_has_the_page_of_today() -> None:
-    """`descend landscape --play --out docs/play.html` renews it."""
-    page = (Path(__file__).parents[3] / "docs" / "play.html").read_text()
-    assert asset("play.js") in page

@@ -21,6 +21,7 @@ QUESTIONS = (
     "quality",
     "torture",
     "regret",
+    "advise_twice",
     "checkpoint_cost",
     "device_speed",
     "large",

@@ -78,7 +78,9 @@ def training_of(problem: Problem) -> Training:
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["squared_error"].per_example,
-        optimizer=make_optimizer(Settings(target="y", momentum=problem.momentum)),
+        optimizer=make_optimizer(
+            Settings(target="y", optimizer="momentum", momentum=problem.momentum)
+        ),
         averaging=True,
         one_kernel=not problem.hidden,
     )

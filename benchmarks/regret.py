@@ -10,7 +10,9 @@ Evaluations and compiling are left out of T; what the advice costs contains both
 of a clock on the wall, so the stages `speed` and `advice` want a machine that does nothing else;
 `sweep`, which counts updates, does not mind.
 
-Each cell of the sweep is saved as soon as it is known; a run that was stopped goes on from there.
+Each cell of the sweep is saved as soon as it is known; a run that was stopped, or that `--minutes`
+ended, goes on from there. The report holds all problems that were measured, each with the version
+that measured it; `--again` measures the advice anew and keeps the sweep.
 """
 
 from __future__ import annotations
@@ -23,12 +25,13 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from benchmarks.measure import machine, versions
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_report import report
 from descend.training.callback import Callback
@@ -48,29 +51,51 @@ REFERENCES = ((64, 0.01), (64, 0.04), (256, 0.04), (256, 0.16))
 SEEDS = (0, 1, 2)
 CAP = 3.0
 """A cell is given up at so many times the best time so far."""
-LONGEST = 40.0
 MOST_RATES = 10
 THOROUGH = 10.0
 """Seconds that `descend advise` takes at the least."""
 STAGES = ("speed", "sweep", "advice")
 
 
-class Cells:
-    """What was measured for one problem, kept in a file that grows cell by cell."""
+OF_ADVICE = ("advice", "known", "thorough", "quality", "whole", "measured")
+"""What is measured anew for another version of the advice."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class OutOfTimeError(Exception):
+    """The minutes that were given are over."""
+
+
+class Cells:
+    """What was measured for one problem, kept in a file that grows cell by cell.
+
+    Args:
+        path: the file.
+        end: when nothing more is measured, as `time.monotonic` says.
+    """
+
+    def __init__(self, path: Path, end: float = math.inf) -> None:
+        self.path, self.end = path, end
         self.facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def once(self, key: str, measure: Callable[[], Any]) -> Any:
         """What is known under a key, measured where it is not."""
         if key not in self.facts:
+            if time.monotonic() > self.end:
+                raise OutOfTimeError
             self.facts[key] = measure()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            rough = self.path.with_suffix(".part")
-            rough.write_text(json.dumps(self.facts, indent=1) + "\n")
-            rough.replace(self.path)
+            self._save()
         return self.facts[key]
+
+    def forget(self, kinds: Sequence[str]) -> None:
+        """Forget what was measured under keys that begin with one of these words."""
+        self.facts = {key: one for key, one in self.facts.items() if key.split()[0] not in kinds}
+        self._save()
+
+    def _save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rough = self.path.with_suffix(".part")
+        rough.write_text(json.dumps(self.facts, indent=1) + "\n")
+        rough.replace(self.path)
 
 
 class Enough(Callback):
@@ -141,17 +166,20 @@ class Sweep:
         return float(self.cells.once("target", measure)["target"])
 
     def _converged(self, size: int, rate: float) -> float:
-        most = LONGEST / speed.seconds_at(self.speed, size)
+        most = self.case.longest / speed.seconds_at(self.speed, size)
         run = self.problem.loop_config(size, rate)
-        loop, _ = fit(run, self.problem.begin(), Enough(most))
-        return float(loop.progress.best)
+        losses = []
+        for seed in SEEDS[: self.case.target_seeds]:
+            loop, _ = fit(run, self.problem.begin(seed), Enough(most))
+            losses.append(float(loop.progress.best))
+        return max(losses)
 
     def seconds(self, size: int, rate: float, seed: int) -> float:
         """T of a cell; infinite where the target was not reached."""
         each = speed.seconds_at(self.speed, size)
 
         def measure() -> dict[str, Any]:
-            most = min(CAP * self.best, LONGEST) / each
+            most = min(CAP * self.best, self.case.longest) / each
             updates, loss = updates_until(
                 self.problem, size, rate, self.target, most, self.problem.begin(seed)
             )
@@ -263,7 +291,7 @@ class Sweep:
 
     def _trained(self, problem: Problem, size: int, rate: float, loop: LoopState) -> bool:
         """Whether training reaches the target from a course on."""
-        most = loop.state.update + LONGEST / speed.seconds_at(self.speed, size)
+        most = loop.state.update + self.case.longest / speed.seconds_at(self.speed, size)
         return updates_until(problem, size, rate, self.target, most, loop)[0] is not None
 
     def thorough(self) -> dict[str, Any]:
@@ -289,7 +317,7 @@ class Sweep:
         def measure() -> dict[str, Any]:
             found = speed.measure_speed(adam, adam.begin().state, [size], repeats=7, seconds=0.03)
             each = found.seconds_per_update[0]
-            most = min(20 * self.best, LONGEST) / each
+            most = min(20 * self.best, self.case.longest) / each
             runs = [
                 updates_until(adam, size, 1e-3, self.target, most, adam.begin(seed))[0]
                 for seed in SEEDS
@@ -304,7 +332,7 @@ class Sweep:
         """The best validation loss of a run to its end."""
 
         def measure() -> float:
-            most = LONGEST / speed.seconds_at(self.speed, size)
+            most = self.case.longest / speed.seconds_at(self.speed, size)
             run = self.problem.loop_config(size, rate)
             loop, _ = fit(run, self.problem.begin(seed), Enough(most))
             return float(loop.progress.best)
@@ -316,12 +344,16 @@ class Sweep:
 
         def measure() -> int:
             run = self.problem.loop_config(size, rate)
-            most = LONGEST / speed.seconds_at(self.speed, size)
+            most = self.case.longest / speed.seconds_at(self.speed, size)
             loop, _ = fit(run, self.problem.begin(), Enough(most))
             return int(loop.state.update)
 
         updates = self.cells.once(f"whole {size} {rate:.4g}", measure)
         return float(updates * speed.seconds_at(self.speed, size))
+
+
+def _circumstances() -> dict[str, Any]:
+    return {"when": time.strftime("%Y-%m-%d"), **versions(), **machine()}
 
 
 def figures_of(sweep: Sweep) -> dict[str, Any]:
@@ -357,6 +389,7 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         baselines["noise scale alone"] = min(table, key=lambda s: abs(math.log(s / scale)))
     return {
         "problem": sweep.case.name,
+        "measured": sweep.cells.once("measured", _circumstances),
         "held_out": sweep.case.held_out,
         "rows": len(sweep.problem.store),
         "target": sweep.target,
@@ -387,26 +420,62 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="regret", description=__doc__)
     parser.add_argument("--tables", type=Path, help="folder with the tables that are not shipped")
     parser.add_argument("--only", help="names of problems, separated by commas")
+    parser.add_argument("--minutes", type=float, help="measure nothing more after so many minutes")
+    parser.add_argument("--again", action="store_true", help="measure the advice anew")
     parser.add_argument("--stage", choices=STAGES, default=STAGES[-1], help="how far to go")
     parser.add_argument("--quick", action="store_true", help="4,000 rows; nothing is kept")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
     set_up()
     folder = Path(tempfile.mkdtemp()) if options.quick else options.out
+    end = math.inf if options.minutes is None else time.monotonic() + 60 * options.minutes
     found = []
-    for case in CASES:
-        if options.only and case.name not in options.only.split(","):
-            continue
+    for case in chosen(options.only):
         problem = case.load(options.tables)
         if problem is None:
             print(f"{case.name}: its table is not there (--tables DIR)")
             continue
         problem = small(problem, 4000) if options.quick else problem
         print(f"{case.name}: {len(problem.store):,} rows", flush=True)
-        sweep = Sweep(case, problem, Cells(folder / "cells" / f"{case.name}.json"))
-        if options.stage != "speed":
-            sweep.run()
-        if options.stage == "advice":
-            found.append(figures_of(sweep))
-    if options.stage == "advice":
-        report(found, folder)
+        cells = Cells(folder / "cells" / f"{case.name}.json", end)
+        if options.again:
+            cells.forget(OF_ADVICE)
+        try:
+            sweep = Sweep(case, problem, cells)
+            if options.stage != "speed":
+                sweep.run()
+            if options.stage == "advice":
+                found.append(figures_of(sweep))
+        except OutOfTimeError:
+            print("The time is over; without --again, the same command goes on from here.")
+            break
+    if found:
+        report(merged(found, folder), folder)
+
+
+def chosen(only: str | None) -> list[Case]:
+    """The problems with these names, separated by commas; all without names."""
+    known = {case.name: case for case in CASES}
+    names = only.split(",") if only else list(known)
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise SystemExit(f"No problem is named {wrong[0]!r}; type some of {', '.join(known)}.")
+    return [known[name] for name in names]
+
+
+def merged(found: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """These problems and those measured before, in the order of the sweep."""
+    path = folder / "regret.json"
+    before = json.loads(path.read_text())["problems"] if path.exists() else []
+    by_name = {one["problem"]: _not_reached(one) for one in before}
+    by_name.update({one["problem"]: one for one in found})
+    return [by_name[case.name] for case in CASES if case.name in by_name]
+
+
+def _not_reached(one: Any, key: str = "") -> Any:
+    """Figures from JSON: null is what was not reached, but for the noise scale."""
+    if isinstance(one, dict):
+        return {name: _not_reached(value, name) for name, value in one.items()}
+    if isinstance(one, list):
+        return [_not_reached(value) for value in one]
+    return math.inf if one is None and key != "noise_scale" else one

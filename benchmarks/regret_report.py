@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import machine, table, versions
+from benchmarks.measure import table
 
 EXPLAINED = """# Regret
 
@@ -49,7 +49,7 @@ def report(found: Sequence[dict[str, Any]], folder: Path) -> None:
     print(text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "regret.md").write_text(text + "\n")
-    facts = {"machine": machine(), "versions": versions(), "problems": _plain(list(found))}
+    facts = {"problems": _plain(list(found))}
     (folder / "regret.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
     for one in found:
         _draw(one, folder / f"{one['problem']}.png")
@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(found: Sequence[dict[str, Any]]) -> str:
-    heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret"]
+    heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret", "measured"]
     lines = [
         [
             _name(one),
@@ -74,10 +74,11 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
             f"{one['best']['seconds']:.3g}",
             ", ".join(f"{size:,} at {rate:.2g}" for size, rate in one["advised"]),
             _several(one["regret"]),
+            one.get("measured", {}).get("when", "with version 0.1"),
         ]
         for one in found
     ]
-    lines += _medians(found, lambda one: statistics.median(one["regret"]), ("",) * 4)
+    lines += _medians(found, lambda one: statistics.median(one["regret"]), ("",) * 4, 1)
     costs = [
         [
             _name(one),
@@ -158,10 +159,12 @@ def _medians(
     found: Sequence[dict[str, Any]],
     value: Callable[[dict[str, Any]], float],
     between: Sequence[str],
+    after: int = 0,
 ) -> list[list[str]]:
     """A line with the median and the worst of each group."""
     return [
-        [label, *between, _one([value(one) for one in group])] for label, group in _groups(found)
+        [label, *between, _one([value(one) for one in group]), *[""] * after]
+        for label, group in _groups(found)
     ]
 
 

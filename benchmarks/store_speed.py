@@ -166,7 +166,7 @@ def setup(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["squared_error"].per_example,
-        optimizer=make_optimizer(Settings("y")),
+        optimizer=make_optimizer(Settings("y", optimizer="momentum")),
     )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks import measure, problems
+from benchmarks import advise_twice, epoch_speed, measure, problems, regret, regret_cases
 from benchmarks.measure import Apart, Contestant
 
 
@@ -70,3 +75,51 @@ def test_a_fifth_is_held_out_by_the_seed() -> None:
     assert mask.sum() == 20
     np.testing.assert_array_equal(mask, problems.held_out(100, seed=1))
     assert (mask != problems.held_out(100, seed=2)).any()
+
+
+def test_the_made_problems_of_the_regret_train() -> None:
+    cases = {case.name: case for case in regret_cases.CASES}
+    problem = cases["tiny"].load(None)
+    assert problem is not None
+    assert len(problem.store) == 500
+    assert math.isfinite(problem.evaluate(problem.begin().state.params))
+
+
+def test_the_epoch_that_is_timed_trains() -> None:
+    epoch = epoch_speed.descend_epochs(problems.linear_table(2000, 4), 100, 1)
+    first, second = np.asarray(next(iter(epoch().values()))).copy(), epoch()
+    assert not np.array_equal(first, np.asarray(next(iter(second.values()))))
+
+
+def test_cells_are_kept_and_nothing_is_measured_after_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "cells" / "one.json"
+    assert regret.Cells(path).once("64 0.1 0", lambda: 3) == 3
+    over = regret.Cells(path, end=time.monotonic() - 1.0)
+    assert over.once("64 0.1 0", lambda: 4) == 3
+    with pytest.raises(regret.OutOfTimeError):
+        over.once("advice 0", lambda: 5)
+
+
+def test_only_what_belongs_to_the_advice_is_measured_again(tmp_path: Path) -> None:
+    cells = regret.Cells(tmp_path / "one.json")
+    for key in ("speed", "target", "64 0.1 0", "advice 0", "known 64 0.1 0", "thorough"):
+        cells.once(key, lambda: 1)
+    cells.forget(regret.OF_ADVICE)
+    assert list(regret.Cells(tmp_path / "one.json").facts) == ["speed", "target", "64 0.1 0"]
+
+
+def test_a_report_of_some_problems_keeps_the_others(tmp_path: Path) -> None:
+    before = [{"problem": name, "regret": [1.0, None]} for name in ("bike", "cut")]
+    (tmp_path / "regret.json").write_text(json.dumps({"problems": before}))
+    found = regret.merged([{"problem": "cut", "regret": [2.0]}, {"problem": "adult"}], tmp_path)
+    assert found == [
+        {"problem": "bike", "regret": [1.0, math.inf]},
+        {"problem": "adult"},
+        {"problem": "cut", "regret": [2.0]},
+    ]
+
+
+def test_two_flat_regions_overlap_where_they_share_a_size() -> None:
+    assert advise_twice.overlap((32, 128), (128, 512))
+    assert advise_twice.overlap((8, 512), (32, 32))
+    assert not advise_twice.overlap((8, 32), (128, 128))

@@ -24,6 +24,8 @@ QUESTIONS = (
     "advise_twice",
     "checkpoint_cost",
     "device_speed",
+    "small_batches",
+    "custom_speed",
     "large",
     "fuzz",
     "wheel",

@@ -101,6 +101,7 @@ def advise(
     model: Any = "tabular",
     loss: Any = "auto",
     optimizer: Any = "auto",
+    trainable: Any = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
     force: bool = False,
@@ -117,6 +118,7 @@ def advise(
         optimizer: the name of an update rule; for a custom model also one of Optax. The rate of
             `optax.adam` is found; that of `optax.adam(1e-3)` is settled, and only the batch size
             is.
+        trainable: which weights of a custom model are trained, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
@@ -141,7 +143,7 @@ def advise(
         16
     """
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation), target, options
+        CustomParts(model, loss, optimizer, data, validation, trainable=trainable), target, options
     )
     progress = make_progress("silent" if quiet else "auto")
     advice, _ = find_advice(make_setup, settings, progress=progress, out=out, force=force)
@@ -155,6 +157,7 @@ def compare(
     model: Any = "mlp",
     loss: Any = "auto",
     optimizer: Any = "momentum",
+    trainable: Any = None,
     validation: Any = 0.1,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
@@ -177,6 +180,7 @@ def compare(
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the rule that the advised batch size is found for; an Optax rule is run
             beside the others.
+        trainable: which weights of a custom model are trained, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         sizes: batch sizes besides all rows, one row and the advised one.
         methods: further update rules, and for small problems `coordinate-descent`,
@@ -207,7 +211,7 @@ def compare(
         [16, 16, 1, 1]
     """
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation),
+        CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
         target,
         {**TEXTBOOK_DEFAULTS, **options},
     )
@@ -237,6 +241,8 @@ def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[M
                 f"A custom {name} needs a custom model: give model=(init, apply), or a Flax, "
                 f"Equinox or Keras model. Found model={model!r}."
             )
+    if own.trainable is not None:
+        raise SettingsError(f"trainable= is for custom models; found model={model!r}.")
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
     return table_setup(data), settings_from({"target": target, **named, **options})
 
@@ -252,6 +258,7 @@ def fit(
     *,
     loss: Any = "auto",
     optimizer: Any = "momentum",
+    trainable: Any = None,
     target: str = "y",
     validation: Any = 0.1,
     out: str | Path | None = None,
@@ -293,6 +300,10 @@ def fit(
         optimizer: the name of an update rule; an Optax transformation with a rate of its own,
             such as `optax.adam(1e-3)`, which `learning_rate` multiplies, 1 for `auto`; or a
             function of the rate, such as `optax.adam`, whose updates are in proportion to it.
+        trainable: which weights are trained; None: all that the framework does not mark
+            otherwise. Booleans in the form of the weights, where one may stand for a branch, or a
+            function of the weights that gives them; of NNX also a filter such as `nnx.LoRAParam`;
+            of Equinox a `filter_spec`.
         target: of a table or a mapping, the column or array to predict.
         validation: the fraction of the rows to hold out, or validation rows.
         out: the run directory to write, with checkpoints and a report; None writes nothing.
@@ -332,7 +343,7 @@ def fit(
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    own = CustomParts(model, loss, optimizer, data, validation, metrics, validation_sets)
+    own = CustomParts(model, loss, optimizer, data, validation, metrics, validation_sets, trainable)
     asked = _run_options(out, force, quiet, callbacks, name, note)
     return fit_custom(
         own,

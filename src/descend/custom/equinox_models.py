@@ -81,7 +81,30 @@ def equinox_model(model: Any) -> CustomModel:
         shown=lambda variables: variables.params,
         training_apply=training_apply,
         has_weights=True,
+        chosen=_chosen,
     )
+
+
+def _chosen(trainable: Any, weights: Params) -> list[bool]:
+    """Which leaves a filter of Equinox keeps: booleans in the form of the module, or a function."""
+    import equinox
+
+    def is_none(leaf: Any) -> bool:
+        return leaf is None
+
+    try:
+        kept = equinox.filter(weights, trainable)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "Expected trainable as a filter_spec of Equinox, as equinox.partition takes it: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    pairs = zip(
+        jax.tree.leaves(weights, is_leaf=is_none),
+        jax.tree.leaves(kept, is_leaf=is_none),
+        strict=True,
+    )
+    return [other is not None for one, other in pairs if one is not None]
 
 
 def _parts(module: Any, kind: type) -> list[Any]:

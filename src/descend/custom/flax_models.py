@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.custom.models import CustomModel, as_before, chosen_leaves, copied_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
@@ -119,9 +119,15 @@ def _nnx(model: Any) -> CustomModel:
     """An NNX module: `nnx.Param` is trained, other variables are its state.
 
     While it is trained it is in the mode in which it was given, which is training unless
-    `model.eval()` was called; it predicts as after `model.eval()`.
+    `model.eval()` was called; it predicts as after `model.eval()`. A call that takes `rngs` gets
+    streams made of the key of each update; one that takes `train` or the like is told.
     """
     from flax import nnx
+
+    flags = _flags(model)
+    off: dict[str, Any] = {name: not value for name, value in flags.items()}
+    rngs = inspect.signature(type(model).__call__).parameters.get("rngs")
+    needs_rngs = rngs is not None and rngs.default is inspect.Parameter.empty
 
     # Streams of random numbers are made anew of the key of each update.
     filters: Any = (nnx.Param, nnx.RngState, nnx.Intermediate, ...)
@@ -144,11 +150,13 @@ def _nnx(model: Any) -> CustomModel:
         return nnx.merge(graph, states[0], jax.tree.unflatten(key_structure, streams), states[1])
 
     def apply(variables: Params, x: Any) -> Any:
-        return merged(still, variables, None)(x)
+        given = {"rngs": nnx.Rngs(0)} if needs_rngs else {}
+        return merged(still, variables, None)(x, **off, **given)
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         called = merged(structure, Variables(weights, state), key)
-        outputs = called(x)
+        given = {} if rngs is None else {"rngs": nnx.Rngs(jax.random.fold_in(key, len(keys)))}
+        outputs = called(x, **flags, **given)
         after = nnx.to_pure_dict(nnx.split(called, *filters)[-1])
         return outputs, as_before(after, state)
 
@@ -159,7 +167,26 @@ def _nnx(model: Any) -> CustomModel:
         shown=lambda variables: variables.params,
         training_apply=training_apply,
         has_weights=True,
+        chosen=lambda trainable, weights: _chosen(trainable, weights, params),
     )
+
+
+def _chosen(trainable: Any, weights: Params, variables: Any) -> list[bool]:
+    """Which weights a filter of NNX means, or booleans in the form of the weights."""
+    from flax import nnx
+
+    if isinstance(trainable, Mapping):
+        return chosen_leaves(trainable, weights)
+    try:
+        wanted = nnx.filterlib.to_predicate(trainable)
+    except TypeError as error:
+        raise InputError(
+            "Expected trainable as a filter of NNX (a type of variable, nnx.PathContains(...), a "
+            f"function of path and variable), or booleans in the form of the weights: {error}"
+        ) from None
+    found = {path: bool(wanted(path, one)) for path, one in nnx.to_flat_state(variables)}
+    paths, _ = jax.tree_util.tree_flatten_with_path(weights)
+    return [found[tuple(step.key for step in path)] for path, _ in paths]
 
 
 def _is_key(leaf: Any) -> bool:

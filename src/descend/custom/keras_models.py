@@ -81,7 +81,12 @@ def keras_model(model: Any) -> CustomModel:
         penalty=_penalty(model),
         has_weights=True,
         head=_head(model),
+        chosen=_no_choice,
     )
+
+
+def _no_choice(trainable: Any, weights: Params) -> list[bool]:
+    raise InputError("Keras marks what is trained itself: set layer.trainable = False.")
 
 
 def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:

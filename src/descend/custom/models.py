@@ -22,6 +22,31 @@ STATEFUL_ARGUMENTS = 5
 """Of `apply(params, state, x, key, training)`."""
 
 
+def chosen_leaves(trainable: Any, weights: Params) -> list[bool]:
+    """Which leaves of the weights are trained, in their order.
+
+    Args:
+        trainable: a tree of booleans in the form of the weights, where one may stand for a whole
+            branch, or a function of the weights that gives one, as masks of Optax.
+        weights: as the user knows them.
+
+    Raises:
+        InputError: it has another form.
+    """
+    mask = trainable(weights) if callable(trainable) else trainable
+    try:
+        spread = jax.tree.map(lambda one, part: jax.tree.map(lambda _: one, part), mask, weights)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "Expected trainable as booleans in the form of the weights (or of the branches that "
+            f"they have), or as a function of the weights that gives these: {error}"
+        ) from None
+    found = jax.tree.leaves(spread)
+    if not all(isinstance(one, bool | np.bool_) for one in found):
+        raise InputError(f"Expected trainable as booleans; found {found[0]!r}.")
+    return [bool(one) for one in found]
+
+
 class CustomModel(NamedTuple):
     """A model as pure functions, and the way back.
 
@@ -35,6 +60,7 @@ class CustomModel(NamedTuple):
         penalty: `params -> penalty` that the model itself asks for, or None.
         has_weights: whether it comes with weights, the same for every seed.
         head: the function that the last layer ends with, where the framework tells.
+        chosen: `(trainable, weights) -> which leaves are trained`.
     """
 
     init: Callable[[int], Params]
@@ -45,6 +71,7 @@ class CustomModel(NamedTuple):
     penalty: Callable[[Params], Array] | None = None
     has_weights: bool = False
     head: str | None = None
+    chosen: Callable[[Any, Params], list[bool]] = chosen_leaves
 
 
 def custom_model(model: Any, x: Any) -> CustomModel:
@@ -112,12 +139,10 @@ def _functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomMod
         def plain_init(seed: int) -> Params:
             params = init(jax.random.key(seed))
             _check_no_linen(params)
-            return _parted(params)
+            _check_no_keys(params)
+            return params
 
-        def plain_apply(params: Params, x: Any) -> Any:
-            return apply(_whole(params), x)
-
-        return CustomModel(plain_init, plain_apply, lambda params: model, _whole)
+        return CustomModel(plain_init, apply, lambda params: model)
 
     def stateful_init(seed: int) -> Params:
         begun = init(jax.random.key(seed))
@@ -127,25 +152,17 @@ def _functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomMod
                 f"an init that returns {type(begun).__name__}."
             )
         params, state = begun
-        _check_no_keys(state)
-        weights, still = _floats_and_rest(params)
-        return Variables(weights, (still, jax.tree.map(jnp.asarray, state)))
+        _check_no_keys((params, state))
+        return Variables(params, jax.tree.map(jnp.asarray, state))
 
     def stateful_apply(params: Params, x: Any) -> Any:
-        still, state = params.state
-        whole = _joined(params.params, still)
-        return _pair(apply(whole, state, x, jax.random.key(0), False))[0]
+        return _pair(apply(*params, x, jax.random.key(0), False))[0]
 
-    def training_apply(weights: Params, held: Any, x: Any, key: Array) -> tuple[Any, Any]:
-        still, state = held
-        outputs, after = _pair(apply(_joined(weights, still), state, x, key, True))
-        return outputs, (still, as_before(after, state))
+    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        outputs, after = _pair(apply(weights, state, x, key, True))
+        return outputs, as_before(after, state)
 
-    def shown(params: Params) -> Any:
-        still, state = params.state
-        return _joined(params.params, still), state
-
-    return CustomModel(stateful_init, stateful_apply, lambda params: model, shown, training_apply)
+    return CustomModel(stateful_init, stateful_apply, lambda params: model, tuple, training_apply)
 
 
 def _positional(apply: Callable[..., Any]) -> int:
@@ -207,38 +224,6 @@ def _check_no_keys(tree: Any) -> None:
                 "The params or the state of the model hold a random key. Leave it out: "
                 "apply(params, state, x, key, training) gets a new one at every update."
             )
-
-
-def _parted(params: Any) -> Params:
-    """Params as they are; whole numbers and booleans among them stand still, as a state."""
-    weights, still = _floats_and_rest(params)
-    return Variables(weights, (still, ())) if jax.tree.leaves(still) else weights
-
-
-def _whole(params: Params) -> Any:
-    if not isinstance(params, Variables):
-        return params
-    return _joined(params.params, params.state[0])
-
-
-def _floats_and_rest(tree: Any) -> tuple[Any, Any]:
-    _check_no_keys(tree)
-    floats = jax.tree.map(lambda leaf: leaf if _is_float(leaf) else None, tree)
-    rest = jax.tree.map(lambda leaf: None if _is_float(leaf) else jnp.asarray(leaf), tree)
-    return floats, rest
-
-
-def _joined(floats: Any, rest: Any) -> Any:
-    return jax.tree.map(
-        lambda one, other: other if one is None else one,
-        floats,
-        rest,
-        is_leaf=lambda one: one is None,
-    )
-
-
-def _is_float(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
 
 
 def standing_still(model: CustomModel) -> CustomModel:

@@ -26,6 +26,7 @@ from descend.custom.models import CustomModel, custom_model, family_of, standing
 from descend.custom.optimizers import check_rule, custom_rule
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
+from descend.custom.weights import reached_by_gradients, with_trained_weights
 from descend.data.rows.layout import Layout
 from descend.data.rows.store import RowStore
 from descend.errors import InputError, SettingsError
@@ -35,6 +36,7 @@ from descend.settings import Settings
 from descend.training.build import fitted, fitting_loss, rises
 from descend.training.jax_setup import check_not_forked
 from descend.training.losses import Loss
+from descend.training.objective import squared_weights
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.tuning.compare.methods import CUSTOM_RULE
@@ -62,6 +64,7 @@ class CustomParts(NamedTuple):
         validation: a fraction of them, or rows of their own.
         metrics: figures of the user's own, `(predictions, y) -> number`, by name.
         validation_sets: further rows by name that the model is measured on.
+        trainable: which weights are trained; None: all.
     """
 
     model: Any
@@ -71,6 +74,7 @@ class CustomParts(NamedTuple):
     validation: Any
     metrics: Mapping[str, Callable[[Any, Any], float]] | None = None
     validation_sets: Mapping[str, Any] | None = None
+    trainable: Any = None
 
 
 class CustomProblem(NamedTuple):
@@ -132,7 +136,7 @@ def custom_problem(
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
-    made, probe = _checked_model(own.model, x, settings, progress)
+    made, probe = _checked_model(own, x, settings, progress)
     chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings.seed)
     check_loss(chosen.per_example, probe.outputs, y)
     params = shaken(made.init(settings.seed), settings.seed)
@@ -144,6 +148,7 @@ def custom_problem(
         weights,
         y,
     )
+    made, penalty = _without_idle_weights(made, chosen, x, y, settings, rule)
     if rule is not None:
         check_rule(rule, weights)
     if probe.couples_rows and (_has_idle_rows(rows.training)):
@@ -172,14 +177,14 @@ def custom_problem(
         apply=apply,
         per_example=per_example,
         optimizer=rule or make_optimizer(settings),
-        l2=settings.l2,
+        l2=settings.l2 if penalty is None else 0.0,
         seed=settings.seed,
         averaging=settings.averaging,
         rising=rises(settings),
         training_apply=training_apply if made.training_apply is not None else None,
         noisy=probe.noisy,
         couples_rows=probe.couples_rows,
-        penalty=made.penalty,
+        penalty=penalty or made.penalty,
     )
 
     def again(optimizer: str, seed: int) -> Problem:
@@ -245,15 +250,15 @@ def with_targets(outputs: Any, x: Mapping[str, Any]) -> Any:
 
 
 def _checked_model(
-    model: Any, x: Any, settings: Settings, progress: Progress
+    own: CustomParts, x: Any, settings: Settings, progress: Progress
 ) -> tuple[CustomModel, Probe]:
     """The model as functions, tried on a few rows; what is to be known of it is said once."""
-    made = custom_model(model, x)
+    made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable)
     probe = probe_model(made, x, settings.seed)
-    if family_of(model) == "keras":
+    if family_of(own.model) == "keras":
         from descend.custom.keras_models import check_no_added_losses
 
-        check_no_added_losses(model, made.init(settings.seed), x)
+        check_no_added_losses(own.model, made.init(settings.seed), x)
     if made.training_apply is not None and not (probe.differs or probe.noisy or probe.renews):
         made = standing_still(made) if made.has_weights else made._replace(training_apply=None)
     if probe.couples_rows:
@@ -263,6 +268,49 @@ def _checked_model(
             "use its running state."
         )
     return made, probe
+
+
+def _without_idle_weights(
+    made: CustomModel,
+    loss: Loss,
+    x: Any,
+    y: Any,
+    settings: Settings,
+    rule: optax.GradientTransformation | None,
+) -> tuple[CustomModel, Callable[[Params], Array] | None]:
+    """The model with weights that no gradient reaches (`stop_gradient`) as part of its state.
+
+    Otherwise the penalty and the weight decay would move them. A rule of the user's own may have
+    masks in the form of all weights, so these stay, and the penalty leaves them out.
+
+    Returns:
+        The model, and a penalty in place of the usual one, or None.
+    """
+    begun = made.init(settings.seed)
+    weights, state = split_variables(begun)
+
+    def mean_loss(weights: Params) -> Array:
+        if made.training_apply is not None:
+            outputs, _ = made.training_apply(weights, state, x, jax.random.key(0))
+        else:
+            outputs = made.apply(join_variables(weights, state, begun), x)
+        return jnp.mean(loss.per_example(outputs, y))
+
+    reached = reached_by_gradients(mean_loss, weights)
+    if all(reached) or not any(reached):
+        return made, None
+    if rule is None:
+        apart = made._replace(chosen=lambda wanted, weights: list(wanted))
+        return with_trained_weights(apart, settings.seed, reached), None
+    if not settings.l2:
+        return made, None
+
+    def penalty(weights: Params) -> Array:
+        pairs = zip(jax.tree.leaves(weights), reached, strict=True)
+        found = 0.5 * settings.l2 * squared_weights([leaf for leaf, used in pairs if used])
+        return found if made.penalty is None else found + made.penalty(weights)
+
+    return made, penalty
 
 
 def _has_idle_rows(store: RowStore) -> bool:

@@ -1,0 +1,160 @@
+"""Which arrays of a model are trained, and in which precision: float32, whatever they are kept in.
+
+What stands still (whole numbers, booleans, weights that the user leaves out) is a part of the
+state. Weights of 16 bits have a copy of 32 bits that the updates change, since a small step is
+lost when it is added to a number of few digits (Micikevicius et al. 2018, arXiv 1710.03740).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.custom.models import CustomModel
+from descend.errors import InputError
+from descend.types import Array, Params, Variables, join_variables, split_variables
+
+SCALE = 1024.0
+"""Gradients within a float16 model are multiplied by it, so that small ones do not become 0."""
+
+
+def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -> CustomModel:
+    """The same model, whose params hold only what is trained, in 32 bits.
+
+    Args:
+        model: as its framework gives it.
+        seed: of the weights that are looked at.
+        trainable: which weights to train, as `descend.fit` takes it; None: all.
+
+    Raises:
+        InputError: nothing is left to train, or `trainable` does not fit the weights.
+    """
+    begun = model.init(seed)
+    weights, _ = split_variables(begun)
+    has_state = isinstance(begun, Variables)
+    leaves, structure = jax.tree.flatten(weights)
+    asked = [True] * len(leaves) if trainable is None else model.chosen(trainable, weights)
+    trained = [
+        want and bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
+        for leaf, want in zip(leaves, asked, strict=True)
+    ]
+    if not any(trained):
+        raise InputError("The model has no weights to train: floats among its params.")
+    types = [jnp.result_type(leaf) for leaf in leaves]
+    whole = all(trained)
+    narrow = [kind.itemsize < 4 for kind in types]
+    scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
+
+    def parted(params: Params) -> Params:
+        weights, state = split_variables(params)
+        found = jax.tree.leaves(weights)
+        kept = [
+            (jnp.asarray(leaf, jnp.float32) if low else leaf) if used else None
+            for leaf, used, low in zip(found, trained, narrow, strict=True)
+        ]
+        if whole:
+            return join_variables(jax.tree.unflatten(structure, kept), state, params)
+        still = [
+            None if used else jnp.asarray(leaf) for leaf, used in zip(found, trained, strict=True)
+        ]
+        return Variables(
+            jax.tree.unflatten(structure, kept), (jax.tree.unflatten(structure, still), state)
+        )
+
+    def joined(weights: Params, still: Any, *, training: bool) -> Params:
+        """The weights as the model knows them."""
+        own = iter(jax.tree.leaves(weights))
+        others = iter(jax.tree.leaves(still))
+        found = []
+        for used, kind in zip(trained, types, strict=True):
+            leaf = next(own) if used else next(others)
+            if used and scaled and training:
+                leaf = _cast_and_unscaled(leaf, kind)
+            elif used and leaf.dtype != kind:
+                leaf = leaf.astype(kind)
+            found.append(leaf)
+        return jax.tree.unflatten(structure, found)
+
+    def original(params: Params, *, training: bool = False) -> Params:
+        weights, state = split_variables(params)
+        if whole:
+            return join_variables(joined(weights, (), training=training), state, params)
+        still, state = state
+        weights = joined(weights, still, training=training)
+        return Variables(weights, state) if has_state else weights
+
+    def apply(params: Params, x: Any) -> Any:
+        outputs = model.apply(original(params, training=True), x)
+        return _in_full(outputs, scaled=scaled)
+
+    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        assert model.training_apply is not None
+        still, inner = ((), state) if whole else state
+        outputs, after = model.training_apply(joined(weights, still, training=True), inner, x, key)
+        return _in_full(outputs, scaled=scaled), after if whole else (still, after)
+
+    return model._replace(
+        init=lambda seed: parted(model.init(seed)),
+        apply=apply,
+        rebuilt=lambda params: model.rebuilt(original(params)),
+        shown=lambda params: model.shown(original(params)),
+        training_apply=None if model.training_apply is None else training_apply,
+    )
+
+
+def reached_by_gradients(loss: Callable[[Params], Array], weights: Params) -> list[bool]:
+    """Which leaves of the weights a loss depends on; the gradient of others is 0 by construction.
+
+    Such are weights under `jax.lax.stop_gradient`, and those that are not used.
+    """
+    program = jax.make_jaxpr(jax.grad(loss))(weights).jaxpr
+    made_by = {id(variable): step for step in program.eqns for variable in step.outvars}
+
+    def is_zero(variable: Any) -> bool:
+        if hasattr(variable, "val"):
+            return bool(np.all(np.asarray(variable.val) == 0))
+        step = made_by.get(id(variable))
+        named = step is not None and step.primitive.name in ("broadcast_in_dim", "zeros_like")
+        return step is not None and named and all(map(is_zero, step.invars))
+
+    return [not is_zero(variable) for variable in program.outvars]
+
+
+def _in_full(outputs: Any, *, scaled: bool) -> Any:
+    """Outputs of 16 bits as float32, for the loss."""
+
+    def one(leaf: Any) -> Any:
+        leaf = jnp.asarray(leaf)
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4:
+            leaf = leaf.astype(jnp.float32)
+        return _scaled(leaf) if scaled and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(one, outputs)
+
+
+@jax.custom_vjp
+def _scaled(leaf: Array) -> Array:
+    """The value itself; its gradient is multiplied by `SCALE`."""
+    return leaf
+
+
+_scaled.defvjp(lambda leaf: (leaf, None), lambda _, slope: (slope * SCALE,))
+
+
+def _cast_and_unscaled(leaf: Array, kind: Any) -> Array:
+    """The value in another type; its gradient is divided by `SCALE`, in float32."""
+
+    @jax.custom_vjp
+    def cast(leaf: Array) -> Array:
+        return leaf.astype(kind)
+
+    cast.defvjp(
+        lambda leaf: (leaf.astype(kind), None),
+        lambda _, slope: (slope.astype(jnp.float32) / SCALE,),
+    )
+    found: Array = cast(leaf)
+    return found

@@ -25,7 +25,6 @@ QUESTIONS = (
     "checkpoint_cost",
     "device_speed",
     "small_batches",
-    "custom_speed",
     "large",
     "fuzz",
     "wheel",

@@ -53,6 +53,16 @@ def test_a_loader_of_pytorch_is_read():
     assert main_of("7_pytorch_loader.py", "torch")() > 0.88
 
 
+@pytest.mark.slow
+def test_a_transformer_counts_tokens():
+    assert main_of("8_transformer_on_sequences.py", "flax")() > 0.85
+
+
+def test_a_variational_autoencoder_knows_more_than_single_pixels():
+    bound, alone = main_of("9_variational_autoencoder.py")()
+    assert bound < alone - 1.5
+
+
 def test_every_example_is_tested():
     text = Path(__file__).read_text()
     assert all(example.name in text for example in EXAMPLES.glob("*.py"))

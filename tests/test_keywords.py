@@ -29,6 +29,7 @@ def test_train_takes_every_setting() -> None:
         (descend.train, TrainKeywords),
         (descend.advise, NetworkKeywords),
         (descend.compare, NetworkKeywords),
+        (descend.landscape, NetworkKeywords),
         (descend.fit, TableKeywords),
     ],
 )

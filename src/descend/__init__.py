@@ -20,6 +20,7 @@ _HOMES = {
     "predict": "descend.api",
     "evaluate": "descend.api",
     "fit": "descend.api",
+    "landscape": "descend.api",
     "load_model": "descend.api",
     "MiniBatchClassifier": "descend.sklearn.estimators",
     "MiniBatchRegressor": "descend.sklearn.estimators",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from descend.api import compare as compare
     from descend.api import evaluate as evaluate
     from descend.api import fit as fit
+    from descend.api import landscape as landscape
     from descend.api import load_model as load_model
     from descend.api import predict as predict
     from descend.api import resume as resume

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from descend.commands.advise import advise as find_advice
 from descend.commands.compare import Comparison
 from descend.commands.compare import compare as compare_methods
+from descend.commands.landscape import landscape_of
 from descend.commands.predict import predict as write_predictions
 from descend.commands.resume import resume as resume_run
 from descend.commands.train import train as train_run
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "export",
     "fit",
+    "landscape",
     "load_model",
     "predict",
     "resume",
@@ -225,6 +227,72 @@ def compare(
         same_rate=one_rate,
         out=out,
         write=out is not None,
+        force=force,
+        progress=make_progress("silent" if quiet else "auto"),
+    )
+
+
+def landscape(
+    data: Any,
+    *,
+    target: str = "y",
+    model: Any = "mlp",
+    loss: Any = "auto",
+    optimizer: Any = "momentum",
+    trainable: Any = None,
+    validation: Any = 0.1,
+    directions: str = "path",
+    out: str | Path | None = None,
+    force: bool = False,
+    quiet: bool = True,
+    **options: Unpack[NetworkKeywords],
+) -> dict[str, Any]:
+    """The loss on a plane through the paths of gradient descent, stochastic and mini-batch.
+
+    All begin at the same weights. A model with batch normalization is evaluated as it is while it
+    is trained, over the validation rows together, since its running means exist along its path
+    alone.
+
+    Args:
+        data: whatever `train` takes; for a custom model, what `fit` takes.
+        target: the column to predict.
+        model: `mlp`, `linear`, or a custom model as `fit` takes it.
+        loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
+        optimizer: the rule of the first path; for a custom model also one of Optax.
+        trainable: which weights of a custom model are trained, as in `fit`.
+        validation: the fraction of the rows to hold out, a file, or validation rows.
+        directions: of the plane: `path`, the principal directions of the paths, or `random`.
+        out: the folder for landscape.json and landscape.html; None writes nothing.
+        force: replace an earlier landscape in that folder.
+        quiet: show no progress.
+        **options: any field of `Settings`; a batch size or rate that is not given is found.
+
+    Returns:
+        The record: `grid` with the losses, `paths`, and how much of the paths the plane explains.
+
+    Raises:
+        InputError: the data, the model or an option cannot be used.
+
+    Examples:
+        >>> import numpy as np, descend
+        >>> X = np.random.default_rng(0).normal(size=(100, 2))
+        >>> found = descend.landscape(
+        ...     (X, X @ [1.0, 2.0]), model="linear", batch_size=10, learning_rate=0.05,
+        ...     advice_budget=0.1,
+        ... )
+        >>> np.shape(found["grid"]["loss"]), found["paths"][0]["method"]
+        ((25, 25), 'Mini-batch 10 with momentum')
+    """
+    make_setup, settings = _setup(
+        CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
+        target,
+        {**TEXTBOOK_DEFAULTS, **options},
+    )
+    return landscape_of(
+        make_setup,
+        settings,
+        directions=directions,
+        out=out,
         force=force,
         progress=make_progress("silent" if quiet else "auto"),
     )

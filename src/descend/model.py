@@ -439,7 +439,7 @@ def load(path: str | Path) -> Model:
         raise InputError(
             f"{path} holds the weights of an own model, which only your program can build. Call "
             "descend.fit again with the folder of the run as out and with resume=True; a run that "
-            "is finished comes back as it is."
+            "is finished comes back as it is, with predict and export."
         )
     try:
         description = read_as(Description, metadata)

@@ -414,3 +414,35 @@ def test_several_outputs_have_a_loss_each():
             fit((init, apply), (data[0], wrong), loss=losses)
     with pytest.raises(InputError, match="a loss for each"):
         fit((init, apply), data)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_an_nnx_module_may_get_its_streams_in_the_call(required, tmp_path):
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Required(nnx.Module):
+        def __init__(self, rngs):
+            self.first = nnx.Linear(4, 32, rngs=rngs)
+            self.dropout = nnx.Dropout(0.3)
+            self.last = nnx.Linear(32, 1, rngs=rngs)
+
+        def __call__(self, x, rngs):
+            return self.last(self.dropout(nnx.relu(self.first(x)), rngs=rngs))
+
+    class Optional(Required):
+        def __call__(self, x, *, train=False, rngs=None):
+            hidden = nnx.relu(self.first(x))
+            return self.last(self.dropout(hidden, rngs=rngs) if train else hidden)
+
+    def model():
+        return (Required if required else Optional)(nnx.Rngs(0))
+
+    whole = fit(model(), rows(), epochs=4)
+    fit(model(), rows(), epochs=2, out=tmp_path / "run")
+    more = fit(model(), rows(), epochs=4, out=tmp_path / "run", resume=True)
+    x = rows()[0][:5]
+    assert more.predict(x).tolist() == whole.predict(x).tolist()
+    still = whole.predict(np.concatenate([x, x]))
+    assert still[:5].tolist() == still[5:].tolist(), "predictions have no dropout"
+    other = fit(model(), rows(), epochs=4, seed=1)
+    assert other.predict(x).tolist() != whole.predict(x).tolist()

@@ -6,13 +6,15 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from descend.commands.landscape_run import run_record
+from descend.commands.landscape_run import run_record, setup_record
 from descend.commands.landscape_surface import surface_record
 from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_page
 from descend.errors import InputError, SettingsError, option_text
 from descend.reporting.progress import Progress
 from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
+from descend.runtime.trial_setup import MakeSetup
+from descend.settings import Settings
 from descend.training.jax_setup import set_up
 from descend.tuning.landscape.surfaces import SURFACES
 
@@ -45,10 +47,7 @@ def landscape(
         InputError: neither a surface nor a run, or the folder cannot be written.
     """
     folder = free_folder(out, LANDSCAPE, force=force)
-    if directions not in ("path", "random"):
-        raise SettingsError(
-            f"{option_text('directions')} must be path or random; found {directions!r}."
-        )
+    _check_directions(directions)
     set_up()
     if what in SURFACES:
         record = surface_record(SURFACES[what](), progress)
@@ -61,3 +60,36 @@ def landscape(
             f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory.{hint}"
         )
     return write_record_and_page(folder, LANDSCAPE, record, command)
+
+
+def landscape_of(
+    make_setup: MakeSetup,
+    settings: Settings,
+    *,
+    directions: str,
+    out: str | Path | None,
+    force: bool = False,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The plane through the paths of every method, of a problem that is not a run.
+
+    Args:
+        make_setup: makes the problem.
+        settings: as the user gave them.
+        directions: of the plane: `path` or `random`.
+        out: the folder to write, or None.
+        force: whether an earlier landscape in the folder may be replaced.
+        progress: shows what is being measured.
+    """
+    folder = None if out is None else free_folder(out, LANDSCAPE, force=force)
+    _check_directions(directions)
+    set_up()
+    record = setup_record(make_setup, settings, directions, progress)
+    return write_record_and_page(folder, LANDSCAPE, record, None)
+
+
+def _check_directions(directions: str) -> None:
+    if directions not in ("path", "random"):
+        raise SettingsError(
+            f"{option_text('directions')} must be path or random; found {directions!r}."
+        )

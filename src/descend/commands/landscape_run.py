@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.errors import SettingsError
+from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.folder import read_run_record
+from descend.runtime.auto import choose
 from descend.runtime.table_run import NOTHING_NAMED, Named, recorded_run
+from descend.runtime.trial_setup import MakeSetup
 from descend.settings import Settings
 from descend.training.build import problem_of
 from descend.training.problem import Problem
 from descend.tuning.advice.lr_range import round_rate
 from descend.tuning.advice.trials import TrialRunner, make_runner
 from descend.tuning.compare.classical import check_small
-from descend.tuning.compare.methods import BASIC, Method, methods_for, tune_rate
+from descend.tuning.compare.methods import BASIC, CUSTOM_RULE, Method, methods_for, tune_rate
 from descend.tuning.landscape import plane
+from descend.types import Params, split_variables
 
 CONJUGATE = "conjugate-gradient"
 SECONDS_OF_TRIALS = 1.5
@@ -42,29 +47,95 @@ def run_record(
         named: what the user names himself of what stands in the record.
     """
     record = read_run_record(path)
+    if record.get("own"):
+        raise InputError(
+            f"{path} is a run of a custom model, which only your program can build. Call "
+            "descend.landscape(data, model=...) with what descend.fit got."
+        )
     run = recorded_run(path, record, progress, named=named)
     prepared, settings = run.prepared, run.settings
-    # The rule of the run first. Rates rise at first as in the run, whose rate was found so; the
-    # weights are not averaged, because that hides the noise.
     problems = {
         rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)
         for rule in dict.fromkeys((settings.optimizer, *BASIC))
     }
+    return _plane_record(problems, settings, directions, progress, str(path), settings.target)
+
+
+def setup_record(
+    make_setup: MakeSetup, asked: Settings, directions: str, progress: Progress
+) -> dict[str, Any]:
+    """The same of a problem that is not a run: a table, or a custom model.
+
+    Args:
+        make_setup: makes the problem.
+        asked: settings; a batch size and a learning rate that are not given are found first.
+        directions: of the plane.
+        progress: shows what is being measured.
+    """
+    setup = make_setup(asked, progress)
+    settings = choose(setup.problem, setup.settings, progress).settings
+    first = CUSTOM_RULE if setup.custom_optimizer else settings.optimizer
+    problems = {
+        rule: _on_a_plane(setup.again(rule, settings.seed))
+        for rule in dict.fromkeys((first, *BASIC))
+    }
+    name = str(setup.own.get("model", settings.model))
+    return _plane_record(problems, settings, directions, progress, name, settings.target)
+
+
+def _on_a_plane(problem: Problem) -> Problem:
+    """The problem without the mean of the weights, which hides the noise.
+
+    A running mean belongs to the weights along its path; elsewhere in the plane there is none. So
+    a model that takes the rows of a batch together is evaluated as it is while it is trained.
+    """
+    problem = dataclasses.replace(problem, averaging=False)
+    training = problem.training_apply
+    if training is None or not problem.couples_rows:
+        return problem
+
+    def apply(params: Params, x: Any) -> Any:
+        return training(*split_variables(params), x, jax.random.key(0))[0]
+
+    return dataclasses.replace(problem, apply=apply)
+
+
+def _plane_record(
+    problems: Mapping[str, Problem],
+    settings: Settings,
+    directions: str,
+    progress: Progress,
+    name: str,
+    target: str,
+) -> dict[str, Any]:
+    """The paths of all methods and the loss on a plane through them.
+
+    Args:
+        problems: by update rule, the one of the run first. Rates rise at first as in the run,
+            whose rate was found so.
+        settings: of the run, with numbers.
+        directions: of the plane.
+        progress: shows what is being measured.
+        name: of the run or model.
+        target: what is predicted.
+    """
+    first = next(iter(problems))
     trajectories = _trajectories(problems, settings, progress)
-    runner = make_runner(problems[settings.optimizer])
+    runner = make_runner(problems[first])
     centre = trajectories[0].snapshots[-1].astype(np.float64)
     if directions == "path":
         axes = plane.principal_axes(trajectories, centre)
     else:
-        _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
+        weights, _ = split_variables(runner.snapshot.params)
+        _, unravel = jax.flatten_util.ravel_pytree(weights)
         axes = plane.random_axes(unravel(jnp.asarray(centre, jnp.float32)), settings.seed)
     progress.message("The loss on the plane")
     found = plane.loss_plane(runner, trajectories, centre, axes)
     return {
         "of": "run",
-        "name": str(path),
-        "target": settings.target,
-        "optimizer": settings.optimizer,
+        "name": name,
+        "target": target,
+        "optimizer": "your own" if first == CUSTOM_RULE else first,
         "title": "The loss on a plane through the paths of the methods",
         "directions": directions,
         "explained": found.explained,
@@ -87,9 +158,10 @@ def run_record(
 
 
 def _trajectories(
-    problems: dict[str, Problem], settings: Settings, progress: Progress
+    problems: Mapping[str, Problem], settings: Settings, progress: Progress
 ) -> list[plane.Trajectory]:
     """The path of the run first, then those of the other methods and of conjugate gradient."""
+    first = next(iter(problems))
     trajectories: list[plane.Trajectory] = []
     seconds = SECONDS_OF_TRIALS
     if settings.advice_budget is not None:
@@ -99,7 +171,7 @@ def _trajectories(
         smaller: float | None = None
         for one in _methods(problem, settings, rule):
             progress.message(f"Path of {one.title}")
-            own = one.batch_size == settings.batch_size and rule == settings.optimizer
+            own = one.batch_size == settings.batch_size and rule == first
             smaller = (
                 float(settings.learning_rate)
                 if own
@@ -108,7 +180,7 @@ def _trajectories(
             trajectory = _whole_trajectory(runner, one, smaller)
             trajectories.insert(0 if own else len(trajectories), trajectory)
             runner.chunk_caches.pop(one.batch_size, None)
-    problem = problems[settings.optimizer]
+    problem = problems[first]
     try:
         check_small(problem, CONJUGATE)
     except SettingsError:
@@ -136,7 +208,13 @@ def _whole_trajectory(runner: TrialRunner, method: Method, rate: float) -> plane
 
 def _methods(problem: Problem, settings: Settings, rule: str) -> list[Method]:
     """The methods that use an update rule, smallest batch first."""
-    found = methods_for(len(problem.store), int(settings.batch_size), added=(rule,))
+    custom = rule == CUSTOM_RULE
+    found = methods_for(
+        len(problem.store),
+        int(settings.batch_size),
+        added=() if custom else (rule,),
+        custom_optimizer=custom,
+    )
     return sorted((one for one in found if one.optimizer == rule), key=lambda one: one.batch_size)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +19,9 @@ from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.rows.batches import MICRO_ROWS
+from descend.data.rows.store_header import Group, groups_of
 from descend.data.schema.columns import RegressionTarget
+from descend.errors import InputError
 from descend.reporting.notebook import card
 from descend.runtime.result import FinishedRun
 from descend.training.jax_setup import check_not_forked, in_full_precision
@@ -86,6 +89,37 @@ class CustomRun(FinishedRun):
         found = [self._outputs(self._weights, part) for part in parts]
         return jax.tree.map(lambda *blocks: np.concatenate(blocks), *found)
 
+    def export(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model with its best weights as a file that needs no program of yours.
+
+        It takes the arrays of a row as they were in training and gives what `predict` does.
+
+        Args:
+            path: a name ending in `.onnx`, a graph with an input for each array, which needs
+                jax2onnx; or in `.jax`, a program that `jax.export.deserialize` reads, called with
+                the inputs in your form.
+            force: replace another kind of file that `descend` wrote.
+
+        Raises:
+            InputError: jax2onnx is not installed or cannot write this model, the model was trained
+                on a table, or the file cannot be written.
+        """
+        from descend.custom.export import export_model
+
+        if self._outputs.inputs is None:
+            raise InputError(
+                "A custom model on a table gets columns that descend encodes, which a file of the "
+                "model alone cannot do: run.predict(table) predicts. Train it on arrays to export."
+            )
+        weights = jax.tree.map(np.asarray, self._weights)
+        export_model(
+            path,
+            lambda x: self._outputs.forward(weights, x),
+            self._outputs.inputs,
+            self._outputs.rows,
+            force=force,
+        )
+
     def __repr__(self) -> str:
         return self._shown(f"validation loss {self.record['result']['best_validation_loss']:.4g}")
 
@@ -109,6 +143,7 @@ class Outputs:
         inputs: how the inputs hang together; None for a table.
         encoder: of a table.
         scaled: whether outputs are deviations from the mean of the table's target.
+        rows: shape and type of a row of each array of inputs.
     """
 
     apply: Callable[[Params, Any], Any]
@@ -116,6 +151,7 @@ class Outputs:
     inputs: Form | None
     encoder: Encoder | None
     scaled: bool
+    rows: Mapping[str, Group]
 
     @classmethod
     def of(cls, own: CustomProblem) -> Outputs:
@@ -127,7 +163,9 @@ class Outputs:
         def apply(params: Params, x: Any) -> Any:
             return own.model.apply(params, own.inputs_of(x))
 
-        return cls(apply, own.loss.link, own.rows.inputs, encoder, scaled)
+        groups = groups_of(own.rows.training.gather(np.arange(1)))
+        rows = {one.name: one for one in groups}
+        return cls(apply, own.loss.link, own.rows.inputs, encoder, scaled, rows)
 
     def __call__(self, params: Params, x: Any) -> Any:
         """Outputs for some rows, NumPy arrays."""
@@ -139,9 +177,10 @@ class Outputs:
             return values
         return np.asarray(self.encoder.decode_regression(values))
 
+    def forward(self, params: Params, x: Any) -> Any:
+        """Outputs through the link of the loss, as JAX computes them."""
+        return self.link(self.apply(params, x))
+
     @functools.cached_property
     def _compiled(self) -> Any:
-        def forward(params: Params, x: Any) -> Any:
-            return self.link(self.apply(params, x))
-
-        return jax.jit(in_full_precision(forward))
+        return jax.jit(in_full_precision(self.forward))

@@ -23,6 +23,7 @@ from descend.io.paths import named_path
 PREDICTIONS, PAGE, PICTURE, GRAPH = "predictions", "a page", "a picture", "an ONNX graph"
 RECORD, MODEL, CHECKPOINT = "a record", "a model", "a checkpoint"
 HISTORY, EVENTS = "a history", "event files"
+PROGRAM = "a program of JAX"
 EVENTS_END = ".descend"
 OLD_ADVICE = {"advice", "settings", "rows", "task", "own"}
 ATTRIBUTE = "user.descend"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from descend.training.problem import Problem
 from descend.tuning.advice.trials import TrialRunner
 from descend.tuning.compare.classical import run_classical
-from descend.types import Params
+from descend.types import Params, join_variables, split_variables
 
 Floats = npt.NDArray[np.float64]
 
@@ -146,8 +146,9 @@ def run_classical_trajectory(
 
 
 def flat(params: Params) -> npt.NDArray[np.float32]:
-    """All weights as one vector."""
-    row: npt.NDArray[np.float32] = np.array(jax.flatten_util.ravel_pytree(params)[0], np.float32)
+    """All weights as one vector; a state beside them is left out."""
+    weights, _ = split_variables(params)
+    row: npt.NDArray[np.float32] = np.array(jax.flatten_util.ravel_pytree(weights)[0], np.float32)
     return row
 
 
@@ -218,17 +219,14 @@ def loss_plane(
         np.linspace(middle[k] - half, middle[k] + half, points)
         for k, half in enumerate(extent * (0.5 + MARGIN))
     )
-    _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
-    losses = np.array(
-        [
-            [
-                runner.evaluate(
-                    unravel(jnp.asarray(centre + across * axes[0] + up * axes[1], jnp.float32))
-                )
-                for across in x
-            ]
-            for up in y
-        ]
-    )
+    begun = runner.snapshot.params
+    weights, state = split_variables(begun)
+    _, unravel = jax.flatten_util.ravel_pytree(weights)
+
+    def loss(across: float, up: float) -> float:
+        place = jnp.asarray(centre + across * axes[0] + up * axes[1], jnp.float32)
+        return runner.evaluate(join_variables(unravel(place), state, begun))
+
+    losses = np.array([[loss(across, up) for across in x] for up in y])
     total = float(np.sum(apart**2))
     return Plane(centre, axes, inside / total if total else 0.0, x, y, losses)

@@ -1,0 +1,240 @@
+"""Rows from what other libraries give them in: equal to the same rows as arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import descend
+from descend.custom.sources import chunks_of
+from descend.errors import DataError
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+X = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+Y = (X @ np.array([1.0, 2.0, 3.0], np.float32)).astype(np.float32)
+OPTIONS: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.05, "epochs": 3}
+STARTS = range(0, len(X), 32)
+
+
+def one_array(data: Any, **options: Any) -> Any:
+    model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
+    return descend.fit(model, data, **{**OPTIONS, **options})
+
+
+def mapping(data: Any, **options: Any) -> Any:
+    model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x["pixels"] @ params)
+    return descend.fit(model, data, **{**OPTIONS, **options})
+
+
+@pytest.fixture(scope="module")
+def expected() -> Any:
+    return one_array((X, Y)).params.tolist()
+
+
+class TorchLike:
+    """A data set of single rows, as PyTorch has it."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, place: int) -> Any:
+        return X[place], Y[place]
+
+
+class Again:
+    """Chunks that can be gone through again."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((X[start : start + 32], Y[start : start + 32]) for start in STARTS)
+
+
+def torch_loader() -> Any:
+    torch = pytest.importorskip("torch")
+    rows = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+    return torch.utils.data.DataLoader(rows, batch_size=32)
+
+
+def torch_rows() -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+
+
+def torch_stream() -> Any:
+    torch = pytest.importorskip("torch")
+
+    class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[Any]:
+            return iter(zip(X, Y, strict=True))
+
+    return Stream()
+
+
+def keras_sequence() -> Any:
+    keras = pytest.importorskip("keras")
+
+    class Sequence(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
+        def __len__(self) -> int:
+            return len(STARTS)
+
+        def __getitem__(self, place: int) -> Any:
+            start = STARTS[place]
+            return X[start : start + 32], Y[start : start + 32]
+
+    return Sequence()
+
+
+def grain_loader() -> Any:
+    grain = pytest.importorskip("grain")
+    return grain.MapDataset.source(TorchLike()).batch(32)
+
+
+def grain_rows() -> Any:
+    grain = pytest.importorskip("grain")
+    return grain.MapDataset.source(TorchLike()).to_iter_dataset()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Again,
+        lambda: iter(Again()),
+        lambda: list(Again()),
+        TorchLike,
+        lambda: zip(X, Y, strict=True),
+        torch_loader,
+        torch_rows,
+        torch_stream,
+        keras_sequence,
+        grain_loader,
+        grain_rows,
+    ],
+)
+def test_rows_are_the_same_in_whatever_they_come(make: Callable[[], Any], expected: Any) -> None:
+    assert one_array(make()).params.tolist() == expected
+
+
+class ArrowLike:
+    """What a data set of Hugging Face answers to: columns by name, in batches."""
+
+    column_names = ("pixels", "label")
+
+    def __init__(self, kind: str | None = None) -> None:
+        self.kind = kind
+
+    def with_format(self, kind: str) -> ArrowLike:
+        return ArrowLike(kind)
+
+    def iter(self, batch_size: int) -> Iterator[Any]:
+        assert self.kind == "numpy"
+        for start in range(0, len(X), batch_size):
+            yield {"pixels": X[start : start + batch_size], "label": Y[start : start + batch_size]}
+
+
+def hugging_face() -> Any:
+    datasets = pytest.importorskip("datasets")
+    return datasets.Dataset.from_dict({"pixels": X.tolist(), "label": Y.tolist()})
+
+
+def streamed() -> Any:
+    return hugging_face().to_iterable_dataset()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ArrowLike,
+        hugging_face,
+        streamed,
+        lambda: {"pixels": X, "label": Y},
+        lambda: iter([{"pixels": X[:50], "label": Y[:50]}, {"pixels": X[50:], "label": Y[50:]}]),
+        lambda: [{"pixels": x, "label": y} for x, y in zip(X, Y, strict=True)],
+    ],
+)
+def test_a_mapping_has_its_target_among_its_arrays(make: Callable[[], Any], expected: Any) -> None:
+    run = mapping(make(), target="label")
+    assert np.abs(run.params - np.array(expected)).max() < 1e-6
+
+
+def test_weights_and_the_usual_name_of_a_target_are_found() -> None:
+    weight = np.r_[np.ones(60), np.zeros(60)]
+    found = mapping({"pixels": X, "y": Y, "weight": weight}, validation=({"pixels": X}, Y))
+    beside = mapping(({"pixels": X}, Y, weight), validation=({"pixels": X}, Y))
+    assert found.params.tolist() == beside.params.tolist()
+
+
+def test_a_loader_gives_validation_rows() -> None:
+    run = one_array((X, Y), validation=torch_loader(), validation_sets={"same": Again()})
+    beside = one_array((X, Y), validation=(X, Y))
+    assert run.params.tolist() == beside.params.tolist()
+    losses = [(line.validation_loss, line.metrics["same/loss"]) for line in run.history]
+    assert all(one == other for one, other in losses)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"pixels": X, "digit": Y}, "Expected the target 'label' among the arrays pixels, digit"),
+        ({"label": Y}, "inputs beside the target"),
+        (7, "found int"),
+        (lambda: 7, "Call it: data=generator"),
+    ],
+)
+def test_what_has_no_rows_is_refused(data: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        list(chunks_of(data, "label"))
+
+
+def test_rows_of_other_lengths_are_refused() -> None:
+    with pytest.raises(DataError, match="not alike"):
+        list(chunks_of([(np.ones(3), 1.0), (np.ones(4), 2.0)], "y"))
+
+
+def test_sequences_with_a_mask_have_a_loss_over_their_places() -> None:
+    """Token ids, a mask, targets as a mapping: the loss of a row is a sum over its places."""
+    random = np.random.default_rng(1)
+    tokens = random.integers(0, 6, size=(200, 9)).astype(np.int16)
+    mask = np.arange(9) < random.integers(3, 10, size=(200, 1))
+    after = (tokens.astype(np.int32) + 1) % 6
+    # What stands behind the end of a sequence must not count.
+    after[~mask] = random.integers(0, 6, size=int((~mask).sum()))
+
+    def init(key: Any) -> Any:
+        first, last = jax.random.split(key)
+        return jax.random.normal(first, (6, 8)), jax.random.normal(last, (8, 6)) / 3
+
+    def loss(outputs: Any, y: Any) -> Any:
+        logs = jax.nn.log_softmax(outputs)
+        own = jnp.take_along_axis(logs, y["after"][..., None], axis=-1)[..., 0]
+        return -jnp.sum(own * y["mask"], axis=1)
+
+    def right(outputs: Any, y: Any) -> float:
+        return float((outputs.argmax(-1) == y["after"])[y["mask"]].mean())
+
+    run = descend.fit(
+        (init, lambda params, x: params[0][x["tokens"]] @ params[1] * x["mask"][..., None]),
+        ({"tokens": tokens, "mask": mask}, {"after": after, "mask": mask}),
+        loss=loss,
+        metrics={"right": right},
+        optimizer="adam",
+        learning_rate=0.02,
+        batch_size=20,
+        epochs=25,
+    )
+    assert run.metrics["model"]["right"] == 1.0
+    assert run.predict({"tokens": tokens[:4], "mask": mask[:4]}).shape == (4, 9, 6)
+    codes = descend.fit(
+        (init, lambda params, x: params[0][x] @ params[1]),
+        (tokens, (tokens.astype(np.int32) + 1) % 6),
+        loss="cross_entropy",
+        optimizer="adam",
+        learning_rate=0.02,
+        batch_size=20,
+        epochs=25,
+    )
+    assert (codes.predict(tokens).argmax(-1) == (tokens + 1) % 6).all()

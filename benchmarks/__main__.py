@@ -25,6 +25,7 @@ QUESTIONS = (
     "checkpoint_cost",
     "device_speed",
     "small_batches",
+    "custom_speed",
     "large",
     "fuzz",
     "wheel",

@@ -63,6 +63,11 @@ def test_a_variational_autoencoder_knows_more_than_single_pixels():
     assert bound < alone - 1.5
 
 
+@pytest.mark.slow
+def test_a_lightning_module_gets_its_batch_size():
+    assert main_of("10_lightning.py", "torch", "lightning")(budget=5.0) > 0.85
+
+
 def test_every_example_is_tested():
     text = Path(__file__).read_text()
     assert all(example.name in text for example in EXAMPLES.glob("*.py"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
+import random
 
+import jax
 import numpy as np
 import pytest
 
@@ -25,9 +28,9 @@ needs_torch = pytest.mark.skipif(torch is None, reason="torch is an optional ext
 
 
 def problem(noise, rows=2000):
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(rows, 5, generator=random)
-    y = x @ torch.ones(5, 1) + noise * torch.randn(rows, 1, generator=random)
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, 5, generator=source)
+    y = x @ torch.ones(5, 1) + noise * torch.randn(rows, 1, generator=source)
     return torch.utils.data.TensorDataset(x, y)
 
 
@@ -194,6 +197,35 @@ def test_optimizers_come_in_several_forms(number):
     before = repr(optimizer)
     assert quick(linear(), problem(0.5), optimizer=optimizer).learning_rate > 0
     assert repr(optimizer) == before
+
+
+@needs_torch
+def test_an_optimizer_in_use_gradients_and_random_states_stay_as_they_were():
+    model = normalised()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    x, y = next(iter(torch.utils.data.DataLoader(problem(0.5), batch_size=8)))
+    torch.nn.functional.mse_loss(model(x), y).backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    gradients = [one.grad.clone() for one in model.parameters()]
+
+    class Augmented(torch.utils.data.Dataset):
+        def __getitem__(self, place):
+            x, y = rows[place]
+            return x + random.random() + np.random.rand() + torch.rand(1), y
+
+        def __len__(self):
+            return len(rows)
+
+    rows = problem(0.5)
+    draws = random.getstate(), np.random.get_state()[1].tolist()
+    quick(model, torch.utils.data.DataLoader(Augmented()), optimizer=optimizer)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == draws
+    for one, other in zip(
+        jax.tree.leaves(optimizer.state_dict()), jax.tree.leaves(state), strict=True
+    ):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert all(map(torch.equal, gradients, (one.grad for one in model.parameters())))
 
 
 @needs_torch

@@ -111,6 +111,12 @@ def compare(
     rows = len(setup.problem.store)
     advised = _advised(setup, progress)
     chosen = methods_for(rows, advised, sizes, methods, custom_optimizer=setup.custom_optimizer)
+    if setup.problem.couples_rows:
+        chosen = [one for one in chosen if one.batch_size > 1]
+        progress.message(
+            "Stochastic gradient descent (batch size 1) is left out: the model takes the rows of a "
+            "batch together (batch normalization), and one row by itself has no mean and variance."
+        )
     for one in chosen:
         if one.family == "classical":
             check_small(make("sgd", settings.seed), one.optimizer)

@@ -215,7 +215,9 @@ def _methods(problem: Problem, settings: Settings, rule: str) -> list[Method]:
         added=() if custom else (rule,),
         custom_optimizer=custom,
     )
-    return sorted((one for one in found if one.optimizer == rule), key=lambda one: one.batch_size)
+    least = 2 if problem.couples_rows else 1  # One row by itself has no mean and variance.
+    kept = (one for one in found if one.optimizer == rule and one.batch_size >= least)
+    return sorted(kept, key=lambda one: one.batch_size)
 
 
 def stops_for(batch_size: int, rows: int) -> list[int]:

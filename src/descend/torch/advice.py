@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from descend.defaults import TORCH_REFERENCE_BATCH
 from descend.errors import DivergedError, InputError
@@ -43,9 +46,9 @@ def advise(
     """Find the batch size and the learning rate of a PyTorch model by measuring.
 
     Copies of the module are trained, in training mode; the module itself, its mode, its optimizer
-    and PyTorch's random state stay as they are. What is measured: seconds per update, reading the
-    rows from the data set included; the gradient noise, before and after some updates; and short
-    trials from the same weights, which decide.
+    and the random states of PyTorch, NumPy and Python stay as they are. What is measured: seconds
+    per update, reading the rows from the data set included; the gradient noise, before and after
+    some updates; and short trials from the same weights, which decide.
 
     Args:
         module: a `torch.nn.Module`, on the device it is to be trained on.
@@ -119,12 +122,20 @@ def advise(
 
 @contextmanager
 def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
-    """Seed PyTorch for the measurements, and restore its random state afterwards."""
+    """Seed PyTorch for the measurements, and restore its random state afterwards.
+
+    Those of Python and NumPy come back too: a data set or a step may draw from them.
+    """
+    drawn, of_numpy = random.getstate(), np.random.get_state()
     parameters = module.parameters() if hasattr(module, "parameters") else ()
     devices = {one.device.index or 0 for one in parameters if one.device.type == "cuda"}
     with torch.random.fork_rng(sorted(devices)):
         torch.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            random.setstate(drawn)
+            np.random.set_state(of_numpy)
 
 
 def _advised(bench: Bench, budget: float, started: float) -> Advice:

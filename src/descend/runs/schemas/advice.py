@@ -122,4 +122,4 @@ class AdviceRecord(Labelled, kw_only=True):
     advice: Advice
     settings: dict[str, Value] = field(default_factory=dict)
     rows: Rows | UnsetType = UNSET
-    task: str | None | UnsetType = UNSET
+    task: str | UnsetType | None = UNSET

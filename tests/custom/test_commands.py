@@ -235,6 +235,15 @@ def test_a_model_on_a_table_is_not_exported_and_says_why(tmp_path: Path) -> None
         descend.fit(**functions(), **OPTIONS).export(tmp_path / "model.txt")
 
 
+def test_a_model_that_counts_its_rows_is_told_how(tmp_path: Path) -> None:
+    init, apply = functions()["model"]
+    run = descend.fit(
+        (init, lambda params, x: apply(params, x.reshape(len(x), 4))), (X, Y), **OPTIONS
+    )
+    with pytest.raises(InputError, match=r"x\.shape\[0\] in place of len"):
+        run.export(tmp_path / "model.jax")
+
+
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "model.jax").write_bytes(json.dumps({"mine": 1}).encode())
     with pytest.raises(InputError, match="no mark of descend"):

@@ -42,8 +42,9 @@ def equinox_model(model: Any) -> CustomModel:
     axis = next(iter(names), AXIS)
 
     def called(module: Any, held: Any, x: Any, key: Array | None) -> tuple[Any, Any]:
-        rows = len(jax.tree.leaves(x)[0])
-        keys = None if key is None or not takes_key else jax.random.split(key, rows)
+        keys = None
+        if key is not None and takes_key:
+            keys = jax.random.split(key, jax.tree.leaves(x)[0].shape[0])
 
         def one(row: Any, key: Any) -> Any:
             named = {} if key is None else {"key": key}

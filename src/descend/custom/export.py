@@ -77,7 +77,7 @@ def _program(
     except Exception as error:
         raise InputError(
             "The model cannot be exported for any number of rows: "
-            f"{type(error).__name__}: {_first_line(error)}"
+            f"{type(error).__name__}: {_first_line(error)}.{_hint(error)}"
         ) from error
     return bytes(exported.serialize())
 
@@ -104,7 +104,7 @@ def _graph(predict: Callable[[Mapping[str, Any]], Any], shapes: Mapping[str, Any
     except Exception as error:
         raise InputError(
             "jax2onnx cannot write this model as ONNX: "
-            f"{type(error).__name__}: {_first_line(error)}. {OTHERWISE}"
+            f"{type(error).__name__}: {_first_line(error)}.{_hint(error)} {OTHERWISE}"
         ) from error
     if apart > TOLERANCE:
         raise InputError(
@@ -139,6 +139,13 @@ def _made(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> An
     if np.dtype(dtype).kind == "f":
         return random.normal(size=size).astype(dtype)
     return random.integers(0, 2, size=size).astype(dtype)
+
+
+def _hint(error: BaseException) -> str:
+    """What to write instead where a model asks for the number of its rows as a number."""
+    if "_DimExpr" in str(error) or "InconclusiveDimension" in type(error).__name__:
+        return " Write x.shape[0] in place of len(x), and x.reshape(x.shape[0], -1)."
+    return ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""Default values: what holds where the user gives nothing.
+"""Default values of everything the user does not set.
 
-Settings, estimators, the engine and the measurements take theirs from here.
+Settings, estimators, training and measurements all take them from here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PATIENCE = 5
 """Evaluations without improvement before the learning rate is lowered."""
 MOMENTUM = 0.9
 RISE_UPDATES = 60
-"""Updates in which the learning rate rises at first, at most an epoch: docs/decisions/warmup.md."""
+"""Updates in which the learning rate warms up, at most an epoch: docs/decisions/warmup.md."""
 PLANNED_EPOCHS = 30
 """Epochs of a schedule that needs to know its end; the tabular network's go by the effort."""
 ESTIMATOR_EPOCHS = 200
@@ -67,16 +67,16 @@ LEARNING_RATES: Mapping[str, float] = {
     "rmsprop": 1e-3,
     "adagrad": 0.02,
 }
-"""Learning rates where nothing is measured; a rule not named here finds its own and gets 1."""
+"""Learning rates if nothing is measured; other rules find their own and get 1."""
 LARGEST_BATCH, LEAST_UPDATES = 256, 64
-"""Where nothing is measured: the largest batch size, and the updates an epoch has at least."""
+"""If nothing is measured: the largest batch size, and the least number of updates in an epoch."""
 PARTIAL_FIT_BATCH = 32
 """Batch size of `partial_fit`."""
 ROWS_WORTH_MEASURING = 20_000
 """With fewer training rows an estimator fits faster than it could measure."""
 ADVICE_SECONDS = 10.0
-"""Shortest measuring time where an advice was asked for."""
+"""Least measuring time of `descend advise`."""
 COMPARE_SECONDS = 2.0
 """Training time of each run of a comparison."""
 TORCH_REFERENCE_BATCH = 64
-"""Batch size at which the learning rate of a PyTorch model is searched."""
+"""Batch size at which the learning rate of a PyTorch model is found."""

@@ -1,6 +1,6 @@
-"""The figures people judge a model by, each beside that of the trivial prediction.
+"""Metrics of a model, each beside that of the trivial prediction.
 
-Sums are kept, not rows, so that a table of any length is judged in little memory; only the AUC
+Sums are kept, not rows, so that a table of any length needs little memory; only the AUC
 keeps scores, in bins of 1/65,536 of probability.
 """
 

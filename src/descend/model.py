@@ -51,7 +51,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Predicted(NamedTuple):
-    """Predictions for a stretch of rows.
+    """Predictions for consecutive rows.
 
     Attributes:
         values: regression `[n, k]` in the target's units; classification labels `[n]`.

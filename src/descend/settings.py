@@ -26,16 +26,16 @@ from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 
 LARGEST_COUNT = 1 << 53
-"""No option counts further: beyond, a float64 does not tell neighbours apart."""
+"""Largest value of an option; beyond, float64 cannot hold every whole number."""
 SEEDS = 1 << 32
-"""Seeds are less than this: the random generators take 32 bits."""
+"""Seeds are below this: the random generators take 32 bits."""
 TASKS = ("auto", "regression", "classification")
 MODELS = ("tabular", "mlp", "linear")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 DATE_ORDERS = ("auto", "dmy", "mdy")
 DECIMALS = ("auto", "point", "comma")
 NAMES = ("exclude", "categorical", "numeric", "datetime", "missing")
-"""Options that are lists, of columns but for the last."""
+"""Options that are lists; all but the last are lists of columns."""
 LOSSES = ("auto", "squared_error", "absolute_error", "huber", "poisson", "cross_entropy")
 GOALS = ("time", "examples", "quality")
 SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
@@ -74,9 +74,9 @@ TEXTBOOK_DEFAULTS: Mapping[str, Any] = {
     "averaging": False,
     "warmup": 0.0,
 }
-"""Options with which the rules of an update are what textbooks tell of: for showing them."""
+"""Options that make the methods those of textbooks, to compare or show them."""
 COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", **TEXTBOOK_DEFAULTS}
-"""Of `descend compare`, whose many runs have a network that is quickly trained."""
+"""Options of `descend compare`, whose many runs use a network that trains quickly."""
 
 
 @dataclass(frozen=True)
@@ -90,47 +90,45 @@ class Settings:
         categorical: columns to treat as categories although they hold numbers.
         numeric: columns to treat as numbers, whatever they look like.
         datetime: columns of numbers that count seconds or parts of them since 1970.
-        missing: texts that stand for a missing value beside the usual ones; `COLUMN=TEXT` in one
-            column alone.
-        date_order: `dmy` or `mdy` where 01/02/2024 can be read either way; `auto` reads it where
-            other rows tell.
-        decimal: `point` or `comma` where 1,234 can be read either way; `auto` decides.
+        missing: further texts for a missing value; `COLUMN=TEXT` for one column only.
+        date_order: `dmy` or `mdy` if 01/02/2024 is ambiguous; `auto` decides by the other rows.
+        decimal: `point` or `comma` if 1,234 is ambiguous; `auto` decides.
         weight: the column with row weights.
-        delimiter: between the fields of text files: one character, or `tab`, or `space` for any
-            number of spaces and tabs; None finds it.
+        delimiter: field separator of text files: one character, or `tab`, or `space` for any
+            number of spaces and tabs; None detects it.
         header: whether the first line of text files holds the names of the columns.
-        skip_lines: lines above the header of text files; None finds them.
+        skip_lines: lines above the header of text files; None detects them.
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
-        members: of the tabular network, trained at once; None is 1, 4 or 16 by the effort.
+        members: networks of the tabular model, trained together; None is 1, 4 or 16 by the effort.
         hidden: units of each hidden layer; None is (128, 128) for tabular and (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
         learning_rate: peak learning rate, or `auto`.
-        optimizer: the name of an update rule; `auto` is adamw for tabular, else momentum.
-        momentum: of momentum and nesterov.
-        schedule: the course of the learning rate; `auto` is one-cycle for tabular, else constant.
+        optimizer: name of an update rule; `auto` is adamw for tabular, else momentum.
+        momentum: for momentum and nesterov.
+        schedule: of the learning rate; `auto` is one-cycle for tabular, else constant.
         warmup: fraction of the updates over which the learning rate rises from 0; `auto` is the
             first 60 updates, an epoch at most.
-        averaging: whether the mean of the weights over the last updates is what is judged and
-            kept, instead of the weights after the very last one.
+        averaging: whether to evaluate and save a running average of the weights instead of the
+            weights after the last update.
         loss: the loss of one row, or `auto`.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
         weight_decay: of the update rule; None is 0.01 for adamw (0.1 for tabular) and 0 for the
             others.
-        clip: largest norm of a gradient; longer ones are shortened to it.
+        clip: largest gradient norm; longer gradients are scaled down to it.
         epochs: most passes over the training rows; None is by the effort for tabular, 30 for
             cosine and one-cycle, which need an end, and no limit for the others.
         time_budget: most seconds of training.
         patience: evaluations without improvement before the learning rate is lowered, and in
             the end training stops.
-        validation: fraction of the rows kept for validation, or a file.
-        seed: of the split, the initial weights and the order of rows.
+        validation: fraction of the rows to hold out for validation, or a file.
+        seed: for the split, the initial weights and the order of rows.
         goal: what the advice looks for: `time` to a good validation loss, `examples` to it, or
             the `quality` of the loss.
-        advice_budget: most seconds for the advice; None takes a part of the training time.
+        advice_budget: most seconds for the advice; None: a fraction of the training time.
         memory: bytes the whole process may use.
-        store: the folder in which converted rows are kept; None keeps those that fit in memory.
+        store: the folder for encoded rows; None keeps them in memory if they fit.
     """
 
     target: str
@@ -173,7 +171,7 @@ class Settings:
     store: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every option; raise SettingsError on the first that cannot be."""
+        """Check every option; raise SettingsError for the first impossible one."""
         if not isinstance(self.target, str) or not all(self.targets):
             raise SettingsError(
                 f"{option_text('target')} must name a column, or several with commas between; "
@@ -253,7 +251,7 @@ class Settings:
                 _check_number(name, getattr(self, name), above=0, whole=whole)
 
     def _check_columns(self) -> None:
-        """Raise SettingsError where a column is to be two things at once."""
+        """Raise SettingsError if a column is named as two types."""
         kinds = ("categorical", "numeric", "datetime")
         for place, one in enumerate(kinds):
             for other in kinds[place + 1 :]:
@@ -272,7 +270,7 @@ class Settings:
 
     @property
     def rising_part(self) -> float:
-        """The fraction of the updates over which the learning rate rises where it is named."""
+        """The fraction of the updates over which the learning rate rises, if given; else 0."""
         return 0.0 if isinstance(self.warmup, str) else self.warmup
 
     def as_json(self) -> dict[str, Any]:
@@ -288,7 +286,7 @@ class Settings:
 
 
 def is_delimiter(text: object) -> bool:
-    """Whether a text can stand between the fields of a text file."""
+    """Whether a text can be the delimiter of a text file."""
     if not isinstance(text, str):
         return False
     return text in DELIMITERS or (len(text) == 1 and text not in "\"'\r\n\0")
@@ -341,7 +339,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
             f"{path} (named by {option_text('config')}) is nested too deep."
         ) from None
     except ValueError as error:
-        long = "digits" in str(error)  # What Python says of it ends in advice to programmers.
+        long = "digits" in str(error)  # Python's message is advice for programmers.
         said = "a number in it has thousands of digits" if long else error
         raise SettingsError(
             f"{path} (named by {option_text('config')}) is not a TOML file: {said}"
@@ -349,7 +347,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas; a name that holds a comma stands in double quotes.
+    """The names in a list with commas; a name with a comma must be in double quotes.
 
     >>> split_names('a, b c,"d, e"')
     ('a', 'b c', 'd, e')
@@ -407,7 +405,7 @@ def _check_number(
     ]
     try:
         found = repr(value)
-    except ValueError:  # Python writes no number of more than some thousands of digits.
+    except ValueError:  # Python refuses to print numbers with thousands of digits.
         found = "a number of thousands of digits"
     if isinstance(value, int) and below is None and abs(value) > LARGEST_COUNT:
         limits.append(f"at most {LARGEST_COUNT if whole else sys.float_info.max:.1e}")

@@ -54,7 +54,7 @@ def assess(
     Args:
         model: the best model of a run.
         training: the rows it was trained on; a sample of them fits the linear model.
-        validation: the rows it is judged on; a sample of them gives every figure.
+        validation: the validation rows; every figure comes from a sample of them.
         seconds: after which no further column is shuffled or set.
         seed: of the samples and of the bootstrap.
         clock: seconds, for tests.

@@ -106,7 +106,7 @@ class CustomTrainable(Trainable[CustomRun]):
         return "To go on, call descend.fit again with resume=True."
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """Judged by the ranges of the inputs and targets."""
+        """The probable cause, from the ranges of inputs and targets."""
         return custom_cause(self.custom, settings, loop, reason)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:

@@ -107,7 +107,7 @@ def custom_setup(own: CustomParts) -> MakeSetup:
 def custom_problem(
     own: CustomParts, settings: Settings, progress: Progress, layout: Layout | None = None
 ) -> CustomProblem:
-    """Pose what a user brings, checked.
+    """Make a training problem from what the user gives, after checking it.
 
     Args:
         own: it.

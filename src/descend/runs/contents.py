@@ -46,8 +46,8 @@ def foreign_entries(out: Path) -> Iterator[Path]:
         if not _is_ours(entry, marked):
             yield entry
         elif entry.is_dir() and not entry.is_symlink():
-            judge = _FOLDERS[entry.name]
-            yield from (one for one in sorted(entry.iterdir()) if not judge(one, marked))
+            is_ours = _FOLDERS[entry.name]
+            yield from (one for one in sorted(entry.iterdir()) if not is_ours(one, marked))
 
 
 def clear_run(out: Path) -> None:

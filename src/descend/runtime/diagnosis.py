@@ -1,4 +1,4 @@
-"""Why a loss became NaN or infinite, judged by what was learned about the columns."""
+"""Why a loss became NaN or infinite, from what was learned about the columns."""
 
 from __future__ import annotations
 

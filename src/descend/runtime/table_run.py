@@ -105,7 +105,7 @@ class TableRun(Trainable[Run]):
         return f"To go on: descend resume {folder}"
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """Judged by the ranges of the columns."""
+        """The probable cause, from the ranges of the columns."""
         explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
         return explain(self.prepared.schema, settings)
 

@@ -73,7 +73,7 @@ def network_of(
 
 
 def problem_of(settings: Settings, prepared: Prepared) -> Problem:
-    """The problem that the settings pose on a prepared table; `loss` must be resolved."""
+    """The training problem for a prepared table; `loss` must be resolved."""
     bins = None
     if settings.model == "tabular":
         bins = find_bins(sample(prepared.training, settings.seed))
@@ -149,7 +149,7 @@ def fitting_loss(loss: str, task: str) -> str:
 
 
 def fitted(settings: Settings, rows: int) -> Settings:
-    """The settings for so many training rows: all `auto` that needs no measuring.
+    """The settings with every `auto` decided that needs no measuring, for a number of rows.
 
     Raises:
         SettingsError: the batch is larger than the table.

@@ -79,7 +79,7 @@ Verdict = Literal["held", "held in part", "did not hold", "undetermined"]
 
 
 class Ratio(Struct, kw_only=True):
-    """A ratio by which a claim is judged."""
+    """A ratio that a claim is tested by."""
 
     part: str
     text: str

@@ -22,6 +22,7 @@ QUESTIONS = (
     "torture",
     "regret",
     "advise_twice",
+    "batch_growth",
     "checkpoint_cost",
     "device_speed",
     "small_batches",

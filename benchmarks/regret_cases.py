@@ -284,8 +284,20 @@ CASES = (
     Case("wide", teacher(50_000, 100, (1024, 1024)), COARSE, 1, 1, longest=20.0, held_out=True),
     Case("millions", teacher(3_000_000, 20, (64,)), LARGE, 1, 1, longest=20.0, held_out=True),
     Case("tiny", teacher(500, 10, HIDDEN), target_seeds=3, held_out=True),
-    Case("imbalanced", teacher(100_000, 20, HIDDEN, positive=0.01), COARSE, held_out=True),
-    Case("noisy", teacher(100_000, 20, HIDDEN, noise=3.0), COARSE, held_out=True),
+    Case(
+        "imbalanced",
+        teacher(100_000, 20, HIDDEN, positive=0.01),
+        COARSE,
+        target_seeds=3,
+        held_out=True,
+    ),
+    Case(
+        "noisy",
+        teacher(100_000, 20, HIDDEN, noise=3.0),
+        COARSE,
+        target_seeds=3,
+        held_out=True,
+    ),
     Case("store", _linear_from_store, COARSE, 1, 1, longest=20.0, held_out=True),
     Case(
         "convolutional", _convolutional("fashion_mnist"), COARSE, 1, 1, longest=20.0, held_out=True

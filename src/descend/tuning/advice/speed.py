@@ -22,7 +22,9 @@ from descend.tuning.advice.trials import VALIDATION_ROWS, TrialRunner
 from descend.types import Speed, TrainState
 
 REPEATS = 5
-"""Timed repeats per batch size; the median counts."""
+"""Timed repeats per batch size; the faster quarter of them counts."""
+QUICK_REPEATS = 3
+"""Timed repeats per batch size where training is short."""
 SECONDS = 0.02
 """Shortest repeat, so that the resolution of the clock and waking threads do not matter."""
 REPEATS_ALONE = 2
@@ -168,9 +170,10 @@ def measure_speed(
 ) -> Speed:
     """Measure seconds per update and memory at each batch size.
 
-    The sizes take turns, so that a busy machine slows all of them; the median of the turns counts.
-    Compilation is excluded. Sizes so large that a chunk holds a single update are timed one after
-    the other, so that few large chunks are in memory.
+    The sizes take turns, so that a busy machine slows all of them. The fastest quarter of the turns
+    counts, since other work on the machine only makes turns longer; the median where there are
+    only two. Compilation is excluded. Sizes so large that a chunk holds a single update are timed
+    one after the other, so that few large chunks are in memory.
 
     Args:
         problem: what is trained.
@@ -198,7 +201,7 @@ def measure_speed(
                 found[size].append(timed.seconds(clock, seconds))
     return Speed(
         ordered,
-        tuple(statistics.median(found[size]) for size in ordered),
+        tuple(_undisturbed(found[size]) for size in ordered),
         tuple(footprint(size) for size in ordered),
     )
 
@@ -222,12 +225,33 @@ def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> fl
     )
 
 
+def _undisturbed(turns: Sequence[float]) -> float:
+    return (
+        statistics.median(turns) if len(turns) < QUICK_REPEATS else sorted(turns)[len(turns) // 4]
+    )
+
+
 def merge_speeds(old: Speed, new: Speed) -> Speed:
-    """Two measurements as one; where both have a batch size the newer counts."""
-    lines: dict[int, tuple[float, int]] = {}
-    for each in (old, new):
-        figures = zip(each.seconds_per_update, each.peak_memory, strict=True)
-        lines.update(zip(each.batch_sizes, figures, strict=True))
+    """Two measurements as one, in the units of the old one.
+
+    Batch sizes that both have say how much slower the machine was at the second measurement: its
+    other seconds are divided by that, since what counts is how the costs of two sizes compare.
+    """
+    before = dict(zip(old.batch_sizes, old.seconds_per_update, strict=True))
+    ratios = [
+        seconds / before[size]
+        for size, seconds in zip(new.batch_sizes, new.seconds_per_update, strict=True)
+        if size in before
+    ]
+    slower = statistics.geometric_mean(ratios) if ratios else 1.0
+    lines = {
+        size: (seconds / slower, memory)
+        for size, seconds, memory in zip(
+            new.batch_sizes, new.seconds_per_update, new.peak_memory, strict=True
+        )
+    }
+    kept = zip(old.seconds_per_update, old.peak_memory, strict=True)
+    lines.update(zip(old.batch_sizes, kept, strict=True))
     sizes = sorted(lines)
     seconds, memory = zip(*(lines[size] for size in sizes), strict=True)
     return Speed(tuple(sizes), tuple(seconds), tuple(memory))

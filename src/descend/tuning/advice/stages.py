@@ -54,8 +54,6 @@ FIRST_RUNG_DIVISOR = 4
 """The first rung is this many times shorter than a trial that runs to the end."""
 FULL_TRIALS = 6
 """All trials together cost about as much as this many that run to the end."""
-QUICK_REPEATS = 3
-"""Timed repeats per batch size where training is short."""
 UNNOTICED_SECONDS = 0.5
 """Seconds of compilation that are spent even where training is short."""
 
@@ -191,7 +189,12 @@ def begin_work(
         compiled.result()
     compiling = clock() - before
     measured = speed.measure_speed(
-        problem, snapshot, [reference], footprint=footprint, clock=clock, repeats=QUICK_REPEATS
+        problem,
+        snapshot,
+        [reference],
+        footprint=footprint,
+        clock=clock,
+        repeats=speed.QUICK_REPEATS,
     )
     epochs = EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch
     expected = max(epochs, EXPECTED_UPDATES) * speed.seconds_at(measured, reference)
@@ -386,13 +389,17 @@ def measure_speeds(work: Work) -> None:
 
 
 def _measure(work: Work, sizes: Sequence[int]) -> None:
+    """Measure batch sizes in turns with the reference, and add them to what is known.
+
+    The reference is measured again each time, since the machine may be busier than before.
+    """
     new = speed.measure_speed(
         work.runner.problem,
         work.runner.snapshot,
-        sizes,
+        sorted({work.reference, *sizes}),
         footprint=work.footprint,
         clock=work.clock,
-        repeats=QUICK_REPEATS if work.short_training else speed.REPEATS,
+        repeats=speed.QUICK_REPEATS if work.short_training else speed.REPEATS,
     )
     work.speed = speed.merge_speeds(work.speed, new)
 

@@ -8,7 +8,7 @@ import pytest
 
 import descend
 from descend import errors
-from descend.errors import command_line_words, option_text, parameters_named
+from descend.errors import command_line_words, command_text, option_text, parameters_named
 
 EXCEPTIONS = [
     value
@@ -63,6 +63,12 @@ def test_an_option_is_named_as_the_caller_types_it(
     with command_line_words():
         assert option_text(name, value) == typed
     assert option_text(name, value) == python
+
+
+def test_a_command_is_what_the_caller_types() -> None:
+    assert command_text("resume", Path("my run")) == "descend.resume('my run')"
+    with command_line_words():
+        assert command_text("resume", Path("my run")) == "descend resume 'my run'"
 
 
 def test_other_threads_of_the_command_line_use_its_words() -> None:

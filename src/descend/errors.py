@@ -94,6 +94,17 @@ def option_text(name: str, value: object = None, *, typed: str | None = None) ->
     return f"--{dashed} {typed or shlex.quote(_typed(value))}"
 
 
+def command_text(name: str, argument: object) -> str:
+    """A command as the caller types it.
+
+    Returns:
+        `descend.resume('runs/bike')` in Python, `descend resume runs/bike` on the command line.
+    """
+    if not _on_command_line:
+        return f"descend.{name}({str(argument)!r})"
+    return f"descend {name} {shlex.quote(str(argument))}"
+
+
 def _typed(value: object) -> str:
     if not isinstance(value, list | tuple):
         return str(value)

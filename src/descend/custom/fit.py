@@ -16,7 +16,7 @@ from descend.custom.problem import CustomParts, CustomProblem, custom_problem
 from descend.custom.result import CustomRun
 from descend.custom.same import check_same_functions, fingerprint_of_functions
 from descend.data.rows.layout import layout_from
-from descend.errors import SettingsError
+from descend.errors import SettingsError, command_text
 from descend.reporting.progress import Progress
 from descend.runs.fingerprint import check_unchanged
 from descend.runs.model_file import save_model_file
@@ -134,7 +134,9 @@ class CustomTrainable(Trainable[CustomRun]):
 def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
     """Refuse a run of another kind, or settings under which it would have gone another way."""
     if "own" not in record:
-        raise SettingsError(f"{path} is a run of descend train; type: descend resume {path}")
+        raise SettingsError(
+            f"{path} is a run of descend.train; type: {command_text('resume', path)}"
+        )
     before = settings_from(record["asked"])
     free = {*ENDS, *PLACES}
     if settings.schedule not in ("auto", "constant") or settings.rising_part:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, final
 
 import descend
-from descend.errors import FileFormatError, InputError, option_text
+from descend.errors import FileFormatError, InputError, command_text, option_text
 from descend.io.atomic import remove_abandoned, write_error, write_json, write_whole
 from descend.io.checksum import seal_of
 from descend.io.paths import named_path
@@ -243,7 +243,9 @@ def find_model(path: Path) -> Path:
         if (path / MODEL).is_file():
             return path / MODEL
         if is_run(path):
-            raise InputError(f"The run {path} has no model yet. To go on: descend resume {path}")
+            raise InputError(
+                f"The run {path} has no model yet. To go on: {command_text('resume', path)}"
+            )
         raise InputError(_no_run(path))
     if not path.is_file():
         raise InputError(f"There is no model {path}. Name a .safetensors file or a run directory.")

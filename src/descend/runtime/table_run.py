@@ -15,7 +15,7 @@ from descend.data.reading.sources import accept_recorded
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
-from descend.errors import FileFormatError, InputError, option_text
+from descend.errors import FileFormatError, InputError, command_text, option_text
 from descend.io.secrets import without_secrets
 from descend.model import Model
 from descend.reporting.notebook import card, curve_svg
@@ -102,7 +102,7 @@ class TableRun(Trainable[Run]):
 
     def resume_hint(self, folder: Path) -> str:
         """The command to type."""
-        return f"To go on: descend resume {folder}"
+        return f"To go on: {command_text('resume', folder)}"
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
         """The probable cause, from the ranges of the columns."""

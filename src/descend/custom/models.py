@@ -1,9 +1,8 @@
-"""Custom models as pure functions: JAX functions here, each framework in a file of its own."""
+"""A custom model as pure functions: the form that every kind of model is brought into."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,13 +12,6 @@ import numpy as np
 from descend.errors import InputError
 from descend.training.objective import TrainingApply
 from descend.types import Array, Params, Variables
-
-KINDS = (
-    "Expected a model as functions (init, apply), a Flax module (NNX or Linen), an Equinox module, "
-    "(module, state) of Equinox, or a Keras model on JAX"
-)
-STATEFUL_ARGUMENTS = 5
-"""Of `apply(params, state, x, key, training)`."""
 
 
 def chosen_leaves(trainable: Any, weights: Params) -> list[bool]:
@@ -74,124 +66,6 @@ class CustomModel(NamedTuple):
     chosen: Callable[[Any, Params], list[bool]] = chosen_leaves
 
 
-def custom_model(model: Any, x: Any) -> CustomModel:
-    """A model of any kind that is known, with the reason where it cannot be trained.
-
-    Args:
-        model: as `descend.fit` takes it.
-        x: a few rows, as the model gets them.
-
-    Raises:
-        InputError: it is none of these, or asks for something that is not done here.
-    """
-    family = family_of(model)
-    if family == "functions":
-        from descend.custom.flax_models import linen_functions
-
-        return linen_functions(*model) or _functions(*model)
-    if family == "flax":
-        from descend.custom.flax_models import flax_model
-
-        return flax_model(model, x)
-    if family == "equinox":
-        from descend.custom.equinox_models import equinox_model
-
-        return equinox_model(model)
-    from descend.custom.keras_models import keras_model
-
-    return keras_model(model)
-
-
-def family_of(model: Any) -> str:
-    """`functions`, `flax`, `equinox` or `keras`.
-
-    Raises:
-        InputError: none of these.
-    """
-    if isinstance(model, tuple) and len(model) == 2:
-        if "equinox" in _families(model[0]) and "equinox" in _families(model[1]):
-            return "equinox"
-        if all(callable(part) for part in model):
-            return "functions"
-    for family in ("flax", "equinox", "keras"):
-        if family in _families(model):
-            if isinstance(model, type):
-                raise InputError(f"{KINDS}; found the class {model.__name__}: make one of it.")
-            return family
-    if "torch" in _families(model):
-        raise InputError(
-            f"{KINDS}; found a PyTorch module. descend.torch.advise finds its batch size and "
-            "learning rate for a loop of your own."
-        )
-    raise InputError(f"{KINDS}; found {type(model).__module__}.{type(model).__name__}.")
-
-
-def _families(model: Any) -> set[str]:
-    kind = model if isinstance(model, type) else type(model)
-    return {base.__module__.split(".")[0] for base in kind.__mro__}
-
-
-def _functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel:
-    """Functions `(init, apply)`, with a state and a key or without."""
-    model = (init, apply)
-    if _positional(apply) < STATEFUL_ARGUMENTS:
-
-        def plain_init(seed: int) -> Params:
-            params = init(jax.random.key(seed))
-            _check_no_linen(params)
-            _check_no_keys(params)
-            return params
-
-        return CustomModel(plain_init, apply, lambda params: model)
-
-    def stateful_init(seed: int) -> Params:
-        begun = init(jax.random.key(seed))
-        if not (isinstance(begun, tuple) and len(begun) == 2):
-            raise InputError(
-                "apply(params, state, x, key, training) needs init(key) -> (params, state); found "
-                f"an init that returns {type(begun).__name__}."
-            )
-        params, state = begun
-        _check_no_keys((params, state))
-        return Variables(params, jax.tree.map(jnp.asarray, state))
-
-    def stateful_apply(params: Params, x: Any) -> Any:
-        return _pair(apply(*params, x, jax.random.key(0), False))[0]
-
-    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
-        outputs, after = _pair(apply(weights, state, x, key, True))
-        return outputs, as_before(after, state)
-
-    return CustomModel(stateful_init, stateful_apply, lambda params: model, tuple, training_apply)
-
-
-def _positional(apply: Callable[..., Any]) -> int:
-    """How many arguments a function takes by position."""
-    try:
-        parameters = inspect.signature(apply).parameters.values()
-    except (TypeError, ValueError):
-        return 2
-    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    named = [one for one in parameters if one.kind in places]
-    needed = sum(one.default is inspect.Parameter.empty for one in named)
-    if needed > 2 and needed != STATEFUL_ARGUMENTS:
-        raise InputError(
-            "Expected apply(params, x) -> outputs, or apply(params, state, x, key, training) -> "
-            f"(outputs, state); found one of {needed} arguments, "
-            f"({', '.join(one.name for one in named)})."
-        )
-    return STATEFUL_ARGUMENTS if needed == STATEFUL_ARGUMENTS else 2
-
-
-def _pair(found: Any) -> tuple[Any, Any]:
-    if not (isinstance(found, tuple) and len(found) == 2):
-        raise InputError(
-            "Expected apply(params, state, x, key, training) -> (outputs, state); found one that "
-            f"returns {type(found).__name__}."
-        )
-    return found
-
-
 def as_before(state: Any, before: Any) -> Any:
     """A state after a call with the types that it had before it, so that a loop can hand it on.
 
@@ -207,26 +81,7 @@ def as_before(state: Any, before: Any) -> Any:
     return jax.tree.map(lambda one, other: jnp.asarray(one, other.dtype), state, before)
 
 
-def _check_no_linen(params: Any) -> None:
-    """Refuse variables of Flax Linen whose running means would be trained as weights."""
-    if isinstance(params, Mapping) and "params" in params and "batch_stats" in params:
-        raise InputError(
-            "init gives collections as Flax Linen does (params, batch_stats), and apply(params, x) "
-            "would train the running means in batch_stats as weights. Give the Linen module "
-            "itself, or (init, module.apply)."
-        )
-
-
-def _check_no_keys(tree: Any) -> None:
-    for leaf in jax.tree.leaves(tree):
-        if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
-            raise InputError(
-                "The params or the state of the model hold a random key. Leave it out: "
-                "apply(params, state, x, key, training) gets a new one at every update."
-            )
-
-
-def standing_still(model: CustomModel) -> CustomModel:
+def with_constant_state(model: CustomModel) -> CustomModel:
     """A model whose state no call changes, with the state as constants."""
     state = model.init(0).state
     return model._replace(

@@ -21,8 +21,9 @@ from descend.custom.checks import (
     shaken,
 )
 from descend.custom.data import CustomRows, custom_rows
+from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
-from descend.custom.models import CustomModel, custom_model, family_of, standing_still
+from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import check_rule, custom_rule
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
@@ -260,7 +261,7 @@ def _checked_model(
 
         check_no_added_losses(own.model, made.init(settings.seed), x)
     if made.training_apply is not None and not (probe.differs or probe.noisy or probe.renews):
-        made = standing_still(made) if made.has_weights else made._replace(training_apply=None)
+        made = with_constant_state(made) if made.has_weights else made._replace(training_apply=None)
     if probe.couples_rows:
         progress.message(
             "The model takes the rows of a batch together while it is trained (batch "

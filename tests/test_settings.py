@@ -54,6 +54,7 @@ good = st.fixed_dictionaries(
         "goal": st.sampled_from(settings.GOALS),
         "advice_budget": positive,
         "memory": counts,
+        "sync_every": counts | st.just("auto"),
         "store": names,
     },
 )
@@ -116,6 +117,7 @@ BAD: dict[str, list[Any]] = {
     "goal": ["speed", "", None],
     "advice_budget": [0, *NUMBERS],
     "memory": [value for value in WHOLE_NUMBERS if value is not None],
+    "sync_every": ["Auto", "4", *WHOLE_NUMBERS],
     "store": ["", 3, ("a",)],
 }
 CASES = [(name, value) for name, values in BAD.items() for value in values]

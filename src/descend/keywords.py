@@ -28,6 +28,7 @@ class RunKeywords(TypedDict, total=False):
     goal: Literal["time", "examples", "quality"]
     advice_budget: float | None
     memory: int | None
+    sync_every: int | Literal["auto"]
     store: str | None
 
 

@@ -128,6 +128,8 @@ class Settings:
             the `quality` of the loss.
         advice_budget: most seconds for the advice; None: a fraction of the training time.
         memory: bytes the whole process may use.
+        sync_every: updates that each of several processes makes by itself before their weights are
+            averaged; 1 sums the gradients of every batch, `auto` measures what messages cost.
         store: the folder for encoded rows; None keeps them in memory if they fit.
     """
 
@@ -168,6 +170,7 @@ class Settings:
     goal: str = "time"
     advice_budget: float | None = None
     memory: int | None = None
+    sync_every: int | str = 1
     store: str | None = None
 
     def __post_init__(self) -> None:
@@ -234,6 +237,8 @@ class Settings:
         _check_number("momentum", self.momentum, low=0, below=1)
         if self.warmup != "auto":
             _check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
+        if self.sync_every != "auto":
+            _check_number("sync_every", self.sync_every, low=1, whole=True, also="'auto'")
         _check_number("l2", self.l2, low=0)
         if self.weight_decay is not None:
             _check_number("weight_decay", self.weight_decay, low=0)

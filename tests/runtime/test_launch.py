@@ -66,8 +66,11 @@ def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
     assert models[1] == models[2]
 
 
-def test_a_lost_process_ends_the_job_and_the_run_goes_on(table: Path, tmp_path: Path) -> None:
-    epochs = ("--epochs", "150", "--patience", "1000")
+@pytest.mark.parametrize("sync_every", ["1", "4"])
+def test_a_lost_process_ends_the_job_and_the_run_goes_on(
+    table: Path, tmp_path: Path, sync_every: str
+) -> None:
+    epochs = ("--epochs", "150", "--patience", "1000", "--sync-every", sync_every)
     whole = train(table, tmp_path / "whole", 2, *epochs)
     assert whole.wait(300) == 0
     run = tmp_path / "run"

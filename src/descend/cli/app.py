@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +30,7 @@ from descend.cli.options import (
     with_options,
 )
 from descend.cli.process import run_command_line
+from descend.cli.processes import Processes, in_processes, run_program
 from descend.errors import printable
 from descend.settings import split_names
 
@@ -70,9 +69,6 @@ EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event fil
 ForceFile = Annotated[
     bool, typer.Option("--force", help="Replace another kind of file that descend wrote.")
 ]
-Processes = Annotated[
-    int, typer.Option("--processes", min=1, help="Number of processes that share every batch.")
-]
 READING = ("delimiter", "header", "skip_lines")
 """Options of every command that reads a table."""
 
@@ -103,7 +99,7 @@ def train(
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
-    with _shared_out(processes):
+    with in_processes(processes) as place:
         run = run_training(
             data,
             gathered_settings(given, config, like),
@@ -118,7 +114,8 @@ def train(
                 note=note,
             ),
         )
-        show(run.record, json, run_text(run))
+        if place.first:
+            show(run.record, json, run_text(run))
 
 
 @app.command()
@@ -171,10 +168,11 @@ def resume(
     from descend.runtime.run import Options
     from descend.runtime.table_run import Named
 
-    with _shared_out(processes):
+    with in_processes(processes) as place:
         named = Named(data, validation, store)
         done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
-        show(done.record, json, run_text(done))
+        if place.first:
+            show(done.record, json, run_text(done))
 
 
 @app.command()
@@ -263,27 +261,6 @@ def run_text(run: Any) -> str:
     return summary_text(run.record, run.folder, run.history, assessment)
 
 
-@contextmanager
-def _shared_out(processes: int) -> Iterator[None]:
-    """Work as one process of this job; the first one starts the others and waits for them."""
-    from descend.errors import InterruptedRunError, LostProcessError
-    from descend.training.parallel import expected_processes, join, leave
-
-    if processes > 1 and expected_processes() == 1:
-        from descend.runtime.launch import launch
-
-        raise SystemExit(launch(processes, sys.argv[1:]))
-    join()
-    try:
-        yield
-    except LostProcessError:
-        raise
-    except InterruptedRunError:
-        leave()
-        raise
-    leave()
-
-
 def _callbacks(live: bool, tensorboard: bool) -> list[Any]:
     from descend.runtime.live_page import LivePage
     from descend.runtime.tensorboard import TensorBoard
@@ -296,6 +273,7 @@ def _say(text: str) -> None:
 
 
 add_views(app)
+app.command("run", context_settings={"ignore_unknown_options": True})(run_program)
 
 
 @app.command()

@@ -202,6 +202,11 @@ SETTINGS: dict[str, Option] = {
         parse=parse_size,
         metavar="SIZE",
     ),
+    "sync_every": Option(
+        "Updates of each of several processes between two averages of their weights.",
+        parse=_number_or_word("sync_every", ("auto",), whole=True),
+        metavar="N|auto",
+    ),
     "store": Option("Keep the encoded rows in this folder, for later runs.", metavar="DIR"),
 }
 

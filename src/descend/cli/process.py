@@ -19,6 +19,7 @@ from descend.errors import (
     printable,
 )
 from descend.runtime.interrupts import INTERRUPTED, Interrupts
+from descend.training.starters import expected_index, expected_processes
 
 NO_MEMORY = (
     "the system refused memory. Give a bound with --memory 2GiB, which reads the rows from disk, "
@@ -154,5 +155,11 @@ def _show_warning(
 
 def _told(text: str, status: int) -> int:
     with suppress(OSError, ValueError):
-        print(f"descend: {text}", file=sys.stderr, flush=True)
+        print(f"{_name()}: {text}", file=sys.stderr, flush=True)
     return status
+
+
+def _name() -> str:
+    """Who speaks: of several processes started by somebody else, also which of them."""
+    index = expected_index()
+    return f"descend (process {index} of {expected_processes()})" if index else "descend"

@@ -10,6 +10,7 @@ from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
 from descend.defaults import ADVICE_SECONDS
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
+from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup
 from descend.settings import Settings
 from descend.training.jax_setup import set_up
@@ -37,6 +38,7 @@ def advise(
         force: whether an earlier advice in that folder may be replaced.
         command: what was typed, for the record.
     """
+    check_alone("advise")
     set_up()
     folder = None if out is None else free_folder(out, ADVICE, force=force)
     setup = make_setup(settings, progress)

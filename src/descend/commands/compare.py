@@ -14,6 +14,7 @@ from descend.errors import SettingsError, option_text
 from descend.reporting.measures import MEASURES
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
+from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.jax_setup import describe_device, set_up
@@ -99,6 +100,7 @@ def compare(
     if budget is not None and not budget > 0:
         raise SettingsError(f"{option_text('budget')} must be greater than 0; found {budget}.")
     check_methods(sizes, methods)
+    check_alone("compare")
     set_up()
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
     asked = settings

@@ -13,6 +13,7 @@ from descend.errors import InputError, SettingsError, option_text
 from descend.reporting.progress import Progress
 from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
+from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup
 from descend.settings import Settings
 from descend.training.jax_setup import set_up
@@ -48,6 +49,7 @@ def landscape(
     """
     folder = free_folder(out, LANDSCAPE, force=force)
     _check_directions(directions)
+    check_alone("landscape")
     set_up()
     if what in SURFACES:
         record = surface_record(SURFACES[what](), progress)

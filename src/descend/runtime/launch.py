@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from descend.errors import LostProcessError
-from descend.training.parallel import COORDINATOR, CORES, COUNT, INDEX
+from descend.training.starters import COORDINATOR, CORES, COUNT, INDEX, LOOPBACK, WATCHED
 
 GRACE = 5.0
 """Seconds that the other processes have to end by themselves once one has ended."""
 MOST_SAID = 4000
 """Bytes of what a process said that are shown when it failed."""
-LOOPBACK = "127.0.0.1"
 LOST = LostProcessError.exit_status
 
 
@@ -49,6 +48,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
                 COORDINATOR: coordinator,
                 COUNT: str(count),
                 INDEX: str(index),
+                WATCHED: "1",
             }
             if cores:
                 own = cores[index % len(cores) :: count] or cores

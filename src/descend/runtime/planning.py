@@ -13,7 +13,7 @@ from descend.runtime.table_run import TableRun
 from descend.settings import Settings
 from descend.training.build import with_default_numbers
 from descend.training.effort import planned_epochs
-from descend.training.parallel import expected_processes
+from descend.training.parallel import from_first, this_place
 from descend.training.tabular import FIXED
 from descend.tuning.advice.speed import measure_speed
 
@@ -35,15 +35,18 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
     settings = run.settings
     if settings.model != "tabular" or asked.time_budget is None or asked.epochs is not None:
         return run
-    if expected_processes() > 1:
-        # What each measures would differ, and they have to agree.
-        return run
     rows = len(run.prepared.training)
     size = with_default_numbers(settings, rows).batch_size
     assert isinstance(size, int)
     assert settings.members is not None
-    speed = measure_speed(run.problem, run.problem.begin().state, [size], repeats=2)
-    epoch = speed.seconds_per_update[0] * -(-rows // size)
+    place, seconds = this_place(), 0.0
+    if place.first:
+        speed = measure_speed(run.problem, run.problem.begin().state, [size], repeats=2)
+        seconds = speed.seconds_per_update[0]
+    if place.count > 1:
+        # What each measures would differ, and they have to agree.
+        (seconds,) = from_first(np.array([seconds])).tolist()
+    epoch = seconds * -(-rows // size)
     free = asked.members is None and asked.effort == "default"
     for effort in ("thorough", "default", "quick") if free else (asked.effort,):
         members = EFFORTS[effort].members if free else settings.members

@@ -21,12 +21,7 @@ import jax
 import numpy as np
 
 import descend
-from descend.errors import (
-    DivergedError,
-    FileFormatError,
-    InterruptedRunError,
-    LostProcessError,
-)
+from descend.errors import DivergedError, FileFormatError, InterruptedRunError
 from descend.io.machine import machine
 from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress, make_progress
@@ -50,17 +45,19 @@ from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
     Agreed,
+    check_same,
     choose_together,
     config_for,
     in_all_processes,
     in_this_process,
+    noticing_lost_processes,
 )
 from descend.settings import Settings
 from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
-from descend.training.parallel import Place, is_lost_connection, launched, this_place
+from descend.training.parallel import Place, this_place
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
 from descend.types import Params, StopReason
@@ -188,6 +185,7 @@ def start_run(
     options = options.for_place(place)
     out = None if options.out is None else Path(options.out)
     with contextlib.ExitStack() as held:
+        held.enter_context(noticing_lost_processes(place))
         folder: RunFolder | None = None
         if options.write:
             folder = held.enter_context(claim_run(out, options.name, force=options.force))
@@ -224,12 +222,15 @@ def resume_run(
     place = this_place()
     options = options.for_place(place)
     with contextlib.ExitStack() as held:
+        held.enter_context(noticing_lost_processes(place))
         folder = held.enter_context(open_run(path)) if place.first else None
         record = read_run_record(path)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
         trainable = make(path, record)
-        found = {name: record["settings"][name] for name in ("batch_size", "learning_rate")}
+        measured = ("batch_size", "learning_rate", "sync_every")
+        known = record["settings"]
+        found = {name: known[name] for name in measured if name in known}
         settings = trainable.settings.replace(**found)
         loop = trainable.problem.begin()
         saved = load_checkpoint(path / "checkpoint")
@@ -261,7 +262,8 @@ def run_in_memory(
     """
     rescues = loop.progress.rescues
     callbacks = _members(trainable, settings, progress)
-    with callbacks.taking_part({}, None, loop.history):
+    place = this_place()
+    with noticing_lost_processes(place), callbacks.taking_part({}, None, loop.history):
         loop, reason = _run_loop(trainable, settings, loop, callbacks, interruptible)
     if loop.progress.rescues > rescues:
         _explain(trainable.cause(settings, loop, reason), reason, progress)
@@ -379,26 +381,15 @@ def _run_loop(
     )
     config = dataclasses.replace(config, metrics=trainable.watched)
     place = this_place()
-    config = config_for(problem, config, place)
+    config = config_for(problem, config, place, settings)
     signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
     with signals as stop_request:
         together: Callback = Callbacks([stop_request, callbacks])
         if place.count > 1:
+            check_same(problem, loop)
             loop = in_all_processes(loop)
             together = Agreed(together, settings.time_budget)
-        try:
-            loop, reason = fit(config, loop, together)
-        except (jax.errors.JaxRuntimeError, ValueError) as error:
-            if place.count == 1 or not is_lost_connection(error):
-                raise
-            if launched():
-                # Whoever started the processes says which of them it was.
-                raise SystemExit(LostProcessError.exit_status) from error
-            raise LostProcessError(
-                "Another process of this job ended, or could not be reached any more, so this one "
-                "cannot go on either. What was saved is whole: resume the run with as many "
-                f"processes. ({str(error).splitlines()[0][:200]})"
-            ) from error
+        loop, reason = fit(config, loop, together)
         loop = in_this_process(loop) if place.count > 1 else loop
         callbacks.end(loop, reason)
     return loop, reason

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
+import jax
 import numpy as np
 
+from descend.errors import InputError, LostProcessError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
+from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, LoopState
-from descend.training.parallel import Place, from_all, from_first, local, replicated
+from descend.training.parallel import (
+    Place,
+    from_all,
+    from_first,
+    is_lost_connection,
+    local,
+    replicated,
+    this_place,
+    watched,
+)
 from descend.training.problem import Problem
 from descend.types import History, StopReason
 
 _REASONS = list(StopReason)
 _NONE = -1
+COMPARED_ROWS = 64
+"""Rows at the beginning and at the end that are compared between processes."""
 
 
 def choose_together(
@@ -31,7 +47,8 @@ def choose_together(
     All begin with the initial weights: the trials of process 0 are not known to the others.
     """
     if place.count == 1:
-        return choose(problem, settings, progress)
+        alone = choose(problem, settings, progress)
+        return alone._replace(settings=with_sync_every(problem, alone.settings, place, progress))
     found = np.zeros(2)
     advice = None
     if place.first:
@@ -39,15 +56,84 @@ def choose_together(
         found[:] = chosen.batch_size, chosen.learning_rate
     batch_size, learning_rate = from_first(found).tolist()
     numbers = {"batch_size": int(batch_size), "learning_rate": learning_rate}
-    return Chosen(settings.replace(**numbers), problem.begin(), advice)
+    settings = with_sync_every(problem, settings.replace(**numbers), place, progress)
+    return Chosen(settings, problem.begin(), advice)
 
 
-def config_for(problem: Problem, config: LoopConfig, place: Place) -> LoopConfig:
+def config_for(
+    problem: Problem, config: LoopConfig, place: Place, settings: Settings
+) -> LoopConfig:
     """A run in this process as one of several; the time budget is kept by `Agreed`."""
     if place.count == 1:
         return config
-    shared = problem.in_parallel(config, place)
+    # Something that was not measured for several processes is as exact as one.
+    every = settings.sync_every if isinstance(settings.sync_every, int) else 1
+    shared = problem.in_parallel(config, place, every)
     return dataclasses.replace(shared, limits=dataclasses.replace(shared.limits, seconds=None))
+
+
+@contextmanager
+def noticing_lost_processes(place: Place) -> Iterator[None]:
+    """Within this block an error of a connection says that another process ended.
+
+    Raises:
+        LostProcessError: it did, and nobody watches over the processes who would say which.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if place.count == 1 or not is_lost_connection(error):
+            raise
+        if watched():
+            raise SystemExit(LostProcessError.exit_status) from error
+        raise LostProcessError(
+            "Another process of this job ended, or could not be reached any more, so this one "
+            "cannot go on either. What was saved is whole: resume the run with as many "
+            f"processes. ({str(error).splitlines()[0][:200]})"
+        ) from error
+
+
+def check_alone(command: str) -> None:
+    """Raise SettingsError where this is one of several processes, for what is done in one."""
+    count = this_place().count
+    if count > 1:
+        raise SettingsError(
+            f"{command} measures in one process; found {count}. Call it in a program that is "
+            "started once."
+        )
+
+
+def agreed(number: int) -> int:
+    """The number that process 0 has, in all processes; for what each draws by itself."""
+    if this_place().count == 1:
+        return number
+    (first,) = from_first(np.array([number], np.int64)).tolist()
+    return int(first)
+
+
+def check_same(problem: Problem, loop: LoopState) -> None:
+    """Raise InputError where the processes have different rows or begin at different weights.
+
+    A program that makes its rows with random numbers of its own makes others in every process.
+    """
+    found: dict[str, list[Any]] = {"initial weights": [loop.state.params, loop.state.update]}
+    for name, store in (("training rows", problem.store), ("validation rows", problem.validation)):
+        last = len(store) - 1
+        ends = np.minimum(np.arange(COMPARED_ROWS, dtype=np.int64), last)
+        ends = np.concatenate([ends, last - ends])
+        found[name] = [len(store), store.gather(ends)]
+    sums = [zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(one)))) for one in found.values()]
+    everywhere = from_all(np.array(sums, np.int64))
+    for name, column in zip(found, everywhere.T, strict=True):
+        if len(set(column.tolist())) > 1:
+            raise InputError(
+                f"The {len(everywhere)} processes of this job have different {name}; all must make "
+                "the same. Seed every random number, and read the same files everywhere."
+            )
+
+
+def _bytes(leaf: Any) -> bytes:
+    return np.ascontiguousarray(leaf).tobytes()
 
 
 def in_all_processes(loop: LoopState) -> LoopState:
@@ -92,11 +178,11 @@ class Agreed(Callback):
     def chunk(self, loop: LoopState) -> None:
         """Pass it on."""
         self._seconds = loop.seconds
-        self._callbacks.chunk(loop)
+        self._callbacks.chunk(in_this_process(loop))
 
     def evaluation(self, loop: LoopState) -> float | None:
         """The factor of process 0."""
-        factor = self._callbacks.evaluation(loop)
+        factor = self._callbacks.evaluation(in_this_process(loop))
         sent = math.nan if factor is None else factor
         (came,) = from_first(np.array([sent])).tolist()
         return None if math.isnan(came) else came
@@ -118,7 +204,7 @@ class Agreed(Callback):
 
     def end(self, loop: LoopState, reason: StopReason) -> None:
         """Pass it on."""
-        self._callbacks.end(loop, reason)
+        self._callbacks.end(in_this_process(loop), reason)
 
     def finish(self, record: Mapping[str, Any], history: History) -> None:
         """Pass it on."""

@@ -20,13 +20,15 @@ from descend.data.schema.columns import Column, NumberColumn, RowCounts, Schema,
 from descend.data.schema.learn import learn_schema
 from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
-from descend.runtime.auto import Chosen, choose
+from descend.runtime.auto import Chosen
 from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
+from descend.runtime.together import choose_together
 from descend.settings import Settings
 from descend.training.build import fitted, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
+from descend.training.parallel import this_place
 from descend.training.problem import Problem
 from descend.training.step import state_at
 from descend.types import Advice, Batch, Params, StopReason
@@ -150,7 +152,8 @@ def train_prepared(
 
 def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
     """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
-    return choose(problem, without_measuring(settings, len(problem.store)), progress)
+    settings = without_measuring(settings, len(problem.store))
+    return choose_together(problem, settings, progress, this_place())
 
 
 def on_host(loop: LoopState) -> LoopState:

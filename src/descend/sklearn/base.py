@@ -19,6 +19,7 @@ from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
+from descend.runtime.together import agreed
 from descend.settings import Settings
 from descend.sklearn.arrays import (
     Rows,
@@ -323,7 +324,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             l2=self.l2,
             epochs=self._most_epochs(),
             patience=self.patience,
-            seed=seed_of(self.random_state),
+            seed=agreed(seed_of(self.random_state)),
         )
         return with_model_defaults(settings)
 

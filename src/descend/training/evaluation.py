@@ -15,6 +15,7 @@ from descend.data.rows.prefetch import prefetched
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.jax_setup import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
+from descend.training.parallel import ALONE, Place, from_all
 from descend.types import Array, Batch, Params
 
 BLOCK_ROWS = 8192
@@ -28,36 +29,44 @@ MAX_PENDING = 4
 Evaluate = Callable[[Params], float]
 
 
-def make_evaluate(apply: Apply, per_example: PerExample, store: RowStore) -> Evaluate:
+def make_evaluate(
+    apply: Apply, per_example: PerExample, store: RowStore, place: Place = ALONE
+) -> Evaluate:
     """The weighted mean loss over all rows of a store, without the penalty.
 
     Args:
         apply: `(params, x) -> outputs`.
         per_example: `(outputs, y) -> [B]`.
         store: the rows; they stay on the device if they are few, and are read anew otherwise.
+        place: of several processes, each of which evaluates its share of the rows.
 
     Returns:
         `params -> loss`; blocks are summed in float64, always in the same order.
     """
     sums = _compiled_sums(apply, per_example)
-    resident = None
-    if isinstance(store, MemoryStore) and len(store) * store.row_bytes <= RESIDENT_BYTES:
-        resident = [jax.device_put(block) for block in blocks(store)]
+    own = functools.partial(blocks, store, share=(place.index, place.count))
+    few = isinstance(store, MemoryStore) and len(store) * store.row_bytes <= RESIDENT_BYTES
+
+    @functools.cache
+    def resident() -> list[Batch]:
+        return [jax.device_put(block) for block in own()]
 
     def streamed() -> Iterator[Batch]:
         """Read the next block while this one is summed."""
-        with closing(prefetched(blocks(store), jax.device_put)) as ready:
+        with closing(prefetched(own(), jax.device_put)) as ready:
             yield from ready
 
     def evaluate(params: Params) -> float:
         pending: deque[tuple[Array, Array]] = deque()
         loss = weight = 0.0
-        for block in resident or streamed():
+        for block in resident() if few else streamed():
             pending.append(sums(params, block))
             if len(pending) > MAX_PENDING:
                 loss, weight = _add(loss, weight, pending.popleft())
         for sums_of_block in pending:
             loss, weight = _add(loss, weight, sums_of_block)
+        if place.count > 1:
+            loss, weight = from_all(np.array([loss, weight])).sum(axis=0).tolist()
         return loss / weight
 
     return evaluate
@@ -82,11 +91,23 @@ def _add(loss: float, weight: float, block: tuple[Array, Array]) -> tuple[float,
     return loss + float(block[0]), weight + float(block[1])
 
 
-def blocks(store: RowStore, rows: int = BLOCK_ROWS) -> Iterator[Batch]:
-    """All rows in order, in blocks of one shape; the last is padded with rows of weight 0."""
-    size = min(rows, len(store), max(1, BLOCK_BYTES // store.row_bytes))
-    for start in range(0, len(store), size):
-        stop = min(start + size, len(store))
+def blocks(
+    store: RowStore, rows: int = BLOCK_ROWS, share: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """All rows in order, in blocks of one shape; the last is padded with rows of weight 0.
+
+    Args:
+        store: the rows.
+        rows: most in a block.
+        share: `(index, count)`, where the rows are cut into so many shares of neighbours: only
+            those of this one. The last shares may be empty.
+    """
+    index, count = share
+    part = -(-len(store) // count)
+    end = min((index + 1) * part, len(store))
+    size = min(rows, part, max(1, BLOCK_BYTES // store.row_bytes))
+    for start in range(index * part, end, size):
+        stop = min(start + size, end)
         block = store.gather(np.arange(start, stop, dtype=np.int64))
         yield block if stop == start + size else _pad(block, start + size - stop)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.errors import InputError
+from descend.training.starters import CORES, WATCHED, job_of
 from descend.types import Array, Batch, Params
 
 T = TypeVar("T")
 
 AXIS = "data"
 """The name of the mesh axis along which batches are cut."""
-COORDINATOR, COUNT, INDEX = "DESCEND_COORDINATOR", "DESCEND_PROCESSES", "DESCEND_PROCESS"
-CORES = "DESCEND_CORES"
-"""Environment variables of a process that `descend --processes` started."""
-STARTERS = {
-    "OMPI_COMM_WORLD_SIZE": "Open MPI",
-    "SLURM_STEP_NUM_TASKS": "SLURM",
-}
-"""Environment variables in which starters of jobs say how many processes there are."""
 HEARTBEAT = 60
 """Seconds after which a process that says nothing counts as lost; a broken connection is noticed at
 once."""
@@ -63,18 +56,6 @@ class Place:
 ALONE = Place(0, 1)
 
 
-def expected_processes(environment: Mapping[str, str] = os.environ) -> int:
-    """How many processes the environment says there are: 1 where nothing started several.
-
-    >>> expected_processes({"OMPI_COMM_WORLD_SIZE": "4"}), expected_processes({})
-    (4, 1)
-    """
-    for name in (COUNT, *STARTERS):
-        if environment.get(name, "").isdigit():
-            return max(1, int(environment[name]))
-    return 1
-
-
 def is_lost_connection(error: Exception) -> bool:
     """Whether an error of JAX says that another process ended or cannot be reached.
 
@@ -85,9 +66,9 @@ def is_lost_connection(error: Exception) -> bool:
     return any(word in text for word in ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
 
 
-def launched() -> bool:
-    """Whether this process was started by `--processes`, which watches over it."""
-    return COUNT in os.environ
+def watched() -> bool:
+    """Whether `--processes` started this process and watches over it."""
+    return WATCHED in os.environ
 
 
 _joined: list[Place] = []
@@ -107,7 +88,8 @@ def join() -> Place:
     Raises:
         InputError: the others did not come.
     """
-    if expected_processes() == 1 or _joined:
+    job = None if _joined else job_of()
+    if job is None:
         return this_place()
     if CORES in os.environ and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [int(core) for core in os.environ[CORES].split(",")])
@@ -115,26 +97,26 @@ def join() -> Place:
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     options: dict[str, Any] = {
+        "coordinator_address": job.coordinator,
+        "num_processes": job.count,
+        "process_id": job.index,
         "heartbeat_timeout_seconds": HEARTBEAT,
         "shutdown_timeout_seconds": FAREWELL,
     }
-    if COUNT in os.environ:
-        options |= {
-            "coordinator_address": os.environ[COORDINATOR],
-            "num_processes": int(os.environ[COUNT]),
-            "process_id": int(os.environ[INDEX]),
-            "local_device_ids": [int(os.environ[INDEX])] if _has_accelerators() else None,
-            "coordinator_bind_address": os.environ[COORDINATOR],
-        }
+    if _has_accelerators():
+        options["local_device_ids"] = [job.local_index]
+    if job.interface is not None:
+        port = job.coordinator.rpartition(":")[2]
+        options["coordinator_bind_address"] = f"{job.interface}:{port}"
     try:
         jax.distributed.initialize(**options)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"The {expected_processes()} processes of this job could not join each other: "
-            f"{str(error).splitlines()[0]}"
+            f"The {job.count} processes that {job.starter} started could not join each other at "
+            f"{job.coordinator}: {str(error).splitlines()[0]}"
         ) from error
     _joined.append(Place(jax.process_index(), jax.process_count()))
-    with _without_stdout():
+    with _without_stdout(), _listening_at(job.interface):
         # The first message makes the connections, and Gloo prints a line about each.
         from_all(np.zeros(1))
     return this_place()
@@ -164,6 +146,27 @@ def _without_stdout() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextmanager
+def _listening_at(interface: str | None) -> Iterator[None]:
+    """Meanwhile JAX makes its connections between CPUs at this address of the host.
+
+    Without it they are made at the address that the name of the host leads to, which some systems
+    set to one that no other host can reach. JAX has no option for it.
+    """
+    from jax._src import xla_bridge
+
+    library: Any = getattr(xla_bridge, "_jax", None)
+    make = getattr(library, "make_gloo_tcp_collectives", None)
+    if interface is None or make is None:
+        yield
+        return
+    library.make_gloo_tcp_collectives = functools.partial(make, hostname=interface)
+    try:
+        yield
+    finally:
+        library.make_gloo_tcp_collectives = make
 
 
 def _has_accelerators() -> bool:
@@ -249,6 +252,37 @@ def sum_over_processes(tree: Params) -> Params:
     flat, rebuilt = ravel_pytree(tree)
     total: Params = rebuilt(jax.lax.psum(flat, AXIS))
     return total
+
+
+def mean_over_processes(tree: Params, rows: Array) -> Params:
+    """The mean over all processes, each counted by its rows, as one message.
+
+    What is no float, such as a number of updates, is the same in all of them, and stays.
+
+    Args:
+        tree: arrays of this process.
+        rows: float32, how many it speaks for; where all have none, its own arrays stay.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    leaves, structure = jax.tree.flatten(tree)
+    floats = [jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in leaves]
+    weighted = [
+        leaf * rows.astype(leaf.dtype)
+        for leaf, chosen in zip(leaves, floats, strict=True)
+        if chosen
+    ]
+    *sums, total = sum_over_processes([*weighted, rows])
+    means = iter(sums)
+    mixed = [
+        jnp.where(total > 0, next(means) / jnp.maximum(total, 1).astype(leaf.dtype), leaf)
+        if chosen
+        else leaf
+        for leaf, chosen in zip(leaves, floats, strict=True)
+    ]
+    mean: Params = jax.tree.unflatten(structure, mixed)
+    return mean
 
 
 def slice_index() -> Array:

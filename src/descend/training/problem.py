@@ -18,6 +18,7 @@ from descend.errors import SettingsError
 from descend.training.averaging import longest_window
 from descend.training.device_feed import for_device
 from descend.training.evaluation import Evaluate, make_evaluate
+from descend.training.local_updates import compile_local_chunk, plan_between_meetings
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
 from descend.training.objective import (
     Apply,
@@ -26,7 +27,7 @@ from descend.training.objective import (
     TrainingApply,
     make_objective,
 )
-from descend.training.parallel import Place, local
+from descend.training.parallel import ALONE, Place, local
 from descend.training.schedules import make_schedule
 from descend.training.step import (
     AccumulatedUpdate,
@@ -49,6 +50,7 @@ class Programs(NamedTuple):
     objective: Objective
     chunk: Callable[[int], RunChunk]
     parallel_chunk: Callable[[int], RunChunk]
+    local_chunk: Callable[[int, int], RunChunk]
     accumulated: Callable[[int], AccumulatedUpdate]
 
 
@@ -78,6 +80,11 @@ def programs(
                 make_step(objective, optimizer, microbatches, parallel=True),
                 noisy=noisy,
                 parallel=True,
+            )
+        ),
+        functools.cache(
+            lambda microbatches, every: compile_local_chunk(
+                make_step(objective, optimizer, microbatches), every, noisy=noisy
             )
         ),
         functools.cache(
@@ -142,7 +149,11 @@ class Problem:
         If the training rows are the validation rows too, the penalty is included: otherwise the
         least regularized weights would be best. On held-out rows it is not.
         """
-        evaluate = make_evaluate(self.apply, self.per_example, self.validation)
+        return self.evaluate_in(ALONE)
+
+    def evaluate_in(self, place: Place) -> Evaluate:
+        """The same where each of several processes evaluates its share of the rows."""
+        evaluate = make_evaluate(self.apply, self.per_example, self.validation, place)
         penalty = self.objective.penalty
         if penalty is None or self.validation is not self.store:
             return evaluate
@@ -165,12 +176,14 @@ class Problem:
     def _seeded(self, program: RunChunk) -> RunChunk:
         return functools.partial(program, seed=self.seed) if self.noisy else program
 
-    def in_parallel(self, config: LoopConfig, place: Place) -> LoopConfig:
+    def in_parallel(self, config: LoopConfig, place: Place, sync_every: int = 1) -> LoopConfig:
         """The same run with a slice of every batch in each of several processes.
 
         Args:
             config: of the run in one process.
             place: which process this is.
+            sync_every: updates that each makes by itself before their weights are averaged; 1
+                sums the gradients of every batch.
 
         Raises:
             SettingsError: the model processes the rows of a batch together.
@@ -183,15 +196,21 @@ class Problem:
                 "and cannot be trained in several processes, each of which has a slice of the "
                 "batch. Train it in one."
             )
+        evaluate, metrics = self.evaluate_in(place), config.metrics
         # Every process gathers its slices itself.
         plan = self._host_plan(config.plan.batch_size)
         microbatches = slice_plan(plan, place.count).microbatches
+        program = self._programs.parallel_chunk(microbatches)
+        if sync_every > 1:
+            plan = plan_between_meetings(plan, sync_every)
+            program = self._programs.local_chunk(microbatches, sync_every)
         return dataclasses.replace(
             config,
             plan=dataclasses.replace(plan, accumulation_steps=1),
-            run_chunk=self._seeded(self._programs.parallel_chunk(microbatches)),
+            run_chunk=self._seeded(program),
             accumulated=None,
-            evaluate=lambda params: config.evaluate(local(params)),
+            evaluate=lambda params: evaluate(local(params)),
+            metrics=None if metrics is None else lambda params: metrics(local(params)),
             place=place,
         )
 

@@ -14,7 +14,12 @@ import optax
 from descend.training.averaging import AveragingSchedule, no_averaging
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.objective import Objective
-from descend.training.parallel import over_processes, slice_index, sum_over_processes
+from descend.training.parallel import (
+    mean_over_processes,
+    over_processes,
+    slice_index,
+    sum_over_processes,
+)
 from descend.training.resident import batch_at
 from descend.types import (
     Array,
@@ -132,12 +137,12 @@ def make_step(
     sum_gradients = _make_sum(objective, microbatches)
     apply_gradient = _make_apply(optimizer)
 
-    def mean_over_processes(
-        params: Params, batch: Batch, key: Array | None
-    ) -> tuple[Array, Params, Any]:
+    def mean_gradient(params: Params, batch: Batch, key: Array | None) -> LossAndGradient:
         own_key = None if key is None else jax.random.fold_in(key, slice_index())
         loss, gradient, state = sum_gradients(params, batch, own_key)
         rows = jnp.count_nonzero(batch.weight).astype(jnp.float32)
+        if jax.tree.leaves(state):
+            state = mean_over_processes(state, rows)
         loss, gradient, rows = sum_over_processes((loss, gradient, rows))
         per_row = 1.0 / (jnp.maximum(1.0, rows) * objective.mean_weight)
         scaled = jax.tree.map(lambda leaf: leaf * per_row.astype(leaf.dtype), gradient)
@@ -147,7 +152,7 @@ def make_step(
         carry: Carry, batch: Batch, learning_rate: Array, key: Array | None = None
     ) -> tuple[Carry, Metrics]:
         if parallel:
-            loss, gradient, state = mean_over_processes(carry[0], batch, key)
+            loss, gradient, state = mean_gradient(carry[0], batch, key)
         else:
             normalized = objective.normalize_weights(batch)
             loss, gradient, state = sum_gradients(carry[0], normalized, key)
@@ -338,7 +343,7 @@ def compile_chunk(
             carry, mean, losses, start = so_far
             stop = averaging.stops[number]
             carry, losses = jax.lax.fori_loop(start, stop, one_update, (carry, losses))
-            return carry, _mix(mean, carry[0], averaging.shares[number]), losses, stop
+            return carry, mixed(mean, carry[0], averaging.shares[number]), losses, stop
 
         first = (carry, mean, jnp.zeros_like(rates), jnp.int32(0))
         carry, mean, losses, _ = jax.lax.fori_loop(0, averaging.used, until_next_sample, first)
@@ -352,6 +357,17 @@ def compile_chunk(
         compiled = with_fallback(
             jax.jit(small, donate_argnums=(0, 1)), jax.jit(loops, donate_argnums=(0, 1))
         )
+
+    return as_run_chunk(compiled, numbered=noisy)
+
+
+def as_run_chunk(compiled: Callable[..., Any], *, numbered: bool) -> RunChunk:
+    """A compiled loop over arrays as a function of training states.
+
+    Args:
+        compiled: `((params, opt_state), mean, batch, rates, averaging, keys)`.
+        numbered: whether it needs the seed and the number of the first update; else `keys` is None.
+    """
 
     def run_chunk(
         state: TrainState,
@@ -369,7 +385,7 @@ def compile_chunk(
             batch,
             rates,
             averaging._replace(used=np.asarray(averaging.used, np.int32)),
-            _key_source(seed, state.update) if noisy else None,
+            _key_source(seed, state.update) if numbered else None,
         )
         update, examples = state.update + updates, state.examples + examples
         return TrainState(params, opt_state, mean, update, examples), losses
@@ -416,7 +432,7 @@ def compile_accumulation(
         gradient = _add_penalty(objective, carry[0], gradient)
         loss = sums.loss * per_row
         carry = apply_gradient(carry, loss, gradient, rates[0], sums.state)
-        return carry, _mix(mean, carry[0], share), loss[None]
+        return carry, mixed(mean, carry[0], share), loss[None]
 
     first = jax.jit(sums_of)
     following = jax.jit(add_to, donate_argnums=0)
@@ -471,7 +487,7 @@ def _copy(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
-def _mix(mean: Params, weights: Params, share: Array) -> Params:
+def mixed(mean: Params, weights: Params, share: Array) -> Params:
     """(1 − share) · mean + share · weights: exactly one or the other at 0 and 1.
 
     Integers in the state of a model cannot be averaged: the newest are taken.
@@ -483,5 +499,5 @@ def _mix(mean: Params, weights: Params, share: Array) -> Params:
         part = share.astype(one.dtype)
         return (1 - part) * one + part * other
 
-    mixed: Params = jax.tree.map(mix_leaf, mean, weights)
-    return mixed
+    mean_now: Params = jax.tree.map(mix_leaf, mean, weights)
+    return mean_now

@@ -18,8 +18,9 @@ from descend.data.reading.errors import check_names, closest
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.number_text import PLAIN
 from descend.data.reading.options import ReadingOptions
-from descend.data.reading.spool import Spool, tabbed_file
+from descend.data.reading.spool import Spool
 from descend.data.reading.sql import path_list, quote_name, quote_text
+from descend.data.reading.text_files import tabbed_file
 from descend.errors import DataError
 
 SAMPLE_ROWS = 20_480

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
-from descend.data.reading.spool import first_text
+from descend.data.reading.text_files import first_text
 from descend.errors import DataError
 from descend.io.paths import named_path
 

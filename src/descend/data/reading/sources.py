@@ -21,17 +21,12 @@ from descend.data.reading.formats import (
 )
 from descend.data.reading.json_files import JsonFiles, find_json
 from descend.data.reading.options import ReadingOptions
+from descend.data.reading.packed_files import plain_file
 from descend.data.reading.query import check_query
-from descend.data.reading.spool import (
-    STANDARD_INPUT,
-    Spool,
-    downloaded,
-    is_stream,
-    plain_file,
-    stream_file,
-    utf8_file,
-)
+from descend.data.reading.spool import Spool
 from descend.data.reading.sql import path_list, quote_text
+from descend.data.reading.streams import STANDARD_INPUT, downloaded, is_stream, stream_file
+from descend.data.reading.text_files import utf8_file
 from descend.errors import DataError, option_text
 from descend.io.secrets import without_secrets
 

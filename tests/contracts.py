@@ -20,7 +20,7 @@ from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.write_store import write_store
 from descend.defaults import LEARNING_RATES
 from descend.settings import Settings
-from descend.training.losses import LOSSES
+from descend.training.losses import make_loss
 from descend.training.models import ACTIVATIONS
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.problem import Problem
@@ -47,17 +47,19 @@ def test_each_name_that_settings_take_has_its_part() -> None:
 def targets(loss: str, outputs: int, rows: int = 12) -> np.ndarray:
     """Targets that fit a loss."""
     random = np.random.default_rng(outputs)
-    if loss == "cross_entropy":
+    if loss in settings.CLASS_LOSSES:
         return random.integers(max(2, outputs), size=rows).astype(np.int32)
     if loss == "poisson":
         return random.poisson(2.0, size=(rows, outputs)).astype(np.float64)
+    if loss == "binary_cross_entropy":
+        return random.uniform(0.1, 0.9, size=(rows, outputs))
     return random.normal(size=(rows, outputs))
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
 @loss_names
 def test_the_gradient_of_a_loss_equals_finite_differences(loss: str, outputs: int) -> None:
-    per_example = LOSSES[loss].per_example
+    per_example = make_loss(loss, (0.3,)).per_example
     values = np.random.default_rng(7).normal(size=(12, outputs)) * 1.5
     y = targets(loss, outputs)
     width = 1e-6
@@ -73,7 +75,7 @@ def test_the_gradient_of_a_loss_equals_finite_differences(loss: str, outputs: in
 @pytest.mark.parametrize("outputs", [1, 3])
 @loss_names
 def test_a_loss_takes_each_row_by_itself(loss: str, outputs: int) -> None:
-    per_example = LOSSES[loss].per_example
+    per_example = make_loss(loss, (0.3,)).per_example
     values = np.random.default_rng(8).normal(size=(12, outputs)).astype(np.float32)
     y = targets(loss, outputs)
     together = jax.jit(per_example)(values, y)
@@ -86,8 +88,8 @@ def test_a_loss_takes_each_row_by_itself(loss: str, outputs: int) -> None:
 @loss_names
 def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
     values = np.array([[-80.0], [-1e-8], [0.0], [80.0]], np.float32)
-    y = np.array([0, 1, 1, 0]) if loss == "cross_entropy" else np.array([[0], [1], [1], [0.0]])
-    per_example = LOSSES[loss].per_example
+    y = np.array([0, 1, 1, 0]) if loss in settings.CLASS_LOSSES else np.array([[0], [1], [1], [0.0]])
+    per_example = make_loss(loss, (0.3,)).per_example
     total = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(per_example(outputs, y))))
     loss_sum, slopes = total(values)
     assert np.isfinite(loss_sum)
@@ -99,7 +101,7 @@ def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
 def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -> None:
     """Outputs fitted to one repeated target predict that target."""
     y = targets(loss, outputs, rows=1)
-    per_example, link, _ = LOSSES[loss]
+    per_example, link, _ = make_loss(loss, (0.3,))
     slope = jax.grad(lambda outputs: jnp.sum(per_example(outputs, y)))
 
     @jax.jit
@@ -110,10 +112,11 @@ def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -
         return link(jax.lax.fori_loop(0, 400, update, jnp.zeros((1, outputs), jnp.float32)))
 
     predicted = np.asarray(fitted())
-    if loss == "cross_entropy":
+    if loss in settings.CLASS_LOSSES:
         assert predicted.shape == (1, max(2, outputs))
-        assert predicted.sum() == pytest.approx(1.0, abs=1e-6)
+        assert predicted.argmax() == y[0]
         assert predicted[0, y[0]] > 0.9
+        assert loss == "hinge" or predicted.sum() == pytest.approx(1.0, abs=1e-6)
     else:
         np.testing.assert_allclose(predicted, y, atol=0.05)
 

@@ -106,6 +106,7 @@ BAD: dict[str, list[Any]] = {
     "warmup": [1, 2.0, None, *NUMBERS],
     "averaging": ["on", 1, None],
     "loss": ["mse", "crossentropy", None],
+    "quantiles": [0.5, "0.5", (0.0,), (1.0,), (0.9, 0.1), (0.5, 0.5), (math.nan,)],
     "l2": [None, *NUMBERS],
     "weight_decay": NUMBERS,
     "clip": [0, *NUMBERS],
@@ -134,7 +135,8 @@ def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) 
     text = str(caught.value)
     assert name in text
     assert "must" in text
-    found = value[0] if name == "hidden" and isinstance(value, tuple) else value
+    listed = name in ("hidden", "quantiles") and isinstance(value, tuple) and len(value) == 1
+    found = value[0] if listed else value
     assert f"found {found!r}" in text
 
 

@@ -70,6 +70,8 @@ LEARNING_RATES: Mapping[str, float] = {
 """Learning rates if nothing is measured; other rules find their own and get 1."""
 LARGEST_BATCH, LEAST_UPDATES = 256, 64
 """If nothing is measured: the largest batch size, and the least number of updates in an epoch."""
+QUANTILES = (0.1, 0.5, 0.9)
+"""Levels of the loss `quantile` if none are named."""
 PARTIAL_FIT_BATCH = 32
 """Batch size of `partial_fit`."""
 ROWS_WORTH_MEASURING = 20_000

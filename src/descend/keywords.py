@@ -18,6 +18,7 @@ class RunKeywords(TypedDict, total=False):
     schedule: str
     warmup: float | Literal["auto"]
     averaging: bool
+    quantiles: float | Sequence[float]
     l2: float
     weight_decay: float | None
     clip: float | None

@@ -113,6 +113,105 @@ class ClassificationScore:
         return {"model": model, "baseline": baseline}
 
 
+@dataclass
+class HingeScore(ClassificationScore):
+    """Accuracy, hinge loss and, for two classes, AUC of classes that are told by scores."""
+
+    hinge: float = 0.0
+
+    def add(self, truth: npt.NDArray[np.int32], predicted: Floats, weight: Floats) -> None:
+        """Count rows: class codes `[n]`, scores `[n, K]`, weights `[n]`."""
+        # The AUC counts pairs in order: any rising function of the score keeps it.
+        super().add(truth, 1.0 / (1.0 + np.exp(-np.clip(predicted, -500.0, 500.0))), weight)
+        true = truth[:, None] == np.arange(len(self.priors))
+        losses = np.maximum(0.0, 1.0 - np.where(true, predicted, -predicted))
+        # Two classes share one output, whose scores are opposites.
+        each = losses[:, :1] if len(self.priors) == 2 else losses
+        self.hinge += float(np.sum(weight * each.sum(axis=1)))
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """`{"model": {...}, "baseline": {...}}` with accuracy, hinge and auc."""
+        found = super().result()
+        rarer = np.minimum(self.priors, 1.0 - self.priors)
+        trivial = 2.0 * float(rarer[0] if len(self.priors) == 2 else rarer.sum())
+        for part, hinge in (("model", self.hinge / self.weight), ("baseline", trivial)):
+            del found[part]["log_loss"]
+            found[part]["hinge"] = hinge
+        return found
+
+
+@dataclass
+class QuantileScore:
+    """The pinball loss of several quantiles, and how many targets lie below each.
+
+    Args:
+        levels: of the quantiles, `[Q]`.
+        trivial: the trivial prediction: the quantiles of the training rows, `[k, Q]`.
+    """
+
+    levels: tuple[float, ...]
+    trivial: Floats
+    weight: float = 0.0
+    sums: dict[str, Floats] = field(default_factory=dict)
+
+    def add(self, truth: Floats, predicted: Floats, weight: Floats) -> None:
+        """Count rows: `[n, k]`, `[n, k·Q]`, `[n]`."""
+        self.weight += float(weight.sum())
+        levels, share = np.asarray(self.levels), weight[:, None, None]
+        told = predicted.reshape(*truth.shape, len(self.levels))
+        for name, quantiles in (("model", told), ("baseline", self.trivial)):
+            apart = truth[:, :, None] - quantiles
+            lost = np.maximum(levels * apart, (levels - 1.0) * apart)
+            added = np.stack([np.sum(share * part, axis=(0, 1)) for part in (lost, apart <= 0.0)])
+            self.sums[name] = self.sums.get(name, 0.0) + added
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """`{"model": {...}, "baseline": {...}}` with pinball and below_<level> for each level."""
+        cells = self.weight * len(self.trivial)
+        return {
+            name: {
+                "pinball": float(np.mean(lost) / cells),
+                **{
+                    f"below_{level:g}": float(one / cells)
+                    for level, one in zip(self.levels, below, strict=True)
+                },
+            }
+            for name, (lost, below) in self.sums.items()
+        }
+
+
+@dataclass
+class LabelScore:
+    """Accuracy, rows that are right as a whole, and log loss of yes-or-no targets.
+
+    Args:
+        shares: the trivial prediction: the share of yes among the training rows, `[k]`.
+    """
+
+    shares: Floats
+    weight: float = 0.0
+    sums: dict[str, Floats] = field(default_factory=dict)
+
+    def add(self, truth: Floats, predicted: Floats, weight: Floats) -> None:
+        """Count rows: `[n, k]` from 0 to 1, `[n, k]` probabilities, `[n]`."""
+        self.weight += float(weight.sum())
+        for name, told in (("model", predicted), ("baseline", np.tile(self.shares, (len(truth), 1)))):
+            right = (told > 0.5) == (truth > 0.5)
+            lost = -truth * _log(told) - (1.0 - truth) * _log(1.0 - told)
+            rows = np.stack([right.mean(axis=1), right.all(axis=1), lost.mean(axis=1)])
+            self.sums[name] = self.sums.get(name, 0.0) + rows @ weight
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """`{"model": {...}, "baseline": {...}}`: accuracy, log_loss, exact_match of several."""
+        found = {}
+        for name, sums in self.sums.items():
+            accuracy, exact, lost = (float(one) for one in sums / self.weight)
+            found[name] = {"accuracy": accuracy, "log_loss": lost}
+            if len(self.shares) > 1:
+                found[name]["exact_match"] = exact
+        return found
+
+
 def _log(probability: Floats) -> Floats:
     return np.log(np.maximum(probability, LEAST_PROBABILITY))
 

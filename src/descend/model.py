@@ -30,7 +30,13 @@ from descend.data.schema.columns import (
 )
 from descend.errors import DataWarning, FileFormatError, InputError, SettingsError
 from descend.io.json_records import read_as
-from descend.metrics import ClassificationScore, RegressionScore
+from descend.metrics import (
+    ClassificationScore,
+    HingeScore,
+    LabelScore,
+    QuantileScore,
+    RegressionScore,
+)
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
 from descend.training.intervals import Calibration, calibrated, half_widths
@@ -54,8 +60,9 @@ class Predicted(NamedTuple):
     """Predictions for consecutive rows.
 
     Attributes:
-        values: regression `[n, k]` in the target's units; classification labels `[n]`.
-        probabilities: `[n, K]` for classification, else None.
+        values: regression `[n, k]` in the target's units, with Q quantiles `[n, k·Q]`;
+            classification labels `[n]`.
+        probabilities: `[n, K]` for classification; None for numbers, and for the loss hinge.
     """
 
     values: npt.NDArray[Any]
@@ -114,15 +121,31 @@ class Model:
             data: whatever `descend.train` takes; columns in any order, others ignored.
 
         Returns:
-            float64 `[n]` in the target's units (`[n, k]` for k targets), or labels `[n]`.
+            float64 `[n]` in the target's units (`[n, k]` for k targets), or labels `[n]`; with Q
+            quantiles `[n, Q]` (`[n, k, Q]` for k targets).
 
         Raises:
             DataError: a needed column is absent or of another type.
         """
         parts = [part.values for part in self._told(data)]
-        values = np.concatenate(parts) if parts else np.zeros((0, 1))
-        single = isinstance(self.schema.target, RegressionTarget) and values.shape[1] == 1
-        return values[:, 0] if single else values
+        values = np.concatenate(parts) if parts else np.zeros((0, len(self.prediction_names)))
+        return self.shaped(values)
+
+    def shaped(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Predictions `[n, k·Q]` or labels `[n]` as `predict` gives them."""
+        if values.ndim == 1:
+            return values
+        targets, levels = len(self.schema.target.names), max(1, len(self.settings.quantiles))
+        kept = [size for size in (targets, levels) if size > 1]
+        return values.reshape(len(values), *kept)
+
+    @property
+    def prediction_names(self) -> tuple[str, ...]:
+        """A name for each column of predictions: the targets, or `<target>_q<level>`."""
+        names = self.schema.target.names
+        if not self.settings.quantiles:
+            return names
+        return tuple(f"{name}_q{level:g}" for name in names for level in self.settings.quantiles)
 
     def predict_interval(self, data: Any, level: float = 0.95) -> Numbers:
         """The bounds between which the target of a raw row lies with a given probability.
@@ -160,7 +183,7 @@ class Model:
 
     def with_calibration(self, parts: Iterator[Batch]) -> Model:
         """The model with intervals calibrated on rows that it has not learned from."""
-        if isinstance(self.schema.target, ClassificationTarget):
+        if self._no_intervals:
             return self
         errors, spreads = [], []
         for part in parts:
@@ -179,14 +202,21 @@ class Model:
             SettingsError: there are none, or none of this level.
         """
         if self.calibration is None:
-            why = (
-                "it predicts classes, whose probabilities it gives"
-                if isinstance(self.schema.target, ClassificationTarget)
-                else "it was not calibrated on validation rows"
-            )
+            why = self._no_intervals or "it was not calibrated on validation rows"
             raise SettingsError(f"This model has no intervals: {why}.")
         half_widths(self.calibration, np.zeros((0, len(self.schema.target.names))), level)
         return self.calibration
+
+    @property
+    def _no_intervals(self) -> str:
+        """Why a model of this kind has no intervals; empty where it may have them."""
+        if isinstance(self.schema.target, ClassificationTarget):
+            return "it predicts classes, whose probabilities it gives"
+        if self.settings.loss == "binary_cross_entropy":
+            return "it predicts the probability of 1, which says itself how sure it is"
+        if self.settings.quantiles:
+            return "it predicts quantiles, which are bounds themselves"
+        return ""
 
     def _values_and_spread(self, x: Mapping[str, npt.NDArray[Any]]) -> tuple[Numbers, Numbers]:
         """Predictions `[n, k]` in the target's units, and the deviation of the members."""
@@ -202,19 +232,26 @@ class Model:
 
     @functools.cached_property
     def _counted(self) -> list[int]:
-        """Which targets are counts, whose predictions are never below 0."""
+        """Which columns of predictions are of counts, and never below 0."""
         target = self.schema.target
         if self.settings.model != "tabular" or not isinstance(target, RegressionTarget):
             return []
-        return [place for place, counted in enumerate(target.counts) if counted]
+        counted = np.repeat(target.counts, max(1, len(self.settings.quantiles)))
+        return [int(place) for place in np.flatnonzero(counted)]
 
     def predict_proba(self, data: Any) -> Numbers:
         """The probability of each class for raw rows: `[n, K]`, classes in sorted order.
 
         Raises:
             DataError: a needed column is absent, or the model predicts numbers.
+            SettingsError: it was trained with the loss hinge, which knows no probabilities.
         """
         self.classes  # noqa: B018 - raises for regression
+        if self.settings.loss == "hinge":
+            raise SettingsError(
+                "A model trained with the loss hinge gives classes without probabilities. "
+                "Train it with the loss cross_entropy for these."
+            )
         parts = [part.probabilities for part in self._told(data)]
         return np.concatenate([part for part in parts if part is not None])
 
@@ -302,7 +339,7 @@ class Model:
         """Predictions from what the network puts out through its link, `[n, k]`."""
         if isinstance(self.schema.target, ClassificationTarget):
             labels = self.encoder.decode_classes(outputs.argmax(axis=1).astype(np.int32))
-            return Predicted(labels, outputs)
+            return Predicted(labels, None if self.settings.loss == "hinge" else outputs)
         values = self.encoder.decode_regression(outputs)
         for place in self._counted:
             values[:, place] = np.maximum(values[:, place], 0.0)
@@ -312,11 +349,19 @@ class Model:
         """Metrics over encoded rows."""
         target = self.schema.target
         if isinstance(target, ClassificationTarget):
-            classes = ClassificationScore(np.asarray(target.shares, dtype=np.float64))
+            kind = HingeScore if self.settings.loss == "hinge" else ClassificationScore
+            classes = kind(np.asarray(target.shares, dtype=np.float64))
             for part in self.pieces(parts):
                 classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
             return classes.result()
-        numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
+        numbers: RegressionScore | QuantileScore | LabelScore
+        if self.settings.quantiles:
+            trivial = np.asarray(target.quantiles, dtype=np.float64)
+            numbers = QuantileScore(self.settings.quantiles, trivial)
+        elif self.settings.loss == "binary_cross_entropy":
+            numbers = LabelScore(np.asarray(target.mean, dtype=np.float64))
+        else:
+            numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
         for part in self.pieces(parts):
             truth = self.encoder.decode_regression(part.y)
             predicted = self.decoded(self.outputs(part.x)).values
@@ -341,6 +386,10 @@ class Model:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""
         return self._in_blocks(self._forward, x)
 
+    def scores(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
+        """What the network puts out for encoded rows, before its link: log-odds, for classes."""
+        return self._in_blocks(self._forward_scores, x)
+
     def _in_blocks(self, forward: Any, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         rows = len(next(iter(x.values())))
         # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
@@ -364,18 +413,26 @@ class Model:
 
     @functools.cached_property
     def _forward(self) -> Any:
+        return _compiled(self._network.apply, self._link)
+
+    @functools.cached_property
+    def _link(self) -> Any:
+        from descend.training.losses import make_loss
+
+        return make_loss(self.settings.loss, self.settings.quantiles).link
+
+    @functools.cached_property
+    def _forward_scores(self) -> Any:
         from descend.training.losses import LOSSES
 
-        return _compiled(self._network.apply, LOSSES[self.settings.loss].link)
+        return _compiled(self._network.apply, LOSSES["squared_error"].link)
 
     @functools.cached_property
     def _forward_members(self) -> Any:
         """`[n, M, k]` of each member, or None where there is one."""
-        from descend.training.losses import LOSSES
-
         if self._network.members is None or self.settings.members == 1:
             return None
-        return _compiled(self._network.members, LOSSES[self.settings.loss].link)
+        return _compiled(self._network.members, self._link)
 
     @functools.cached_property
     def _on_device(self) -> Params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import math
 import sys
 import tomllib
@@ -19,6 +20,7 @@ from descend.defaults import (
     MODEL,
     MOMENTUM,
     PATIENCE,
+    QUANTILES,
     VALIDATION_FRACTION,
 )
 from descend.errors import SettingsError, option_text
@@ -36,7 +38,14 @@ DATE_ORDERS = ("auto", "dmy", "mdy")
 DECIMALS = ("auto", "point", "comma")
 NAMES = ("exclude", "categorical", "numeric", "datetime", "missing")
 """Options that are lists; all but the last are lists of columns."""
-LOSSES = ("auto", "squared_error", "absolute_error", "huber", "poisson", "cross_entropy")
+LOSSES = (
+    *("auto", "squared_error", "absolute_error", "huber", "poisson", "quantile"),
+    *("binary_cross_entropy", "cross_entropy", "hinge"),
+)
+CLASS_LOSSES = ("cross_entropy", "hinge")
+"""Losses of one class out of several; the others are of numbers."""
+OWN_SCALE = ("poisson", "binary_cross_entropy")
+"""Losses whose target is learned in its own units, not in deviations from its mean."""
 GOALS = ("time", "examples", "quality")
 SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
 OPTIMIZERS = (
@@ -113,6 +122,8 @@ class Settings:
         averaging: whether to evaluate and save a running average of the weights instead of the
             weights after the last update.
         loss: the loss of one row, or `auto`.
+        quantiles: rising levels between 0 and 1, for the loss `quantile`, which they name; where
+            it is named alone, 0.1, 0.5 and 0.9.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
         weight_decay: of the update rule; None is 0.01 for adamw (0.1 for tabular) and 0 for the
             others.
@@ -159,6 +170,7 @@ class Settings:
     warmup: float | str = "auto"
     averaging: bool = True
     loss: str = "auto"
+    quantiles: tuple[float, ...] = ()
     l2: float = 0.0
     weight_decay: float | None = None
     clip: float | None = None
@@ -211,6 +223,7 @@ class Settings:
             ("goal", GOALS),
         ):
             _check_choice(name, getattr(self, name), choices)
+        self._resolve_quantiles()
         if self.batch_size not in ("auto", "all"):
             _check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
         if self.learning_rate != "auto":
@@ -254,6 +267,33 @@ class Settings:
         ):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), above=0, whole=whole)
+
+    def _resolve_quantiles(self) -> None:
+        """Levels name the loss, and the loss has levels; raise SettingsError where they cannot be.
+
+        Decided here, so that nobody meets one without the other.
+        """
+        if not isinstance(self.quantiles, tuple):
+            raise SettingsError(
+                "--quantiles must be levels between 0 and 1, such as 0.1,0.5,0.9; "
+                f"found {self.quantiles!r}."
+            )
+        for level in self.quantiles:
+            _check_number("quantiles", level, above=0, below=1)
+        if any(low >= high for low, high in itertools.pairwise(self.quantiles)):
+            raise SettingsError(
+                "--quantiles must rise, without a level twice; "
+                f"found {self.quantiles!r}."
+            )
+        if self.quantiles and self.loss not in ("auto", "quantile"):
+            raise SettingsError(
+                f"--quantiles goes with --loss quantile; found --loss {self.loss}. "
+                "Leave one of them out."
+            )
+        if self.loss == "quantile" and not self.quantiles:
+            object.__setattr__(self, "quantiles", QUANTILES)
+        if self.quantiles and self.loss == "auto":
+            object.__setattr__(self, "loss", "quantile")
 
     def _check_columns(self) -> None:
         """Raise SettingsError if a column is named as two types."""
@@ -367,7 +407,7 @@ def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
     if isinstance(value, str) and name in NAMES:
         return split_names(value)
-    if isinstance(value, int) and name == "hidden":
+    if isinstance(value, int | float) and name in ("hidden", "quantiles"):
         return (value,)
     if isinstance(value, list | tuple):
         return tuple(_plain("", part) for part in value)

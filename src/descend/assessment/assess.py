@@ -60,8 +60,12 @@ def assess(
         clock: seconds, for tests.
 
     Returns:
-        A record that JSON can hold. Of several targets, only the first is assessed.
+        A record that JSON can hold. Of several targets, only the first is assessed; of quantiles,
+        the median. Empty where the model gives neither numbers nor probabilities: quantiles
+        without a median, and the scores of the loss hinge.
     """
+    if _place_of_numbers(model) is None or model.settings.loss == "hinge":
+        return {}
     began = clock()
     most = _most_rows(model)
     sample = _sample_of(model, draw(validation, most, seed))
@@ -101,6 +105,14 @@ def assess(
     return known
 
 
+def _place_of_numbers(model: Model) -> int | None:
+    """Which column of the predictions is assessed as numbers: that of the median, of quantiles."""
+    levels = model.settings.quantiles
+    if not levels:
+        return 0
+    return levels.index(0.5) if 0.5 in levels else None
+
+
 def _most_rows(model: Model) -> int:
     """Rows to assess: fewer where there are many classes, whose probabilities take memory."""
     return max(
@@ -112,12 +124,13 @@ def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
     """Rows with their predictions; without them where they are not needed."""
     target = model.schema.target
     classes = class_names(model.schema)
+    place = _place_of_numbers(model)
 
     def predicted(x: Inputs) -> Numbers:
         outputs = model.outputs(x)
         if classes:
             return outputs
-        return np.asarray(model.decoded(outputs).values[:, 0])
+        return np.asarray(model.decoded(outputs).values[:, place])
 
     if isinstance(target, RegressionTarget):
         truth = model.encoder.decode_regression(batch.y)[:, 0]

@@ -54,6 +54,15 @@ def _hidden(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(level) for level in text.replace(" ", "").split(",") if level)
+    except ValueError:
+        raise SettingsError(
+            f"--quantiles must be numbers with commas, like 0.1,0.5,0.9; found {text!r}."
+        ) from None
+
+
 def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         if text in words:
@@ -173,6 +182,9 @@ SETTINGS: dict[str, Option] = {
     ),
     "averaging": Option("Evaluate and save a running average of the weights.", bool),
     "loss": Option(_listed(LOSSES), metavar="NAME"),
+    "quantiles": Option(
+        "Levels of the loss quantile.", parse=_levels, metavar="0.1,0.5,0.9"
+    ),
     "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
     "weight_decay": Option("Weight decay of the optimizer.", float, metavar="X"),
     "clip": Option("Largest gradient norm; longer gradients are scaled down.", float, metavar="X"),

@@ -39,7 +39,8 @@ def predict(
     """Predict every row of a table and write a table of predictions.
 
     The columns are those of the input that are kept, then `<target>` for each target, and for
-    classification a `probability_<label>` for each label. Where a column of the input that is kept
+    classification a `probability_<label>` for each label; the loss `hinge` knows none. Of
+    quantiles there is a column `<target>_q<level>` for each. Where a column of the input that is kept
     has that name, the prediction is called `<target>_predicted`.
     With an interval each target is followed by `<target>_low` and `<target>_high`.
 
@@ -178,17 +179,18 @@ def _fields(model: Model, probabilities: bool, bounds: bool) -> list[tuple[str, 
     target = model.schema.target
     if isinstance(target, ClassificationTarget):
         fields = [(target.names[0], pa.array(list(target.labels)).type)]
-        if probabilities:
+        if probabilities and model.settings.loss != "hinge":
             fields += [(f"probability_{label}", pa.float32()) for label in target.labels]
         return fields
     endings = ("", "_low", "_high") if bounds else ("",)
-    return [(f"{name}{ending}", pa.float64()) for name in target.names for ending in endings]
+    names = model.prediction_names
+    return [(f"{name}{ending}", pa.float64()) for name in names for ending in endings]
 
 
 def _columns(predicted: Predicted, bounds: Any) -> Iterator[Any]:
-    if predicted.probabilities is not None:
+    if predicted.values.ndim == 1:
         yield predicted.values
-        yield from predicted.probabilities.T
+        yield from () if predicted.probabilities is None else predicted.probabilities.T
         return
     for place, column in enumerate(predicted.values.T):
         yield column

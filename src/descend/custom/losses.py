@@ -12,14 +12,14 @@ import numpy as np
 import optax
 
 from descend.custom.arrays import TargetFacts
+from descend.defaults import QUANTILES
 from descend.errors import DataError, InputError, SettingsError
-from descend.training.losses import LOSSES, Loss
+from descend.training.losses import LOSSES, Loss, make_loss
 from descend.types import Array
 
 PerExample = Callable[[Any, Any], Array]
 BINARY = "binary_cross_entropy"
-"""A name for custom models alone: each output is the log-odds of a yes, each target 0 or 1."""
-NAMES = ("auto", *LOSSES, BINARY)
+NAMES = ("auto", *LOSSES, "quantile")
 ALIASES = {
     "squared_error": ("mse", "mean_squared_error", "l2", "squared", "squared_loss", "mse_loss"),
     "absolute_error": ("mae", "mean_absolute_error", "l1", "l1_loss", "absolute"),
@@ -29,6 +29,8 @@ ALIASES = {
         *("log_loss", "log", "nll", "ce", "cross_entropy_loss", "softmax_cross_entropy"),
         *("categorical_crossentropy", "sparse_categorical_crossentropy", "crossentropy"),
     ),
+    "hinge": ("hinge_loss", "margin", "multi_margin_loss", "categorical_hinge"),
+    "quantile": ("pinball", "pinball_loss", "quantile_loss"),
     BINARY: ("bce", "binary_crossentropy", "bce_with_logits_loss", "bce_loss"),
 }
 EPSILON = 1e-7
@@ -96,8 +98,13 @@ def _plain(name: str) -> str:
 ALIASED = {_plain(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 
 
-def named_loss(loss: Any, part: Part) -> tuple[Loss, str]:
+def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tuple[Loss, str]:
     """The loss that a name stands for, for outputs and targets of these shapes.
+
+    Args:
+        loss: the name.
+        part: outputs and targets.
+        quantiles: levels, for the loss `quantile`.
 
     Raises:
         InputError: it does not fit them.
@@ -110,6 +117,10 @@ def named_loss(loss: Any, part: Part) -> tuple[Loss, str]:
         return _cross_entropy(part, shape), name
     if name == BINARY:
         return _binary(part, shape), name
+    if name == "hinge":
+        return _hinge(part, shape), name
+    if name == "quantile":
+        return _quantile(shape, part.y, quantiles or QUANTILES), name
     _check_widths(shape, y, name)
     if name == "poisson" and _is_within(part, 0.0, np.inf):
         raise SettingsError(
@@ -205,10 +216,32 @@ def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
 
         return Loss(_flattened(losses), _as_it_is)
 
-    def of_logits(outputs: Array, y: Array) -> Array:
-        return jnp.sum(jax.nn.softplus(outputs) - y * outputs, axis=-1)
+    return Loss(_flattened(LOSSES[BINARY].per_example), LOSSES[BINARY].link)
 
-    return Loss(_flattened(of_logits), jax.nn.sigmoid)
+
+def _hinge(part: Part, shape: tuple[int, ...]) -> Loss:
+    """Of class codes `[B]`; the outputs are scores, of which none is a probability."""
+    y = part.y
+    if y.dtype.kind not in "iub" or y.shape not in ((shape[0],), (shape[0], 1)) or len(shape) != 2:
+        raise SettingsError(
+            "loss='hinge' needs y as whole numbers ['B'], the classes, and outputs ['B', classes] "
+            f"(['B', 1] for two); found {y.dtype} {_dims(y)} and outputs {['B', *shape[1:]]}."
+        )
+    _check_classes(part.facts.labels, shape, y)
+    named = LOSSES["hinge"]
+    return Loss(lambda outputs, codes: named.per_example(outputs, codes.reshape(-1)), named.link)
+
+
+def _quantile(shape: tuple[int, ...], y: Any, quantiles: tuple[float, ...]) -> Loss:
+    """Of numbers: an output for each quantile of each target."""
+    width, wanted = int(np.prod(shape[1:])), int(np.prod(y.shape[1:])) * len(quantiles)
+    if width != wanted:
+        raise DataError(
+            f"loss='quantile' with {len(quantiles)} quantiles needs {wanted} outputs for y "
+            f"{_dims(y)}, those of the first target first; the model gives {['B', *shape[1:]]}."
+        )
+    named = make_loss("quantile", quantiles)
+    return Loss(_flattened(named.per_example), named.link)
 
 
 def _from_probabilities(outputs: Array, y: Array) -> Array:
@@ -282,12 +315,13 @@ def _check_classes(labels: tuple[int, int] | None, shape: tuple[int, ...], y: An
         )
 
 
-def several(losses: Any, parts: Any) -> tuple[Loss, str]:
+def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple[Loss, str]:
     """The weighted sum of the losses of several outputs.
 
     Args:
         losses: a mapping or list, like the outputs, of a name, a function, or (one, weight).
         parts: a mapping or list of `Part`.
+        quantiles: levels of those that are named `quantile`.
 
     Raises:
         InputError: outputs, targets and losses have other names or numbers.
@@ -301,7 +335,8 @@ def several(losses: Any, parts: Any) -> tuple[Loss, str]:
             raise SettingsError(
                 f"The weight of the loss of {key!r} must be above 0; found {weight}."
             )
-        loss, name = (Loss(one, _as_it_is), "own") if callable(one) else named_loss(one, part)
+        own = callable(one)
+        loss, name = (Loss(one, _as_it_is), "own") if own else named_loss(one, part, quantiles)
         chosen[key] = (loss, float(weight))
         names.append(f"{key}: {name}")
 

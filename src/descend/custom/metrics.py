@@ -15,10 +15,18 @@ from numpy.typing import NDArray
 from descend.custom.problem import CustomProblem, with_targets
 from descend.custom.result import Outputs
 from descend.data.rows.store import RowStore
+from descend.defaults import QUANTILES
 from descend.errors import DescendError, InputError
-from descend.metrics import ClassificationScore, RegressionScore
+from descend.metrics import (
+    ClassificationScore,
+    HingeScore,
+    LabelScore,
+    QuantileScore,
+    RegressionScore,
+)
 from descend.runs.history import COLUMNS
 from descend.runtime.result import Metrics
+from descend.settings import CLASS_LOSSES
 from descend.training.evaluation import Evaluate, blocks, make_evaluate
 from descend.training.losses import LOSSES
 from descend.types import Params
@@ -135,23 +143,31 @@ def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
 
 def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Metrics:
     """Those of a named loss."""
-    if custom.loss_name not in LOSSES:
+    if custom.loss_name not in (*LOSSES, "quantile"):
         return {}
     rows = custom.rows
     found = (
         (block, outputs(params, block.x), block.weight.astype(np.float64))
         for block in blocks(rows.validation)
     )
-    if custom.loss_name == "cross_entropy":
+    if custom.loss_name in CLASS_LOSSES:
         few = rows.validation.gather(np.arange(1))
         if few.y.dtype.kind not in "iub" or few.y.size > 1:
             return {}  # Probabilities of classes, or a class for each place of a sequence.
-        classes = ClassificationScore(_shares(rows.training, outputs(params, few.x).shape[-1]))
+        kind = HingeScore if custom.loss_name == "hinge" else ClassificationScore
+        classes = kind(_shares(rows.training, outputs(params, few.x).shape[-1]))
         for block, probabilities, weight in found:
             codes = block.y.reshape(-1).astype(np.int32)
             classes.add(codes, probabilities.astype(np.float64), weight)
         return classes.result()
-    numbers = RegressionScore(_flat(outputs.in_units(_mean(rows.training)[None]))[0])
+    numbers: RegressionScore | LabelScore | QuantileScore
+    if custom.loss_name == "quantile":
+        levels = custom.setup.settings.quantiles or QUANTILES
+        numbers = QuantileScore(levels, _quantiles(rows.training, outputs, levels))
+    else:
+        mean = _flat(outputs.in_units(_mean(rows.training)[None]))[0]
+        labels = custom.loss_name == "binary_cross_entropy"
+        numbers = LabelScore(mean) if labels else RegressionScore(mean)
     for block, predicted, weight in found:
         numbers.add(_flat(outputs.in_units(block.y)), _flat(predicted), weight)
     return numbers.result()
@@ -163,6 +179,14 @@ def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
     for block in blocks(store):
         counts += np.bincount(block.y.reshape(-1).astype(np.int64), block.weight, minlength=classes)
     return np.asarray(counts / counts.sum())
+
+
+def _quantiles(
+    store: RowStore, outputs: Outputs, levels: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """The quantiles of each target of the rows, `[k, Q]`."""
+    y = np.concatenate([_flat(outputs.in_units(one.y))[one.weight > 0] for one in blocks(store)])
+    return np.asarray(np.quantile(y, levels, axis=0).T)
 
 
 def _mean(store: RowStore) -> NDArray[np.float64]:

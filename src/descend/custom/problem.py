@@ -131,14 +131,17 @@ def custom_problem(
         *(() if tabular else OF_TABLES),
     )
     _check_unused(settings, unused)
-    rows = custom_rows(own.data, settings, own.validation, layout=layout, say=progress.message)
+    learned = settings
+    if tabular and isinstance(own.loss, str):  # On which scale the target is learned.
+        learned = settings.replace(loss=known_name(own.loss))
+    rows = custom_rows(own.data, learned, own.validation, layout=layout, say=progress.message)
     settings = fitted(settings, len(rows.training))
     inputs_of, targets_of = _forms(rows)
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _checked_model(own, x, settings, progress)
-    chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings.seed)
+    chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings)
     check_loss(chosen.per_example, probe.outputs, y)
     params = shaken(made.init(settings.seed), settings.seed)
     weights, state = split_variables(params)
@@ -343,7 +346,7 @@ def _chosen_loss(
     probe: Probe,
     x: Any,
     y: Any,
-    seed: int,
+    settings: Settings,
 ) -> tuple[Loss, str | None]:
     """The loss of a row by itself and its link, and its name where it has one."""
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
@@ -358,7 +361,7 @@ def _chosen_loss(
         assert rows.targets is not None
         of_targets = rows.targets.assembled(dict(zip(names, facts, strict=True)))
         parts = {key: Part(probe.outputs[key], y[key], of_targets[key]) for key in keys}
-        return several(loss, parts)
+        return several(loss, parts, settings.quantiles)
     outputs = jax.tree.leaves(probe.outputs)
     if len(outputs) != 1 or not hasattr(probe.outputs, "shape") or not one_array:
         raise InputError(
@@ -373,10 +376,10 @@ def _chosen_loss(
         y,
         facts[0],
         same_as_input,
-        functools.lru_cache(maxsize=1)(lambda: output_range(model, x, seed)),
+        functools.lru_cache(maxsize=1)(lambda: output_range(model, x, settings.seed)),
         model.head,
     )
-    return named_loss(loss, part)
+    return named_loss(loss, part, settings.quantiles)
 
 
 def _several(tree: Any) -> str:

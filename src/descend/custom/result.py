@@ -158,7 +158,7 @@ class Outputs:
         """Those of a problem."""
         encoder = own.rows.encoder
         numbers = encoder is not None and isinstance(encoder.schema.target, RegressionTarget)
-        scaled = encoder is not None and numbers and own.loss_name in LOSSES
+        scaled = encoder is not None and numbers and own.loss_name in (*LOSSES, "quantile")
 
         def apply(params: Params, x: Any) -> Any:
             return own.model.apply(params, own.inputs_of(x))

@@ -33,7 +33,7 @@ from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.learn import learn_schema
 from descend.data.split import is_validation
 from descend.errors import DataError
-from descend.settings import Settings
+from descend.settings import OWN_SCALE, Settings
 from descend.types import Batch
 
 _DECIDES = (
@@ -104,7 +104,7 @@ def prepare(
     if check is not None:
         check(fingerprint)
     folder, key = _store_of(table.name, fingerprint, settings)
-    asked = {"task": settings.task, "poisson": settings.loss == "poisson"}
+    asked = {"task": settings.task, **_of_loss(settings)}
     # A resumed run has resolved settings, which agree with its schema.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)
@@ -176,8 +176,7 @@ def _store_of(
     options = {option: getattr(settings, option) for option in _DECIDES}
     sources = {part: _source(record) for part, record in fingerprint.items()}
     kept_in = Path(settings.store) if settings.store is not None else default_folder()
-    poisson = settings.loss == "poisson"  # Poisson targets are not standardised.
-    identity = {"sources": sources, "options": options, "poisson": poisson}
+    identity = {"sources": sources, "options": options, **_of_loss(settings)}
     folder = store_folder(kept_in, name, identity)
     key: dict[str, Any] = {
         "fingerprint": fingerprint,
@@ -188,6 +187,14 @@ def _store_of(
         # Data from the network may change unnoticed, so such a store serves one run only.
         key["read at"] = datetime.now(UTC).isoformat()
     return folder, key
+
+
+def _of_loss(settings: Settings) -> dict[str, Any]:
+    """What the loss has to do with the rows: the scale of the target, and what is known of it."""
+    found: dict[str, Any] = {"poisson": settings.loss == "poisson"}
+    if settings.loss in OWN_SCALE and not found["poisson"]:
+        found["scale"] = settings.loss
+    return found | ({"quantiles": list(settings.quantiles)} if settings.quantiles else {})
 
 
 def _source(record: dict[str, Any]) -> Any:

@@ -58,11 +58,16 @@ class Graph:
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """The output of an operator."""
+    def add(
+        self, operator: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: Any
+    ) -> str:
+        """The first of an operator's outputs."""
         name = f"descend/value/{len(self._nodes)}"
+        others = [f"{name}/{place}" for place in range(1, outputs)]
         self._nodes.append(
-            self._onnx.helper.make_node(operator, list(inputs), [name], domain=domain, **attributes)
+            self._onnx.helper.make_node(
+                operator, list(inputs), [name, *others], domain=domain, **attributes
+            )
         )
         return name
 

@@ -53,7 +53,7 @@ def onnx_bytes(schema: Schema, settings: Settings, params: Params) -> bytes:
             codes.append(inputs.category(graph, column))
     outputs = _network(graph, settings, params, Encoder(schema), numbers, codes)
     if isinstance(schema.target, ClassificationTarget):
-        _classes(graph, schema.target, outputs)
+        _classes(graph, schema.target, settings, outputs)
     else:
         _numbers(graph, schema.target, settings, outputs)
     return graph.bytes("descend", DESCRIPTION)
@@ -110,29 +110,61 @@ def _bent(graph: Graph, values: str) -> str:
 def _numbers(graph: Graph, target: RegressionTarget, settings: Settings, outputs: str) -> None:
     if settings.loss == "poisson":
         outputs = graph.add("Exp", outputs)
+    elif settings.loss == "binary_cross_entropy":
+        outputs = graph.add("Sigmoid", outputs)
+    each = max(1, len(settings.quantiles))
+    width = each * len(target.names)
+    if each > 1:
+        outputs = _in_order(graph, outputs, len(target.names), each)
     values = graph.cast(outputs, "double")
     if target.standardised:
-        values = graph.add("Mul", values, graph.constant(target.deviation, np.float64))
-        values = graph.add("Add", values, graph.constant(target.mean, np.float64))
+        deviation, mean = (np.repeat(one, each) for one in (target.deviation, target.mean))
+        values = graph.add("Mul", values, graph.constant(deviation, np.float64))
+        values = graph.add("Add", values, graph.constant(mean, np.float64))
     if settings.model == "tabular" and any(target.counts):
         least = [0.0 if counted else -math.inf for counted in target.counts]
-        values = graph.add("Max", values, graph.constant(least, np.float64))
-    graph.output(values, "prediction", "double", ["N", len(target.names)])
+        values = graph.add("Max", values, graph.constant(np.repeat(least, each), np.float64))
+    graph.output(values, "prediction", "double", ["N", width])
 
 
-def _classes(graph: Graph, target: ClassificationTarget, outputs: str) -> None:
+def _in_order(graph: Graph, outputs: str, targets: int, each: int) -> str:
+    """The quantiles of each target in rising order; see `descend.training.losses.quantile_loss`."""
+    parted = graph.add("Reshape", outputs, graph.constant([-1, targets, each], np.int64))
+    count = graph.constant([each], np.int64)
+    rising = graph.add("TopK", parted, count, axis=2, largest=0, sorted=1, outputs=2)
+    return graph.add("Reshape", rising, graph.constant([-1, targets * each], np.int64))
+
+
+def _classes(
+    graph: Graph, target: ClassificationTarget, settings: Settings, outputs: str
+) -> None:
     count = len(target.labels)
+    if settings.loss == "hinge":
+        _scored(graph, target, outputs)
+        return
     if count == 2:
         second = graph.add("Sigmoid", outputs)
         first = graph.add("Sub", graph.constant(1.0, np.float32), second)
         probabilities = graph.add("Concat", first, second, axis=1)
     else:
         probabilities = graph.add("Softmax", outputs, axis=1)
-    place = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
+    _label(graph, target, probabilities)
+    graph.output(probabilities, "probabilities", "float", ["N", count])
+
+
+def _scored(graph: Graph, target: ClassificationTarget, outputs: str) -> None:
+    """The label, and a score for each class, where the loss gives no probabilities."""
+    if len(target.labels) == 2:
+        outputs = graph.add("Concat", graph.add("Neg", outputs), outputs, axis=1)
+    _label(graph, target, outputs)
+    graph.output(outputs, "scores", "float", ["N", len(target.labels)])
+
+
+def _label(graph: Graph, target: ClassificationTarget, scores: str) -> None:
+    place = graph.add("ArgMax", scores, axis=1, keepdims=0)
     kind, dtype = _label_kind(target)
     label = graph.add("Gather", graph.constant(target.labels, dtype), place)
     graph.output(label, "label", kind, ["N"])
-    graph.output(probabilities, "probabilities", "float", ["N", count])
 
 
 def _label_kind(target: ClassificationTarget) -> tuple[str, Any]:

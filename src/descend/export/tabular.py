@@ -120,9 +120,9 @@ def _pooled(graph: Graph, loss: str, outputs: str, members: int, single: bool) -
         return graph.add("Squeeze", outputs, axes)
     if loss == "poisson":
         return graph.add("Sub", log_sum(outputs), graph.constant(np.log(members), np.float32))
-    if loss != "cross_entropy":
+    if loss not in ("cross_entropy", "binary_cross_entropy"):
         return graph.add("ReduceMean", outputs, axes, keepdims=0)
-    if not single:
+    if loss == "cross_entropy" and not single:
         # Softmax takes the logarithm of the number of members away.
         return log_sum(graph.add("LogSoftmax", outputs, axis=2))
     no = graph.add("Neg", graph.add("Softplus", outputs))

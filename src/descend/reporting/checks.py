@@ -33,7 +33,13 @@ WORDS = {
     "warn": "Use with care",
     "bad": "Do not rely on this model",
 }
-METRICS = {"r2": "R²", "accuracy": "accuracy", "log_loss": "log loss", "auc": "AUC"}
+METRICS = {
+    "r2": "R²",
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "auc": "AUC",
+    "pinball": "pinball loss",
+}
 
 
 def checks_of(
@@ -119,10 +125,11 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
     model, baseline = metrics.get("model") or {}, metrics.get("baseline") or {}
     intervals = assessment.get("metrics") or {}
     # R² against 0 and log loss use all that a model says; accuracy is what is left without them.
-    name = next((one for one in ("r2", "log_loss", "accuracy") if one in model), None)
+    known = ("r2", "log_loss", "pinball", "accuracy")
+    name = next((one for one in known if one in model), None)
     if name is None or model[name] is None or baseline.get(name) is None:
         return None
-    sign = -1.0 if name == "log_loss" else 1.0
+    sign = -1.0 if name in ("log_loss", "pinball") else 1.0
     # R² of the trivial prediction differs from 0 by the chance of the split alone.
     trivial = max(0.0, baseline[name]) if name == "r2" else baseline[name]
     gain = sign * (model[name] - trivial)
@@ -149,7 +156,8 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
 
 
 def _trivial_name(name: str) -> str:
-    return "the mean" if name == "r2" else "the class frequencies"
+    named = {"r2": "the mean", "pinball": "the quantiles of all rows"}
+    return named.get(name, "the class frequencies")
 
 
 def _rows(record: Record) -> Check:

@@ -28,10 +28,10 @@ from descend.defaults import (
     TABULAR_WEIGHT_DECAY,
 )
 from descend.errors import SettingsError, option_text
-from descend.settings import Settings
+from descend.settings import CLASS_LOSSES, Settings
 from descend.training.bins import Bins, find_bins, sample
 from descend.training.effort import planned_epochs
-from descend.training.losses import LOSSES, resolve_loss
+from descend.training.losses import make_loss, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
@@ -68,7 +68,7 @@ def network_of(
     if settings.model == "mlp":
         return mlp(inputs, bias, settings.hidden, settings.activation)
     assert settings.members is not None
-    pool = LOSSES[settings.loss].pool
+    pool = make_loss(settings.loss, settings.quantiles).pool
     return tabular(inputs, bias, settings.hidden, settings.activation, settings.members, pool, bins)
 
 
@@ -80,7 +80,8 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     network = network_of(settings, prepared.schema, prepared.encoder, bins)
     if settings.memory is not None:
         _check_memory(settings, network)
-    per_example, optimizer = LOSSES[settings.loss].per_example, make_optimizer(settings)
+    per_example = make_loss(settings.loss, settings.quantiles).per_example
+    optimizer = make_optimizer(settings)
     return Problem(
         store=prepared.training,
         validation=prepared.validation,
@@ -139,7 +140,7 @@ def fitting_loss(loss: str, task: str) -> str:
         SettingsError: it does not fit the task.
     """
     found = resolve_loss(loss, task)
-    if (found == "cross_entropy") != (task == "classification"):
+    if (found in CLASS_LOSSES) != (task == "classification"):
         fitting = "cross_entropy" if task == "classification" else "squared_error"
         raise SettingsError(
             f"{option_text('loss', found)} does not fit {task}; type "
@@ -238,8 +239,18 @@ def default_learning_rate(optimizer: str) -> float:
 def _trivial_outputs(settings: Settings, schema: Schema) -> list[float]:
     target = schema.target
     if isinstance(target, ClassificationTarget):
+        if settings.loss == "hinge":
+            sides = [1.0 if share > 0.5 else -1.0 for share in target.shares]
+            return sides[1:] if len(sides) == 2 else sides
         logs = np.log(np.asarray(target.counts, dtype=np.float64) / sum(target.counts))
         return [float(logs[1] - logs[0])] if len(logs) == 2 else [float(value) for value in logs]
     if settings.loss == "poisson":
         return [math.log(max(mean, LEAST_RATE_FOR_LOG)) for mean in target.mean]
+    if settings.loss == "binary_cross_entropy":
+        least = LEAST_RATE_FOR_LOG
+        inside = [min(max(mean, least), 1.0 - least) for mean in target.mean]
+        return [math.log(mean / (1.0 - mean)) for mean in inside]
+    if settings.loss == "quantile":
+        scales = zip(target.quantiles, target.mean, target.deviation, strict=True)
+        return [(one - mean) / spread for levels, mean, spread in scales for one in levels]
     return [0.0] * len(target.names)

@@ -36,11 +36,18 @@ def encode_target(target: Target, y: NDArray[Any]) -> NDArray[Any]:
 
 
 def decode_regression(target: RegressionTarget, outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Predictions `[n, k]` in the target's own units (exp is not applied for Poisson)."""
+    """Predictions in the target's own units (exp is not applied for Poisson).
+
+    Args:
+        target: k targets.
+        outputs: `[n, k]`, or `[n, k·Q]` with Q quantiles of each.
+    """
     values = np.asarray(outputs, np.float64)
     if not target.standardised:
         return values
-    return np.asarray(values * np.asarray(target.deviation) + np.asarray(target.mean))
+    each = values.shape[1] // len(target.names)
+    deviation, mean = (np.repeat(one, each) for one in (target.deviation, target.mean))
+    return np.asarray(values * deviation + mean)
 
 
 def decode_classes(target: ClassificationTarget, codes: NDArray[Any]) -> NDArray[Any]:

@@ -163,6 +163,8 @@ class RegressionTarget:
             missing.
         written: how the numbers of each are written, if they are text.
         counts: of each, whether its values are whole numbers, 0 or more; empty if unknown.
+        quantiles: of each, over the training rows by their weights, at the levels of the loss
+            `quantile`; empty under other losses.
     """
 
     task: ClassVar[str] = "regression"
@@ -175,6 +177,7 @@ class RegressionTarget:
     strays: int = 0
     written: tuple[str, ...] = ()
     counts: tuple[bool, ...] = ()
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,6 +319,10 @@ def _check(schema: Schema) -> None:
         spreads += target.deviation
         each = (target.names, target.mean, target.deviation, target.minimum, target.maximum)
         lengths = {len(values) for values in each}
+        if target.quantiles:
+            lengths.add(len(target.quantiles))
+            if len({len(values) for values in target.quantiles}) > 1:
+                raise ValueError("the targets have not equally many quantiles")
     else:
         lengths = {len(target.labels), len(target.counts)}
         if target.weights:

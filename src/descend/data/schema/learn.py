@@ -31,6 +31,7 @@ from descend.data.schema.targets import (
     learn_target,
     may_be_classes,
     weighted_classes,
+    with_quantiles,
 )
 from descend.data.schema.value_survey import survey_values
 from descend.errors import DataError, option_text
@@ -169,6 +170,8 @@ def _schema(
     if isinstance(target, ClassificationTarget):
         target = weighted_classes(table, targets[0], rows.weight, target)
         warnings += class_notes(targets[0].name, target.labels)
+    elif settings.quantiles:
+        target = with_quantiles(table, targets, rows.weight, target, settings.quantiles)
     training = row_counts.training
     surveys = Surveys(survey, values, read.typed, training)
     learned = learn_columns([*inputs, *read.excluded], surveys, settings)

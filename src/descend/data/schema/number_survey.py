@@ -145,13 +145,14 @@ def _of_column(found: Mapping[str, Any]) -> NumberSurvey:
     extremes = [found[key] for key in ("minimum", "maximum", "low", "high")]
     known = [value for value in extremes if value is not None]
     infinite = any(math.isinf(value) for value in known)
-    lowest = min(known, default=0.0)
+    lowest, highest = min(known, default=0.0), max(known, default=0.0)
     if not found["seen"]:
-        return NumberSurvey(infinite=infinite, lowest=lowest)
+        return NumberSurvey(infinite=infinite, lowest=lowest, highest=highest)
     return NumberSurvey(
         seen=found["seen"],
         infinite=infinite,
         lowest=lowest,
+        highest=highest,
         mean=found["mean"],
         deviation=math.sqrt(found["squares"] / found["seen"]),
         minimum=found["minimum"],

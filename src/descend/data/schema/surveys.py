@@ -59,12 +59,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class NumberSurvey:
-    """A column of numbers: `infinite` and `lowest` in all rows, the rest in training rows.
+    """A column of numbers: `infinite`, `lowest` and `highest` in all rows, the rest in training.
 
     Attributes:
         seen: rows that have a value.
         infinite: whether a value is infinite.
         lowest: of all.
+        highest: of all.
         mean: of the values.
         deviation: of the values, from their mean.
         minimum: of the values.
@@ -77,6 +78,7 @@ class NumberSurvey:
     seen: int = 0
     infinite: bool = False
     lowest: float = 0.0
+    highest: float = 0.0
     mean: float = 0.0
     deviation: float = 0.0
     minimum: float = 0.0

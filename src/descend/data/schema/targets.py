@@ -16,7 +16,7 @@ from descend.data.schema.columns import ClassificationTarget, Label, RegressionT
 from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError, option_text
-from descend.settings import Settings
+from descend.settings import CLASS_LOSSES, OWN_SCALE, Settings
 
 MOST_CLASSES = 20
 """Most distinct values of whole numbers that are taken for classes."""
@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"[-+]?\d+$")
 
 def is_regression(settings: Settings, targets: Sequence[str]) -> bool:
     """Whether the settings say that the targets are numbers to be estimated."""
-    by_loss = settings.task == "auto" and settings.loss not in ("auto", "cross_entropy")
+    by_loss = settings.task == "auto" and settings.loss not in ("auto", *CLASS_LOSSES)
     return settings.task == "regression" or by_loss or len(targets) > 1
 
 
@@ -62,7 +62,7 @@ def choose_task(
     names = ", ".join(repr(target.name) for target in targets)
     task, reason = settings.task, f"{option_text('task', settings.task)} was given."
     if task == "auto" and settings.loss != "auto":
-        task = "classification" if settings.loss == "cross_entropy" else "regression"
+        task = "classification" if settings.loss in CLASS_LOSSES else "regression"
         reason = f"{option_text('loss', settings.loss)} was given."
     odd = next((one for one in targets if one.type not in ("number", "text", "boolean")), None)
     if odd is not None:
@@ -169,6 +169,11 @@ def _regression(
                 f"{table}: the target {target.name!r} has values below 0 ({one.lowest:g}); "
                 f"{option_text('loss', 'poisson')} needs counts of 0 or more."
             )
+        if settings.loss == "binary_cross_entropy" and not (one.lowest >= 0 and one.highest <= 1):
+            raise DataError(
+                f"{table}: the target {target.name!r} has values from {one.lowest:g} to "
+                f"{one.highest:g}; --loss binary_cross_entropy needs 0 or 1, or shares between."
+            )
     surveys = [survey[target.name] for target in targets]
     return RegressionTarget(
         names=tuple(target.name for target in targets),
@@ -176,11 +181,42 @@ def _regression(
         deviation=tuple(one.deviation for one in surveys),
         minimum=tuple(one.minimum for one in surveys),
         maximum=tuple(one.maximum for one in surveys),
-        standardised=settings.loss != "poisson",
+        standardised=settings.loss not in OWN_SCALE,
         strays=sum(cells.count for cells in (typed[one.name].strays for one in targets) if cells),
         written=tuple(one.written if one.is_text else PLAINLY for one in targets),
         counts=tuple(one.whole and one.lowest >= 0 for one in surveys),
     )
+
+
+def with_quantiles(
+    table: Table,
+    columns: Sequence[TableColumn],
+    weight: TableColumn | None,
+    target: RegressionTarget,
+    levels: Sequence[float],
+) -> RegressionTarget:
+    """The target with the quantiles of its training rows: the least v with P(target ≤ v) ≥ level.
+
+    Args:
+        table: its training rows marked.
+        columns: of the target, in its order.
+        weight: the column of row weights, or None.
+        target: learned from these columns.
+        levels: of the quantiles.
+    """
+    share = number_sql(weight) if weight is not None else "1.0"
+    asked = ", ".join(
+        f"min(v) FILTER (below >= {level!r} * total) AS q{place}"
+        for place, level in enumerate(levels)
+    )
+    found = []
+    for column in columns:
+        sums = f"SELECT {number_sql(column)} AS v, sum({share}) AS w FROM {table.rows}"
+        sums += f" WHERE {MARK} GROUP BY v"
+        running = f"SELECT v, sum(w) OVER (ORDER BY v) AS below, sum(w) OVER () AS total FROM ({sums})"
+        row = table.query(f"SELECT {asked} FROM ({running})").to_pylist()[0]
+        found.append(tuple(row.values()))
+    return replace(target, quantiles=tuple(found))
 
 
 def _classification(

@@ -22,6 +22,9 @@ NAMES = {
     "accuracy": "accuracy",
     "log_loss": "log loss",
     "auc": "AUC",
+    "pinball": "pinball loss",
+    "hinge": "hinge loss",
+    "exact_match": "all labels right",
 }
 
 
@@ -43,6 +46,7 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """The metrics of the model beside those of the trivial prediction."""
     model, baseline = metrics["model"], metrics["baseline"]
     trivial = "mean" if "r2" in model else "commonest class"
+    trivial = "quantiles of all" if "pinball" in model else trivial
     rows = [
         [NAMES.get(name, name), *(_figure(rounded(name, one)) for one in (value, baseline[name]))]
         for name, value in sorted(model.items(), key=_place)

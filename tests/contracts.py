@@ -20,7 +20,7 @@ from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.write_store import write_store
 from descend.defaults import LEARNING_RATES
 from descend.settings import Settings
-from descend.training.losses import make_loss
+from descend.training.losses import LOSSES, make_loss
 from descend.training.models import ACTIVATIONS
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.problem import Problem
@@ -35,7 +35,7 @@ schedule_names = pytest.mark.parametrize("schedule", settings.SCHEDULES)
 
 
 def test_each_name_that_settings_take_has_its_part() -> None:
-    assert set(settings.LOSSES) == {"auto", *LOSSES}
+    assert set(settings.LOSSES) == {"auto", "quantile", *LOSSES}
     assert set(settings.OPTIMIZERS) == set(FACTORIES)
     assert set(LEARNING_RATES) <= set(FACTORIES)
     assert set(settings.ACTIVATIONS) == set(ACTIVATIONS)
@@ -88,7 +88,11 @@ def test_a_loss_takes_each_row_by_itself(loss: str, outputs: int) -> None:
 @loss_names
 def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
     values = np.array([[-80.0], [-1e-8], [0.0], [80.0]], np.float32)
-    y = np.array([0, 1, 1, 0]) if loss in settings.CLASS_LOSSES else np.array([[0], [1], [1], [0.0]])
+    y = (
+        np.array([0, 1, 1, 0])
+        if loss in settings.CLASS_LOSSES
+        else np.array([[0], [1], [1], [0.0]])
+    )
     per_example = make_loss(loss, (0.3,)).per_example
     total = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(per_example(outputs, y))))
     loss_sum, slopes = total(values)

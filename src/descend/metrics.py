@@ -195,7 +195,10 @@ class LabelScore:
     def add(self, truth: Floats, predicted: Floats, weight: Floats) -> None:
         """Count rows: `[n, k]` from 0 to 1, `[n, k]` probabilities, `[n]`."""
         self.weight += float(weight.sum())
-        for name, told in (("model", predicted), ("baseline", np.tile(self.shares, (len(truth), 1)))):
+        for name, told in (
+            ("model", predicted),
+            ("baseline", np.tile(self.shares, (len(truth), 1))),
+        ):
             right = (told > 0.5) == (truth > 0.5)
             lost = -truth * _log(told) - (1.0 - truth) * _log(1.0 - told)
             rows = np.stack([right.mean(axis=1), right.all(axis=1), lost.mean(axis=1)])

@@ -78,7 +78,7 @@ def test_the_hinge_loss_counts_margins_of_less_than_one() -> None:
 
 
 def test_the_scores_of_two_classes_are_opposites() -> None:
-    np.testing.assert_array_equal(LOSSES["hinge"].link(np.array([[0.4]])), [[-0.4, 0.4]])
+    np.testing.assert_array_equal(LOSSES["hinge"].link(np.array([[0.5]])), [[-0.5, 0.5]])
 
 
 def test_each_answer_of_a_yes_or_no_target_counts_by_itself() -> None:

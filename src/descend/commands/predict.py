@@ -39,9 +39,9 @@ def predict(
     """Predict every row of a table and write a table of predictions.
 
     The columns are those of the input that are kept, then `<target>` for each target, and for
-    classification a `probability_<label>` for each label; the loss `hinge` knows none. Of
-    quantiles there is a column `<target>_q<level>` for each. Where a column of the input that is kept
-    has that name, the prediction is called `<target>_predicted`.
+    classification a `probability_<label>` for each label, which the loss `hinge` does not give.
+    Of quantiles there is a column `<target>_q<level>` for each. Where a column of the input that
+    is kept has that name, the prediction is called `<target>_predicted`.
     With an interval each target is followed by `<target>_low` and `<target>_high`.
 
     Args:

@@ -181,9 +181,7 @@ def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
     return np.asarray(counts / counts.sum())
 
 
-def _quantiles(
-    store: RowStore, outputs: Outputs, levels: tuple[float, ...]
-) -> NDArray[np.float64]:
+def _quantiles(store: RowStore, outputs: Outputs, levels: tuple[float, ...]) -> NDArray[np.float64]:
     """The quantiles of each target of the rows, `[k, Q]`."""
     y = np.concatenate([_flat(outputs.in_units(one.y))[one.weight > 0] for one in blocks(store)])
     return np.asarray(np.quantile(y, levels, axis=0).T)

@@ -135,9 +135,7 @@ def _in_order(graph: Graph, outputs: str, targets: int, each: int) -> str:
     return graph.add("Reshape", rising, graph.constant([-1, targets * each], np.int64))
 
 
-def _classes(
-    graph: Graph, target: ClassificationTarget, settings: Settings, outputs: str
-) -> None:
+def _classes(graph: Graph, target: ClassificationTarget, settings: Settings, outputs: str) -> None:
     count = len(target.labels)
     if settings.loss == "hinge":
         _scored(graph, target, outputs)

@@ -213,7 +213,9 @@ def with_quantiles(
     for column in columns:
         sums = f"SELECT {number_sql(column)} AS v, sum({share}) AS w FROM {table.rows}"
         sums += f" WHERE {MARK} GROUP BY v"
-        running = f"SELECT v, sum(w) OVER (ORDER BY v) AS below, sum(w) OVER () AS total FROM ({sums})"
+        running = (
+            f"SELECT v, sum(w) OVER (ORDER BY v) AS below, sum(w) OVER () AS total FROM ({sums})"
+        )
         row = table.query(f"SELECT {asked} FROM ({running})").to_pylist()[0]
         found.append(tuple(row.values()))
     return replace(target, quantiles=tuple(found))

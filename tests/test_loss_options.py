@@ -39,9 +39,7 @@ def trained(target, **options):
     exclude = [name for name in TARGETS if name not in names]
     settings = {"model": "mlp", "hidden": (8,), "epochs": 12, "batch_size": 16, "seed": 0}
     settings |= {"learning_rate": 0.02}
-    return descend.train(
-        table(), target=target, exclude=exclude, **{**settings, **options}
-    )
+    return descend.train(table(), target=target, exclude=exclude, **{**settings, **options})
 
 
 def in_onnx(model, path, frame):
@@ -147,7 +145,7 @@ def test_shares_are_targets_too_and_other_numbers_are_not():
         epochs=20, learning_rate=0.1, batch_size=16,
     )  # fmt: skip
     assert run.model.predict(frame) == pytest.approx(frame["share"].to_numpy(), abs=0.02)
-    with pytest.raises(DataError, match="needs 0 or 1, or shares between"):
+    with pytest.raises(DataError, match="needs 0 or 1, or shares"):
         trained("number", loss="binary_cross_entropy")
 
 
@@ -169,9 +167,9 @@ def test_the_hinge_loss_gives_classes_and_scores(target, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"quantiles": (0.5,), "loss": "huber"}, "--quantiles goes with --loss quantile"),
-        ({"quantiles": (0.5, 0.2)}, "--quantiles must rise"),
-        ({"loss": "hinge", "task": "regression"}, "hinge does not fit regression"),
+        ({"quantiles": (0.5,), "loss": "huber"}, "quantiles goes with loss=.quantile"),
+        ({"quantiles": (0.5, 0.2)}, "quantiles must rise"),
+        ({"loss": "hinge", "task": "regression"}, "hinge.* does not fit regression"),
     ],
 )
 def test_what_does_not_go_together_is_said(options, said):

@@ -275,18 +275,19 @@ class Settings:
         """
         if not isinstance(self.quantiles, tuple):
             raise SettingsError(
-                "--quantiles must be levels between 0 and 1, such as 0.1,0.5,0.9; "
+                f"{option_text('quantiles')} must be levels between 0 and 1, such as (0.1, 0.9); "
                 f"found {self.quantiles!r}."
             )
         for level in self.quantiles:
             _check_number("quantiles", level, above=0, below=1)
         if any(low >= high for low, high in itertools.pairwise(self.quantiles)):
             raise SettingsError(
-                f"--quantiles must rise, without a level twice; found {self.quantiles!r}."
+                ff"{option_text('quantiles')} must rise, without a level twice; found {self.quantiles!r}."
             )
         if self.quantiles and self.loss not in ("auto", "quantile"):
             raise SettingsError(
-                f"--quantiles goes with --loss quantile; found --loss {self.loss}. "
+                f"{option_text('quantiles')} goes with {option_text('loss', 'quantile')}; found "
+                f"{option_text('loss', self.loss)}. "
                 "Leave one of them out."
             )
         if self.loss == "quantile" and not self.quantiles:

@@ -172,7 +172,8 @@ def _regression(
         if settings.loss == "binary_cross_entropy" and not (one.lowest >= 0 and one.highest <= 1):
             raise DataError(
                 f"{table}: the target {target.name!r} has values from {one.lowest:g} to "
-                f"{one.highest:g}; --loss binary_cross_entropy needs 0 or 1, or shares between."
+                f"{one.highest:g}; {option_text('loss', 'binary_cross_entropy')} needs 0 or 1, "
+                "or shares between them."
             )
     surveys = [survey[target.name] for target in targets]
     return RegressionTarget(

@@ -282,7 +282,8 @@ class Settings:
             _check_number("quantiles", level, above=0, below=1)
         if any(low >= high for low, high in itertools.pairwise(self.quantiles)):
             raise SettingsError(
-                ff"{option_text('quantiles')} must rise, without a level twice; found {self.quantiles!r}."
+                f"{option_text('quantiles')} must rise, without a level twice; "
+                f"found {self.quantiles!r}."
             )
         if self.quantiles and self.loss not in ("auto", "quantile"):
             raise SettingsError(

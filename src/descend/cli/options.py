@@ -182,9 +182,7 @@ SETTINGS: dict[str, Option] = {
     ),
     "averaging": Option("Evaluate and save a running average of the weights.", bool),
     "loss": Option(_listed(LOSSES), metavar="NAME"),
-    "quantiles": Option(
-        "Levels of the loss quantile.", parse=_levels, metavar="0.1,0.5,0.9"
-    ),
+    "quantiles": Option("Levels of the loss quantile.", parse=_levels, metavar="0.1,0.5,0.9"),
     "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
     "weight_decay": Option("Weight decay of the optimizer.", float, metavar="X"),
     "clip": Option("Largest gradient norm; longer gradients are scaled down.", float, metavar="X"),

@@ -38,7 +38,7 @@ SIZES = (16, 64, 256)
 DROPPED = 0.25
 
 
-def rows_of(network: str, rows: int = 2048, seed: int = 0) -> tuple[Any, Any]:
+def rows_of(network: str, rows: int = 1024, seed: int = 0) -> tuple[Any, Any]:
     """Random rows: what is in them does not change the speed."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 10, size=rows).astype(np.int32)
@@ -143,7 +143,7 @@ def descend_epoch(network: str, batch_size: int) -> Callable[[], object]:
     return epoch
 
 
-EPOCHS = 10
+EPOCHS = 4
 """Evaluations come after ten updates at the earliest, so several epochs are one run."""
 
 

@@ -27,7 +27,7 @@ from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import check_rule, custom_rule
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
-from descend.custom.weights import reached_by_gradients, with_trained_weights
+from descend.custom.weights import with_trained_weights, without_idle_weights
 from descend.data.rows.layout import Layout
 from descend.data.rows.store import RowStore
 from descend.errors import InputError, SettingsError
@@ -37,7 +37,6 @@ from descend.settings import Settings
 from descend.training.build import fitted, fitting_loss, rises
 from descend.training.jax_setup import check_not_forked
 from descend.training.losses import Loss
-from descend.training.objective import squared_weights
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.tuning.compare.methods import CUSTOM_RULE
@@ -152,7 +151,7 @@ def custom_problem(
         weights,
         y,
     )
-    made, penalty = _without_idle_weights(made, chosen, x, y, settings, rule)
+    made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)
     if probe.couples_rows and (_has_idle_rows(rows.training)):
@@ -272,49 +271,6 @@ def _checked_model(
             "use its running state."
         )
     return made, probe
-
-
-def _without_idle_weights(
-    made: CustomModel,
-    loss: Loss,
-    x: Any,
-    y: Any,
-    settings: Settings,
-    rule: optax.GradientTransformation | None,
-) -> tuple[CustomModel, Callable[[Params], Array] | None]:
-    """The model with weights that no gradient reaches (`stop_gradient`) as part of its state.
-
-    Otherwise the penalty and the weight decay would move them. A rule of the user's own may have
-    masks in the form of all weights, so these stay, and the penalty leaves them out.
-
-    Returns:
-        The model, and a penalty in place of the usual one, or None.
-    """
-    begun = made.init(settings.seed)
-    weights, state = split_variables(begun)
-
-    def mean_loss(weights: Params) -> Array:
-        if made.training_apply is not None:
-            outputs, _ = made.training_apply(weights, state, x, jax.random.key(0))
-        else:
-            outputs = made.apply(join_variables(weights, state, begun), x)
-        return jnp.mean(loss.per_example(outputs, y))
-
-    reached = reached_by_gradients(mean_loss, weights)
-    if all(reached) or not any(reached):
-        return made, None
-    if rule is None:
-        apart = made._replace(chosen=lambda wanted, weights: list(wanted))
-        return with_trained_weights(apart, settings.seed, reached), None
-    if not settings.l2:
-        return made, None
-
-    def penalty(weights: Params) -> Array:
-        pairs = zip(jax.tree.leaves(weights), reached, strict=True)
-        found = 0.5 * settings.l2 * squared_weights([leaf for leaf, used in pairs if used])
-        return found if made.penalty is None else found + made.penalty(weights)
-
-    return made, penalty
 
 
 def _has_idle_rows(store: RowStore) -> bool:

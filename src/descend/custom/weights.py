@@ -16,6 +16,9 @@ import numpy as np
 
 from descend.custom.models import CustomModel
 from descend.errors import InputError
+from descend.settings import Settings
+from descend.training.losses import Loss
+from descend.training.objective import squared_weights
 from descend.types import Array, Params, Variables, join_variables, split_variables
 
 SCALE = 1024.0
@@ -106,7 +109,59 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
     )
 
 
-def reached_by_gradients(loss: Callable[[Params], Array], weights: Params) -> list[bool]:
+def without_idle_weights(
+    made: CustomModel,
+    loss: Loss,
+    x: Any,
+    y: Any,
+    settings: Settings,
+    *,
+    own_rule: bool,
+) -> tuple[CustomModel, Callable[[Params], Array] | None]:
+    """The model with weights that no gradient reaches (`stop_gradient`) as part of its state.
+
+    Otherwise the penalty and the weight decay would move them. A rule of the user's own may have
+    masks in the form of all weights, so these stay, and the penalty leaves them out.
+
+    Args:
+        made: the model, as `with_trained_weights` gives it.
+        loss: of a row.
+        x: a few rows, as the model gets them.
+        y: their targets.
+        settings: seed and penalty.
+        own_rule: whether the update rule is the user's own.
+
+    Returns:
+        The model, and a penalty in place of the usual one, or None.
+    """
+    begun = made.init(settings.seed)
+    weights, state = split_variables(begun)
+
+    def mean_loss(weights: Params) -> Array:
+        if made.training_apply is not None:
+            outputs, _ = made.training_apply(weights, state, x, jax.random.key(0))
+        else:
+            outputs = made.apply(join_variables(weights, state, begun), x)
+        return jnp.mean(loss.per_example(outputs, y))
+
+    reached = _reached_by_gradients(mean_loss, weights)
+    if all(reached) or not any(reached):
+        return made, None
+    if not own_rule:
+        apart = made._replace(chosen=lambda wanted, weights: list(wanted))
+        return with_trained_weights(apart, settings.seed, reached), None
+    if not settings.l2:
+        return made, None
+
+    def penalty(weights: Params) -> Array:
+        pairs = zip(jax.tree.leaves(weights), reached, strict=True)
+        found = 0.5 * settings.l2 * squared_weights([leaf for leaf, used in pairs if used])
+        return found if made.penalty is None else found + made.penalty(weights)
+
+    return made, penalty
+
+
+def _reached_by_gradients(loss: Callable[[Params], Array], weights: Params) -> list[bool]:
     """Which leaves of the weights a loss depends on; the gradient of others is 0 by construction.
 
     Such are weights under `jax.lax.stop_gradient`, and those that are not used.

@@ -54,10 +54,10 @@ def test_what_was_named_is_left_alone() -> None:
 
 
 def test_what_the_network_makes_of_columns_is_said() -> None:
-    said = list(planning.told(run_of(Settings("sold", task="regression"))))
+    said = list(planning.input_notes(run_of(Settings("sold", task="regression"))))
     assert said[0].startswith("month: few distinct values")
     assert said[1].startswith("sold: whole numbers")
-    assert not list(planning.told(run_of(Settings("sold", task="regression", model="mlp"))))
+    assert not list(planning.input_notes(run_of(Settings("sold", task="regression", model="mlp"))))
 
 
 def _taking(seconds: float) -> Any:

@@ -65,7 +65,7 @@ def predict(
     kind = _kind(output)
     if interval is not None:
         model.check_interval(interval)
-    path = None if output is None else _checked(model, data, output, force, probabilities)
+    path = None if output is None else _check_output(model, data, output, force, probabilities)
     unseen = UnseenValues(model.schema)
     encoded = model.encoded(
         data, target=False, memory=memory, options=options, unseen=unseen, keep=keep
@@ -81,7 +81,9 @@ def predict(
     return rows
 
 
-def _checked(model: Model, data: Any, output: str | Path, force: bool, probabilities: bool) -> Path:
+def _check_output(
+    model: Model, data: Any, output: str | Path, force: bool, probabilities: bool
+) -> Path:
     """The file to write, where it may be written."""
     reads = local_files(data)
     headers = [

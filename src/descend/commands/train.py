@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from descend.reporting.progress import Progress
-from descend.runtime.planning import told, within_budget
+from descend.runtime.planning import input_notes, within_budget
 from descend.runtime.run import Options, start_run
 from descend.runtime.table_run import Run, TableRun, table_run
 from descend.settings import Settings
@@ -22,7 +22,7 @@ def train(data: Any, settings: Settings, options: Options) -> Run:
 
     def make(settings: Settings, progress: Progress) -> TableRun:
         run = within_budget(table_run(data, settings, progress), settings)
-        for note in (*run.prepared.schema.notes, *told(run)):
+        for note in (*run.prepared.schema.notes, *input_notes(run)):
             progress.message(note)
         for warning in run.prepared.schema.warnings:
             progress.message(f"Warning: {warning}")

@@ -56,7 +56,7 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     """
     params = shaken(model.init(seed), seed)
     count = len(jax.tree.leaves(x)[0])
-    outputs = _tried("The model", model.apply, params, x)
+    outputs = _try("The model", model.apply, params, x)
     for leaf in jax.tree.leaves(outputs):
         if np.shape(leaf)[:1] != (count,):
             raise InputError(
@@ -72,7 +72,7 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     def trained(rows: Any, key: int = 1) -> tuple[Any, Any]:
         return training(weights, state, rows, jax.random.key(key))
 
-    first, after = _tried("The model", trained, x)
+    first, after = _try("The model", trained, x)
     other, _ = trained(x, 2)
     couples = any(
         not same(jax.tree.map(lambda leaf, kept=kept: leaf[kept], trained(rows)[0]), part)
@@ -92,8 +92,8 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
     """Raise InputError where a row is predicted otherwise alone, or among others."""
     count = len(jax.tree.leaves(x)[0])
     for place in range(count):
-        alone = predict(_taken(x, slice(place, place + 1)))
-        if not same(alone, _taken(together, slice(place, place + 1)), together):
+        alone = predict(_take(x, slice(place, place + 1)))
+        if not same(alone, _take(together, slice(place, place + 1)), together):
             raise InputError(
                 "The model couples the rows of a batch: alone, a row has other outputs than among "
                 f"others. {COUPLED} Batch normalization may do so while it is trained, where the "
@@ -101,7 +101,7 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
                 "apply(params, state, x, key, training) -> (outputs, state)."
             )
     for rows, kept in _others_replaced(x):
-        if not same(_taken(predict(rows), kept), _taken(together, kept), together):
+        if not same(_take(predict(rows), kept), _take(together, kept), together):
             raise InputError(
                 "The model couples the rows of a batch: a row has other outputs when other rows "
                 f"change. {COUPLED}"
@@ -117,7 +117,7 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
         y: their targets.
     """
     count = len(jax.tree.leaves(y)[0])
-    losses = _tried("The loss", per_example, outputs, y)
+    losses = _try("The loss", per_example, outputs, y)
     if np.shape(losses) != (count,):
         raise InputError(
             f"Expected a loss for each of {count} rows, loss(outputs, y) -> [B]; found the shape "
@@ -130,7 +130,7 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
     )
     both = (outputs, y)
     for place in range(count):
-        alone = per_example(*_taken(both, slice(place, place + 1)))
+        alone = per_example(*_take(both, slice(place, place + 1)))
         if not same(alone, losses[place : place + 1], losses):
             raise InputError(text.format("alone, a row has another loss than among others"))
     for rows, kept in _others_replaced(both):
@@ -195,14 +195,14 @@ def _others_replaced(tree: Any) -> list[tuple[Any, slice]]:
     first, last = places.copy(), places.copy()
     first[half:] = np.resize(places[:half], count - half)
     last[:half] = np.resize(places[half:], half)
-    return [(_taken(tree, first), slice(0, half)), (_taken(tree, last), slice(half, count))]
+    return [(_take(tree, first), slice(0, half)), (_take(tree, last), slice(half, count))]
 
 
-def _taken(tree: Any, rows: Any) -> Any:
+def _take(tree: Any, rows: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
-def _tried(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def _try(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """The value of a user's function, which is also compiled; its errors as sentences."""
     try:
         jax.eval_shape(function, *arguments)
@@ -235,7 +235,7 @@ def check_differentiable(
     y: Any,
 ) -> None:
     """Raise InputError where there is no gradient of the mean loss by the weights."""
-    _tried(what, jax.grad(lambda params: jnp.mean(per_example(call(params), y))), weights)
+    _try(what, jax.grad(lambda params: jnp.mean(per_example(call(params), y))), weights)
 
 
 def _first_line(error: BaseException) -> str:

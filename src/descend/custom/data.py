@@ -108,7 +108,7 @@ def custom_rows(
             chunks.add(chunk)
         chunks.check()
         if spool.rows:
-            stored = _stored(chunks, kept_in, settings, say)
+            stored = _store_rows(chunks, kept_in, settings, say)
             layout = layout or decide_layout(*chunks.counts, chunks.row_bytes, budget, stored=True)
             training, held_out = placed(stored, layout, budget)
         else:
@@ -167,7 +167,7 @@ def _disk_limit(folder: Path) -> float:
     return DISK_PART * shutil.disk_usage(folder).free
 
 
-def _stored(
+def _store_rows(
     chunks: Chunks, kept_in: Path, settings: Settings, say: Say
 ) -> tuple[MappedStore, MappedStore]:
     """The row store of rows that stand on disk; one of the same rows is used again."""

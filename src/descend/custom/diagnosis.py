@@ -19,7 +19,7 @@ from descend.runtime.diagnosis import (
     cause_of_divergence,
     cause_of_rescue,
     farthest,
-    listed,
+    list_extremes,
     rescue_text,
 )
 from descend.settings import Settings
@@ -64,7 +64,9 @@ def custom_cause(
         return rescue_text(settings, extremes)
     if extremes:
         more = ", or take the loss huber" if own.loss_name == "squared_error" else ""
-        return f"Probable cause: extreme values; {listed(extremes)}. Correct these rows{more}."
+        return (
+            f"Probable cause: extreme values; {list_extremes(extremes)}. Correct these rows{more}."
+        )
     large = max(columns, key=lambda one: one.size, default=None)
     if large is not None and large.size > UNSCALED:
         return (
@@ -121,7 +123,7 @@ def _columns(store: RowStore) -> Iterator[_Column]:
             shapes[name] = values.shape[1:]
             flat = values[used].reshape(int(used.sum()), -1).astype(np.float64)
             part = (flat.min(0), flat.max(0), flat.sum(0), np.square(flat).sum(0))
-            totals[name] = part if name not in totals else _joined(totals[name], part)
+            totals[name] = part if name not in totals else _join(totals[name], part)
     for name, (least, most, total, squares) in totals.items():
         mean, square = total / count, squares / count
         deviation = np.sqrt(np.maximum(0.0, square - mean**2))
@@ -133,7 +135,7 @@ def _columns(store: RowStore) -> Iterator[_Column]:
             )
 
 
-def _joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+def _join(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
     least, most, total, squares = (np.stack(pair) for pair in zip(one, other, strict=True))
     return least.min(0), most.max(0), total.sum(0), squares.sum(0)
 
@@ -178,8 +180,8 @@ def _gradient_without_end(own: CustomProblem, params: Params) -> str | None:
 
 
 def _row_text(block: Batch, outputs: Any, row: int) -> str:
-    shown = [_shortened(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(outputs)]
-    return f"the first has y = {_shortened(block.y[row])} and outputs {', '.join(shown)}"
+    shown = [_shorten(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(outputs)]
+    return f"the first has y = {_shorten(block.y[row])} and outputs {', '.join(shown)}"
 
 
 def _row_without_loss(own: CustomProblem) -> str | None:
@@ -193,13 +195,13 @@ def _row_without_loss(own: CustomProblem) -> str | None:
         if len(wrong):
             row = int(wrong[0])
             shown, _ = own.targets_of(outputs, block.y)
-            values = [_shortened(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(shown)]
+            values = [_shorten(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(shown)]
             return (
-                f"A row with y = {_shortened(block.y[row])} and outputs {', '.join(values)} has "
+                f"A row with y = {_shorten(block.y[row])} and outputs {', '.join(values)} has "
                 f"the loss {losses[row]}."
             )
     return None
 
 
-def _shortened(values: Any) -> str:
+def _shorten(values: Any) -> str:
     return np.array2string(np.asarray(values), threshold=6, edgeitems=3, precision=4)

@@ -51,10 +51,10 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
     chunks = iter(_iterable(data))
     for first in chunks:
         if not _is_row(first):
-            yield split_off(_paired(first), target)
+            yield split_off(_as_tuple(first), target)
             continue
         rows = [first, *itertools.islice(chunks, ROWS_AT_ONCE - 1)]
-        yield split_off(_stacked(list(map(_paired, rows))), target)
+        yield split_off(_stack(list(map(_as_tuple, rows))), target)
 
 
 def read_whole(data: Any, target: str) -> UserBatch:
@@ -103,7 +103,7 @@ def _iterable(data: Any) -> Iterable[Any]:
     )
 
 
-def _paired(chunk: Any) -> Any:
+def _as_tuple(chunk: Any) -> Any:
     """A chunk as a tuple: a data loader gives its pairs as lists."""
     return tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
 
@@ -123,7 +123,7 @@ def _is_number(part: Any) -> bool:
     return isinstance(part, int | float) or getattr(part, "shape", None) == ()
 
 
-def _stacked(rows: list[Any]) -> Any:
+def _stack(rows: list[Any]) -> Any:
     """Rows as one chunk.
 
     Raises:

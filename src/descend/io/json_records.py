@@ -23,7 +23,7 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 """Makes a record of one version one of the next."""
 
 
-def decoded(content: bytes | str, name: object) -> Any:
+def decode_json(content: bytes | str, name: object) -> Any:
     """What JSON holds; all numbers in it are finite.
 
     Args:
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"There is no file {path}.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {os.strerror(error.errno or 0)}.") from error
-    return decoded(content, path)
+    return decode_json(content, path)
 
 
 def read_as(schema: type[T], value: object) -> T:

@@ -130,12 +130,12 @@ def written_kind(path: Path) -> str | None:
             head = source.read(_HEAD)
             if path.name.endswith(EVENTS_END) and b"brain.Event:2" in head[:64]:
                 return EVENTS
-            return _marked(head) or _marked_elsewhere(path, head)
+            return _kind_by_first_bytes(head) or _kind_by_content(path, head)
     except OSError:
         return None
 
 
-def _marked(head: bytes) -> str | None:
+def _kind_by_first_bytes(head: bytes) -> str | None:
     """By the first bytes."""
     if head.startswith(b"<!doctype html>") and b'<meta name="generator" content="descend' in head:
         return PAGE
@@ -150,7 +150,7 @@ def _marked(head: bytes) -> str | None:
     return None
 
 
-def _marked_elsewhere(path: Path, head: bytes) -> str | None:
+def _kind_by_content(path: Path, head: bytes) -> str | None:
     """By a record's keys, or the metadata at the end of a Parquet file."""
     if head.startswith(b"PAR1"):
         from pyarrow import ArrowException, parquet

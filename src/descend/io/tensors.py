@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from descend.errors import FileFormatError, InputError
 from descend.io.atomic import write_whole
-from descend.io.json_records import decoded
+from descend.io.json_records import decode_json
 
 FORMAT = 1
 
@@ -85,7 +85,7 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
 
 def _described(path: Path, text: str) -> dict[str, Any]:
     """The description; a checksum is no proof that `save_tensors` wrote it."""
-    description = decoded(text, path)
+    description = decode_json(text, path)
     if not isinstance(description, dict):
         raise FileFormatError(f"{path} is damaged: it does not say what its arrays are.")
     return description

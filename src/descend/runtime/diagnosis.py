@@ -59,13 +59,13 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
     if targets and settings.loss == "squared_error":
         return (
             "Probable cause: the loss. Squared error grows with the square of an extreme target; "
-            f"{listed(targets)}. Correct these rows, or type {option_text('loss', 'huber')}."
+            f"{list_extremes(targets)}. Correct these rows, or type {option_text('loss', 'huber')}."
         )
     if inputs:
         names = [one.column for one in inputs[:3]]
         return (
-            f"Probable cause: extreme values; {listed(inputs)}. Correct these rows, or leave "
-            f"the column out with {option_text('exclude', names)}."
+            f"Probable cause: extreme values; {list_extremes(inputs)}. Correct these rows, or "
+            f"leave the column out with {option_text('exclude', names)}."
         )
     return (
         f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
@@ -127,6 +127,6 @@ def farthest(name: str, least: float, most: float, mean: float, deviation: float
     return Extreme(name, value, deviations) if deviations >= EXTREME else None
 
 
-def listed(extremes: Sequence[Extreme]) -> str:
+def list_extremes(extremes: Sequence[Extreme]) -> str:
     """The first three, in words."""
     return "; ".join(map(str, extremes[:3]))

@@ -1,4 +1,4 @@
-"""A course of the tabular network that fits in a time budget, and what is said of its inputs."""
+"""Plan a run of the tabular network within a time budget, and the notes on its inputs."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
     return dataclasses.replace(run, settings=changed)
 
 
-def told(run: TableRun) -> Iterator[str]:
-    """What the tabular network makes of columns that the user may not expect."""
+def input_notes(run: TableRun) -> Iterator[str]:
+    """Notes for the user: which columns are also categories, and which target is never negative."""
     if run.settings.model != "tabular":
         return
     fixed = run.problem.init(run.settings.seed)[FIXED]

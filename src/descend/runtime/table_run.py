@@ -194,9 +194,9 @@ def recorded_run(
         raise InputError(
             f"The run {path} was trained on data in memory, which is gone. Train again."
         )
-    source = _accepted(source, path, named.data, "data")
+    source = _accept_source(source, path, named.data, "data")
     if isinstance(settings.validation, str):
-        rows = _accepted(settings.validation, path, named.validation, "validation")
+        rows = _accept_source(settings.validation, path, named.validation, "validation")
         settings = settings.replace(validation=rows)
     settings = settings.replace(store=_store(settings.store, named.store, progress))
     prepared = prepare(
@@ -205,7 +205,7 @@ def recorded_run(
     return TableRun(settings, prepared, source)
 
 
-def _accepted(source: str, path: Path, named: str | None, option: str) -> str:
+def _accept_source(source: str, path: Path, named: str | None, option: str) -> str:
     """A recorded source, or where it is a path that moved, the one that the user named."""
     accepted = accept_recorded(source, record=str(path), named=named, option=option)
     return accepted if named is None else named

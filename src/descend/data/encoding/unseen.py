@@ -75,7 +75,7 @@ class UnseenValues:
             rows, name = sum(self._classes.values()), self._schema.target.names[0]
             said.append(
                 f"{rows:,} rows have a class of {name!r} that training did not have "
-                f"({_listed(self._classes)}); they are left out of the metrics."
+                f"({_list_examples(self._classes)}); they are left out of the metrics."
             )
         return said
 
@@ -90,11 +90,11 @@ class UnseenValues:
         return [
             f"{unseen:,} of {values:,} values of column {column.name!r} "
             f"({unseen / values:.0%}) were never or hardly ever seen in training: "
-            f"{_listed(self._examples[column.name])}. Training had {known}"
+            f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', ...' if len(column.values) > _SHOWN else ''}."
         ]
 
 
-def _listed(counts: Counter[str]) -> str:
+def _list_examples(counts: Counter[str]) -> str:
     shown = ", ".join(f"{text[:40]!r} ({count:,})" for text, count in counts.most_common(_SHOWN))
     return shown + (", ..." if len(counts) > _SHOWN else "")

@@ -104,7 +104,7 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
     if has_row_names(first, rows):
         notes.append("The rows begin with names, which the header lacks: they are 'column0'.")
         height = count_lines(rest, delimiter, records=1, quote=quote)
-        names = ("column0", *_named(first, 1))
+        names = ("column0", *_column_names(first, 1))
         return Dialect(names=names, skip=skip + height, header=False, notes=tuple(notes), **shape)
     if looks_like_data(first, rows):
         shown = ", ".join(repr(field[:20]) for field in first[:3])
@@ -113,9 +113,9 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
             f"If it is, add {option_text('header', False)}; the columns are then called column0, "
             "column1, ..."
         )
-    return Dialect(names=_named(first), skip=skip, notes=tuple(notes), **shape)
+    return Dialect(names=_column_names(first), skip=skip, notes=tuple(notes), **shape)
 
 
-def _named(fields: Sequence[str], start: int = 0) -> tuple[str, ...]:
+def _column_names(fields: Sequence[str], start: int = 0) -> tuple[str, ...]:
     """The names in a header; an empty one (pandas' index column) becomes `column0` and so on."""
     return tuple(name or f"column{place}" for place, name in enumerate(fields, start))

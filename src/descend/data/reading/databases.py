@@ -107,7 +107,7 @@ def _select(connection: Any, kind: str, part: str, shown: str) -> str:
     known |= dict(zip(names, found, strict=True))
     if part in known or (not part and len(found) == 1):
         schema, name = known[part or names[0]]
-        return f"SELECT * FROM {_quoted(schema)}.{_quoted(name)}"
+        return f"SELECT * FROM {_quote(schema)}.{_quote(name)}"
     listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     if not found:
         raise DataError(f"{shown} has no tables that this user can see.")
@@ -119,7 +119,7 @@ def _select(connection: Any, kind: str, part: str, shown: str) -> str:
     )
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 

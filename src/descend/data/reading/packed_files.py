@@ -30,7 +30,7 @@ def plain_file(path: str, part: str, spool: Spool) -> str:
         head = first_bytes(path)
         suffix = Path(path).suffix.lower()
         if head.startswith((_XZ, _BZ2)):
-            path = _unpacked(path, spool)
+            path = _unpack(path, spool)
         elif head.startswith(_ZIP) or suffix in (".xlsx", ".xls", ".ods", ".xlsb"):
             unpacked = _from_archive(path, part, spool)
             if unpacked == path:
@@ -48,7 +48,7 @@ def plain_file(path: str, part: str, spool: Spool) -> str:
     return path
 
 
-def _unpacked(path: str, spool: Spool) -> str:
+def _unpack(path: str, spool: Spool) -> str:
     shown = spool.origin(path)
     name = Path(path).name
     stem, suffix = os.path.splitext(name)

@@ -73,7 +73,7 @@ def check_query(text: str) -> Query:
     if statements[0].type != duckdb.StatementType.SELECT:
         raise DataError(f"Expected one SELECT, found {statements[0].type.name}. {_ONE_SELECT}")
     tree = _tree(text)
-    return Query(_bare(text), *_checked(tree))
+    return Query(_bare(text), *_names_in(tree))
 
 
 def _tree(text: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _parts(text: str) -> int:
         return 0
 
 
-def _checked(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names_in(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(tables, files) of a parsed query; raises DataError where it could do more than read."""
     tables: list[str] = []
     files: list[str] = []

@@ -25,7 +25,7 @@ from descend.data.reading.packed_files import plain_file
 from descend.data.reading.query import check_query
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import path_list, quote_text
-from descend.data.reading.streams import STANDARD_INPUT, downloaded, is_stream, stream_file
+from descend.data.reading.streams import STANDARD_INPUT, download, is_stream, stream_file
 from descend.data.reading.text_files import utf8_file
 from descend.errors import DataError, option_text
 from descend.io.secrets import without_secrets
@@ -156,7 +156,7 @@ def find_source(
 
 def _expand(name: str) -> list[str]:
     """The files of a path or glob, or the stream or part of a file that it names."""
-    if is_stream(name) or _parted(os.path.expanduser(name))[1]:
+    if is_stream(name) or _split_part(os.path.expanduser(name))[1]:
         return [os.path.expanduser(name)]
     return expand(name)
 
@@ -265,7 +265,7 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
     kind = format_by_name(url.partition("?")[0].partition("#")[0])
     if re.match("https?://", url, re.IGNORECASE) and kind != "parquet":
         address, _, part = url.partition("#")
-        path, digest = downloaded(address, spool)
+        path, digest = download(address, spool)
         path = plain_file(path, part, spool)
         found = _plain_source(shown, [path], run, options, spool)
         return replace(found, hash=digest, spool=spool)
@@ -285,7 +285,7 @@ def _file_source(
     hashes: list[str] = []
     parts: list[str] = []
     for one in named:
-        path, part = _parted(one)
+        path, part = _split_part(one)
         parts += [part] if part else []
         if is_stream(path):
             path, digest = stream_file(path, spool)
@@ -335,7 +335,7 @@ def _plain_source(
     return Source(name, "source", objects={"source": arrow_dataset(files)}, reads=files)
 
 
-def _parted(name: str) -> tuple[str, str]:
+def _split_part(name: str) -> tuple[str, str]:
     """(path, part) of a name such as `book.xlsx#Sheet 2`."""
     if "#" in name and not os.path.exists(name):
         path, _, part = name.partition("#")

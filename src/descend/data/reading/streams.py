@@ -61,7 +61,7 @@ def stream_file(path: str, spool: Spool) -> tuple[str, str]:
     return named, digest
 
 
-def downloaded(url: str, spool: Spool) -> tuple[str, str]:
+def download(url: str, spool: Spool) -> tuple[str, str]:
     """(a file downloaded from an http URL, its hash).
 
     Raises:

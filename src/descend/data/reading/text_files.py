@@ -29,7 +29,7 @@ def utf8_file(path: str, spool: Spool) -> str:
         head: bytes = stream.read(1 << 18)
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
     if encoding is not None:
-        return _recoded(path, encoding, spool)
+        return _recode(path, encoding, spool)
     tail = _tail(path, len(head))
     # Line breaks inside quotes belong to values; the first and last line end outside of quotes.
     whole = b"".join([*head.split(b'"')[::2], *tail.split(b'"')[::-2]])
@@ -81,7 +81,7 @@ def _text_error(path: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _recoded(path: str, encoding: str, spool: Spool) -> str:
+def _recode(path: str, encoding: str, spool: Spool) -> str:
     target = spool.new(_unpacked_name(path), spool.origin(path))
     decoder = codecs.getincrementaldecoder(encoding)()
     try:

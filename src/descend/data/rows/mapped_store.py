@@ -19,7 +19,7 @@ from descend.data.rows.store_header import (
     Group,
     Header,
     batch_of,
-    damaged,
+    damaged_store,
     leaves_of,
     read_header,
 )
@@ -137,7 +137,9 @@ class MappedStore:
             group = self.header.groups[place]
             # Without its header the store is written again by the next run.
             forget(self.folder)
-            raise damaged(self.folder, f"piece {piece} of {self.part}.{group.name} was altered")
+            raise damaged_store(
+                self.folder, f"piece {piece} of {self.part}.{group.name} was altered"
+            )
 
 
 @final
@@ -205,7 +207,7 @@ def open_store(folder: Path) -> tuple[MappedStore, MappedStore]:
             MappedStore(folder, "validation", header, checksums[first:]),
         )
     except OSError as error:
-        raise damaged(folder, str(error)) from error
+        raise damaged_store(folder, str(error)) from error
 
 
 def forget(folder: Path) -> None:

@@ -55,7 +55,7 @@ class PartWriter:
         self._weights = [0.0, 0.0]
         self._folder = folder
         self._files = {
-            group.name: _created(header.file(folder, part, group)) for group in header.groups
+            group.name: _create_file(header.file(folder, part, group)) for group in header.groups
         }
         self._places: tuple[int, ...] = ()
         self._held: dict[str, AnyArray] = {}
@@ -68,7 +68,7 @@ class PartWriter:
                 for group in header.groups
             }
         elif self._seed is not None:
-            self._places = (_created(folder / _PLACES),)
+            self._places = (_create_file(folder / _PLACES),)
 
     @property
     def missing(self) -> bool:
@@ -85,7 +85,7 @@ class PartWriter:
         """Add rows in their order of arrival."""
         start, stop = self.count, self.count + len(batch.weight)
         if stop > self._rows:
-            raise changed({"rows": self._rows}, {"rows": stop})
+            raise changed_table({"rows": self._rows}, {"rows": stop})
         self._weights[0] += float(np.sum(batch.weight, dtype=np.float64))
         self._weights[1] += int(np.count_nonzero(batch.weight))
         leaves = leaves_of(batch)
@@ -185,7 +185,7 @@ class PartWriter:
         self._files, self._places, self._held = {}, (), {}
 
 
-def changed(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
+def changed_table(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
     """The error for a table whose rows are not those that were counted."""
     return DataError(
         f"The table changed while it was read: expected {sum(expected.values()):,} rows to "
@@ -194,7 +194,7 @@ def changed(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
     )
 
 
-def _created(path: Path) -> int:
+def _create_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
 
 

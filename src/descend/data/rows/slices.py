@@ -65,7 +65,7 @@ def sliced_chunks(
         examples = stop - position.index
         position = next_position(plan, position.epoch, stop)
         yield Chunk(
-            _shaped(batch, weighted.shape), -(-examples // plan.batch_size), examples, position
+            _shape(batch, weighted.shape), -(-examples // plan.batch_size), examples, position
         )
 
 
@@ -78,7 +78,7 @@ def _rows_at(plan: BatchPlan, epoch: int, start: int, stop: int) -> Rows:
     return windowed_rows(plan.windows, plan.seed, epoch, start, stop, plan.rows)
 
 
-def _shaped(batch: Batch, shape: tuple[int, ...]) -> Batch:
+def _shape(batch: Batch, shape: tuple[int, ...]) -> Batch:
     return Batch(
         {name: values.reshape(*shape, *values.shape[1:]) for name, values in batch.x.items()},
         batch.y.reshape(*shape, *batch.y.shape[1:]),

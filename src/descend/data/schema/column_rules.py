@@ -89,15 +89,15 @@ def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> st
         return "constant"
     covered = sum(count for _, count in survey.values)
     if not survey.values and survey.distinct > 1:
-        return _unrepeated(survey)
+        return _describe_unrepeated(survey)
     if declared:
         return ""
     if survey.distinct > 0.9 * survey.seen or covered < 0.5 * survey.seen:
-        return _unrepeated(survey)
+        return _describe_unrepeated(survey)
     return ""
 
 
-def _unrepeated(survey: ValueSurvey) -> str:
+def _describe_unrepeated(survey: ValueSurvey) -> str:
     counts = f"{survey.distinct:,} distinct values in {survey.seen:,} rows"
     if len(survey.values) == MOST_VALUES:
         return f"too many values ({counts})"

@@ -93,13 +93,13 @@ def _giving_away(
     # If values hardly repeat, agreement means nothing.
     if len(groups) < _ROWS_PER_VALUE * len(count) or shared.sum() < 20 or len(count) < 2:
         return ""
-    share = _determined(groups[shared], y[shared], classes=classes)
+    share = _share_explained(groups[shared], y[shared], classes=classes)
     if share > _DETERMINED:
         return f"rows with the same value share the target: {share:.2%}"
     return ""
 
 
-def _determined(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
+def _share_explained(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
     """The share of y that the groups explain beyond chance; 1 is all of it."""
     if classes:
         labels = y.astype(np.int64)

@@ -22,7 +22,7 @@ from descend.data.schema.describe import ColumnDescription, describe
 from descend.data.schema.hints import class_notes, column_hints, text_notes, text_warnings
 from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
-from descend.data.schema.roles import check_roles, check_weight, count_rows, named
+from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
 from descend.data.schema.surveys import Selection
 from descend.data.schema.targets import (
     choose_task,
@@ -66,15 +66,15 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
     """
     names = target_names(table, settings)
     for name in names:
-        named(table, name, "the target")
+        find_column(table, name, "the target")
     if settings.weight:
-        named(table, settings.weight, option_text("weight"))
+        find_column(table, settings.weight, option_text("weight"))
     if table.untyped:
         # Read as text, 001 stays 001, and no digit of a large number is lost.
         table = table.reading(dict.fromkeys(names, "text"))
     while True:
         try:
-            return _learned(_read(table, settings, names), settings, names, validation)
+            return _learn(_read(table, settings, names), settings, names, validation)
         except UnreadableCellError as error:
             table = as_text(table, error)
 
@@ -96,7 +96,7 @@ class _Read(NamedTuple):
 def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     for option in ("exclude", "categorical", "numeric", "datetime"):
         for name in getattr(settings, option):
-            named(table, name, option_text(option))
+            find_column(table, name, option_text(option))
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
@@ -123,7 +123,7 @@ def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:
     )
 
 
-def _learned(
+def _learn(
     read: _Read, settings: Settings, names: Sequence[str], validation: Table | None
 ) -> Schema:
     columns = {name: typed.column for name, typed in read.typed.items()}
@@ -229,12 +229,12 @@ def inspect_columns(table: Table, settings: Settings | None = None) -> Inspected
     settings = settings or Settings(target="none")
     while True:
         try:
-            return _inspected(_read(table, settings, ()), settings)
+            return _inspect(_read(table, settings, ()), settings)
         except UnreadableCellError as error:
             table = as_text(table, error)
 
 
-def _inspected(read: _Read, settings: Settings) -> Inspected:
+def _inspect(read: _Read, settings: Settings) -> Inspected:
     rows = Selection()
     inputs = [typed.column for typed in read.typed.values()]
     numbers = _numbers(inputs, settings.categorical)

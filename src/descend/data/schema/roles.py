@@ -17,7 +17,7 @@ from descend.errors import DataError, option_text
 from descend.settings import Settings
 
 
-def named(table: Table, name: str, purpose: str) -> TableColumn:
+def find_column(table: Table, name: str, purpose: str) -> TableColumn:
     """The column with a name that the user gave; else a DataError that offers the nearest name."""
     column = table.column(name)
     if column is None:
@@ -96,10 +96,10 @@ def count_rows(
 
 def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str]) -> int:
     for target in rows.targets:
-        named(validation, target.name, "the target")
+        find_column(validation, target.name, "the target")
     weights = [rows.weight] if rows.weight else []
     for weight in weights:
-        named(validation, weight.name, option_text("weight"))
+        find_column(validation, weight.name, option_text("weight"))
     columns = [*rows.targets, *weights]
     table = validation.reading({column.name: "text" for column in columns})
     kinds = {one.name: "number" if one.type == "number" else "text" for one in columns}

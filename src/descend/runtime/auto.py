@@ -7,7 +7,7 @@ from typing import NamedTuple
 from descend.data.rows.budget import divide
 from descend.reporting.progress import Progress
 from descend.settings import Settings
-from descend.training.build import with_default_numbers
+from descend.training.build import PLANNED, with_default_numbers
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
 from descend.tuning.advice.advise import advise as measure
@@ -59,6 +59,7 @@ def choose(
         batch_size=batch_size,
         learning_rate=rate,
         goal=settings.goal,
+        epochs=settings.epochs if settings.schedule in PLANNED else None,
         budget=settings.advice_budget,
         at_least=at_least,
         memory=None if settings.memory is None else divide(settings.memory).working,

@@ -15,14 +15,18 @@ def trial(size: int, ratio: float | None) -> dict[str, Any]:
     return {"batch_size": size, "ratio": ratio, "ratio_interval": interval, "diverged": False}
 
 
-def text_of(*trials: dict[str, Any], noise: list[dict[str, Any]] | None = None) -> str:
+def text_of(
+    *trials: dict[str, Any],
+    noise: list[dict[str, Any]] | None = None,
+    law: dict[str, Any] | None = None,
+) -> str:
     evidence = {
         "trials": [trial(128, 1.0), *trials],
         "goal": "time",
         "start_loss": 1.0,
         "target": 0.1,
         "noise": noise or [],
-        "law": None,
+        "law": law,
         "curve": [],
         "speed": [],
         "required_gain": {"larger": 1.25, "smaller": 1.4},
@@ -56,6 +60,13 @@ def test_the_noise_is_told_with_the_losses_it_was_measured_at() -> None:
     text = text_of(noise=noise)
     assert "after 100 updates (validation loss 0.5), a batch of 80 rows (75 to 85)" in text
     assert "20 at the start (validation loss 0.9)" in text
+
+
+def test_the_critical_batch_size_is_told_with_its_loss() -> None:
+    text = text_of(law={"critical": 114.4, "interval": [50.1, 251.2], "level": 0.0543})
+    assert (
+        "To reach a validation loss of 0.0543, batches up to about 114 rows (50.1 to 251)" in text
+    )
 
 
 def test_it_ends_with_the_command_to_type() -> None:

@@ -16,7 +16,10 @@ PROBLEM = linear_problem(numbers(70_000, 2))
 
 
 def reference_where(
-    cost: Callable[[int], float], monkeypatch: pytest.MonkeyPatch, goal: str = "time"
+    cost: Callable[[int], float],
+    monkeypatch: pytest.MonkeyPatch,
+    goal: str = "time",
+    epochs: int | None = None,
 ) -> tuple[int, list[int]]:
     """The reference on a machine with these seconds per update, and the sizes measured."""
 
@@ -31,6 +34,7 @@ def reference_where(
         batch_size=None,
         memory=None,
         goal=goal,
+        epochs=epochs,
         budget=None,
         at_least=0.0,
         clock=lambda: next(ticks) * 1e-6,
@@ -63,3 +67,11 @@ def test_a_faster_clock_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
 def test_no_larger_size_is_probed_to_see_few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, measured = reference_where(lambda size: 1e-6, monkeypatch, goal="examples")
     assert (reference, measured) == (128, [128])
+
+
+def test_a_planned_training_keeps_updates_enough_per_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """70,000 rows hold 64 updates of 1,094 rows, and 16 of 4,375."""
+    reference, measured = reference_where(lambda size: 1e-5, monkeypatch, epochs=20)
+    assert reference == 512
+    assert max(measured) == 512
+    assert reference_where(lambda size: 1e-5, monkeypatch)[0] > 512

@@ -181,9 +181,11 @@ def _law(evidence: Mapping[str, Any]) -> str:
     if law is None or law["interval"][1] is None:
         return "The batch size beyond which updates gain nothing is undetermined: trials are short."
     low, high = law["interval"]
+    level = law.get("level")
+    loss = f"To reach a validation loss of {level:.4g}, batches" if level else "Batches"
     return (
-        f"Up to batches of about {law['critical']:,.3g} rows ({low:,.3g} to {high:,.3g}), larger "
-        "batches need proportionally fewer updates; beyond, they save few."
+        f"{loss} up to about {law['critical']:,.3g} rows ({low:,.3g} to {high:,.3g}) need "
+        "proportionally fewer updates the larger they are; beyond, larger ones save few."
     )
 
 

@@ -25,6 +25,7 @@ def advise(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     goal: str = "time",
+    epochs: int | None = None,
     budget: float | None = None,
     at_least: float = 0.0,
     memory: int | None = None,
@@ -39,6 +40,8 @@ def advise(
         batch_size: rows per update if that is given; then only the rate is searched.
         learning_rate: the rate if that is given; then only the batch size is searched.
         goal: `time` to a good validation loss, `examples` to it, or the `quality` of the loss.
+        epochs: epochs of the training if its learning rate is planned to its end: it then makes no
+            more updates than they hold. None: training ends when the loss stops falling.
         budget: seconds that the advice may take, about; None: 15 % of the expected training
             time, at most two minutes.
         at_least: minimum budget in seconds if none is given. Where it is too short, other batch
@@ -76,6 +79,7 @@ def advise(
         batch_size=batch_size,
         memory=memory,
         goal=goal,
+        epochs=epochs,
         budget=budget,
         at_least=at_least,
         clock=clock,

@@ -35,9 +35,9 @@ FEW_UPDATES = 32
 """Updates of the first timed call where a chunk holds thousands; then twice as many, and so on."""
 CHUNKS_HELD = 4
 """Chunks in memory: one in use, two ready, one being read."""
-GRADIENT_COST = 3.0
-"""A gradient costs about this many evaluations of the loss: one forward, and backward a product of
-matrices for the inputs and one for the weights of each layer."""
+ROW_COST = 6.0
+"""A row in an update is taken to cost at most this many evaluations of its loss: one forward, two
+backward, and as much again for gathering it, for the update rule, and as a margin."""
 SATURATED_WITHIN = 0.05
 """The device is saturated when a row in a larger batch is cheaper by less than this fraction."""
 
@@ -207,7 +207,7 @@ def measure_speed(
 
 
 def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> float:
-    """Roughly the seconds of a row in an update of thousands, without compiling one.
+    """At most about the seconds of a row in an update of thousands, without compiling one.
 
     From the time of evaluating the loss of the validation rows, whose program is compiled anyway.
     """
@@ -218,11 +218,7 @@ def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> fl
         started = clock()
         runner.evaluate(params)
         took.append(clock() - started)
-    return (
-        GRADIENT_COST
-        * statistics.median(took)
-        / min(VALIDATION_ROWS, len(runner.problem.validation))
-    )
+    return ROW_COST * statistics.median(took) / min(VALIDATION_ROWS, len(runner.problem.validation))
 
 
 def _undisturbed(turns: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from descend.defaults import LEAST_UPDATES
 from descend.training.problem import Problem
 from descend.tuning.advice import critical_batch, lr_range, selection, speed
 from descend.tuning.advice.halving import run_to_cost
@@ -169,17 +170,35 @@ def begin_work(
     batch_size: int | None,
     memory: int | None,
     goal: str,
+    epochs: int | None = None,
     budget: float | None,
     at_least: float,
     clock: Callable[[], float],
     started: float,
     report: Report,
 ) -> Work:
-    """Measure an update of the first probe, and derive the budget of the advice from it."""
+    """Measure an update of the first probe, and derive the budget of the advice from it.
+
+    Args:
+        problem: what is to be trained.
+        batch_size: rows per update if that is given.
+        memory: bytes that training may take.
+        goal: what the advice optimizes.
+        epochs: of a training whose learning rate is planned to its end. It makes no more updates
+            than these epochs hold, so batch sizes with few updates per epoch are not possible.
+        budget: seconds that the advice may take, about.
+        at_least: minimum budget in seconds if none is given.
+        clock: seconds.
+        started: when the advice began.
+        report: called with a message when something begins.
+    """
     snapshot = problem.begin().state
     footprint = speed.Footprint(problem, snapshot)
     limit = speed.memory_limit() if memory is None else memory
     possible = _possible_sizes(problem, footprint, batch_size, limit)
+    if epochs is not None and batch_size is None:
+        most = max(possible[0], len(problem.store) // LEAST_UPDATES)
+        possible = tuple(size for size in possible if size <= most)
     reference = first_probe(problem, possible)
     report(f"Measuring updates of {reference:,} rows")
     before = clock()
@@ -196,8 +215,8 @@ def begin_work(
         clock=clock,
         repeats=speed.QUICK_REPEATS,
     )
-    epochs = EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch
-    expected = max(epochs, EXPECTED_UPDATES) * speed.seconds_at(measured, reference)
+    updates = max(EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch, EXPECTED_UPDATES)
+    expected = updates * speed.seconds_at(measured, reference)
     budget_given = budget is not None
     at_least = time_to_measure_all(at_least, compiling)
     if budget is None:
@@ -316,8 +335,8 @@ def _worth_probing(work: Work, allowed: Sequence[int]) -> bool:
     """Whether compiling a larger batch size takes little beside what it may save.
 
     What an update of many rows costs is not known before it is compiled. But the loss of the
-    validation rows was, in large blocks: a gradient of as many rows takes about three times as
-    long. Where the first probe costs far more than that a row, a larger batch costs little more.
+    validation rows was, in large blocks, and an update of as many rows takes a few times as long.
+    Where the first probe costs far more than that a row, a larger batch costs little more.
     """
     if work.affordable_sizes >= 1:
         return True

@@ -100,3 +100,25 @@ def test_a_mistake_is_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str
     missing = ["train", str(tmp_path / "no.csv"), "--target", "y", "--quiet"]
     assert launch(2, missing) == 2
     assert capfd.readouterr().err.count("There is no file") == 1
+
+
+def test_advice_on_processes(table: Path, tmp_path: Path) -> None:
+    small = ["--model", "mlp", "--hidden", "8", "--batch-size", "16", "--learning-rate", "0.02"]
+    command = [sys.executable, "-m", "descend", "advise", str(table), "--target", "count", *small]
+    done = subprocess.run(
+        [*command, "--processes", "2,512", "--json", "--quiet", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["processes"]
+    by_count = {job["processes"]: job for job in found["jobs"]}
+    assert (by_count[1]["batch_size"], by_count[1]["time"]) == (16, 1.0)
+    assert by_count[512]["extrapolated"]
+    assert not by_count[1]["extrapolated"]
+    # Messages to 512 machines for 123 rows: nobody would.
+    assert by_count[512]["time"] > by_count[2]["time"]
+    assert found["advised"]["processes"] in (1, 2)
+    assert json.loads((tmp_path / "out" / "advice.json").read_text())["processes"] == found

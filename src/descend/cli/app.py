@@ -30,7 +30,7 @@ from descend.cli.options import (
     with_options,
 )
 from descend.cli.process import run_command_line
-from descend.cli.processes import Processes, in_processes, run_program
+from descend.cli.processes import Processes, in_processes, measure_processes, run_program
 from descend.errors import printable
 from descend.settings import split_names
 
@@ -129,16 +129,30 @@ def advise(
     force: Force = False,
     config: Config = None,
     like: Like = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,4", help="Also find how many processes are worth it."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the batch size and the learning rate, and say why."""
     from descend.commands.advise import advise as find
     from descend.reporting.text.advice import advice_text
+    from descend.reporting.text.processes import processes_text
     from descend.runtime.trial_setup import table_setup
 
     settings = gathered_settings(given, config, like)
     progress = progress_of(quiet)
+    measure = None
+    if processes is not None:
+        from descend.runtime.measured_processes import parsed_counts, processes_record
+
+        counts = parsed_counts(processes)
+
+        def measure(advice: Any) -> dict[str, Any]:
+            return processes_record(data, settings, advice, counts, progress)
+
     advice, record = find(
         table_setup(data),
         settings,
@@ -146,9 +160,13 @@ def advise(
         out=out,
         force=force,
         command=typed_command(),
+        processes=measure,
     )
     command = train_command(typed_command(), advice.batch_size, advice.learning_rate)
-    show(record, json, advice_text(advice, command))
+    text = advice_text(advice, command)
+    if "processes" in record:
+        text += f"\n\n{processes_text(record['processes'])}"
+    show(record, json, text)
 
 
 @app.command()
@@ -273,6 +291,7 @@ def _say(text: str) -> None:
 
 
 add_views(app)
+app.command("measure-processes", hidden=True)(measure_processes)
 app.command("run", context_settings={"ignore_unknown_options": True})(run_program)
 
 

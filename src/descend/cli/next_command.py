@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-REPLACED = ("--batch-size", "--learning-rate", "--advice-budget", "--goal", "--out")
+REPLACED = ("--batch-size", "--learning-rate", "--advice-budget", "--goal", "--out", "--processes")
 """Options with a value that the advice answers, or that belong to it alone."""
 FLAGS = ("--force", "--json", "--quiet", "--debug")
 

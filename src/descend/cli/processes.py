@@ -50,6 +50,16 @@ def in_processes(processes: int) -> Iterator[Place]:
     leave()
 
 
+def measure_processes(asked: Path) -> None:
+    """Measure updates as one of several processes, for `descend advise --processes`."""
+    import json
+
+    with in_processes(1):
+        from descend.runtime.measured_processes import measure
+
+        measure(json.loads(asked.read_text()))
+
+
 def run_program(
     program: Annotated[Path, typer.Argument(help="A Python program.")],
     arguments: Annotated[

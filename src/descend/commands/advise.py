@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def advise(
     out: str | Path | None = None,
     force: bool = False,
     command: list[str] | None = None,
+    processes: Callable[[Advice], dict[str, Any]] | None = None,
 ) -> tuple[Advice, dict[str, Any]]:
     """Advice for a problem, and the record that its page is made from.
 
@@ -37,6 +39,7 @@ def advise(
         out: a folder for the record and its page, or None.
         force: whether an earlier advice in that folder may be replaced.
         command: what was typed, for the record.
+        processes: measures how many processes pay, for the record.
     """
     check_alone("advise")
     set_up()
@@ -56,4 +59,6 @@ def advise(
         "task": setup.data["task"],
         "own": dict(setup.own),
     }
+    if processes is not None:
+        content["processes"] = processes(advice)
     return advice, write_record_and_page(folder, ADVICE, content, command)

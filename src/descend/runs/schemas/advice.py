@@ -116,6 +116,26 @@ class Advice(Struct, kw_only=True):
     cost: float = 0.0
 
 
+class ProcessesJob(Struct, kw_only=True):
+    """A number of processes with its best batch size."""
+
+    processes: Size
+    batch_size: Size
+    seconds_per_update: Positive
+    time: Positive
+    interval: tuple[float, float]
+    extrapolated: bool
+
+
+class ProcessesAdvice(Struct, kw_only=True):
+    """How many processes are worth it."""
+
+    jobs: list[ProcessesJob]
+    advised: ProcessesJob
+    critical: Number = None
+    cores: Size = 1
+
+
 class AdviceRecord(Labelled, kw_only=True):
     """advice.json."""
 

@@ -30,8 +30,14 @@ from descend.cli.options import (
     with_options,
 )
 from descend.cli.process import run_command_line
-from descend.cli.processes import Processes, in_processes, measure_processes, run_program
-from descend.errors import printable
+from descend.cli.processes import (
+    Processes,
+    Ray,
+    in_processes,
+    measure_processes,
+    run_program,
+)
+from descend.errors import InputError, printable
 from descend.settings import split_names
 
 app = typer.Typer(
@@ -91,6 +97,7 @@ def train(
         str | None, typer.Option("--note", help="A remark for the page of the run.")
     ] = None,
     processes: Processes = 1,
+    ray: Ray = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -99,10 +106,29 @@ def train(
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
+    settings = gathered_settings(given, config, like)
+    if ray is not None:
+        from descend.commands.train_with_ray import train_with_ray
+
+        if out is None:
+            raise InputError("--ray needs --out FOLDER, a folder that all hosts see.")
+        run = train_with_ray(
+            data,
+            settings,
+            processes=processes,
+            address=ray,
+            out=out,
+            command=typed_command(),
+            force=force,
+            title=name,
+            note=note,
+        )
+        show(run.record, json, run_text(run))
+        return
     with in_processes(processes) as place:
         run = run_training(
             data,
-            gathered_settings(given, config, like),
+            settings,
             Options(
                 progress_of(quiet),
                 _callbacks(live, tensorboard),

@@ -21,6 +21,13 @@ Processes = Annotated[
     int, typer.Option("--processes", min=1, help="Number of processes that share every batch.")
 ]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="Start the processes on this Ray cluster; or local."
+    ),
+]
+
 
 @contextmanager
 def in_processes(processes: int) -> Iterator[Place]:

@@ -51,6 +51,7 @@ def advise(
         learning_rate=float(chosen.settings.learning_rate),
         interval=(float(chosen.settings.learning_rate),) * 2,
         flat_region=(int(chosen.settings.batch_size),) * 2,
+        evidence={"decided_by": "given", "given": ["batch size", "learning rate"]},
     )
     content = {
         "advice": dataclasses.asdict(advice),

@@ -1,0 +1,144 @@
+"""Training in processes that Ray starts on the hosts of its cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from descend.commands.train import train
+from descend.errors import InputError, LostProcessError
+from descend.reporting.progress import make_progress
+from descend.runtime.launch import free_port
+from descend.runtime.run import Options
+from descend.runtime.table_run import Run
+from descend.settings import Settings
+from descend.training.parallel import join, leave
+from descend.training.starters import COORDINATOR, COUNT, INDEX, INTERFACE
+
+HERE = "local"
+"""In place of an address: a cluster on this machine, for this call."""
+
+
+def train_with_ray(
+    data: Any,
+    settings: Settings,
+    *,
+    processes: int,
+    address: str | None = None,
+    cores: int = 1,
+    out: str | Path | None = None,
+    **written: Any,
+) -> Run:
+    """Train on a table in processes of a Ray cluster; returns the run.
+
+    Args:
+        data: whatever `descend.train` takes; files must be reachable from every host.
+        settings: as the user gave them.
+        processes: how many; each is placed where Ray finds its cores.
+        address: of the cluster; None joins the one that this program runs in, or starts one.
+        cores: of each process.
+        out: the run directory, where all hosts see it; None writes nothing.
+        **written: `force`, `command`, `title` and `note` of the run.
+
+    Raises:
+        InputError: Ray is not installed or cannot be reached, or training says so.
+        LostProcessError: a process ended.
+    """
+    ray = _ray()
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"The Ray cluster {address!r} cannot be reached: {str(error).splitlines()[0]} "
+                f"Type the address that `ray status` works with, or {HERE}."
+            ) from error
+    try:
+        # A worker has another working directory.
+        if isinstance(data, str | Path) and Path(data).exists():
+            data = str(Path(data).resolve())
+        if out is not None:
+            written["out"] = str(Path(out).resolve())
+        run: Run = _trained(ray, (data, settings, written), processes, cores)
+        return run
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _trained(ray: Any, asked: tuple[Any, ...], count: int, cores: int) -> Any:
+    room = int(ray.cluster_resources().get("CPU", 0))
+    if room < count * cores:
+        raise InputError(
+            f"{count} processes of {cores} cores each need {count * cores} cores; the Ray cluster "
+            f"has {room}. Type fewer processes."
+        )
+    # A process of its own for each: JAX joins the others before its first array, once.
+    remote = ray.remote(num_cpus=cores, max_restarts=0)(Worker)
+    workers = [remote.remote() for _ in range(count)]
+    try:
+        host, port = ray.get(workers[0].address.remote())
+        shared = {COORDINATOR: f"{host}:{port}", COUNT: str(count)}
+        pending = [
+            worker.train.remote(*asked, {**shared, INDEX: str(index)})
+            for index, worker in enumerate(workers)
+        ]
+        numbers = {one: index for index, one in enumerate(pending)}
+        result = None
+        while pending:
+            done, pending = ray.wait(pending)
+            for one in done:
+                found = _answer(ray, one, numbers[one], count)
+                result = found if numbers[one] == 0 else result
+        return result
+    finally:
+        for worker in workers:
+            ray.kill(worker)
+
+
+def _answer(ray: Any, reference: Any, index: int, count: int) -> Any:
+    """What a process returned; its error as ours."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayActorError as error:
+        raise LostProcessError(
+            f"Process {index} of {count} ended; the others cannot go on without it and were "
+            "ended. What was saved is whole: descend.resume, or descend resume RUN, goes on."
+        ) from error
+
+
+class Worker:
+    """One process of the job, on whatever host Ray puts it."""
+
+    def address(self) -> tuple[str, int]:
+        """Where the others reach this process."""
+        import ray
+
+        return ray.util.get_node_ip_address(), free_port()
+
+    def train(
+        self, data: Any, settings: Settings, written: Mapping[str, Any], job: Mapping[str, str]
+    ) -> Any:
+        """Train as one of the job; process 0 returns the run."""
+        import ray
+
+        os.environ.update(job)
+        os.environ.setdefault(INTERFACE, ray.util.get_node_ip_address())
+        place = join()
+        options = Options(make_progress("silent"), write="out" in written, **written)
+        run = train(data, settings, options)
+        leave()
+        return run if place.first else None
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError('Ray is not installed. Type: pip install "descend[ray]"') from error
+    return ray

@@ -1,0 +1,67 @@
+"""Training in the processes of a real Ray cluster on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import descend
+from descend.commands.train_with_ray import train_with_ray
+from descend.errors import InputError
+from descend.settings import Settings
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+
+PROGRAM = """
+import sys
+import numpy as np
+import descend.ray
+
+options = dict(model="mlp", hidden=(4,), batch_size=16, learning_rate=0.02, epochs=3)
+run = descend.ray.train(
+    sys.argv[1], target="y", processes=2, address="local", out=sys.argv[2], **options
+)
+print(run.record["processes"], *run.model.predict(sys.argv[1])[:5].ravel())
+try:
+    descend.ray.train(sys.argv[1], target="no", processes=1, address="local")
+except descend.InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
+def test_what_to_type_where_ray_is_missing() -> None:
+    with pytest.raises(InputError, match=r'pip install "descend\[ray\]"'):
+        train_with_ray("t.csv", Settings("y"), processes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install 'descend[ray]'")
+def test_two_processes_of_a_cluster_learn_what_one_learns(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(103, 2))
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["a,b,y", *(f"{a},{b},{a - 2 * b}" for a, b in x)]))
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(table), str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures, error = done.stdout.strip().split("\n", 1)
+    count, *predicted = figures.split()
+    assert count == "2"
+    options = {"model": "mlp", "hidden": (4,), "batch_size": 16, "learning_rate": 0.02}
+    one = descend.train(table, target="y", epochs=3, **options)  # type: ignore[arg-type]
+    assert np.array(predicted, float) == pytest.approx(one.model.predict(table)[:5], abs=1e-4)
+    assert (out / "model.safetensors").exists()
+    assert "no" in error

@@ -50,7 +50,8 @@ def train_with_ray(
     ours = not ray.is_initialized()
     if ours:
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+            more = {"include_dashboard": False} if address in (None, HERE) else {}
+            ray.init(address=address, log_to_driver=False, **more)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"The Ray cluster {address!r} cannot be reached: {str(error).splitlines()[0]} "

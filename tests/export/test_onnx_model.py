@@ -149,6 +149,37 @@ def test_one_kind_of_column_is_enough(columns, tmp_path):
     agrees(made, tmp_path / "model.onnx", table(seed=2)[columns])
 
 
+def codes(*values):
+    places = np.random.default_rng(2).integers(0, len(values), ROWS)
+    return np.array(values)[places], 10.0 * places
+
+
+@pytest.mark.parametrize("spelled", ["2", "2.0", "2.00", "2.000"])
+def test_a_whole_number_among_text_codes_is_one_category_however_it_is_written(spelled, tmp_path):
+    code, y = codes("A1", "2", "3", "B7")
+    model = trained(pd.DataFrame({"code": code}), y, categorical=["code"], model="linear")
+    session = agrees(model, tmp_path / "m.onnx", pd.DataFrame({"code": ["A1", spelled, "3", "x"]}))
+    assert session.get_inputs()[0].type == "tensor(string)"
+    apart = pd.DataFrame({"code": ["2", spelled, "2.5", "2.0.0", "+2", "02"]})
+    agrees(model, tmp_path / "apart.onnx", apart)
+
+
+def test_codes_that_float64_cannot_tell_apart_are_text(tmp_path):
+    code, y = codes(2**53, 2**53 + 1, 2**53 + 2)
+    model = trained(pd.DataFrame({"code": code}), y, categorical=["code"], model="linear")
+    assert len(set(model.predict(pd.DataFrame({"code": 2**53 + np.arange(3)})).tolist())) == 3
+    session = agrees(model, tmp_path / "m.onnx", pd.DataFrame({"code": 2**53 + np.arange(3)}))
+    assert session.get_inputs()[0].type == "tensor(string)"
+
+
+def test_an_input_of_another_type_is_refused(tmp_path):
+    code, y = codes("A1", "2")
+    trained(pd.DataFrame({"code": code}), y, categorical=["code"]).export(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+        session.run(None, {"code": np.array([[2.0]])})
+
+
 def test_several_targets_and_columns_named_like_outputs(tmp_path):
     random = np.random.default_rng(0)
     data = pd.DataFrame(random.normal(size=(80, 2)), columns=["prediction", "label"])

@@ -84,6 +84,10 @@ def test_products_of_matrices_and_lookups_are_left_to_the_ordinary_program() -> 
     assert not fits_one_kernel(jax.grad(lambda x: jnp.sum(x[jnp.asarray([1, 1])])), jnp.ones(4))
 
 
+def test_products_of_no_columns_are_left_to_the_ordinary_program() -> None:
+    assert not fits_one_kernel(jnp.matmul, jnp.ones((5, 0)), jnp.ones((0, 1)))
+
+
 def test_large_arrays_are_left_to_the_ordinary_program() -> None:
     most = MOST_BYTES // 4
     assert fits_one_kernel(lambda x: x + 1, jnp.ones(most))

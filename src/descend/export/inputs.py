@@ -30,12 +30,21 @@ def category(graph: Graph, column: CategoryColumn) -> str:
     """`[N, 1]` int64 codes."""
     known = category_codes(column)
     absent = 1 if column.missing > 0 else 0
-    if column.type == "number" and all(_is_number(value) for value in known):
+    if column.type == "number" and all(_is_exact(value) for value in known):
         value = graph.input(column.name, "double")
         codes = graph.codes(value, {float(one): code for one, code in known.items()}, "double")
         return graph.add("Where", graph.add("IsNaN", value), _whole(graph, absent), codes)
-    value = graph.input(column.name, "string")
+    value = _without_zeros(graph, graph.input(column.name, "string"))
     return graph.codes(value, {"": absent, **spellings(column)}, "string")
+
+
+def _without_zeros(graph: Graph, text: str) -> str:
+    """Text in which 1.0 and 1.00 are written 1, as `expressions.category_sql` has it."""
+    whole = graph.add("RegexFullMatch", text, pattern=r"[-+]?[0-9]+\.0+")
+    # Split at the first point, what stands before it is the first of the pieces.
+    pieces = graph.add("StringSplit", text, delimiter=".", maxsplit=1, outputs=2)
+    before = graph.add("Gather", pieces, graph.constant(0, np.int64), axis=2)
+    return graph.add("Where", whole, before, text)
 
 
 def datetime(graph: Graph, column: DatetimeColumn) -> list[str]:
@@ -127,8 +136,10 @@ def _whole(graph: Graph, value: int) -> str:
     return graph.constant(value, np.int64)
 
 
-def _is_number(text: str) -> bool:
+def _is_exact(text: str) -> bool:
+    """Whether a float64 stands for a number and for no other one: beyond 2^53 it does not."""
     try:
-        return not math.isnan(float(text))
+        number = float(text)
     except ValueError:
         return False
+    return not math.isnan(number) and (not number.is_integer() or abs(number) <= 2**53)

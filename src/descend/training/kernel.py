@@ -160,4 +160,6 @@ def _has_vector(equation: JaxprEqn) -> bool:
     if batched:
         return False
     inside = math.prod(left.shape[axis] for axis in contracted)
+    if inside == 0:  # A network of categories alone multiplies columns that do not exist.
+        return False
     return 1 in (inside, math.prod(left.shape) // inside, math.prod(right.shape) // inside)

@@ -16,9 +16,11 @@ from descend.data.reading.expressions import (
     EPOCHS,
     TIME,
     category_sql,
+    cell_sql,
     class_sql,
     number_sql,
     time_sql,
+    time_written_sql,
     written_sql,
 )
 from descend.data.reading.table import ROW, Table
@@ -132,7 +134,10 @@ def plan_reading(
         place = len(select)
         select.append(_sql(table, column, learned))
         present = None
-        if column.is_text and kind not in ("category", "class"):
+        if isinstance(learned, DatetimeColumn):
+            present = len(select)
+            select.append(time_written_sql(column, learned.pattern))
+        elif column.is_text and kind not in ("category", "class"):
             present = len(select)
             select.append(written_sql(column))
         # If training had cells that are no numbers, such cells are missing here too.
@@ -177,7 +182,7 @@ def check_finite(
 
 def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     found = table.query(
-        f"SELECT {needed.column.sql}::VARCHAR AS value FROM {table.rows} WHERE {ROW} = {row}"
+        f"SELECT {cell_sql(needed.column)} AS value FROM {table.rows} WHERE {ROW} = {row}"
     ).to_pylist()[0]["value"]
     raise DataError(
         f"{table.name}, column {needed.column.name!r}, data row {row + 1}: expected "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.data.schema.columns import CategoryColumn, Schema
+from descend.io.units import count_text
 
 MANY = 0.05
 """Share of unseen values in a column from which on the user is warned."""
@@ -68,14 +69,16 @@ class UnseenValues:
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
-                    f"{count:,} of {self._rows[name]:,} cells of column {name!r} hold no number "
-                    "or date, and count as missing, as in training."
+                    f"Column {name!r} holds no number or date in {count:,} of "
+                    f"{count_text(self._rows[name], 'cell')}; such cells count as missing, as in "
+                    "training."
                 )
         if self._classes:
             rows, name = sum(self._classes.values()), self._schema.target.names[0]
             said.append(
-                f"{rows:,} rows have a class of {name!r} that training did not have "
-                f"({_list_examples(self._classes)}); they are left out of the metrics."
+                f"The target {name!r} has a class that training did not have in "
+                f"{count_text(rows, 'row')} ({_list_examples(self._classes)}); such rows are left "
+                "out of the metrics."
             )
         return said
 
@@ -88,8 +91,8 @@ class UnseenValues:
             return []
         known = ", ".join(repr(value) for value in column.values[:_SHOWN])
         return [
-            f"{unseen:,} of {values:,} values of column {column.name!r} "
-            f"({unseen / values:.0%}) were never or hardly ever seen in training: "
+            f"In column {column.name!r} training never or hardly ever saw {unseen:,} of "
+            f"{count_text(values, 'value')} ({unseen / values:.0%}): "
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', ...' if len(column.values) > _SHOWN else ''}."
         ]

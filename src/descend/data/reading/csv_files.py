@@ -16,7 +16,7 @@ from descend.data.reading.csv_dialect import Dialect, find_dialect
 from descend.data.reading.csv_text import read_head
 from descend.data.reading.errors import check_names, closest
 from descend.data.reading.missing import NULLS, missing_sql
-from descend.data.reading.number_text import PLAIN
+from descend.data.reading.number_text import PLAIN, code_sql
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import path_list, quote_name, quote_text
@@ -38,12 +38,14 @@ class CsvFiles:
         dialects: of each file; their columns may be in different orders.
         types: DuckDB type of each column: DOUBLE or VARCHAR.
         words: the texts for missing (`NULLS`) among the numbers of a column in the first rows.
+        longer: whether there are rows beyond those that the types were found from.
     """
 
     paths: tuple[str, ...]
     dialects: tuple[Dialect, ...]
     types: Mapping[str, str]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    longer: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,8 +87,9 @@ class CsvFiles:
     def _read(self, paths: Sequence[str], dialect: Dialect, more_options: Mapping[str, str]) -> str:
         names = dialect.names
         # DuckDB takes texts for missing per file, not per column; a class named NA is not missing.
-        worded = [name for name in names if self.words.get(name) and self.types[name] != "VARCHAR"]
-        read_as = {name: "VARCHAR" if name in worded else self.types[name] for name in names}
+        numbers = [name for name in names if self.types[name] != "VARCHAR"]
+        made = [name for name in numbers if self.longer or self.words.get(name)]
+        read_as = {**self.types, **dict.fromkeys(made, "VARCHAR")}
         columns = ", ".join(f"{quote_text(n)}: {quote_text(read_as[n])}" for n in names)
         options = {
             "auto_detect": "false",
@@ -104,16 +107,24 @@ class CsvFiles:
             options["buffer_size"] = str(2 * dialect.long_lines)
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         read = f"read_csv({path_list(paths)}, {listed})"
-        if not worded:
+        if not made:
             return read
-        values = ", ".join(self._number(name) for name in worded)
+        values = ", ".join(self._number(name) for name in made)
         return f"(SELECT * REPLACE ({values}) FROM {read})"
 
     def _number(self, name: str) -> str:
-        """SQL for a column of numbers that has texts for missing."""
-        column = quote_name(name)
-        missing = missing_sql(column, self.words[name], marks=False)
-        return f"CAST(CASE WHEN NOT {missing} THEN {column} END AS {self.types[name]}) AS {column}"
+        """SQL of a column of numbers that has marks of missing values, or cells not looked at."""
+        column = text = quote_name(name)
+        if self.words.get(name):
+            missing = missing_sql(column, self.words[name], marks=False)
+            text = f"CASE WHEN NOT {missing} THEN {column} END"
+        if not self.longer:
+            return f"CAST({text} AS {self.types[name]}) AS {column}"
+        # DuckDB takes 007 for 7. What a code does to a column is for `text_types` to say.
+        said = quote_text(f'converting column "{name}". Could not convert string ')
+        number = f"CASE WHEN NOT {code_sql(text)} THEN try_cast({text} AS {self.types[name]}) END"
+        refused = f"CASE WHEN {text} IS NOT NULL THEN error(concat({said}, {text})) END"
+        return f"coalesce({number}, {refused}) AS {column}"
 
 
 def find_csv(
@@ -152,7 +163,18 @@ def find_csv(
     text_columns = dict.fromkeys(dialects[0].names, "VARCHAR")
     files = CsvFiles(tuple(paths), tuple(dialects), text_columns)
     types, words = _find_types(files, run)
-    return replace(files, types=types, words=words)
+    return replace(files, types=types, words=words, longer=_is_longer(files, run))
+
+
+def _sample_rows(columns: int) -> int:
+    """The first rows that types are found from."""
+    return max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // columns))
+
+
+def _is_longer(files: CsvFiles, run: Callable[[str], pa.Table]) -> bool:
+    rows = _sample_rows(len(files.names))
+    counted = run(f"SELECT count(*) AS n FROM {files.relation(first=rows + 1)}")
+    return bool(counted.to_pylist()[0]["n"] > rows)
 
 
 def _check_header(path: str, dialect: Dialect) -> None:
@@ -164,18 +186,38 @@ def _check_header(path: str, dialect: Dialect) -> None:
         raise DataError(f"{error} {' '.join(dialect.notes)}") from None
 
 
-def query_types(files: CsvFiles, run: Callable[[str], pa.Table]) -> dict[str, str]:
-    """The column types for a user's query: as for a path, but with integers and ISO 8601 dates.
+def for_query(files: CsvFiles, run: Callable[[str], pa.Table]) -> CsvFiles:
+    """Files with the column types for a user's query: as for a path, with integers and dates.
 
-    SQL such as year(day) or n // 10 needs them. The first rows decide.
+    SQL such as year(day) or n // 10 needs them. The first rows decide, and a code in any row.
     """
     texts = replace(files, types=dict.fromkeys(files.types, "VARCHAR"))
+    types = _query_types(files, texts, run)
+    numbers = [name for name, type_ in types.items() if type_ in ("DOUBLE", "BIGINT")]
+    if files.longer and numbers:
+        columns = ", ".join(f'{quote_name(one)} AS "{place}"' for place, one in enumerate(numbers))
+        found = run(
+            f"""
+            SELECT DISTINCT place
+            FROM (UNPIVOT (SELECT {columns} FROM {texts.relation()})
+                ON COLUMNS(*) INTO NAME place VALUE value)
+            WHERE {code_sql("value")} AND try_cast(value AS DOUBLE) IS NOT NULL
+            """
+        )
+        types |= {numbers[int(row["place"])]: "VARCHAR" for row in found.to_pylist()}
+    return replace(files, types=types, longer=False)
+
+
+def _query_types(
+    files: CsvFiles, texts: CsvFiles, run: Callable[[str], pa.Table]
+) -> dict[str, str]:
+    """What the first rows hold."""
     names = [name for name, type_ in files.types.items() if type_ in ("DOUBLE", "VARCHAR")]
     types = dict(files.types)
     if not names:
         return types
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
-    rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(files.types)))
+    rows = _sample_rows(len(files.types))
     day = r"\d{4}-\d{2}-\d{2}"
     clock = r"[ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
     table = run(
@@ -232,7 +274,7 @@ def _find_types(
     read as a whole. What text stands for is decided later, by one rule for every source.
     """
     names = files.names
-    rows = max(100, min(SAMPLE_ROWS, SAMPLE_VALUES // len(names)))
+    rows = _sample_rows(len(names))
     found = _survey(names, files.relation(first=rows), run)
     empty = [name for name in names if name not in found]
     if empty:

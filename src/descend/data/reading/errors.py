@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,6 +135,12 @@ def _explain(text: str, table: str, query: bool) -> str:
             line -= 1
         said = text.splitlines()[0].rpartition(": ")[2].strip()
         return f"{path}, line {line}: expected one JSON object on each line; found: {said}"
+    cell = re.search(r'converting column "(.*)"\. Could not convert string (.*)', text)
+    if cell:
+        return (
+            f"{table}, column {cell[1]!r}: expected a number, as in the first rows, found "
+            f"{cell[2]!r}. Correct the value, or leave it empty if it is missing."
+        )
     if "extension" in text and re.search(r"httpfs|azure|aws", text):
         return (
             f"{table}: reading from the network needs DuckDB's httpfs extension, which is not "
@@ -165,11 +171,45 @@ def _explain(text: str, table: str, query: bool) -> str:
             f"with  sed -i 's/\\r$//' {shlex.quote(table)}"
         )
     first = re.sub(r"^(\w+ )+Error: ", "", text.splitlines()[0]).strip()
+    if "Could not convert Timestamp" in text:
+        return _explain_far_time(table)
     if query:
         return f"The query cannot be run: {_with_position(first, text)}"
     if "No magic bytes" in text or "arquet" in first:
         return f"{table} is not a complete Parquet file: {first}"
     return f"{table} cannot be read: {first}"
+
+
+def _explain_far_time(table: str) -> str:
+    """Where a Parquet file holds a time that DuckDB cannot read."""
+    where = f"{table}: a column of dates"
+    with suppress(OSError, pa.ArrowException):  # Of a pattern or a query the file is not known.
+        where = _far_time(table) or where
+    return (
+        f"{where}: expected times between the years 290308 BC and 294246, found one beyond them. "
+        "Correct it, or make it missing."
+    )
+
+
+def _far_time(path: str) -> str:
+    """The column and data row of the first time in a Parquet file that microseconds cannot tell."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for field in file.schema_arrow:
+            if not pa.types.is_timestamp(field.type) or field.type.unit not in ("s", "ms"):
+                continue
+            largest = ((1 << 63) - 1) // (10**6 if field.type.unit == "s" else 10**3)
+            start = 0
+            for batch in file.iter_batches(columns=[field.name]):
+                counts = batch.column(0).cast(pa.int64())
+                far = pc.or_(pc.greater(counts, largest), pc.less(counts, -largest))
+                place = pc.index(far, value=True).as_py()
+                if place >= 0:
+                    return f"{path}, column {field.name!r}, data row {start + place + 1}"
+                start += batch.num_rows
+    return ""
 
 
 def _with_position(first: str, text: str) -> str:

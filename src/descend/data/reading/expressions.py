@@ -27,6 +27,9 @@ def epoch_unit(largest: float) -> str:
     return next((one for one, size in EPOCHS.items() if largest * size < 1e17), "epoch ns")
 
 
+_COARSE_TIMES = ("TIMESTAMP_S", "TIMESTAMP_MS")
+"""Types that hold times of which DuckDB cannot write the text."""
+
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
 """Texts for true and false in a column of booleans, in any letter case."""
@@ -104,6 +107,8 @@ def _value_text(column: TableColumn) -> str:
         return text_sql(column)
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
         return _double_text(column.sql)
+    if column.sql_type in _COARSE_TIMES:
+        return f"try_cast({column.sql} AS TIMESTAMP)::VARCHAR"
     if column.sql_type.startswith("DECIMAL"):
         text = f"regexp_replace({column.sql}::VARCHAR, '(\\.[0-9]*?)0+$', '\\1')"
         return f"rtrim({text}, '.')"
@@ -156,8 +161,7 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     stamp = f"try_cast({column.sql} AS TIMESTAMP)"
     test = f"isfinite({stamp})"
     if column.nulls:
-        listed = ", ".join(f"try_cast({quote_text(text)} AS TIMESTAMP)" for text in column.nulls)
-        test += f" AND list_position([{listed}], {stamp}) IS NULL"
+        test += f" AND {_not_listed(column)}"
     return f"CASE WHEN {test} THEN epoch_us({stamp}) END"
 
 
@@ -199,6 +203,40 @@ def iso_sql(value: str) -> str:
     """
     digits = " AND ".join(f"substr({value}, {place}, 1) BETWEEN '0' AND '9'" for place in (2, 3))
     return f"CASE WHEN {digits} THEN try_cast({value} AS TIMESTAMP) END"
+
+
+def time_written_sql(column: TableColumn, pattern: str | None) -> str:
+    """Whether something stands in a cell of dates or times that is no mark for missing.
+
+    Where `time_sql` is NULL all the same, it is none, or lies beyond the years that can be told.
+
+    Args:
+        column: of dates, times, text or numbers.
+        pattern: as for `time_sql`.
+    """
+    if column.is_text:
+        return written_sql(column)
+    if pattern in EPOCHS:
+        return f"({number_sql(column)}) IS NOT NULL"
+    if not column.nulls:
+        return f"{column.sql} IS NOT NULL"
+    return f"({column.sql} IS NOT NULL AND {_not_listed(column)})"
+
+
+def cell_sql(column: TableColumn) -> str:
+    """VARCHAR of what stands in a cell, for messages."""
+    if column.sql_type in _COARSE_TIMES:
+        beyond = quote_text("a time out of range")
+        return (
+            f"CASE WHEN {column.sql} IS NOT NULL THEN coalesce({_value_text(column)}, {beyond}) END"
+        )
+    return f"{column.sql}::VARCHAR"
+
+
+def _not_listed(column: TableColumn) -> str:
+    """SQL: a time is not among those that stand for a missing one."""
+    listed = ", ".join(f"try_cast({quote_text(text)} AS TIMESTAMP)" for text in column.nulls)
+    return f"list_position([{listed}], try_cast({column.sql} AS TIMESTAMP)) IS NULL"
 
 
 def class_sql(column: TableColumn, kind: str | None = None) -> str:

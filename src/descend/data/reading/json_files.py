@@ -51,10 +51,24 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
         f"read_json_objects({path_list(paths)}){limit})"
     )
     check_names(paths[0], sorted(keys.column(0).to_pylist()))
-    types = _types(paths, SAMPLE_ROWS, run)
-    if len(types) < keys.num_rows:
-        types = {**_types(paths, rows, run), **types}
-    return JsonFiles(tuple(paths), types)
+    types = _types(paths, rows, run)
+    return JsonFiles(tuple(paths), {**types, **_mixed(paths, types, run)})
+
+
+def _mixed(
+    paths: Sequence[str], types: Mapping[str, str], run: Callable[[str], pa.Table]
+) -> dict[str, str]:
+    """VARCHAR for the columns that hold numbers, text, true and false side by side."""
+    names = [name for name, kind in types.items() if kind == "JSON"]
+    if not names:
+        return {}
+    relation = JsonFiles(tuple(paths), dict.fromkeys(names, "JSON")).relation()
+    tests = ", ".join(
+        f"bool_and(json_type({quote_name(name)}) NOT IN ('OBJECT', 'ARRAY')) AS \"{place}\""
+        for place, name in enumerate(names)
+    )
+    found = run(f"SELECT {tests} FROM {relation}").to_pylist()[0]
+    return {name: "VARCHAR" for place, name in enumerate(names) if found[str(place)]}
 
 
 def _types(paths: Sequence[str], rows: int, run: Callable[[str], pa.Table]) -> dict[str, str]:

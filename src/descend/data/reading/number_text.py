@@ -144,6 +144,16 @@ LABELS = (
 single group of three digits after a point or comma is ambiguous."""
 
 
+_CODE = r"^[-+]?0[0-9]|_|^[-+]?[0-9]+[eE][0-9]"
+
+
+def code_sql(text: str) -> str:
+    """SQL: whether what DuckDB takes for a number is written as codes are: 007, 1_12, 2E3."""
+    # Most numbers have a point: they end with the first test.
+    digits = f"(NOT contains({text}, '.') OR contains({text}, '_'))"
+    return f"({digits} AND regexp_matches({text}, {quote_text(_CODE)}))"
+
+
 def label_sql(text: str) -> str:
     """SQL: the label of a text among `LABELS`, else an empty text."""
     cases = " ".join(

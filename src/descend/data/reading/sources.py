@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from descend.data.reading.csv_files import CsvFiles, find_csv, query_types
+from descend.data.reading.csv_files import CsvFiles, find_csv, for_query
 from descend.data.reading.databases import is_database_address, is_database_file, table_file
 from descend.data.reading.formats import (
     Run,
@@ -229,8 +229,7 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         if found.objects:
             objects[name] = found.objects["source"]
         elif found.csv is not None:
-            types = query_types(found.csv, run)
-            views[name] = replace(found.csv, types=types).relation()
+            views[name] = for_query(found.csv, run).relation()
         else:
             views[name] = found.relation
     for name in query.files:

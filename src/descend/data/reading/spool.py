@@ -51,7 +51,8 @@ class Spool:
         try:
             yield
         except DataError as error:
-            raise DataError(self.told(str(error))) from None
+            error.args = (self.told(str(error)),)
+            raise
 
 
 def copy_stream(stream: Any, path: str) -> str:

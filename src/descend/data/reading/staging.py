@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from descend.data.reading.errors import UnreadableCellError
+from descend.data.reading.number_text import code_sql
 from descend.data.reading.table import Table
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
@@ -101,8 +102,8 @@ def as_text(table: Table, error: UnreadableCellError) -> Table:
             name
             for name, broken in texts.aggregate(
                 {
-                    one.name: f"bool_or({one.sql} IS NOT NULL AND try_cast({one.sql} AS DOUBLE) "
-                    "IS NULL)"
+                    one.name: f"bool_or({one.sql} IS NOT NULL AND (try_cast({one.sql} AS DOUBLE) "
+                    f"IS NULL OR {code_sql(one.sql)}))"
                     for one in columns
                     if one is not None
                 }

@@ -25,6 +25,7 @@ from descend.data.reading.number_text import (
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.errors import DataError
+from descend.io.units import count_text
 
 FEW = 0.05
 """Largest share of cells that are not numbers in a column of numbers."""
@@ -400,6 +401,5 @@ def how_written(typed: TypedColumn) -> str:
         said.append("commas between thousands")
     for cells, what in ((typed.marks, "marked as missing"), (typed.strays, "no numbers")):
         if cells is not None:
-            count = "1 cell" if cells.count == 1 else f"{cells.count:,} cells"
-            said.append(f"{count} {what} ({cells})")
+            said.append(f"{count_text(cells.count, 'cell')} {what} ({cells})")
     return "; ".join(said)

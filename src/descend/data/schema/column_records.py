@@ -17,6 +17,7 @@ from descend.data.schema.columns import (
     NumberColumn,
 )
 from descend.data.schema.surveys import NumberSurvey, TimeSurvey, ValueSurvey
+from descend.io.units import count_text
 from descend.settings import Settings
 
 
@@ -70,8 +71,8 @@ def _datetime(
         minimum=times.minimum,
         maximum=times.maximum,
         parts=times.parts,
-        strays=survey.strays,
-        note=f"{survey.strays:,} cells are no dates" if survey.strays else "",
+        strays=survey.strays.count if survey.strays else 0,
+        note=f"no date in {count_text(survey.strays.count, 'cell')}" if survey.strays else "",
     )
 
 

@@ -15,6 +15,7 @@ from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.errors import option_text
+from descend.io.units import count_text
 
 _PILE = 3
 """Least number of rows that share a value before it may stand for a missing one."""
@@ -36,14 +37,14 @@ def text_warnings(
             continue
         if name in targets:
             said.append(
-                f"The target {name!r} holds no number in {_cells(one.strays.count)} "
+                f"The target {name!r} holds no number in {count_text(one.strays.count, 'cell')} "
                 f"({one.strays}); such rows are left out."
             )
         elif kinds.get(name, "number") == "number":
             said.append(
-                f"Column {name!r} holds no number in {_cells(one.strays.count)} ({one.strays}); "
-                f"such cells count as missing. {option_text('missing', [one.strays.example])} "
-                "says that "
+                f"Column {name!r} holds no number in {count_text(one.strays.count, 'cell')} "
+                f"({one.strays}); such cells count as missing. "
+                f"{option_text('missing', [one.strays.example])} says that "
                 f"this is meant; {option_text('categorical', [name])} makes the column one of "
                 "categories."
             )
@@ -60,9 +61,10 @@ def text_notes(
             continue
         if one.marks is not None:
             effect = "such rows are left out" if name in targets else "such cells count as missing"
+            count = count_text(one.marks.count, "cell")
             said.append(
-                f"The {_column(name, targets)} has {_cells(one.marks.count)} with a text for a "
-                f"missing value ({one.marks}); {effect}."
+                f"The {_column(name, targets)} has {count} with a text for a missing value "
+                f"({one.marks}); {effect}."
             )
         written = how_written(replace(one, marks=None, strays=None))
         if written:
@@ -155,9 +157,10 @@ def _stand_in(name: str, value: str, pile: int, others: str) -> str:
 def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
     said = []
     survey = surveys.values[column.name]
-    if column.strays:
+    if survey.strays is not None:
         said.append(
-            f"Column {column.name!r} holds no date in {_cells(column.strays)}; they count as "
+            f"Column {column.name!r} holds no date, or one that cannot be read, in "
+            f"{count_text(survey.strays.count, 'cell')} ({survey.strays}); such cells count as "
             "missing."
         )
     times = survey.times
@@ -198,10 +201,6 @@ def _day(microseconds: float) -> str:
     except OverflowError:
         return f"{microseconds:g} µs"
     return day.isoformat()
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count:,} cells"
 
 
 def _column(name: str, targets: Sequence[str]) -> str:

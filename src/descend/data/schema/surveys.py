@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from descend.data.reading.expressions import number_sql, present_sql
 from descend.data.reading.table import ROW
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.text_types import Cells
 from descend.data.schema.columns import DatetimePart
 from descend.data.split import is_validation_sql
 
@@ -124,8 +125,7 @@ class ValueSurvey:
         length: mean length.
         pattern: how its dates or times are written, as `DatetimeColumn` has it.
         ambiguous: whether its text is dates in which day and month cannot be told apart.
-        strays: cells that are no dates in a column of dates.
-        stray: one of them.
+        strays: cells of a column of dates that are no dates, or out of the range of years.
         times: survey of the dates or times, if it holds them.
         values: otherwise the commonest values with their counts, by descending count, then by
             value.
@@ -137,7 +137,6 @@ class ValueSurvey:
     length: float = 0.0
     pattern: str | None = None
     ambiguous: bool = False
-    strays: int = 0
-    stray: str = ""
+    strays: Cells | None = None
     times: TimeSurvey | None = None
     values: tuple[tuple[str, int], ...] = ()

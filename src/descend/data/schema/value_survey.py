@@ -10,18 +10,20 @@ from typing import Any
 from descend.data.reading.expressions import (
     TIME,
     category_sql,
+    cell_sql,
     class_sql,
     clock_sql,
     epoch_unit,
     iso_sql,
     number_sql,
     time_sql,
+    time_written_sql,
 )
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.sql import quote_text
-from descend.data.reading.table import MARK, Table
+from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import is_few
+from descend.data.reading.text_types import Cells, is_few
 from descend.data.schema.dates import PARTS, TIME_PARTS
 from descend.data.schema.number_survey import in_groups
 from descend.data.schema.surveys import (
@@ -154,9 +156,9 @@ def _written_times(
     dated = []
     for place, (cells, iso, clock, date, _) in first.items():
         if is_few(cells - iso, iso):
-            found[place] = {"pattern": ISO, "strays": cells - iso}
+            found[place] = {"pattern": ISO}
         elif is_few(cells - clock, clock):
-            found[place] = {"pattern": TIME, "strays": cells - clock}
+            found[place] = {"pattern": TIME}
         elif is_few(cells - date, date):
             dated.append(place)
     tests = [_matches(pattern) for pattern in PATTERNS]
@@ -172,7 +174,7 @@ def _written_times(
             # the month cannot be known.
             found[place] = {"ambiguous": True}
         else:
-            found[place] = {"pattern": fitting[0], "strays": cells - most}
+            found[place] = {"pattern": fitting[0]}
     return found
 
 
@@ -231,7 +233,21 @@ def _with_times(
             f"SELECT {time_sql(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
         )
     times = survey_times(table, source, TIME_PARTS if pattern == TIME else PARTS)
-    return replace(survey, pattern=written, times=times)
+    strays = _strays(table, column, written, few=times.seen < survey.seen)
+    return replace(survey, pattern=written, times=times, strays=strays)
+
+
+def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool) -> Cells | None:
+    """The cells of a column of dates that are none; for text only where there are `few`."""
+    if column.is_text and not few:
+        return None
+    none = f"{time_written_sql(column, pattern)} AND ({time_sql(column, pattern)}) IS NULL"
+    found = table.query(
+        f"SELECT count(*) AS n, min(row)::BIGINT AS first, arg_min(cell, row) AS example FROM "
+        f"(SELECT {ROW} AS row, {cell_sql(column)} AS cell FROM {table.rows} "
+        f"WHERE {MARK} AND {none})"
+    ).to_pylist()[0]
+    return Cells(found["n"], found["first"], found["example"]) if found["n"] else None
 
 
 def _epoch(table: Table, column: TableColumn) -> str:

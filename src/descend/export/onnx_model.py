@@ -25,7 +25,8 @@ from descend.types import Params
 
 DESCRIPTION = (
     "Inputs [N, 1] by column name, of the type that the graph declares: numbers float64 (NaN is "
-    "missing); text and booleans strings without spaces around them (empty is missing); dates and times int64 microseconds since 1970-01-01 UTC, times of day "
+    "missing); text and booleans strings without spaces around them (empty is missing); dates "
+    "and times int64 microseconds since 1970-01-01 UTC, times of day "
     "since midnight (the smallest int64, NumPy's NaT, is missing)."
 )
 

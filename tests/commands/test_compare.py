@@ -155,6 +155,13 @@ def test_how_many_seeds_depends_on_their_cost_alone() -> None:
     assert not Repeats.exactly(2).needs_another(2, spent=0.0, last=0.0)
 
 
+def test_the_noise_falls_as_one_over_the_batch(comparison: Comparison) -> None:
+    noise = [one for one in comparison.record["noise"] if one["when"] == "at the start"]
+    assert [one["rows"] for one in noise][:3] == [1, 4, 16]
+    one, four = noise[:2]
+    assert one["deviation"] / four["deviation"] == pytest.approx(2.0, rel=0.3)
+
+
 def test_files_and_text(comparison: Comparison) -> None:
     assert comparison.folder is not None
     record = json.loads((comparison.folder / "compare.json").read_text())

@@ -10,6 +10,7 @@ import typer
 
 from descend import __version__
 from descend.cli.compare import add_views
+from descend.cli.help import MOST_WIDTH, HelpfulCommand, HelpfulGroup
 from descend.cli.next_command import train_command
 from descend.cli.options import (
     Config,
@@ -45,7 +46,8 @@ app = typer.Typer(
     help="Mini-batch gradient descent for tables of any size.",
     epilog="With any command, --debug shows a traceback with an error.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=HelpfulGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MOST_WIDTH},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -69,7 +71,9 @@ def options(
     """Mini-batch gradient descent for tables of any size."""
 
 
-ModelOrRun = Annotated[Path, typer.Argument(help="A model file or a run directory.")]
+ModelOrRun = Annotated[
+    Path, typer.Argument(metavar="MODEL_OR_RUN", help="A model file or a run directory.")
+]
 Live = Annotated[bool, typer.Option("--live", help="Serve a page that follows the run.")]
 EventFiles = Annotated[bool, typer.Option("--tensorboard", help="Write event files.")]
 ForceFile = Annotated[
@@ -79,7 +83,7 @@ READING = ("delimiter", "header", "skip_lines")
 """Options of every command that reads a table."""
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 @settings_options
 def train(
     data: Data,
@@ -144,7 +148,7 @@ def train(
             show(run.record, json, run_text(run))
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 @settings_options
 def advise(
     data: Data,
@@ -195,7 +199,7 @@ def advise(
     show(record, json, text)
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def resume(
     run: Path,
     data: NamedData = None,
@@ -219,7 +223,7 @@ def resume(
             show(done.record, json, run_text(done))
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 @with_options(*READING, "memory")
 def predict(
     model: ModelOrRun,
@@ -248,7 +252,7 @@ def predict(
         _say(f"{rows:,} predictions written to {output}")
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 @with_options(*READING, "memory")
 def evaluate(
     model: ModelOrRun,
@@ -264,10 +268,10 @@ def evaluate(
     show(metrics, json, metrics_text(metrics))
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def export(
     model: ModelOrRun,
-    output: Annotated[Path, typer.Argument(help="A .onnx file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The file to write.")],
     force: ForceFile = False,
 ) -> None:
     """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
@@ -277,14 +281,17 @@ def export(
     _say(f"{output} written")
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 @with_options(
     *("target", "exclude", "categorical", "numeric", "datetime", "missing"),
     *("date_order", "decimal"),
     *READING,
 )
 def inspect(
-    what: Annotated[str, typer.Argument(help="A table, a model file, or a run directory.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="FILE_OR_RUN", help="A table, a model file, or a run directory."),
+    ],
     given: dict[str, Any],
     json: Json = False,
 ) -> None:
@@ -321,7 +328,7 @@ app.command("measure-processes", hidden=True)(measure_processes)
 app.command("run", context_settings={"ignore_unknown_options": True})(run_program)
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def version() -> None:
     """Print the version."""
     print(__version__)
@@ -334,7 +341,7 @@ def main() -> None:
     """
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    run_command_line(app, debug=debug)
+    run_command_line(lambda: app(prog_name="descend"), debug=debug)
 
 
 if __name__ == "__main__":

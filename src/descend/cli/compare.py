@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from descend.cli.help import HelpfulCommand
 from descend.cli.options import (
+    SETTINGS,
     Config,
     Data,
     Force,
@@ -20,9 +22,9 @@ from descend.cli.options import (
     Quiet,
     gathered_settings,
     progress_of,
-    settings_options,
     show,
     typed_command,
+    with_options,
 )
 from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
@@ -36,10 +38,10 @@ Png = Annotated[
 def add_views(app: typer.Typer) -> None:
     """Add the commands of this module."""
     for command in (compare, landscape, report):
-        app.command()(command)
+        app.command(cls=HelpfulCommand)(command)
 
 
-@settings_options
+@with_options(*SETTINGS, defaults=COMPARE_DEFAULTS)
 def compare(
     data: Data,
     given: dict[str, Any],
@@ -52,7 +54,7 @@ def compare(
         ),
     ] = "",
     seeds: Annotated[
-        int | None, typer.Option(help="Runs of each method; otherwise 3 to 8, as time allows.")
+        int | None, typer.Option(help="Runs of each method; otherwise 5 to 8, as time allows.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Training time of each run, such as 10s.")

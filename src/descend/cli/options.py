@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import sys
@@ -22,20 +23,27 @@ from descend.settings import (
     MODELS,
     SCHEDULES,
     TASKS,
+    Settings,
     read_config,
     settings_from,
     split_names,
 )
 
-Data = Annotated[str, typer.Argument(help="A file, a glob, a URL, or an SQL query.")]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A file, a glob, a URL, or an SQL query.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Out = Annotated[Path | None, typer.Option("--out", help="The folder to write.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what an earlier command wrote in the folder.")
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with options.")]
-Like = Annotated[Path | None, typer.Option("--like", help="A run whose settings to repeat.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with options.")
+]
+Like = Annotated[
+    Path | None, typer.Option("--like", metavar="RUN", help="A run whose settings to repeat.")
+]
 
 
 def progress_of(quiet: bool) -> Any:
@@ -221,10 +229,40 @@ SETTINGS: dict[str, Option] = {
 }
 
 
-def with_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+GROUP_OF: dict[str, str] = {
+    name: group
+    for group, members in {
+        "Columns and rows": (
+            *("target", "task", "exclude", "categorical", "numeric", "datetime", "weight"),
+            *("validation", "seed"),
+        ),
+        "How the file is written": (
+            *("missing", "date_order", "decimal", "delimiter", "header", "skip_lines"),
+        ),
+        "Model": ("model", "effort", "members", "hidden", "activation", "averaging"),
+        "Optimization": (
+            *("batch_size", "learning_rate", "optimizer", "momentum", "schedule", "warmup"),
+            *("loss", "l2", "weight_decay", "clip"),
+        ),
+        "When to stop": ("epochs", "time_budget", "patience"),
+        "Advice": ("goal", "advice_budget"),
+        "Memory": ("memory", "store"),
+    }.items()
+    for name in members
+}
+"""The heading in --help under which an option stands."""
+
+
+def with_options(
+    *names: str, defaults: Mapping[str, Any] = {}
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options with these names, as `SETTINGS` states them.
 
     The command's `given` parameter gets those that were typed, parsed, by name.
+
+    Args:
+        *names: of the options.
+        defaults: for the help, where they are not those of `Settings`.
     """
     options = {name: SETTINGS[name] for name in names}
 
@@ -234,7 +272,7 @@ def with_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., An
             for parameter in inspect.signature(command, eval_str=True).parameters.values()
             if parameter.name != "given"
         ]
-        parameters += [_parameter(name, option) for name, option in options.items()]
+        parameters += [_parameter(name, option, defaults) for name, option in options.items()]
 
         def wrapped(**values: Any) -> Any:
             typed = {name: values.pop(name) for name in options}
@@ -258,9 +296,12 @@ settings_options = with_options(*SETTINGS)
 """Gives a command an option for every setting."""
 
 
-def _parameter(name: str, option: Option) -> inspect.Parameter:
+def _parameter(name: str, option: Option, defaults: Mapping[str, Any]) -> inspect.Parameter:
     declared = typer.Option(
-        _declared(name, option), help=option.help, metavar=option.metavar or None
+        _declared(name, option),
+        help=f"{option.help}{_default_text(name, defaults)}",
+        metavar=option.metavar or None,
+        rich_help_panel=GROUP_OF[name],
     )
     return inspect.Parameter(
         name,
@@ -268,6 +309,19 @@ def _parameter(name: str, option: Option) -> inspect.Parameter:
         default=None,
         annotation=Annotated[option.kind | None, declared],
     )
+
+
+def _default_text(name: str, defaults: Mapping[str, Any]) -> str:
+    """The default of an option that has one of its own; empty where `descend` decides by others.
+
+    Typer knows none: what was not typed has to be told from what was.
+    """
+    usual = {one.name: one.default for one in dataclasses.fields(Settings)}
+    default = {**usual, **defaults}[name]
+    if default is dataclasses.MISSING or default is None or default == ():
+        return ""
+    shown = {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
+    return f"  [default: {shown}]"
 
 
 def _declared(name: str, option: Option) -> str:

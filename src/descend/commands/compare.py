@@ -86,7 +86,7 @@ def compare(
         name: what the folder is called where `out` is None.
         sizes: further batch sizes.
         methods: further update rules and classical methods.
-        seeds: runs of each method; None takes 3 to 8, as many as `Repeats.seconds` allow.
+        seeds: runs of each method; None takes 5 to 8, as many as `Repeats.seconds` allow.
         budget: seconds of training for each run; the settings' epochs end it too.
         same_rate: whether a second panel runs all at one learning rate.
         out: the folder to write; None takes the next free name under `runs/`.
@@ -128,7 +128,7 @@ def compare(
     tuned = tune_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
     reference = next(one for one in chosen if one.advised and one.optimizer == "momentum")
     rate = tuned[reference.name].learning_rate
-    runs = run_all(
+    runs, noise = run_all(
         make,
         chosen,
         tuned,
@@ -157,6 +157,7 @@ def compare(
         "runs": records,
         "table": table_of(records),
         "claims": claims(records),
+        "noise": noise,
     }
     return Comparison(write_record_and_page(folder, COMPARISON, content, command), folder)
 

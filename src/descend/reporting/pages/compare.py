@@ -19,7 +19,7 @@ from descend.reporting.page_model import (
     Summary,
     Table,
 )
-from descend.reporting.plots.compare import arrival_plot, curves_plot
+from descend.reporting.plots.compare import arrival_plot, curves_plot, noise_plot
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -136,6 +136,7 @@ def compare_sections(record: Record) -> list[Section]:
         Section(
             "Noise, speed and memory",
             text=[NATURE_NOTE],
+            plots=[noise_plot(record)] if record.get("noise") else [],
             tables=[_table(record, "tuned", NATURE, "Gradient error, roughness, speed and memory")],
         ),
     ]

@@ -22,16 +22,20 @@ AXES = (
 )
 RULES = {"sgd": "plain", "momentum": "with momentum"}
 MOST_POINTS = 400
+WIDTH = 1.645
+"""Standard errors of a 90 % interval."""
+APART = 1.12
+"""Factor between markers at one batch size, so that none hides another."""
 
 
 def arrival_plot(record: Record) -> Plot:
     """Seconds to the target against rows per update, a line for each update rule."""
     traces: list[Trace] = []
-    lost: list[tuple[int, float]] = []
     methods = [one for one in record["table"] if one["panel"] == "tuned"]
     times = {one["method"]["name"]: _times(record, one["method"]["name"]) for one in methods}
     for place, rule in enumerate(dict.fromkeys(map(_rule, methods))):
         came: list[tuple[int, float, float, float]] = []
+        lost: list[tuple[int, float]] = []
         for one in sorted((one for one in methods if _rule(one) == rule), key=_size):
             known, budget = times[one["method"]["name"]]
             if 2 * len(known) > one["runs"]:
@@ -41,11 +45,13 @@ def arrival_plot(record: Record) -> Plot:
             else:
                 lost.append((_size(one), budget))
         if came:
-            traces.append(_rule_trace(rule, came, place))
-    if lost:
-        trace = points("not within the budget", [x for x, _ in lost], [y for _, y in lost], 5)
-        trace["marker"] = {**trace["marker"], "symbol": "triangle-up-open", "size": 12}
-        traces.append(trace)
+            shifted = [(size * APART**place, *rest) for size, *rest in came]
+            traces.append(_rule_trace(rule, shifted, place))
+        if lost:
+            name = f"{rule}: most not within the budget"
+            trace = points(name, [x * APART**place for x, _ in lost], [y for _, y in lost], place)
+            trace["marker"] = {**trace["marker"], "symbol": "triangle-up-open", "size": 12}
+            traces.append(trace)
     rows: list[list[Cell]] = [
         [
             one["method"]["title"],
@@ -68,7 +74,8 @@ def arrival_plot(record: Record) -> Plot:
             caption="Seconds to the target",
         ),
         caption="Bars reach from the fastest seed to the slowest. An open triangle: most seeds "
-        "had not reached the target when the budget was used up.",
+        "had not reached the target when the budget was used up. Markers at one size are drawn a "
+        "little apart.",
         log_x=True,
         log_y=True,
     )
@@ -121,10 +128,10 @@ def curves_plot(record: Record, panel: str, title: str) -> Plot:
     )
 
 
-def _rule_trace(rule: str, came: Sequence[tuple[int, float, float, float]], place: int) -> Trace:
+def _rule_trace(rule: str, came: Sequence[Sequence[float]], place: int) -> Trace:
     trace = line(rule, [one[0] for one in came], [one[1] for one in came], place)
-    middles = [middle for _, middle, _, _ in came]
-    lows, highs = [low for _, _, low, _ in came], [high for _, _, _, high in came]
+    middles = [one[1] for one in came]
+    lows, highs = [one[2] for one in came], [one[3] for one in came]
     trace["error_y"] = error_bars(middles, lows, highs)
     return trace
 
@@ -153,3 +160,50 @@ def _thinned(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     count = len(history["update"])
     places = sorted({round(n * (count - 1) / (MOST_POINTS - 1)) for n in range(MOST_POINTS)})
     return {name: [values[place] for place in places] for name, values in history.items()}
+
+
+def noise_plot(record: Record) -> Plot:
+    """The variance of the gradient against the batch size, beside the line of 1/B."""
+    noise = record["noise"]
+    total = int(record["data"]["rows"]["training"])
+    traces: list[Trace] = []
+    rows: list[list[Cell]] = []
+    for place, when in enumerate(dict.fromkeys(str(one["when"]) for one in noise)):
+        known = [one for one in noise if one["when"] == when and one["deviation"] > 0]
+        if not known:
+            continue
+        sizes = [int(one["rows"]) for one in known]
+        variances = [one["deviation"] ** 2 for one in known]
+        # The logarithm of the variance has twice the error of that of the deviation.
+        spreads = [math.exp(2 * WIDTH * min(one["error"], 5.0)) for one in known]
+        trace = points(when, sizes, variances, place)
+        trace["error_y"] = error_bars(
+            variances,
+            [v / s for v, s in zip(variances, spreads, strict=True)],
+            [v * s for v, s in zip(variances, spreads, strict=True)],
+        )
+        scale = statistics.fmean(
+            math.log(v / (1 / b - 1 / total)) for v, b in zip(variances, sizes, strict=True)
+        )
+        law = line(f"{when}: 1/B", sizes, [math.exp(scale) / b for b in sizes], place, dash="dot")
+        traces += [trace, {**law, "mode": "lines"}]
+        rows += [[when, b, v] for b, v in zip(sizes, variances, strict=True)]
+    table = Table(
+        ["weights", "rows per batch", "variance over squared length"],
+        rows,
+        caption="Variance of the gradient by batch size",
+    )
+    ticks = sorted({int(one["rows"]) for one in noise})
+    drawn = figure(traces, "rows per batch, B", "variance / |G|²", log_x=True, log_y=True)
+    return Plot(
+        name="noise",
+        title="How far the gradient of a batch is off",
+        figure=sized(drawn, ticks),
+        table=table,
+        caption="Mean squared distance of a batch's gradient from the true gradient G, over the "
+        "squared length of G. Four times the rows: a quarter of the variance, half the distance "
+        "(dotted line, 1/B). Where the value is 1, noise and gradient are equally large; close to "
+        "all rows it falls faster, for the rows are drawn without repeats.",
+        log_x=True,
+        log_y=True,
+    )

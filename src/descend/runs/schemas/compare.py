@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from descend.runs.schemas.parts import Count, Labelled, Number, Positive, Rows, Size, Value
 
@@ -97,6 +97,16 @@ class Claim(Struct, kw_only=True):
     ratios: Annotated[list[Ratio], Meta(min_length=1)]
 
 
+class Noise(Struct, kw_only=True):
+    """How far gradients of batches of a size lie from the true one, at some weights."""
+
+    rows: Size
+    when: str
+    deviation: Number
+    error: Number
+    draws: Count
+
+
 class RateTrial(Struct, kw_only=True):
     """A trial of a learning rate."""
 
@@ -133,6 +143,7 @@ class CompareRecord(Labelled, kw_only=True):
     tuning: list[TunedMethod]
     same_rate: Number
     budget: Positive | None = None
+    noise: list[Noise] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse a table that does not fit the runs."""

@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from descend.training.problem import Problem
-from descend.tuning.compare.measures import Deviation, arrival, gradient_deviation, roughness
+from descend.tuning.compare.measures import (
+    Deviation,
+    arrival,
+    gradient_deviation,
+    noise_by_size,
+    roughness,
+)
 from descend.tuning.compare.methods import Method, Tuned
 from descend.tuning.compare.run import (
     SAME,
@@ -36,18 +42,25 @@ class Repeats:
 
     Attributes:
         fewest: minimum number of seeds.
-        most: maximum number of seeds; those beyond the fewest are run at tuned rates only.
+        most: maximum number of seeds.
         seconds: time that all runs together may take, about.
+        alike: seeds that are run at one common rate, too; the later ones at tuned rates only.
     """
 
-    fewest: int = 3
+    fewest: int = 5
     most: int = 8
-    seconds: float = 90.0
+    seconds: float = 80.0
+    alike: int = 3
 
     @classmethod
     def exactly(cls, seeds: int) -> Repeats:
         """A fixed number of seeds, whatever they cost."""
-        return cls(seeds, seeds)
+        return cls(seeds, seeds, alike=seeds)
+
+    @property
+    def told(self) -> str:
+        """The number of seeds as far as it is known before they run."""
+        return str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most}"
 
     def needs_another(self, done: int, spent: float, last: float) -> bool:
         """Whether to run one more seed.
@@ -70,7 +83,7 @@ def compare(
     repeats: Repeats,
     same_rate: float | None,
     report: Report = lambda text: None,
-) -> list[ComparedRun]:
+) -> tuple[list[ComparedRun], list[dict[str, float | int | str]]]:
     """Run every method with every seed, at its tuned rate and at one common rate, and measure it.
 
     Args:
@@ -82,25 +95,41 @@ def compare(
         repeats: how many seeds.
         same_rate: the common rate of the second panel; None leaves that panel out.
         report: called with a message when something begins.
+
+    Returns:
+        The runs, and the gradient noise by batch size at weights of the first seed.
     """
     places = {method.name: place for place, method in enumerate(methods)}
     found: list[ComparedRun] = []
+    noise: list[dict[str, float | int | str]] = []
     begin = time.perf_counter()
     done, last = 0, 0.0
     while repeats.needs_another(done, time.perf_counter() - begin, last):
         seed, started = first_seed + done, time.perf_counter()
         # Rotate, so that a machine that is slow for a while is not slow for the same method.
         rotated = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
-        report(f"Seed {seed}: {len(methods)} methods, each at its tuned learning rate")
-        runs, best_params = _run_tuned(make_problem, rotated, tuned, conditions, seed)
+        which = f"Seed {done + 1} of {repeats.told}"
+        runs, best_params = _run_tuned(
+            make_problem, rotated, tuned, conditions, seed, _prefixed(report, which)
+        )
         last = time.perf_counter() - started
-        if same_rate is not None and done < repeats.fewest:
-            report(f"Seed {seed}: all at learning rate {same_rate:.3g}")
+        if same_rate is not None and done < repeats.alike:
+            report(f"{which}: all at learning rate {same_rate:.3g}")
             runs += _run_at_same_rate(make_problem, rotated, same_rate, conditions, seed, runs)
-        measured = _measure(make_problem("sgd", seed), runs, best_params)
+        problem = make_problem("sgd", seed)
+        measured = _measure(problem, runs, best_params)
+        if not noise and best_params:
+            report(f"{which}: gradient noise by batch size")
+            moments = {"at the start": problem.begin().state.params}
+            moments["when trained"] = best_params[_reference(runs, best_params).method.name]
+            noise = noise_by_size(problem, moments)
         found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
         done += 1
-    return found
+    return found, noise
+
+
+def _prefixed(report: Report, prefix: str) -> Report:
+    return lambda text: report(f"{prefix}: {text}")
 
 
 def target_of(runs: Sequence[ComparedRun]) -> float:
@@ -117,11 +146,13 @@ def _run_tuned(
     tuned: Mapping[str, Tuned],
     conditions: Conditions,
     seed: int,
+    report: Report,
 ) -> tuple[list[ComparedRun], dict[str, Params]]:
     """The runs at tuned rates, and the best weights of each method that has a rate."""
     runs: list[ComparedRun] = []
     best_params: dict[str, Params] = {}
-    for method in methods:
+    for number, method in enumerate(methods, 1):
+        report(f"{method.title} at its own learning rate ({number} of {len(methods)})")
         if method.family == "classical":
             runs.append(run_classical_method(make_problem("sgd", seed), method, conditions))
             continue
@@ -161,10 +192,15 @@ def _measure(
     target = target_of(runs)
     sizes = sorted({run.method.batch_size for run in runs})
     start = gradient_deviation(problem, problem.begin().state.params, sizes)
-    tuned = [run for run in runs if run.panel == TUNED and run.method.name in best_params]
-    reference = min(tuned, key=lambda run: run.best)
+    reference = _reference(runs, best_params)
     later = gradient_deviation(problem, best_params[reference.method.name], sizes)
     return [_add_measures(run, target, start, later) for run in runs]
+
+
+def _reference(runs: Sequence[ComparedRun], best_params: Mapping[str, Params]) -> ComparedRun:
+    """The tuned run with the lowest loss, at whose weights gradients are compared."""
+    tuned = [run for run in runs if run.panel == TUNED and run.method.name in best_params]
+    return min(tuned, key=lambda run: run.best)
 
 
 def _add_measures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,13 +16,15 @@ from descend.training.problem import Problem
 from descend.training.step import make_gradient, value_and_gradient
 from descend.types import Array, Batch, History, Params, split_variables
 
+NOISE_FACTOR = 4
+"""Each batch size whose gradient noise is measured is this multiple of the one before."""
 BLOCK = 16_384
 """Rows per block of the gradient over all rows."""
 MIN_DRAWS, MAX_DRAWS = 8, 512
 """Mini-batches drawn for one batch size."""
 ROWS_DRAWN = 200_000
 """Rows read for one batch size, about."""
-MIN_EVALUATIONS = 7
+MIN_EVALUATIONS = 5
 """Evaluations needed for a roughness."""
 NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
@@ -145,6 +147,29 @@ def gradient_deviation(
         error = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / mean
         found[size] = Deviation(math.sqrt(mean) / norm, error, len(squares))
     return found
+
+
+def noise_by_size(
+    problem: Problem, moments: Mapping[str, Params]
+) -> list[dict[str, float | int | str]]:
+    """The relative deviation of gradients at 1, 4, 16, ... rows, at several weights.
+
+    Args:
+        problem: the objective and its rows.
+        moments: the weights by their name.
+
+    Returns:
+        Of each size and moment: `rows`, `when`, `deviation`, `error` (of its logarithm), `draws`.
+    """
+    sizes = [1]
+    while NOISE_FACTOR * sizes[-1] <= len(problem.store) // 2:
+        sizes.append(NOISE_FACTOR * sizes[-1])
+    return [
+        {"rows": size, "when": when, "deviation": one.value, "error": one.error, "draws": one.draws}
+        for when, params in moments.items()
+        for size, one in gradient_deviation(problem, params, sizes).items()
+        if math.isfinite(one.value) and math.isfinite(one.error)
+    ]
 
 
 def full_gradient(problem: Problem, params: Params) -> Params:

@@ -1,0 +1,62 @@
+"""What --help says: groups, defaults, examples, and the page of the documentation made of it."""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from descend.cli.app import app
+from descend.cli.help import EXAMPLES, GROUPS
+from descend.cli.options import GROUP_OF, SETTINGS
+
+COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+HOOK = Path(__file__).parents[2] / "docs" / "hooks" / "command_line.py"
+
+
+def help_of(command: str, width: int = 80) -> str:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": str(width)})
+    assert shown.exit_code == 0
+    return shown.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns_and_gives_examples(command: str) -> None:
+    text = help_of(command)
+    told = text.split("Examples:")[0]
+    assert max(map(len, told.splitlines())) <= 80
+    assert command == "version" or f"descend {command}" in text.split("Examples:")[1]
+
+
+def test_options_stand_in_groups_with_their_defaults() -> None:
+    assert GROUP_OF.keys() == SETTINGS.keys()
+    assert set(GROUP_OF.values()) <= set(GROUPS)
+    text = " ".join(help_of("train").split())
+    assert (
+        text.index("Columns and rows:") < text.index("--target COLUMN The") < text.index("Model:")
+    )
+    assert "Model: --model MODEL tabular, mlp or linear. [default: tabular]" in text
+    assert "[default: mlp]" in help_of("compare", 110)
+
+
+def test_a_wide_terminal_gets_wide_help() -> None:
+    assert max(map(len, help_of("train", 200).splitlines())) > 80
+
+
+@pytest.mark.parametrize("example", [one for group in EXAMPLES.values() for one in group])
+def test_examples_name_options_that_exist(example: str) -> None:
+    _, command, *rest = shlex.split(example)
+    known = {name for one in COMMANDS[command].params for name in one.opts}
+    assert {word for word in rest if word.startswith("-")} <= known
+
+
+def test_the_page_of_the_documentation_has_every_option() -> None:
+    page = runpy.run_path(str(HOOK))["command_line_page"]()
+    for name, command in COMMANDS.items():
+        assert f"## descend {name}" in page
+        assert all(option.opts[0] in page for option in command.params)

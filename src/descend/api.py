@@ -21,6 +21,7 @@ from descend.errors import SettingsError
 from descend.io.paths import named_path
 from descend.keywords import NetworkKeywords, TableKeywords, TrainKeywords
 from descend.model import Model, load
+from descend.reporting.notebook import ShownAdvice
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
 from descend.runtime.callbacks import Evaluation
@@ -149,7 +150,7 @@ def advise(
     )
     progress = make_progress("silent" if quiet else "auto")
     advice, _ = find_advice(make_setup, settings, progress=progress, out=out, force=force)
-    return advice
+    return ShownAdvice(**vars(advice))
 
 
 def compare(

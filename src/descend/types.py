@@ -193,3 +193,6 @@ class Advice:
     flat_region: tuple[int, int]
     evidence: Mapping[str, Any] = field(default_factory=dict)
     cost: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<descend.Advice: batch size {self.batch_size:,}, rate {self.learning_rate:g}>"

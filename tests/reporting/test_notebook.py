@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import descend
-from descend.reporting.notebook import Lines, curve_svg
+from descend.reporting.notebook import Lines, ShownAdvice, comparison_html, curve_svg
 from tests.reporting.test_render import history_of
 
 
@@ -19,6 +19,29 @@ def test_a_run_and_its_model_show_themselves_escaped():
     assert run.stop_reason.value in shown
     assert "<script>" not in shown
     assert "&lt;script&gt; (number)" in shown
+
+
+def test_an_advice_shows_what_it_says_and_the_time_of_each_size() -> None:
+    speed = {"batch_sizes": [32, 128], "seconds_per_update": [5e-5, 2e-4]}
+    advice = ShownAdvice(128, 0.13, (0.1, 0.2), (32, 512), {"speed": speed}, 4.5)
+    shown = advice._repr_html_()
+    assert "128 (about as well: 32 to 512)" in shown
+    assert shown.count("<rect") == 2
+    assert "200 µs" in shown
+    assert repr(advice) == "<descend.Advice: batch size 128, rate 0.13>"
+
+
+def test_a_comparison_shows_its_claims_and_losses_escaped() -> None:
+    methods = [("SGD", 0.1), ("<b>Mini", 0.05)]
+    table = [
+        {"panel": "tuned", "method": {"title": title}, "best": {"median": best}}
+        for title, best in methods
+    ]
+    claims = [{"claim": "Mini-batch is faster.", "verdict": "held"}]
+    shown = comparison_html({"table": table, "claims": claims, "seeds": 3})
+    assert "<td>held</td>" in shown
+    assert shown.count("<rect") == 2
+    assert "<b>Mini" not in shown
 
 
 def test_a_history_is_a_tuple_with_a_frame_and_a_plot() -> None:

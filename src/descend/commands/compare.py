@@ -12,6 +12,7 @@ from descend.commands.outputs import COMPARISON, free_folder, write_record_and_p
 from descend.defaults import COMPARE_SECONDS
 from descend.errors import SettingsError, option_text
 from descend.reporting.measures import MEASURES
+from descend.reporting.notebook import comparison_html
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
 from descend.runtime.together import check_alone
@@ -55,6 +56,9 @@ class Comparison:
     def claims(self) -> list[dict[str, Any]]:
         """Common claims about batch sizes, and whether they held here."""
         return list(self.record["claims"])
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self.record)
 
     def __repr__(self) -> str:
         where = f" in {self.folder}" if self.folder else ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from descend.errors import InputError
 from descend.reporting.plots.colours import COLOURS
-from descend.types import HistoryLine
+from descend.types import Advice, HistoryLine
 
 WIDTH, HEIGHT, EDGE = 420, 160, 8
 
@@ -86,6 +86,68 @@ def curve_svg(history: Sequence[HistoryLine]) -> str:
     return (
         f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{title}">'
         f"<title>{title}</title>{''.join(drawn)}</svg><div><small>{title}</small></div>"
+    )
+
+
+def bars_svg(parts: Sequence[tuple[str, float, str]]) -> str:
+    """Bars from zero with their names and values, as SVG.
+
+    Args:
+        parts: of each bar its name, its length (0 or more), and its value as text.
+    """
+    longest = max((length for _, length, _ in parts), default=0.0) or 1.0
+    step, left = 22, 170
+    drawn = []
+    for place, (name, length, value) in enumerate(parts):
+        y, wide = place * step, (WIDTH - left - 80) * length / longest
+        drawn.append(
+            f'<text x="{left - 6}" y="{y + 15}" text-anchor="end" font-size="12" '
+            f'fill="currentColor">{escape(name)}</text>'
+            f'<rect x="{left}" y="{y + 4}" width="{wide:.1f}" height="14" fill="{COLOURS[0]}"/>'
+            f'<text x="{left + wide + 5:.1f}" y="{y + 15}" font-size="12" fill="currentColor">'
+            f"{escape(value)}</text>"
+        )
+    return (
+        f'<svg width="{WIDTH}" height="{step * len(parts)}" role="img" '
+        f'aria-label="{escape("; ".join(f"{name} {value}" for name, _, value in parts))}">'
+        f"{''.join(drawn)}</svg>"
+    )
+
+
+class ShownAdvice(Advice):
+    """An advice that a notebook shows with its figure."""
+
+    def _repr_html_(self) -> str:
+        return advice_html(self)
+
+
+def advice_html(advice: Advice) -> str:
+    """An advice: what it says, and the seconds of each batch size that was measured."""
+    sizes, rates = (f"{low:,g} to {high:,g}" for low, high in (advice.flat_region, advice.interval))
+    facts = [
+        ("batch size", f"{advice.batch_size:,} (about as well: {sizes})"),
+        ("learning rate", f"{advice.learning_rate:g} (about as well: {rates})"),
+        ("measured in", f"{advice.cost:.3g} s"),
+    ]
+    speed = advice.evidence.get("speed") or {}
+    pairs = zip(speed.get("batch_sizes") or (), speed.get("seconds_per_update") or (), strict=False)
+    parts = [(f"{size:,} rows", float(one), f"{1e6 * one:,.3g} µs") for size, one in pairs]
+    figure = f"<div><small>Time per update</small></div>{bars_svg(parts)}" if parts else ""
+    return card("descend.Advice", facts) + figure
+
+
+def comparison_html(record: Mapping[str, Any]) -> str:
+    """A comparison: the lowest loss of each method at its own rate, and the claims."""
+    lines = [one for one in record["table"] if one["panel"] == "tuned" and one["best"]]
+    parts = [
+        (str(one["method"]["title"]), float(one["best"]["median"]), f"{one['best']['median']:.4g}")
+        for one in lines
+    ]
+    claims = [(str(one["claim"]), one["verdict"]) for one in record["claims"]]
+    shown = [(name, max(0.0, length), value) for name, length, value in parts]
+    return (
+        f"{card('descend.Comparison', claims)}<div><small>Lowest validation loss, median over "
+        f"{record['seeds']} seeds</small></div>{bars_svg(shown)}"
     )
 
 

@@ -120,9 +120,21 @@ def test_momentum_smooths_where_the_curves_are_smoother() -> None:
     def rough(rule: str, seed: int) -> float:
         return (0.05 if rule == "sgd" else 0.01) * (1 + 0.1 * seed)
 
-    found = told(runs_of("roughness", full=rough, mini=rough, stochastic=rough))["momentum"]
-    assert found["verdict"] == "held"
-    assert ratios_of(found)["SGD"]["value"] == pytest.approx(5.0)
+    found = told(runs_of("roughness", full=rough, mini=rough, stochastic=rough))
+    for name in ("momentum", "momentum-sgd", "momentum-full"):
+        assert found[name]["verdict"] == "held"
+    assert ratios_of(found["momentum-sgd"])["roughness"]["value"] == pytest.approx(5.0)
+
+
+def test_what_is_not_known_of_one_method_leaves_the_others_decided() -> None:
+    """Gradient descent made too few evaluations for a roughness."""
+
+    def rough(rule: str, seed: int) -> float:
+        return (0.05 if rule == "sgd" else 0.01) * (1 + 0.1 * seed)
+
+    found = told(runs_of("roughness", full=None, mini=rough, stochastic=rough))
+    assert found["momentum"]["verdict"] == "held"
+    assert found["momentum-full"]["verdict"] == "undetermined"
 
 
 def test_how_much_is_tuning() -> None:

@@ -31,6 +31,7 @@ Parts = dict[str, Ratio | None]
 
 RULES = {"sgd": "plain", "momentum": "with momentum"}
 EXTREMES = {"full": "gradient descent", "stochastic": "SGD"}
+KINDS = {"mini": "mini-batch", **EXTREMES}
 WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
 NO_CURVE = "not known: too few evaluations"
 IN_PART = "held in part"
@@ -52,11 +53,11 @@ def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
     found = [
         _closer(tuned),
         _less_noisy(tuned),
-        _smoother_curve(tuned),
+        *(_smoother_curve(tuned, rule) for rule in RULES),
         _faster(tuned, "full"),
         _faster(tuned, "stochastic"),
         _memory(tuned),
-        _momentum(tuned),
+        *(_momentum(tuned, family) for family in KINDS),
         _tuning(runs),
     ]
     return [claim for claim in found if claim is not None]
@@ -92,27 +93,23 @@ def _less_noisy(runs: Sequence[Record]) -> dict[str, Any] | None:
     )
 
 
-def _smoother_curve(runs: Sequence[Record]) -> dict[str, Any] | None:
+def _smoother_curve(runs: Sequence[Record], rule: str) -> dict[str, Any] | None:
+    pair = (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule))
     return _claim(
-        "curve",
-        "The loss curve of mini-batch is smoother than that of SGD.",
+        "curve" if rule == "momentum" else "curve-plain",
+        f"The loss curve of mini-batch is smoother than that of SGD, both {RULES[rule]}.",
         "Roughness of SGD's loss curve divided by the advised mini-batch's, both at tuned rates",
-        _compared(
-            (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule)) for rule in RULES
-        ),
+        _compared([pair]),
     )
 
 
-def _momentum(runs: Sequence[Record]) -> dict[str, Any] | None:
-    kinds = {"full": "gradient descent", "mini": "the advised mini-batch", "stochastic": "SGD"}
+def _momentum(runs: Sequence[Record], family: str) -> dict[str, Any] | None:
+    pair = ("roughness", _of(runs, family, "sgd"), _of(runs, family, "momentum"))
     return _claim(
-        "momentum",
-        "Momentum smooths.",
+        {"mini": "momentum", "full": "momentum-full", "stochastic": "momentum-sgd"}[family],
+        f"Momentum smooths the loss curve of {KINDS[family]}.",
         "Roughness of the loss curve without momentum divided by that with it, both at tuned rates",
-        _compared(
-            (name, _of(runs, family, "sgd"), _of(runs, family, "momentum"))
-            for family, name in kinds.items()
-        ),
+        _compared([pair]),
     )
 
 

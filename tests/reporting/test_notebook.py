@@ -22,7 +22,10 @@ def test_a_run_and_its_model_show_themselves_escaped():
 
 
 def test_an_advice_shows_what_it_says_and_the_time_of_each_size() -> None:
-    speed = {"batch_sizes": [32, 128], "seconds_per_update": [5e-5, 2e-4]}
+    speed = [
+        {"batch_size": 32, "seconds_per_update": 5e-5},
+        {"batch_size": 128, "seconds_per_update": 2e-4},
+    ]
     advice = ShownAdvice(128, 0.13, (0.1, 0.2), (32, 512), {"speed": speed}, 4.5)
     shown = advice._repr_html_()
     assert "128 (about as well: 32 to 512)" in shown

@@ -129,9 +129,11 @@ def advice_html(advice: Advice) -> str:
         ("learning rate", f"{advice.learning_rate:g} (about as well: {rates})"),
         ("measured in", f"{advice.cost:.3g} s"),
     ]
-    speed = advice.evidence.get("speed") or {}
-    pairs = zip(speed.get("batch_sizes") or (), speed.get("seconds_per_update") or (), strict=False)
-    parts = [(f"{size:,} rows", float(one), f"{1e6 * one:,.3g} µs") for size, one in pairs]
+    parts = [
+        (f"{one['batch_size']:,} rows", seconds, f"{1e6 * seconds:,.3g} µs")
+        for one in advice.evidence.get("speed") or ()
+        if (seconds := one.get("seconds_per_update")) is not None
+    ]
     figure = f"<div><small>Time per update</small></div>{bars_svg(parts)}" if parts else ""
     return card("descend.Advice", facts) + figure
 

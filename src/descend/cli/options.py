@@ -242,7 +242,7 @@ GROUP_OF: dict[str, str] = {
         "Model": ("model", "effort", "members", "hidden", "activation", "averaging"),
         "Optimization": (
             *("batch_size", "learning_rate", "optimizer", "momentum", "schedule", "warmup"),
-            *("loss", "l2", "weight_decay", "clip"),
+            *("loss", "quantiles", "l2", "weight_decay", "clip"),
         ),
         "When to stop": ("epochs", "time_budget", "patience"),
         "Advice": ("goal", "advice_budget"),
@@ -301,7 +301,7 @@ def _parameter(name: str, option: Option, defaults: Mapping[str, Any]) -> inspec
         _declared(name, option),
         help=f"{option.help}{_default_text(name, defaults)}",
         metavar=option.metavar or None,
-        rich_help_panel=GROUP_OF[name],
+        rich_help_panel=GROUP_OF.get(name),
     )
     return inspect.Parameter(
         name,

@@ -18,6 +18,7 @@ GROUPS = (
     "When to stop",
     "Advice",
     "Memory",
+    "Several processes",
     OTHER,
 )
 """In this order; options without a group come last."""

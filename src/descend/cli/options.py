@@ -247,6 +247,7 @@ GROUP_OF: dict[str, str] = {
         "When to stop": ("epochs", "time_budget", "patience"),
         "Advice": ("goal", "advice_budget"),
         "Memory": ("memory", "store"),
+        "Several processes": ("sync_every",),
     }.items()
     for name in members
 }

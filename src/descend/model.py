@@ -8,7 +8,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import msgspec
 import numpy as np
@@ -39,16 +39,9 @@ from descend.metrics import (
 )
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
+from descend.training.forward import LEAST_ROWS, Forward
 from descend.training.intervals import Calibration, calibrated, half_widths
 from descend.types import Batch, Params
-
-if TYPE_CHECKING:
-    from descend.training.models import Network
-
-BLOCK_ROWS = 8192
-LEAST_ROWS = 256
-"""Fewer rows are filled up to this number: matrix products of few rows add up in another order, and
-a prediction must not depend on the rows beside it."""
 
 OUTPUT_BYTES = 8 << 20
 """Outputs that are computed at a time, as float32; on the way they take five times as much."""
@@ -221,9 +214,9 @@ class Model:
     def _values_and_spread(self, x: Mapping[str, npt.NDArray[Any]]) -> tuple[Numbers, Numbers]:
         """Predictions `[n, k]` in the target's units, and the deviation of the members."""
         values = self.decoded(self.outputs(x)).values
-        if self._forward_members is None:
+        each = self._forward.members(x)
+        if each is None:
             return values, np.zeros_like(values)
-        each = self._in_blocks(self._forward_members, x)
         spread = each.std(axis=1)
         target = self.schema.target
         if isinstance(target, RegressionTarget) and target.standardised:
@@ -384,61 +377,15 @@ class Model:
 
     def outputs(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, through its link: `[n, k]`."""
-        return self._in_blocks(self._forward, x)
+        return self._forward.outputs(x)
 
     def scores(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, before its link: log-odds, for classes."""
-        return self._in_blocks(self._forward_scores, x)
-
-    def _in_blocks(self, forward: Any, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
-        rows = len(next(iter(x.values())))
-        # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
-        size = min(BLOCK_ROWS, max(LEAST_ROWS, 1 << (max(1, rows) - 1).bit_length()))
-        parts = []
-        for start in range(0, rows, size):
-            block = {
-                name: _padded(values[start : start + size], size) for name, values in x.items()
-            }
-            parts.append(np.asarray(forward(self._on_device, block)))
-        joined = np.concatenate(parts) if parts else np.zeros((0, 1))
-        return joined[:rows].astype(np.float64)
+        return self._forward.raw_outputs(x)
 
     @functools.cached_property
-    def _network(self) -> Network:
-        from descend.training.build import network_of
-        from descend.training.jax_setup import set_up
-
-        set_up()
-        return network_of(self.settings, self.schema, self.encoder)
-
-    @functools.cached_property
-    def _forward(self) -> Any:
-        return _compiled(self._network.apply, self._link)
-
-    @functools.cached_property
-    def _link(self) -> Any:
-        from descend.training.losses import make_loss
-
-        return make_loss(self.settings.loss, self.settings.quantiles).link
-
-    @functools.cached_property
-    def _forward_scores(self) -> Any:
-        from descend.training.losses import LOSSES
-
-        return _compiled(self._network.apply, LOSSES["squared_error"].link)
-
-    @functools.cached_property
-    def _forward_members(self) -> Any:
-        """`[n, M, k]` of each member, or None where there is one."""
-        if self._network.members is None or self.settings.members == 1:
-            return None
-        return _compiled(self._network.members, self._link)
-
-    @functools.cached_property
-    def _on_device(self) -> Params:
-        import jax
-
-        return jax.device_put(self.params)
+    def _forward(self) -> Forward:
+        return Forward(self.settings, self.schema, self.encoder, self.params)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file, whole or not at all."""
@@ -488,13 +435,13 @@ def load(path: str | Path) -> Model:
     """Read a model from its file.
 
     Raises:
-        InputError: it is the file of an own model.
+        InputError: it is the file of a custom model.
         FileFormatError: the file is truncated, altered, or of a newer version.
     """
     params, metadata = load_model_file(Path(path))
     if metadata.get("kind") == "own":
         raise InputError(
-            f"{path} holds the weights of an own model, which only your program can build. Call "
+            f"{path} holds the weights of a custom model, which only your program can build. Call "
             "descend.fit again with the folder of the run as out and with resume=True; a run that "
             "is finished comes back as it is, with predict and export."
         )
@@ -506,7 +453,7 @@ def load(path: str | Path) -> Model:
         _check_weights(model)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
-            f"{path} is no usable model: its description is damaged ({error}). Train it again."
+            f"{path} is not a usable model: its description is damaged ({error}). Train it again."
         ) from error
     return model
 
@@ -571,26 +518,6 @@ def warn_of(unseen: UnseenValues) -> None:
     """Warn of each column with many values that training did not have."""
     for sentence in unseen.sentences():
         warnings.warn(sentence, DataWarning, stacklevel=4)
-
-
-@functools.lru_cache(maxsize=32)
-def _compiled(apply: Any, link: Any) -> Any:
-    """The network with its link, compiled once for all models of one form."""
-    import jax
-
-    from descend.training.jax_setup import in_full_precision
-
-    def forward(params: Params, x: Any) -> Any:
-        return link(apply(params, x))
-
-    return jax.jit(in_full_precision(forward))
-
-
-def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    missing = size - len(values)
-    if missing == 0:
-        return values
-    return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from descend.settings import Settings
 from descend.training.jax_setup import set_up
 from descend.types import Advice
 
-RECORD, PAGE = "advice.json", "advice.html"
-
 
 def advise(
     make_setup: MakeSetup,

@@ -21,7 +21,6 @@ EPOCHS, SEEDS = 100, 8
 """Orders that the page holds; later epochs are shuffled by the page itself."""
 CROWD = 1000
 BASIC = ("full", "mini", "sgd")
-SEARCHES = ("steepest", "coordinate", "conjugate")
 BEGIN: dict[str, dict[str, Any]] = {
     "bowl": {"rate": 0.1, "batch": 16, "methods": BASIC},
     "valley": {

@@ -85,10 +85,6 @@ class BatchPlan:
         """Rows of a batch in one chunk: all of them, unless gradients are accumulated."""
         return -(-self.batch_size // self.accumulation_steps)
 
-    def batch_rows(self, position: Position) -> int:
-        """Rows of the mini-batch that begins at a position."""
-        return min(self.batch_size, self.rows - position.index)
-
     @property
     def microbatches(self) -> int:
         """Number of microbatches that the rows of a batch in a chunk are split into."""

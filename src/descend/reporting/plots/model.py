@@ -29,7 +29,6 @@ MOST_COLUMNS = 15
 FEW_VALUES = 4
 """A column of at most this many values is drawn as points: nothing lies between them."""
 EFFECT = ("column", "importance", "low", "high")
-BIN = ("predicted", "observed", "low", "high", "rows")
 DAY = datetime.timedelta(days=1)
 
 

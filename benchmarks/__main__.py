@@ -20,6 +20,8 @@ QUESTIONS = (
     "epoch_profile",
     "quality",
     "torture",
+    "torture_processes",
+    "processes",
     "regret",
     "advise_twice",
     "batch_growth",

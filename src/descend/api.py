@@ -1,4 +1,4 @@
-"""The functions behind the command line and the estimators."""
+"""The public functions: train, resume, fit, advise, compare, predict, evaluate, export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What single columns do: importance, partial dependence, errors by value, worst rows."""
+"""The effect of single columns: importance, partial dependence, errors by value, worst rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table shows before anything is trained: how columns go with the target, and hints."""
+"""Hints about a table before training: which columns explain the target, which look odd."""
 
 from __future__ import annotations
 

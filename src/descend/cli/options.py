@@ -1,4 +1,4 @@
-"""The options that several commands share, each stated once."""
+"""The options of the commands, each stated once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages built again from the records alone; several runs laid over each other."""
+"""Build pages again from the records alone, of one run or of several."""
 
 from __future__ import annotations
 

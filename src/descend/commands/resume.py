@@ -1,4 +1,4 @@
-"""An interrupted run continues: same data, same settings, same bytes at the end."""
+"""Resume an interrupted run: same data, same settings, same bytes at the end."""
 
 from __future__ import annotations
 

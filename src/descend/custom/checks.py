@@ -1,4 +1,4 @@
-"""What a custom model and loss do with a few rows: whether the rows stand by themselves."""
+"""Try a custom model and loss on a few rows: shapes, gradients, and independence of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a run goes on with the functions it began with, as far as numbers tell."""
+"""Check that a resumed run has the functions it began with, by what they compute."""
 
 from __future__ import annotations
 

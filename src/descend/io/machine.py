@@ -1,4 +1,4 @@
-"""The machine that a run was made on, for records: seconds mean nothing without it."""
+"""Describe the machine that a run was made on, for its record."""
 
 from __future__ import annotations
 

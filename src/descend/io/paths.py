@@ -1,4 +1,4 @@
-"""Names of files as users type them: which can be none, and where a name leads."""
+"""Paths that users type: refuse impossible ones, check that outputs can be written."""
 
 from __future__ import annotations
 

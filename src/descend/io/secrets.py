@@ -1,4 +1,4 @@
-"""Passwords and keys in addresses: none reaches a record, a page or a message."""
+"""Remove passwords and keys from addresses, before they reach a record, a page or a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run needs to go on: saved in the background, the newest two kept.
+"""Checkpoints: the state that a run resumes from, saved in the background; two are kept.
 
 Two slots are written in turn, each whole or not at all, so that a slot that was damaged later
 still leaves the one before.

@@ -1,4 +1,4 @@
-"""What stands in a run directory, and which of it this program wrote."""
+"""The files of a run directory, and which of them this program wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the data of a run is still what it was."""
+"""Check that the data of a run has not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run directory: what stands in it, who may write to it, and how it is found again."""
+"""A run directory: create it, lock it, open it, and find what is in it."""
 
 from __future__ import annotations
 

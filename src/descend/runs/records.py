@@ -1,4 +1,4 @@
-"""Records from their files, every one through its schema."""
+"""Read records from their files, each through its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers for the batch size and the learning rate that the user left at `auto`."""
+"""Choose the batch size and the learning rate that the user left at `auto`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a request where a run is going, which is saved first; elsewhere the end.
+"""Ctrl-C and SIGTERM: during a run a request to save and stop; at any other time the end.
 
 However often the keys are pressed, a command ends with one text and the status 130. What cannot be
 stopped at once (a library's import, a program that is being compiled) is waited for a few seconds;

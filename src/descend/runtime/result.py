@@ -1,4 +1,4 @@
-"""What every finished run has, whatever was trained."""
+"""The result of a finished run, as far as it does not depend on what was trained."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Raw rows as numbers and category codes."""
+"""Encode raw rows as numbers and category codes, and decode predictions."""

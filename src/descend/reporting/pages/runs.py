@@ -1,4 +1,4 @@
-"""Several runs laid over each other, from their records and histories."""
+"""The page of several runs, from their records and histories."""
 
 from __future__ import annotations
 

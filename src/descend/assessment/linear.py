@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 
 from descend.assessment.sample import Inputs, Numbers, Places, category_names
 from descend.data.schema.columns import CategoryColumn
@@ -83,7 +82,9 @@ def fit_classes(
         gradient[:-1] += RIDGE * weights[:-1]
         return float(-share @ np.log(picked)) + penalty, gradient.ravel()
 
-    found = scipy.optimize.minimize(
+    from scipy import optimize  # A quarter of a second that regression need not wait for.
+
+    found = optimize.minimize(
         loss,
         np.zeros((width + 1) * classes),
         jac=True,

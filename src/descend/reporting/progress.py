@@ -120,8 +120,12 @@ class LineProgress(Progress):
     """A plain line now and then, for logs and pipes."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        apart: float = SECONDS_BETWEEN_LINES,
     ) -> None:
+        self._apart = apart
         self._stream = stream or sys.stderr
         self._clock = clock
         self._pace = Pace(clock)
@@ -138,7 +142,7 @@ class LineProgress(Progress):
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Write a line if the last one is long ago."""
-        if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - SECONDS_BETWEEN_LINES:
+        if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - self._apart:
             return
         parts = [f"epoch {examples / self._rows:.3g}"]
         if loss is not None:
@@ -158,7 +162,7 @@ class LineProgress(Progress):
         self._write(parts, line.examples)
 
     def _write(self, parts: list[str], examples: int) -> None:
-        self._next_line = self._clock() + SECONDS_BETWEEN_LINES
+        self._next_line = self._clock() + self._apart
         pace = self._pace.text(examples)
         self.message(" · ".join([*parts, pace] if pace else parts))
 
@@ -249,10 +253,12 @@ class BarProgress(Progress):
 
 
 def make_progress(kind: str = "auto") -> Progress:
-    """A bar on a terminal, lines elsewhere; `silent` shows nothing."""
+    """A bar on a terminal, lines elsewhere; `each` a line for each evaluation, `silent` nothing."""
     if kind == "silent":
         return SilentProgress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+    if sys.stderr.isatty():
+        return BarProgress()
+    return LineProgress(apart=0.0) if kind == "each" else LineProgress()
 
 
 def clock_time(seconds: float) -> str:

@@ -16,7 +16,14 @@ from descend.data.reading.frames import arrow_table
 from descend.data.reading.table import open_table
 from descend.data.rows.store import MemoryStore
 from descend.data.schema.arrays import columns_from_array
-from descend.data.schema.columns import Column, NumberColumn, RowCounts, Schema, Target
+from descend.data.schema.columns import (
+    Column,
+    NumberColumn,
+    RegressionTarget,
+    RowCounts,
+    Schema,
+    Target,
+)
 from descend.data.schema.learn import learn_schema
 from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
@@ -205,6 +212,29 @@ def weighted_moments(values: NDArray[Any], weight: NDArray[np.float64]) -> tuple
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
     return mean, deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0
+
+
+def weighted_quantiles(
+    values: NDArray[Any], weight: NDArray[np.float64], levels: Sequence[float]
+) -> tuple[float, ...]:
+    """The least values with at least these shares of the weight at or below them."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weight[order]) / weight.sum()
+    places = np.minimum(np.searchsorted(below, levels), len(order) - 1)
+    return tuple(float(one) for one in values[order][places])
+
+
+def labels_target(y: NDArray[Any], weight: NDArray[np.float64]) -> RegressionTarget:
+    """The target of several labels `[rows, labels]`: the probability of each."""
+    moments = [weighted_moments(column, weight) for column in y.T]
+    return RegressionTarget(
+        names=tuple(f"y{one}" for one in range(y.shape[1])),
+        mean=tuple(mean for mean, _ in moments),
+        deviation=tuple(deviation for _, deviation in moments),
+        minimum=tuple(y.min(axis=0).tolist()),
+        maximum=tuple(y.max(axis=0).tolist()),
+        standardised=False,
+    )
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
@@ -20,7 +22,7 @@ from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
 from descend.runtime.together import agreed
-from descend.settings import Settings
+from descend.settings import CLASS_LOSSES, Settings
 from descend.sklearn.arrays import (
     Rows,
     Trained,
@@ -29,8 +31,9 @@ from descend.sklearn.arrays import (
     prepared_rows,
     train_prepared,
 )
-from descend.sklearn.partial_fit import Stream, go_on
+from descend.sklearn.partial_fit import NEVER, Stream, go_on
 from descend.sklearn.validation import (
+    as_dense,
     held_out,
     holds_words,
     linear_weights,
@@ -38,15 +41,19 @@ from descend.sklearn.validation import (
     seed_of,
     to_numpy,
 )
-from descend.training.build import default_learning_rate, with_model_defaults
+from descend.training.build import PLANNED, default_learning_rate, with_model_defaults
+from descend.training.evaluation import blocks
 from descend.training.losses import resolve_loss
 from descend.types import Advice, History, StopReason
 
-NETWORK = ("model", "members", "hidden", "activation", "loss")
+SPARSE_ROWS = 8192
+"""Rows of sparse X that are made dense at a time, to predict them."""
+SCORED_ROWS = 65536
+"""Validation rows from which intervals are calibrated at a time."""
+NETWORK = ("model", "members", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 ELSEWHERE = {
     "alpha": "l2",
-    "early_stopping": "validation_fraction and patience",
     "eta0": "learning_rate",
     "hidden_layer_sizes": "hidden",
     "learning_rate_init": "learning_rate",
@@ -79,17 +86,24 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         momentum: of momentum and nesterov.
         schedule: `constant`, `cosine`, `one-cycle` or `inverse-time`; `auto` is one-cycle for
             tabular, else constant.
-        loss: the loss of one row, or `auto`.
+        loss: the loss of one row, or `auto`: for numbers `squared_error`, `absolute_error`,
+            `huber`, `poisson` or `quantile`; for classes `cross_entropy` or `hinge`; for several
+            labels `binary_cross_entropy`.
+        quantiles: one level or several between 0 and 1, of a regressor; they name the loss.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
+        weight_decay: of the update rule; None is 0.1 for tabular, 0.01 for adamw, else 0.
+        clip: largest gradient norm; longer gradients are scaled down. None: no limit.
         max_epochs: most passes over the training rows; None is by the effort for tabular, and 200
             for the others.
         patience: evaluations without improvement before the learning rate is lowered, and in the
             end training stops; under one-cycle half the epochs at the least.
+        early_stopping: False learns from all rows, makes all epochs and keeps the last weights.
         validation_fraction: of the rows, kept to judge by. 0, or where that would be fewer than
             ten rows, all rows are learned from and judge too.
         random_state: of the split, the initial weights and the order of rows.
         warm_start: whether `fit` goes on from the weights, columns and scaling of the last fit.
-        verbose: whether to show progress.
+        verbose: whether to show progress on stderr: a bar on a terminal, else a line for each
+            evaluation.
 
     Attributes:
         model_: a `descend.Model`: save it, or export it.
@@ -119,9 +133,13 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         momentum: float = 0.9,
         schedule: str = "auto",
         loss: str = "auto",
+        quantiles: float | Sequence[float] | None = None,
         l2: float = 0.0,
+        weight_decay: float | None = None,
+        clip: float | None = None,
         max_epochs: int | None = None,
         patience: int = 5,
+        early_stopping: bool = True,
         validation_fraction: float = 0.1,
         random_state: Any = None,
         warm_start: bool = False,
@@ -138,7 +156,11 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.momentum = momentum
         self.schedule = schedule
         self.loss = loss
+        self.quantiles = quantiles
         self.l2 = l2
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
@@ -169,6 +191,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     @property
@@ -180,10 +203,11 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> tuple[Any, Any]:
         """X as an array of numbers, or as the frame it is where it holds text or dates."""
         if not holds_words(X):
-            return validate_data(  # type: ignore[no-any-return]
+            X, y = validate_data(
                 self,
                 X,
                 y,
+                accept_sparse="csr",
                 reset=reset,
                 dtype="numeric",
                 ensure_all_finite="allow-nan",
@@ -191,6 +215,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 multi_output=multi_output,
                 y_numeric=y_numeric,
             )
+            return as_dense(X), as_dense(y)
         validate_data(self, X, reset=reset, skip_check_array=True)
         y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y")
         check_consistent_length(X, y)
@@ -217,13 +242,20 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> Target:
         raise NotImplementedError
 
-    def _fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
+    def _fit(
+        self, X: Any, y: NDArray[Any], sample_weight: Any, given: tuple[Any, ...] | None
+    ) -> Self:
+        """Train; `given` are checked validation rows `(X, y)` or `(X, y, weight)`, or None."""
         settings = self._settings(y)
         rows, weight = self._rows(X, y, sample_weight)
         if rows.y.ndim == 1 and len(np.unique(rows.y)) < 2:
             raise ValueError("The rows whose sample_weight is above 0 have one class only.")
-        held = held_out(rows.y, self.validation_fraction, settings.seed)
+        fraction = self.validation_fraction if self.early_stopping and given is None else 0.0
+        held = held_out(rows.y, fraction, settings.seed)
         training, judging = (part(rows, which) for which in (~held, held))
+        if given is not None:
+            judging, _ = self._rows(*given)
+        judged = given is not None or bool(held.any())
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
             _check_same_network(settings, before.settings, "warm_start=True")
@@ -232,7 +264,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             target = self._target(training.y, training.weight)
             scaling = training._replace(weight=weight[~held])
             schema = learned_schema(scaling, target, settings, self._names())
-        prepared = prepared_rows(schema, training, judging if held.any() else None)
+        prepared = prepared_rows(schema, training, judging if judged else None)
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.INTERRUPTED:
@@ -241,8 +273,18 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        elif trained.reason is StopReason.EPOCHS and self._ends_early(trained.settings):
+            warnings.warn(
+                f"max_epochs={trained.settings.epochs} was reached before the validation loss "
+                "stopped improving. Raise max_epochs if the predictions are not good enough.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         self._stream = None
-        self.model_ = Model(schema, trained.settings, to_numpy(trained.loop.best.mean))
+        kept = trained.loop.best if self.early_stopping else trained.loop.state
+        self.model_ = Model(schema, trained.settings, to_numpy(kept.mean))
+        if judged:
+            self.model_ = self.model_.with_calibration(blocks(prepared.validation, SCORED_ROWS))
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []
         self._remember(trained)
@@ -299,8 +341,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _settings(self, y: NDArray[Any]) -> Settings:
         """The parameters as settings, checked."""
         task = "classification" if y.ndim == 1 else "regression"
-        loss = resolve_loss(self.loss, task)
-        if (loss == "cross_entropy") != (task == "classification"):
+        levels = self._levels()
+        loss = resolve_loss(self._named_loss(y), task)
+        if (loss in CLASS_LOSSES) != (task == "classification"):
             raise ValueError(f"loss={self.loss!r} does not fit {task}.")
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
@@ -321,12 +364,28 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             momentum=self.momentum,
             schedule=self.schedule,
             loss=loss,
+            quantiles=levels,
             l2=self.l2,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
             epochs=self._most_epochs(),
-            patience=self.patience,
+            patience=self.patience if self.early_stopping else NEVER,
             seed=agreed(seed_of(self.random_state)),
         )
         return with_model_defaults(settings)
+
+    def _named_loss(self, y: NDArray[Any]) -> str:
+        """The loss that the parameters name, for checked targets; or `auto`."""
+        return "quantile" if self.loss == "auto" and self._levels() else self.loss
+
+    def _levels(self) -> tuple[float, ...]:
+        if self.quantiles is None:
+            return ()
+        return tuple(float(level) for level in np.atleast_1d(self.quantiles))
+
+    def _ends_early(self, settings: Settings) -> bool:
+        """Whether a fit is meant to end before its last epoch."""
+        return bool(self.early_stopping) and settings.schedule not in PLANNED
 
     def _most_epochs(self) -> int | None:
         if self.max_epochs is None and self.model != "tabular":
@@ -338,7 +397,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return None if names is None else [str(name) for name in names]
 
     def _progress(self) -> Progress:
-        return make_progress("auto" if self.verbose else "silent")
+        return make_progress("each" if self.verbose else "silent")
 
     def _remember(self, trained: Trained) -> None:
         self._note(trained.loop.history)
@@ -355,12 +414,50 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.validation_scores_ += [-line.validation_loss for line in known]
 
     def _predicted(self, X: Any) -> Predicted:
+        X = self._checked_new(X)
+        parts = [self.model_.decoded(self.model_.outputs(x)) for x in self._encoded(X)]
+        if len(parts) == 1:
+            return parts[0]
+        told = [part.probabilities for part in parts if part.probabilities is not None]
+        return Predicted(
+            np.concatenate([part.values for part in parts]), np.concatenate(told) if told else None
+        )
+
+    def _encoded(self, X: Any) -> Iterator[dict[str, NDArray[Any]]]:
+        """Checked rows as the network reads them; of sparse ones a few at a time."""
+        if not issparse(X):
+            yield encoded(self.model_.encoder, X)
+            return
+        for start in range(0, X.shape[0], SPARSE_ROWS):
+            yield encoded(self.model_.encoder, X[start : start + SPARSE_ROWS].toarray())
+
+    def _checked_new(self, X: Any) -> Any:
+        """Rows to predict, checked against those of `fit`."""
         check_is_fitted(self, "model_")
         if holds_words(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
-            X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite="allow-nan")
-        return self.model_.decoded(self.model_.outputs(encoded(self.model_.encoder, X)))
+            X = validate_data(
+                self,
+                X,
+                accept_sparse="csr",
+                reset=False,
+                dtype="numeric",
+                ensure_all_finite="allow-nan",
+            )
+        return X
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """The columns of X that the weights in `coef_` belong to, in their order.
+
+        Args:
+            input_features: ignored; as other estimators take it.
+
+        Raises:
+            AttributeError: the model has no `coef_`.
+        """
+        self._linear()
+        return np.asarray([column.name for column in self.model_.schema.columns], object)
 
     def _linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_is_fitted(self, "model_")

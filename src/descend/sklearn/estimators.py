@@ -13,13 +13,29 @@ except ImportError as error:
     raise ImportError(
         "The estimators need scikit-learn. Type: pip install 'descend[sklearn]'"
     ) from error
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from descend.data.schema.columns import ClassificationTarget, RegressionTarget
-from descend.sklearn.arrays import weighted_moments
-from descend.sklearn.base import MiniBatchEstimator
+from descend.data.schema.columns import ClassificationTarget, RegressionTarget, Target
+from descend.errors import SettingsError
+from descend.model import Model
+from descend.settings import OWN_SCALE
+from descend.sklearn.arrays import labels_target, weighted_moments, weighted_quantiles
+from descend.sklearn.base import SCORED_ROWS, MiniBatchEstimator
+from descend.sklearn.validation import validation_parts
+from descend.training.evaluation import blocks
+
+
+def _gives_probabilities(estimator: Any) -> bool:
+    if estimator.loss == "hinge":
+        raise AttributeError(
+            "loss='hinge' gives no probabilities; decision_function tells the margins, and "
+            "loss='cross_entropy' learns probabilities."
+        )
+    return True
 
 
 @final
@@ -37,20 +53,26 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         array([1., 2., 3.])
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train from the beginning; with `warm_start` from the weights of the last fit.
 
         Args:
             X: `[rows, columns]`, an array of numbers or a frame; NaN is a missing value.
             y: `[rows]` or `[rows, targets]`.
             sample_weight: `[rows]`, 0 or more.
+            validation_data: `(X, y)` or `(X, y, sample_weight)` to stop by, in place of a part
+                of the rows.
 
         Raises:
             ValueError: the data or a parameter cannot be used.
             DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
         X, y = self._checked(X, y, reset=not self._goes_on)
-        return self._fit(X, y, sample_weight)
+        given = None
+        if validation_data is not None:
+            rows = validation_parts(validation_data)
+            given = (*self._checked(rows[0], rows[1], reset=False), rows[2])
+        return self._fit(X, y, sample_weight, given)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Go through some rows once, and keep what was learned before.
@@ -73,7 +95,49 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predictions: `[rows]`, or `[rows, targets]` where y had two dimensions and several."""
         values = self._predicted(X).values
-        return np.asarray(values[:, 0] if values.shape[1] == 1 else values, np.float64)
+        return np.asarray(self.model_.shaped(values), np.float64)
+
+    def predict_interval(self, X: Any, level: float = 0.95) -> NDArray[np.float64]:
+        """The bounds between which the target of a row lies with a given probability.
+
+        They are calibrated on the rows held out for validation (or `validation_data`, or after
+        `partial_fit` the reservoir): see `descend.training.intervals`.
+
+        Args:
+            X: as for `predict`.
+            level: the part of unseen rows whose targets lie within.
+
+        Returns:
+            `[rows, 2]`, lower and upper bound; `[rows, targets, 2]` for several targets.
+
+        Raises:
+            ValueError: there were no rows to calibrate with, or too few for this level.
+        """
+        X = self._checked_new(X)
+        try:
+            bounds = [self._calibrated().interval(x, level) for x in self._encoded(X)]
+        except SettingsError as error:
+            raise ValueError(f"{error} (predict_interval, level={level})") from None
+        found = np.concatenate(bounds)
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def _calibrated(self) -> Model:
+        stream = getattr(self, "_stream", None)
+        if self.model_.calibration is None and stream is not None and stream.validated:
+            self.model_ = self.model_.with_calibration(blocks(stream.held_out, SCORED_ROWS))
+        return self.model_
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R²; of quantiles the part of the pinball loss of constant quantiles that is saved."""
+        levels = self._levels()
+        if not levels:
+            return float(super().score(X, y, sample_weight))
+        told = self.predict(X).reshape(len(y), -1, len(levels))
+        each = [
+            d2_pinball_score(y, told[:, :, place].squeeze(), sample_weight=sample_weight, alpha=one)
+            for place, one in enumerate(levels)
+        ]
+        return float(np.mean(each))
 
     @property
     def coef_(self) -> NDArray[np.float64]:
@@ -107,7 +171,11 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
             deviation=tuple(deviation for _, deviation in moments),
             minimum=tuple(y.min(axis=0).tolist()),
             maximum=tuple(y.max(axis=0).tolist()),
-            standardised=self.loss != "poisson",
+            standardised=self.loss not in OWN_SCALE,
+            counts=tuple(bool((one >= 0).all() and (one % 1 == 0).all()) for one in y.T),
+            quantiles=tuple(weighted_quantiles(one, weight, self._levels()) for one in y.T)
+            if self._levels()
+            else (),
         )
 
 
@@ -141,9 +209,12 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         schedule: str = "auto",
         loss: str = "auto",
         l2: float = 0.0,
+        weight_decay: float | None = None,
+        clip: float | None = None,
         class_weight: Any = None,
         max_epochs: int | None = None,
         patience: int = 5,
+        early_stopping: bool = True,
         validation_fraction: float = 0.1,
         random_state: Any = None,
         warm_start: bool = False,
@@ -162,6 +233,9 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             schedule=schedule,
             loss=loss,
             l2=l2,
+            weight_decay=weight_decay,
+            clip=clip,
+            early_stopping=early_stopping,
             max_epochs=max_epochs,
             patience=patience,
             validation_fraction=validation_fraction,
@@ -172,28 +246,42 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         self.class_weight = class_weight
 
     classes_: NDArray[Any]
+    _class_sums: NDArray[np.float64] | None
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train from the beginning; with `warm_start` from the weights of the last fit.
 
         Args:
             X: `[rows, columns]`, an array of numbers or a frame; NaN is a missing value.
-            y: `[rows]`, the classes.
+            y: `[rows]`, the classes; or `[rows, labels]` of 0 and 1, where a row may have several.
             sample_weight: `[rows]`, 0 or more.
+            validation_data: `(X, y)` or `(X, y, sample_weight)` to stop by, in place of a part
+                of the rows.
 
         Raises:
             ValueError: the data or a parameter cannot be used.
             DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
+        self._class_sums = None
         X, y = self._checked_labels(X, y, reset=not self._goes_on)
-        classes = np.unique(y)
+        given = None
+        if validation_data is not None:
+            rows = validation_parts(validation_data)
+            given = (*self._checked_labels(rows[0], rows[1], reset=False), rows[2])
+            if given[1].shape[1:] != y.shape[1:]:
+                raise ValueError(
+                    f"validation_data has y of shape {given[1].shape}, fit one of {y.shape}."
+                )
+        classes = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
         if self._goes_on and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start goes on with the classes of the last fit, {self.classes_.tolist()}; "
                 f"found {classes.tolist()}."
             )
         self.classes_ = classes
-        return self._fit(X, self._codes(y), sample_weight)
+        if given is not None:
+            given = (given[0], self._codes(given[1]), given[2])
+        return self._fit(X, self._codes(y), sample_weight, given)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Go through some rows once, and keep what was learned before.
@@ -214,7 +302,9 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         first = not hasattr(self, "model_")
         X, y = self._checked_labels(X, y, reset=first)
         if first:
-            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+            known = np.arange(y.shape[1]) if y.ndim == 2 else y
+            self.classes_ = np.unique(known if classes is None else np.asarray(classes))
+            self._class_sums = np.zeros(len(self.classes_))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"`classes={classes}` is not the same as on last call to partial_fit, "
@@ -223,16 +313,38 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         return self._partial_fit(X, self._codes(y), sample_weight)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each row."""
-        codes = self.predict_proba(X).argmax(axis=1)
+        """The most probable class of each row; of several labels 0 or 1 for each."""
+        scores = self.decision_function(X)
+        if self._labels:
+            return np.asarray(scores > 0, int)
+        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """How far each row is on the side of a class: log-odds, or margins of the loss hinge.
+
+        Returns:
+            `[rows]` for two classes, above 0 for the second; else `[rows, classes or labels]`.
+        """
+        X = self._checked_new(X)
+        scores = np.concatenate([self.model_.scores(x) for x in self._encoded(X)])
+        single = scores.shape[1] == 1 and not self._labels
+        return np.asarray(scores[:, 0] if single else scores)
+
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """The probability of each class, `[rows, classes]` in the order of `classes_`."""
-        probabilities = self._predicted(X).probabilities
+        """The probability of each class, `[rows, classes]` in the order of `classes_`.
+
+        Of several labels that of each by itself, `[rows, labels]`.
+        """
+        predicted = self._predicted(X)
+        if self._labels:
+            return np.asarray(predicted.values, np.float64)
+        probabilities = predicted.probabilities
         assert probabilities is not None
         return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """The logarithm of `predict_proba`."""
         return np.log(np.maximum(self.predict_proba(X), np.finfo(np.float64).tiny))
@@ -247,12 +359,36 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         """Log-odds of a linear model at X = 0: `[1 or classes]`."""
         return self._linear()[1]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @property
+    def _labels(self) -> bool:
+        """Whether the fitted model tells several labels of a row."""
+        check_is_fitted(self, "model_")
+        return self.model_.settings.loss == "binary_cross_entropy"
+
+    def _named_loss(self, y: NDArray[Any]) -> str:
+        if y.ndim == 2 and self.loss == "auto":
+            return "binary_cross_entropy"
+        return self.loss
+
     def _checked_labels(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, NDArray[Any]]:
-        X, y = self._checked_input(X, y, reset=reset)
+        X, y = self._checked_input(X, y, reset=reset, multi_output=True)
         check_classification_targets(y)
+        if type_of_target(y) == "multilabel-indicator":
+            if self.class_weight is not None:
+                raise ValueError("class_weight is for one class to a row; y has several labels.")
+            return X, np.asarray(y, np.float64)
         return X, np.asarray(column_or_1d(y, warn=True))
 
-    def _codes(self, y: NDArray[Any]) -> NDArray[np.int32]:
+    def _codes(self, y: NDArray[Any]) -> NDArray[Any]:
+        if y.ndim == 2:
+            if y.shape[1] != len(self.classes_):
+                raise ValueError(f"Expected {len(self.classes_)} labels in y, found {y.shape[1]}.")
+            return y
         if len(self.classes_) < 2:
             raise ValueError(
                 f"Expected at least two classes in y, found one class: {self.classes_[0]!r}."
@@ -269,10 +405,18 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
     def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
         if self.class_weight is None:
             return None
+        if self.class_weight == "balanced" and self._class_sums is not None:
+            # By all rows that partial_fit has seen: the classes of one call may be few.
+            self._class_sums = self._class_sums + np.bincount(y, minlength=len(self.classes_))
+            seen = self._class_sums
+            share = seen.sum() / np.count_nonzero(seen)
+            return np.asarray((share / np.maximum(seen, 1.0))[y])
         return np.asarray(compute_sample_weight(self.class_weight, self.classes_[y]))
 
-    def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> ClassificationTarget:
+    def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> Target:
         check_is_fitted(self, "classes_")
+        if y.ndim == 2:
+            return labels_target(y, weight)
         kind = {"b": "boolean", "i": "number", "u": "number", "f": "number"}
         sums = np.bincount(y, weights=weight, minlength=len(self.classes_))
         if (sums != np.round(sums)).any() or (sums == 0).any():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_random_state
 
 from descend.data.schema.columns import LeftOutColumn, NumberColumn, RegressionTarget
@@ -23,6 +24,29 @@ def holds_words(X: Any) -> bool:
     if types is None:
         return True
     return not all(_is_number(one) for one in types)
+
+
+def validation_parts(given: Any) -> tuple[Any, Any, Any]:
+    """X, y and weights, or None in their place, of what a user gives as `validation_data`.
+
+    Raises:
+        ValueError: it is no tuple of two or three.
+    """
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ValueError(
+            "validation_data must be (X, y) or (X, y, sample_weight); found "
+            f"{type(given).__name__}."
+        )
+    return given[0], given[1], given[2] if len(given) == 3 else None
+
+
+def as_dense(values: Any) -> Any:
+    """A sparse matrix as an array, anything else as it is.
+
+    The rows are learned from as they stand in memory, scaled and in batches, and there a zero
+    takes as much room as another number.
+    """
+    return values.toarray() if issparse(values) else values
 
 
 def _is_number(dtype: Any) -> bool:

@@ -1,0 +1,235 @@
+"""What users of scikit-learn's MLP and SGD estimators rely on, in these estimators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from descend.sklearn.estimators import MiniBatchClassifier, MiniBatchRegressor
+
+FAST = {"hidden": (8,), "max_epochs": 15, "random_state": 0, "batch_size": 16}
+
+
+def regressor(**options):
+    return MiniBatchRegressor("mlp", **{**FAST, "learning_rate": 0.02, **options})
+
+
+def classifier(model="mlp", **options):
+    return MiniBatchClassifier(model, **{**FAST, "learning_rate": 0.05, **options})
+
+
+def numbers(rows=400, noise=1.0, seed=0):
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(rows, 3))
+    return X, X @ [3.0, -1.0, 0.0] + noise * random.normal(size=rows)
+
+
+def labels(rows=300, seed=0):
+    X, _ = numbers(rows, seed=seed)
+    return X, np.stack([X[:, 0] > 0.5, X[:, 1] < 0.0, X[:, 0] + X[:, 1] > 0], axis=1).astype(int)
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "tabular", "hidden": (8,)}])
+def test_an_interval_covers_what_it_says(options):
+    estimator = MiniBatchRegressor(**{"model": "mlp", **FAST, **options})
+    X, y = numbers(2000)
+    X_new, y_new = numbers(2000, seed=1)
+    bounds = estimator.fit(X, y).predict_interval(X_new, level=0.9)
+    assert bounds.shape == (2000, 2)
+    inside = (bounds[:, 0] <= y_new) & (y_new <= bounds[:, 1])
+    assert inside.mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_intervals_of_a_stream_are_calibrated_on_its_reservoir():
+    estimator = regressor()
+    X, y = numbers(3000)
+    for start in range(0, 3000, 200):
+        estimator.partial_fit(X[start : start + 200], y[start : start + 200])
+    X_new, y_new = numbers(2000, seed=1)
+    low, high = estimator.predict_interval(X_new, level=0.8).T
+    assert ((low <= y_new) & (y_new <= high)).mean() == pytest.approx(0.8, abs=0.06)
+
+
+def test_without_rows_to_calibrate_with_there_is_no_interval():
+    X, y = numbers(60)
+    estimator = regressor(validation_fraction=0, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="not calibrated on validation rows"):
+        estimator.predict_interval(X)
+
+
+def test_counts_are_never_predicted_below_0():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 2))
+    y = random.poisson(np.exp(X[:, 0] - 1.0))
+    estimator = MiniBatchRegressor(**{**FAST, "max_epochs": 8}).fit(X, y)
+    assert estimator.predict(X * 5).min() >= 0.0
+    assert estimator.predict_interval(X).min() >= 0.0
+
+
+def test_several_quantiles_are_columns():
+    X, y = numbers(800)
+    estimator = regressor(quantiles=(0.1, 0.5, 0.9)).fit(X, y)
+    told = estimator.predict(X)
+    assert told.shape == (800, 3)
+    assert (y[:, None] <= told).mean(axis=0) == pytest.approx([0.1, 0.5, 0.9], abs=0.07)
+    assert 0.3 < estimator.score(X, y) < 1.0
+    assert regressor(quantiles=0.9, max_epochs=1).fit(X, y).predict(X).shape == (800,)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_a_row_may_have_several_labels(kind):
+    X, Y = labels()
+    estimator = classifier().fit(X, sparse.csr_matrix(Y) if kind == "sparse" else Y)
+    assert estimator.score(X, Y) > 0.8
+    probabilities = estimator.predict_proba(X)
+    assert probabilities.shape == Y.shape
+    assert ((probabilities > 0.5) == estimator.predict(X)).all()
+    odds = estimator.decision_function(X)
+    assert 1 / (1 + np.exp(-odds)) == pytest.approx(probabilities, abs=1e-5)
+    again = classifier()
+    for start in range(0, 300, 100):
+        again.partial_fit(X[start : start + 100], Y[start : start + 100], classes=[0, 1, 2])
+    assert again.predict(X).shape == Y.shape
+
+
+def test_log_odds_are_the_decision_function():
+    X, Y = labels()
+    two = classifier("linear").fit(X, Y[:, 0])
+    assert two.decision_function(X) == pytest.approx(X @ two.coef_[0] + two.intercept_[0], abs=1e-4)
+    assert ((two.decision_function(X) > 0) == two.predict(X)).all()
+    X, y = load_iris(return_X_y=True)
+    three = classifier("linear").fit(X, y)
+    assert three.decision_function(X).shape == (150, 3)
+    assert (three.decision_function(X).argmax(axis=1) == three.predict(X)).all()
+
+
+def test_the_hinge_loss_is_a_linear_support_vector_machine():
+    X, Y = labels(400)
+    estimator = classifier("linear", loss="hinge", l2=0.01, max_epochs=60).fit(X, Y[:, 0])
+    assert not hasattr(estimator, "predict_proba")
+    Z = StandardScaler().fit_transform(X)
+    peer = LinearSVC(loss="hinge", C=1 / (0.01 * 400), max_iter=100_000).fit(Z, Y[:, 0])
+    assert (estimator.predict(X) == peer.predict(Z)).mean() > 0.97
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_sparse_rows_are_learned_as_dense_ones_are(form, method):
+    X, y = numbers(100)
+    X[X < 0] = 0.0
+    options = {"model": "linear", "max_epochs": 3, "random_state": 0}
+    dense = getattr(MiniBatchRegressor(**options), method)(X, y)
+    other = getattr(MiniBatchRegressor(**options), method)(form(X), y)
+    assert other.predict(form(X)).tolist() == dense.predict(X).tolist()
+
+
+def test_validation_rows_may_be_given():
+    X, y = numbers(300)
+    held = numbers(50, seed=2)
+    estimator = regressor(max_epochs=4).fit(X, y, validation_data=held)
+    assert estimator.model_.schema.rows.training == 300
+    loss = np.mean((estimator.predict(held[0]) - held[1]) ** 2) / (2 * y.std() ** 2)
+    assert -estimator.best_validation_score_ == pytest.approx(loss, rel=1e-3)
+    with pytest.raises(ValueError, match="validation_data must be"):
+        regressor().fit(X, y, validation_data=X)
+
+
+def test_without_early_stopping_every_row_and_every_epoch_is_used():
+    X, y = numbers(200)
+    options = {"early_stopping": False, "patience": 1, "max_epochs": 30, "learning_rate": 0.05}
+    estimator = MiniBatchRegressor("linear", random_state=0, **options).fit(X, y)
+    assert estimator.n_iter_ == 30
+    assert estimator.model_.schema.rows.training == 200
+    with pytest.raises(ValueError, match="not calibrated"):
+        estimator.predict_interval(X)
+
+
+def test_an_end_before_the_loss_stands_still_is_warned_of():
+    X, y = numbers(100)
+    with pytest.warns(ConvergenceWarning, match="max_epochs=2"):
+        regressor(max_epochs=2).fit(X, y)
+
+
+def test_verbose_writes_a_line_for_each_evaluation(capsys):
+    X, y = numbers(100)
+    regressor(max_epochs=4, verbose=True).fit(X, y)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "validation loss" in line]
+    assert len(lines) == 3  # Before training, then after ten updates each: two epochs.
+
+
+def test_balanced_weights_of_a_stream_go_by_all_rows_seen():
+    X, _ = numbers(400)
+    y = (X[:, 0] > 1.3).astype(int)
+    estimator = MiniBatchClassifier("linear", class_weight="balanced", random_state=0)
+    for start in range(0, 400, 50):
+        estimator.partial_fit(X[start : start + 50], y[start : start + 50], classes=[0, 1])
+    assert estimator._class_sums.tolist() == np.bincount(y).tolist()
+    weights = estimator._class_weights(np.array([0, 1]))
+    assert weights[1] / weights[0] == pytest.approx(
+        (np.bincount(y)[0] + 1) / (np.bincount(y)[1] + 1)
+    )
+
+
+def test_weights_are_routed_through_a_pipeline():
+    X, Y = labels(200)
+    weight = np.where(X[:, 1] > 0, 1.0, 0.0)
+    options = {"max_epochs": 3, "validation_fraction": 0}
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner = classifier("linear", **options).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), inner)
+        pipeline.fit(X, Y[:, 0], sample_weight=weight)
+    Z = StandardScaler().fit_transform(X)
+    alone = classifier("linear", **options).fit(Z, Y[:, 0], sample_weight=weight)
+    assert pipeline.predict_proba(X).tolist() == alone.predict_proba(Z).tolist()
+
+
+def test_coefficients_have_names():
+    X, y = numbers(60)
+    estimator = MiniBatchRegressor("linear", max_epochs=1).fit(X, y)
+    assert estimator.get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+
+
+@pytest.mark.parametrize("kind", [float, str, bool])
+def test_labels_come_back_in_their_own_type(kind):
+    X, Y = labels(60)
+    y = np.array([kind(one) for one in Y[:, 0]])
+    told = classifier(max_epochs=2).fit(X, y).predict(X)
+    assert told.dtype == y.dtype
+    assert set(told) <= set(y)
+
+
+def test_partial_fit_is_one_epoch_of_fit():
+    X, y = numbers(64)
+    options = {"batch_size": 8, "learning_rate": 0.01, "random_state": 0, "optimizer": "sgd"}
+    whole = MiniBatchRegressor("linear", max_epochs=3, early_stopping=False, **options).fit(X, y)
+    parts = MiniBatchRegressor("linear", validation_fraction=0, **options)
+    for _ in range(3):
+        parts.partial_fit(X, y)
+    assert parts.coef_ == pytest.approx(whole.coef_, rel=0.1)
+
+
+def test_a_rising_penalty_shrinks_the_weights():
+    X, y = numbers(200)
+    sizes = [
+        np.abs(MiniBatchRegressor("linear", l2=l2, random_state=0).fit(X, y).coef_).sum()
+        for l2 in (0.0, 0.1, 1.0)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_optimum_is_that_of_logistic_regression():
+    X, Y = labels(300)
+    y = Y[:, 0] ^ (np.random.default_rng(3).random(300) < 0.2)
+    options = {"batch_size": "all", "max_epochs": 300, "validation_fraction": 0, "l2": 0.01}
+    estimator = classifier("linear", learning_rate="auto", **options).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    peer = LogisticRegression(C=1 / (0.01 * 300)).fit(Z, y)
+    assert estimator.coef_[0] * X.std(axis=0) == pytest.approx(peer.coef_[0], abs=0.02)

@@ -24,7 +24,10 @@ REASON = (
     "the same numbers differ in the last digit, where the check allows 1e-7. "
     "test_a_weight_counts_repetitions holds it at full batch."
 )
-DIFFERENT_ORDER = {"check_sample_weight_equivalence_on_dense_data": REASON}
+DIFFERENT_ORDER = {
+    "check_sample_weight_equivalence_on_dense_data": REASON,
+    "check_sample_weight_equivalence_on_sparse_data": REASON,
+}
 
 
 @parametrize_with_checks(
@@ -35,6 +38,15 @@ DIFFERENT_ORDER = {"check_sample_weight_equivalence_on_dense_data": REASON}
     expected_failed_checks=lambda estimator: DIFFERENT_ORDER,
 )
 def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow  # Some hundred fits of the network for tables.
+@parametrize_with_checks(
+    [MiniBatchRegressor(), MiniBatchClassifier()],
+    expected_failed_checks=lambda estimator: DIFFERENT_ORDER,
+)
+def test_scikit_learn_accepts_the_default_settings(estimator, check):
     check(estimator)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -131,6 +132,21 @@ def test_overfitting_is_named_and_a_larger_budget_is_not_advised() -> None:
     assert "may fall further with more epochs" in ending_text(
         {"stop_reason": "EPOCHS", "stop_text": ""}, still
     )
+
+
+def test_a_schedule_that_ended_is_not_told_as_an_end_too_early() -> None:
+    constant = falling([1.0, 0.8, 0.6, 0.5, 0.4])
+    rates = (0.01, 0.1, 0.1, 0.05, 0.001)
+    annealed = tuple(
+        dataclasses.replace(one, learning_rate=rate)
+        for one, rate in zip(constant, rates, strict=True)
+    )
+    result = {"stop_reason": "EPOCHS", "stop_text": ""}
+    assert "may fall further" in ending_text(result, constant)
+    assert "may fall further" not in ending_text(result, annealed)
+    record = record_with(reason="EPOCHS")
+    assert tones(record, assessment_of(), constant)["still improving at the end"] == "warn"
+    assert tones(record, assessment_of(), annealed)["training ended where it should"] == "good"
 
 
 def test_the_rate_of_a_custom_optimizer_is_not_told_as_1() -> None:

@@ -23,6 +23,8 @@ OVERFITTED = 0.1
 """A loss that rose by this share of its whole fall after the best epoch is overfitting."""
 LATE = 0.9
 """A best evaluation after this share of the run: the model was still improving."""
+ANNEALED = 0.1
+"""A last learning rate below this share of the highest: a schedule has lowered it."""
 LIMITS = {
     "EPOCHS": ("The number of epochs was reached.", "more epochs"),
     "TIME_BUDGET": ("The time budget was used up.", "more time"),
@@ -94,6 +96,8 @@ def ending_text(result: Record, history: History) -> str:
         return what
     at = f"The validation loss was lowest at epoch {number_text(best.epoch)}"
     if best.epoch >= LATE * history[-1].epoch:
+        if _annealed(history):
+            return f"{what} {at}, where the schedule brought the learning rate near 0."
         return f"{what} {at}, near the end: it may fall further with {more}."
     if _rise(history, best) > OVERFITTED:
         return f"{what} {at}; after that the model only overfitted: {more} would not help."
@@ -273,9 +277,14 @@ def _curve(result: Record, history: History) -> Check | None:
             f"{option_text('l2')} or a smaller model would help.",
         )
     limited = str(result.get("stop_reason")) in LIMITS
-    if limited and best.epoch >= LATE * history[-1].epoch:
+    if limited and best.epoch >= LATE * history[-1].epoch and not _annealed(history):
         return Check("still improving at the end", "warn", ending_text(result, history))
     return Check("training ended where it should", "good", ending_text(result, history))
+
+
+def _annealed(history: History) -> bool:
+    """Whether the learning rate had fallen near 0 at the end: the lowest loss belongs there."""
+    return history[-1].learning_rate <= ANNEALED * max(one.learning_rate for one in history)
 
 
 def _rise(history: History, best: HistoryLine) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,18 @@ def reference_where(
     epochs: int | None = None,
 ) -> tuple[int, list[int]]:
     """The reference on a machine with these seconds per update, and the sizes measured."""
+    work = begun(cost, monkeypatch, goal, epochs)
+    stages.choose_reference(work)
+    return work.reference, list(work.speed.batch_sizes)
+
+
+def begun(
+    cost: Callable[[int], float],
+    monkeypatch: pytest.MonkeyPatch,
+    goal: str = "time",
+    epochs: int | None = None,
+) -> stages.Work:
+    """An advice that has begun on such a machine."""
 
     def measure(problem: Any, state: Any, sizes: Sequence[int], **_: Any) -> Speed:
         ordered = tuple(sorted(sizes))
@@ -29,7 +42,7 @@ def reference_where(
 
     monkeypatch.setattr(speed, "measure_speed", measure)
     ticks = itertools.count()
-    work = stages.begin_work(
+    return stages.begin_work(
         PROBLEM,
         batch_size=None,
         memory=None,
@@ -41,8 +54,6 @@ def reference_where(
         started=0.0,
         report=lambda text: None,
     )
-    stages.choose_reference(work)
-    return work.reference, list(work.speed.batch_sizes)
 
 
 def test_it_stays_small_where_an_update_costs_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +86,12 @@ def test_a_planned_training_keeps_updates_enough_per_epoch(monkeypatch: pytest.M
     assert reference == 512
     assert max(measured) == 512
     assert reference_where(lambda size: 1e-5, monkeypatch)[0] > 512
+
+
+@pytest.mark.parametrize("compiling", [0.4, 1.503, 1.519, 2.0, 4.9])
+def test_a_thorough_advice_measures_all_however_long_compiling_takes(
+    compiling: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least = stages.time_to_measure_all(10.0, compiling)
+    work = replace(begun(lambda size: 1e-6, monkeypatch), compiling=compiling, budget=least)
+    assert not work.short_training

@@ -33,6 +33,7 @@ SPEED_FRACTION, TRIAL_FRACTION = 0.4, 0.8
 trials."""
 EXPECTED_EPOCHS, EXPECTED_UPDATES = 40, 15_000
 """Expected length of a training run: the longer of the two."""
+ROUNDING = 1e-9  # Four times a quarter may come out just below one.
 NOISE_COST = 4
 """Measuring the noise takes about as long as measuring this many further batch sizes."""
 FIRST_PROBE, PROBE_STEP = 128, 16
@@ -122,7 +123,7 @@ class Work:
     def affordable_sizes(self) -> int:
         """Number of further batch sizes that the budget has time to measure."""
         each = self.compiling + speed.REPEATS * speed.SECONDS
-        return int(SPEED_FRACTION * self.budget / each)
+        return math.floor(SPEED_FRACTION * self.budget / each + ROUNDING)
 
     @property
     def short_training(self) -> bool:

@@ -37,7 +37,7 @@ TABLES: dict[str, tuple[list[str], str]] = {
     "ragged": (["a,b,y", *GOOD[:30], "1,2", *GOOD[30:]], "line 32"),
     "infinite": (["a,b,y", *GOOD[:30], "1,inf,3", *GOOD[30:]], "'b'"),
     "twice": (["a,a,y", *GOOD], "two columns named 'a'"),
-    "no input": (["y", *(str(row) for row in range(60))], "no column beside the target"),
+    "no input": (["y", *(str(row) for row in range(60))], "no column besides the target"),
     "one row": (["a,b,y", GOOD[0]], ""),
 }
 

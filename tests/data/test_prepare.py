@@ -110,7 +110,7 @@ def test_a_store_is_used_again_without_looking_at_the_table(
     second = prepare.prepare(str(csv), settings, say=said.append)
     assert second.schema == first.schema
     assert rows_of(second) == rows_of(first)
-    assert any("made before from the same data" in text for text in said)
+    assert any("written earlier from the same data" in text for text in said)
     # A run that goes on has its choices made; they are no other rows.
     decided = settings.replace(task="regression", loss="squared_error")
     prepare.prepare(str(csv), decided, schema=first.schema, layout=first.layout)
@@ -125,7 +125,7 @@ def test_a_store_is_made_anew_where_the_table_or_the_task_changed(
     said: list[str] = []
     again = prepare.prepare(str(csv), settings, say=said.append)
     assert again.schema.rows.total == ROWS + 1
-    assert any("size was" in text and "made anew" in text for text in said)
+    assert any("size was" in text and "written again" in text for text in said)
     other = prepare.prepare(str(csv), settings.replace(seed=1))
     assert rows_of(other) != rows_of(again)
     codes = settings.replace(target="code")

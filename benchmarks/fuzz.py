@@ -92,8 +92,18 @@ def tried(target: Target, folder: Path, dice: random.Random) -> tuple[str, str]:
     return "read", ""
 
 
-def fuzz(inputs: int, seed: int, *, keep: Path | None = None) -> dict[str, Counter[str]]:
-    """Try so many inputs, spread over the kinds of files; defects are printed, and kept."""
+def fuzz(
+    inputs: int, seed: int, *, keep: Path | None = None, seconds: float = float("inf")
+) -> dict[str, Counter[str]]:
+    """Try so many inputs, spread over the kinds of files; defects are printed, and kept.
+
+    Args:
+        inputs: how many.
+        seed: chooses them.
+        keep: a folder for those that show a defect.
+        seconds: after which no further one is begun.
+    """
+    end = time.monotonic() + seconds
     dice = random.Random(seed)
     counts: dict[str, Counter[str]] = {}
     shares = [target.share for target in TARGETS]
@@ -101,6 +111,8 @@ def fuzz(inputs: int, seed: int, *, keep: Path | None = None) -> dict[str, Count
         folder = Path(name)
         make_seeds(folder / "seeds")
         for number in range(inputs):
+            if time.monotonic() > end:
+                break
             target = dice.choices(TARGETS, shares)[0]
             work = folder / target.name
             work.mkdir(exist_ok=True)
@@ -129,12 +141,14 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--signals", type=int, default=0, help="commands to send signals to")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="at most so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--keep", type=Path, help="a folder for inputs that show a defect")
     given = parser.parse_args(words)
     began = time.perf_counter()
-    counts = fuzz(given.inputs, given.seed, keep=given.keep and given.keep.resolve())
+    keep = given.keep and given.keep.resolve()
+    counts = fuzz(given.inputs, given.seed, keep=keep, seconds=given.seconds)
     for name, outcomes in fuzz_signals(given.signals, random.Random(given.seed)).items():
         counts[f"signals, {name}"] = Counter(
             {SIGNAL_OUTCOMES[outcome]: times for outcome, times in outcomes.items()}

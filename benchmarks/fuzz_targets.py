@@ -42,7 +42,7 @@ BIKE = Path(__file__).parents[1] / "examples" / "data" / "bike_sharing.csv"
 OLDER = Path(__file__).parents[1] / "tests" / "fixtures" / "version_0_1"
 ROWS = 200
 OPTIONS = ["--target", "cnt", "--exclude", "instant,casual,registered"]
-FAST = ["--hidden", "4", "--batch-size", "60", "--learning-rate", "0.01", "--epochs", "12"]
+FAST = ["--model", "linear", "--batch-size", "60", "--learning-rate", "0.01", "--epochs", "12"]
 TOML = """target = "cnt"
 exclude = ["instant", "casual"]
 batch-size = 32
@@ -183,7 +183,7 @@ def _model(folder: Path) -> Model:
 
 
 def _train(folder: Path, path: Path) -> None:
-    settings = {"target": "cnt", "epochs": 1, "hidden": (4,), "batch_size": "all"}
+    settings = {"target": "cnt", "epochs": 1, "model": "linear", "batch_size": "all"}
     run = descend.train(str(path), learning_rate=0.01, **settings)
     rows = run.record["data"]["rows"]
     _compare_rows(path, rows["total"])

@@ -10,7 +10,9 @@ import pytest
 
 from descend.api import train
 from descend.assessment import linear, scores
-from descend.assessment.sample import Sample
+from descend.assessment.columns import strongest
+from descend.assessment.sample import Places, Sample
+from descend.data.schema.columns import CategoryColumn
 
 ROWS = 1500
 
@@ -141,3 +143,25 @@ def test_ridge_and_logistic_find_the_slope() -> None:
     chance = linear.fit_classes(X, codes, np.ones(2000), 2)(np.array([[0.0, 0.0], [1.0, 0.0]]))
     assert chance[0, 1] == pytest.approx(0.5, abs=0.05)
     assert chance[1, 1] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=0.05)
+
+
+def test_the_variance_between_values_is_that_of_the_class_indicators() -> None:
+    random = np.random.default_rng(3)
+    kind = random.integers(0, 5, 400)
+    truth = (kind + random.integers(0, 3, 400)) % 7
+    weight = random.uniform(0.5, 2.0, 400)
+    column = CategoryColumn("kind", "text", 0, 5, tuple("abcde"), (80,) * 5)
+    names = tuple(f"c{one}" for one in range(7))
+    x = {"category": kind[:, None].astype(np.int32)}
+    sample = Sample(
+        x, truth.astype(float), np.zeros((400, 7)), weight, lambda _: np.zeros(0), names
+    )
+    [found] = strongest(sample, [Places(column, (), 0)])
+    share, indicators = weight / weight.sum(), np.eye(7)[truth]
+    total = float(np.sum(share @ (indicators - share @ indicators) ** 2))
+    within = 0.0
+    for one in range(5):
+        rows = kind == one
+        mean = share[rows] @ indicators[rows] / share[rows].sum()
+        within += float(np.sum(share[rows] @ (indicators[rows] - mean) ** 2))
+    assert found["explained"] == pytest.approx(1.0 - within / total * 399 / 395, rel=1e-9)

@@ -8,6 +8,7 @@ import pytest
 from descend.data.rows.store import MemoryStore
 from descend.training import evaluation
 from descend.training.evaluation import blocks, make_evaluate
+from descend.types import Array, Params
 from tests.problems import labels, linear_problem, numbered, numbers, store_of
 
 
@@ -89,3 +90,25 @@ def test_many_rows_are_added_in_double_precision() -> None:
     )
     evaluate = make_evaluate(lambda params, x: x["numeric"], lambda o, y: y[:, 0], store)
     assert evaluate({}) == pytest.approx(float(np.float32(0.1)), rel=1e-6)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_the_outputs_of_a_block_are_bounded_however_many_classes_there_are(
+    resident: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes, seen = 100, []
+    monkeypatch.setattr(evaluation, "RESIDENT_BYTES", 1 << 30 if resident else 0)
+    monkeypatch.setattr(evaluation, "OUTPUT_BYTES", 4 * classes * 7)
+    plain = numbers(30)
+    codes = (np.arange(30) % classes).astype(np.int32)
+    store = MemoryStore(plain.x, codes, np.ones(30, np.float32))
+
+    def apply(params: Params, x: dict[str, Array]) -> Array:
+        seen.append(len(x["numeric"]))
+        return x["numeric"][:, :1] * params
+
+    found = make_evaluate(apply, lambda outputs, y: outputs[:, 0] * (y >= 0), store)(
+        np.ones(classes, np.float32)
+    )
+    assert found == pytest.approx(float(plain.x["numeric"][:, 0].mean()), rel=1e-4)
+    assert max(seen) == 7

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from descend.errors import FileFormatError
 from descend.training.loop import LoopConfig, LoopState, fit
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
@@ -14,6 +16,8 @@ from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, with_chunks
 from tests.problems import (
     Recorder,
+    linear_problem,
+    numbers,
     same_bits,
     same_loop,
 )
@@ -138,3 +142,15 @@ def test_a_finished_run_stays_as_it_is() -> None:
     again, same = fit(run, loop)
     assert same is reason
     assert same_loop(again, loop)
+
+
+@pytest.mark.parametrize("part", ["best", "state"])
+def test_weights_that_are_not_finite_are_no_model(part: str) -> None:
+    problem = linear_problem(numbers(20))
+    arrays, record = loop_state_saved(problem.begin())
+    arrays[f"{part}/0"] = np.full_like(arrays[f"{part}/0"], np.nan)
+    if part == "best":
+        with pytest.raises(FileFormatError, match="best/0 holds numbers that are not finite"):
+            loop_state_restored(arrays, record, problem.begin())
+    else:  # The loop tells what went wrong.
+        loop_state_restored(arrays, record, problem.begin())

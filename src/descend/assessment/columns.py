@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from descend.assessment.sample import (
     Inputs,
@@ -147,6 +148,37 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
     return [one for _, one in ranked[:4]]
 
 
+Between = Callable[[npt.NDArray[Any], Numbers], float]
+"""The variance between groups of rows: from the group of each row, and the weight of each group."""
+
+
+def _number_sums(sample: Sample, share: Numbers) -> tuple[float, Between]:
+    """The variance of the target, and how much of it lies between groups."""
+    mean = float(share @ sample.truth)
+    total = float(share @ (sample.truth - mean) ** 2)
+
+    def between(groups: npt.NDArray[Any], weight: Numbers) -> float:
+        sums = np.bincount(groups, share * sample.truth)
+        means = sums / np.maximum(weight, 1e-300)
+        return float(weight @ (means - mean) ** 2)
+
+    return total, between
+
+
+def _class_sums(sample: Sample, share: Numbers) -> tuple[float, Between]:
+    """The same of the class indicators, which are never made: there may be thousands of classes."""
+    codes, classes = sample.truth.astype(np.int64), len(sample.classes)
+    means = np.bincount(codes, share, classes)
+    squares = float(means @ means)
+
+    def between(groups: npt.NDArray[Any], weight: Numbers) -> float:
+        pairs, place = np.unique(groups * np.int64(classes) + codes, return_inverse=True)
+        sums = np.bincount(place, share)
+        return float(np.sum(sums**2 / np.maximum(weight[pairs // classes], 1e-300))) - squares
+
+    return 1.0 - squares, between
+
+
 def strongest(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
     """How well each column alone predicts the target: the share of variance between its values.
 
@@ -154,21 +186,12 @@ def strongest(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
     indicators, summed (Goodman & Kruskal's tau). Sorted, the strongest first.
     """
     share = sample.weight / sample.weight.sum()
-    target = (
-        np.eye(len(sample.classes))[sample.truth.astype(int)]
-        if sample.classes
-        else sample.truth[:, None]
-    )
-    mean = share @ target
-    total = float(np.sum(share @ (target - mean) ** 2))
+    total, between = _class_sums(sample, share) if sample.classes else _number_sums(sample, share)
     found = []
     for place in places:
         groups = _groups(place, sample.x)
-        count = int(groups.max()) + 1
-        weight = np.bincount(groups, share, count)
-        sums = np.stack([np.bincount(groups, share * one, count) for one in target.T], axis=1)
-        means = sums / np.maximum(weight, 1e-300)[:, None]
-        within = total - float(np.sum(weight[:, None] * (means - mean) ** 2))
+        weight = np.asarray(np.bincount(groups, share), np.float64)
+        within = total - between(groups, weight)
         # As with R² adjusted for the number of groups: many groups explain much by chance.
         rest = len(sample) - int(np.sum(weight > 0))
         known = total > 0 and rest >= FEWEST_REST

@@ -21,6 +21,8 @@ from descend.types import Array, Batch, Params
 BLOCK_ROWS = 8192
 BLOCK_BYTES = 64 << 20
 """Limits on the rows that are evaluated at once."""
+OUTPUT_BYTES = 8 << 20
+"""Limit on the outputs of a block: thousands of classes take more than the row they are for."""
 RESIDENT_BYTES = 256 << 20
 """Validation rows up to this size stay on the device."""
 MAX_PENDING = 4
@@ -44,22 +46,28 @@ def make_evaluate(
         `params -> loss`; blocks are summed in float64, always in the same order.
     """
     sums = _compiled_sums(apply, per_example)
-    own = functools.partial(blocks, store, share=(place.index, place.count))
     few = isinstance(store, MemoryStore) and len(store) * store.row_bytes <= RESIDENT_BYTES
 
     @functools.cache
-    def resident() -> list[Batch]:
-        return [jax.device_put(block) for block in own()]
+    def resident(rows: int) -> list[Batch]:
+        return [jax.device_put(block) for block in own(rows)]
 
-    def streamed() -> Iterator[Batch]:
+    def own(rows: int) -> Iterator[Batch]:
+        return blocks(store, rows, (place.index, place.count))
+
+    def streamed(rows: int) -> Iterator[Batch]:
         """Read the next block while this one is summed."""
-        with closing(prefetched(own(), jax.device_put)) as ready:
+        with closing(prefetched(own(rows), jax.device_put)) as ready:
             yield from ready
 
+    limits: list[int] = []
+
     def evaluate(params: Params) -> float:
+        if not limits:
+            limits.append(_most_rows(apply, params, store))
         pending: deque[tuple[Array, Array]] = deque()
         loss = weight = 0.0
-        for block in resident() if few else streamed():
+        for block in resident(*limits) if few else streamed(*limits):
             pending.append(sums(params, block))
             if len(pending) > MAX_PENDING:
                 loss, weight = _add(loss, weight, pending.popleft())
@@ -70,6 +78,16 @@ def make_evaluate(
         return loss / weight
 
     return evaluate
+
+
+def _most_rows(apply: Apply, params: Params, store: RowStore) -> int:
+    """Rows of a block, of which the outputs are no more than OUTPUT_BYTES."""
+    one = store.gather(np.zeros(1, np.int64))
+    if not np.issubdtype(np.asarray(one.y).dtype, np.integer):
+        return BLOCK_ROWS  # Numbers have about as many outputs as targets, which row_bytes counts.
+    outputs = jax.tree.leaves(jax.eval_shape(apply, params, one.x))
+    size: int = sum(leaf.size * leaf.dtype.itemsize for leaf in outputs)
+    return max(1, min(BLOCK_ROWS, OUTPUT_BYTES // max(1, size)))
 
 
 @functools.lru_cache(maxsize=32)

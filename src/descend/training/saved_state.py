@@ -98,15 +98,24 @@ def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
     return {f"{part}/{number}": np.array(leaf) for number, leaf in enumerate(leaves)}
 
 
+def _is_finite(values: np.ndarray) -> bool:
+    return not np.issubdtype(values.dtype, np.inexact) or bool(np.isfinite(values).all())
+
+
 def _state(
     part: str, arrays: dict[str, np.ndarray], counts: tuple[int, int], like: TrainState
 ) -> TrainState:
     leaves, structure = jax.tree.flatten((like.params, like.opt_state, like.mean))
+    # What the model would be made of: the weights, and their mean.
+    first, last = len(jax.tree.leaves(like.params)), len(jax.tree.leaves(like.mean))
     restored = []
     for number, leaf in enumerate(leaves):
         saved = arrays[f"{part}/{number}"]
         if saved.shape != np.shape(leaf) or saved.dtype != np.asarray(leaf).dtype:
             raise ValueError(f"array {part}/{number} is {saved.dtype}{saved.shape}")
+        kept = number < first or number >= len(leaves) - last
+        if part == "best" and kept and not _is_finite(saved):
+            raise ValueError(f"array {part}/{number} holds numbers that are not finite")
         restored.append(jax.device_put(saved))
     params, opt_state, mean = jax.tree.unflatten(structure, restored)
     return TrainState(params, opt_state, mean, *counts)

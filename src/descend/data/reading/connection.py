@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -73,7 +73,14 @@ class Instance:
         try:
             yield
         finally:
-            self.cursor().execute("RESET threads").fetchall()
+            self.clear("RESET threads")
+
+    def clear(self, sql: str) -> None:
+        """Undo what a query needed; after a fatal error of DuckDB there is nothing left to undo."""
+        import duckdb
+
+        with suppress(duckdb.Error):
+            self.cursor().execute(sql).fetchall()
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of tasks that run concurrently; an error or Ctrl-C interrupts them all."""

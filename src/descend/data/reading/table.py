@@ -158,7 +158,7 @@ class Table:
         try:
             yield name
         finally:
-            self._cursor().execute(f"DROP TABLE {name}").fetchall()
+            self._instance.clear(f"DROP TABLE {name}")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -203,7 +203,7 @@ class Table:
             )
             yield Table(source, self._instance, columns)
         finally:
-            self._cursor().execute(end).fetchall()
+            self._instance.clear(end)
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
         names = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, final
@@ -233,9 +234,10 @@ class _File:
         content = np.frombuffer(self._map if self._map is not None else b"", group.dtype)
         self.all: AnyArray = content.reshape(rows, *group.shape)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # As the interpreter ends, the names of modules may be gone: the function is kept here.
         if hasattr(self, "_handle"):
-            os.close(self._handle)
+            close(self._handle)
 
     def read(self, first: int, into: AnyArray) -> None:
         """Read consecutive rows, from `first` on."""

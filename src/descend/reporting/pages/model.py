@@ -35,7 +35,7 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
     if assessment.get("failed"):
         text = f"The figures of the model could not be made: {assessment['failed']}."
         sections.append(Section("What is missing here", warnings=[text]))
-    if result["metrics"]:
+    if result["metrics"].get("model"):
         plots = []
         if "points" in assessment:
             plots = [predictions_plot(assessment), residuals_plot(assessment)]

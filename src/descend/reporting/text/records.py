@@ -69,7 +69,7 @@ def summary_text(
     rows = record["data"]["rows"]
     lines = [
         metrics_text(result["metrics"])
-        if result["metrics"]
+        if result["metrics"].get("model")
         else f"validation loss {_figure(result['best_validation_loss'])}",
         f"on {rows['validation']:,} validation rows; trained on {rows['training']:,} rows.",
         "",

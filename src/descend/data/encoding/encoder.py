@@ -21,6 +21,7 @@ from descend.data.encoding.read_plan import (
     plan_reading,
 )
 from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading.numpy_arrays import as_numpy, fill_missing
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -123,7 +124,7 @@ class Encoder:
             if kept.num_rows == 0:
                 continue
             x = self._encode_inputs(plan, kept, unseen)
-            row = kept.column(kept.num_columns - 1).to_numpy()
+            row = as_numpy(kept.column(kept.num_columns - 1))
             y, weight = self._encode_labels(plan, kept, target=target)
             yield EncodedRows(Batch(x, y, weight), row, _kept(plan, kept))
 
@@ -205,7 +206,7 @@ class Encoder:
                 code += 1
                 continue
             if isinstance(column, NumberColumn):
-                floats = values.to_numpy(zero_copy_only=False)
+                floats = as_numpy(values)
                 check_finite(plan, needed, floats, batch)
                 numeric[number] = standard(floats, column.mean, column.deviation)
                 number += 1
@@ -214,7 +215,7 @@ class Encoder:
                     numeric[number] = part
                     number += 1
             if column.missing > 0:
-                numeric[number] = values.is_null().to_numpy(zero_copy_only=False)
+                numeric[number] = as_numpy(values.is_null())
                 number += 1
         return {
             "numeric": np.ascontiguousarray(numeric.T),
@@ -231,9 +232,9 @@ class Encoder:
         codes = [known.get(text, 0) for text in texts]
         places = encoded.indices
         if places.null_count:
-            places = pc.fill_null(places, len(codes))
+            places = fill_missing(places, len(codes))
         table = np.asarray([*codes, missing], np.int32)
-        chosen = places.to_numpy(zero_copy_only=False)
+        chosen = as_numpy(places)
         if unseen is not None:
             unseen.add(column.name, texts, codes, np.bincount(chosen, minlength=len(table)))
         return np.asarray(table[chosen])
@@ -263,7 +264,7 @@ class Encoder:
         if not target:
             return y, weight
         if plan.weight is not None:
-            values = batch.column(plan.weight.place).to_numpy(zero_copy_only=False)
+            values = as_numpy(batch.column(plan.weight.place))
             check_finite(plan, plan.weight, values, batch)
             weight = labels.checked_weight(values, plan.weight.column.name, plan.table.name)
         if isinstance(learned, ClassificationTarget):
@@ -271,7 +272,7 @@ class Encoder:
             return labels.class_codes(learned, values, plan.table.name), weight
         columns = []
         for needed in plan.targets:
-            values = batch.column(needed.place).to_numpy(zero_copy_only=False)
+            values = as_numpy(batch.column(needed.place))
             check_finite(plan, needed, values, batch)
             columns.append(values)
         return labels.standard_target(learned, np.stack(columns, axis=1)), weight
@@ -303,11 +304,11 @@ def _labelled(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _parts(column: DatetimeColumn, values: pa.Array) -> Iterator[NDArray[np.float64]]:
     """The standardised parts of dates or times; 0 where missing."""
-    absent = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
+    absent = as_numpy(values.is_null()) if values.null_count else None
     # Times repeat, and finding equal ones is cheaper than computing their sines.
-    encoded = pc.fill_null(values, column.minimum).dictionary_encode()
-    places = encoded.indices.to_numpy()
-    microseconds = encoded.dictionary.to_numpy()
+    encoded = fill_missing(values, column.minimum).dictionary_encode()
+    places = as_numpy(encoded.indices)
+    microseconds = as_numpy(encoded.dictionary)
     found = part_values(microseconds, [part.name for part in column.parts])
     for part in column.parts:
         scaled = standard(found[part.name], part.mean, part.deviation)[places]

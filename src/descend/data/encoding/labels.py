@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from descend.data.encoding.categories import as_text
+from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.targets import read_label
 from descend.errors import DataError
@@ -92,7 +93,7 @@ def known_classes(
     texts = encoded.dictionary.to_pylist()
     known = _label_codes(target)
     flags = np.asarray([read_label(text, target.type) in known for text in texts], bool)
-    places = encoded.indices.to_numpy(zero_copy_only=False)
+    places = as_numpy(encoded.indices)
     counts = np.bincount(places, minlength=len(texts))
     unknown = {
         text: int(count)
@@ -110,7 +111,7 @@ def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> N
     codes = [known.get(read_label(text, target.type)) for text in texts]
     if None in codes:
         _raise_label(target, texts[codes.index(None)], table)
-    places = encoded.indices.to_numpy(zero_copy_only=False)
+    places = as_numpy(encoded.indices)
     return np.asarray(np.asarray(codes, np.int32)[places])
 
 

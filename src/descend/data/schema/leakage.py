@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from descend.data.reading.expressions import category_sql, number_sql
+from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.surveys import Selection
@@ -76,7 +77,7 @@ def _giving_away(
 ) -> str:
     """How a column determines y; empty if it does not."""
     valid = pc.is_valid(values)
-    present = np.asarray(valid.to_numpy(), dtype=bool)
+    present = np.asarray(as_numpy(valid), dtype=bool)
     if present.sum() < 20:
         return ""
     values, y = values.filter(valid), y[present]
@@ -118,8 +119,8 @@ def _share_explained(groups: NDArray[np.int64], y: NDArray[np.float64], *, class
 
 def _codes(values: pa.ChunkedArray) -> NDArray[np.float64]:
     encoded = values.combine_chunks().dictionary_encode()
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(as_numpy(encoded.indices), dtype=np.float64)
 
 
 def _floats(values: pa.ChunkedArray) -> NDArray[np.float64]:
-    return np.asarray(values.to_numpy(), dtype=np.float64)
+    return np.asarray(as_numpy(values), dtype=np.float64)

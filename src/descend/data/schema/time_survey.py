@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.table import Table
 from descend.data.schema.columns import DatetimePart
 from descend.data.schema.dates import part_values
@@ -26,7 +27,7 @@ def survey_times(table: Table, source: str, names: Sequence[str]) -> TimeSurvey:
         f"SELECT time, sum(n)::BIGINT AS n FROM ({source}) WHERE time IS NOT NULL "
         "GROUP BY time ORDER BY time"
     ):
-        sums.add(*(column.to_numpy().astype(np.int64) for column in batch.columns))
+        sums.add(*(as_numpy(column).astype(np.int64) for column in batch.columns))
     return sums.survey()
 
 

@@ -1,0 +1,64 @@
+"""Columns of Arrow as NumPy arrays, against what Arrow itself gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from descend.data.reading.numpy_arrays import as_numpy
+
+VALUES = [3, 0, 7, 1, 2, 5, 4, 6, 9, 8]
+TYPES = ["int8", "int16", "int32", "int64", "uint8", "uint64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("part", [slice(0, 10), slice(3, 8), slice(4, 4)])
+def test_numbers_are_those_of_arrow(kind, missing, part):
+    values = [None if missing and one in (1, 4) else one for one in VALUES]
+    array = pa.array(values, getattr(pa, kind)())[part.start : part.stop]
+    expected = array.to_numpy(zero_copy_only=False)
+    found = as_numpy(array)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype.kind == expected.dtype.kind
+    pieces = pa.chunked_array([array, array])
+    np.testing.assert_array_equal(as_numpy(pieces), np.concatenate([expected, expected]))
+
+
+@pytest.mark.parametrize("part", [slice(0, 10), slice(3, 8)])
+def test_booleans_are_those_of_arrow(part):
+    array = pa.array([one > 4 for one in VALUES])[part.start : part.stop]
+    found = as_numpy(array)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, array.to_numpy(zero_copy_only=False))
+
+
+def test_no_pieces_are_an_empty_array():
+    assert as_numpy(pa.chunked_array([], pa.float64())).shape == (0,)
+
+
+READ = """
+import sys
+from descend.data.prepare import prepare
+from descend.settings import Settings
+prepare(sys.argv[1], Settings(target="y"))
+assert "pandas" not in sys.modules, "pandas was imported"
+"""
+
+
+def test_a_file_is_read_without_pandas(tmp_path):
+    random = np.random.default_rng(0)
+    table = tmp_path / "table.csv"
+    rows = [
+        f"{random.normal():.3f},{'ab'[row % 2]},2024-01-{1 + row % 28:02},{random.normal():.3f}"
+        for row in range(80)
+    ]
+    table.write_text("\n".join(["x,town,day,y", *rows]))
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(table)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import advise_twice, epoch_speed, measure, problems, regret, regret_cases
+from benchmarks import (
+    advise_twice,
+    epoch_speed,
+    measure,
+    problems,
+    regret,
+    regret_cases,
+    small_batches,
+)
 from benchmarks.measure import Apart, Contestant
 
 
@@ -123,3 +131,26 @@ def test_two_flat_regions_overlap_where_they_share_a_size() -> None:
     assert advise_twice.overlap((32, 128), (128, 512))
     assert advise_twice.overlap((8, 512), (32, 32))
     assert not advise_twice.overlap((8, 32), (128, 128))
+
+
+def _cells() -> list[dict[str, object]]:
+    rates = {2.0**-8: 0.80, 2.0**-7: 0.86, 2.0**-6: 0.853, 2.0**-5: None}
+    return [
+        {"network": "with batch norm", "batch_size": 16, "base_rate": rate, "accuracy": found}
+        for rate, found in rates.items()
+    ]
+
+
+def test_the_best_rate_of_a_batch_size_and_those_near_it() -> None:
+    (line,) = small_batches.best_rates(_cells(), "with batch norm")
+    assert line == [16, "2^-7", "0.125", "86.0 %", "2^-7 to 2^-6"]
+    exploded = [{**one, "accuracy": None} for one in _cells()]
+    assert small_batches.best_rates([*_cells(), *exploded], "with batch norm") == []
+    assert small_batches.best_rates(_cells(), "without batch norm") == []
+
+
+def test_runs_cover_sizes_and_rates_that_can_learn() -> None:
+    cells = small_batches.cells(2, 1024, 2, seeds=1)
+    assert {one.batch_size for one in cells} == {2**power for power in range(1, 11)}
+    assert len({one.key for one in cells}) == len(cells)
+    assert all(2.0**-8 <= one.rate <= 4.0 for one in cells)

@@ -250,13 +250,17 @@ def main(arguments: list[str] | None = None) -> None:
     import jax
 
     options.out.mkdir(parents=True, exist_ok=True)
+    seeds = f"{options.seeds} seed{'s' if options.seeds > 1 else ''}"
+    fewest = options.epochs * -(-options.rows // options.largest)
     what = (
         f"{options.rows:,} training rows, {options.test_rows:,} test rows, {options.epochs} epochs "
-        f"for every run, {options.seeds} seed{'s' if options.seeds > 1 else ''}; plain SGD at a "
-        "constant rate; the accuracy is that of the weights at the end. In equal epochs a larger batch "
-        f"makes fewer updates, {options.epochs * -(-options.rows // options.largest):,} at "
-        f"{options.largest:,} rows: the table says what is learned in so many epochs, not where "
-        "training would end. An empty place in the figure is a run that exploded."
+        f"for every run, {seeds}; plain SGD at a constant rate; the accuracy is that of the weights "
+        "at the end. In equal epochs a larger batch makes fewer updates, "
+        f"{fewest:,} at {options.largest:,} rows: the table says what is learned in so many epochs, "
+        "not where training would end. Flax's running means move by 1 % at each update, so after "
+        "fewer than some hundred updates they lag behind the weights, and the accuracies with batch "
+        "norm at the largest sizes are lower than those of its training mode. An empty place in the "
+        "figure is a run that exploded."
     )
     kept = options.out / "runs.jsonl"
     found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []

@@ -253,14 +253,14 @@ def main(arguments: list[str] | None = None) -> None:
     seeds = f"{options.seeds} seed{'s' if options.seeds > 1 else ''}"
     fewest = options.epochs * -(-options.rows // options.largest)
     what = (
-        f"{options.rows:,} training rows, {options.test_rows:,} test rows, {options.epochs} epochs "
-        f"for every run, {seeds}; plain SGD at a constant rate; the accuracy is that of the weights "
-        "at the end. In equal epochs a larger batch makes fewer updates, "
-        f"{fewest:,} at {options.largest:,} rows: the table says what is learned in so many epochs, "
-        "not where training would end. Flax's running means move by 1 % at each update, so after "
-        "fewer than some hundred updates they lag behind the weights, and the accuracies with batch "
-        "norm at the largest sizes are lower than those of its training mode. An empty place in the "
-        "figure is a run that exploded."
+        f"{options.rows:,} training rows, {options.test_rows:,} test rows, {options.epochs} "
+        f"epochs for every run, {seeds}; plain SGD at a constant rate; the accuracy is that "
+        "of the weights at the end. In equal epochs a larger batch makes fewer updates, "
+        f"{fewest:,} at {options.largest:,} rows: the table says what is learned in so many "
+        "epochs, not where training would end. Flax's running means move by 1 % at each "
+        "update, so after fewer than some hundred updates they lag behind the weights, and "
+        "the accuracies with batch norm at the largest sizes are lower than those of its "
+        "training mode. An empty place in the figure is a run that exploded."
     )
     kept = options.out / "runs.jsonl"
     found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []

@@ -28,6 +28,7 @@ OPTIONAL = (
     "keras",
     "flax",
     "equinox",
+    "jax2onnx",
     "python_calamine",
     "adbc_driver_postgresql",
     "adbc_driver_sqlite",

@@ -33,6 +33,7 @@ OPTIONAL = (
     "adbc_driver_postgresql",
     "adbc_driver_sqlite",
     "adbc_driver_manager",
+    "ray",
 )
 
 

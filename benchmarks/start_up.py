@@ -1,4 +1,4 @@
-"""How long until the first update? Compiling, cold and from the cache, and `descend --help`.
+"""How long until the first update, and where do the seconds of a whole short run go?
 
 Each run is a process of its own: `descend.train` on the made table's first 5,000 rows, one epoch,
 with an empty compilation cache and then again with the same one. Compiling is all that JAX reports
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
@@ -37,6 +38,68 @@ begun = time.perf_counter()
 descend.train((problem.x, problem.y[:, 0]), epochs=1, **json.loads(sys.argv[1]))
 print(json.dumps({"whole": time.perf_counter() - begun, "compiling": sum(spent.values()), **spent}))
 """
+
+
+PROCESS = """
+import json, sys, time
+begun = time.process_time()
+import functools, jax
+from descend.runtime import run, table_run
+import descend.commands.train
+spent, programs = {"imports": time.process_time() - begun}, []
+def timed(module, name, part):
+    function = getattr(module, name)
+    @functools.wraps(function)
+    def wrapper(*arguments, **named):
+        start = time.process_time()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[part] = spent.get(part, 0.0) + time.process_time() - start
+    setattr(module, name, wrapper)
+timed(table_run, "prepare", "reading")
+timed(run, "choose_together", "advice")
+timed(run, "fit", "training")
+timed(run, "_assessed", "assessment")
+timed(run, "train_page", "page")
+timed(run, "render", "page")
+compiling = [0.0]
+def listen(event, seconds, **_):
+    if event.startswith("/jax/core/compile/"):
+        compiling[0] += seconds
+jax.monitoring.register_event_duration_secs_listener(listen)
+from descend.cli.app import app
+app(json.loads(sys.argv[1]), standalone_mode=False)
+whole = time.process_time()
+spent["the rest"] = whole - sum(spent.values())
+spent["compiling, by the clock"] = compiling[0]
+print(json.dumps({**spent, "whole process": whole}))
+"""
+
+
+def process_seconds(cache: str, rows: int | None) -> dict[str, float]:
+    """Processor seconds of each part of `descend train` on the bike rentals, in a fresh process.
+
+    Args:
+        cache: the folder of the compilation cache.
+        rows: the first rows of the table; None is all of it.
+    """
+    table = Path("examples/data/bike_sharing.csv")
+    if rows is not None:
+        lines = table.read_text().splitlines()[: rows + 1]
+        table = Path(cache) / "table.csv"
+        table.write_text("\n".join(lines))
+    typed = ["train", str(table), "--target", "cnt", "--quiet", "--force"]
+    typed += ["--exclude", "instant,dteday,casual,registered", "--out", str(Path(cache) / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, json.dumps(typed)],
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def train_seconds(cache: str, options: dict[str, Any]) -> dict[str, float]:
@@ -79,6 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     found["whole"]
                 )
         lines.setdefault("descend --help", []).append(help_seconds())
+        for rows in (500, None):
+            with tempfile.TemporaryDirectory() as cache:
+                found_cold = process_seconds(cache, rows)
+                found_warm = process_seconds(cache, rows)
+            for kind, found in (("cold", found_cold), ("cached", found_warm)):
+                for part, seconds in found.items():
+                    name = f"{rows or 'all'} rows, {kind}, processor: {part}"
+                    lines.setdefault(name, []).append(seconds)
     wanted = {"compiling, cold": COLD_AT_MOST, "compiling, cached": CACHED_AT_MOST}
     wanted["descend --help"] = HELP_AT_MOST
     rows = []

@@ -302,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peers = [name for name in options.peers.split(",") if name]
     for name in TREES:
         if name in peers and importlib.util.find_spec(name) is None:
-            parser.error(f"{name} is not installed; type: pip install 'descend[bench]'")
+            parser.error(f"{name} is not installed; type: make bench, which installs it")
     results = []
     for name in options.tasks.split(","):
         path = find_table(TASKS[name].table, options.tables)

@@ -33,6 +33,7 @@ def test_sums_markers_cycles_and_associations(tmp_path: Path) -> None:
     assert record["first_rows"]["split"] == ["test", "train", "train"]
     assert record["first_rows"]["hour"] == ["0", "1", "2"]
     assert "row 1" in text
+    assert "600 rows, 5 columns besides the target" in " ".join(text.split())
 
 
 def test_distinct_values_are_counted_where_the_rows_are_few(tmp_path: Path) -> None:

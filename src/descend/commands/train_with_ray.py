@@ -141,5 +141,5 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError('Ray is not installed. Type: pip install "descend[ray]"') from error
+        raise InputError("Ray is not installed. Type: pip install ray") from error
     return ray

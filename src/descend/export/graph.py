@@ -27,7 +27,7 @@ class Graph:
             import onnx
         except ImportError:
             raise InputError(
-                "Writing ONNX needs the onnx package. Type: pip install 'descend[onnx]'"
+                "Writing ONNX needs the onnx package. Type: pip install onnx onnxruntime"
             ) from None
         self._onnx = onnx
         self._nodes: list[Any] = []

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 try:
     from sklearn.base import ClassifierMixin, RegressorMixin
 except ImportError as error:
-    raise ImportError(
-        "The estimators need scikit-learn. Type: pip install 'descend[sklearn]'"
-    ) from error
+    raise ImportError("The estimators need scikit-learn. Type: pip install scikit-learn") from error
 from sklearn.metrics import d2_pinball_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if

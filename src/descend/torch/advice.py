@@ -78,7 +78,7 @@ def advise(
         import torch
     except ImportError:
         raise InputError(
-            "Advice for a PyTorch model needs torch. Type: pip install 'descend[torch]'"
+            "Advice for a PyTorch model needs torch. Type: pip install torch"
         ) from None
     if not isinstance(budget, int | float) or not budget > 0:
         raise InputError(f"budget must be seconds, above 0; found {budget!r}.")

@@ -81,7 +81,7 @@ def _driver(kind: str, shown: str) -> Any:
         package = _DRIVERS[kind].partition(".")[0].replace("_", "-")
         raise DataError(
             f"{shown} is a database, which needs {package}. Install it with  "
-            "pip install 'descend[databases]'"
+            "pip install adbc-driver-postgresql adbc-driver-sqlite"
         ) from None
 
 

@@ -49,7 +49,7 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
     except ImportError:
         raise DataError(
             f"{shown} is a workbook, which needs python-calamine. Install it with  "
-            "pip install 'descend[excel]'  or save the sheet as CSV."
+            "pip install python-calamine  or save the sheet as CSV."
         ) from None
     try:
         book = python_calamine.CalamineWorkbook.from_path(path)

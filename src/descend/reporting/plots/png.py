@@ -53,8 +53,7 @@ def picture(plot: Plot) -> bytes:
         from matplotlib.figure import Figure as Canvas
     except ImportError:
         raise InputError(
-            "Pictures are drawn by matplotlib, which is not installed. "
-            "Type: pip install 'descend[png]'"
+            "Pictures are drawn by matplotlib, which is not installed. Type: pip install matplotlib"
         ) from None
     canvas = Canvas(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(canvas)

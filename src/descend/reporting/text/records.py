@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from descend.errors import option_text
-from descend.io.units import bytes_text, span_text
+from descend.io.units import bytes_text, count_text, span_text
 from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import History
@@ -124,7 +124,9 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     if record["kind"] == "row store":
         return _store_text(record)
     counts = record["rows"]
-    lines = [f"{record['path']}: {counts['total']:,} rows, {len(record['columns'])} columns"]
+    besides = " besides the target" if "training" in counts else ""
+    columns = count_text(len(record["columns"]), "column")
+    lines = [paragraph(f"{record['path']}: {counts['total']:,} rows, {columns}{besides}")]
     if record["kind"] == "model":
         lines = [
             f"{record['path']}: a {record['model']} model with {record['weights']:,} weights for "

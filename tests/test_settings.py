@@ -266,3 +266,10 @@ def test_no_content_of_a_configuration_breaks_the_program(
     path.write_bytes(content)
     with contextlib.suppress(SettingsError):
         settings_from(read_config(path))
+
+
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"target"}))
+@pytest.mark.parametrize("value", [np.array([0.1, 0.2]), np.zeros((2, 0)), np.array(["a", "b"])])
+def test_an_array_is_taken_or_refused_in_one_sentence(name: str, value: Any) -> None:
+    with contextlib.suppress(SettingsError):
+        settings_from({"target": "y", name: value})

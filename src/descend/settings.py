@@ -187,6 +187,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every option; raise SettingsError for the first impossible one."""
+        for field in dataclasses.fields(self):
+            _check_no_array(field.name, getattr(self, field.name))
         if not isinstance(self.target, str) or not all(self.targets):
             raise SettingsError(
                 f"{option_text('target')} must name a column, or several with commas between; "
@@ -427,6 +429,14 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SettingsError(
             f"{option_text(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"
+        )
+
+
+def _check_no_array(name: str, value: object) -> None:
+    """Raise SettingsError for an array, which compares element by element."""
+    if getattr(value, "ndim", 0):
+        raise SettingsError(
+            f"{option_text(name)} must be a single value, a list or a tuple; found {value!r}."
         )
 
 

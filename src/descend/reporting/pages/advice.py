@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.io.units import span_text
+from descend.io.units import count_text, span_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import KeyFigure, Page, Section, Summary
 from descend.reporting.plots.advice import (
@@ -47,7 +47,7 @@ def advice_summary(record: Record) -> Summary:
     evidence = advice.get("evidence") or {}
     (low, high), (slow, fast) = advice["flat_region"], advice["interval"]
     size, rate = advice["batch_size"], advice["learning_rate"]
-    text = f"Take batches of {size:,} rows and a learning rate of {number_text(rate)}."
+    text = f"Take batches of {count_text(size, 'row')} and a learning rate of {number_text(rate)}."
     if low < high:
         text += f" Batches from {low:,} to {high:,} rows take at most 10 % longer."
     figures = [

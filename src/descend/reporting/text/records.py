@@ -71,10 +71,12 @@ def summary_text(
         metrics_text(result["metrics"])
         if result["metrics"].get("model")
         else f"validation loss {_figure(result['best_validation_loss'])}",
-        f"on {rows['validation']:,} validation rows; trained on {rows['training']:,} rows.",
+        f"on {count_text(rows['validation'], 'validation row')}; "
+        f"trained on {count_text(rows['training'], 'row')}.",
         "",
         paragraph(
-            f"{result['updates']:,} updates of {settings['batch_size']:,} rows, "
+            f"{count_text(result['updates'], 'update')} of "
+            f"{count_text(settings['batch_size'], 'row')}, "
             f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
@@ -126,7 +128,8 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     counts = record["rows"]
     besides = " besides the target" if "training" in counts else ""
     columns = count_text(len(record["columns"]), "column")
-    lines = [paragraph(f"{record['path']}: {counts['total']:,} rows, {columns}{besides}")]
+    rows = count_text(counts["total"], "row")
+    lines = [paragraph(f"{record['path']}: {rows}, {columns}{besides}")]
     if record["kind"] == "model":
         lines = [
             f"{record['path']}: a {record['model']} model with {record['weights']:,} weights for "

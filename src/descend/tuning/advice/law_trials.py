@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from descend.io.units import count_text
 from descend.tuning.advice import lr_range
 from descend.tuning.advice.critical_batch import (
     MIN_SIZES,
@@ -66,7 +67,7 @@ def run_law_trials(work: Work, winner: Trial, rates: dict[int, float]) -> Measur
     failed: set[int] = set()
     size: int | None = winner.batch_size
     while size is not None and left > 0.0 and work.spent() < end:
-        work.report(f"Counting the updates that batches of {size:,} rows need")
+        work.report(f"Counting the updates that batches of {count_text(size, 'row')} need")
         ensure_speed(work, size)
         work.limit_concurrency([size])
         rate = rates.get(size) or _scaled_rate(size, found.rates)

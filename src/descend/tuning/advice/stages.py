@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from descend.defaults import LEAST_UPDATES
+from descend.io.units import count_text
 from descend.training.problem import Problem
 from descend.tuning.advice import critical_batch, lr_range, selection, speed
 from descend.tuning.advice.halving import run_to_cost
@@ -201,7 +202,7 @@ def begin_work(
         most = max(possible[0], len(problem.store) // LEAST_UPDATES)
         possible = tuple(size for size in possible if size <= most)
     reference = first_probe(problem, possible)
-    report(f"Measuring updates of {reference:,} rows")
+    report(f"Measuring updates of {count_text(reference, 'row')}")
     before = clock()
     with ThreadPoolExecutor(1) as pool:
         compiled = pool.submit(speed.compile_sizes, problem, snapshot, [reference])
@@ -306,7 +307,7 @@ def choose_reference(work: Work, at_least: float = 0.0) -> None:
         if work.affordable_sizes < 1 and work.compiling > SAVING_FRACTION * may_save(size):
             break
         size = next_probe(size)
-        work.report(f"Measuring updates of {size:,} rows")
+        work.report(f"Measuring updates of {count_text(size, 'row')}")
         _measure(work, [first, size])
 
     reference = min((one for one in allowed if one <= size), key=expected_cost)

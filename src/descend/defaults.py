@@ -22,24 +22,24 @@ class Effort(NamedTuple):
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort(members=1, epochs=12),
-    "default": Effort(members=4, epochs=20),
-    "thorough": Effort(members=16, epochs=40),
+    "quick": Effort(members=1, epochs=20),
+    "default": Effort(members=4, epochs=40),
+    "thorough": Effort(members=16, epochs=60),
 }
-FULL_EPOCHS_ROWS = 100_000
+FULL_EPOCHS_ROWS = 50_000
 """Over more training rows than this, an effort makes fewer epochs."""
 FEWEST_EPOCHS = 3
 """An effort makes at least this many epochs, however large the table is."""
 MODEL, EFFORT = "tabular", "default"
 ACTIVATION = "relu"
-HIDDEN: Mapping[str, tuple[int, ...]] = {"tabular": (128, 128), "mlp": (128, 64)}
+HIDDEN: Mapping[str, tuple[int, ...]] = {"tabular": (128, 128, 128), "mlp": (128, 64)}
 """Units of the hidden layers, by model."""
 TABULAR_OPTIMIZER, OPTIMIZER = "adamw", "momentum"
 """Update rules of the tabular network and of every other model."""
 TABULAR_SCHEDULE, SCHEDULE = "one-cycle", "constant"
 """Schedules of the tabular network and of every other model."""
 TABULAR_WEIGHT_DECAY = 0.1
-TABULAR_LEARNING_RATE, TABULAR_BATCH = 3e-3, 256
+TABULAR_LEARNING_RATE, TABULAR_BATCH = 0.012, 256
 """Learning rate of the tabular network at a batch size of `TABULAR_BATCH`. With smaller batches
 it falls as the square root of their size, as is right for rules that scale each weight's update
 (Malladi et al. 2022, arXiv 2205.10287)."""

@@ -110,7 +110,8 @@ class Settings:
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
         members: networks of the tabular model, trained together; None is 1, 4 or 16 by the effort.
-        hidden: units of each hidden layer; None is (128, 128) for tabular and (128, 64) for mlp.
+        hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
+            (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
         learning_rate: peak learning rate, or `auto`.

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from descend.defaults import EFFORTS, TABULAR_LEARNING_RATE
+from descend.defaults import EFFORTS, PLANNED_PATIENCE, TABULAR_LEARNING_RATE
 from descend.settings import Settings
 from descend.training.build import (
     fitted,
@@ -16,7 +16,7 @@ from descend.training.effort import planned_epochs
 @pytest.mark.parametrize(
     ("model", "optimizer", "schedule", "hidden"),
     [
-        ("tabular", "adamw", "one-cycle", (128, 128)),
+        ("tabular", "adamw", "one-cycle", (128, 128, 128)),
         ("mlp", "momentum", "constant", (128, 64)),
         ("linear", "momentum", "constant", (128, 64)),
     ],
@@ -65,5 +65,5 @@ def test_the_rate_falls_as_the_root_of_a_small_batch() -> None:
 def test_a_planned_course_is_not_lowered_on_its_way() -> None:
     limits = limits_of(fitted(Settings("y"), 1_000))
     assert not limits.lower_first
-    assert limits.patience == 10
+    assert limits.patience == EFFORTS["default"].epochs * PLANNED_PATIENCE
     assert limits_of(fitted(Settings("y", model="mlp"), 1_000)).lower_first

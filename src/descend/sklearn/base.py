@@ -74,7 +74,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
         members: of the tabular network, trained at once; None is 1, 4 or 16 by the effort.
-        hidden: units of each hidden layer; None is (128, 128) for tabular and (128, 64) for mlp.
+        hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
+            (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update, or `all` for gradient descent. `auto` is measured from 20,000
             training rows on; with fewer, and for tabular, it is a power of two, 256 at most, that

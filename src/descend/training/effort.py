@@ -8,10 +8,10 @@ from descend.defaults import EFFORTS, FEWEST_EPOCHS, FULL_EPOCHS_ROWS
 
 
 def planned_epochs(effort: str, rows: int) -> int:
-    """Epochs of an effort: beyond 100,000 rows, inversely as the square root of their number.
+    """Epochs of an effort: beyond 50,000 rows, inversely as the square root of their number.
 
-    >>> [planned_epochs("default", rows) for rows in (1_000, 100_000, 10_000_000)]
-    [20, 20, 3]
+    >>> [planned_epochs("default", rows) for rows in (1_000, 50_000, 10_000_000)]
+    [40, 40, 3]
     """
     full = EFFORTS[effort].epochs
     reduced = full * min(1.0, math.sqrt(FULL_EPOCHS_ROWS / rows))

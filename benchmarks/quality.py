@@ -8,16 +8,25 @@ otherwise. All see the same random four fifths of at most 40,000 rows. Nobody ge
 table, the target and the columns to leave out; dates are split into parts for the peers, which
 cannot read them.
 
-Seconds are those of the fit in a process that is warm, the contestants one after the other.
+Every contestant runs in a process of its own, one at a time. Seconds and peak memory are those of
+the whole process: start, imports, reading the table, the fit and the predictions.
 The network was designed on the tables in `CHOSEN_ON`; the others prove it.
+
+Each score is kept in a file as soon as it is there (`--kept`), and a further call measures only
+what is missing, so that an interrupted measurement goes on. Ours are measured again when the
+defaults of the network change; `--again quick,lightgbm` measures those again.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +35,7 @@ import numpy.typing as npt
 
 from benchmarks import measure
 from benchmarks.problems import TASKS, Task, find_table, held_out, read_frame
+from descend import defaults
 from descend.defaults import EFFORTS
 
 if TYPE_CHECKING:
@@ -219,20 +229,80 @@ PEERS: dict[str, Callable[[Table], Scores]] = {
 }
 
 
+def version(side: str) -> str:
+    """What a kept score depends on besides its task and seed."""
+    if side in PEERS:
+        return "defaults"
+    network = [value for name, value in vars(defaults).items() if name.startswith("TABULAR_")]
+    return f"{EFFORTS[side]}, {defaults.HIDDEN['tabular']}, {network}"
+
+
+class Kept:
+    """Scores in a file, a JSON line each, appended when they are measured."""
+
+    def __init__(self, path: Path, again: Sequence[str] = ()) -> None:
+        self.path, self._found = path, {}
+        lines = path.read_text().splitlines() if path.exists() else []
+        for line in map(json.loads, lines):
+            if line["side"] not in again:
+                self._found[self._key(line["task"], line["seed"], line["side"])] = line
+
+    def get(self, task: str, seed: int, side: str) -> Scores | None:
+        """What was measured of the present version."""
+        line = self._found.get(self._key(task, seed, side))
+        return line["scores"] if line and line["version"] == version(side) else None
+
+    def add(self, task: str, seed: int, side: str, scores: Scores) -> None:
+        """Keep one."""
+        line = {"task": task, "seed": seed, "side": side, "version": version(side)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps({**line, "scores": scores}) + "\n")
+
+    @staticmethod
+    def _key(task: str, seed: int, side: str) -> tuple[str, int, str]:
+        return task, seed, side
+
+
+def scores_here(name: str, path: Path, seed: int, side: str) -> Scores:
+    """The scores of one contestant, in this process."""
+    task = TASKS[name]
+    table = Table(task, read_frame(task, path), seed)
+    return PEERS[side](table) if side in PEERS else descend_scores(table, side)
+
+
+def scores_alone(name: str, path: Path, seed: int, side: str) -> Scores:
+    """The same in a new process, with `process` seconds and peak `memory` in MiB."""
+    command = [sys.executable, "-m", "benchmarks", "quality", "--one", f"{name},{seed},{side}"]
+    begun = time.perf_counter()
+    child = subprocess.Popen([*command, "--tables", str(path.parent)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    printed = child.stdout.read().decode()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{name}, seed {seed}, {side} failed; run: {' '.join(command)}")
+    # Kibibytes on Linux, bytes on macOS.
+    memory = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    scores = json.loads(printed.splitlines()[-1])
+    return {**scores, "process": time.perf_counter() - begun, "memory": memory}
+
+
 def compared(
-    name: str, path: Path, seeds: Sequence[int], efforts: Sequence[str], peers: Sequence[str]
+    name: str, path: Path, seeds: Iterable[int], sides: Sequence[str], kept: Kept
 ) -> dict[str, Any]:
     """All scores on one task, a list over the seeds each."""
-    task = TASKS[name]
-    frame = read_frame(task, path)
-    found: dict[str, list[Scores]] = {side: [] for side in (*efforts, *peers)}
+    found: dict[str, list[Scores]] = {side: [] for side in sides}
     for seed in seeds:
-        table = Table(task, frame, seed)
-        for side, kept in found.items():
-            scores = PEERS[side](table) if side in PEERS else descend_scores(table, side)
-            kept.append({what: float(f"{value:.5g}") for what, value in scores.items()})
-            print(f"{name}, seed {seed}, {side}: {kept[-1]}", flush=True)
-    return {"task": name, "rows": min(len(frame), MOST_ROWS), "scores": found}
+        for side in sides:
+            scores = kept.get(name, seed, side)
+            if scores is None:
+                measured = scores_alone(name, path, seed, side)
+                scores = {what: float(f"{value:.5g}") for what, value in measured.items()}
+                kept.add(name, seed, side, scores)
+                print(f"{name}, seed {seed}, {side}: {scores}", flush=True)
+            found[side].append(scores)
+    return {"task": name, "scores": found}
 
 
 def mean(result: dict[str, Any], side: str, what: str) -> float:
@@ -245,7 +315,7 @@ def report(results: Sequence[dict[str, Any]]) -> str:
     """A line for each task: errors, seconds, and ours over the better of the trees."""
     sides = list(results[0]["scores"])
     efforts = [side for side in sides if side in EFFORTS]
-    lines, seconds = [], []
+    lines = []
     for result in results:
         best = np.nanmin([mean(result, side, "error") for side in TREES])
         errors = {side: mean(result, side, "error") for side in sides}
@@ -256,15 +326,87 @@ def report(results: Sequence[dict[str, Any]]) -> str:
             + [f"{errors[side] / best:.3f}" for side in efforts]
             + [f"{mean(result, side, 'covered'):.3f}" for side in efforts[-1:]]
         )
-        seconds.append(
-            [result["task"], *(f"{mean(result, side, 'seconds'):.1f}" for side in sides)]
-        )
     heads = ["task", *sides, *(f"{side} / trees" for side in efforts), "covered"]
     return (
         "Held-out error, mean over seeds; * marks the tables that nothing was chosen on. Ratios "
         "are to the better of LightGBM and CatBoost; covered: targets within 95 % intervals, "
         f"{efforts[-1]} effort.\n\n{measure.table(heads, lines)}\n\n{medians(results, efforts)}"
-        f"\n\nSeconds of a fit:\n\n{measure.table(['task', *sides], seconds)}"
+        f"\n\nSeconds of the whole process:\n\n{costs(results, sides, 'process')}"
+        f"\n\nSeconds of the fit:\n\n{costs(results, sides, 'seconds')}"
+        f"\n\nPeak memory, MiB:\n\n{costs(results, sides, 'memory')}"
+        f"\n\n{aims(results)}"
+    )
+
+
+def costs(results: Sequence[dict[str, Any]], sides: Sequence[str], what: str) -> str:
+    """A line for each task, a column for each contestant."""
+    digits = 0 if what == "memory" else 1
+    lines = [
+        [one["task"], *(f"{mean(one, side, what):.{digits}f}" for side in sides)] for one in results
+    ]
+    return measure.table(["task", *sides], lines)
+
+
+def aims(results: Sequence[dict[str, Any]]) -> str:
+    """What the default model is meant to reach, and whether it does, over all tables."""
+
+    def ratios(side: str, peers: Sequence[str], what: str = "error") -> list[float]:
+        pairs = ((mean(one, side, what), [mean(one, p, what) for p in peers]) for one in results)
+        return [ours / min(theirs) for ours, theirs in pairs if np.isfinite([ours, *theirs]).all()]
+
+    checks: list[tuple[str, list[float], Mapping[str, float]]] = [
+        ("default, error over the trees", ratios("default", TREES), {"median": 0.98, "max": 1.05}),
+        ("default, error over the MLP", ratios("default", ["mlp"]), {"max": 1.0}),
+        (
+            "default, seconds over CatBoost",
+            ratios("default", ["catboost"], "process"),
+            {"median": 1.0},
+        ),
+        ("quick, error over LightGBM", ratios("quick", ["lightgbm"]), {"median": 1.02}),
+        ("quick, seconds over the MLP", ratios("quick", ["mlp"], "process"), {"max": 1.0}),
+        ("thorough, error over the trees", ratios("thorough", TREES), {"median": 0.95}),
+    ]
+    lines = []
+    for words, found, bounds in checks:
+        for kind, bound in bounds.items():
+            if found:
+                value = float(np.median(found) if kind == "median" else max(found))
+                reached = "yes" if value <= bound else "no"
+                lines.append([words, kind, f"{value:.3f}", f"{bound:g}", reached])
+    return measure.table(["aim", "of the tables", "found", "at most", "reached"], lines)
+
+
+def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """Error over the better of the trees, a row for each task, as SVG; no plot without trees."""
+    sides = [side for side in results[0]["scores"] if side not in TREES]
+    colours = ("#888", "#0b6", "#063", "#c60", "#90c", "#c09", "#09c")
+    left, width, step = 120, 560, 24
+    low, high = 0.6, 1.4
+    parts = []
+    for place, result in enumerate(results):
+        y = 50 + step * place
+        best = min(mean(result, side, "error") for side in TREES)
+        parts.append(f'<text x="8" y="{y + 4}">{result["task"]}</text>')
+        for side, colour in zip(sides, colours, strict=False):
+            ratio = mean(result, side, "error") / best
+            if np.isfinite(ratio):
+                x = left + width * (min(max(ratio, low), high) - low) / (high - low)
+                title = f"<title>{side} {ratio:.3f}</title>"
+                parts.append(
+                    f'<circle cx="{x:.1f}" cy="{y}" r="5" fill="{colour}">{title}</circle>'
+                )
+    bottom = 50 + step * len(results)
+    for tick in (0.6, 0.8, 1.0, 1.2, 1.4):
+        x = left + width * (tick - low) / (high - low)
+        parts.append(f'<path d="M{x:.0f} 36V{bottom}" stroke="#ccc"/>')
+        parts.append(f'<text x="{x - 8:.0f}" y="{bottom + 14}">{tick}</text>')
+    for place, (side, colour) in enumerate(zip(sides, colours, strict=False)):
+        parts.append(f'<text x="{left + 90 * place}" y="20" fill="{colour}">{side}</text>')
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 40} {bottom + 40}" '
+        'font-family="sans-serif" font-size="12">'
+        f"{''.join(parts)}<text x='{left}' y='{bottom + 32}'>error over the better of LightGBM "
+        "and CatBoost; beyond the ends at the ends</text></svg>\n"
     )
 
 
@@ -298,8 +440,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--efforts", default=",".join(EFFORTS))
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--no-save", action="store_true", help="print only")
+    parser.add_argument(
+        "--kept", type=Path, default=measure.RESULTS / "quality_parts.jsonl", help="scores so far"
+    )
+    parser.add_argument("--again", default="", help="contestants whose kept scores do not count")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.one:
+        name, seed, side = options.one.split(",")
+        path = find_table(TASKS[name].table, options.tables)
+        assert path is not None
+        print(json.dumps(scores_here(name, path, int(seed), side)))
+        return
     peers = [name for name in options.peers.split(",") if name]
+    efforts = [name for name in options.efforts.split(",") if name]
+    kept = Kept(options.kept, options.again.split(","))
     for name in TREES:
         if name in peers and importlib.util.find_spec(name) is None:
             parser.error(f"{name} is not installed; type: make bench, which installs it")
@@ -310,8 +465,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name}: left out, no table {TASKS[name].table} (name its folder with --tables)")
             continue
         seeds = [int(seed) for seed in options.seeds.split(",")]
-        results.append(compared(name, path, seeds, options.efforts.split(","), peers))
+        results.append(compared(name, path, seeds, [*efforts, *peers], kept))
+    if not results:
+        parser.error("no table was found; name their folder: --tables DIR")
     measure.record("quality", report(results), {"tasks": results}, save=not options.no_save)
+    if not options.no_save and set(TREES) <= set(peers):
+        plot(results, measure.RESULTS / "quality.svg")
 
 
 if __name__ == "__main__":

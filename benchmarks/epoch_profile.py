@@ -29,7 +29,7 @@ def parts(batch_size: int) -> dict[str, Callable[[], object]]:
     from benchmarks.epoch_speed import descend_epochs, training_of
     from descend.data.rows.batches import START, chunks
     from descend.data.rows.order import epoch_rows
-    from descend.training.step import copy_state
+    from descend.training.state import copy_state
 
     problem = linear_table()
     rows = len(problem.x)

@@ -21,7 +21,7 @@ from descend.reporting.pages.compare import compare_page
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
 from descend.settings import COMPARE_DEFAULTS
-from descend.training.step import make_gradient
+from descend.training.gradient import make_gradient
 from descend.training.stopping import Limits
 from descend.tuning.compare.classical import run_classical
 from descend.tuning.compare.compare import Repeats

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from descend.settings import Settings
-from descend.training import step as step_module
+from descend.training import chunk_loop
 from descend.training.averaging import averaging_schedule
+from descend.training.chunk_loop import compile_chunk
 from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.losses import LOSSES
 from descend.training.models import ACTIVATIONS, Inputs, Network, linear, mlp
 from descend.training.objective import make_objective
 from descend.training.optimizers import FACTORIES, make_optimizer
-from descend.training.step import compile_chunk, initial_state, make_step
+from descend.training.state import initial_state
+from descend.training.step import make_step
 from descend.types import Array, Batch
 
 pytestmark = pytest.mark.skipif(
@@ -53,7 +55,7 @@ def assert_as_ordinary(
 ) -> None:
     one, fits = end_of(network, loss, optimizer, rows)
     assert fits
-    monkeypatch.setattr(step_module, "fits_one_kernel", lambda *_: False)
+    monkeypatch.setattr(chunk_loop, "fits_one_kernel", lambda *_: False)
     ordinary, _ = end_of(network, loss, optimizer, rows)
     for left, right in zip(one, ordinary, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)

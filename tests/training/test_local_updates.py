@@ -18,7 +18,9 @@ import jax, jax.numpy as jnp, numpy as np, optax
 from descend.training import parallel
 from descend.training.local_updates import compile_local_chunk
 from descend.training.objective import make_objective
-from descend.training.step import compile_chunk, make_step, state_at
+from descend.training.chunk_loop import compile_chunk
+from descend.training.state import state_at
+from descend.training.step import make_step
 from descend.types import Batch
 
 # Two devices of one process stand for two processes.

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from descend.errors import FileFormatError
+from descend.training.accumulation import compile_accumulation
 from descend.training.loop import LoopConfig, LoopState, fit
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
-from descend.training.step import compile_accumulation
 from descend.training.stopping import Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, with_chunks

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from descend.training.gradient import make_gradient
 from descend.training.models import Inputs, linear
 from descend.training.objective import Objective, make_objective, squared_weights
-from descend.training.step import make_gradient
 from descend.types import Params
 from tests.problems import linear_problem, numbers, rows_of, store_of
 

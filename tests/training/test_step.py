@@ -1,23 +1,14 @@
-import warnings
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.order import epoch_rows
-from descend.training.step import (
-    compile_accumulation,
-    compile_chunk,
-    copy_state,
-    initial_state,
-    make_gradient,
-    make_step,
-)
+from descend.training.chunk_loop import compile_chunk
+from descend.training.step import make_step
 from descend.types import TrainState
-from tests.problems import linear_problem, numbers, rows_of, same_bits, store_of
+from tests.problems import linear_problem, numbers, same_bits, store_of
 
 STORE = numbers(60)
 
@@ -110,42 +101,6 @@ def test_micro_batches_make_the_same_update(micro_rows: int) -> None:
     assert_close(microbatches, whole.params["kernel"], whole.params["bias"])
 
 
-@pytest.mark.parametrize("microbatches", [1, 2])
-def test_parts_make_the_same_update(microbatches: int) -> None:
-    random = np.random.default_rng(0)
-    weight = random.uniform(0.1, 2, size=60) * (random.uniform(size=60) > 0.2)
-    store = store_of(STORE.x["numeric"], STORE.y, weight)
-    problem = linear_problem(store, l2=0.5, optimizer="momentum")
-    accumulated = compile_accumulation(problem.objective, problem.optimizer, microbatches)
-    step = jax.jit(make_step(problem.objective, problem.optimizer))
-    state = problem.begin().state
-    carry = (state.params, state.opt_state)
-    for _ in range(2):
-        carry, metrics = step(carry, rows_of(store), np.float32(0.1))
-        sums = None
-        for start in range(0, 60, 20):
-            part = rows_of(store, range(start, start + 20))
-            part = jax.tree.map(lambda leaf: leaf[None], part)
-            sums = accumulated.add(sums, state, part)
-        assert sums is not None
-        state, losses = accumulated.finish(state, sums, np.float32([0.1]), 60)
-        assert float(losses[0]) == pytest.approx(float(metrics.loss), rel=1e-5)
-    assert_close(state, carry[0]["kernel"], carry[0]["bias"])
-    assert (state.update, state.examples) == (2, 120)
-
-
-def test_micro_batches_work_in_float64() -> None:
-    with jax.enable_x64(True):
-        problem = linear_problem(STORE)
-        batch = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), rows_of(STORE))
-        params = {"kernel": jnp.ones((3, 1)), "bias": jnp.ones(1)}
-        whole = make_gradient(problem.objective)(params, batch)
-        microbatches = make_gradient(problem.objective, 4)(params, batch)
-        for one, other in zip(*map(jax.tree.leaves, (whole, microbatches)), strict=True):
-            assert one.dtype == other.dtype == jnp.float64
-            np.testing.assert_allclose(one, other, rtol=1e-12)
-
-
 @pytest.mark.parametrize("content", [7.0, 3e38, np.inf, np.nan])
 @pytest.mark.parametrize("batch_size", [1, 4, 9])
 def test_rows_of_weight_0_change_no_update(batch_size: int, content: float) -> None:
@@ -166,70 +121,3 @@ def test_rows_of_weight_0_change_no_update(batch_size: int, content: float) -> N
         ends.append(run_chunk(state, chunk.batch, rates, chunk.updates, chunk.examples)[0])
     assert np.isfinite(ends[0].params["kernel"]).all()
     assert same_bits(ends[0], ends[1])
-
-
-def test_only_the_updates_asked_for_are_run() -> None:
-    problem = linear_problem(STORE)
-    plan = BatchPlan(60, 6, seed=0, updates_per_chunk=10)
-    batch = next(chunks(STORE, plan)).batch
-    run_chunk = problem.compiled(plan)
-    rates = np.full(10, 0.1, np.float32)
-    for updates in (0, 1, 4):
-        some, losses = run_chunk(problem.begin().state, batch, rates, updates, updates * 6)
-        short = jax.tree.map(lambda leaf, stop=updates: leaf[:stop], batch)
-        state = problem.begin().state
-        if updates:
-            state, expected = run_chunk(state, short, rates[:updates], updates, updates * 6)
-            np.testing.assert_array_equal(losses[:updates], expected)
-            state = state._replace(update=0, examples=0)
-        assert same_bits(some.params, state.params)
-        assert (some.update, some.examples) == (updates, updates * 6)
-
-
-def test_losses_of_a_chunk_are_those_before_each_update() -> None:
-    problem = linear_problem(STORE)
-    plan = BatchPlan(60, 20, seed=0, updates_per_chunk=3)
-    batch = next(chunks(STORE, plan)).batch
-    rates = np.float32([0.1, 0.2, 0.3])
-    state = problem.begin().state
-    _, losses = problem.compiled(plan)(copy_state(state), batch, rates, 3, 60)
-    step = jax.jit(make_step(problem.objective, problem.optimizer))
-    carry = (state.params, state.opt_state)
-    for number in range(3):
-        one = jax.tree.map(lambda leaf, number=number: leaf[number], batch)
-        assert float(problem.objective(carry[0], one)) == pytest.approx(
-            float(losses[number]), rel=1e-5
-        )
-        carry, _ = step(carry, one, rates[number])
-
-
-def test_the_same_seed_begins_with_the_same_weights() -> None:
-    def init(seed: int) -> np.ndarray:
-        return np.random.default_rng(seed).normal(size=(3, 1)).astype(np.float32)
-
-    optimizer = linear_problem(STORE).optimizer
-    states = [initial_state(init, optimizer, seed) for seed in (0, 0, 1, 2**32 - 1)]
-    assert same_bits(states[0], states[1])
-    assert len({np.asarray(state.params).tobytes() for state in states}) == 3
-
-
-def test_a_copy_outlives_its_original() -> None:
-    problem = linear_problem(STORE, optimizer="dog")
-    plan = BatchPlan(60, 60, seed=0, updates_per_chunk=1)
-    state = problem.begin().state
-    kept = copy_state(state)
-    batch = next(chunks(STORE, plan)).batch
-    problem.compiled(plan)(state, batch, np.ones(1, np.float32), 1, 60)
-    assert not np.any(kept.params["kernel"])
-
-
-def test_an_update_in_parts_says_nothing_on_the_screen() -> None:
-    problem = linear_problem(STORE)
-    accumulated = compile_accumulation(problem.objective, problem.optimizer)
-    state = problem.begin().state
-    part = jax.tree.map(lambda leaf: leaf[None], rows_of(STORE))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sums = accumulated.add(None, state, part)
-        sums = accumulated.add(sums, state, part)
-        accumulated.finish(state, sums, np.float32([0.1]), 60)

@@ -13,11 +13,12 @@ import pytest
 from descend.data.rows.batches import chunks
 from descend.data.rows.order import epoch_rows
 from descend.errors import SettingsError
+from descend.training.accumulation import compile_accumulation
 from descend.training.averaging import averaging_schedule
+from descend.training.keys import update_key
 from descend.training.loop import LoopState, fit
 from descend.training.problem import Problem
 from descend.training.saved_state import loop_state_restored, loop_state_saved
-from descend.training.step import compile_accumulation, update_key
 from descend.training.stopping import Limits
 from descend.tuning.advice.noise import NoiseMeter, estimate
 from descend.tuning.compare.measures import full_gradient, gradient_deviation

@@ -24,8 +24,8 @@ from descend.runtime.diagnosis import (
 )
 from descend.settings import Settings
 from descend.training.evaluation import blocks
+from descend.training.gradient import value_and_gradient
 from descend.training.loop import LoopState
-from descend.training.step import value_and_gradient
 from descend.types import Batch, Params, StopReason
 
 MOST_ROWS = 100_000

@@ -12,8 +12,8 @@ import optax
 
 from descend.custom.problem import CustomProblem
 from descend.errors import DataError
+from descend.training.gradient import make_gradient
 from descend.training.loop import LoopState
-from descend.training.step import make_gradient
 from descend.types import Params, split_variables
 
 TOLERANCE = 1e-3

@@ -17,7 +17,7 @@ from descend.training.device_feed import feed
 from descend.training.local_updates import MOST_BETWEEN
 from descend.training.parallel import Place, from_first, replicated
 from descend.training.problem import Problem
-from descend.training.step import copy_state
+from descend.training.state import copy_state
 from descend.types import TrainState
 
 REPEATS = 5

@@ -37,7 +37,7 @@ from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
 from descend.training.parallel import this_place
 from descend.training.problem import Problem
-from descend.training.step import state_at
+from descend.training.state import state_at
 from descend.types import Advice, Batch, Params, StopReason
 
 

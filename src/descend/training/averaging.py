@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.batches import BatchPlan
-from descend.types import Array
+from descend.types import Array, Params
 
 WINDOW = 0.3
 """Longest window, as a fraction of the updates from one evaluation to the next."""
@@ -90,3 +92,19 @@ def longest_window(plan: BatchPlan, updates_between: int) -> float:
     noise to average out.
     """
     return 1.0 if plan.updates_per_epoch == 1 else max(1.0, WINDOW * updates_between)
+
+
+def blend(mean: Params, weights: Params, share: Array) -> Params:
+    """(1 − share) · mean + share · weights: exactly one or the other at 0 and 1.
+
+    Integers in the state of a model cannot be averaged: the newest are taken.
+    """
+
+    def mix_leaf(one: Array, other: Array) -> Array:
+        if not jnp.issubdtype(one.dtype, jnp.inexact):
+            return jnp.where(share > 0, other, one)
+        part = share.astype(one.dtype)
+        return (1 - part) * one + part * other
+
+    mean_now: Params = jax.tree.map(mix_leaf, mean, weights)
+    return mean_now

@@ -16,23 +16,16 @@ import jax
 import jax.numpy as jnp
 
 from descend.data.rows.batches import BatchPlan
-from descend.training.averaging import AveragingSchedule
+from descend.training.averaging import AveragingSchedule, blend
+from descend.training.chunk_loop import RunChunk, as_run_chunk, compile_over_processes
+from descend.training.keys import KeySource, update_key
 from descend.training.parallel import (
     mean_over_processes,
-    over_processes,
     slice_index,
     sum_over_processes,
 )
 from descend.training.resident import batch_at
-from descend.training.step import (
-    Carry,
-    KeySource,
-    RunChunk,
-    Step,
-    as_run_chunk,
-    mixed,
-    update_key,
-)
+from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params
 
 MOST_BETWEEN = 512
@@ -92,7 +85,7 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
             carry, mean, rows, sums, start = so_far
             stop = averaging.stops[number]
             carry, rows, sums = jax.lax.fori_loop(start, stop, one_update, (carry, rows, sums))
-            return carry, mixed(mean, carry[0], averaging.shares[number]), rows, sums, stop
+            return carry, blend(mean, carry[0], averaging.shares[number]), rows, sums, stop
 
         zeros = jnp.zeros((2, *rates.shape), rates.dtype)
         first = (carry, mean, jnp.zeros((), rates.dtype), zeros, jnp.int32(0))
@@ -101,6 +94,4 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
         losses, rows = sum_over_processes(sums)
         return carry, mean, losses / jnp.maximum(rows, 1)
 
-    only_batches = (False, False, True, False, False, False)
-    compiled = jax.jit(over_processes(loops, only_batches), donate_argnums=(0, 1))
-    return as_run_chunk(compiled, numbered=True)
+    return as_run_chunk(compile_over_processes(loops), numbered=True)

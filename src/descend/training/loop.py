@@ -15,12 +15,14 @@ from descend.data.rows.batches import BatchPlan, Chunk
 from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
 from descend.training import plateau, stopping
+from descend.training.accumulation import AccumulatedUpdate
 from descend.training.callback import Callback
+from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate
 from descend.training.parallel import ALONE, Place
 from descend.training.schedules import Schedule
-from descend.training.step import AccumulatedUpdate, Rates, RunChunk, at_average, copy_state
+from descend.training.state import at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.training.updates import ChunkUpdater
 from descend.types import Array, History, HistoryLine, Params, Position, StopReason, TrainState

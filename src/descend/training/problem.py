@@ -15,7 +15,9 @@ from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
 from descend.defaults import RISE_UPDATES
 from descend.errors import SettingsError
+from descend.training.accumulation import AccumulatedUpdate, compile_accumulation
 from descend.training.averaging import longest_window
+from descend.training.chunk_loop import RunChunk, compile_chunk
 from descend.training.device_feed import for_device
 from descend.training.evaluation import Evaluate, make_evaluate
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
@@ -29,14 +31,8 @@ from descend.training.objective import (
 )
 from descend.training.parallel import ALONE, Place, local
 from descend.training.schedules import make_schedule
-from descend.training.step import (
-    AccumulatedUpdate,
-    RunChunk,
-    compile_accumulation,
-    compile_chunk,
-    initial_state,
-    make_step,
-)
+from descend.training.state import initial_state
+from descend.training.step import make_step
 from descend.training.stopping import Limits
 from descend.types import Array, Params, split_variables
 

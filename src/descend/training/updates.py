@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from descend.data.rows.batches import Chunk
+from descend.training.accumulation import GradientSums
 from descend.training.averaging import AveragingSchedule, averaging_schedule, no_averaging
-from descend.training.step import GradientSums, Rates
+from descend.training.chunk_loop import Rates
 from descend.types import Array, TrainState
 
 if TYPE_CHECKING:

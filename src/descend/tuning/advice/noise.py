@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.store import RowStore
+from descend.training.gradient import make_gradient
 from descend.training.problem import Problem
-from descend.training.step import make_gradient
 from descend.types import Array, Batch, GradientNoise, Params, split_variables
 
 GROUPS, MIN_GROUPS = 256, 8

@@ -16,8 +16,9 @@ import numpy as np
 
 from descend.data.rows.batches import Chunk
 from descend.training.device_feed import chunk_source, feed
+from descend.training.gradient import make_gradient
 from descend.training.problem import Problem
-from descend.training.step import copy_state, make_gradient
+from descend.training.state import copy_state
 from descend.tuning.advice.trials import VALIDATION_ROWS, TrialRunner
 from descend.types import Speed, TrainState
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.training.chunk_loop import Rates
 from descend.training.evaluation import BLOCK_ROWS, Evaluate, make_evaluate
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
-from descend.training.step import Rates, copy_state
+from descend.training.state import copy_state
 from descend.training.updates import ChunkUpdater
 from descend.tuning.advice.chunk_cache import ChunkCache
 from descend.types import TrainState

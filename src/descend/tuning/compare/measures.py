@@ -12,8 +12,8 @@ import numpy as np
 
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import RowStore
+from descend.training.gradient import make_gradient, value_and_gradient
 from descend.training.problem import Problem
-from descend.training.step import make_gradient, value_and_gradient
 from descend.types import Array, Batch, History, Params, split_variables
 
 NOISE_FACTOR = 4

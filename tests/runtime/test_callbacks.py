@@ -15,12 +15,12 @@ import pytest
 import descend
 from descend import Evaluation
 from descend.errors import SettingsError
-from descend.runtime.callbacks import Callbacks
+from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.live_page import LivePage
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
 from descend.types import StopReason
-from tests.problems import same_bits
+from tests.problems import linear_problem, numbers, same_bits
 
 X = np.random.default_rng(0).normal(size=(200, 3))
 DATA = (X, X @ [1.0, 2.0, 3.0])
@@ -263,6 +263,40 @@ def test_factors_are_multiplied_and_the_first_reason_counts() -> None:
     silent = Callbacks([Wishing(None, None)])
     assert silent.evaluation(nothing) is None
     assert silent.stop_requested() is None
+
+
+def test_every_answer_is_the_one_agreed_on_and_members_see_the_view() -> None:
+    seen: list[Any] = []
+
+    class Seeing(Wishing):
+        def chunk(self, loop: LoopState) -> None:
+            seen.append(loop)
+
+        def evaluation(self, loop: LoopState) -> float | None:
+            seen.append(loop)
+            return self.factor
+
+        def end(self, loop: LoopState, reason: StopReason) -> None:
+            seen.append(loop)
+
+    everywhere = Agreement(lambda loop: ("view", loop), lambda one: one and 2 * one, lambda _: None)
+    loop: Any = "loop"
+    agreed = Callbacks([Seeing(0.5, StopReason.STOPPED), Wishing(0.5, None)], everywhere)
+    agreed.chunk(loop)
+    assert agreed.evaluation(loop) == 0.5
+    assert agreed.stop_requested() is None
+    agreed.end(loop, StopReason.EPOCHS)
+    assert seen == [("view", "loop")] * 3
+
+
+def test_time_is_over_once_the_loop_has_trained_that_long() -> None:
+    problem = linear_problem(numbers(10))
+    keeper, loop = KeepTime(2.0), problem.begin()
+    found = []
+    for seconds in (0.0, 1.9, 2.0, 3.0):
+        keeper.chunk(loop._replace(seconds=seconds))
+        found.append(keeper.stop_requested())
+    assert found == [None, None, StopReason.TIME_BUDGET, StopReason.TIME_BUDGET]
 
 
 def test_params_of_a_custom_model_have_the_form_of_its_framework() -> None:

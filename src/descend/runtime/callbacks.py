@@ -31,16 +31,36 @@ LARGEST_SHARE = 0.005
 Record = Mapping[str, Any]
 
 
+class Agreement(NamedTuple):
+    """What several processes make of the loop and of what the callbacks of each answer.
+
+    Attributes:
+        view: the loop as this process's callbacks see it.
+        factor: that for the learning rate which holds in every process, from this one's.
+        reason: why the run ends in every process, from this one's.
+    """
+
+    view: Callable[[LoopState], LoopState]
+    factor: Callable[[float | None], float | None]
+    reason: Callable[[StopReason | None], StopReason | None]
+
+
+NOBODY_ELSE = Agreement(lambda loop: loop, lambda factor: factor, lambda reason: reason)
+"""A single process has nobody to agree with."""
+
+
 @final
 class Callbacks(Callback):
     """Several callbacks as one: each is called in turn.
 
     Args:
         members: in the order in which they are called.
+        agreement: with the other processes.
     """
 
-    def __init__(self, members: Sequence[Callback]) -> None:
+    def __init__(self, members: Sequence[Callback], agreement: Agreement = NOBODY_ELSE) -> None:
         self._members = members
+        self._agreement = agreement
 
     @contextmanager
     def taking_part(self, record: Record, folder: Path | None, history: History) -> Iterator[None]:
@@ -58,14 +78,16 @@ class Callbacks(Callback):
 
     def chunk(self, loop: LoopState) -> None:
         """Call each."""
+        seen = self._agreement.view(loop)
         for one in self._members:
-            one.chunk(loop)
+            one.chunk(seen)
 
     def evaluation(self, loop: LoopState) -> float | None:
         """Call each; the factors for the learning rate are multiplied."""
-        factors = [one.evaluation(loop) for one in self._members]
+        seen = self._agreement.view(loop)
+        factors = [one.evaluation(seen) for one in self._members]
         known = [factor for factor in factors if factor is not None]
-        return math.prod(known) if known else None
+        return self._agreement.factor(math.prod(known) if known else None)
 
     def message(self, text: str) -> None:
         """Call each."""
@@ -74,12 +96,14 @@ class Callbacks(Callback):
 
     def stop_requested(self) -> StopReason | None:
         """The reason of the first that has one."""
-        return next(filter(None, (one.stop_requested() for one in self._members)), None)
+        reasons = (one.stop_requested() for one in self._members)
+        return self._agreement.reason(next(filter(None, reasons), None))
 
     def end(self, loop: LoopState, reason: StopReason) -> None:
         """Call each."""
+        seen = self._agreement.view(loop)
         for one in self._members:
-            one.end(loop, reason)
+            one.end(seen, reason)
 
     def finish(self, record: Record, history: History) -> None:
         """Call each."""
@@ -91,6 +115,27 @@ class Callbacks(Callback):
         with ExitStack() as stack:
             for one in reversed(self._members):
                 stack.callback(one.close)
+
+
+@final
+class KeepTime(Callback):
+    """Ends the run when its time is used up.
+
+    Args:
+        budget: most seconds of training.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._seconds = 0.0
+
+    def chunk(self, loop: LoopState) -> None:
+        """Note how long the run has trained."""
+        self._seconds = loop.seconds
+
+    def stop_requested(self) -> StopReason | None:
+        """Whether that is the budget or more."""
+        return StopReason.TIME_BUDGET if self._seconds >= self._budget else None
 
 
 @final

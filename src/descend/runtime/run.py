@@ -44,7 +44,7 @@ from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
-    Agreed,
+    agreeing,
     check_same,
     choose_together,
     config_for,
@@ -384,11 +384,11 @@ def _run_loop(
     config = config_for(problem, config, place, settings)
     signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
     with signals as stop_request:
-        together: Callback = Callbacks([stop_request, callbacks])
+        together = Callbacks([stop_request, callbacks])
         if place.count > 1:
             check_same(problem, loop)
             loop = in_all_processes(loop)
-            together = Agreed(together, settings.time_budget)
+            together = agreeing([stop_request, callbacks], settings.time_budget)
         loop, reason = fit(config, loop, together)
         loop = in_this_process(loop) if place.count > 1 else loop
         callbacks.end(loop, reason)

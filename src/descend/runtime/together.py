@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from descend.errors import InputError, LostProcessError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
+from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.callback import Callback
@@ -31,7 +31,7 @@ from descend.training.parallel import (
     watched,
 )
 from descend.training.problem import Problem
-from descend.types import History, StopReason
+from descend.types import StopReason
 
 _REASONS = list(StopReason)
 _NONE = -1
@@ -63,7 +63,7 @@ def choose_together(
 def config_for(
     problem: Problem, config: LoopConfig, place: Place, settings: Settings
 ) -> LoopConfig:
-    """A run in this process as one of several; the time budget is kept by `Agreed`."""
+    """A run in this process as one of several; the time budget is kept by `KeepTime`."""
     if place.count == 1:
         return config
     # Something that was not measured for several processes is as exact as one.
@@ -154,62 +154,31 @@ def _with_arrays(loop: LoopState, change: Any) -> LoopState:
     return loop._replace(state=changed(loop.state), best=changed(loop.best))
 
 
-@final
-class Agreed(Callback):
+def same_factor(factor: float | None) -> float | None:
+    """The factor for the learning rate that process 0 has: it alone has the user's callbacks."""
+    sent = math.nan if factor is None else factor
+    (came,) = from_first(np.array([sent])).tolist()
+    return None if math.isnan(came) else came
+
+
+def same_reason(reason: StopReason | None) -> StopReason | None:
+    """`INTERRUPTED` where any process was interrupted, else the reason that process 0 has."""
+    mine = _NONE if reason is None else _REASONS.index(reason)
+    came = from_all(np.array([mine]))[:, 0].tolist()
+    if _REASONS.index(StopReason.INTERRUPTED) in came:
+        return StopReason.INTERRUPTED
+    return None if came[0] == _NONE else _REASONS[came[0]]
+
+
+def agreeing(callbacks: Sequence[Callback], seconds: float | None) -> Callbacks:
     """Callbacks whose answers are the same in every process.
 
-    Each process has its own clock, and only process 0 has the user's callbacks. What ends a run or
-    changes its learning rate must do so everywhere at the same update.
+    What ends a run or changes its learning rate must do so everywhere at the same update, but each
+    process has a clock of its own, and only process 0 has the user's callbacks.
 
     Args:
         callbacks: of this process.
         seconds: time budget, or None; process 0 keeps the time.
     """
-
-    def __init__(self, callbacks: Callback, seconds: float | None) -> None:
-        self._callbacks = callbacks
-        self._budget = math.inf if seconds is None else seconds
-        self._seconds = 0.0
-
-    def begin(self, record: Mapping[str, Any], folder: Path | None, history: History) -> None:
-        """Pass it on."""
-        self._callbacks.begin(record, folder, history)
-
-    def chunk(self, loop: LoopState) -> None:
-        """Pass it on."""
-        self._seconds = loop.seconds
-        self._callbacks.chunk(in_this_process(loop))
-
-    def evaluation(self, loop: LoopState) -> float | None:
-        """The factor of process 0."""
-        factor = self._callbacks.evaluation(in_this_process(loop))
-        sent = math.nan if factor is None else factor
-        (came,) = from_first(np.array([sent])).tolist()
-        return None if math.isnan(came) else came
-
-    def message(self, text: str) -> None:
-        """Pass it on."""
-        self._callbacks.message(text)
-
-    def stop_requested(self) -> StopReason | None:
-        """`INTERRUPTED` where any process was interrupted, else the answer of process 0."""
-        reason = self._callbacks.stop_requested()
-        if reason is None and self._seconds >= self._budget:
-            reason = StopReason.TIME_BUDGET
-        mine = _NONE if reason is None else _REASONS.index(reason)
-        came = from_all(np.array([mine]))[:, 0].tolist()
-        if _REASONS.index(StopReason.INTERRUPTED) in came:
-            return StopReason.INTERRUPTED
-        return None if came[0] == _NONE else _REASONS[came[0]]
-
-    def end(self, loop: LoopState, reason: StopReason) -> None:
-        """Pass it on."""
-        self._callbacks.end(in_this_process(loop), reason)
-
-    def finish(self, record: Mapping[str, Any], history: History) -> None:
-        """Pass it on."""
-        self._callbacks.finish(record, history)
-
-    def close(self) -> None:
-        """Pass it on."""
-        self._callbacks.close()
+    members = [*callbacks, KeepTime(math.inf if seconds is None else seconds)]
+    return Callbacks(members, Agreement(in_this_process, same_factor, same_reason))

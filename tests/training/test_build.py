@@ -1,16 +1,20 @@
 import math
 
+import numpy as np
 import pytest
 
+from descend.data.encoding.encoder import Encoder
 from descend.defaults import EFFORTS, PLANNED_PATIENCE, TABULAR_LEARNING_RATE
 from descend.settings import Settings
 from descend.training.build import (
     fitted,
     limits_of,
+    network_of,
     with_default_numbers,
     with_model_defaults,
 )
 from descend.training.effort import planned_epochs
+from tests.schemas import ROWS, TRAINING, Y, learn
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,23 @@ def test_a_planned_course_is_not_lowered_on_its_way() -> None:
     assert not limits.lower_first
     assert limits.patience == EFFORTS["default"].epochs * PLANNED_PATIENCE
     assert limits_of(fitted(Settings("y", model="mlp"), 1_000)).lower_first
+
+
+@pytest.mark.parametrize("others", [("a",), ("a", "b")])
+def test_a_class_of_the_validation_rows_alone_begins_with_a_finite_loss(
+    others: tuple[str, ...],
+) -> None:
+    classes = np.array([others[row % len(others)] for row in range(ROWS)], object)
+    classes[~TRAINING] = "elsewhere"
+    classes[np.flatnonzero(TRAINING)[0]] = "once"
+    schema = learn({"x": Y, "y": classes})
+    assert 0 in schema.target.counts
+    settings = with_model_defaults(Settings("y", model="linear", loss="cross_entropy"))
+    network = network_of(settings, schema, Encoder(schema))
+    inputs = {"numeric": np.zeros((1, 1), np.float32), "category": np.zeros((1, 0), np.int32)}
+    outputs = np.asarray(network.apply(network.init(0), inputs))[0]
+    assert np.isfinite(outputs).all()
+    shares = np.exp(outputs) / np.exp(outputs).sum()
+    # Half a row stands for the class that training never saw.
+    counts = [count or 0.5 for count in schema.target.counts]
+    assert shares == pytest.approx([count / sum(counts) for count in counts], rel=1e-5)

@@ -41,6 +41,8 @@ from descend.training.tabular import each_member, tabular, trained_alone
 PLANNED = ("cosine", "one-cycle")
 """Schedules whose course needs to know the end."""
 LEAST_RATE_FOR_LOG = 1e-6
+UNSEEN_CLASS = 0.5
+"""Rows that a class without training rows counts as at the start."""
 WEIGHT_BYTES = 128
 """Memory of training for each weight, as measured with momentum: weights, what the update rule
 remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
@@ -242,7 +244,9 @@ def _trivial_outputs(settings: Settings, schema: Schema) -> list[float]:
         if settings.loss == "hinge":
             sides = [1.0 if share > 0.5 else -1.0 for share in target.shares]
             return sides[1:] if len(sides) == 2 else sides
-        logs = np.log(np.asarray(target.counts, dtype=np.float64) / sum(target.counts))
+        # A class may be in the validation rows alone: half a row keeps its loss finite.
+        counts = np.maximum(np.asarray(target.counts, dtype=np.float64), UNSEEN_CLASS)
+        logs = np.log(counts / counts.sum())
         return [float(logs[1] - logs[0])] if len(logs) == 2 else [float(value) for value in logs]
     if settings.loss == "poisson":
         return [math.log(max(mean, LEAST_RATE_FOR_LOG)) for mean in target.mean]

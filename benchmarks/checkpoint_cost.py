@@ -61,7 +61,7 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     from descend.runs.folder import create_run
     from descend.runtime.callbacks import Callbacks, SaveCheckpoints, WriteHistory
     from descend.training.loop import fit
-    from descend.training.saved_state import loop_state_saved
+    from descend.training.saved_state import save_loop_state
     from descend.training.stopping import Limits
 
     waited = writing = appending = 0.0
@@ -109,7 +109,7 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
             with parts.taking_part({}, folder.path, ()):
                 loop, _ = fit(run, problem.begin(), parts)
         lines = len(loop.history)
-        size = sum(array.nbytes for array in loop_state_saved(loop)[0].values())
+        size = sum(array.nbytes for array in save_loop_state(loop)[0].values())
     return {
         "hidden": hidden,
         "bytes": size,

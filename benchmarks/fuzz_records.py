@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.cli.options import gathered_settings
+from descend.cli.options import gather_settings
 from descend.commands.inspect import inspect
 from descend.commands.report import report
 from descend.commands.resume import resume
@@ -166,7 +166,7 @@ def read_run(folder: Path, path: Path) -> None:
     """Everything that reads run.json without its data."""
     run = path.parent
     inspection_text(inspect(str(run), None, exclude=(), categorical=()))
-    gathered_settings({}, None, run)
+    gather_settings({}, None, run)
     report([run])
 
 
@@ -189,7 +189,7 @@ def read_store(folder: Path, path: Path) -> None:
 
 def read_settings(folder: Path, path: Path) -> None:
     """Settings from a file."""
-    gathered_settings({}, path, None)
+    gather_settings({}, path, None)
 
 
 def go_on(folder: Path, path: Path) -> None:

@@ -22,7 +22,7 @@ import descend
 from benchmarks import fuzz_records as records
 from benchmarks import fuzz_spelling as spelling
 from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation, mutated
-from descend.cli.options import gathered_settings
+from descend.cli.options import gather_settings
 from descend.commands.inspect import inspect
 from descend.commands.report import report
 from descend.commands.resume import resume
@@ -239,7 +239,7 @@ def _history(folder: Path, path: Path) -> None:
 
 
 def _config(folder: Path, path: Path) -> None:
-    gathered_settings({}, path, None)
+    gather_settings({}, path, None)
 
 
 def _store(folder: Path, path: Path) -> None:

@@ -16,7 +16,7 @@ from benchmarks.problems import TASKS, Task, find_table
 from descend.data.prepare import prepare
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
-from descend.training.build import problem_of, resolved
+from descend.training.build import problem_of, resolve_task
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, mlp
 from descend.training.optimizers import make_optimizer
@@ -85,7 +85,7 @@ def _table(task: Task, **options: Any) -> Callable[[Path | None], Problem | None
 
 def _setup(source: Any, settings: Settings) -> Problem:
     prepared = prepare(source, settings)
-    return problem_of(resolved(settings, prepared.schema), prepared)
+    return problem_of(resolve_task(settings, prepared.schema), prepared)
 
 
 def _friedman(folder: Path | None) -> Problem:

@@ -60,7 +60,7 @@ def timed(module, name, part):
 timed(table_run, "prepare", "reading")
 timed(run, "choose_together", "advice")
 timed(run, "fit", "training")
-timed(run, "_assessed", "assessment")
+timed(run, "_assess", "assessment")
 timed(run, "train_page", "page")
 timed(run, "render", "page")
 compiling = [0.0]

@@ -7,7 +7,7 @@ from typing import Any
 import typer.main
 
 from descend.cli.app import app
-from descend.cli.help import EXAMPLES, grouped_options
+from descend.cli.help import EXAMPLES, group_options
 
 PAGE = "command-line.md"
 
@@ -36,7 +36,7 @@ def command_line_page() -> str:
         examples = EXAMPLES.get(name, ())
         if examples:
             parts += ["For example:", "\n".join(f"    {example}" for example in examples)]
-        for heading, records in grouped_options(command, context):
+        for heading, records in group_options(command, context):
             lines = [f"| `{_cell(typed)}` | {_cell(text)} |" for typed, text in records]
             parts.append("\n".join([f"| {heading.lower()} | |", "|---|---|", *lines]))
     return "\n\n".join(parts) + "\n"

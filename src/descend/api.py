@@ -549,7 +549,7 @@ def predict(
     kept = None if keep == "all" else [keep] if isinstance(keep, str) else keep
     options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
     return write_predictions(
-        _loaded(model),
+        _as_model(model),
         data,
         output,
         keep=kept,
@@ -592,7 +592,7 @@ def evaluate(
         >>> metrics["model"]["rmse"] < metrics["baseline"]["rmse"]
         True
     """
-    return _loaded(model).evaluate(
+    return _as_model(model).evaluate(
         data,
         memory=memory,
         options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
@@ -610,8 +610,8 @@ def export(model: Model | str | Path, path: str | Path, *, force: bool = False) 
     Raises:
         InputError: the onnx package is not installed, or the file cannot be written.
     """
-    _loaded(model).export(path, force=force)
+    _as_model(model).export(path, force=force)
 
 
-def _loaded(model: Model | str | Path) -> Model:
+def _as_model(model: Model | str | Path) -> Model:
     return model if isinstance(model, Model) else load_model(model)

@@ -51,10 +51,10 @@ def printable(text: object, longest: int | None = None) -> str:
         text = f"{text[:end]} ... ({left_out:,} more) ... {text[-end:]}"
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_printable_letter, text))
 
 
-def _shown(letter: str) -> str:
+def _printable_letter(letter: str) -> str:
     if letter in "\n\t":
         return letter
     if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:
@@ -91,7 +91,7 @@ def option_text(name: str, value: object = None, *, typed: str | None = None) ->
         return f"--{dashed}"
     if value is False:
         return f"--no-{dashed}"
-    return f"--{dashed} {typed or shlex.quote(_typed(value))}"
+    return f"--{dashed} {typed or shlex.quote(_as_typed(value))}"
 
 
 def command_text(name: str, argument: object) -> str:
@@ -105,7 +105,7 @@ def command_text(name: str, argument: object) -> str:
     return f"descend {name} {shlex.quote(str(argument))}"
 
 
-def _typed(value: object) -> str:
+def _as_typed(value: object) -> str:
     if not isinstance(value, list | tuple):
         return str(value)
     return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)

@@ -40,7 +40,7 @@ from descend.metrics import (
 from descend.runs.model_file import load_model_file, save_model_file
 from descend.settings import Settings, settings_from
 from descend.training.forward import LEAST_ROWS, Forward
-from descend.training.intervals import Calibration, calibrated, half_widths
+from descend.training.intervals import Calibration, calibrate, half_widths
 from descend.types import Batch, Params
 
 OUTPUT_BYTES = 8 << 20
@@ -185,7 +185,7 @@ class Model:
             truth = self.encoder.decode_regression(part.y)
             errors.append(np.abs(truth - values)[used])
             spreads.append(spread[used])
-        found = calibrated(np.concatenate(errors), np.concatenate(spreads))
+        found = calibrate(np.concatenate(errors), np.concatenate(spreads))
         return Model(self.schema, self.settings, self.params, found)
 
     def check_interval(self, level: float) -> Calibration:
@@ -489,10 +489,10 @@ def _check_weights(model: Model) -> None:
     import jax
 
     from descend.training.bins import from_params
-    from descend.training.build import fitting_loss, network_of
+    from descend.training.build import loss_for_task, network_of
     from descend.training.tabular import FIXED
 
-    if model.settings.loss != fitting_loss(model.settings.loss, model.schema.task):
+    if model.settings.loss != loss_for_task(model.settings.loss, model.schema.task):
         raise ValueError(f"loss {model.settings.loss!r}")
     bins = None
     if model.settings.model == "tabular":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from descend.cli import app
-from descend.cli.options import gathered_settings
+from descend.cli.options import gather_settings
 
 FAST = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01", "--quiet"]
 GOOD = [f"{row},{row % 5},{row * 0.5}" for row in range(60)]
@@ -45,7 +45,7 @@ TABLES: dict[str, tuple[list[str], str]] = {
 def test_a_file_of_options_takes_what_the_command_line_takes(tmp_path: Path) -> None:
     config = tmp_path / "o.toml"
     config.write_text('target = "y"\ntime-budget = "10m"\nmemory = "2GiB"\nhidden = "8,4"\n')
-    settings = gathered_settings({}, config, None)
+    settings = gather_settings({}, config, None)
     assert (settings.time_budget, settings.memory, settings.hidden) == (600.0, 2 << 30, (8, 4))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import descend
-from descend.cli.options import gathered_settings
+from descend.cli.options import gather_settings
 from descend.errors import DataError, InputError
 from descend.io.checksum import seal_of
 
@@ -49,12 +49,12 @@ def test_a_query_that_writes_does_not(run: Path, part: str) -> None:
 
 def test_like_takes_neither_store_nor_query(run: Path) -> None:
     edit(run, "asked", "store", str(run.parent / "elsewhere"))
-    assert gathered_settings({}, None, run).store is None
+    assert gather_settings({}, None, run).store is None
     edit(run, "asked", "validation", "SELECT * FROM 't.csv'")
     with pytest.raises(DataError, match="validation="):
-        gathered_settings({}, None, run)
+        gather_settings({}, None, run)
     typed = {"validation": "SELECT * FROM 't.csv'"}
-    assert gathered_settings(typed, None, run).validation == typed["validation"]
+    assert gather_settings(typed, None, run).validation == typed["validation"]
 
 
 def test_resume_makes_no_folder_that_a_record_names(run: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descend.custom.arrays import narrowed, read_batch
+from descend.custom.arrays import narrow_numbers, read_batch
 from descend.custom.data import custom_rows
 from descend.errors import DataError
 from descend.settings import Settings
@@ -21,13 +21,13 @@ X = np.ones((5, 2))
 )
 def test_narrow_types_stay(dtype: str) -> None:
     values = np.array([0, 1, 1], dtype)
-    assert narrowed(values, "x").dtype == values.dtype
+    assert narrow_numbers(values, "x").dtype == values.dtype
 
 
 @pytest.mark.parametrize("most", [0, 7, 2**31 - 1])
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_whole_numbers_of_64_bits_are_exact_where_32_hold_them(most: int, dtype: str) -> None:
-    found = narrowed(np.array([0, most], dtype), "x")
+    found = narrow_numbers(np.array([0, most], dtype), "x")
     assert (found.dtype, found.tolist()) == (np.int32, [0, most])
 
 
@@ -50,12 +50,12 @@ def test_whole_numbers_of_64_bits_are_exact_where_32_hold_them(most: int, dtype:
 )
 def test_what_32_bits_cannot_hold_is_refused(values: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        narrowed(values, "y")
+        narrow_numbers(values, "y")
 
 
 def test_floats_of_64_bits_are_rounded_where_that_loses_nothing_that_matters() -> None:
     for values in (np.array([0.1, 0.1 + 1e-12]), np.array([3e9, 5e9]), np.full(3, 1.7e12)):
-        assert narrowed(values, "x").dtype == np.float32
+        assert narrow_numbers(values, "x").dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from descend.data.rows.layout import Layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.errors import DataError
 from descend.settings import Settings
-from descend.training.build import problem_of, resolved
+from descend.training.build import problem_of, resolve_task
 from descend.training.loop import fit
 from descend.training.stopping import Limits
 from tests.stored import sorted_rows
@@ -89,7 +89,7 @@ def test_a_larger_table_goes_to_a_store_by_itself(
     assert isinstance(prepared.training, MappedStore)
     assert isinstance(prepared.validation, MappedStore)
     assert any(str(cache) in text and "for later runs" in text for text in said)
-    settings = resolved(Settings("price", batch_size=32, learning_rate=0.05), prepared.schema)
+    settings = resolve_task(Settings("price", batch_size=32, learning_rate=0.05), prepared.schema)
     problem = problem_of(settings, prepared)
     loop, _ = fit(problem.loop_config(32, 0.05, limits=Limits(epochs=4)), problem.begin())
     assert loop.progress.best < 0.1
@@ -140,7 +140,7 @@ def test_a_run_goes_on_in_the_layout_it_began_with(
 ) -> None:
     first = prepare.prepare(str(csv), Settings("price"))
     monkeypatch.setattr(prepare, "divide", divide)
-    settings = resolved(Settings("price"), first.schema)
+    settings = resolve_task(Settings("price"), first.schema)
     again = prepare.prepare(str(csv), settings, schema=first.schema, layout=first.layout)
     assert again.training.windows == first.training.windows
     unchanged = np.arange(len(first.training))
@@ -170,7 +170,7 @@ def test_a_copy_of_the_text_is_learned_and_read_like_the_text(
 
     @contextmanager
     def copied(table: Table, settings: Settings, **named: Any) -> Iterator[Table]:
-        with staging.staged(table, settings, memory=memory, store=tmp_path / "s") as copy:
+        with staging.stage(table, settings, memory=memory, store=tmp_path / "s") as copy:
             assert copy is not table
             yield copy
 
@@ -180,7 +180,7 @@ def test_a_copy_of_the_text_is_learned_and_read_like_the_text(
 
     found = []
     for way in (copied, as_text):
-        monkeypatch.setattr(prepare, "staged", way)
+        monkeypatch.setattr(prepare, "stage", way)
         found.append(prepare.prepare(str(csv), settings))
     assert found[0].schema == found[1].schema
     assert rows_of(found[0]) == rows_of(found[1])

@@ -16,8 +16,8 @@ from descend.io.ownership import (
     PARQUET_MARK,
     PREDICTIONS,
     check_replaceable,
+    kind_of_file,
     output_file,
-    written_kind,
 )
 
 PAGE_TEXT = '<!doctype html>\n<meta name="generator" content="descend">'
@@ -67,7 +67,7 @@ def test_parquet_carries_its_mark(tmp_path: Path) -> None:
     table = pa.table({"y": [1.0]})
     pa.parquet.write_table(table.replace_schema_metadata(PARQUET_MARK), ours)
     pa.parquet.write_table(table, mine)
-    assert (written_kind(ours), written_kind(mine)) == (PREDICTIONS, None)
+    assert (kind_of_file(ours), kind_of_file(mine)) == (PREDICTIONS, None)
 
 
 def test_a_link_stays_and_what_it_leads_to_is_asked_about(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.reporting.escaping import json_escaped
+from descend.reporting.escaping import escape_json
 from descend.reporting.html import anchors, cell_text, number_text, table_html
 from descend.reporting.page_model import (
     Finding,
@@ -176,7 +176,7 @@ def test_text_is_shown_and_never_run(text: str) -> None:
     )
 )
 def test_json_in_a_page_comes_back_and_ends_no_script(value: Any) -> None:
-    text = json_escaped(value)
+    text = escape_json(value)
     assert text.isascii()
     assert not set(text) & set("<>&")
     assert json.loads(text) == value

@@ -66,14 +66,14 @@ def test_a_run_that_ended_between_look_and_lock_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run"
-    held = runs._held
+    held = runs._lock_folder
 
     def other_was_faster(place: Path, made: object = ()) -> runs.RunFolder:
         with held(place) as other:
             other.write_record(RECORD)
         return held(place)
 
-    monkeypatch.setattr(runs, "_held", other_was_faster)
+    monkeypatch.setattr(runs, "_lock_folder", other_was_faster)
     with pytest.raises(InputError, match="force=True"):
         create_run(path, "x")
     monkeypatch.undo()

@@ -142,7 +142,7 @@ def test_a_source_cut_while_it_is_read_is_named(
         yield read
 
     monkeypatch.setattr(prepare, "learn_schema", cut_afterwards)
-    monkeypatch.setattr(prepare, "staged", uncopied)
+    monkeypatch.setattr(prepare, "stage", uncopied)
     out = tmp_path / "cut"
     with pytest.raises(DataError, match="changed while it was read"):
         descend.train(str(table), target="y", out=out, epochs=1, **OPTIONS)

@@ -7,7 +7,7 @@ from descend.training.bins import (
     LEAST_COUNT,
     MOST_BINNED,
     TAILS,
-    compressed,
+    compress,
     find_bins,
     sample,
 )
@@ -75,9 +75,9 @@ def test_very_wide_tables_have_no_bins() -> None:
 
 def test_a_number_is_taken_as_it_is_within_the_reach_and_as_its_logarithm_beyond() -> None:
     near = np.linspace(-10.0, 10.0, 9)
-    assert compressed(near, 0.0, 10.0, 1.0) == pytest.approx(near)
-    assert compressed(1e6, 0.0, 10.0, 1.0) == pytest.approx(10.0 * (1.0 + np.log(1e5)))
-    just = compressed(np.array([10.0, 10.001]), 0.0, 10.0, 1.0)
+    assert compress(near, 0.0, 10.0, 1.0) == pytest.approx(near)
+    assert compress(1e6, 0.0, 10.0, 1.0) == pytest.approx(10.0 * (1.0 + np.log(1e5)))
+    just = compress(np.array([10.0, 10.001]), 0.0, 10.0, 1.0)
     assert np.diff(just)[0] == pytest.approx(0.001, rel=1e-3)
 
 

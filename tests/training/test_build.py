@@ -7,9 +7,9 @@ from descend.data.encoding.encoder import Encoder
 from descend.defaults import EFFORTS, PLANNED_PATIENCE, TABULAR_LEARNING_RATE
 from descend.settings import Settings
 from descend.training.build import (
-    fitted,
     limits_of,
     network_of,
+    resolve_for_rows,
     with_default_numbers,
     with_model_defaults,
 )
@@ -35,7 +35,7 @@ def test_what_suits_a_model_is_taken_where_nothing_is_named(
 
 def test_what_is_named_stays() -> None:
     asked = Settings("y", optimizer="sgd", schedule="cosine", hidden=(7,), members=2, epochs=3)
-    made = fitted(asked, 1_000)
+    made = resolve_for_rows(asked, 1_000)
     assert (made.optimizer, made.schedule, made.hidden) == ("sgd", "cosine", (7,))
     assert (made.members, made.epochs, made.weight_decay) == (2, 3, None)
     assert with_model_defaults(Settings("y", optimizer="prodigy")).schedule == "constant"
@@ -43,9 +43,9 @@ def test_what_is_named_stays() -> None:
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_an_effort_is_members_and_epochs(effort: str) -> None:
-    made = fitted(Settings("y", effort=effort), 5_000)
+    made = resolve_for_rows(Settings("y", effort=effort), 5_000)
     assert (made.members, made.epochs) == EFFORTS[effort]
-    assert fitted(Settings("y", effort=effort, model="linear"), 5_000).epochs is None
+    assert resolve_for_rows(Settings("y", effort=effort, model="linear"), 5_000).epochs is None
 
 
 def test_more_rows_are_gone_through_less_often() -> None:
@@ -67,10 +67,10 @@ def test_the_rate_falls_as_the_root_of_a_small_batch() -> None:
 
 
 def test_a_planned_course_is_not_lowered_on_its_way() -> None:
-    limits = limits_of(fitted(Settings("y"), 1_000))
+    limits = limits_of(resolve_for_rows(Settings("y"), 1_000))
     assert not limits.lower_first
     assert limits.patience == EFFORTS["default"].epochs * PLANNED_PATIENCE
-    assert limits_of(fitted(Settings("y", model="mlp"), 1_000)).lower_first
+    assert limits_of(resolve_for_rows(Settings("y", model="mlp"), 1_000)).lower_first
 
 
 @pytest.mark.parametrize("others", [("a",), ("a", "b")])

@@ -10,7 +10,7 @@ from descend.errors import FileFormatError
 from descend.training.accumulation import compile_accumulation
 from descend.training.loop import LoopConfig, LoopState, fit
 from descend.training.problem import Problem
-from descend.training.saved_state import loop_state_restored, loop_state_saved
+from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, with_chunks
@@ -121,8 +121,8 @@ def test_a_run_stopped_after_any_chunk_goes_on_bit_for_bit(name: str) -> None:
     for stop in range(callback.chunks):
         loop, interrupted = fit(run, problem.begin(), Recorder(stop_after=stop))
         assert interrupted is StopReason.INTERRUPTED
-        saved = loop_state_saved(loop)
-        loop, ended = fit(run, loop_state_restored(*saved, like=problem.begin()))
+        saved = save_loop_state(loop)
+        loop, ended = fit(run, restore_loop_state(*saved, like=problem.begin()))
         assert ended is reason
         assert same_loop(loop, whole)
 
@@ -147,10 +147,10 @@ def test_a_finished_run_stays_as_it_is() -> None:
 @pytest.mark.parametrize("part", ["best", "state"])
 def test_weights_that_are_not_finite_are_no_model(part: str) -> None:
     problem = linear_problem(numbers(20))
-    arrays, record = loop_state_saved(problem.begin())
+    arrays, record = save_loop_state(problem.begin())
     arrays[f"{part}/0"] = np.full_like(arrays[f"{part}/0"], np.nan)
     if part == "best":
         with pytest.raises(FileFormatError, match="best/0 holds numbers that are not finite"):
-            loop_state_restored(arrays, record, problem.begin())
+            restore_loop_state(arrays, record, problem.begin())
     else:  # The loop tells what went wrong.
-        loop_state_restored(arrays, record, problem.begin())
+        restore_loop_state(arrays, record, problem.begin())

@@ -21,10 +21,10 @@ def test_patience_reduces_the_rate_before_it_ends_the_run() -> None:
     factors = []
     for _ in range(MAX_REDUCTIONS):
         progress = after([1.0, 1.0], progress)
-        assert plateau.patience_exhausted(progress, limits)
+        assert plateau.is_patience_exhausted(progress, limits)
         assert stopping.stop_by_result(progress, limits) is None
         progress = plateau.reduce_rate(progress)
-        assert not plateau.patience_exhausted(progress, limits)
+        assert not plateau.is_patience_exhausted(progress, limits)
         factors.append(progress.rate_factor)
     assert factors == pytest.approx([0.2, 0.04, 0.008])
     progress = after([1.0, 1.0], progress)

@@ -17,7 +17,7 @@ from descend.data.rows.store import MemoryStore
 from descend.training import device_feed
 from descend.training.loop import LoopState, fit
 from descend.training.resident import batch_at, hashed_rows
-from descend.training.saved_state import loop_state_restored, loop_state_saved
+from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
 from descend.tuning.advice.trials import make_runner
 from descend.types import Batch, Position
@@ -112,13 +112,13 @@ def test_a_run_keeps_the_order_it_began_with(monkeypatch: pytest.MonkeyPatch) ->
 
     old = problem.begin()._replace(order=DRAWN)
     whole = end(problem.begin()._replace(order=DRAWN), 4)
-    arrays, record = loop_state_saved(end(old, 2))
-    resumed = end(loop_state_restored(arrays, record, problem.begin()), 4)
+    arrays, record = save_loop_state(end(old, 2))
+    resumed = end(restore_loop_state(arrays, record, problem.begin()), 4)
     assert same_bits(resumed.state, whole.state)
     assert not same_bits(end(problem.begin(), 4).state, whole.state)
     # Records of earlier versions do not name an order.
     del record["order"]
-    assert loop_state_restored(arrays, record, problem.begin()).order == DRAWN
+    assert restore_loop_state(arrays, record, problem.begin()).order == DRAWN
 
 
 def test_a_large_table_trains_the_same_on_host_and_device(monkeypatch: pytest.MonkeyPatch) -> None:

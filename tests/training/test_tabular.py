@@ -16,7 +16,7 @@ from descend.training.models import Inputs, Network
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
-from descend.training.tabular import FIXED, each_member, embedded, tabular, trained_alone
+from descend.training.tabular import FIXED, each_member, first_layer_inputs, mask_fixed, tabular
 from descend.types import Array
 from tests.problems import Recorder, same_loop, store_of
 
@@ -62,7 +62,7 @@ def problem(**changes: object) -> Problem:
             init=made.init,
             apply=made.apply,
             per_example=per_example,
-            optimizer=trained_alone(make_optimizer(Settings("y", optimizer="adamw"))),
+            optimizer=mask_fixed(make_optimizer(Settings("y", optimizer="adamw"))),
             averaging=True,
             members=(made.members, each_member(per_example)),
         ),
@@ -74,7 +74,7 @@ def test_a_row_is_embedded_as_the_formulas_say() -> None:
     made, x = network(), rows(50, seed=9)
     params = made.init(0)
     fixed, inputs = params[FIXED], Inputs(3, SIZES)
-    found = np.asarray(jax.jit(lambda p, x: embedded(p, x, inputs))(params, x))
+    found = np.asarray(jax.jit(lambda p, x: first_layer_inputs(p, x, inputs))(params, x))
     kernel, bias = params["bins"]["kernel"], params["bins"]["bias"].reshape(2, -1)
     low, rate = (fixed[name].reshape(2, -1) for name in ("low", "rate"))
     middles = fixed["middles"]
@@ -132,7 +132,7 @@ def test_the_loss_of_the_members_is_the_mean_of_theirs() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "momentum", "dog"])
 def test_what_is_fixed_stays_to_the_bit(optimizer: str) -> None:
     rule = make_optimizer(Settings("y", optimizer=optimizer, weight_decay=0.1))
-    made = problem(optimizer=trained_alone(rule))
+    made = problem(optimizer=mask_fixed(rule))
     before = made.begin()
     config = made.loop_config(32, 1e-3, limits=Limits(epochs=1))
     fixed = jax.tree.map(np.array, before.state.params[FIXED])

@@ -18,7 +18,7 @@ from descend.training.averaging import averaging_schedule
 from descend.training.keys import update_key
 from descend.training.loop import LoopState, fit
 from descend.training.problem import Problem
-from descend.training.saved_state import loop_state_restored, loop_state_saved
+from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
 from descend.tuning.advice.noise import NoiseMeter, estimate
 from descend.tuning.compare.measures import full_gradient, gradient_deviation
@@ -100,8 +100,8 @@ def test_a_run_that_goes_on_has_the_same_bits(averaging: bool) -> None:
     run = problem.loop_config(7, RATE, limits=Limits(patience=99, epochs=8))
     whole, _ = fit(run, problem.begin())
     stopped, _ = fit(run, problem.begin(), Recorder(stop_after=2))
-    saved = loop_state_saved(stopped)
-    again, _ = fit(run, loop_state_restored(*saved, like=problem.begin()))
+    saved = save_loop_state(stopped)
+    again, _ = fit(run, restore_loop_state(*saved, like=problem.begin()))
     assert same_bits(again.state, whole.state)
     assert same_bits(again.best.mean, whole.best.mean)
 

@@ -78,7 +78,7 @@ def assess(
     found, left_out = columns.importances(
         small, places, seed, lambda: clock() - began > 0.7 * seconds
     )
-    ranked = _ranked(places, found)
+    ranked = _rank_columns(places, found)
     dependences: list[dict[str, Any]] = []
     for place in ranked[: 2 * DEPENDENCES]:
         if len(dependences) == DEPENDENCES or clock() - began > 0.9 * seconds:
@@ -126,7 +126,7 @@ def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
     classes = class_names(model.schema)
     place = _place_of_numbers(model)
 
-    def predicted(x: Inputs) -> Numbers:
+    def predict_first(x: Inputs) -> Numbers:
         outputs = model.outputs(x)
         if classes:
             return outputs
@@ -137,8 +137,8 @@ def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
     else:
         truth = np.asarray(batch.y, np.float64)
     weight = np.asarray(batch.weight, np.float64)
-    found = predicted(batch.x) if predict and len(weight) else np.zeros(len(weight))
-    return Sample(batch.x, truth, found, weight, predicted, classes)
+    found = predict_first(batch.x) if predict and len(weight) else np.zeros(len(weight))
+    return Sample(batch.x, truth, found, weight, predict_first, classes)
 
 
 def _trivial(model: Model, sample: Sample) -> Numbers:
@@ -193,7 +193,7 @@ def _metrics(
     }
 
 
-def _ranked(places: list[Places], found: list[dict[str, Any]]) -> list[Places]:
+def _rank_columns(places: list[Places], found: list[dict[str, Any]]) -> list[Places]:
     """The columns by importance, then the others."""
     order = {one["column"]: place for place, one in enumerate(found)}
     return sorted(places, key=lambda place: order.get(place.column.name, len(order)))

@@ -56,7 +56,7 @@ def importances(
             break
         grown = np.zeros(len(sample))
         for _ in range(REPEATS):
-            shuffled = _replaced(sample.x, place, random.permutation(len(sample)))
+            shuffled = _replace_column(sample.x, place, random.permutation(len(sample)))
             grown += (sample.losses(sample.predict(shuffled)) - base) / REPEATS
         mean = float(share @ grown)
         error = math.sqrt(float(share**2 @ (grown - mean) ** 2))
@@ -137,13 +137,13 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
         elif isinstance(column, CategoryColumn):
             parts = _by_value(values_of(place, sample.x), error, sample.weight)
             if len(parts) > 1:
-                ranked.append((_spread(parts), {"column": column.name, "parts": parts}))
+                ranked.append((_excess_spread(parts), {"column": column.name, "parts": parts}))
         else:
             values = values_of(place, sample.x)
             known = np.unique(values[np.isfinite(values)])
             if 2 <= len(known) <= 2 * MOST_VALUES:
                 parts = _by_value(values, error, sample.weight)
-                ranked.append((_spread(parts), {"column": column.name, "parts": parts}))
+                ranked.append((_excess_spread(parts), {"column": column.name, "parts": parts}))
     ranked.sort(key=lambda one: -one[0])
     return [one for _, one in ranked[:4]]
 
@@ -235,7 +235,7 @@ def _groups(place: Places, x: Inputs) -> Any:
     return np.where(known, groups, len(edges) + 1)
 
 
-def _replaced(x: Inputs, place: Places, order: Any) -> Inputs:
+def _replace_column(x: Inputs, place: Places, order: Any) -> Inputs:
     """The rows with the values of one column taken from other rows."""
     changed = dict(x)
     if place.category is not None:
@@ -307,7 +307,7 @@ def _part(value: Any, error: Numbers, weight: Numbers) -> dict[str, Any]:
     }
 
 
-def _spread(parts: Sequence[dict[str, Any]]) -> float:
+def _excess_spread(parts: Sequence[dict[str, Any]]) -> float:
     """How far the errors of the parts lie apart beyond what chance does."""
     sure: list[float] = [
         max(0.0, abs(one["error"] - other["error"]) - (one["high"] - one["low"]) / 2)

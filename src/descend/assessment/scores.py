@@ -30,7 +30,9 @@ def scores(sample: Sample, predicted: Numbers, trivial: Numbers) -> dict[str, fl
     """The metrics of predictions over all rows of a sample."""
     return {
         name: float(values[0])
-        for name, values in _scored(sample, predicted, trivial, sample.weight[None, :]).items()
+        for name, values in _metrics_by_weights(
+            sample, predicted, trivial, sample.weight[None, :]
+        ).items()
     }
 
 
@@ -50,8 +52,8 @@ def score_intervals(
     random = np.random.default_rng(seed)
     draws = random.multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
     weights = draws * small.weight
-    found = _scored(small, predicted[:count], trivial, weights)
-    middle = _scored(small, predicted[:count], trivial, small.weight[None, :])
+    found = _metrics_by_weights(small, predicted[:count], trivial, weights)
+    middle = _metrics_by_weights(small, predicted[:count], trivial, small.weight[None, :])
     # The spread of a mean shrinks with the square root of its rows.
     shrink = np.sqrt(count / len(sample))
     whole = scores(sample, predicted, trivial)
@@ -63,7 +65,7 @@ def score_intervals(
     return ends
 
 
-def _scored(
+def _metrics_by_weights(
     sample: Sample, predicted: Numbers, trivial: Numbers, weights: Numbers
 ) -> dict[str, Numbers]:
     """Each metric for each row of weights `[R, n]`."""

@@ -23,11 +23,11 @@ from descend.cli.options import (
     NamedValidation,
     Out,
     Quiet,
-    gathered_settings,
+    command_as_typed,
+    gather_settings,
     progress_of,
     settings_options,
     show,
-    typed_command,
     with_options,
 )
 from descend.cli.process import run_command_line
@@ -110,7 +110,7 @@ def train(
     from descend.runtime.run import Options
     from descend.runtime.trial_setup import data_name
 
-    settings = gathered_settings(given, config, like)
+    settings = gather_settings(given, config, like)
     if ray is not None:
         from descend.commands.train_with_ray import train_with_ray
 
@@ -122,7 +122,7 @@ def train(
             processes=processes,
             address=ray,
             out=out,
-            command=typed_command(),
+            command=command_as_typed(),
             force=force,
             title=name,
             note=note,
@@ -139,7 +139,7 @@ def train(
                 out,
                 name=data_name(data, "run"),
                 force=force,
-                command=typed_command(),
+                command=command_as_typed(),
                 title=name,
                 note=note,
             ),
@@ -172,13 +172,13 @@ def advise(
     from descend.reporting.text.processes import processes_text
     from descend.runtime.trial_setup import table_setup
 
-    settings = gathered_settings(given, config, like)
+    settings = gather_settings(given, config, like)
     progress = progress_of(quiet)
     measure = None
     if processes is not None:
-        from descend.runtime.measured_processes import parsed_counts, processes_record
+        from descend.runtime.measured_processes import parse_counts, processes_record
 
-        counts = parsed_counts(processes)
+        counts = parse_counts(processes)
 
         def measure(advice: Any) -> dict[str, Any]:
             return processes_record(data, settings, advice, counts, progress)
@@ -189,10 +189,10 @@ def advise(
         progress=progress,
         out=out,
         force=force,
-        command=typed_command(),
+        command=command_as_typed(),
         processes=measure,
     )
-    command = train_command(typed_command(), advice.batch_size, advice.learning_rate)
+    command = train_command(command_as_typed(), advice.batch_size, advice.learning_rate)
     text = advice_text(advice, command)
     if "processes" in record:
         text += f"\n\n{processes_text(record['processes'])}"

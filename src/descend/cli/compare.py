@@ -20,10 +20,10 @@ from descend.cli.options import (
     NamedValidation,
     Out,
     Quiet,
-    gathered_settings,
+    command_as_typed,
+    gather_settings,
     progress_of,
     show,
-    typed_command,
     with_options,
 )
 from descend.errors import SettingsError, printable
@@ -77,7 +77,7 @@ def compare(
 
     done = run_comparison(
         table_setup(data),
-        gathered_settings(given, config, like, COMPARE_DEFAULTS),
+        gather_settings(given, config, like, COMPARE_DEFAULTS),
         name=data_name(data, "table"),
         sizes=_sizes(sizes),
         methods=split_names(methods),
@@ -88,7 +88,7 @@ def compare(
         write=True,
         force=force,
         progress=progress_of(quiet),
-        command=typed_command(),
+        command=command_as_typed(),
     )
     assert done.folder is not None
     if png is not None:
@@ -139,7 +139,7 @@ def landscape(
         directions=directions,
         force=force,
         progress=progress_of(quiet),
-        command=typed_command(),
+        command=command_as_typed(),
         named=Named(data, validation, store),
     )
     if png is not None:

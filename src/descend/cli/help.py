@@ -63,7 +63,7 @@ class HelpfulCommand(typer.core.TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, a section for each group."""
-        for heading, records in grouped_options(self, ctx):
+        for heading, records in group_options(self, ctx):
             with formatter.section(heading):
                 formatter.write_dl(records)
         examples = EXAMPLES.get(self.name or "", ())
@@ -87,7 +87,7 @@ class HelpfulGroup(typer.core.TyperGroup):
             formatter.write_dl(records)
 
 
-def grouped_options(command: Any, ctx: Any) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
+def group_options(command: Any, ctx: Any) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
     """The arguments, then the options of each group: (how it is typed, what it does)."""
     found: dict[str, list[tuple[str, str]]] = {}
     for one in command.get_params(ctx):

@@ -53,7 +53,7 @@ def progress_of(quiet: bool) -> Any:
     return make_progress("silent" if quiet else "auto")
 
 
-def _hidden(text: str) -> tuple[int, ...]:
+def _parse_hidden(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(units) for units in text.replace(" ", "").split(",") if units)
     except ValueError:
@@ -114,7 +114,7 @@ NamedStore = Annotated[
 ]
 
 
-def _listed(choices: Iterable[str]) -> str:
+def _choices_text(choices: Iterable[str]) -> str:
     """The choices in words, such as `a, b or c`."""
     *others, last = choices
     return f"{', '.join(others)} or {last}."
@@ -140,7 +140,7 @@ SETTINGS: dict[str, Option] = {
     "target": Option(
         "The column to predict; several with commas for regression.", metavar="COLUMN"
     ),
-    "task": Option(_listed(TASKS), metavar="TASK"),
+    "task": Option(_choices_text(TASKS), metavar="TASK"),
     "exclude": Option("Columns to leave out.", parse=split_names, metavar="COL,COL"),
     "categorical": Option(
         "Number columns to treat as categories.", parse=split_names, metavar="COL,COL"
@@ -164,11 +164,11 @@ SETTINGS: dict[str, Option] = {
     ),
     "header": Option("Whether the first line of text files names the columns.", bool),
     "skip_lines": Option("Lines to skip above the header of text files.", int, metavar="N"),
-    "model": Option(_listed(MODELS), metavar="MODEL"),
-    "effort": Option(f"For tabular: {_listed(EFFORTS)}", metavar="EFFORT"),
+    "model": Option(_choices_text(MODELS), metavar="MODEL"),
+    "effort": Option(f"For tabular: {_choices_text(EFFORTS)}", metavar="EFFORT"),
     "members": Option("For tabular: networks that are trained together.", int, metavar="N"),
-    "hidden": Option("Units of the hidden layers.", parse=_hidden, metavar="128,64"),
-    "activation": Option(_listed(ACTIVATIONS), metavar="NAME"),
+    "hidden": Option("Units of the hidden layers.", parse=_parse_hidden, metavar="128,64"),
+    "activation": Option(_choices_text(ACTIVATIONS), metavar="NAME"),
     "batch_size": Option(
         "Rows per update: a number, auto, or all (gradient descent); 1 is stochastic.",
         parse=_number_or_word("batch_size", ("auto", "all"), whole=True),
@@ -181,7 +181,7 @@ SETTINGS: dict[str, Option] = {
     ),
     "optimizer": Option("auto, adamw, momentum, sgd, nesterov, adam, ...", metavar="NAME"),
     "momentum": Option("Momentum, for momentum and nesterov.", float, metavar="X"),
-    "schedule": Option(_listed(("auto", *SCHEDULES)), metavar="NAME"),
+    "schedule": Option(_choices_text(("auto", *SCHEDULES)), metavar="NAME"),
     "warmup": Option(
         "Fraction of the run in which the rate rises from 0; "
         f"auto: {RISE_UPDATES} updates, at most an epoch.",
@@ -189,7 +189,7 @@ SETTINGS: dict[str, Option] = {
         metavar="X|auto",
     ),
     "averaging": Option("Evaluate and save a running average of the weights.", bool),
-    "loss": Option(_listed(LOSSES), metavar="NAME"),
+    "loss": Option(_choices_text(LOSSES), metavar="NAME"),
     "quantiles": Option("Levels of the loss quantile.", parse=_levels, metavar="0.1,0.5,0.9"),
     "l2": Option("Penalty l2/2 * |weights|^2.", float, metavar="X"),
     "weight_decay": Option("Weight decay of the optimizer.", float, metavar="X"),
@@ -209,7 +209,7 @@ SETTINGS: dict[str, Option] = {
     "seed": Option(
         "Seed of the split, the initial weights and the order of rows.", int, metavar="N"
     ),
-    "goal": Option(f"What auto looks for: {_listed(GOALS)}", metavar="GOAL"),
+    "goal": Option(f"What auto looks for: {_choices_text(GOALS)}", metavar="GOAL"),
     "advice_budget": Option(
         "Most time for choosing the values that are auto: 20s, 2m.",
         parse=lambda text: parse_duration(text, "advice_budget"),
@@ -299,7 +299,7 @@ settings_options = with_options(*SETTINGS)
 
 def _parameter(name: str, option: Option, defaults: Mapping[str, Any]) -> inspect.Parameter:
     declared = typer.Option(
-        _declared(name, option),
+        _declare_option(name, option),
         help=f"{option.help}{_default_text(name, defaults)}",
         metavar=option.metavar or None,
         rich_help_panel=GROUP_OF.get(name),
@@ -325,12 +325,12 @@ def _default_text(name: str, defaults: Mapping[str, Any]) -> str:
     return f"  [default: {shown}]"
 
 
-def _declared(name: str, option: Option) -> str:
+def _declare_option(name: str, option: Option) -> str:
     dashed = name.replace("_", "-")
     return f"--{dashed}/--no-{dashed}" if option.kind is bool else f"--{dashed}"
 
 
-def gathered_settings(
+def gather_settings(
     given: dict[str, Any], config: Path | None, like: Path | None, fixed: Mapping[str, Any] = {}
 ) -> Any:
     """Settings from a run's record, then `fixed`, a file, and what was typed; later ones win."""
@@ -345,19 +345,19 @@ def gathered_settings(
         options.pop("store", None)  # A record must not make folders.
     options.update(fixed)
     if config is not None:
-        typed = _parsed(read_config(config))
+        typed = _parse_config(read_config(config))
         options.update(typed)
     typed = {**typed, **given}
     options.update(given)
     validation = options.get("validation")
     if like is not None and isinstance(validation, str) and "validation" not in typed:
-        from descend.data.reading.sources import accept_recorded
+        from descend.data.reading.sources import accept_recorded_source
 
-        accept_recorded(validation, record=str(like), named=None, option="validation")
+        accept_recorded_source(validation, record=str(like), named=None, option="validation")
     return settings_from(options)
 
 
-def _parsed(config: dict[str, Any]) -> dict[str, Any]:
+def _parse_config(config: dict[str, Any]) -> dict[str, Any]:
     """The options of a file; quoted values are read as on the command line."""
     parsed = {}
     for key, value in config.items():
@@ -367,7 +367,7 @@ def _parsed(config: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def typed_command() -> list[str]:
+def command_as_typed() -> list[str]:
     """What was typed, for records, without passwords in addresses."""
     return [without_secrets(part) for part in sys.argv[1:]]
 

@@ -49,29 +49,29 @@ def _run(command: Callable[[], object], *, debug: bool) -> None:
     _print_whatever_comes()
     warnings.showwarning = _show_warning
     try:
-        status = _written(command)
+        status = _run_and_flush(command)
         if interrupts.came:
-            status = _told("stopped.", INTERRUPTED)
+            status = _print_error("stopped.", INTERRUPTED)
     except DescendError as error:
         if debug:
             raise
-        status = _told(str(error), error.exit_status)
+        status = _print_error(str(error), error.exit_status)
     except KeyboardInterrupt:
-        status = _told("stopped.", INTERRUPTED)
+        status = _print_error("stopped.", INTERRUPTED)
     except BrokenPipeError:
         # Whoever reads our output has enough. A shell shows this status for other programs, too.
         _print_no_more()
         status = 128 + signal.SIGPIPE
     except MemoryError:
-        status = _told(NO_MEMORY, 2)
+        status = _print_error(NO_MEMORY, 2)
     except Exception as error:
         # A library may turn Ctrl-C into an error of its own, NumPy does while it is imported.
         if interrupts.came:
-            status = _told("stopped.", INTERRUPTED)
+            status = _print_error("stopped.", INTERRUPTED)
         elif debug:
             raise
         else:
-            status = _told_of(error)
+            status = _report_error(error)
     interrupts.over = True
     sys.exit(status)
 
@@ -88,27 +88,27 @@ def end_process(status: int) -> None:
     os._exit(status)
 
 
-def _told_of(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """Say what an error means that no part of the program expected."""
     if "RESOURCE_EXHAUSTED" in str(error):  # As JAX says it.
-        return _told(NO_MEMORY, 2)
+        return _print_error(NO_MEMORY, 2)
     if isinstance(error, OSError):
         said = os.strerror(error.errno or 0)
         if error.errno in _FULL:
-            status = _told(f"the output cannot be written: {said}.", 2)
+            status = _print_error(f"the output cannot be written: {said}.", 2)
             _print_no_more()
             return status
         if error.errno in _OF_A_FILE and error.filename is not None:
-            return _told(f"{printable(error.filename, 300)}: {said}. Name another file.", 2)
+            return _print_error(f"{printable(error.filename, 300)}: {said}. Name another file.", 2)
     said = printable(error, LONGEST_ERROR)
-    return _told(
+    return _print_error(
         f"This is a defect of descend, not of your input: {type(error).__name__}: {said}\n"
         "Run the command again with --debug and report what it prints.",
         1,
     )
 
 
-def _written(command: Callable[[], object]) -> int:
+def _run_and_flush(command: Callable[[], object]) -> int:
     """Run a command until all that it printed is written, and return its exit status."""
     status = 0
     try:
@@ -153,7 +153,7 @@ def _show_warning(
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)
 
 
-def _told(text: str, status: int) -> int:
+def _print_error(text: str, status: int) -> int:
     with suppress(OSError, ValueError):
         print(f"{_name()}: {text}", file=sys.stderr, flush=True)
     return status

@@ -115,7 +115,7 @@ def compare(
     setup = make_setup(settings, progress)
     settings, make = setup.settings, setup.again
     rows = len(setup.problem.store)
-    advised = _advised(setup, progress)
+    advised = _choose_size(setup, progress)
     chosen = methods_for(rows, advised, sizes, methods, custom_optimizer=setup.custom_optimizer)
     if setup.problem.couples_rows:
         chosen = [one for one in chosen if one.batch_size > 1]
@@ -232,7 +232,7 @@ def _tuned_record(name: str, tuned: Tuned) -> dict[str, Any]:
     }
 
 
-def _advised(setup: TrialSetup, progress: Progress) -> int:
+def _choose_size(setup: TrialSetup, progress: Progress) -> int:
     """The size that the user names, or that measuring recommends."""
     settings, rows = setup.settings, len(setup.problem.store)
     if isinstance(settings.batch_size, int):

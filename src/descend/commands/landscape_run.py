@@ -15,7 +15,7 @@ from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runs.folder import read_run_record
 from descend.runtime.auto import choose
-from descend.runtime.table_run import NOTHING_NAMED, Named, recorded_run
+from descend.runtime.table_run import NOTHING_NAMED, Named, reopen_run
 from descend.runtime.trial_setup import MakeSetup
 from descend.settings import Settings
 from descend.training.build import problem_of
@@ -52,7 +52,7 @@ def run_record(
             f"{path} is a run of a custom model, which only your program can build. Call "
             "descend.landscape(data, model=...) with what descend.fit got."
         )
-    run = recorded_run(path, record, progress, named=named)
+    run = reopen_run(path, record, progress, named=named)
     prepared, settings = run.prepared, run.settings
     problems = {
         rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)

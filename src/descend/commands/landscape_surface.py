@@ -60,7 +60,7 @@ def surface_record(surface: Surface, progress: Progress) -> dict[str, Any]:
     paths = []
     for walk in WALKS:
         progress.message(f"Path of {walk.title}")
-        paths.append(_walked(surface, walk))
+        paths.append(_trace_path(surface, walk))
     for name in CLASSICAL:
         title = name.replace("-", " ").capitalize()
         progress.message(f"Path of {title}")
@@ -123,7 +123,7 @@ def measure_escapes(surface: Surface, progress: Progress) -> tuple[list[Escape],
     return found, share
 
 
-def _walked(surface: Surface, walk: Walk) -> Mapping[str, Any]:
+def _trace_path(surface: Surface, walk: Walk) -> Mapping[str, Any]:
     """The path of a method at the rate that suits it."""
     optimizer = make_optimizer(Settings("y", optimizer=walk.rule))
     size = walk.batch_size or len(surface.rows)

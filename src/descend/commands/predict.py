@@ -16,7 +16,7 @@ import pyarrow.parquet
 from descend.data.encoding.encoder import EncodedRows
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.sources import local_files
-from descend.data.rows.prefetch import prefetched
+from descend.data.rows.prefetch import read_ahead
 from descend.data.schema.columns import ClassificationTarget
 from descend.errors import InputError, SettingsError, option_text
 from descend.io.ownership import PARQUET_MARK, PREDICTIONS, check_replaceable, output_file
@@ -73,10 +73,10 @@ def predict(
     if path is None:
         if sys.stdout is None:
             raise InputError("There is no output to write to: it is closed. Name a file with -o.")
-        rows = _written(model, encoded, kind, sys.stdout.buffer, probabilities, interval)
+        rows = _write_predictions(model, encoded, kind, sys.stdout.buffer, probabilities, interval)
     else:
         with output_file(path, PREDICTIONS) as sink:
-            rows = _written(model, encoded, kind, sink, probabilities, interval)
+            rows = _write_predictions(model, encoded, kind, sink, probabilities, interval)
     warn_of(unseen)
     return rows
 
@@ -127,7 +127,7 @@ def _kind(output: str | Path | None) -> str:
     return ending[1:]
 
 
-def _written(
+def _write_predictions(
     model: Model,
     encoded: Iterator[EncodedRows],
     kind: str,
@@ -139,7 +139,7 @@ def _written(
     writer: Any = None
     # Reading and encoding run in a thread of their own, beside the network.
     with ExitStack() as stack:
-        parts = stack.enter_context(closing(prefetched(encoded, lambda part: part)))
+        parts = stack.enter_context(closing(read_ahead(encoded, lambda part: part)))
         for part in parts:
             start = 0
             for piece in model.pieces([part.batch]):

@@ -8,7 +8,7 @@ from typing import Any
 from descend.errors import InputError
 from descend.runs.fingerprint import check_unchanged
 from descend.runtime.run import Options, resume_run
-from descend.runtime.table_run import NOTHING_NAMED, Named, Run, TableRun, recorded_run
+from descend.runtime.table_run import NOTHING_NAMED, Named, Run, TableRun, reopen_run
 
 
 def resume(path: Path, options: Options, named: Named = NOTHING_NAMED) -> Run:
@@ -31,7 +31,7 @@ def resume(path: Path, options: Options, named: Named = NOTHING_NAMED) -> Run:
                 f"descend.fit again with out={str(path)!r} and resume=True."
             )
         before = record["data"]["fingerprint"]
-        return recorded_run(
+        return reopen_run(
             path,
             record,
             options.progress,

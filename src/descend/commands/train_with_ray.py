@@ -63,14 +63,14 @@ def train_with_ray(
             data = str(Path(data).resolve())
         if out is not None:
             written["out"] = str(Path(out).resolve())
-        run: Run = _trained(ray, (data, settings, written), processes, cores)
+        run: Run = _train_on_workers(ray, (data, settings, written), processes, cores)
         return run
     finally:
         if ours:
             ray.shutdown()
 
 
-def _trained(ray: Any, asked: tuple[Any, ...], count: int, cores: int) -> Any:
+def _train_on_workers(ray: Any, asked: tuple[Any, ...], count: int, cores: int) -> Any:
     room = int(ray.cluster_resources().get("CPU", 0))
     if room < count * cores:
         raise InputError(

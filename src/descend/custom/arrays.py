@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.trees import TARGET, Form, taken_apart
+from descend.custom.trees import TARGET, Form, take_apart
 from descend.errors import DataError
 from descend.types import Batch
 
@@ -64,13 +64,16 @@ def read_batch(data: Any) -> UserBatch:
             in 32 bits.
     """
     X, y, weight = _parts(data)
-    inputs, arrays = taken_apart(X, "x")
-    x = {name: narrowed(values, name) for name, values in arrays.items()}
+    inputs, arrays = take_apart(X, "x")
+    x = {name: narrow_numbers(values, name) for name, values in arrays.items()}
     if y is X:
         targets, ys = inputs, dict(x)
     else:
-        targets, arrays = taken_apart(y, "y")
-        ys = {name: narrowed(values, _shown(name, targets)) for name, values in arrays.items()}
+        targets, arrays = take_apart(y, "y")
+        ys = {
+            name: narrow_numbers(values, _name_in_message(name, targets))
+            for name, values in arrays.items()
+        }
     first, *others = ys.values()
     more = {f"{TARGET}{number}": values for number, values in enumerate(others, start=1)}
     targets = Form(("y", *more), targets.structure)
@@ -84,7 +87,7 @@ def read_batch(data: Any) -> UserBatch:
     return UserBatch(Batch({**x, **more}, first, w), inputs, targets)
 
 
-def joined(parts: Sequence[UserBatch]) -> UserBatch:
+def join_batches(parts: Sequence[UserBatch]) -> UserBatch:
     """Join batches of the same form.
 
     Raises:
@@ -108,16 +111,16 @@ def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: they have another form.
     """
-    form, arrays = taken_apart(X, "x")
+    form, arrays = take_apart(X, "x")
     if form.structure != like.structure:
         raise DataError(
             f"Expected inputs as in training, {', '.join(like.names)}; found "
             f"{', '.join(form.names)}."
         )
-    return {name: narrowed(values, name) for name, values in arrays.items()}
+    return {name: narrow_numbers(values, name) for name, values in arrays.items()}
 
 
-def narrowed(values: Any, name: str) -> NDArray[Any]:
+def narrow_numbers(values: Any, name: str) -> NDArray[Any]:
     """An array of numbers in at most 32 bits; small integers such as pixels keep their type.
 
     Args:
@@ -222,7 +225,7 @@ def _parts(data: Any) -> tuple[Any, Any, Any]:
     return data if len(data) == 3 else (*data, None)
 
 
-def _shown(name: str, form: Form) -> str:
+def _name_in_message(name: str, form: Form) -> str:
     return name if form.single else f"y[{name!r}]"
 
 

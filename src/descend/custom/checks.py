@@ -69,14 +69,14 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     weights, state = split_variables(params)
     training = model.training_apply
 
-    def trained(rows: Any, key: int = 1) -> tuple[Any, Any]:
+    def apply_training(rows: Any, key: int = 1) -> tuple[Any, Any]:
         return training(weights, state, rows, jax.random.key(key))
 
-    first, after = _try("The model", trained, x)
-    other, _ = trained(x, 2)
+    first, after = _try("The model", apply_training, x)
+    other, _ = apply_training(x, 2)
     couples = any(
-        not same(jax.tree.map(lambda leaf, kept=kept: leaf[kept], trained(rows)[0]), part)
-        for rows, kept in _others_replaced(x)
+        not same(jax.tree.map(lambda leaf, kept=kept: leaf[kept], apply_training(rows)[0]), part)
+        for rows, kept in _replace_half(x)
         for part in [jax.tree.map(lambda leaf, kept=kept: leaf[kept], first)]
     )
     return Probe(
@@ -100,7 +100,7 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
                 "model tells training from prediction: give the framework's module, or "
                 "apply(params, state, x, key, training) -> (outputs, state)."
             )
-    for rows, kept in _others_replaced(x):
+    for rows, kept in _replace_half(x):
         if not same(_take(predict(rows), kept), _take(together, kept), together):
             raise InputError(
                 "The model couples the rows of a batch: a row has other outputs when other rows "
@@ -133,7 +133,7 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
         alone = per_example(*_take(both, slice(place, place + 1)))
         if not same(alone, losses[place : place + 1], losses):
             raise InputError(text.format("alone, a row has another loss than among others"))
-    for rows, kept in _others_replaced(both):
+    for rows, kept in _replace_half(both):
         if not same(per_example(*rows)[kept], losses[kept], losses):
             raise InputError(text.format("a row has another loss when other rows change"))
 
@@ -185,7 +185,7 @@ def _equal(found: Any, expected: Any) -> bool:
     return all(np.array_equal(np.asarray(one), np.asarray(other)) for one, other in pairs)
 
 
-def _others_replaced(tree: Any) -> list[tuple[Any, slice]]:
+def _replace_half(tree: Any) -> list[tuple[Any, slice]]:
     """Rows of which half are replaced by copies of the other half, and the half that is kept."""
     count = len(jax.tree.leaves(tree)[0])
     half = count // 2

@@ -17,14 +17,14 @@ from descend.custom.chunks import DISK_PART, Chunks
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
-from descend.data.prepare import placed, prepare, write_rows
+from descend.data.prepare import load_or_map, prepare, write_rows
 from descend.data.reading.table import open_table
 from descend.data.rows.budget import divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore, RowStore
-from descend.data.rows.store_cache import Say, default_folder, kept_store, store_folder
+from descend.data.rows.store_cache import Say, default_folder, open_cached_store, store_folder
 from descend.data.rows.store_header import groups_of
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
@@ -110,7 +110,7 @@ def custom_rows(
         if spool.rows:
             stored = _store_rows(chunks, kept_in, settings, say)
             layout = layout or decide_layout(*chunks.counts, chunks.row_bytes, budget, stored=True)
-            training, held_out = placed(stored, layout, budget)
+            training, held_out = load_or_map(stored, layout, budget)
         else:
             layout = layout or Layout(stored=False)
             training, held_out = chunks.in_memory()
@@ -185,7 +185,7 @@ def _store_rows(
         counts = {"training": training, "validation": held_out}
         write_rows(folder, parts, key, counts, settings, budget)
 
-    return kept_store(folder, key, write, say)
+    return open_cached_store(folder, key, write, say)
 
 
 def _facts(target: Target) -> TargetFacts:

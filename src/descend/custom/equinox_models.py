@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.custom.models import CustomModel, as_before, copy_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
@@ -34,14 +34,14 @@ def equinox_model(model: Any) -> CustomModel:
             "equinox.nn.make_with_state returns them."
         )
     params, static = equinox.partition(module, equinox.is_inexact_array)
-    params = copied_tree(params)
+    params = copy_tree(params)
     numbers, structure = jax.tree.flatten(state)
-    numbers = copied_tree(numbers)
+    numbers = copy_tree(numbers)
     takes_key = "key" in inspect.signature(module).parameters
     names = {layer.axis_name for layer in _parts(module, equinox.nn.BatchNorm)}
     axis = next(iter(names), AXIS)
 
-    def called(module: Any, held: Any, x: Any, key: Array | None) -> tuple[Any, Any]:
+    def call(module: Any, held: Any, x: Any, key: Array | None) -> tuple[Any, Any]:
         keys = None
         if key is not None and takes_key:
             keys = jax.random.split(key, jax.tree.leaves(x)[0].shape[0])
@@ -63,10 +63,10 @@ def equinox_model(model: Any) -> CustomModel:
 
     def apply(variables: Params, x: Any) -> Any:
         module = equinox.nn.inference_mode(rebuilt_module(variables.params))
-        return called(module, variables.state, x, None)[0]
+        return call(module, variables.state, x, None)[0]
 
     def training_apply(weights: Params, held: Any, x: Any, key: Array) -> tuple[Any, Any]:
-        outputs, after = called(rebuilt_module(weights), held, x, key)
+        outputs, after = call(rebuilt_module(weights), held, x, key)
         return outputs, as_before(jax.tree.leaves(after), held)
 
     def rebuilt(variables: Params) -> Any:
@@ -76,17 +76,17 @@ def equinox_model(model: Any) -> CustomModel:
         return module, jax.tree.unflatten(structure, variables.state)
 
     return CustomModel(
-        init=lambda seed: copied_tree(Variables(params, numbers)),
+        init=lambda seed: copy_tree(Variables(params, numbers)),
         apply=apply,
         rebuilt=rebuilt,
         shown=lambda variables: variables.params,
         training_apply=training_apply,
         has_weights=True,
-        chosen=_chosen,
+        chosen=_choose_leaves,
     )
 
 
-def _chosen(trainable: Any, weights: Params) -> list[bool]:
+def _choose_leaves(trainable: Any, weights: Params) -> list[bool]:
     """Which leaves a filter of Equinox keeps: booleans in the form of the module, or a function."""
     import equinox
 

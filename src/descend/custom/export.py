@@ -121,7 +121,7 @@ def _difference(content: bytes, predict: Callable[..., Any], shapes: Mapping[str
     except ImportError:
         return 0.0
     random = np.random.default_rng(0)
-    x = {name: _made(random, one.shape[1:], one.dtype) for name, one in shapes.items()}
+    x = {name: _make_numbers(random, one.shape[1:], one.dtype) for name, one in shapes.items()}
     onnxruntime.set_default_logger_severity(3)
     found = onnxruntime.InferenceSession(content).run(None, x)
     expected = jax.tree.leaves(predict(*x.values()))
@@ -133,7 +133,7 @@ def _difference(content: bytes, predict: Callable[..., Any], shapes: Mapping[str
     return apart if np.isfinite(apart) else 1.0
 
 
-def _made(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
+def _make_numbers(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
     """Numbers that every model takes: small codes, so that a token id is one."""
     size = (TRIED_ROWS, *shape)
     if np.dtype(dtype).kind == "f":

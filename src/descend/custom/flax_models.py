@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from descend.custom.models import CustomModel, as_before, chosen_leaves, copied_tree
+from descend.custom.models import CustomModel, as_before, choose_leaves, copy_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
@@ -65,7 +65,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
     """A Linen module: its collection `params` is trained, the others are its state."""
     flags = _flags(module)
 
-    def begun(seed: int) -> Params:
+    def begin(seed: int) -> Params:
         found = init(jax.random.key(seed))
         if not isinstance(found, Mapping):
             raise InputError(
@@ -80,7 +80,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
                 f"{', '.join(map(str, variables)) or 'none'}."
             )
         params = variables.pop("params")
-        return copied_tree(Variables(params, variables))
+        return copy_tree(Variables(params, variables))
 
     def apply(variables: Params, x: Any) -> Any:
         off = {name: not value for name, value in flags.items()}
@@ -95,7 +95,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
         return outputs, as_before({**state, **_dicts(after)}, state)
 
     return CustomModel(
-        init=begun,
+        init=begin,
         apply=apply,
         rebuilt=lambda variables: model,
         shown=lambda variables: {"params": variables.params, **variables.state},
@@ -137,46 +137,46 @@ def _nnx(model: Any) -> CustomModel:
     predicting.eval()
     still = nnx.split(predicting, *filters)[0]
     # A state is a tree of one array or more; as plain dicts it can be saved by name.
-    weights, held = (copied_tree(nnx.to_pure_dict(one)) for one in (params, rest))
-    keys, key_structure = jax.tree.flatten(jax.tree.map(_copied_key, random))
+    weights, held = (copy_tree(nnx.to_pure_dict(one)) for one in (params, rest))
+    keys, key_structure = jax.tree.flatten(jax.tree.map(_copy_key, random))
 
-    def merged(graph: Any, variables: Params, key: Array | None) -> Any:
+    def merge(graph: Any, variables: Params, key: Array | None) -> Any:
         states = [jax.tree.map(lambda one: one, part) for part in (params, rest)]
         for state, values in zip(states, variables, strict=True):
             nnx.replace_by_pure_dict(state, values)
         streams = [
-            one if key is None else _reseeded(one, key, place) for place, one in enumerate(keys)
+            one if key is None else _reseed(one, key, place) for place, one in enumerate(keys)
         ]
         return nnx.merge(graph, states[0], jax.tree.unflatten(key_structure, streams), states[1])
 
     def apply(variables: Params, x: Any) -> Any:
         given = {"rngs": nnx.Rngs(0)} if needs_rngs else {}
-        return merged(still, variables, None)(x, **off, **given)
+        return merge(still, variables, None)(x, **off, **given)
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
-        called = merged(structure, Variables(weights, state), key)
+        called = merge(structure, Variables(weights, state), key)
         given = {} if rngs is None else {"rngs": nnx.Rngs(jax.random.fold_in(key, len(keys)))}
         outputs = called(x, **flags, **given)
         after = nnx.to_pure_dict(nnx.split(called, *filters)[-1])
         return outputs, as_before(after, state)
 
     return CustomModel(
-        init=lambda seed: copied_tree(Variables(weights, held)),
+        init=lambda seed: copy_tree(Variables(weights, held)),
         apply=apply,
-        rebuilt=lambda variables: merged(structure, copied_tree(variables), None),
+        rebuilt=lambda variables: merge(structure, copy_tree(variables), None),
         shown=lambda variables: variables.params,
         training_apply=training_apply,
         has_weights=True,
-        chosen=lambda trainable, weights: _chosen(trainable, weights, params),
+        chosen=lambda trainable, weights: _choose_leaves(trainable, weights, params),
     )
 
 
-def _chosen(trainable: Any, weights: Params, variables: Any) -> list[bool]:
+def _choose_leaves(trainable: Any, weights: Params, variables: Any) -> list[bool]:
     """Which weights a filter of NNX means, or booleans in the form of the weights."""
     from flax import nnx
 
     if isinstance(trainable, Mapping):
-        return chosen_leaves(trainable, weights)
+        return choose_leaves(trainable, weights)
     try:
         wanted = nnx.filterlib.to_predicate(trainable)
     except TypeError as error:
@@ -193,14 +193,14 @@ def _is_key(leaf: Any) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
-def _copied_key(leaf: Any) -> Any:
+def _copy_key(leaf: Any) -> Any:
     if not _is_key(leaf):
         return jnp.array(leaf, copy=True)
     data = jnp.array(jax.random.key_data(leaf), copy=True)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
 
 
-def _reseeded(leaf: Any, key: Array, place: int) -> Any:
+def _reseed(leaf: Any, key: Array, place: int) -> Any:
     if not _is_key(leaf):
         return leaf
     own = jax.random.fold_in(key, place)

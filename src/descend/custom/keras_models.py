@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from descend.custom.models import CustomModel, as_before, copied_tree
+from descend.custom.models import CustomModel, as_before, copy_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
@@ -36,18 +36,18 @@ def keras_model(model: Any) -> CustomModel:
                 "Leave it out, or put a projection into the Optax transformation (optax.keep_params"
                 "_nonnegative)."
             )
-    leaves = copied_tree([one.value for one in model.trainable_variables])
+    leaves = copy_tree([one.value for one in model.trainable_variables])
     # Seeds of random layers are made anew of the key of each update.
     seeds = {id(one.state) for one in _seed_generators(model)}
     random = [id(one) in seeds for one in model.non_trainable_variables]
-    held = copied_tree([one.value for one in model.non_trainable_variables])
+    held = copy_tree([one.value for one in model.non_trainable_variables])
 
-    def called(weights: Params, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
+    def call(weights: Params, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
         found: tuple[Any, Any] = model.stateless_call(weights, state, x, training=training)
         return found
 
     def apply(variables: Params, x: Any) -> Any:
-        return called(variables.params, variables.state, x, False)[0]
+        return call(variables.params, variables.state, x, False)[0]
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         seeded = [
@@ -56,7 +56,7 @@ def keras_model(model: Any) -> CustomModel:
             else value
             for place, (value, is_seed) in enumerate(zip(state, random, strict=True))
         ]
-        outputs, after = called(weights, seeded, x, True)
+        outputs, after = call(weights, seeded, x, True)
         kept = [
             old if is_seed else new for old, new, is_seed in zip(state, after, random, strict=True)
         ]
@@ -73,7 +73,7 @@ def keras_model(model: Any) -> CustomModel:
         return model
 
     return CustomModel(
-        init=lambda seed: copied_tree(Variables(leaves, held)),
+        init=lambda seed: copy_tree(Variables(leaves, held)),
         apply=apply,
         rebuilt=rebuilt,
         shown=lambda variables: variables.params,

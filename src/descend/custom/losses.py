@@ -127,7 +127,7 @@ def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tupl
             "loss='poisson' takes outputs as logarithms of rates, and the last layer makes them "
             "positive already. Leave its exponential or softplus out, or give a loss of your own."
         )
-    return Loss(_flattened(LOSSES[name].per_example), LOSSES[name].link), name
+    return Loss(_flatten_loss(LOSSES[name].per_example), LOSSES[name].link), name
 
 
 def _automatic(part: Part, shape: tuple[int, ...]) -> str:
@@ -214,9 +214,9 @@ def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
             inside = jnp.clip(outputs, EPSILON, 1.0 - EPSILON)
             return -jnp.sum(y * jnp.log(inside) + (1 - y) * jnp.log1p(-inside), axis=-1)
 
-        return Loss(_flattened(losses), _as_it_is)
+        return Loss(_flatten_loss(losses), _as_it_is)
 
-    return Loss(_flattened(LOSSES[BINARY].per_example), LOSSES[BINARY].link)
+    return Loss(_flatten_loss(LOSSES[BINARY].per_example), LOSSES[BINARY].link)
 
 
 def _hinge(part: Part, shape: tuple[int, ...]) -> Loss:
@@ -241,7 +241,7 @@ def _quantile(shape: tuple[int, ...], y: Any, quantiles: tuple[float, ...]) -> L
             f"{_dims(y)}, those of the first target first; the model gives {['B', *shape[1:]]}."
         )
     named = make_loss("quantile", quantiles)
-    return Loss(_flattened(named.per_example), named.link)
+    return Loss(_flatten_loss(named.per_example), named.link)
 
 
 def _from_probabilities(outputs: Array, y: Array) -> Array:
@@ -383,7 +383,7 @@ def _form(tree: Any) -> str:
     return "one array" if keys is None else ", ".join(map(repr, keys))
 
 
-def _flattened(per_example: PerExample) -> PerExample:
+def _flatten_loss(per_example: PerExample) -> PerExample:
     """The same loss for outputs and targets of any shape."""
 
     def flat(outputs: Array, y: Array) -> Array:

@@ -14,7 +14,7 @@ from descend.training.objective import TrainingApply
 from descend.types import Array, Params, Variables
 
 
-def chosen_leaves(trainable: Any, weights: Params) -> list[bool]:
+def choose_leaves(trainable: Any, weights: Params) -> list[bool]:
     """Which leaves of the weights are trained, in their order.
 
     Args:
@@ -63,7 +63,7 @@ class CustomModel(NamedTuple):
     penalty: Callable[[Params], Array] | None = None
     has_weights: bool = False
     head: str | None = None
-    chosen: Callable[[Any, Params], list[bool]] = chosen_leaves
+    chosen: Callable[[Any, Params], list[bool]] = choose_leaves
 
 
 def as_before(state: Any, before: Any) -> Any:
@@ -93,7 +93,7 @@ def with_constant_state(model: CustomModel) -> CustomModel:
     )
 
 
-def copied_tree(tree: Any) -> Any:
+def copy_tree(tree: Any) -> Any:
     """Copies of the arrays of a tree, whatever becomes of the originals or of the copies.
 
     `jnp.asarray` would share memory with NumPy's arrays, and a framework may use it up.

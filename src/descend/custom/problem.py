@@ -34,7 +34,7 @@ from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
-from descend.training.build import fitted, fitting_loss, rises
+from descend.training.build import loss_for_task, resolve_for_rows, rises
 from descend.training.jax_setup import check_not_forked
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
@@ -134,13 +134,13 @@ def custom_problem(
     if tabular and isinstance(own.loss, str):  # On which scale the target is learned.
         learned = settings.replace(loss=known_name(own.loss))
     rows = custom_rows(own.data, learned, own.validation, layout=layout, say=progress.message)
-    settings = fitted(settings, len(rows.training))
+    settings = resolve_for_rows(settings, len(rows.training))
     inputs_of, targets_of = _forms(rows)
     few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
-    made, probe = _checked_model(own, x, settings, progress)
-    chosen, loss_name = _chosen_loss(own.loss, rows, made, probe, x, y, settings)
+    made, probe = _check_model(own, x, settings, progress)
+    chosen, loss_name = _choose_loss(own.loss, rows, made, probe, x, y, settings)
     check_loss(chosen.per_example, probe.outputs, y)
     params = shaken(made.init(settings.seed), settings.seed)
     weights, state = split_variables(params)
@@ -252,7 +252,7 @@ def with_targets(outputs: Any, x: Mapping[str, Any]) -> Any:
     return _Composite(outputs, more) if more else outputs
 
 
-def _checked_model(
+def _check_model(
     own: CustomParts, x: Any, settings: Settings, progress: Progress
 ) -> tuple[CustomModel, Probe]:
     """The model as functions, tried on a few rows; what is to be known of it is said once."""
@@ -295,7 +295,7 @@ def _check_unused(settings: Settings, unused: Sequence[str]) -> None:
             raise SettingsError(f"{name} means nothing here: {what}. Leave it out.")
 
 
-def _chosen_loss(
+def _choose_loss(
     loss: Any,
     rows: CustomRows,
     model: CustomModel,
@@ -308,7 +308,7 @@ def _chosen_loss(
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
         return Loss(loss, _as_it_is), None
     if rows.encoder is not None and isinstance(loss, str):
-        loss = fitting_loss(known_name(loss), rows.encoder.schema.task)
+        loss = loss_for_task(known_name(loss), rows.encoder.schema.task)
     names = ("y",) if rows.targets is None else rows.targets.names
     facts = [rows.facts[name] for name in names]
     one_array = rows.targets is None or rows.targets.single

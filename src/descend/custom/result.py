@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.custom.arrays import read_inputs
-from descend.custom.models import CustomModel, copied_tree
+from descend.custom.models import CustomModel, copy_tree
 from descend.custom.problem import CustomProblem
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
@@ -47,7 +47,7 @@ class CustomRun(FinishedRun):
     @property
     def model(self) -> Any:
         """The model as it was given, with the best weights; a Keras model gets them itself."""
-        return self._model.rebuilt(copied_tree(self._weights))
+        return self._model.rebuilt(copy_tree(self._weights))
 
     @property
     def params(self) -> Params:

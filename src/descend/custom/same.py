@@ -30,7 +30,7 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
         training; `updates`: the norms of what the update rule makes of gradients.
     """
     problem = custom.setup.problem
-    params = _fixed(problem.init(problem.seed))
+    params = _fixed_weights(problem.init(problem.seed))
     rows = problem.store.gather(np.arange(min(PROBED_ROWS, len(problem.store))))
     _, gradient = jax.jit(make_gradient(problem.objective))(params, rows, jax.random.key(0))
     weights, _ = split_variables(params)
@@ -77,7 +77,7 @@ def check_same_functions(
             )
 
 
-def _fixed(params: Params) -> Params:
+def _fixed_weights(params: Params) -> Params:
     """Weights that depend on nothing but their shapes; the state as it is."""
     random = np.random.default_rng(0)
 

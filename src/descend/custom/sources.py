@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.custom.arrays import UserBatch, as_array, joined, read_batch
+from descend.custom.arrays import UserBatch, as_array, join_batches, read_batch
 from descend.errors import DataError
 
 ROWS_AT_ONCE = 1024
@@ -46,15 +46,15 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
         DataError: it is none of these.
     """
     if is_arrays(data):
-        yield split_off(data, target)
+        yield split_target(data, target)
         return
     chunks = iter(_iterable(data))
     for first in chunks:
         if not _is_row(first):
-            yield split_off(_as_tuple(first), target)
+            yield split_target(_as_tuple(first), target)
             continue
         rows = [first, *itertools.islice(chunks, ROWS_AT_ONCE - 1)]
-        yield split_off(_stack(list(map(_as_tuple, rows))), target)
+        yield split_target(_stack(list(map(_as_tuple, rows))), target)
 
 
 def read_whole(data: Any, target: str) -> UserBatch:
@@ -62,10 +62,10 @@ def read_whole(data: Any, target: str) -> UserBatch:
     chunks = [read_batch(chunk) for chunk in chunks_of(data, target)]
     if not chunks:
         raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
-    return joined(chunks)
+    return join_batches(chunks)
 
 
-def split_off(chunk: Any, target: str) -> Any:
+def split_target(chunk: Any, target: str) -> Any:
     """A mapping with the target among its arrays as `(X, y)` or `(X, y, weight)`.
 
     Raises:

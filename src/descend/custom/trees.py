@@ -34,7 +34,7 @@ class Form(NamedTuple):
         return jax.tree.unflatten(self.structure, [arrays[name] for name in self.names])
 
 
-def taken_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
+def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
     """The form of a tree and its arrays by name.
 
     Args:

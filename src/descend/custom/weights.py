@@ -52,7 +52,7 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
     narrow = [kind.itemsize < 4 for kind in types]
     scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
 
-    def parted(params: Params) -> Params:
+    def separate(params: Params) -> Params:
         weights, state = split_variables(params)
         found = jax.tree.leaves(weights)
         kept = [
@@ -68,7 +68,7 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
             jax.tree.unflatten(structure, kept), (jax.tree.unflatten(structure, still), state)
         )
 
-    def joined(weights: Params, still: Any, *, training: bool) -> Params:
+    def join(weights: Params, still: Any, *, training: bool) -> Params:
         """The weights as the model knows them."""
         own = iter(jax.tree.leaves(weights))
         others = iter(jax.tree.leaves(still))
@@ -76,7 +76,7 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
         for used, kind in zip(trained, types, strict=True):
             leaf = next(own) if used else next(others)
             if used and scaled and training:
-                leaf = _cast_and_unscaled(leaf, kind)
+                leaf = _cast_and_unscale(leaf, kind)
             elif used and leaf.dtype != kind:
                 leaf = leaf.astype(kind)
             found.append(leaf)
@@ -85,9 +85,9 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
     def original(params: Params, *, training: bool = False) -> Params:
         weights, state = split_variables(params)
         if whole:
-            return join_variables(joined(weights, (), training=training), state, params)
+            return join_variables(join(weights, (), training=training), state, params)
         still, state = state
-        weights = joined(weights, still, training=training)
+        weights = join(weights, still, training=training)
         return Variables(weights, state) if has_state else weights
 
     def apply(params: Params, x: Any) -> Any:
@@ -97,11 +97,11 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         assert model.training_apply is not None
         still, inner = ((), state) if whole else state
-        outputs, after = model.training_apply(joined(weights, still, training=True), inner, x, key)
+        outputs, after = model.training_apply(join(weights, still, training=True), inner, x, key)
         return _in_full(outputs, scaled=scaled), after if whole else (still, after)
 
     return model._replace(
-        init=lambda seed: parted(model.init(seed)),
+        init=lambda seed: separate(model.init(seed)),
         apply=apply,
         rebuilt=lambda params: model.rebuilt(original(params)),
         shown=lambda params: model.shown(original(params)),
@@ -144,7 +144,7 @@ def without_idle_weights(
             outputs = made.apply(join_variables(weights, state, begun), x)
         return jnp.mean(loss.per_example(outputs, y))
 
-    reached = _reached_by_gradients(mean_loss, weights)
+    reached = _leaves_with_gradient(mean_loss, weights)
     if all(reached) or not any(reached):
         return made, None
     if not own_rule:
@@ -161,7 +161,7 @@ def without_idle_weights(
     return made, penalty
 
 
-def _reached_by_gradients(loss: Callable[[Params], Array], weights: Params) -> list[bool]:
+def _leaves_with_gradient(loss: Callable[[Params], Array], weights: Params) -> list[bool]:
     """Which leaves of the weights a loss depends on; the gradient of others is 0 by construction.
 
     Such are weights under `jax.lax.stop_gradient`, and those that are not used.
@@ -186,21 +186,23 @@ def _in_full(outputs: Any, *, scaled: bool) -> Any:
         leaf = jnp.asarray(leaf)
         if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4:
             leaf = leaf.astype(jnp.float32)
-        return _scaled(leaf) if scaled and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        return (
+            _scale_gradient(leaf) if scaled and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        )
 
     return jax.tree.map(one, outputs)
 
 
 @jax.custom_vjp
-def _scaled(leaf: Array) -> Array:
+def _scale_gradient(leaf: Array) -> Array:
     """The value itself; its gradient is multiplied by `SCALE`."""
     return leaf
 
 
-_scaled.defvjp(lambda leaf: (leaf, None), lambda _, slope: (slope * SCALE,))
+_scale_gradient.defvjp(lambda leaf: (leaf, None), lambda _, slope: (slope * SCALE,))
 
 
-def _cast_and_unscaled(leaf: Array, kind: Any) -> Array:
+def _cast_and_unscale(leaf: Array, kind: Any) -> Array:
     """The value in another type; its gradient is divided by `SCALE`, in float32."""
 
     @jax.custom_vjp

@@ -14,17 +14,17 @@ import numpy as np
 
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.reading.options import reading_options
-from descend.data.reading.staging import staged
+from descend.data.reading.staging import stage
 from descend.data.reading.table import Table, open_table
 from descend.data.rows.budget import Budget, divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
-from descend.data.rows.prefetch import prefetched
+from descend.data.rows.prefetch import read_ahead
 from descend.data.rows.store import Filler, MemoryStore, RowStore
 from descend.data.rows.store_cache import (
     Say,
     default_folder,
-    kept_store,
+    open_cached_store,
     store_folder,
     usable_store,
 )
@@ -110,25 +110,27 @@ def prepare(
     kept = usable_store(folder, key)
     if kept is not None and schema is None and "schema" not in kept[0].header.key:
         kept = None
-    if kept is not None and _wanted(kept, settings, budget, layout):
+    if kept is not None and _is_store_used(kept, settings, budget, layout):
         schema = schema or schema_from_json(kept[0].header.key["schema"])
         counts = {part.part: len(part) for part in kept}
-        layout = layout or _decided(counts, kept[0].row_bytes, budget, settings)
+        layout = layout or _choose_layout(counts, kept[0].row_bytes, budget, settings)
         say(f"Rows are read from {folder}, written earlier from the same data.")
-        return Prepared(schema, Encoder(schema), *placed(kept, layout, budget), fingerprint, layout)
-    with staged(table, settings, memory=budget.reading, store=folder) as text_read:
+        return Prepared(
+            schema, Encoder(schema), *load_or_map(kept, layout, budget), fingerprint, layout
+        )
+    with stage(table, settings, memory=budget.reading, store=folder) as text_read:
         schema = schema or learn_schema(text_read, settings, validation=judging)
         encoder = Encoder(schema)
         row_bytes = encoder.row_bytes
         counts = {"training": schema.rows.training, "validation": schema.rows.validation}
-        layout = layout or _decided(counts, row_bytes, budget, settings)
+        layout = layout or _choose_layout(counts, row_bytes, budget, settings)
         parts = _parts(encoder, text_read, judging, settings, budget.encoded_rows(row_bytes))
         if not layout.stored:
             rows: tuple[RowStore, RowStore] = in_memory(parts, counts)
         else:
             key = {"asked": asked, **key, "schema": schema.as_json()}
             write = functools.partial(write_rows, folder, parts, key, counts, settings, budget)
-            rows = placed(kept_store(folder, key, write, say), layout, budget)
+            rows = load_or_map(open_cached_store(folder, key, write, say), layout, budget)
     _check_same(table, fingerprint["data"])
     return Prepared(schema, encoder, *rows, fingerprint, layout)
 
@@ -151,7 +153,7 @@ def write_rows(
     budget: Budget,
 ) -> None:
     """Write the store, while a thread reads and encodes."""
-    with closing(prefetched(parts, lambda part: part, depth=1)) as coming:
+    with closing(read_ahead(parts, lambda part: part, depth=1)) as coming:
         write_store(
             folder,
             coming,
@@ -162,7 +164,9 @@ def write_rows(
         )
 
 
-def _decided(counts: dict[str, int], row_bytes: int, budget: Budget, settings: Settings) -> Layout:
+def _choose_layout(
+    counts: dict[str, int], row_bytes: int, budget: Budget, settings: Settings
+) -> Layout:
     stored = settings.store is not None
     return decide_layout(counts["training"], counts["validation"], row_bytes, budget, stored=stored)
 
@@ -203,7 +207,7 @@ def _source(record: dict[str, Any]) -> Any:
     return [files, record.get("query"), record.get("hash"), record.get("name")]
 
 
-def _wanted(
+def _is_store_used(
     kept: tuple[MappedStore, MappedStore],
     settings: Settings,
     budget: Budget,
@@ -218,7 +222,7 @@ def _wanted(
     return settings.store is not None or kept[0].header.bytes > budget.table
 
 
-def placed(
+def load_or_map(
     stored: tuple[MappedStore, MappedStore], layout: Layout, budget: Budget
 ) -> tuple[RowStore, RowStore]:
     """The rows of a store, loaded into memory if the layout says so or they are few."""
@@ -249,14 +253,14 @@ def _parts(
             continue
         assert not isinstance(settings.validation, str)
         held_out = is_validation(part.row, settings.validation, settings.seed)
-        yield "training", _chosen(part, np.flatnonzero(~held_out))
-        yield "validation", _chosen(part, np.flatnonzero(held_out))
+        yield "training", _select_rows(part, np.flatnonzero(~held_out))
+        yield "validation", _select_rows(part, np.flatnonzero(held_out))
     if judging is not None:
         for part in encoder.encode(judging, target=True, rows=rows):
             yield "validation", part.batch
 
 
-def _chosen(part: EncodedRows, which: np.ndarray) -> Batch:
+def _select_rows(part: EncodedRows, which: np.ndarray) -> Batch:
     batch = part.batch
     return Batch(
         {name: np.take(values, which, axis=0) for name, values in batch.x.items()},

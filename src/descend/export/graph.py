@@ -109,7 +109,7 @@ class Graph:
         return bytes(model.SerializeToString())
 
 
-def activated(graph: Graph, activation: str, values: str) -> str:
+def add_activation(graph: Graph, activation: str, values: str) -> str:
     """The values through an activation function."""
     if activation == "gelu":
         return graph.add("Gelu", values, approximate="tanh")

@@ -17,7 +17,7 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.export import inputs
-from descend.export.graph import Graph, activated
+from descend.export.graph import Graph, add_activation
 from descend.export.tabular import tabular_network
 from descend.settings import Settings
 from descend.training.models import REACH
@@ -98,7 +98,7 @@ def _network(
         values = graph.add("MatMul", values, kernel)
         values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))
         if place < len(params["layers"]) - 1:
-            values = activated(graph, settings.activation, values)
+            values = add_activation(graph, settings.activation, values)
     return values
 
 
@@ -139,7 +139,7 @@ def _in_order(graph: Graph, outputs: str, targets: int, each: int) -> str:
 def _classes(graph: Graph, target: ClassificationTarget, settings: Settings, outputs: str) -> None:
     count = len(target.labels)
     if settings.loss == "hinge":
-        _scored(graph, target, outputs)
+        _add_scores(graph, target, outputs)
         return
     if count == 2:
         second = graph.add("Sigmoid", outputs)
@@ -151,7 +151,7 @@ def _classes(graph: Graph, target: ClassificationTarget, settings: Settings, out
     graph.output(probabilities, "probabilities", "float", ["N", count])
 
 
-def _scored(graph: Graph, target: ClassificationTarget, outputs: str) -> None:
+def _add_scores(graph: Graph, target: ClassificationTarget, outputs: str) -> None:
     """The label, and a score for each class, where the loss gives no probabilities."""
     if len(target.labels) == 2:
         outputs = graph.add("Concat", graph.add("Neg", outputs), outputs, axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.export.graph import Graph, activated
+from descend.export.graph import Graph, add_activation
 from descend.settings import Settings
 from descend.training.tabular import FIXED
 
@@ -36,7 +36,7 @@ def tabular_network(
     for layer in params["layers"]:
         values = graph.add("MatMul", values, graph.constant(layer["kernel"], np.float32))
         values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))
-        values = activated(graph, settings.activation, values)
+        values = add_activation(graph, settings.activation, values)
     kernel = np.asarray(params["heads"]["kernel"])
     shape = graph.constant([-1, members, kernel.shape[1]], np.int64)
     values = graph.add("Reshape", values, shape)
@@ -45,17 +45,17 @@ def tabular_network(
     )
     bias = np.asarray(params["heads"]["bias"]).reshape(members, outputs)
     values = graph.add("Add", values, graph.constant(bias, np.float32))
-    return _pooled(graph, settings.loss, values, members, outputs == 1)
+    return _add_pooling(graph, settings.loss, values, members, outputs == 1)
 
 
 def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
     """The numbers scaled, in bins, and as codes: each `[N, ...]`."""
     fixed = {name: np.asarray(values) for name, values in params[FIXED].items()}
-    parts = [_compressed(graph, numeric, fixed)]
+    parts = [_add_compression(graph, numeric, fixed)]
     if "bins" in params:
         kernel = np.asarray(params["bins"]["kernel"])
         columns, bins, width = kernel.shape
-        values = _chosen(graph, numeric, fixed["binned"])
+        values = _add_choice(graph, numeric, fixed["binned"])
         low = graph.constant(fixed["low"].reshape(columns, bins), np.float32)
         rate = graph.constant(fixed["rate"].reshape(columns, bins), np.float32)
         values = graph.add("Mul", graph.add("Sub", values, low), rate)
@@ -72,7 +72,7 @@ def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
         middles = fixed["middles"].reshape(columns, -1)
         above = graph.add(
             "Greater",
-            _chosen(graph, numeric, fixed["coded"]),
+            _add_choice(graph, numeric, fixed["coded"]),
             graph.constant(middles, np.float32),
         )
         axes = graph.constant([2], np.int64)
@@ -84,8 +84,8 @@ def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
     return parts
 
 
-def _compressed(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
-    """See `descend.training.bins.compressed`."""
+def _add_compression(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
+    """See `descend.training.bins.compress`."""
     reach = graph.constant(fixed["reach"], np.float32)
     apart = graph.add("Sub", numeric, graph.constant(fixed["centre"], np.float32))
     size = graph.add("Abs", apart)
@@ -96,7 +96,7 @@ def _compressed(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str
     return graph.add("Mul", values, graph.constant(fixed["scale"], np.float32))
 
 
-def _chosen(graph: Graph, numeric: str, columns: np.ndarray) -> str:
+def _add_choice(graph: Graph, numeric: str, columns: np.ndarray) -> str:
     """`[N, c, 1]`: some of the numbers."""
     values = graph.add("Gather", numeric, graph.constant(columns, np.int64), axis=1)
     return graph.add("Unsqueeze", values, graph.constant([2], np.int64))
@@ -109,7 +109,7 @@ def _flat(graph: Graph, values: str, width: int | None = None) -> str:
     return graph.add("Reshape", values, graph.constant([-1, width], np.int64))
 
 
-def _pooled(graph: Graph, loss: str, outputs: str, members: int, single: bool) -> str:
+def _add_pooling(graph: Graph, loss: str, outputs: str, members: int, single: bool) -> str:
     """`[N, M, k]` as `[N, k]`; see `descend.training.losses`."""
     axes = graph.constant([1], np.int64)
 

@@ -56,7 +56,7 @@ class EventWriter:
 
     def _write(self, event: bytes) -> None:
         length = struct.pack("<Q", len(event))
-        checks = (struct.pack("<I", _masked(part)) for part in (length, event))
+        checks = (struct.pack("<I", _masked_checksum(part)) for part in (length, event))
         self._sink.write(length + next(checks) + event + next(checks))
         self._sink.flush()
 
@@ -74,7 +74,7 @@ def crc32c(data: bytes) -> int:
     return value ^ 0xFFFFFFFF
 
 
-def _masked(data: bytes) -> int:
+def _masked_checksum(data: bytes) -> int:
     value = crc32c(data)
     return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -100,10 +100,10 @@ def read_record(
         FileFormatError: the record is damaged, or was written by a newer version.
         InputError: there is no such file.
     """
-    return checked_record(read_json(path), path, *schemas, migrations=migrations)
+    return check_record(read_json(path), path, *schemas, migrations=migrations)
 
 
-def checked_record(
+def check_record(
     value: Any, name: object, *schemas: type[Any], migrations: Sequence[Migration] = ()
 ) -> dict[str, Any]:
     """A record after every schema has found it right; see `read_record`."""

@@ -69,7 +69,7 @@ def check_replaceable(
     if not path.is_file():
         return path
     other = "Name another file."
-    found = written_kind(path)
+    found = kind_of_file(path)
     read = any(_same(path, one) for one in reads)
     if read and not (force and found):
         raise InputError(f"{path} is read by this command; {kind} would replace it. {other}")
@@ -121,7 +121,7 @@ def set_mark(sink: IO[bytes], kind: str) -> None:
         os.setxattr(sink.fileno(), ATTRIBUTE, kind.encode())
 
 
-def written_kind(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
     """What this program wrote in a file, told by its mark; None where it has none."""
     with suppress(OSError, AttributeError, UnicodeDecodeError):
         return os.getxattr(path, ATTRIBUTE).decode()

@@ -80,10 +80,10 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
         )
     if metadata.get("sha256") != checksum:
         raise FileFormatError(f"{path} was altered after it was written: its checksum is wrong.")
-    return arrays, _described(path, description)
+    return arrays, _read_description(path, description)
 
 
-def _described(path: Path, text: str) -> dict[str, Any]:
+def _read_description(path: Path, text: str) -> dict[str, Any]:
     """The description; a checksum is no proof that `save_tensors` wrote it."""
     description = decode_json(text, path)
     if not isinstance(description, dict):

@@ -57,7 +57,7 @@ def checks_of(
     assessment = assessment or {}
     result = record.get("result") or {}
     found = [
-        _ended(result),
+        _check_ending(result),
         _trivial(result.get("metrics") or {}, assessment),
         _rows(record),
         _leaks(record, assessment),
@@ -96,7 +96,7 @@ def ending_text(result: Record, history: History) -> str:
         return what
     at = f"The validation loss was lowest at epoch {number_text(best.epoch)}"
     if best.epoch >= LATE * history[-1].epoch:
-        if _annealed(history):
+        if _is_annealed(history):
             return f"{what} {at}, where the schedule brought the learning rate near 0."
         return f"{what} {at}, near the end: it may fall further with {more}."
     if _rise(history, best) > OVERFITTED:
@@ -110,7 +110,7 @@ def best_line(history: History) -> HistoryLine | None:
     return min(finite, key=lambda one: one.validation_loss, default=None)
 
 
-def _ended(result: Record) -> Check | None:
+def _check_ending(result: Record) -> Check | None:
     if result.get("stop_reason") == "DIVERGED":
         text = str(result.get("cause") or result.get("stop_text", ""))
         return Check("training diverged", "bad", text)
@@ -277,12 +277,12 @@ def _curve(result: Record, history: History) -> Check | None:
             f"{option_text('l2')} or a smaller model would help.",
         )
     limited = str(result.get("stop_reason")) in LIMITS
-    if limited and best.epoch >= LATE * history[-1].epoch and not _annealed(history):
+    if limited and best.epoch >= LATE * history[-1].epoch and not _is_annealed(history):
         return Check("still improving at the end", "warn", ending_text(result, history))
     return Check("training ended where it should", "good", ending_text(result, history))
 
 
-def _annealed(history: History) -> bool:
+def _is_annealed(history: History) -> bool:
     """Whether the learning rate had fallen near 0 at the end: the lowest loss belongs there."""
     return history[-1].learning_rate <= ANNEALED * max(one.learning_rate for one in history)
 

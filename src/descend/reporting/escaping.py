@@ -8,22 +8,22 @@ import unicodedata
 from typing import Any
 
 
-def escaped(text: object) -> str:
+def escape_html(text: object) -> str:
     """Text for HTML, inside an element or a quoted attribute.
 
     Characters that a page cannot hold (control characters, lone surrogates) become `�`, and so
     do those that change the direction of the text after them.
     """
-    return html.escape("".join(map(_shown, str(text))))
+    return html.escape("".join(map(_printable_letter, str(text))))
 
 
-def json_escaped(value: Any) -> str:
+def escape_json(value: Any) -> str:
     """JSON that is safe inside a script element: no `<`, no `&`, ASCII only."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return "".join(f"\\u{ord(letter):04x}" if letter in "<>&" else letter for letter in text)
 
 
-def _shown(letter: str) -> str:
+def _printable_letter(letter: str) -> str:
     if letter in "\n\t":
         return letter
     if unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNING:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from descend.reporting.escaping import escaped, json_escaped
+from descend.reporting.escaping import escape_html, escape_json
 from descend.reporting.page_model import (
     Cell,
     Check,
@@ -28,7 +28,7 @@ LEAST_REACH, MOST_REACH = 2.0, 100.0
 
 def figures_json(plots: Sequence[Plot]) -> str:
     """The figures of a page by name, as its script reads them."""
-    return json_escaped(
+    return escape_json(
         {plot.name: {**plot.figure, "x_choices": plot.x_choices or {}} for plot in plots}
     )
 
@@ -36,30 +36,30 @@ def figures_json(plots: Sequence[Plot]) -> str:
 def summary_html(summary: Summary) -> str:
     """The top of a page."""
     figures = "".join(
-        f"<div class=key><dt>{escaped(one.label)}</dt><dd><b>{escaped(one.value)}</b>"
-        f"<small>{escaped(one.note)}</small></dd></div>"
+        f"<div class=key><dt>{escape_html(one.label)}</dt><dd><b>{escape_html(one.value)}</b>"
+        f"<small>{escape_html(one.note)}</small></dd></div>"
         for one in summary.figures
     )
-    parts = [f"<p class=lead>{escaped(summary.text)}</p>"]
+    parts = [f"<p class=lead>{escape_html(summary.text)}</p>"]
     if summary.outcome:
         parts.append(
-            f'<p class="outcome {escaped(summary.tone)}">{_mark(summary.tone)}'
-            f"{escaped(summary.outcome)}</p>"
+            f'<p class="outcome {escape_html(summary.tone)}">{_mark(summary.tone)}'
+            f"{escape_html(summary.outcome)}</p>"
         )
     if figures:
         parts.append(f"<dl class=keys>{figures}</dl>")
     if summary.checks:
         parts.append(f"<ul class=checks>{''.join(map(_check_html, summary.checks))}</ul>")
     if summary.facts:
-        parts.append(f"<p class=facts>{escaped(summary.facts)}</p>")
+        parts.append(f"<p class=facts>{escape_html(summary.facts)}</p>")
     return "\n".join(parts)
 
 
 def _check_html(check: Check) -> str:
-    text = f" <span>{escaped(check.text)}</span>" if check.text else ""
+    text = f" <span>{escape_html(check.text)}</span>" if check.text else ""
     return (
         f"<li class={check.tone}>{_mark(check.tone)}"
-        f"<div><b>{escaped(check.name)}</b>{text}</div></li>"
+        f"<div><b>{escape_html(check.name)}</b>{text}</div></li>"
     )
 
 
@@ -72,15 +72,15 @@ def _mark(tone: str) -> str:
 
 def section_html(section: Section, anchor: str) -> str:
     """A heading and its content."""
-    parts = [f"<p>{escaped(text)}</p>" for text in section.text]
-    parts += [f"<p class=warning>{escaped(text)}</p>" for text in section.warnings]
+    parts = [f"<p>{escape_html(text)}</p>" for text in section.text]
+    parts += [f"<p class=warning>{escape_html(text)}</p>" for text in section.warnings]
     parts += [findings_html(section.findings)] if section.findings else []
     if section.plots:
         plots = "\n".join(plot_html(plot) for plot in section.plots)
         parts.append(f"<div class=plots>\n{plots}\n</div>")
     parts += [table_html(table) for table in section.tables]
-    parts += [f"<pre tabindex=0><code>{escaped(text)}</code></pre>" for text in section.code]
-    heading = f"<h2>{escaped(section.heading)}</h2>"
+    parts += [f"<pre tabindex=0><code>{escape_html(text)}</code></pre>" for text in section.code]
+    heading = f"<h2>{escape_html(section.heading)}</h2>"
     body = "\n".join(parts)
     if section.folded:
         body = f"<details><summary>{heading}</summary>\n{body}\n</details>"
@@ -91,15 +91,15 @@ def section_html(section: Section, anchor: str) -> str:
 
 def plot_html(plot: Plot) -> str:
     """A plot with its switches, its caption and its numbers as a table."""
-    name = escaped(plot.name)
-    caption = f"<p class=caption>{escaped(plot.caption)}</p>" if plot.caption else ""
+    name = escape_html(plot.name)
+    caption = f"<p class=caption>{escape_html(plot.caption)}</p>" if plot.caption else ""
     shape = "canvas tall" if plot.tall else "canvas"
     half = " class=half" if plot.half else ""
     return (
         f'<figure data-plot="{name}"{half}>\n'
-        f"<figcaption><h3>{escaped(plot.title)}</h3></figcaption>\n"
+        f"<figcaption><h3>{escape_html(plot.title)}</h3></figcaption>\n"
         f"{_switches(plot)}"
-        f'<div class="{shape}" role=img aria-label="{escaped(plot.title)}. '
+        f'<div class="{shape}" role=img aria-label="{escape_html(plot.title)}. '
         'The numbers are in the table below."></div>\n'
         f"{caption}"
         f"<details class=numbers><summary>The numbers as a table</summary>\n"
@@ -114,9 +114,9 @@ def table_html(table: Table) -> str:
         and all(isinstance(row[place], int | float | Ranged | None) for row in table.rows)
         for place in range(len(table.header))
     ]
-    caption = f"<caption>{escaped(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption>{escape_html(table.caption)}</caption>" if table.caption else ""
     head = "".join(
-        f"<th scope=col{_numeric_class(is_number)}>{escaped(name)}</th>"
+        f"<th scope=col{_numeric_class(is_number)}>{escape_html(name)}</th>"
         for name, is_number in zip(table.header, numeric, strict=True)
     )
     rows = []
@@ -128,7 +128,7 @@ def table_html(table: Table) -> str:
             kind = f"{tag}{scope}{_numeric_class(numeric[place])}{value}"
             cells.append(f"<{kind}>{cell_text(cell)}</{tag}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    label = f' aria-label="{escaped(table.caption)}"' if table.caption else ""
+    label = f' aria-label="{escape_html(table.caption)}"' if table.caption else ""
     long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
     sortable = " class=sortable" if table.sortable else ""
     body = (
@@ -136,7 +136,7 @@ def table_html(table: Table) -> str:
         f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
     )
     if table.folded:
-        title = escaped(table.caption)
+        title = escape_html(table.caption)
         return f"<details class=numbers><summary>{title}</summary>\n{body}</details>\n"
     return body
 
@@ -152,9 +152,9 @@ def cell_text(cell: Cell) -> str:
     if isinstance(cell, float):
         return number_text(cell)
     if isinstance(cell, Ranged):
-        span = f"<small>{escaped(cell.span)}</small>" if cell.span else ""
-        return f"{escaped(cell.value)}{span}"
-    return escaped(cell)
+        span = f"<small>{escape_html(cell.span)}</small>" if cell.span else ""
+        return f"{escape_html(cell.value)}{span}"
+    return escape_html(cell)
 
 
 def number_text(value: float | None) -> str:
@@ -186,14 +186,14 @@ def anchors(sections: Sequence[Section]) -> list[str]:
 
 def _switches(plot: Plot) -> str:
     """Buttons for the unit of the horizontal axis and for logarithmic axes."""
-    name = escaped(plot.name)
+    name = escape_html(plot.name)
     choices = list(plot.x_choices or {})
     layout = plot.figure["layout"]
     parts = []
     if len(choices) > 1:
         buttons = "".join(
-            f'<label><input type=radio name="x-{name}" value="{escaped(choice)}"'
-            f"{' checked' if place == 0 else ''}><span>{escaped(choice)}</span></label>"
+            f'<label><input type=radio name="x-{name}" value="{escape_html(choice)}"'
+            f"{' checked' if place == 0 else ''}><span>{escape_html(choice)}</span></label>"
             for place, choice in enumerate(choices)
         )
         parts.append(f"<fieldset><legend>Horizontal axis</legend>{buttons}</fieldset>")
@@ -242,8 +242,8 @@ def _finding_html(finding: Finding, reach: float) -> str:
     ratios = "".join(_ratio(one, reach) for one in finding.intervals)
     return (
         f"<li class={finding.tone}><div class=verdict><span aria-hidden=true>"
-        f"{MARKS[finding.tone]}</span> {escaped(finding.verdict)}</div>"
-        f"<div class=told><h3>{escaped(finding.title)}</h3><p>{escaped(finding.text)}</p>"
+        f"{MARKS[finding.tone]}</span> {escape_html(finding.verdict)}</div>"
+        f"<div class=told><h3>{escape_html(finding.title)}</h3><p>{escape_html(finding.text)}</p>"
         f"<ul class=ratios>{ratios}</ul></div></li>"
     )
 
@@ -259,9 +259,9 @@ def _ratio(one: Interval, reach: float) -> str:
             f'<b style="left:{_percent_along(one.value, reach):.1f}%"></b>'
         )
     return (
-        f"<li class={one.tone}><span class=label>{escaped(one.label)}</span>"
+        f"<li class={one.tone}><span class=label>{escape_html(one.label)}</span>"
         f"<span class=bar aria-hidden=true>{bar}</span>"
-        f"<span class=ratio>{escaped(one.text)}</span></li>"
+        f"<span class=ratio>{escape_html(one.text)}</span></li>"
     )
 
 

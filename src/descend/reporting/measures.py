@@ -46,11 +46,11 @@ NATURE = (
 MEASURES = (*ARRIVAL, *NATURE)
 
 
-def ranged(spread: Spread | None, measure: Measure) -> Ranged | None:
+def median_and_range(spread: Spread | None, measure: Measure) -> Ranged | None:
     """The median over the seeds with the range, or None where nothing was measured."""
     if spread is None:
         return None
-    low, middle, high = (written(spread[end], measure) for end in ("low", "median", "high"))
+    low, middle, high = (measure_text(spread[end], measure) for end in ("low", "median", "high"))
     value, _, unit = low.partition(" ")
     # The unit is written once where both ends have the same one.
     shown = value if unit and high.endswith(f" {unit}") else low
@@ -59,13 +59,13 @@ def ranged(spread: Spread | None, measure: Measure) -> Ranged | None:
 
 def middle_text(spread: Spread | None, measure: Measure) -> str:
     """The median over the seeds."""
-    return "—" if spread is None else written(spread["median"], measure)
+    return "—" if spread is None else measure_text(spread["median"], measure)
 
 
-def written(value: float, measure: Measure) -> str:
+def measure_text(value: float, measure: Measure) -> str:
     """A value in its unit.
 
-    >>> written(0.0237, NATURE[2]), written(3.9e6, NATURE[4])
+    >>> measure_text(0.0237, NATURE[2]), measure_text(3.9e6, NATURE[4])
     ('2.37 %', '3.72 MiB')
     """
     if measure.unit == "bytes":

@@ -161,10 +161,11 @@ def card(title: str, facts: Sequence[tuple[str, object]]) -> str:
         '<div><strong>a &lt;b&gt;</strong><table><tr><th>rows</th><td>3</td></tr></table></div>'
     """
     lines = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(_shown(value))}</td></tr>" for name, value in facts
+        f"<tr><th>{escape(name)}</th><td>{escape(_fact_text(value))}</td></tr>"
+        for name, value in facts
     )
     return f"<div><strong>{escape(title)}</strong><table>{lines}</table></div>"
 
 
-def _shown(value: object) -> str:
+def _fact_text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 
-from descend.reporting.escaping import escaped
+from descend.reporting.escaping import escape_html
 from descend.reporting.html import anchors, figures_json, section_html, summary_html
 from descend.reporting.page_model import Page
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
@@ -38,9 +38,9 @@ def render(page: Page, *, live: float | None = None) -> str:
     scripts = [asset("plotly-cartesian.min.js"), asset("page.js")]
     policy = policy_for(scripts, live is not None)
     links = "".join(
-        f'<a href="#{anchor}">{escaped(section.heading)}</a>' for anchor, section in named
+        f'<a href="#{anchor}">{escape_html(section.heading)}</a>' for anchor, section in named
     )
-    dark = escaped(json.dumps(dict(zip(COLOURS, DARK_COLOURS, strict=True))))
+    dark = escape_html(json.dumps(dict(zip(COLOURS, DARK_COLOURS, strict=True))))
     follows = refresh = told = ""
     if live is not None:
         follows = f' data-live="{live:g}"'
@@ -50,14 +50,14 @@ def render(page: Page, *, live: float | None = None) -> str:
         [
             head(page.title, policy, asset("page.css"), refresh, follows),
             "<body>\n<header>",
-            f"<div class=top><h1>{escaped(page.title)}</h1>"
+            f"<div class=top><h1>{escape_html(page.title)}</h1>"
             '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
             told + summary_html(page.summary),
             "<noscript><p>The plots need JavaScript. Their numbers are in the tables.</p>"
             "</noscript>",
             f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>',
             *(section_html(section, anchor) for anchor, section in named),
-            f"</main>\n<footer>{escaped(page.source)}</footer>",
+            f"</main>\n<footer>{escape_html(page.source)}</footer>",
             f'<script type="application/json" id="figures" data-dark="{dark}">'
             f"{figures_json(page.plots)}</script>",
             *(f"<script>{script}</script>" for script in scripts),
@@ -74,7 +74,7 @@ def head(title: str, policy: str, style: str, more: str = "", attributes: str = 
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="generator" content="descend">\n<link rel="icon" href="data:,">',
-            f"<title>{escaped(title)}</title>\n<style>\n{style}</style>{more}",
+            f"<title>{escape_html(title)}</title>\n<style>\n{style}</style>{more}",
             "</head>",
         ]
     )

@@ -78,22 +78,22 @@ def _is_ours(entry: Path, marked: bool) -> bool:
         return True
     if name == RECORD and marked:
         return True
-    return name in _KINDS and ownership.written_kind(entry) == _KINDS[name]
+    return name in _KINDS and ownership.kind_of_file(entry) == _KINDS[name]
 
 
 def _is_checkpoint(entry: Path, marked: bool) -> bool:
     if _partial_of(entry) in SLOTS:
         return True
-    ours = marked or ownership.written_kind(entry) == ownership.CHECKPOINT
+    ours = marked or ownership.kind_of_file(entry) == ownership.CHECKPOINT
     return entry.name in SLOTS and entry.is_file() and ours
 
 
 def _is_picture(entry: Path, marked: bool) -> bool:
-    return entry.is_file() and ownership.written_kind(entry) == ownership.PICTURE
+    return entry.is_file() and ownership.kind_of_file(entry) == ownership.PICTURE
 
 
 def _is_events(entry: Path, marked: bool) -> bool:
-    return entry.is_file() and ownership.written_kind(entry) == ownership.EVENTS
+    return entry.is_file() and ownership.kind_of_file(entry) == ownership.EVENTS
 
 
 def _is_store(entry: Path, marked: bool) -> bool:

@@ -148,7 +148,7 @@ def claim_run(out: Path | None, stem: str, *, force: bool = False) -> RunFolder:
             if not place.is_dir():
                 place.mkdir(exist_ok=True)
                 made.insert(0, place)
-        folder = _held(out, made)
+        folder = _lock_folder(out, made)
     except OSError as error:
         _undone(made)
         raise write_error(out, error) from error
@@ -195,7 +195,7 @@ def open_run(path: Path) -> RunFolder:
                 f"{'a file' if name == LOCK else 'a folder'} in its place."
             )
     try:
-        return _held(path)
+        return _lock_folder(path)
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -271,7 +271,7 @@ def _next_free(base: Path, stem: str) -> RunFolder:
                 base.mkdir(exist_ok=True)
                 made = [base]
             path.mkdir()
-            return _held(path, [path, *made])
+            return _lock_folder(path, [path, *made])
         except FileExistsError:
             number += 1
         except OSError as error:
@@ -304,7 +304,7 @@ def check_replaceable(out: Path, *, force: bool) -> None:
         )
 
 
-def _held(path: Path, made: Sequence[Path] = ()) -> RunFolder:
+def _lock_folder(path: Path, made: Sequence[Path] = ()) -> RunFolder:
     """Take the lock of a folder; the system drops it when the process ends, however it ends."""
     new = not os.path.lexists(path / LOCK)
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)

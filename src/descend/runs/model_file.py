@@ -24,7 +24,7 @@ def save_model_file(path: Path, params: Params, description: Mapping[str, Any]) 
         params: nested dicts and lists of arrays; names become `layers/0/kernel`.
         description: values that JSON holds.
     """
-    save_tensors(path, "model", flattened(params), description)
+    save_tensors(path, "model", flatten(params), description)
 
 
 def load_model_file(path: Path) -> tuple[Params, dict[str, Any]]:
@@ -35,10 +35,10 @@ def load_model_file(path: Path) -> tuple[Params, dict[str, Any]]:
         FileFormatError: it is truncated, altered, of a newer version, or no model.
     """
     arrays, description = load_tensors(path, "model")
-    return nested(arrays, path), description
+    return unflatten(arrays, path), description
 
 
-def flattened(params: Params, prefix: str = "") -> Arrays:
+def flatten(params: Params, prefix: str = "") -> Arrays:
     """Arrays by the path that leads to them: keys of dicts and places in lists."""
     if isinstance(params, Mapping):
         items = [(str(key), value) for key, value in params.items()]
@@ -48,12 +48,12 @@ def flattened(params: Params, prefix: str = "") -> Arrays:
         return {prefix: np.asarray(params)}
     found: Arrays = {}
     for key, value in items:
-        found.update(flattened(value, f"{prefix}/{key}" if prefix else key))
+        found.update(flatten(value, f"{prefix}/{key}" if prefix else key))
     return found
 
 
-def nested(arrays: Arrays, path: Path) -> Params:
-    """The nesting that `flattened` took apart; keys that count from 0 make a list."""
+def unflatten(arrays: Arrays, path: Path) -> Params:
+    """The nesting that `flatten` took apart; keys that count from 0 make a list."""
     tree: dict[str, Any] = {}
     for name, value in arrays.items():
         *folders, last = name.split("/")

@@ -21,7 +21,7 @@ from descend.runs.history import metric_names
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
-from descend.training.saved_state import loop_state_saved
+from descend.training.saved_state import save_loop_state
 from descend.types import History, HistoryLine, Params, StopReason
 
 SECONDS_BETWEEN = 1.0
@@ -243,13 +243,13 @@ class SaveCheckpoints(Callback):
         """Save the run when it is time."""
         if self._clock() >= self._next_save:
             started = self._clock()
-            self._writer.save(*loop_state_saved(loop))
+            self._writer.save(*save_loop_state(loop))
             cost = self._clock() - started
             self._next_save = started + max(SECONDS_BETWEEN, cost / LARGEST_SHARE)
 
     def end(self, loop: LoopState, reason: StopReason) -> None:
         """Save the end, and wait until it is on the disk."""
-        self._writer.save(*loop_state_saved(loop))
+        self._writer.save(*save_loop_state(loop))
         self._writer.close()
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ class Interrupts:
         """End the command: once, and not within an import."""
         if self.over or self.known:
             return
-        if not _importing(frame):
+        if not _is_importing(frame):
             self.came = self.known = True
             # Threads that compile or read may hold up the ending.
             _after(LONGEST_ENDING, self._end)
@@ -125,7 +125,7 @@ def _after(seconds: float, act: Any, *arguments: Any) -> None:
     timer.start()
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

@@ -57,7 +57,7 @@ class LivePage(Callback):
 
     def begin(self, record: Record, folder: Path | None, history: History) -> None:
         """Serve the page on a free port."""
-        self._record, self._history, self._folder = _as_written(record), history, folder
+        self._record, self._history, self._folder = _reread(record), history, folder
         self._server = _Server(_handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self._say(f"Live page: {self.address}")
@@ -68,7 +68,7 @@ class LivePage(Callback):
 
     def finish(self, record: Record, history: History) -> None:
         """Show the finished run until every browser that follows it has fetched the page."""
-        self._record, self._history, self._finished = _as_written(record), history, True
+        self._record, self._history, self._finished = _reread(record), history, True
         if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN:
             self._shown.wait(2 * SECONDS_BETWEEN)
 
@@ -94,7 +94,7 @@ class LivePage(Callback):
             self._shown.set()
 
 
-def _as_written(record: Record) -> Record:
+def _reread(record: Record) -> Record:
     """The record as run.json holds it, so that the page equals that of the run directory."""
     written: Record = json.loads(json_text(record))
     return written

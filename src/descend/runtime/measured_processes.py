@@ -21,12 +21,12 @@ from descend.runtime.launch import launch
 from descend.runtime.synchrony import seconds_together
 from descend.runtime.trial_setup import table_setup
 from descend.settings import Settings, settings_from
-from descend.training.parallel import over_processes, replicated, sum_over_processes, this_place
+from descend.training.parallel import over_processes, replicate, sum_over_processes, this_place
 from descend.tuning.advice.processes import (
+    choose_job,
     compared_jobs,
     extrapolated_seconds,
     link_of,
-    paying,
 )
 from descend.types import Advice, Params, Speed, split_variables
 
@@ -63,7 +63,7 @@ def processes_record(
     found: dict[str, Any] = {}
     for count in measured:
         progress.message(f"Measuring updates in {count} processes.")
-        found = _measured(data, asked, sizes, count)
+        found = _measure_in_processes(data, asked, sizes, count)
         for size, repeats in zip(found["sizes"], found["seconds"], strict=True):
             seconds[count, size] = repeats
     link = None
@@ -86,7 +86,7 @@ def processes_record(
     jobs = compared_jobs(seconds, advice.batch_size, critical, frozenset(beyond))
     return {
         "jobs": [dataclasses.asdict(job) for job in jobs],
-        "advised": dataclasses.asdict(paying(jobs)),
+        "advised": dataclasses.asdict(choose_job(jobs)),
         "critical": None if critical is None else critical[1],
         "link": None if link is None else dataclasses.asdict(link),
         "cores": cores,
@@ -106,7 +106,9 @@ def _critical(advice: Advice) -> tuple[float, float, float] | None:
     return None
 
 
-def _measured(data: str, settings: Settings, sizes: Sequence[int], count: int) -> dict[str, Any]:
+def _measure_in_processes(
+    data: str, settings: Settings, sizes: Sequence[int], count: int
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         asked, out = Path(folder) / "asked.json", Path(folder) / "found.json"
         write_json(
@@ -148,7 +150,7 @@ def _seconds_of_sum(floats: int) -> float:
         return jax.lax.fori_loop(0, MESSAGES, lambda _, so_far: sum_over_processes(so_far), values)
 
     program = jax.jit(over_processes(several, (False,)))
-    values = replicated(np.zeros(floats, np.float32))
+    values = replicate(np.zeros(floats, np.float32))
     jax.block_until_ready(program(values))
     took = []
     for _ in range(5):
@@ -158,7 +160,7 @@ def _seconds_of_sum(floats: int) -> float:
     return float(np.median(took))
 
 
-def parsed_counts(text: str) -> tuple[int, ...]:
+def parse_counts(text: str) -> tuple[int, ...]:
     """Numbers of processes in a list with commas.
 
     Raises:

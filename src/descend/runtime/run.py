@@ -44,7 +44,7 @@ from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
-    agreeing,
+    callbacks_that_agree,
     check_same,
     choose_together,
     config_for,
@@ -59,7 +59,7 @@ from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
 from descend.training.parallel import Place, this_place
 from descend.training.problem import Problem
-from descend.training.saved_state import loop_state_restored, loop_state_saved
+from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.types import Params, StopReason
 
 R = TypeVar("R", bound=FinishedRun)
@@ -199,7 +199,7 @@ def start_run(
             folder.begin()
             record |= trainable.fingerprint()
             # The checkpoint first: a run that has a record can be resumed from where it began.
-            save_checkpoint(folder.checkpoint, 0, *loop_state_saved(chosen.loop))
+            save_checkpoint(folder.checkpoint, 0, *save_loop_state(chosen.loop))
             folder.write_record(record)
         return _train_to_end(trainable, chosen.settings, chosen.loop, record, folder, options)
 
@@ -235,7 +235,7 @@ def resume_run(
         loop = trainable.problem.begin()
         saved = load_checkpoint(path / "checkpoint")
         if saved is not None:
-            loop = loop_state_restored(*saved, like=loop)
+            loop = restore_loop_state(*saved, like=loop)
         trainable.check_resumed(record, loop)
         return _train_to_end(trainable, settings, loop, record, folder, options)
 
@@ -305,7 +305,7 @@ def _train_to_end(
                 f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
             )
-        run = _finished(trainable, settings, loop, reason, record, folder)
+        run = _finish(trainable, settings, loop, reason, record, folder)
         if loop.progress.rescues:
             kept = f" The best weights so far are kept in {folder.path}." if folder else ""
             _explain(run.record["result"]["cause"], reason, options.progress, kept)
@@ -313,7 +313,7 @@ def _train_to_end(
     return run
 
 
-def _finished(
+def _finish(
     trainable: Trainable[R],
     settings: Settings,
     loop: LoopState,
@@ -333,7 +333,7 @@ def _finished(
         trainable.save(folder.model, params, settings)
         folder.write_record(record)
         # Only now: whatever happens from here on, the model is saved and the run is finished.
-        folder.write_assessment(_assessed(trainable, params, settings))
+        folder.write_assessment(_assess(trainable, params, settings))
         # From the files, so that `descend report` builds the same page.
         page = train_page(folder.read_record(), loop.history, read_assessment(folder.path))
         folder.write_report(render(page))
@@ -341,7 +341,7 @@ def _finished(
     return trainable.result(params, settings, FinishedRun(loop.history, reason, record, place))
 
 
-def _assessed(trainable: Trainable[Any], params: Params, settings: Settings) -> Mapping[str, Any]:
+def _assess(trainable: Trainable[Any], params: Params, settings: Settings) -> Mapping[str, Any]:
     """The assessment of the model; an error in it does not take away a run that is finished."""
     try:
         return trainable.assessment(params, settings)
@@ -388,7 +388,7 @@ def _run_loop(
         if place.count > 1:
             check_same(problem, loop)
             loop = in_all_processes(loop)
-            together = agreeing([stop_request, callbacks], settings.time_budget)
+            together = callbacks_that_agree([stop_request, callbacks], settings.time_budget)
         loop, reason = fit(config, loop, together)
         loop = in_this_process(loop) if place.count > 1 else loop
         callbacks.end(loop, reason)

@@ -15,7 +15,7 @@ from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.training.device_feed import feed
 from descend.training.local_updates import MOST_BETWEEN
-from descend.training.parallel import Place, from_first, replicated
+from descend.training.parallel import Place, from_first, replicate
 from descend.training.problem import Problem
 from descend.training.state import copy_state
 from descend.types import TrainState
@@ -49,7 +49,7 @@ def seconds_together(
     rates = np.zeros(config.plan.updates_per_chunk, np.float32)
     state = copy_state(state)
     if place.count > 1:
-        params, opt_state, mean = replicated((state.params, state.opt_state, state.mean))
+        params, opt_state, mean = replicate((state.params, state.opt_state, state.mean))
         state = state._replace(params=params, opt_state=opt_state, mean=mean)
     with closing(feed(config.store, config.plan, place=place)) as chunks:
 

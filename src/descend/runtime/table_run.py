@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from descend.assessment.assess import assess
 from descend.data.prepare import Prepared, prepare
-from descend.data.reading.sources import accept_recorded
+from descend.data.reading.sources import accept_recorded_source
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
@@ -25,7 +25,7 @@ from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
 from descend.settings import Settings, settings_from
-from descend.training.build import problem_of, resolved
+from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
@@ -145,7 +145,7 @@ def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
     prepared = prepare(data, settings, say=progress.message)
     named = isinstance(data, str | Path) and str(data)
     source = without_secrets(str(data)) if named else None
-    return TableRun(resolved(settings, prepared.schema), prepared, source)
+    return TableRun(resolve_task(settings, prepared.schema), prepared, source)
 
 
 class Named(NamedTuple):
@@ -165,7 +165,7 @@ class Named(NamedTuple):
 NOTHING_NAMED = Named()
 
 
-def recorded_run(
+def reopen_run(
     path: Path,
     record: Mapping[str, Any],
     progress: Progress,
@@ -207,7 +207,7 @@ def recorded_run(
 
 def _accept_source(source: str, path: Path, named: str | None, option: str) -> str:
     """A recorded source, or where it is a path that moved, the one that the user named."""
-    accepted = accept_recorded(source, record=str(path), named=named, option=option)
+    accepted = accept_recorded_source(source, record=str(path), named=named, option=option)
     return accepted if named is None else named
 
 

@@ -25,10 +25,10 @@ from descend.training.parallel import (
     from_all,
     from_first,
     is_lost_connection,
+    is_watched,
     local,
-    replicated,
+    replicate,
     this_place,
-    watched,
 )
 from descend.training.problem import Problem
 from descend.types import StopReason
@@ -84,7 +84,7 @@ def noticing_lost_processes(place: Place) -> Iterator[None]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if place.count == 1 or not is_lost_connection(error):
             raise
-        if watched():
+        if is_watched():
             raise SystemExit(LostProcessError.exit_status) from error
         raise LostProcessError(
             "Another process of this job ended, or could not be reached any more, so this one "
@@ -103,7 +103,7 @@ def check_alone(command: str) -> None:
         )
 
 
-def agreed(number: int) -> int:
+def same_number(number: int) -> int:
     """The number that process 0 has, in all processes; for what each draws by itself."""
     if this_place().count == 1:
         return number
@@ -138,7 +138,7 @@ def _bytes(leaf: Any) -> bytes:
 
 def in_all_processes(loop: LoopState) -> LoopState:
     """The loop state with arrays that all processes share."""
-    return _with_arrays(loop, replicated)
+    return _with_arrays(loop, replicate)
 
 
 def in_this_process(loop: LoopState) -> LoopState:
@@ -170,7 +170,7 @@ def same_reason(reason: StopReason | None) -> StopReason | None:
     return None if came[0] == _NONE else _REASONS[came[0]]
 
 
-def agreeing(callbacks: Sequence[Callback], seconds: float | None) -> Callbacks:
+def callbacks_that_agree(callbacks: Sequence[Callback], seconds: float | None) -> Callbacks:
     """Callbacks whose answers are the same in every process.
 
     What ends a run or changes its learning rate must do so everywhere at the same update, but each

@@ -32,7 +32,7 @@ from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
 from descend.runtime.together import choose_together
 from descend.settings import Settings
-from descend.training.build import fitted, with_default_numbers, with_model_defaults
+from descend.training.build import resolve_for_rows, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
 from descend.training.parallel import this_place
@@ -71,7 +71,7 @@ class Trained(NamedTuple):
     advice: Advice | None
 
 
-def learned_schema(
+def learn_array_schema(
     rows: Rows, target: Target, settings: Settings, names: Sequence[str] | None
 ) -> Schema:
     """The columns of an array or a frame, with a target that is known.
@@ -99,7 +99,7 @@ def learned_schema(
     )
 
 
-def encoded(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
+def encode_inputs(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
     """The inputs of the network for an array or a frame."""
     if isinstance(X, np.ndarray):
         return encoder.encode_arrays(X)
@@ -107,17 +107,17 @@ def encoded(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def stored(encoder: Encoder, rows: Rows) -> MemoryStore:
+def make_store(encoder: Encoder, rows: Rows) -> MemoryStore:
     """Rows as numbers."""
     y = rows.y if rows.y.ndim == 1 else encoder.encode_target(rows.y)
-    return MemoryStore(encoded(encoder, rows.X), y, rows.weight.astype(np.float32))
+    return MemoryStore(encode_inputs(encoder, rows.X), y, rows.weight.astype(np.float32))
 
 
-def prepared_rows(schema: Schema, training: Rows, judging: Rows | None) -> Prepared:
+def prepare_rows(schema: Schema, training: Rows, judging: Rows | None) -> Prepared:
     """Training and validation rows as numbers; without the latter, the training rows are both."""
     encoder = Encoder(schema)
-    store = stored(encoder, training)
-    validation = store if judging is None else stored(encoder, judging)
+    store = make_store(encoder, training)
+    validation = store if judging is None else make_store(encoder, judging)
     return Prepared(schema, encoder, store, validation, fingerprint={})
 
 
@@ -145,19 +145,19 @@ def train_prepared(
     """
     set_up()
     rows = len(prepared.training)
-    settings = fitted(without_measuring(with_model_defaults(settings), rows), rows)
+    settings = resolve_for_rows(without_measuring(with_model_defaults(settings), rows), rows)
     run = TableRun(settings, prepared)
     problem, advice = run.problem, None
     if params is not None:
-        loop = _begun(problem, params)
+        loop = _begin_at(problem, params)
     if loop is None:
-        settings, loop, advice = decided(problem, settings, progress)
+        settings, loop, advice = decide_numbers(problem, settings, progress)
     settings = without_measuring(settings, len(problem.store), always=True)
     loop, reason = run_in_memory(run, settings, loop, progress, interruptible=interruptible)
     return Trained(settings, loop, reason, advice)
 
 
-def decided(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
+def decide_numbers(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
     """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
     settings = without_measuring(settings, len(problem.store))
     return choose_together(problem, settings, progress, this_place())
@@ -172,12 +172,12 @@ def on_host(loop: LoopState) -> LoopState:
     return loop._replace(state=jax.tree.map(host, loop.state), best=jax.tree.map(host, loop.best))
 
 
-def joined(parts: Sequence[MemoryStore]) -> MemoryStore:
+def join_stores(parts: Sequence[MemoryStore]) -> MemoryStore:
     """The rows of several stores."""
     return MemoryStore.from_batches([Batch(one.x, one.y, one.weight) for one in parts])
 
 
-def _begun(problem: Problem, params: Params) -> LoopState:
+def _begin_at(problem: Problem, params: Params) -> LoopState:
     """The loop state of a new run that starts from copies of some weights."""
     return begin(state_at(params, problem.optimizer))
 

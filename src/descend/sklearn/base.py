@@ -21,20 +21,20 @@ from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
 from descend.reporting.progress import Progress, make_progress
-from descend.runtime.together import agreed
+from descend.runtime.together import same_number
 from descend.settings import CLASS_LOSSES, Settings
 from descend.sklearn.arrays import (
     Rows,
     Trained,
-    encoded,
-    learned_schema,
-    prepared_rows,
+    encode_inputs,
+    learn_array_schema,
+    prepare_rows,
     train_prepared,
 )
 from descend.sklearn.partial_fit import NEVER, Stream, go_on
 from descend.sklearn.validation import (
     as_dense,
-    held_out,
+    choose_held_out,
     holds_words,
     linear_weights,
     part,
@@ -252,7 +252,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if rows.y.ndim == 1 and len(np.unique(rows.y)) < 2:
             raise ValueError("The rows whose sample_weight is above 0 have one class only.")
         fraction = self.validation_fraction if self.early_stopping and given is None else 0.0
-        held = held_out(rows.y, fraction, settings.seed)
+        held = choose_held_out(rows.y, fraction, settings.seed)
         training, judging = (part(rows, which) for which in (~held, held))
         if given is not None:
             judging, _ = self._rows(*given)
@@ -264,8 +264,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         else:
             target = self._target(training.y, training.weight)
             scaling = training._replace(weight=weight[~held])
-            schema = learned_schema(scaling, target, settings, self._names())
-        prepared = prepared_rows(schema, training, judging if judged else None)
+            schema = learn_array_schema(scaling, target, settings, self._names())
+        prepared = prepare_rows(schema, training, judging if judged else None)
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.INTERRUPTED:
@@ -304,7 +304,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 settings, PARTIAL_FIT_BATCH, default_learning_rate(settings.optimizer)
             )
             target = self._target(rows.y, rows.weight)
-            schema = learned_schema(rows._replace(weight=weight), target, settings, self._names())
+            schema = learn_array_schema(
+                rows._replace(weight=weight), target, settings, self._names()
+            )
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self.advice_ = None
@@ -351,7 +353,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 "validation_fraction must be at least 0 and less than 1; "
                 f"found {self.validation_fraction!r}."
             )
-        settings = _checked_settings(
+        settings = _make_settings(
             target="y",
             task=task,
             model=self.model,
@@ -371,7 +373,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             clip=self.clip,
             epochs=self._most_epochs(),
             patience=self.patience if self.early_stopping else NEVER,
-            seed=agreed(seed_of(self.random_state)),
+            seed=same_number(seed_of(self.random_state)),
         )
         return with_model_defaults(settings)
 
@@ -427,10 +429,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _encoded(self, X: Any) -> Iterator[dict[str, NDArray[Any]]]:
         """Checked rows as the network reads them; of sparse ones a few at a time."""
         if not issparse(X):
-            yield encoded(self.model_.encoder, X)
+            yield encode_inputs(self.model_.encoder, X)
             return
         for start in range(0, X.shape[0], SPARSE_ROWS):
-            yield encoded(self.model_.encoder, X[start : start + SPARSE_ROWS].toarray())
+            yield encode_inputs(self.model_.encoder, X[start : start + SPARSE_ROWS].toarray())
 
     def _checked_new(self, X: Any) -> Any:
         """Rows to predict, checked against those of `fit`."""
@@ -465,7 +467,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return linear_weights(self.model_)
 
 
-def _checked_settings(**options: Any) -> Settings:
+def _make_settings(**options: Any) -> Settings:
     """Settings, or a ValueError that calls them as the parameters of an estimator are called."""
     try:
         with parameters_named(PARAMETERS):

@@ -13,7 +13,7 @@ from descend.data.rows.store import AnyArray, MemoryStore
 from descend.data.schema.columns import Schema
 from descend.reporting.progress import Progress
 from descend.settings import Settings
-from descend.sklearn.arrays import Rows, joined, on_host, stored, train_prepared
+from descend.sklearn.arrays import Rows, join_stores, make_store, on_host, train_prepared
 from descend.training.build import problem_of
 from descend.training.loop import LoopState
 from descend.training.stopping import MIN_IMPROVEMENT, StoppingState
@@ -87,8 +87,8 @@ def go_on(
     Raises:
         DivergedError: the loss kept becoming NaN or infinite; the message names the probable cause.
     """
-    store = stored(Encoder(schema), rows)
-    stream, store = _held_out(stream, store, held_out, settings.seed)
+    store = make_store(Encoder(schema), rows)
+    stream, store = _hold_out(stream, store, held_out, settings.seed)
     if len(store) == 0:
         return replace(stream, lines=())
     loop = stream.loop
@@ -98,7 +98,7 @@ def go_on(
         loop = loop._replace(progress=progress, best=loop.state)
     validation = store
     if stream.validated and stream.held_out is not None:
-        validation = _filled(stream.held_out)
+        validation = _pad_to_power_of_two(stream.held_out)
     prepared = Prepared(schema, Encoder(schema), store, validation, fingerprint={})
     epoch = loop.position.epoch if loop is not None else 0
     known = len(loop.history) if loop is not None else 0
@@ -116,10 +116,10 @@ def go_on(
         loop=loop._replace(history=loop.history[-1:]),
         lines=loop.history[known:],
     )
-    return _compared(stream, prepared, settings) if stream.validated else stream
+    return _compare(stream, prepared, settings) if stream.validated else stream
 
 
-def _compared(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
+def _compare(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
     """The stream with its new weights compared with the reference, both on the same rows."""
     evaluate = problem_of(settings, prepared).evaluate
     if stream.reference is not None:
@@ -129,7 +129,7 @@ def _compared(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
     return replace(stream, reference=stream.params, stale=0)
 
 
-def _held_out(
+def _hold_out(
     stream: Stream, store: MemoryStore, fraction: float, seed: int
 ) -> tuple[Stream, MemoryStore]:
     """The stream with some of the new rows in its reservoir, and the others."""
@@ -141,20 +141,20 @@ def _held_out(
     stream = replace(stream, seen=stream.seen + count)
     if held == 0:
         return stream, store
-    some, keys = _taken(store, np.sort(order[:held])), random.random(held)
+    some, keys = _take(store, np.sort(order[:held])), random.random(held)
     if stream.held_out is not None and stream.keys is not None:
-        some, keys = joined([stream.held_out, some]), np.concatenate([stream.keys, keys])
+        some, keys = join_stores([stream.held_out, some]), np.concatenate([stream.keys, keys])
     if len(keys) > RESERVOIR_ROWS:
         stay = np.sort(np.argpartition(keys, RESERVOIR_ROWS)[:RESERVOIR_ROWS])
-        some, keys = _taken(some, stay), keys[stay]
-    return replace(stream, held_out=some, keys=keys), _taken(store, np.sort(order[held:]))
+        some, keys = _take(some, stay), keys[stay]
+    return replace(stream, held_out=some, keys=keys), _take(store, np.sort(order[held:]))
 
 
-def _taken(store: MemoryStore, rows: NDArray[np.int64]) -> MemoryStore:
+def _take(store: MemoryStore, rows: NDArray[np.int64]) -> MemoryStore:
     return MemoryStore(*store.gather(rows))
 
 
-def _filled(store: MemoryStore) -> MemoryStore:
+def _pad_to_power_of_two(store: MemoryStore) -> MemoryStore:
     """With rows of weight 0 up to a power of two: few shapes, few compilations."""
     missing = (1 << (len(store) - 1).bit_length()) - len(store)
 

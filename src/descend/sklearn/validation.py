@@ -55,7 +55,7 @@ def _is_number(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "biuf"
 
 
-def held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
+def choose_held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """Which rows are held out for validation: a part of every class, and never the last row of one.
 
     Args:

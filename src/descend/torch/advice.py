@@ -98,7 +98,7 @@ def advise(
             until=started + READING * budget,
             clock=clock,
         )
-        advice = _advised(bench, budget, started)
+        advice = _advise(bench, budget, started)
     if folder is not None:
         training, validation = len(bench.training), bench.validation_rows
         content = {
@@ -138,7 +138,7 @@ def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
             np.random.set_state(of_numpy)
 
 
-def _advised(bench: Bench, budget: float, started: float) -> Advice:
+def _advise(bench: Bench, budget: float, started: float) -> Advice:
     clock = bench.clock
     seconds = bench.measure_speed(until=started + SPEED * budget)
     affordable = [size for size, cost in seconds.items() if 20 * cost <= 0.25 * budget]
@@ -183,10 +183,10 @@ def _advised(bench: Bench, budget: float, started: float) -> Advice:
         loss = bench.train(size, tried, count, until=clock() + slot)[1]
         trials.append(_trial_record(size, tried, count, slot, loss))
     measured = {"speed": seconds, "rates": rates, "reference": reference, "noise": noises}
-    return _concluded(bench, trials, expected, measured, budget, started)
+    return _conclude(bench, trials, expected, measured, budget, started)
 
 
-def _concluded(
+def _conclude(
     bench: Bench,
     trials: list[dict[str, Any]],
     expected: dict[int, float],

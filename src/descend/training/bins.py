@@ -149,7 +149,7 @@ def from_params(fixed: Any, numbers: int) -> Bins:
     return bins
 
 
-def compressed(values: Any, centre: Any, reach: Any, scale: Any, xp: Any = np) -> Any:
+def compress(values: Any, centre: Any, reach: Any, scale: Any, xp: Any = np) -> Any:
     """(x − centre)·scale within the reach; beyond it the distance grows as its logarithm.
 
     With u = |x − centre|/r: u up to 1, then 1 + log u. Continuous with its slope, without a
@@ -167,7 +167,7 @@ def _scale(column: Floats) -> tuple[float, float, float]:
     reach = REACH * max(high - centre, centre - low)
     if reach <= 0.0:
         reach = max(float(np.max(np.abs(column - centre))), 1.0)
-    deviation = float(np.std(compressed(column.astype(np.float64), centre, reach, 1.0)))
+    deviation = float(np.std(compress(column.astype(np.float64), centre, reach, 1.0)))
     return centre, reach, 1.0 / deviation if deviation > 0.0 else 1.0
 
 

@@ -36,7 +36,7 @@ from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
-from descend.training.tabular import each_member, tabular, trained_alone
+from descend.training.tabular import each_member, mask_fixed, tabular
 
 PLANNED = ("cosine", "one-cycle")
 """Schedules whose course needs to know the end."""
@@ -90,7 +90,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         init=network.init,
         apply=network.apply,
         per_example=per_example,
-        optimizer=optimizer if bins is None else trained_alone(optimizer),
+        optimizer=optimizer if bins is None else mask_fixed(optimizer),
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
@@ -125,17 +125,17 @@ def rises(settings: Settings) -> bool:
     )
 
 
-def resolved(settings: Settings, schema: Schema) -> Settings:
+def resolve_task(settings: Settings, schema: Schema) -> Settings:
     """The settings with task and loss decided.
 
     Raises:
         SettingsError: the loss does not fit the task, or the batch is larger than the table.
     """
-    loss = fitting_loss(settings.loss, schema.task)
-    return fitted(settings.replace(task=schema.task, loss=loss), schema.rows.training)
+    loss = loss_for_task(settings.loss, schema.task)
+    return resolve_for_rows(settings.replace(task=schema.task, loss=loss), schema.rows.training)
 
 
-def fitting_loss(loss: str, task: str) -> str:
+def loss_for_task(loss: str, task: str) -> str:
     """The loss that is meant in a task.
 
     Raises:
@@ -151,7 +151,7 @@ def fitting_loss(loss: str, task: str) -> str:
     return found
 
 
-def fitted(settings: Settings, rows: int) -> Settings:
+def resolve_for_rows(settings: Settings, rows: int) -> Settings:
     """The settings with every `auto` decided that needs no measuring, for a number of rows.
 
     Raises:

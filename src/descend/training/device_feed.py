@@ -14,7 +14,7 @@ from descend.data.rows.batches import START, BatchPlan, Chunk, chunks
 from descend.data.rows.prefetch import Feed
 from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
-from descend.training.parallel import ALONE, Place, sliced
+from descend.training.parallel import ALONE, Place, place_slice
 from descend.training.resident import MAX_UPDATES, can_be_resident, resident_chunks
 from descend.types import Batch, Position
 
@@ -41,20 +41,20 @@ def feed(
     """
     if place.count > 1:
         slices = sliced_chunks(store, plan, start, place.index, place.count)
-        return Feed(slices, _placed_once(sliced), waits=store.waits)
+        return Feed(slices, _place_once(place_slice), waits=store.waits)
     if plan.resident:
-        return Feed(chunk_source(store, plan, start), _as_it_is, waits=False)
+        return Feed(chunk_source(store, plan, start), _leave_chunk, waits=False)
     if isinstance(store, MemoryStore) and fits_device(store):
         to_device = _device_gather(store)
         store = row_numbers(store)
     elif jax.default_backend() == "cpu" and plan.updates_per_epoch > 1:
         # A program on the CPU uses NumPy arrays without a copy; a transfer beforehand would cost
         # five times as much.
-        to_device = _unchanged
+        to_device = _leave_batch
     else:
         to_device = jax.device_put
     source = chunks(store, plan, start, buffers=None if store.waits else BUFFERS)
-    return Feed(source, _placed_once(to_device), waits=store.waits)
+    return Feed(source, _place_once(to_device), waits=store.waits)
 
 
 def chunk_source(store: RowStore, plan: BatchPlan, start: Position = START) -> Iterator[Chunk]:
@@ -94,13 +94,13 @@ def _on_device(store: MemoryStore) -> Batch:
     """All rows on the device, copied once; they stay there as long as the store exists."""
     key = id(store)
     if key not in _tables:
-        table = without_unweighted(Batch(store.x, store.y, store.weight))
+        table = fill_unweighted_rows(Batch(store.x, store.y, store.weight))
         _tables[key] = Batch(*jax.device_put(tuple(table)))
         weakref.finalize(store, _tables.pop, key, None)
     return _tables[key]
 
 
-def without_unweighted(table: Batch) -> Batch:
+def fill_unweighted_rows(table: Batch) -> Batch:
     """The table with a weighted row in place of each row of weight 0.
 
     What a row of weight 0 holds must not matter: 0 times a NaN gradient would be NaN.
@@ -136,15 +136,15 @@ def _take_rows(table: Batch, rows: jax.Array, weight: jax.Array) -> Batch:
     return Batch(x, jnp.take(table.y, rows, axis=0), weight)
 
 
-def _unchanged(batch: Batch) -> Batch:
+def _leave_batch(batch: Batch) -> Batch:
     return batch
 
 
-def _as_it_is(chunk: Chunk) -> Chunk:
+def _leave_chunk(chunk: Chunk) -> Chunk:
     return chunk
 
 
-def _placed_once(place: Callable[[Batch], Batch]) -> Callable[[Chunk], Chunk]:
+def _place_once(place: Callable[[Batch], Batch]) -> Callable[[Chunk], Chunk]:
     """Brings chunks to the device; a batch that repeats (gradient descent) is brought once."""
     host: Batch | None = None
     device: Batch | None = None

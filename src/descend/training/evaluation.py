@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.prefetch import prefetched
+from descend.data.rows.prefetch import read_ahead
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.jax_setup import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
@@ -57,7 +57,7 @@ def make_evaluate(
 
     def streamed(rows: int) -> Iterator[Batch]:
         """Read the next block while this one is summed."""
-        with closing(prefetched(own(rows), jax.device_put)) as ready:
+        with closing(read_ahead(own(rows), jax.device_put)) as ready:
             yield from ready
 
     limits: list[int] = []

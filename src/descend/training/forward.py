@@ -45,19 +45,19 @@ class Forward:
 
     def outputs(self, x: Inputs) -> Numbers:
         """Outputs through the link of the loss: `[n, k]`."""
-        return self._in_blocks(_compiled(self._network.apply, self._link), x)
+        return self._in_blocks(_compile(self._network.apply, self._link), x)
 
     def raw_outputs(self, x: Inputs) -> Numbers:
         """Outputs before the link of the loss: `[n, k]`, log-odds for classes."""
         from descend.training.losses import LOSSES
 
-        return self._in_blocks(_compiled(self._network.apply, LOSSES["squared_error"].link), x)
+        return self._in_blocks(_compile(self._network.apply, LOSSES["squared_error"].link), x)
 
     def members(self, x: Inputs) -> Numbers | None:
         """Outputs of each member through the link: `[n, M, k]`, or None if there is one."""
         if self._network.members is None or self._settings.members == 1:
             return None
-        return self._in_blocks(_compiled(self._network.members, self._link), x)
+        return self._in_blocks(_compile(self._network.members, self._link), x)
 
     def _in_blocks(self, forward: Any, x: Inputs) -> Numbers:
         rows = len(next(iter(x.values())))
@@ -65,9 +65,7 @@ class Forward:
         size = min(BLOCK_ROWS, max(LEAST_ROWS, 1 << (max(1, rows) - 1).bit_length()))
         parts = []
         for start in range(0, rows, size):
-            block = {
-                name: _padded(values[start : start + size], size) for name, values in x.items()
-            }
+            block = {name: _pad(values[start : start + size], size) for name, values in x.items()}
             parts.append(np.asarray(forward(self._on_device, block)))
         joined = np.concatenate(parts) if parts else np.zeros((0, 1))
         return joined[:rows].astype(np.float64)
@@ -94,7 +92,7 @@ class Forward:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(apply: Any, link: Any) -> Any:
+def _compile(apply: Any, link: Any) -> Any:
     """The network with its link, compiled once for all models of one form."""
     import jax
 
@@ -106,7 +104,7 @@ def _compiled(apply: Any, link: Any) -> Any:
     return jax.jit(in_full_precision(forward))
 
 
-def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+def _pad(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     missing = size - len(values)
     if missing == 0:
         return values

@@ -36,7 +36,7 @@ class Calibration(Struct, frozen=True):
     constant: tuple[float, ...]
 
 
-def calibrated(errors: Numbers, spread: Numbers) -> Calibration:
+def calibrate(errors: Numbers, spread: Numbers) -> Calibration:
     """The calibration of a model.
 
     Args:

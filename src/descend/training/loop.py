@@ -130,7 +130,7 @@ def fit(
                 return loop, reason
             if reason is not None:
                 return _conclude(config, loop, callback, reason)
-            if plateau.patience_exhausted(loop.progress, config.limits):
+            if plateau.is_patience_exhausted(loop.progress, config.limits):
                 loop = _reduce_rate(config, loop, callback)
             started, seconds = clock(), loop.seconds
             chunk = chunks.take()

@@ -19,22 +19,24 @@ from descend.types import Params
 Factory = Callable[[Settings], optax.GradientTransformation]
 
 FACTORIES: dict[str, Factory] = {
-    "sgd": lambda s: _decayed(optax.sgd(1.0), s),
-    "momentum": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum), s),
-    "nesterov": lambda s: _decayed(optax.sgd(1.0, momentum=s.momentum, nesterov=True), s),
-    "adam": lambda s: _decayed(optax.adam(1.0), s),
+    "sgd": lambda s: _add_decay(optax.sgd(1.0), s),
+    "momentum": lambda s: _add_decay(optax.sgd(1.0, momentum=s.momentum), s),
+    "nesterov": lambda s: _add_decay(optax.sgd(1.0, momentum=s.momentum, nesterov=True), s),
+    "adam": lambda s: _add_decay(optax.adam(1.0), s),
     "adamw": lambda s: optax.adamw(1.0, weight_decay=_decay(s), mask=is_weight),
-    "rmsprop": lambda s: _decayed(optax.rmsprop(1.0, decay=0.99), s),
-    "adagrad": lambda s: _decayed(optax.adagrad(1.0), s),
-    "dog": lambda s: _decayed(optax.contrib.dog(1.0), s),
-    "dowg": lambda s: _decayed(optax.contrib.dowg(1.0), s),
+    "rmsprop": lambda s: _add_decay(optax.rmsprop(1.0, decay=0.99), s),
+    "adagrad": lambda s: _add_decay(optax.adagrad(1.0), s),
+    "dog": lambda s: _add_decay(optax.contrib.dog(1.0), s),
+    "dowg": lambda s: _add_decay(optax.contrib.dowg(1.0), s),
     "dadapt-adamw": lambda s: optax.contrib.dadapt_adamw(1.0, weight_decay=_decay(s)),
     "prodigy": lambda s: optax.contrib.prodigy(1.0, weight_decay=_decay(s)),
-    "cocob": lambda s: _decayed(optax.contrib.cocob(), s),
-    "mechanic": lambda s: _decayed(optax.contrib.mechanize(optax.sgd(1.0, momentum=s.momentum)), s),
-    "momo": lambda s: _decayed(optax.contrib.momo(1.0), s),
-    "momo-adam": lambda s: _decayed(optax.contrib.momo_adam(1.0), s),
-    "polyak": lambda s: _decayed(optax.polyak_sgd(1.0), s),
+    "cocob": lambda s: _add_decay(optax.contrib.cocob(), s),
+    "mechanic": lambda s: _add_decay(
+        optax.contrib.mechanize(optax.sgd(1.0, momentum=s.momentum)), s
+    ),
+    "momo": lambda s: _add_decay(optax.contrib.momo(1.0), s),
+    "momo-adam": lambda s: _add_decay(optax.contrib.momo_adam(1.0), s),
+    "polyak": lambda s: _add_decay(optax.polyak_sgd(1.0), s),
 }
 
 FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(LEARNING_RATES)
@@ -46,7 +48,7 @@ def make_optimizer(settings: Settings) -> optax.GradientTransformation:
 
     The same options give the same object, so that compiled programs are reused.
     """
-    return _made(
+    return _make(
         Settings(
             target="-",
             optimizer=settings.optimizer,
@@ -58,7 +60,7 @@ def make_optimizer(settings: Settings) -> optax.GradientTransformation:
 
 
 @functools.lru_cache(maxsize=32)
-def _made(settings: Settings) -> optax.GradientTransformation:
+def _make(settings: Settings) -> optax.GradientTransformation:
     rule = FACTORIES[settings.optimizer](settings)
     if settings.clip is None:
         return rule
@@ -76,7 +78,7 @@ def _decay(settings: Settings) -> float:
     return ADAMW_DECAY if settings.optimizer == "adamw" else 0.0
 
 
-def _decayed(
+def _add_decay(
     rule: optax.GradientTransformation, settings: Settings
 ) -> optax.GradientTransformation:
     decay = _decay(settings)

@@ -66,7 +66,7 @@ def is_lost_connection(error: Exception) -> bool:
     return any(word in text for word in ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
 
 
-def watched() -> bool:
+def is_watched() -> bool:
     """Whether `--processes` started this process and watches over it."""
     return WATCHED in os.environ
 
@@ -189,14 +189,14 @@ def _sharding(*axes: str | None) -> Any:
     return jax.sharding.NamedSharding(_mesh(), jax.sharding.PartitionSpec(*axes))
 
 
-def replicated(tree: T) -> T:
+def replicate(tree: T) -> T:
     """The arrays of a tree, the same in every process, as arrays of all processes."""
     import jax
 
-    def spread(leaf: Array) -> Array:
+    def spread_leaf(leaf: Array) -> Array:
         return jax.make_array_from_process_local_data(_sharding(), np.asarray(leaf))
 
-    spread_tree: T = jax.tree.map(spread, tree)
+    spread_tree: T = jax.tree.map(spread_leaf, tree)
     return spread_tree
 
 
@@ -204,16 +204,16 @@ def local(tree: T) -> T:
     """The arrays of a tree as this process has them."""
     import jax
 
-    def own(leaf: Array) -> Array:
+    def own_leaf(leaf: Array) -> Array:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
             return leaf.addressable_data(0)
         return leaf
 
-    own_tree: T = jax.tree.map(own, tree)
+    own_tree: T = jax.tree.map(own_leaf, tree)
     return own_tree
 
 
-def sliced(batch: Batch) -> Batch:
+def place_slice(batch: Batch) -> Batch:
     """A chunk of batches from this process's slice of each: leaves `[U, B / processes, ...]`."""
     import jax
 

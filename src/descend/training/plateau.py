@@ -17,7 +17,7 @@ MAX_REDUCTIONS = 3
 """Reductions after which a further plateau ends the run."""
 
 
-def patience_exhausted(progress: StoppingState, limits: Limits) -> bool:
+def is_patience_exhausted(progress: StoppingState, limits: Limits) -> bool:
     """Whether `limits.patience` evaluations in a row brought no improvement."""
     return progress.stale >= limits.patience
 

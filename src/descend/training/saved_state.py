@@ -37,7 +37,7 @@ class SavedLoop(Struct):
     """Of the lines of the history; records without it have none."""
 
 
-def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Copies of the arrays of a loop state by name, and the rest as JSON values.
 
     Floats are written in hexadecimal, so that they are restored exactly, infinities included.
@@ -47,27 +47,27 @@ def loop_state_saved(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, 
         "state": [loop.state.update, loop.state.examples],
         "best": [loop.best.update, loop.best.examples],
         "position": list(loop.position),
-        "progress": [_written(value) for value in loop.progress],
-        "history": [[_written(getattr(line, name)) for name in COLUMNS] for line in loop.history],
+        "progress": [_encode(value) for value in loop.progress],
+        "history": [[_encode(getattr(line, name)) for name in COLUMNS] for line in loop.history],
         "metrics": [
-            {name: _written(value) for name, value in line.metrics.items()} for line in loop.history
+            {name: _encode(value) for name, value in line.metrics.items()} for line in loop.history
         ],
-        "seconds": _written(loop.seconds),
-        "loss_sum": _written(loop.loss_sum),
+        "seconds": _encode(loop.seconds),
+        "loss_sum": _encode(loop.loss_sum),
         "loss_count": loop.loss_count,
         "order": loop.order,
     }
     return arrays, record
 
 
-def loop_state_restored(
+def restore_loop_state(
     arrays: dict[str, np.ndarray], record: dict[str, Any], like: LoopState
 ) -> LoopState:
     """The loop state that was saved.
 
     Args:
-        arrays: from `loop_state_saved`.
-        record: from `loop_state_saved`.
+        arrays: from `save_loop_state`.
+        record: from `save_loop_state`.
         like: a loop state of the same problem; only the structure of its arrays is used.
 
     Raises:
@@ -79,10 +79,10 @@ def loop_state_restored(
             state=_state("state", arrays, saved.state, like.state),
             position=saved.position,
             best=_state("best", arrays, saved.best, like.best),
-            progress=read_as(StoppingState, [_read(value) for value in saved.progress]),
+            progress=read_as(StoppingState, [_decode(value) for value in saved.progress]),
             history=_history(saved),
-            seconds=float(_read(saved.seconds)),
-            loss_sum=float(_read(saved.loss_sum)),
+            seconds=float(_decode(saved.seconds)),
+            loss_sum=float(_decode(saved.loss_sum)),
             loss_count=saved.loss_count,
             order=saved.order,
         )
@@ -125,15 +125,15 @@ def _history(saved: SavedLoop) -> History:
     metrics = saved.metrics or [{} for _ in saved.history]
     lines = []
     for values, own in zip(saved.history, metrics, strict=True):
-        line = {name: _read(value) for name, value in zip(COLUMNS, values, strict=True)}
-        line["metrics"] = {name: _read(value) for name, value in own.items()}
+        line = {name: _decode(value) for name, value in zip(COLUMNS, values, strict=True)}
+        line["metrics"] = {name: _decode(value) for name, value in own.items()}
         lines.append(read_as(HistoryLine, line))
     return tuple(lines)
 
 
-def _written(value: float | int) -> str | int:
+def _encode(value: float | int) -> str | int:
     return value.hex() if isinstance(value, float) else value
 
 
-def _read(value: str | int) -> Any:
+def _decode(value: str | int) -> Any:
     return float.fromhex(value) if isinstance(value, str) else value

@@ -126,6 +126,6 @@ def stop_by_result(progress: StoppingState, limits: Limits) -> StopReason | None
         return StopReason.DIVERGED
     if limits.target is not None and progress.best <= limits.target:
         return StopReason.TARGET_REACHED
-    if plateau.patience_exhausted(progress, limits) and not plateau.can_reduce(progress, limits):
+    if plateau.is_patience_exhausted(progress, limits) and not plateau.can_reduce(progress, limits):
         return StopReason.NO_IMPROVEMENT
     return None

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from descend.training.bins import ALL_BINS, Bins, as_params, compressed
+from descend.training.bins import ALL_BINS, Bins, as_params, compress
 from descend.training.models import (
     ACTIVATIONS,
     EMBEDDING_SPREAD,
@@ -110,11 +110,11 @@ def tabular(
         return params
 
     each = _members_apply(inputs, activation)
-    return Network(init, _pooled_apply(each, pool), each)
+    return Network(init, _make_apply(each, pool), each)
 
 
 @functools.lru_cache(maxsize=32)
-def _pooled_apply(each: Apply, pool: Pool) -> Apply:
+def _make_apply(each: Apply, pool: Pool) -> Apply:
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         return pool(each(params, x))
 
@@ -126,7 +126,7 @@ def _members_apply(inputs: Inputs, activation: str) -> Apply:
     act = ACTIVATIONS[activation]
 
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
-        values = embedded(params, x, inputs)
+        values = first_layer_inputs(params, x, inputs)
         rows = values.shape[0]
         members, _, outputs = params["heads"]["kernel"].shape
         if members > 1:
@@ -141,14 +141,14 @@ def _members_apply(inputs: Inputs, activation: str) -> Apply:
     return apply
 
 
-def embedded(params: Params, x: Mapping[str, Array], inputs: Inputs) -> Array:
+def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -> Array:
     """`[B, w]`: each row as the first hidden layer reads it, before the members' signs."""
     numeric = x["numeric"]
     rows = numeric.shape[0]
     fixed = jax.lax.stop_gradient(params[FIXED])
     parts = []
     if inputs.numeric:
-        parts.append(compressed(numeric, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
+        parts.append(compress(numeric, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
     if "bins" in params:
         columns, bins, _ = params["bins"]["kernel"].shape
         chosen = jnp.take(numeric, fixed["binned"].astype(jnp.int32), axis=1, mode="clip")
@@ -183,10 +183,10 @@ def each_member(per_example: Callable[[Array, Array], Array]) -> Callable[[Array
 
 
 @functools.lru_cache(maxsize=32)
-def trained_alone(rule: optax.GradientTransformation) -> optax.GradientTransformation:
+def mask_fixed(rule: optax.GradientTransformation) -> optax.GradientTransformation:
     """The update rule for what is trained; the fixed arrays it does not see."""
 
-    def trained(params: Params) -> Params:
+    def is_trained(params: Params) -> Params:
         return {name: name != FIXED for name in params}
 
-    return optax.masked(rule, trained)
+    return optax.masked(rule, is_trained)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from descend.data.reading import csv_files, json_files
-from descend.data.reading.staging import in_memory, staged
+from descend.data.reading.staging import in_memory, stage
 from descend.data.reading.table import open_table
 from descend.data.schema.columns import Column
 from descend.data.schema.learn import inspect_columns
@@ -64,7 +64,7 @@ def test_a_late_code_makes_the_column_text(tmp_path: Path, late: str) -> None:
 def test_a_copy_sees_late_codes_too(tmp_path: Path, late: str) -> None:
     settings = Settings("y")
     path = written(tmp_path, late)
-    with staged(open_table(path), settings, memory=1 << 30, store=tmp_path / "store") as copy:
+    with stage(open_table(path), settings, memory=1 << 30, store=tmp_path / "store") as copy:
         assert [one.type for one in copy.columns] == ["text", "text"]  # The target too.
     with in_memory(open_table(path), settings) as copy:
         assert inspect_columns(copy, settings).columns[0].kind == "category"

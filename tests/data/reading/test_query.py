@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from descend.data.reading.query import check_query
-from descend.data.reading.sources import accept_recorded, is_query
+from descend.data.reading.sources import accept_recorded_source, is_query
 from descend.data.reading.table import open_table
 from descend.errors import DataError
 
@@ -147,19 +147,19 @@ def test_the_connection_of_a_query_is_locked(tmp_path: Path) -> None:
 
 
 def test_a_query_of_a_record_is_read_only_when_the_user_names_it() -> None:
-    assert accept_recorded("a.csv", record="r", named=None, option="data") == "a.csv"
+    assert accept_recorded_source("a.csv", record="r", named=None, option="data") == "a.csv"
     query = "SELECT * FROM 'a.csv'"
-    assert accept_recorded(query, record="r", named=query, option="data") == query
+    assert accept_recorded_source(query, record="r", named=query, option="data") == query
     for named in (None, "SELECT 1"):
         with pytest.raises(DataError, match="add  data=") as caught:
-            accept_recorded(query + "\x1b[31m", record="runs/r", named=named, option="data")
+            accept_recorded_source(query + "\x1b[31m", record="runs/r", named=named, option="data")
         assert "runs/r" in str(caught.value)
         assert "\x1b" not in str(caught.value)
     with pytest.raises(DataError, match="the query"):
-        accept_recorded("a.db#SELECT 1", record="r", named=None, option="data")
+        accept_recorded_source("a.db#SELECT 1", record="r", named=None, option="data")
     for address in ("https://x.org/a.csv", "postgresql://u@host/db"):
         with pytest.raises(DataError, match="the address"):
-            accept_recorded(address, record="r", named=None, option="data")
+            accept_recorded_source(address, record="r", named=None, option="data")
 
 
 def test_the_text_of_a_query_ends_before_its_semicolon() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from descend.data.reading.expressions import category_sql, number_sql
 from descend.data.reading.table import ROW, Table, open_table
-from descend.data.reading.text_types import TextRules, typed_columns
+from descend.data.reading.text_types import TextRules, find_types
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
 ROWS = [(1.0, "x", True), (2.5, None, False), (None, "z", None)]
@@ -80,7 +80,7 @@ def test_quoted_line_breaks_and_delimiters_belong_to_the_value(tmp_path: Path) -
 
 def test_decimal_commas_are_numbers_between_semicolons(tmp_path: Path) -> None:
     table = open_table(write(tmp_path / "t.csv", "a;b;c\n1,5;2;x,y\n-2,25;;z\n"))
-    columns = typed_columns(table, table.columns, TextRules())
+    columns = find_types(table, table.columns, TextRules())
     assert [one.column.type for one in columns.values()] == ["number", "number", "text"]
     a, b = number_sql(columns["a"].column), number_sql(columns["b"].column)
     rows = table.query(f"SELECT {a} AS a, {b} AS b FROM {table.rows}").to_pylist()
@@ -99,7 +99,7 @@ def test_a_column_that_is_empty_at_first_is_still_a_number(tmp_path: Path) -> No
 
 def test_infinities_are_numbers(tmp_path: Path) -> None:
     table = open_table(write(tmp_path / "t.csv", "a\n1\ninf\n-Infinity\n"))
-    column = typed_columns(table, table.columns, TextRules())["a"].column
+    column = find_types(table, table.columns, TextRules())["a"].column
     found = table.query(f"SELECT {number_sql(column)} AS a FROM {table.rows}").column("a")
     assert found.to_pylist() == [1.0, float("inf"), float("-inf")]
 

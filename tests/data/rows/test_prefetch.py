@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from descend.data.rows.prefetch import Feed, prefetched
+from descend.data.rows.prefetch import Feed, read_ahead
 
 
 def prefetch_threads() -> list[threading.Thread]:
@@ -13,7 +13,7 @@ def prefetch_threads() -> list[threading.Thread]:
 
 
 def test_prefetched_items_come_prepared_in_order_and_end() -> None:
-    assert list(prefetched(iter(range(50)), lambda item: item * item)) == [n * n for n in range(50)]
+    assert list(read_ahead(iter(range(50)), lambda item: item * item)) == [n * n for n in range(50)]
     assert not prefetch_threads()
 
 
@@ -22,7 +22,7 @@ def test_an_error_in_the_source_reaches_the_reader_after_what_came_before() -> N
         yield 1
         raise OSError("disk")
 
-    items = prefetched(source(), lambda item: item)
+    items = read_ahead(source(), lambda item: item)
     assert next(items) == 1
     with pytest.raises(OSError, match="disk"):
         next(items)
@@ -31,20 +31,20 @@ def test_an_error_in_the_source_reaches_the_reader_after_what_came_before() -> N
 
 def test_an_error_in_the_preparation_reaches_the_reader() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(prefetched(iter([1, 0]), lambda item: 1 / item))
+        list(read_ahead(iter([1, 0]), lambda item: 1 / item))
     assert not prefetch_threads()
 
 
 @pytest.mark.parametrize("taken", [1, 5])
 def test_closing_ends_the_thread_in_the_middle_of_an_endless_source(taken: int) -> None:
-    with closing(prefetched(itertools.count(), lambda item: item)) as items:
+    with closing(read_ahead(itertools.count(), lambda item: item)) as items:
         assert [next(items) for _ in range(taken)] == list(range(taken))
         assert len(prefetch_threads()) == 1
     assert not prefetch_threads()
 
 
 def test_an_unused_prefetch_starts_nothing() -> None:
-    prefetched(itertools.count(), lambda item: item).close()
+    read_ahead(itertools.count(), lambda item: item).close()
     assert not prefetch_threads()
 
 
@@ -59,7 +59,7 @@ def test_prefetching_stays_within_its_depth() -> None:
             ahead.set()
         return item
 
-    with closing(prefetched(itertools.count(), prepare, depth=3)) as items:
+    with closing(read_ahead(itertools.count(), prepare, depth=3)) as items:
         next(items)
         # One is read, three lie in the queue, and one waits for a place in it.
         assert ahead.wait(timeout=30)

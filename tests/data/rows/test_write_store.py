@@ -13,7 +13,7 @@ from descend.data.rows.budget import divide
 from descend.data.rows.layout import Layout, decide_layout, layout_from
 from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store import Filler
-from descend.data.rows.store_cache import kept_store, store_folder, usable_store
+from descend.data.rows.store_cache import open_cached_store, store_folder, usable_store
 from descend.data.rows.write_store import write_store
 from descend.errors import DataError, FileFormatError
 from tests.problems import numbered
@@ -143,11 +143,11 @@ def test_a_store_is_used_again_until_its_source_changes(tmp_path: Path) -> None:
         write_store(folder, parts_of(table), key=full, rows=counts, seed=0)
 
     first, other = {"size": 1}, {"size": 2}
-    kept_store(folder, first, lambda: write(first), said.append)
-    kept_store(folder, first, lambda: write(first), said.append)
+    open_cached_store(folder, first, lambda: write(first), said.append)
+    open_cached_store(folder, first, lambda: write(first), said.append)
     assert calls == [first]
     assert "written earlier from the same data" in said[-1]
-    kept_store(folder, other, lambda: write(other), said.append)
+    open_cached_store(folder, other, lambda: write(other), said.append)
     assert calls == [first, other]
     assert any("other data (size was 1, is 2); it will be written again" in text for text in said)
     assert usable_store(folder, {**other, "schema": "learned"}) is not None
@@ -162,7 +162,7 @@ def test_a_damaged_store_is_made_anew_and_says_so(tmp_path: Path) -> None:
     def write() -> None:
         written(folder, numbered(300))
 
-    training, _ = kept_store(folder, KEY, write, said.append)
+    training, _ = open_cached_store(folder, KEY, write, said.append)
     assert any("damaged" in text and "written again" in text for text in said)
     assert sorted_rows(training.gather(np.arange(300))) == sorted_rows(
         numbered(300).gather(np.arange(300))

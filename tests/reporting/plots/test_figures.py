@@ -31,7 +31,7 @@ from descend.reporting.plots.figures import (
     loss_plot,
     points,
     rate_plot,
-    thinned,
+    thin_history,
 )
 from descend.types import History, HistoryLine
 from tests.records import compare_record, landscape_record
@@ -90,7 +90,7 @@ def test_the_vertical_axis_can_be_logarithmic_where_no_loss_is_below_zero() -> N
 @given(LOSSES, st.integers(3, 20))
 def test_thinned_keeps_the_ends_and_the_best(losses: list[float], most: int) -> None:
     history = history_of(losses)
-    kept = thinned(history, most)
+    kept = thin_history(history, most)
     assert len(kept) <= most
     assert kept[0] is history[0]
     assert kept[-1] is history[-1]

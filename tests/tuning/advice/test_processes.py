@@ -8,10 +8,10 @@ import pytest
 
 from descend.tuning.advice.processes import (
     Link,
+    choose_job,
     compared_jobs,
     extrapolated_seconds,
     link_of,
-    paying,
 )
 from descend.types import Speed
 
@@ -43,7 +43,7 @@ def test_a_larger_batch_pays_as_far_as_it_saves_updates() -> None:
     # u(400)/u(100) = (1 + 1000/400) / (1 + 1000/100)
     assert two.batch_size == 400
     assert two.time == pytest.approx(3.5 / 11)
-    assert paying([one, two]) == two
+    assert choose_job([one, two]) == two
     # Where larger batches save nothing, two processes do not pay by much.
     _, two = compared_jobs(seconds, 100, (0.0, 0.0, 0.0))
     assert (two.batch_size, two.time) == (100, 0.9)
@@ -53,7 +53,7 @@ def test_what_is_not_sure_is_not_advised() -> None:
     seconds = {(1, 100): [1.0, 1.0, 1.3], (2, 100): [0.7, 0.8, 1.1]}
     jobs = compared_jobs(seconds, 100, None)
     assert jobs[1].interval == (pytest.approx(0.7 / 1.3), pytest.approx(1.1))
-    assert paying(jobs).processes == 1
+    assert choose_job(jobs).processes == 1
 
 
 def test_an_unbounded_critical_batch_size() -> None:

@@ -86,5 +86,5 @@ def test_memory_grows_with_the_batch_and_bounds_it() -> None:
     footprint = speed.Footprint(problem, problem.begin().state)
     small, large = footprint(1000), footprint(4000)
     assert small < large
-    assert speed.largest_fitting(footprint, (1000, 4000), (small + large) // 2) == 1000
-    assert speed.largest_fitting(footprint, (1000, 4000), 0) == 1000
+    assert speed.largest_size_that_fits(footprint, (1000, 4000), (small + large) // 2) == 1000
+    assert speed.largest_size_that_fits(footprint, (1000, 4000), 0) == 1000

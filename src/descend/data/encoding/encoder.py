@@ -118,7 +118,7 @@ class Encoder:
         for batch in plan.table.batches(plan.select, rows=rows):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
-            kept = _labelled(plan, batch) if target else batch
+            kept = _rows_with_targets(plan, batch) if target else batch
             if target and unseen is not None:
                 kept = self._known_classes(plan, kept, unseen)
             if kept.num_rows == 0:
@@ -126,7 +126,7 @@ class Encoder:
             x = self._encode_inputs(plan, kept, unseen)
             row = as_numpy(kept.column(kept.num_columns - 1))
             y, weight = self._encode_labels(plan, kept, target=target)
-            yield EncodedRows(Batch(x, y, weight), row, _kept(plan, kept))
+            yield EncodedRows(Batch(x, y, weight), row, _kept_columns(plan, kept))
 
     def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.
@@ -266,7 +266,7 @@ class Encoder:
         if plan.weight is not None:
             values = as_numpy(batch.column(plan.weight.place))
             check_finite(plan, plan.weight, values, batch)
-            weight = labels.checked_weight(values, plan.weight.column.name, plan.table.name)
+            weight = labels.check_weight(values, plan.weight.column.name, plan.table.name)
         if isinstance(learned, ClassificationTarget):
             values = batch.column(plan.targets[0].place)
             return labels.class_codes(learned, values, plan.table.name), weight
@@ -278,13 +278,13 @@ class Encoder:
         return labels.standard_target(learned, np.stack(columns, axis=1)), weight
 
 
-def _kept(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _kept_columns(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     names, first = plan.kept
     columns = [batch.column(first + place) for place in range(len(names))]
     return pa.RecordBatch.from_arrays(columns, list(names))
 
 
-def _labelled(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _rows_with_targets(plan: ReadPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with every target and a weight above 0."""
     tests = [batch.column(target.place).is_valid() for target in plan.targets]
     if plan.weight is not None:

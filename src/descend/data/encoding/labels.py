@@ -73,7 +73,7 @@ def standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> ND
     return np.asarray(scaled, np.float32)
 
 
-def checked_weight(values: NDArray[np.float64], name: str, table: str) -> NDArray[np.float32]:
+def check_weight(values: NDArray[np.float64], name: str, table: str) -> NDArray[np.float32]:
     """Weights as the model takes them; DataError if one is negative, too small or too large."""
     positive = values[values > 0]
     if len(positive) and not (positive.min() > 1 / LARGEST and positive.max() < LARGEST):

@@ -25,7 +25,7 @@ from descend.data.reading.expressions import (
 )
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, read_as
+from descend.data.reading.text_types import TextRules, types_as_known
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
@@ -212,7 +212,7 @@ def _columns(
         written |= dict(zip(schema.target.names, schema.target.written, strict=False))
     labels = [name for name in schema.target.names if kinds.get(name) == "text"]
     rules = TextRules(labels=labels, missing=schema.missing)
-    return read_as(table, kinds, rules, written)
+    return types_as_known(table, kinds, rules, written)
 
 
 def _find(table: Table, name: str, needed: Sequence[str]) -> TableColumn:

@@ -68,7 +68,7 @@ def table_file(address: str, part: str, spool: Spool) -> tuple[str, str]:
             path = spool.new("rows.parquet", f"{shown}#{part}" if part else shown)
             _stream(connection, kind, select, path)
     except driver.Error as error:
-        raise DataError(f"{shown}: {_said(error, address)}") from None
+        raise DataError(f"{shown}: {_driver_message(error, address)}") from None
     return path, hash_of(path)
 
 
@@ -147,7 +147,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
-def _said(error: Exception, address: str) -> str:
+def _driver_message(error: Exception, address: str) -> str:
     """The driver's message, in one line and without the password."""
     text = " ".join(str(error).split())
     try:

@@ -161,7 +161,7 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     stamp = f"try_cast({column.sql} AS TIMESTAMP)"
     test = f"isfinite({stamp})"
     if column.nulls:
-        test += f" AND {_not_listed(column)}"
+        test += f" AND {_not_listed_sql(column)}"
     return f"CASE WHEN {test} THEN epoch_us({stamp}) END"
 
 
@@ -220,7 +220,7 @@ def time_written_sql(column: TableColumn, pattern: str | None) -> str:
         return f"({number_sql(column)}) IS NOT NULL"
     if not column.nulls:
         return f"{column.sql} IS NOT NULL"
-    return f"({column.sql} IS NOT NULL AND {_not_listed(column)})"
+    return f"({column.sql} IS NOT NULL AND {_not_listed_sql(column)})"
 
 
 def cell_sql(column: TableColumn) -> str:
@@ -233,7 +233,7 @@ def cell_sql(column: TableColumn) -> str:
     return f"{column.sql}::VARCHAR"
 
 
-def _not_listed(column: TableColumn) -> str:
+def _not_listed_sql(column: TableColumn) -> str:
     """SQL: a time is not among those that stand for a missing one."""
     listed = ", ".join(f"try_cast({quote_text(text)} AS TIMESTAMP)" for text in column.nulls)
     return f"list_position([{listed}], try_cast({column.sql} AS TIMESTAMP)) IS NULL"

@@ -116,7 +116,7 @@ def _from_frame(data: Any) -> pa.Table:
 def _from_arrays(X: Any, y: Any) -> pa.Table:
     table = _from_matrix(X) if not hasattr(X, "columns") else arrow_table(X)
     # A pandas or Polars series keeps its name; an array becomes "y".
-    target = _fill_masked(y)
+    target = _fill_masked_values(y)
     if len(target) != table.num_rows:
         raise DataError(
             f"X has {table.num_rows} rows and y has {len(target)}; expected as many in each."
@@ -138,7 +138,7 @@ def _from_arrays(X: Any, y: Any) -> pa.Table:
 
 
 def _from_matrix(X: Any) -> pa.Table:
-    matrix = _fill_masked(X)
+    matrix = _fill_masked_values(X)
     if matrix.ndim != 2:
         raise DataError(
             f"Expected X as rows and columns (2 dimensions), found {matrix.ndim}. "
@@ -149,7 +149,7 @@ def _from_matrix(X: Any) -> pa.Table:
     return pa.table(dict(zip(names, arrays, strict=True)))
 
 
-def _fill_masked(values: Any) -> np.ndarray:
+def _fill_masked_values(values: Any) -> np.ndarray:
     """An array in which masked values are missing."""
     if not isinstance(values, np.ma.MaskedArray):
         return np.asarray(values)

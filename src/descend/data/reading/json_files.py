@@ -52,10 +52,10 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     )
     check_names(paths[0], sorted(keys.column(0).to_pylist()))
     types = _types(paths, rows, run)
-    return JsonFiles(tuple(paths), {**types, **_mixed(paths, types, run)})
+    return JsonFiles(tuple(paths), {**types, **_mixed_columns(paths, types, run)})
 
 
-def _mixed(
+def _mixed_columns(
     paths: Sequence[str], types: Mapping[str, str], run: Callable[[str], pa.Table]
 ) -> dict[str, str]:
     """VARCHAR for the columns that hold numbers, text, true and false side by side."""

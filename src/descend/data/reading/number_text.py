@@ -41,7 +41,7 @@ PLAIN = (
 """A number as programs write it, which DuckDB parses itself."""
 
 
-def _decorated(body: str, letters: str = "") -> str:
+def _decorated_pattern(body: str, letters: str = "") -> str:
     """A pattern whose group is the body of a number amid sign, currency, % and parentheses.
 
     Letters for thousands or millions need a currency, since 12M may be a code.
@@ -90,9 +90,9 @@ def _decorated_number(text: str, written: str) -> str:
         else (_POINT, _POINT_GROUPS, _POINT_GAPS)
     )
     body = "|".join(bodies)
-    found = f"regexp_extract({text}, {quote_text(_decorated(body))}, 1)"
+    found = f"regexp_extract({text}, {quote_text(_decorated_pattern(body))}, 1)"
     both = ", ".join(
-        f"regexp_extract({text}, {quote_text(_decorated(body, _LETTERS))}, {group})"
+        f"regexp_extract({text}, {quote_text(_decorated_pattern(body, _LETTERS))}, {group})"
         for group in (1, 2)
     )
     letters = f"regexp_extract({text}, {quote_text(f'[0-9]{_SP}*({_LETTERS})')}, 1)"
@@ -170,12 +170,10 @@ def undecorated_sql(text: str) -> str:
     """
     bodies = "|".join((_POINT, _POINT_GROUPS, _COMMA, _COMMA_GROUPS))
     gaps = f"{_POINT_GAPS}|{_COMMA_GAPS}"
-    plain = f"regexp_extract({text}, {quote_text(_decorated(bodies))}, 1)"
-    gapped = f"regexp_extract({text}, {quote_text(_decorated(gaps))}, 1)"
-    great = ", ".join(
-        f"regexp_extract({text}, {quote_text(_decorated(f'{bodies}|{gaps}', _LETTERS))}, {group})"
-        for group in (1, 2)
-    )
+    plain = f"regexp_extract({text}, {quote_text(_decorated_pattern(bodies))}, 1)"
+    gapped = f"regexp_extract({text}, {quote_text(_decorated_pattern(gaps))}, 1)"
+    with_letters = quote_text(_decorated_pattern(f"{bodies}|{gaps}", _LETTERS))
+    great = ", ".join(f"regexp_extract({text}, {with_letters}, {group})" for group in (1, 2))
     found = (
         f"concat({plain}, translate(concat({gapped}, {great}), ' \u00a0\u2007\u2009\u202f''’', ''))"
     )

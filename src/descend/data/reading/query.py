@@ -121,7 +121,7 @@ def _names_in(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _NODES:
             raise DataError(f"The query holds {kind.removesuffix('_NODE')}. {_ONE_SELECT}")
         if kind == "TABLE_FUNCTION":
-            files += _read_by(part["function"])
+            files += _files_read_by(part["function"])
         elif kind == "FUNCTION" and str(part.get("function_name", "")).lower() in _REFUSED:
             raise DataError(f"The query calls {part['function_name']}. {_ONE_SELECT}")
         elif kind == "BASE_TABLE":
@@ -137,7 +137,7 @@ def _names_in(tree: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(files))
 
 
-def _read_by(function: dict[str, Any]) -> list[str]:
+def _files_read_by(function: dict[str, Any]) -> list[str]:
     """The files that a table function reads."""
     name = str(function["function_name"]).lower()
     if name in _MAKERS:

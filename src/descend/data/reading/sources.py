@@ -182,7 +182,7 @@ def local_files(data: Any) -> list[str]:
     return [path for name in (*query.tables, *query.files) for path in local_files(name)]
 
 
-def accept_recorded(source: str, *, record: str, named: str | None, option: str) -> str:
+def accept_recorded_source(source: str, *, record: str, named: str | None, option: str) -> str:
     """A source from a record, if it is safe to read or the user has named it too.
 
     A record may come from somebody else. A path in it is read, like any file. A query, a URL or a

@@ -19,7 +19,7 @@ LITTLE = 1 << 28
 
 
 @contextmanager
-def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Iterator[Table]:
+def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iterator[Table]:
     """The table with its text copied, inside the `with`.
 
     Learning a schema and converting rows read a table several times, and CSV is slow to read.
@@ -38,16 +38,16 @@ def staged(table: Table, settings: Settings, *, memory: int, store: Path) -> Ite
     if size == 0:
         yield table
         return
-    table = _as_written(table, settings)
+    table = _keep_spelling(table, settings)
     if size <= memory // 4:
-        with _copied(table, None, settings.exclude) as copy:
+        with _copy_and_retype(table, None, settings.exclude) as copy:
             yield copy
         return
     place = _place(store, 2 * size)
     if place is None:
         yield table
         return
-    with place, _copied(table, Path(place.name) / "rows.duckdb", settings.exclude) as copy:
+    with place, _copy_and_retype(table, Path(place.name) / "rows.duckdb", settings.exclude) as copy:
         yield copy
 
 
@@ -62,18 +62,18 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
     if not 0 < table.text_bytes <= LITTLE:
         yield table
         return
-    with _copied(_as_written(table, settings), None, settings.exclude) as copy:
+    with _copy_and_retype(_keep_spelling(table, settings), None, settings.exclude) as copy:
         yield copy
 
 
-def _as_written(table: Table, settings: Settings) -> Table:
+def _keep_spelling(table: Table, settings: Settings) -> Table:
     """The table with columns whose exact spelling matters as text."""
     targets = (*settings.targets, settings.target) if table.untyped else ()
     return table.reading(dict.fromkeys((*settings.categorical, *targets), "text"))
 
 
 @contextmanager
-def _copied(table: Table, path: Path | None, without: Collection[str]) -> Iterator[Table]:
+def _copy_and_retype(table: Table, path: Path | None, without: Collection[str]) -> Iterator[Table]:
     """A copy in which a column is text if its later rows are not numbers like its first ones."""
     with ExitStack() as stack:
         copy: Table | None = None

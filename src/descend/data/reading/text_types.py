@@ -136,7 +136,7 @@ class _Seen:
         return replace(first, count=sum(cells.count for cells in found))
 
 
-def typed_columns(
+def find_types(
     table: Table, columns: Sequence[TableColumn], rules: TextRules, *, whole: bool = True
 ) -> dict[str, TypedColumn]:
     """The type that each column stands for.
@@ -167,11 +167,11 @@ def typed_columns(
     )
     found = {column.name: TypedColumn(column) for column in prepared if not column.is_text}
     for column in texts:
-        found[column.name] = _typed(table.name, column, seen[column.name], rules, default)
-    return {name: _checked(table, found[name], rules) for name in names}
+        found[column.name] = _find_type(table.name, column, seen[column.name], rules, default)
+    return {name: _check_spellings(table, found[name], rules) for name in names}
 
 
-def read_as(
+def types_as_known(
     table: Table,
     kinds: Mapping[str, str],
     rules: TextRules,
@@ -187,7 +187,7 @@ def read_as(
             decimal mark instead.
     """
     columns = {one.name: one for one in table.columns if one.name in kinds}
-    typed = typed_columns(table, list(columns.values()), rules, whole=False)
+    typed = find_types(table, list(columns.values()), rules, whole=False)
     found = {}
     for name, one in typed.items():
         column = one.column
@@ -195,12 +195,12 @@ def read_as(
             column = replace(column, type="text")
         elif column.is_text and column.type != "boolean":
             learned = written.get(name, PLAINLY)
-            column = replace(column, type="number", written=_as_shown(one, learned))
+            column = replace(column, type="number", written=_choose_written(one, learned))
         found[name] = column
     return found
 
 
-def _as_shown(typed: TypedColumn, learned: str) -> str:
+def _choose_written(typed: TypedColumn, learned: str) -> str:
     """How the numbers of a column are written: as the first rows show, else as in training."""
     found = typed.column.written if typed.column.type == "number" else learned
     if learned == PLAINLY:
@@ -289,7 +289,7 @@ def _decimal(seen: _Seen, default: str | None) -> str | None:
     return default
 
 
-def _typed(
+def _find_type(
     table: str, column: TableColumn, seen: _Seen, rules: TextRules, default: str
 ) -> TypedColumn:
     name = column.name
@@ -357,7 +357,7 @@ def is_few(strays: int, good: int) -> bool:
     return good > 0 and (few or (strays == 1 and good >= _LEAST_GOOD))
 
 
-def _checked(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
+def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
     """The type of a column of categories: numbers only if no number is written in two ways.
 
     Versions 1.1 and 1.10 are two values.

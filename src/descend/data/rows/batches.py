@@ -272,7 +272,7 @@ def _shape(batch: Batch, plan: BatchPlan) -> Batch:
     if missing:
         batch = _map(batch, lambda values: np.concatenate([values, _repeat_first(values, missing)]))
         batch.weight[-missing:] = 0.0
-    replace_unweighted(batch)
+    replace_unweighted_rows(batch)
     batch = _map(batch, lambda values: _shape_leaf(values, plan))
     batch.weight[:, plan.chunk_rows :] = 0.0
     return batch
@@ -283,7 +283,7 @@ def _repeat_first(values: AnyArray, times: int) -> AnyArray:
     return np.broadcast_to(values[:1], (times, *values.shape[1:]))
 
 
-def replace_unweighted(batch: Batch) -> None:
+def replace_unweighted_rows(batch: Batch) -> None:
     """Overwrite rows of weight 0 with copies of the other rows.
 
     Otherwise a NaN gradient of such a row, times 0, would still be NaN; and a model that

@@ -120,12 +120,12 @@ def _cgroup_free(own: Path = Path("/proc/self/cgroup"), root: Path = _CGROUP) ->
         # In a container the path may be the host's, where only the root exists.
         for place in (folder, *folder.parents):
             if (place / limit).exists():
-                yield _left(place / limit, place / used, place / "memory.stat", cache)
+                yield _bytes_left(place / limit, place / used, place / "memory.stat", cache)
             if place == base:
                 break
 
 
-def _left(limit: Path, used: Path, statistics: Path, cache: str) -> int:
+def _bytes_left(limit: Path, used: Path, statistics: Path, cache: str) -> int:
     allowed = "".join(_lines(limit)).strip()
     if not allowed.isdigit() or int(allowed) >= _UNLIMITED:
         return _UNLIMITED

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.order import Rows
-from descend.data.rows.store import AnyArray, MemoryStore, aligned
+from descend.data.rows.store import AnyArray, MemoryStore, aligned_array
 from descend.data.rows.store_header import (
     Checksums,
     Group,
     Header,
     batch_of,
-    damaged_store,
+    damaged_store_error,
     leaves_of,
     read_header,
 )
@@ -138,7 +138,7 @@ class MappedStore:
             group = self.header.groups[place]
             # Without its header the store is written again by the next run.
             forget(self.folder)
-            raise damaged_store(
+            raise damaged_store_error(
                 self.folder, f"piece {piece} of {self.part}.{group.name} was altered"
             )
 
@@ -208,7 +208,7 @@ def open_store(folder: Path) -> tuple[MappedStore, MappedStore]:
             MappedStore(folder, "validation", header, checksums[first:]),
         )
     except OSError as error:
-        raise damaged_store(folder, str(error)) from error
+        raise damaged_store_error(folder, str(error)) from error
 
 
 def forget(folder: Path) -> None:
@@ -273,14 +273,15 @@ def as_bytes(values: AnyArray) -> memoryview:
 def empty_rows(files: dict[str, _File], rows: int) -> dict[str, AnyArray]:
     """Uninitialised arrays for a number of rows."""
     return {
-        name: aligned((rows, *file.group.shape), file.group.dtype) for name, file in files.items()
+        name: aligned_array((rows, *file.group.shape), file.group.dtype)
+        for name, file in files.items()
     }
 
 
 def _grown(like: Batch, rows: int) -> Batch:
     return batch_of(
         {
-            name: aligned((rows, *values.shape[1:]), values.dtype)
+            name: aligned_array((rows, *values.shape[1:]), values.dtype)
             for name, values in leaves_of(like).items()
         }
     )

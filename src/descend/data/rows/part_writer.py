@@ -85,7 +85,7 @@ class PartWriter:
         """Add rows in their order of arrival."""
         start, stop = self.count, self.count + len(batch.weight)
         if stop > self._rows:
-            raise changed_table({"rows": self._rows}, {"rows": stop})
+            raise changed_table_error({"rows": self._rows}, {"rows": stop})
         self._weights[0] += float(np.sum(batch.weight, dtype=np.float64))
         self._weights[1] += int(np.count_nonzero(batch.weight))
         leaves = leaves_of(batch)
@@ -185,7 +185,7 @@ class PartWriter:
         self._files, self._places, self._held = {}, (), {}
 
 
-def changed_table(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
+def changed_table_error(expected: Mapping[str, int], found: Mapping[str, int]) -> DataError:
     """The error for a table whose rows are not those that were counted."""
     return DataError(
         f"The table changed while it was read: expected {sum(expected.values()):,} rows to "

@@ -15,7 +15,7 @@ class _Failure(NamedTuple):
     error: BaseException
 
 
-def prefetched(
+def read_ahead(
     source: Iterator[T], prepare: Callable[[T], U], *, depth: int = 2
 ) -> Generator[U, None, None]:
     """Run `source` and `prepare` in a thread, at most `depth` items ahead of the reader.
@@ -76,7 +76,7 @@ class Feed(Generic[T, U]):
     """
 
     def __init__(self, source: Iterator[T], prepare: Callable[[T], U], *, waits: bool) -> None:
-        self._thread = prefetched(source, prepare) if waits else None
+        self._thread = read_ahead(source, prepare) if waits else None
         self._prepared = self._thread or map(prepare, source)
         self._ready: list[U] = []
 

@@ -12,7 +12,7 @@ from descend.data.rows.batches import (
     Chunk,
     chunk_border,
     next_position,
-    replace_unweighted,
+    replace_unweighted_rows,
 )
 from descend.data.rows.order import Rows, epoch_rows
 from descend.data.rows.store import RowStore
@@ -61,7 +61,7 @@ def sliced_chunks(
         weighted = counts[None, :] & (in_chunk < len(rows))
         batch = store.gather(rows[np.minimum(in_chunk, len(rows) - 1).ravel()])
         batch.weight[~weighted.ravel()] = 0.0
-        replace_unweighted(batch)
+        replace_unweighted_rows(batch)
         examples = stop - position.index
         position = next_position(plan, position.epoch, stop)
         yield Chunk(

@@ -153,7 +153,7 @@ class Filler:
         return MemoryStore.from_batches([first, *self._more]) if self._more else MemoryStore(*first)
 
 
-def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+def aligned_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
     """An uninitialised array that a device which shares host memory can use without a copy."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)
@@ -162,7 +162,7 @@ def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
 
 
 def _room(like: AnyArray, rows: int) -> AnyArray:
-    return aligned((rows, *like.shape[1:]), like.dtype)
+    return aligned_array((rows, *like.shape[1:]), like.dtype)
 
 
 def _take(values: AnyArray, rows: npt.NDArray[np.int64], space: AnyArray) -> None:

@@ -39,7 +39,7 @@ def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:
     return kept_in / f"{stem}-{digest}"
 
 
-def kept_store(
+def open_cached_store(
     folder: Path, key: Mapping[str, Any], write: Callable[[], None], say: Say
 ) -> tuple[MappedStore, MappedStore]:
     """The store in a folder if it has this key, else a new one.

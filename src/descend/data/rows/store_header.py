@@ -207,7 +207,7 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
             )
         checksum = record.pop("checksum", None)
         if checksum != _checksum(record):
-            raise damaged_store(folder, "its header was altered")
+            raise damaged_store_error(folder, "its header was altered")
         stored = read_as(StoredHeader, record)
         read_as(StoredKey, stored.key)
         header = Header(
@@ -218,10 +218,10 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
             mean_weight=stored.mean_weight,
         )
         if not (header.rows.keys() == header.mean_weight.keys() == {*PARTS}):
-            raise damaged_store(folder, "its parts are not training and validation")
+            raise damaged_store_error(folder, "its parts are not training and validation")
         content = (folder / CHECKSUMS).read_bytes()
         if zlib.crc32(content) != stored.checksums:
-            raise damaged_store(folder, "its checksums were altered")
+            raise damaged_store_error(folder, "its checksums were altered")
         checksums = np.frombuffer(content, "<u4").reshape(
             sum(header.pieces(part) for part in PARTS), len(header.groups)
         )
@@ -229,11 +229,11 @@ def read_header(folder: Path) -> tuple[Header, Checksums]:
     except FileFormatError:
         raise
     except (InputError, OSError, ValueError) as error:
-        raise damaged_store(folder, str(error)) from error
+        raise damaged_store_error(folder, str(error)) from error
     return header, checksums
 
 
-def damaged_store(folder: Path, what: str) -> FileFormatError:
+def damaged_store_error(folder: Path, what: str) -> FileFormatError:
     """The error for a store that cannot be used."""
     return FileFormatError(
         f"The row store {folder} is damaged: {what}. Delete the folder and run the same command "
@@ -245,14 +245,16 @@ def _check_sizes(folder: Path, header: Header) -> None:
     for part in PARTS:
         for group in header.groups:
             if group.dtype not in _DTYPES or "/" in group.name or "\0" in group.name:
-                raise damaged_store(
+                raise damaged_store_error(
                     folder, f"it has no numbers {group.dtype!r} called {group.name!r}"
                 )
             path = header.file(folder, part, group)
             expected = header.rows[part] * group.row_bytes
             found = path.stat().st_size
             if found != expected:
-                raise damaged_store(folder, f"{path.name} has {found:,} bytes, not {expected:,}")
+                raise damaged_store_error(
+                    folder, f"{path.name} has {found:,} bytes, not {expected:,}"
+                )
 
 
 def _checksum(record: Mapping[str, Any]) -> int:

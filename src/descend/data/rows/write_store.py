@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.data.rows.part_writer import PartWriter, changed_table
+from descend.data.rows.part_writer import PartWriter, changed_table_error
 from descend.data.rows.store_header import (
     PARTS,
     Group,
@@ -70,7 +70,9 @@ def write_store(
                     }
                 writers[part].add(batch)
             if header is None or any(writer.missing for writer in writers.values()):
-                raise changed_table(rows, {name: writer.count for name, writer in writers.items()})
+                raise changed_table_error(
+                    rows, {name: writer.count for name, writer in writers.items()}
+                )
             sums = [writers[name].finish() for name in PARTS]
         finally:
             for writer in writers.values():

@@ -62,7 +62,9 @@ def leaking_columns(
     y = _codes(sample.column(0)) if classes else _floats(sample.column(0))
     found = []
     for place, column in enumerate(columns, 1):
-        share = _giving_away(sample.column(place), y, number=place <= len(numbers), classes=classes)
+        share = _describe_leak(
+            sample.column(place), y, number=place <= len(numbers), classes=classes
+        )
         if share:
             found.append(
                 f"Column {column.name!r} gives the target {target.name!r} away ({share}). If it "
@@ -72,7 +74,7 @@ def leaking_columns(
     return found
 
 
-def _giving_away(
+def _describe_leak(
     values: pa.ChunkedArray, y: NDArray[np.float64], *, number: bool, classes: bool
 ) -> str:
     """How a column determines y; empty if it does not."""
@@ -94,13 +96,13 @@ def _giving_away(
     # If values hardly repeat, agreement means nothing.
     if len(groups) < _ROWS_PER_VALUE * len(count) or shared.sum() < 20 or len(count) < 2:
         return ""
-    share = _share_explained(groups[shared], y[shared], classes=classes)
+    share = _explained_share(groups[shared], y[shared], classes=classes)
     if share > _DETERMINED:
         return f"rows with the same value share the target: {share:.2%}"
     return ""
 
 
-def _share_explained(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
+def _explained_share(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:
     """The share of y that the groups explain beyond chance; 1 is all of it."""
     if classes:
         labels = y.astype(np.int64)

@@ -9,7 +9,7 @@ from descend.data.reading.errors import UnreadableCellError
 from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, TypedColumn, typed_columns
+from descend.data.reading.text_types import TextRules, TypedColumn, find_types
 from descend.data.schema.column_records import Surveys, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,
@@ -101,7 +101,7 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
     excluded = [one for one in table.columns if one not in used]
-    typed = typed_columns(table, used, rules)
+    typed = find_types(table, used, rules)
     for name in rules.labels:
         typed[name] = class_type(table, typed[name])
     return _Read(table, typed, excluded)
@@ -177,7 +177,7 @@ def _schema(
     learned = learn_columns([*inputs, *read.excluded], surveys, settings)
     columns = _in_table_order(table, learned)
     if all(isinstance(column, LeftOutColumn) for column in columns):
-        raise DataError(_nothing_left(table, columns))
+        raise DataError(_nothing_left_text(table, columns))
     kinds = {column.name: column.kind for column in columns}
     warnings += text_warnings(read.typed, kinds, [target.name for target in targets])
     warnings += leaking_columns(
@@ -273,7 +273,7 @@ def _in_table_order(table: Table, columns: Sequence[Column]) -> tuple[Column, ..
     return tuple(sorted(columns, key=lambda column: place[column.name]))
 
 
-def _nothing_left(table: Table, columns: Sequence[Column]) -> str:
+def _nothing_left_text(table: Table, columns: Sequence[Column]) -> str:
     if not columns:
         return (
             f"{table.name} has no column besides the target; expected at least one to learn from."

@@ -109,14 +109,14 @@ def _by_weight(
 
 def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
     aggregates = [f"{_FOUND[key]} AS {key}{{1}}" for key in _FOUND]
-    found = _aggregated(table, columns, ", ".join(aggregates), MARK)
+    found = _aggregate(table, columns, ", ".join(aggregates), MARK)
     means = [found[f"mean{place}"] for place in range(len(columns))]
     # Squares relative to the mean are accurate; the mean is passed as text to keep its digits.
     second = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
     if all(found[f"seen{place}"] <= MOST_COUNTED for place in range(len(columns))):
         second += ", count(DISTINCT {0}) AS distinct{1}"
-    found |= _aggregated(table, columns, second, MARK, [mean or 0.0 for mean in means])
-    found |= _aggregated(table, columns, "min({0}) AS low{1}, max({0}) AS high{1}", f"NOT {MARK}")
+    found |= _aggregate(table, columns, second, MARK, [mean or 0.0 for mean in means])
+    found |= _aggregate(table, columns, "min({0}) AS low{1}, max({0}) AS high{1}", f"NOT {MARK}")
     return {
         column.name: _of_column(
             {key: found[f"{key}{place}"] for key in (*_FOUND, "squares", "low", "high")}
@@ -125,7 +125,7 @@ def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSur
     }
 
 
-def _aggregated(
+def _aggregate(
     table: Table,
     columns: Sequence[TableColumn],
     template: str,

@@ -9,7 +9,7 @@ from descend.data.reading.errors import no_column
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, read_as
+from descend.data.reading.text_types import TextRules, types_as_known
 from descend.data.schema.columns import RowCounts
 from descend.data.schema.number_survey import counts_of
 from descend.data.schema.surveys import NumberSurvey, Selection
@@ -106,7 +106,7 @@ def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str])
     labels = [name for name, kind in kinds.items() if kind == "text"]
     written = {one.name: one.written if one.is_text else PLAINLY for one in columns}
     rules = TextRules(labels=labels, missing=missing)
-    found = read_as(table, kinds, rules, written)
+    found = types_as_known(table, kinds, rules, written)
     targets = tuple(
         replace(found[one.name], type=one.type) if found[one.name].is_text else found[one.name]
         for one in rows.targets

@@ -83,7 +83,7 @@ def _survey(
     targets = [place for place, column in enumerate(columns) if column in rows.targets]
     always = f"place IN ({', '.join(map(str, targets))})" if targets else "false"
     where = rows.counted if targets else MARK
-    with table.kept(_counted(table, columns, rows.targets, where, always)) as kept:
+    with table.kept(_counts_sql(table, columns, rows.targets, where, always)) as kept:
         totals = {row.pop("place"): row for row in table.query(_totals(kept)).to_pylist()}
         asked = [
             place
@@ -107,7 +107,7 @@ def _survey(
     }
 
 
-def _counted(
+def _counts_sql(
     table: Table,
     columns: Sequence[TableColumn],
     targets: Sequence[TableColumn],
@@ -151,7 +151,7 @@ def _written_times(
     """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
-    first = _matching(table, kept, [is_iso, clock_sql("value"), *looks], places)
+    first = _count_matches(table, kept, [is_iso, clock_sql("value"), *looks], places)
     found: dict[int, dict[str, Any]] = {}
     dated = []
     for place, (cells, iso, clock, date, _) in first.items():
@@ -162,7 +162,7 @@ def _written_times(
         elif is_few(cells - date, date):
             dated.append(place)
     tests = [_matches(pattern) for pattern in PATTERNS]
-    for place, (cells, *counts) in _matching(table, kept, tests, dated).items():
+    for place, (cells, *counts) in _count_matches(table, kept, tests, dated).items():
         most = max(counts)
         if not is_few(cells - most, most):
             continue
@@ -183,7 +183,7 @@ def _order(pattern: str) -> str:
     return "dmy" if pattern.index("%d") < pattern.replace("%b", "%m").index("%m") else "mdy"
 
 
-def _matching(
+def _count_matches(
     table: Table, kept: str, tests: Sequence[str], places: Sequence[int]
 ) -> dict[int, list[int]]:
     """How many cells the columns at some indices have, and how many pass each test."""

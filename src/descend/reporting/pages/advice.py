@@ -87,7 +87,7 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
             "each rung the better half of the trials goes on for twice as long. A batch size other "
             "than the reference is chosen only if it is clearly faster, because short trials are "
             "noisy.",
-            *_left_out(evidence),
+            *_left_out_notes(evidence),
         ],
         plots=[
             *([target_plot(advice, evidence)] if _several(evidence.get("curve")) else []),
@@ -109,7 +109,7 @@ def _speed_section(evidence: Record) -> Section:
     return Section("What an update costs", tables=[plot.table])
 
 
-def _left_out(evidence: Record) -> list[str]:
+def _left_out_notes(evidence: Record) -> list[str]:
     left_out = evidence.get("left_out")
     if not left_out:
         return []

@@ -8,7 +8,7 @@ from typing import Any
 from descend.errors import option_text
 from descend.io.units import span_text, three
 from descend.reporting.html import number_text
-from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, ranged
+from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, median_and_range
 from descend.reporting.page_model import (
     Cell,
     Finding,
@@ -185,7 +185,9 @@ def _table(record: Record, panel: str, measures: Sequence[Measure], caption: str
             row: list[Cell] = [one["method"]["title"], one["method"]["batch_size"]]
             row += [one["learning_rate"], arrived_text(one)] if timed else []
             row += [one["exploded"]] if exploded else []
-            rows.append([*row, *(ranged(one[measure.name], measure) for measure in measures)])
+            rows.append(
+                [*row, *(median_and_range(one[measure.name], measure) for measure in measures)]
+            )
     header = [
         "method",
         "rows per update",

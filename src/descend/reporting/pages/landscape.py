@@ -53,7 +53,7 @@ def landscape_summary(record: Record) -> Summary:
     figures = [
         KeyFigure(
             path["method"],
-            number_text(_rounded(path["losses"][-1] - floor)),
+            number_text(_without_rounding_error(path["losses"][-1] - floor)),
             f"{above} {path['updates'][-1]:,} updates of {_rows_text(path)}",
         )
         for path in paths[: SHOWN + 1]
@@ -147,7 +147,7 @@ def _rates_section(record: Record) -> Section:
         [
             rate,
             *(
-                "diverged" if path["trials"][place] is None else _marked(path, place, rate)
+                "diverged" if path["trials"][place] is None else _trial_text(path, place, rate)
                 for path in paths
             ),
         ]
@@ -170,12 +170,12 @@ def _rates_section(record: Record) -> Section:
     )
 
 
-def _marked(path: Record, place: int, rate: float) -> str:
+def _trial_text(path: Record, place: int, rate: float) -> str:
     text = number_text(path["trials"][place])
     return f"{text} *" if rate == path["learning_rate"] else text
 
 
-def _rounded(value: float) -> float:
+def _without_rounding_error(value: float) -> float:
     """Differences below the rounding of float32 are none."""
     return 0.0 if abs(value) < 1e-6 else value
 

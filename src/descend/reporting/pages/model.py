@@ -21,7 +21,7 @@ from descend.reporting.plots.model import (
     slice_plot,
     target_plot,
 )
-from descend.reporting.text.records import NAMES, rounded
+from descend.reporting.text.records import NAMES, round_metric
 
 Record = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
         if assessment.get("classes", 0) > 2:
             tables.append(_classes_table(assessment))
         sections.append(
-            Section("How good it is", tables=tables, plots=plots, text=_used(assessment))
+            Section("How good it is", tables=tables, plots=plots, text=_sample_notes(assessment))
         )
     if assessment.get("importance"):
         left_out = assessment.get("columns_left_out") or 0
@@ -71,7 +71,7 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
     return sections
 
 
-def _used(assessment: Record) -> list[str]:
+def _sample_notes(assessment: Record) -> list[str]:
     rows = assessment.get("rows")
     if not rows or rows["used"] == rows["validation"]:
         return []
@@ -90,13 +90,13 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
     rows: list[list[Cell]] = []
     for name in names:
         one = known.get(name) or {}
-        value: Cell = rounded(name, model.get(name))
+        value: Cell = round_metric(name, model.get(name))
         if one.get("low") is not None and model.get(name) is not None:
             ends = (three_text(one["low"]), three_text(one["high"]))
-            value = Ranged(number_text(rounded(name, model[name])), " to ".join(ends))
+            value = Ranged(number_text(round_metric(name, model[name])), " to ".join(ends))
         row: list[Cell] = [NAMES.get(name, name), value]
         row += [one.get("linear")] if linear else []
-        rows.append([*row, rounded(name, baseline.get(name))])
+        rows.append([*row, round_metric(name, baseline.get(name))])
     header = ["on validation rows", "model, with 90 % interval" if known else "model"]
     header += ["linear model"] if linear else []
     return Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.reporting.escaping import escaped, json_escaped
+from descend.reporting.escaping import escape_html, escape_json
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
 from descend.reporting.render import asset, head, policy_for
 
@@ -30,10 +30,8 @@ def play_page(data: Mapping[str, Any]) -> str:
     """
     known = {**data, "colours": COLOURS, "dark": DARK_COLOURS}
     script = asset("play.js")
-    options = "".join(
-        f'<option value="{escaped(one["name"])}">{escaped(one["name"].replace("-", " "))}</option>'
-        for one in data["surfaces"]
-    )
+    names = [escape_html(one["name"]) for one in data["surfaces"]]
+    options = "".join(f'<option value="{name}">{name.replace("-", " ")}</option>' for name in names)
     speeds = "".join(
         f'<option value="{speed}"{" selected" if speed == 10 else ""}>{name}</option>'
         for speed, name in SPEEDS
@@ -41,16 +39,16 @@ def play_page(data: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             head(TITLE, policy_for([script]), asset("page.css") + asset("play.css")),
-            f"<body>\n<header><div class=top><h1>{escaped(TITLE)}</h1>",
+            f"<body>\n<header><div class=top><h1>{escape_html(TITLE)}</h1>",
             '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
-            f"<p class=lead>{escaped(ABOUT)}</p>",
+            f"<p class=lead>{escape_html(ABOUT)}</p>",
             "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
             _STAGE.format(
                 surfaces=options, speeds=speeds, seeds=data["seeds"], crowd=data["crowd"]
             ),
             "</main>\n<footer>Made by descend landscape --play. For the same rows and seed, the "
             "paths are those of the Python engine.</footer>",
-            f'<script type="application/json" id="play">{json_escaped(known)}</script>',
+            f'<script type="application/json" id="play">{escape_json(known)}</script>',
             f"<script>{script}</script>\n</body>\n</html>\n",
         ]
     )

@@ -43,7 +43,7 @@ def runs_page(records: Mapping[str, Record], histories: Mapping[str, History]) -
 
 def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History]) -> list[Section]:
     """Metrics and settings side by side, then the curves over each other."""
-    differing = _differing(records)
+    differing = _differing_settings(records)
     alike = [
         f"{option.replace('_', ' ')} {_text(next(iter(records.values()))['settings'][option])}"
         for option in ALIKE
@@ -107,7 +107,7 @@ def _warnings(records: Mapping[str, Record]) -> list[str]:
     return []
 
 
-def _differing(records: Mapping[str, Record]) -> list[str]:
+def _differing_settings(records: Mapping[str, Record]) -> list[str]:
     """The settings in which the runs differ, and those that are shown always."""
     settings = [record["settings"] for record in records.values()]
     found = [name for name in settings[0] if len({_text(one.get(name)) for one in settings}) > 1]

@@ -10,7 +10,15 @@ from descend.io.units import bytes_text, span_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import FADED, SEQUENTIAL
-from descend.reporting.plots.figures import Trace, band, figure, hollow, line, points, sized
+from descend.reporting.plots.figures import (
+    Trace,
+    band,
+    figure,
+    hollow,
+    line,
+    points,
+    with_size_ticks,
+)
 
 Record = Mapping[str, Any]
 
@@ -54,7 +62,7 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     return Plot(
         name="time-to-target",
         title=f"{title.capitalize()} to a validation loss of {target}",
-        figure=sized(
+        figure=with_size_ticks(
             figure(traces, "rows per update", title, log_x=True, log_y=True, zero=True),
             sorted({*predicted, *found}),
         ),
@@ -101,7 +109,7 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         sizes, rates = _column(breaking, "batch_size"), _column(breaking, "learning_rate")
         traces.append(line("training diverges above", sizes, rates, 1, dash="dot"))
     traces.append(_ring(advice["batch_size"], advice["learning_rate"], size=24))
-    drawn = sized(
+    drawn = with_size_ticks(
         figure(traces, "rows per update", "learning rate", log_x=True, log_y=True),
         sorted({one["batch_size"] for one in trials}),
     )
@@ -214,7 +222,7 @@ def speed_plot(evidence: Record) -> Plot:
     return Plot(
         name="seconds-per-update",
         title="Seconds per update",
-        figure=sized(
+        figure=with_size_ticks(
             figure(traces, "rows per update", "seconds per update", log_x=True, log_y=True),
             sizes,
         ),
@@ -283,7 +291,7 @@ def cosine_plot(measured: Sequence[Record]) -> Plot:
     return Plot(
         name="cosine",
         title="How well the gradient of a batch points along the true gradient",
-        figure=sized(
+        figure=with_size_ticks(
             figure(traces, "rows per update", "cosine to the true gradient", log_x=True),
             sorted({each["batch_size"] for one in shown for each in one["cosine"]}),
         ),

@@ -10,7 +10,7 @@ from typing import Any
 from descend.io.units import three
 from descend.reporting.measures import arrived_text
 from descend.reporting.page_model import Cell, Plot, Table
-from descend.reporting.plots.figures import Trace, error_bars, figure, line, points, sized
+from descend.reporting.plots.figures import Trace, error_bars, figure, line, points, with_size_ticks
 
 Record = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def arrival_plot(record: Record) -> Plot:
     return Plot(
         name="arrival",
         title="Seconds to the target",
-        figure=sized(
+        figure=with_size_ticks(
             figure(traces, "rows per update", "seconds", log_x=True, log_y=True),
             sorted({_size(one) for one in methods}),
         ),
@@ -91,7 +91,7 @@ def curves_plot(record: Record, panel: str, title: str) -> Plot:
     choices: dict[str, list[list[float]]] = {axis: [] for axis, _ in AXES}
     rows: list[list[Cell]] = []
     for number, run in enumerate(shown):
-        history = _thinned(run["history"])
+        history = _thin_columns(run["history"])
         basic = run["method"]["optimizer"] in RULES
         # One colour for each batch size; an added method has a colour of its own.
         place = sizes.index(run["method"]["batch_size"]) if basic else len(sizes) + number
@@ -156,7 +156,7 @@ def _size(one: Record) -> int:
     return int(one["method"]["batch_size"])
 
 
-def _thinned(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+def _thin_columns(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     count = len(history["update"])
     places = sorted({round(n * (count - 1) / (MOST_POINTS - 1)) for n in range(MOST_POINTS)})
     return {name: [values[place] for place in places] for name, values in history.items()}
@@ -198,7 +198,7 @@ def noise_plot(record: Record) -> Plot:
     return Plot(
         name="noise",
         title="How far the gradient of a batch is off",
-        figure=sized(drawn, ticks),
+        figure=with_size_ticks(drawn, ticks),
         table=table,
         caption="Mean squared distance of a batch's gradient from the true gradient G, over the "
         "squared length of G. Four times the rows: a quarter of the variance, half the distance "

@@ -42,10 +42,10 @@ def label(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def shortened(name: str) -> str:
+def shorten_name(name: str) -> str:
     """A name short enough for a legend.
 
-    >>> shortened("runs/" + 60 * "a" + "-1")
+    >>> shorten_name("runs/" + 60 * "a" + "-1")
     'runs/aaaaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaa-1'
     """
     return name if len(name) <= LONGEST_NAME else f"{name[:24]}…{name[-16:]}"
@@ -76,7 +76,7 @@ def line(
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(xs) <= MARKED else "lines",
-        "name": label(shortened(name)),
+        "name": label(shorten_name(name)),
         "x": xs,
         "y": ys,
         "line": {
@@ -95,7 +95,7 @@ def points(name: str, x: Numbers, y: Numbers, place: int = 0, *, size: int = 9) 
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": label(shortened(name)),
+        "name": label(shorten_name(name)),
         "x": _plain(x),
         "y": _plain(y),
         "marker": {"color": colour, "size": size, "symbol": SYMBOLS[place % len(SYMBOLS)]},
@@ -108,7 +108,7 @@ def band(name: str, x: Sequence[float], low: Numbers, high: Numbers, place: int 
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": label(shortened(name)),
+        "name": label(shorten_name(name)),
         "x": [*forth, *reversed(forth)],
         "y": [*_plain(high), *reversed(_plain(low))],
         "fill": "toself",
@@ -133,7 +133,7 @@ def bars(name: str, x: Sequence[Any], y: Numbers, place: int = 0) -> Trace:
     """Upright bars; `x` holds their names or their middles."""
     return {
         "type": "bar",
-        "name": label(shortened(name)),
+        "name": label(shorten_name(name)),
         "x": [label(one) if isinstance(one, str) else one for one in x],
         "y": _plain(y),
         "marker": {"color": COLOURS[place % len(COLOURS)]},
@@ -154,7 +154,7 @@ def error_bars(
     }
 
 
-def sized(drawn: Figure, sizes: Sequence[float]) -> Figure:
+def with_size_ticks(drawn: Figure, sizes: Sequence[float]) -> Figure:
     """The figure with these batch sizes as the ticks of its horizontal axis."""
     axis = {
         **drawn["layout"]["xaxis"],
@@ -221,7 +221,7 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
     Args:
         runs: histories by the name of the run; the name is not shown where there is one.
     """
-    kept = {name: thinned(history) for name, history in runs.items()}
+    kept = {name: thin_history(history) for name, history in runs.items()}
     traces, lines = [], []
     for place, (name, history) in enumerate(kept.items()):
         prefix = f"{name}: " if len(kept) > 1 else ""
@@ -268,7 +268,7 @@ def metric_plots(history: History) -> list[Plot]:
     for name in dict.fromkeys(name for one in history for name in one.metrics):
         rows, _, metric = name.rpartition("/")
         groups.setdefault(metric, {})[rows or "validation"] = name
-    kept = thinned(history)
+    kept = thin_history(history)
     plots = []
     for number, (metric, names) in enumerate(groups.items()):
         values = {rows: [one.metrics.get(name) for one in kept] for rows, name in names.items()}
@@ -304,7 +304,7 @@ def rate_plot(runs: Mapping[str, History]) -> Plot:
     """The learning rate during training, of one run or of several."""
     # The line before the first update has no rate yet. A line's rate is that of its last update:
     # it has held since the evaluation before.
-    kept = {name: _with_rates(thinned(history)) for name, history in runs.items()}
+    kept = {name: _with_rates(thin_history(history)) for name, history in runs.items()}
     traces = [
         line(
             name,
@@ -339,7 +339,7 @@ def _with_rates(history: History) -> History:
     return (dataclasses.replace(first, learning_rate=second.learning_rate), *history[1:])
 
 
-def thinned(history: History, most: int = MOST_POINTS) -> History:
+def thin_history(history: History, most: int = MOST_POINTS) -> History:
     """At most `most` lines, evenly spread, with the first, the last and the best among them."""
     if len(history) <= most:
         return history
@@ -366,7 +366,7 @@ def _history_table(runs: Mapping[str, History], fields: Sequence[str], caption: 
     several = len(runs) > 1
     rows: list[list[Cell]] = []
     for name, history in runs.items():
-        for one in thinned(history, max(3, MOST_TABLE_LINES // len(runs))):
+        for one in thin_history(history, max(3, MOST_TABLE_LINES // len(runs))):
             rows.append([*([name] if several else []), *(getattr(one, field) for field in shown)])
     return Table(header=[*(["run"] if several else []), *names], rows=rows, caption=caption)
 
@@ -396,7 +396,7 @@ def _plain(values: Numbers) -> list[float | int | None]:
 
 def named_ticks(drawn: Figure, axis: str, names: Iterable[object]) -> dict[str, Any]:
     """The figure with names at the places 0, 1, ... of an axis, `x` or `y`."""
-    key, texts = f"{axis}axis", [label(shortened(str(name))) for name in names]
+    key, texts = f"{axis}axis", [label(shorten_name(str(name))) for name in names]
     ticks = {
         **drawn["layout"][key],
         "tickmode": "array",

@@ -79,7 +79,7 @@ def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any 
             return None
         case "scatter" | "scattergl":
             if isinstance(trace.get("marker", {}).get("color"), list):
-                return _draw_coloured(axes, trace)
+                return _draw_coloured_points(axes, trace)
             _draw_line(axes, trace)
             return None
         case "bar":
@@ -128,7 +128,7 @@ def _draw_line(axes: Axes, trace: Mapping[str, Any]) -> None:
     )
 
 
-def _draw_coloured(axes: Axes, trace: Mapping[str, Any]) -> Any:
+def _draw_coloured_points(axes: Axes, trace: Mapping[str, Any]) -> Any:
     """Points whose colour is a value."""
     marker = trace["marker"]
     return axes.scatter(

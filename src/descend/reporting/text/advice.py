@@ -35,7 +35,7 @@ def advice_text(advice: Advice, command: str = "") -> str:
     parts = [
         paragraph(_what(advice)),
         paragraph(_why(advice)),
-        paragraph(_left_out(evidence)),
+        paragraph(_left_out_text(evidence)),
         paragraph(_noise(evidence)),
         paragraph(_law(evidence)),
         _costs(evidence),
@@ -118,7 +118,7 @@ def _why_not_faster(advice: Advice) -> str:
             f"{looks}, but two runs of one setting differ that much by chance: a {kind} batch "
             f"size is chosen only if it is{bar}."
         )
-    if min(_predicted(advice), default=1.0) < CLEARLY:
+    if min(_relative_seconds(advice), default=1.0) < CLEARLY:
         return (
             " A size below that looks faster was not tried to the end: its time is predicted from "
             "the other sizes."
@@ -126,14 +126,14 @@ def _why_not_faster(advice: Advice) -> str:
     return ""
 
 
-def _predicted(advice: Advice) -> list[float]:
+def _relative_seconds(advice: Advice) -> list[float]:
     """Predicted seconds of each size, as a share of those of the advised one."""
     curve = {one["batch_size"]: one["seconds"] for one in advice.evidence.get("curve") or ()}
     own = curve.get(advice.batch_size)
     return [seconds / own for seconds in curve.values()] if own else []
 
 
-def _left_out(evidence: Mapping[str, Any]) -> str:
+def _left_out_text(evidence: Mapping[str, Any]) -> str:
     left_out = evidence.get("left_out")
     if not left_out:
         return ""

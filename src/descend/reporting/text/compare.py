@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.reporting.html import number_text
-from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, middle_text, ranged
+from descend.reporting.measures import (
+    ARRIVAL,
+    NATURE,
+    Measure,
+    arrived_text,
+    median_and_range,
+    middle_text,
+)
 from descend.reporting.pages.compare import compare_warnings
 from descend.reporting.text.tables import paragraph, table_text
 
@@ -60,7 +67,7 @@ def _natures(lines: Sequence[Record]) -> str:
 
 def _cell(line: Record, measure: Measure) -> str:
     """The median; for the seconds, which decide, the range too."""
-    spread = ranged(line[measure.name], measure)
+    spread = median_and_range(line[measure.name], measure)
     if spread is None:
         return "—"
     if measure.name != "seconds_to_target" or not spread.span:

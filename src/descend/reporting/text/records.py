@@ -48,7 +48,10 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     trivial = "mean" if "r2" in model else "commonest class"
     trivial = "quantiles of all" if "pinball" in model else trivial
     rows = [
-        [NAMES.get(name, name), *(_figure(rounded(name, one)) for one in (value, baseline[name]))]
+        [
+            NAMES.get(name, name),
+            *(_figure(round_metric(name, one)) for one in (value, baseline[name])),
+        ]
         for name, value in sorted(model.items(), key=_place)
     ]
     return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
@@ -188,10 +191,10 @@ def columns_text(
             distinct = min(distinct, rows)
         share = f" ({100 * missing / rows:.2g} %)" if missing and rows else ""
         line = [
-            _shortened(column["name"], 24),
+            _shorten(column["name"], 24),
             column["becomes"],
             textwrap.shorten(column["values"], 40, placeholder=" …"),
-            textwrap.shorten("; ".join(_told_here(column["remark"])), 100, placeholder=" …"),
+            textwrap.shorten("; ".join(_parts_told_here(column["remark"])), 100, placeholder=" …"),
             f"{_count(missing)}{share}",
             f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
@@ -206,7 +209,7 @@ def _first_rows_text(first: Mapping[str, Sequence[str | None]]) -> str:
     """The first rows of a table, upright: a line for each column."""
     count = max(map(len, first.values()))
     lines = [
-        [_shortened(name, 24), *(_shortened(_one_line(value), 16) for value in values)]
+        [_shorten(name, 24), *(_shorten(_one_line(value), 16) for value in values)]
         for name, values in first.items()
     ]
     return table_text(["column", *(f"row {place + 1}" for place in range(count))], lines)
@@ -216,7 +219,7 @@ def _one_line(value: str | None) -> str:
     return "" if value is None else " ".join(value.split())
 
 
-def _told_here(remark: str) -> list[str]:
+def _parts_told_here(remark: str) -> list[str]:
     """The parts of a remark; what all columns with few values share is said once, as a hint."""
     return [part for part in remark.split("; ") if "would make it a category" not in part]
 
@@ -267,10 +270,10 @@ def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def rounded(name: str, value: float | None) -> float | None:
+def round_metric(name: str, value: float | None) -> float | None:
     """R² to four places, so that a value of almost 0 is shown as 0; other metrics unchanged.
 
-    >>> rounded("r2", -0.0000123), rounded("rmse", 0.0000123)
+    >>> round_metric("r2", -0.0000123), round_metric("rmse", 0.0000123)
     (0.0, 1.23e-05)
     """
     return round(value, 4) + 0.0 if name == "r2" and value is not None else value
@@ -280,5 +283,5 @@ def _figure(value: float | None) -> str:
     return "—" if value is None else f"{value:.4g}"
 
 
-def _shortened(text: str, length: int) -> str:
+def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"

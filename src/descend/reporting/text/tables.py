@@ -64,7 +64,7 @@ def table_text(
         # The column that can give most gives one letter, until the table fits.
         place = max(range(len(widths)), key=lambda one: widths[one] - least[one])
         if widths[place] == least[place]:
-            return _stacked(header, rows, space)
+            return _stack_rows(header, rows, space)
         widths[place] -= 1
         excess -= 1
     rule = ["─" * one for one in widths]
@@ -98,7 +98,7 @@ def _line(row: Sequence[str], widths: Sequence[int], left: int) -> str:
     return "\n".join(lines)
 
 
-def _stacked(header: Sequence[str], rows: Sequence[Sequence[str]], space: int) -> str:
+def _stack_rows(header: Sequence[str], rows: Sequence[Sequence[str]], space: int) -> str:
     """A block of lines for each row, named by its first cell."""
     blocks = []
     for row in rows:

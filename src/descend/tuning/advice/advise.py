@@ -98,7 +98,7 @@ def advise(
     chosen = [batch_size] if batch_size is not None else stages.shortlist_sizes(work, optimizer)
     finalists, others = search.search(work, chosen, learning_rate, trials)
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
-    winner = search.select_lasting(work, finalists, ratios)
+    winner = search.select_lasting_finalist(work, finalists, ratios)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
     law = _fit_law(work, winner, [*finalists, *others], thorough=at_least > 0.0)
     return _make_advice(work, winner, finalists, ratios, others, law), loop

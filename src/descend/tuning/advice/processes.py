@@ -134,11 +134,11 @@ def compared_jobs(
     return [best[count] for count in sorted(best)]
 
 
-def paying(jobs: Sequence[Job]) -> Job:
+def choose_job(jobs: Sequence[Job]) -> Job:
     """The job to take: the fewest processes that are surely faster and about as fast as any.
 
     >>> one = Job(1, 64, 1e-3, 1.0, (1.0, 1.0), False)
-    >>> paying([one, Job(2, 64, 8e-4, 0.8, (0.7, 1.1), False)]).processes
+    >>> choose_job([one, Job(2, 64, 8e-4, 0.8, (0.7, 1.1), False)]).processes
     1
     """
     alone = next(job for job in jobs if job.processes == 1)

@@ -128,7 +128,9 @@ def _refinement(work: Work, learning_rate: float | None) -> Refine:
     return refine
 
 
-def select_lasting(work: Work, finalists: Sequence[Trial], ratios: Sequence[float]) -> Trial:
+def select_lasting_finalist(
+    work: Work, finalists: Sequence[Trial], ratios: Sequence[float]
+) -> Trial:
     """The first finalist in order of preference whose rate lasts.
 
     It must last for an epoch, or for as much of it as a tenth of the budget buys. If none does,

@@ -86,7 +86,7 @@ class Footprint:
             microbatch = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
             )
-            return _bytes_computed(jax.make_jaxpr(gradient)(state.params, microbatch).jaxpr)
+            return _computed_bytes(jax.make_jaxpr(gradient)(state.params, microbatch).jaxpr)
 
         few, many = count(COUNTED_ROWS), count(2 * COUNTED_ROWS)
         self._per_row = (many - few) / COUNTED_ROWS
@@ -101,7 +101,7 @@ class Footprint:
         return int(CHUNKS_HELD * chunk + self._fixed + values)
 
 
-def largest_fitting(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
+def largest_size_that_fits(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
     """The largest batch size that fits in the memory; the smallest if none does."""
     return max((size for size in sizes if footprint(size) <= memory), default=min(sizes))
 
@@ -202,7 +202,7 @@ def measure_speed(
                 found[size].append(timed.seconds(clock, seconds))
     return Speed(
         ordered,
-        tuple(_undisturbed(found[size]) for size in ordered),
+        tuple(_typical_seconds(found[size]) for size in ordered),
         tuple(footprint(size) for size in ordered),
     )
 
@@ -222,7 +222,7 @@ def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> fl
     return ROW_COST * statistics.median(took) / min(VALIDATION_ROWS, len(runner.problem.validation))
 
 
-def _undisturbed(turns: Sequence[float]) -> float:
+def _typical_seconds(turns: Sequence[float]) -> float:
     return (
         statistics.median(turns) if len(turns) < QUICK_REPEATS else sorted(turns)[len(turns) // 4]
     )
@@ -279,7 +279,7 @@ def _bytes(tree: Any) -> int:
     return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _bytes_computed(jaxpr: Any) -> int:
+def _computed_bytes(jaxpr: Any) -> int:
     """Bytes of all values that a program computes, including its inner programs."""
     total = 0
     for equation in jaxpr.eqns:
@@ -288,5 +288,5 @@ def _bytes_computed(jaxpr: Any) -> int:
             total += math.prod(value.aval.shape) * value.aval.dtype.itemsize
         for inner in equation.params.values():
             if hasattr(inner, "jaxpr"):
-                total += _bytes_computed(inner.jaxpr)
+                total += _computed_bytes(inner.jaxpr)
     return total

@@ -362,7 +362,7 @@ def _possible_sizes(
     if problem.couples_rows and len(sizes) > 1:
         sizes = sizes[1:]  # A single row has no batch statistics.
     whole = [size for size in sizes if problem.plan(size).accumulation_steps == 1]
-    most = speed.largest_fitting(footprint, whole, limit)
+    most = speed.largest_size_that_fits(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)
 
 

@@ -100,7 +100,7 @@ def _smoother_curve(runs: Sequence[Record], rule: str) -> dict[str, Any] | None:
         "curve" if rule == "momentum" else "curve-plain",
         f"The loss curve of mini-batch is smoother than that of SGD, both {RULES[rule]}.",
         "Roughness of SGD's loss curve divided by the advised mini-batch's, both at tuned rates",
-        _compared([pair]),
+        _roughness_ratios([pair]),
     )
 
 
@@ -110,7 +110,7 @@ def _momentum(runs: Sequence[Record], family: str) -> dict[str, Any] | None:
         {"mini": "momentum", "full": "momentum-full", "stochastic": "momentum-sgd"}[family],
         f"Momentum smooths the loss curve of {KINDS[family]}.",
         "Roughness of the loss curve without momentum divided by that with it, both at tuned rates",
-        _compared([pair]),
+        _roughness_ratios([pair]),
     )
 
 
@@ -212,7 +212,7 @@ def _scatter(one: BySeed, other: BySeed, when: str) -> Ratio | None:
     return drawn_ratio(pairs, errors, int(min(min(pair) for pair in draws)))
 
 
-def _compared(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
+def _roughness_ratios(kinds: Iterable[tuple[str, BySeed, BySeed]]) -> Parts:
     """Roughness of the first method divided by that of the second, where both were run."""
     parts: Parts = {}
     for name, rough, smooth in kinds:

@@ -110,7 +110,7 @@ def compare(
         rotated = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
         which = f"Seed {done + 1} of {repeats.told}"
         runs, best_params = _run_tuned(
-            make_problem, rotated, tuned, conditions, seed, _prefixed(report, which)
+            make_problem, rotated, tuned, conditions, seed, _add_prefix(report, which)
         )
         last = time.perf_counter() - started
         if same_rate is not None and done < repeats.alike:
@@ -128,7 +128,7 @@ def compare(
     return found, noise
 
 
-def _prefixed(report: Report, prefix: str) -> Report:
+def _add_prefix(report: Report, prefix: str) -> Report:
     return lambda text: report(f"{prefix}: {text}")
 
 

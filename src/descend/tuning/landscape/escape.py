@@ -95,7 +95,7 @@ def escapes(
         seed: of the draws.
         border: position of the pass between the basins.
     """
-    left_at = _left_at(
+    left_at = _updates_to_escape(
         surface.loss,
         optimizer or PLAIN,
         batch_size,
@@ -111,7 +111,7 @@ def escapes(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _left_at(
+def _updates_to_escape(
     loss: Callable[[Array, Array], Array],
     optimizer: optax.GradientTransformation,
     batch_size: int,

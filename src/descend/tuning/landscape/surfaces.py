@@ -82,7 +82,7 @@ def double_well(rows: int = 1024, seed: int = 0, noise: float = 4.0) -> Surface:
     The wells are near θ_0 = −1 and +1; the right one is deeper. The gradient noise does not depend
     on θ, as in the theory of escape (Kramers 1940).
     """
-    pushes = _centred(rows, seed, noise)
+    pushes = _centred_normals(rows, seed, noise)
 
     def loss(theta: Array, row: Array) -> Array:
         well = 0.25 * (theta[0] ** 2 - 1.0) ** 2 - 0.05 * theta[0] + 0.5 * theta[1] ** 2
@@ -104,7 +104,7 @@ def many_minima(rows: int = 1024, seed: int = 0) -> Surface:
 
     Averaged over rows the ripples shrink but remain: many shallow minima around a deep one.
     """
-    centres = _centred(rows, seed, 0.25)
+    centres = _centred_normals(rows, seed, 0.25)
 
     def loss(theta: Array, row: Array) -> Array:
         apart = theta - row
@@ -132,7 +132,7 @@ SURFACES: dict[str, Callable[..., Surface]] = {
 def _quadratic(
     name: str, title: str, hessian: Floats, start: tuple[float, float], rows: int, seed: int
 ) -> Surface:
-    centres = _centred(rows, seed, 0.5)
+    centres = _centred_normals(rows, seed, 0.5)
     curvature = hessian.astype(np.float32)
 
     def loss(theta: Array, row: Array) -> Array:
@@ -143,7 +143,7 @@ def _quadratic(
     return Surface(name, title, centres, loss, start, window, (0.0, 0.0), hessian)
 
 
-def _centred(rows: int, seed: int, spread: float) -> npt.NDArray[np.float32]:
+def _centred_normals(rows: int, seed: int, spread: float) -> npt.NDArray[np.float32]:
     """`[rows, 2]` normal random numbers, shifted so that their mean is exactly 0."""
     values = np.random.default_rng(seed).normal(0.0, spread, (rows, 2))
     centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)

@@ -94,10 +94,10 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     made = made_table(100_000, 90)
     x = {"numeric": made.x, "category": np.zeros((len(made.x), 0), np.int32)}
     store = MemoryStore(x, made.y, np.ones(len(made.x), np.float32))
-    judges = MemoryStore(
+    validation = MemoryStore(
         {name: rows[:2000] for name, rows in x.items()}, made.y[:2000], store.weight[:2000]
     )
-    problem = dataclasses.replace(setup(store, judges, hidden), averaging=True)
+    problem = dataclasses.replace(setup(store, validation, hidden), averaging=True)
     fit(
         problem.loop_config(128, 1e-4, limits=Limits(seconds=0.1)), problem.begin()
     )  # Compiled before.

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measure
-from benchmarks.measure import Apart, Contestant
+from benchmarks.measure import Apart, Candidate
 from benchmarks.small_batches import accuracy
 
 DESCEND, JAX, TORCH = "descend.fit", "JAX by hand", "PyTorch by hand"
@@ -315,9 +315,9 @@ def _taken(part: Any, chosen: Any) -> Any:
 MAKERS = {DESCEND: descend_epoch, JAX: jax_epoch, TORCH: torch_epoch}
 
 
-def contestant(name: str, network: str, batch_size: int) -> Contestant:
+def candidate(name: str, network: str, batch_size: int) -> Candidate:
     """One side at one batch size, made in its own process."""
-    return Contestant(name, MAKERS[name](network, batch_size), EPOCHS)
+    return Candidate(name, MAKERS[name](network, batch_size), EPOCHS)
 
 
 def accuracies(path: Path, rows: int, epochs: int, seeds: int) -> list[list[Any]]:
@@ -405,7 +405,7 @@ def main(arguments: list[str] | None = None) -> None:
             ready = [
                 one
                 for one in apart
-                if one.prepare(functools.partial(contestant, one.name, network, size)) is None
+                if one.prepare(functools.partial(candidate, one.name, network, size)) is None
             ]
             seconds = measure.seconds_each(ready, options.repeats)
             updates = ROWS[network] // size

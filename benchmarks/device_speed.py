@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import measure
 from benchmarks.device_peers import PEERS
-from benchmarks.measure import Apart, Contestant
+from benchmarks.measure import Apart, Candidate
 
 CPU, DEVICE, DESCEND = "CPU", "device", "descend"
 COLUMNS = 54
@@ -119,7 +119,7 @@ def against_peers(names: Sequence[str], sizes: Sequence[int], repeats: int, *, s
     measure.record("device_peers", text, {"device": device, "measured": facts}, save=save)
 
 
-def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Contestant:
+def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Candidate:
     """One side, made in its own process; at small batches on a part of the epoch."""
     from benchmarks.epoch_speed import descend_epochs
     from benchmarks.problems import made_table
@@ -127,8 +127,8 @@ def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Cont
     part = min(rows, MOST_UPDATES * batch_size)
     table = made_table(part, COLUMNS, hidden)
     if name == DESCEND:
-        return Contestant(name, descend_epochs(table, batch_size, 1))
-    return Contestant(name, PEERS[name](table, batch_size))
+        return Candidate(name, descend_epochs(table, batch_size, 1))
+    return Candidate(name, PEERS[name](table, batch_size))
 
 
 def _weights(hidden: tuple[int, ...]) -> int:
@@ -167,13 +167,13 @@ def _on(platform: str | None) -> Apart:
             os.environ[PLATFORM] = before
 
 
-def epochs(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Contestant:
+def epochs(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Candidate:
     """One epoch after another, made in the process that runs it."""
     from benchmarks.epoch_speed import descend_epochs
     from benchmarks.problems import made_table
 
     table = made_table(rows, hidden=hidden)
-    return Contestant(name, descend_epochs(table, batch_size, 1))
+    return Candidate(name, descend_epochs(table, batch_size, 1))
 
 
 def weights_after(hidden: tuple[int, ...], rows: int, batch_size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import measure, peers
-from benchmarks.measure import Apart, Contestant
+from benchmarks.measure import Apart, Candidate
 from benchmarks.problems import Problem, linear_table, made_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ ENTRANTS = {
 
 
 def training_of(problem: Problem) -> Training:
-    """The problem as `descend` has it, judged on its first rows."""
+    """The problem as `descend` has it, validated on its first rows."""
     import numpy as np
 
     from descend.data.rows.store import MemoryStore
@@ -104,21 +104,21 @@ def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoc
     return epoch
 
 
-def contestant(name: str, model: str, batch_size: int) -> Contestant:
+def candidate(name: str, model: str, batch_size: int) -> Candidate:
     """One side at one batch size, made in its own process."""
     problem = made_table() if model == "mlp" else linear_table()
     epochs = 2 if model == "mlp" else 10
     if name == DESCEND:
-        return Contestant(name, descend_epochs(problem, batch_size, epochs), epochs)
+        return Candidate(name, descend_epochs(problem, batch_size, epochs), epochs)
     if name == SCAN:
         epoch = peers.jax_scan(problem, batch_size)
-        return Contestant(name, lambda: [epoch() for _ in range(epochs)][-1], epochs)
+        return Candidate(name, lambda: [epoch() for _ in range(epochs)][-1], epochs)
     if name == SGD:
-        return Contestant(name, peers.sklearn_sgd(problem, 1))
+        return Candidate(name, peers.sklearn_sgd(problem, 1))
     rows = len(problem.x)
     part = min(rows, FEWEST_UPDATES * batch_size)
     small = dataclasses.replace(problem, x=problem.x[:part], y=problem.y[:part])
-    return Contestant(name, LIBRARIES[name](small, batch_size), part / rows)
+    return Candidate(name, LIBRARIES[name](small, batch_size), part / rows)
 
 
 def measured(
@@ -129,7 +129,7 @@ def measured(
     for batch_size in sizes:
         missing, ready = [], []
         for one in apart:
-            why = one.prepare(functools.partial(contestant, one.name, model, batch_size))
+            why = one.prepare(functools.partial(candidate, one.name, model, batch_size))
             if why is None:
                 ready.append(one)
             else:

@@ -1,7 +1,7 @@
 """What does a fit of the estimators cost, against scikit-learn's and over the engine itself?
 
 Equal work: the same rows, network, batch size and number of epochs, no validation, float32 for
-every contestant. The engine's share is its own seconds of training: what `fit` takes beyond them
+every candidate. The engine's share is its own seconds of training: what `fit` takes beyond them
 is checking, scaling, encoding and splitting.
 """
 
@@ -19,7 +19,7 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPRegressor
 
 from benchmarks import measure
-from benchmarks.measure import Contestant
+from benchmarks.measure import Candidate
 from descend import MiniBatchRegressor
 
 OURS, THEIRS = "MiniBatchRegressor", "scikit-learn"
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines, facts = [], []
     for model, size in cases:
         pair = [
-            Contestant(OURS, lambda m=model, b=size: ours(m, b, options.epochs).fit(X, y)),
-            Contestant(THEIRS, lambda m=model, b=size: theirs(m, b, options.epochs).fit(X, y)),
+            Candidate(OURS, lambda m=model, b=size: ours(m, b, options.epochs).fit(X, y)),
+            Candidate(THEIRS, lambda m=model, b=size: theirs(m, b, options.epochs).fit(X, y)),
         ]
         seconds = measure.seconds_each(pair, options.repeats)
         over = measure.spread([overhead(ours(model, size, options.epochs), X, y) for _ in range(5)])

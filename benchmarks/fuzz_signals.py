@@ -111,13 +111,13 @@ def disturbed(folder: Path, words: str, seconds: float, dice: random.Random) -> 
             process.kill()
             return Outcome("hang", f"{[one.name for one in sent]} after {first:.2f} s")
     when = f"{[one.name for one in sent]} {apart} s apart after {first:.2f} of {seconds:.2f} s"
-    problem = judged(process.returncode, error) or whole(folder)
+    problem = check_ending(process.returncode, error) or whole(folder)
     if problem:
         return Outcome("defect", f"{problem} ({when})\n{error[-1500:]}")
     return Outcome("finished" if process.returncode == 0 else "ended", when)
 
 
-def judged(status: int, error: str) -> str:
+def check_ending(status: int, error: str) -> str:
     """What is wrong with how the command ended; empty where nothing is."""
     if "Traceback" in error or "Fatal Python" in error or "Segmentation" in error:
         return f"status {status}, and a traceback"

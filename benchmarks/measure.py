@@ -1,8 +1,8 @@
 """Timings that can be compared, and the record of what was measured.
 
-The contestants of a question take turns, so that a machine that is busy for a while is busy for
+The candidates of a question take turns, so that a machine that is busy for a while is busy for
 all of them. What counts is the ratio within a turn; its median and its range over the turns are
-reported, never one number alone. Where contestants would disturb each other (thread pools,
+reported, never one number alone. Where candidates would disturb each other (thread pools,
 compiler flags), each lives in a process of its own, idle while others have their turn.
 """
 
@@ -32,7 +32,7 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """One way of doing the work.
 
     Attributes:
@@ -67,24 +67,24 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def seconds_each(contestants: Sequence[Contestant | Apart], repeats: int) -> dict[str, list[float]]:
-    """Seconds for the whole work, a list over `repeats` turns for each contestant.
+def seconds_each(candidates: Sequence[Candidate | Apart], repeats: int) -> dict[str, list[float]]:
+    """Seconds for the whole work, a list over `repeats` turns for each candidate.
 
     Everyone runs once unmeasured (compiling, caches), then all take turns, each turn beginning
-    with another contestant.
+    with another candidate.
     """
-    for contestant in contestants:
-        _timed(contestant)
-    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    for candidate in candidates:
+        _timed(candidate)
+    seconds: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
     for turn in range(repeats):
-        first = turn % len(contestants)
-        for contestant in (*contestants[first:], *contestants[:first]):
-            seconds[contestant.name].append(_timed(contestant))
+        first = turn % len(candidates)
+        for candidate in (*candidates[first:], *candidates[:first]):
+            seconds[candidate.name].append(_timed(candidate))
     return seconds
 
 
 class Apart:
-    """A contestant in a process of its own; the process serves one contestant after another.
+    """A candidate in a process of its own; the process serves one candidate after another.
 
     Attributes:
         name: as in the table.
@@ -98,8 +98,8 @@ class Apart:
         self._process.start()
         there.close()
 
-    def prepare(self, make: Callable[[], Contestant]) -> str | None:
-        """Make the contestant over there; returns why not, where a library is missing."""
+    def prepare(self, make: Callable[[], Candidate]) -> str | None:
+        """Make the candidate over there; returns why not, where a library is missing."""
         answer: str | None = self._ask(make)
         return answer
 
@@ -118,7 +118,7 @@ class Apart:
         self._process.terminate()
         self._process.join()
 
-    def _ask(self, request: Callable[[], Contestant] | _Asked | None) -> Any:
+    def _ask(self, request: Callable[[], Candidate] | _Asked | None) -> Any:
         self._pipe.send(request)
         answer = self._pipe.recv()
         if isinstance(answer, Exception):
@@ -134,19 +134,19 @@ class _Asked:
 
 
 def _serve(pipe: Any) -> None:
-    contestant: Contestant | None = None
+    candidate: Candidate | None = None
     while True:
         request = pipe.recv()
         try:
             if request is None:
-                assert contestant is not None
-                pipe.send(_timed(contestant))
+                assert candidate is not None
+                pipe.send(_timed(candidate))
                 continue
             if isinstance(request, _Asked):
                 pipe.send(request.function())
                 continue
-            contestant = None
-            contestant = request()
+            candidate = None
+            candidate = request()
             pipe.send(None)
         except ImportError as error:
             pipe.send(str(error))
@@ -205,15 +205,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _timed(contestant: Contestant | Apart) -> float:
-    if isinstance(contestant, Apart):
-        return contestant.seconds()
+def _timed(candidate: Candidate | Apart) -> float:
+    if isinstance(candidate, Apart):
+        return candidate.seconds()
     gc.collect()
     begun = time.perf_counter()
-    result = contestant.run()
+    result = candidate.run()
     if "jax" in sys.modules:
         sys.modules["jax"].block_until_ready(result)
-    return (time.perf_counter() - begun) / contestant.share
+    return (time.perf_counter() - begun) / candidate.share
 
 
 def _processor() -> str:

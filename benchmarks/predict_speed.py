@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import measure
-from benchmarks.measure import Contestant
+from benchmarks.measure import Candidate
 from benchmarks.problems import TASKS, find_table
 
 ROWS_A_SECOND = 300_000
@@ -46,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"TO '{folder}/copy.parquet' (FORMAT parquet)"
         )
         written = f"{folder}/predicted.parquet"
-        contestants = [
-            Contestant(DESCEND, lambda: descend.predict(run.model, str(path), written)),
-            Contestant(COPY, lambda: duckdb.sql(copy)),
+        candidates = [
+            Candidate(DESCEND, lambda: descend.predict(run.model, str(path), written)),
+            Candidate(COPY, lambda: duckdb.sql(copy)),
         ]
-        seconds = measure.seconds_each(contestants, options.repeats)
+        seconds = measure.seconds_each(candidates, options.repeats)
     speeds = {name: measure.spread([rows / s for s in each]) for name, each in seconds.items()}
     missed = "" if speeds[DESCEND].median >= ROWS_A_SECOND else ": MISSED"
     lines = [

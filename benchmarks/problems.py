@@ -176,7 +176,7 @@ def read_frame(task: Task, path: Path) -> pd.DataFrame:
 
 
 def held_out(rows: int, seed: int, part: float = 0.2) -> npt.NDArray[np.bool_]:
-    """True for the random fifth that is only judged on."""
+    """True for the random fifth that is held out."""
     mask = np.zeros(rows, dtype=bool)
     mask[np.random.default_rng(seed).permutation(rows)[: round(rows * part)]] = True
     return mask

@@ -8,7 +8,7 @@ otherwise. All see the same random four fifths of at most 40,000 rows. Nobody ge
 table, the target and the columns to leave out; dates are split into parts for the peers, which
 cannot read them.
 
-Every contestant runs in a process of its own, one at a time. Seconds and peak memory are those of
+Every candidate runs in a process of its own, one at a time. Seconds and peak memory are those of
 the whole process: start, imports, reading the table, the fit and the predictions.
 The network was designed on the tables in `CHOSEN_ON`; the others prove it.
 
@@ -57,7 +57,7 @@ class Table:
             frame = frame.sample(MOST_ROWS, random_state=seed)
         self.frame = frame.reset_index(drop=True)
         self.task, self.seed = task, seed
-        self.judged = held_out(len(self.frame), seed)
+        self.held_out_rows = held_out(len(self.frame), seed)
         target = self.frame[task.target]
         self.labels = sorted(target.unique()) if task.classification else []
         self.y = (
@@ -71,7 +71,7 @@ class Table:
     @property
     def learned(self) -> Mask:
         """The rows to learn from."""
-        return ~self.judged
+        return ~self.held_out_rows
 
     def early(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The rows to learn from, and a tenth of them to stop by."""
@@ -84,8 +84,8 @@ class Table:
         return self.numeric.join(self.text)
 
     def error(self, predicted: npt.NDArray[Any]) -> float:
-        """On the judged rows."""
-        y = self.y[self.judged]
+        """On the rows held out."""
+        y = self.y[self.held_out_rows]
         if self.labels:
             given = np.clip(predicted[np.arange(len(y)), y], 1e-15, 1.0)
             return float(-np.mean(np.log(given)))
@@ -122,11 +122,11 @@ def descend_scores(table: Table, effort: str) -> Scores:
         table.frame[table.learned], target=target, task=task, seed=table.seed, effort=effort
     )
     seconds = time.perf_counter() - begun
-    rows = table.frame[table.judged].drop(columns=[target])
+    rows = table.frame[table.held_out_rows].drop(columns=[target])
     scores = {"seconds": seconds}
     if table.labels:
         return {"error": table.error(run.model.predict_proba(rows)), **scores}
-    bounds, y = run.model.predict_interval(rows, 0.95), table.y[table.judged]
+    bounds, y = run.model.predict_interval(rows, 0.95), table.y[table.held_out_rows]
     scores["covered"] = float(np.mean((bounds[:, 0] <= y) & (y <= bounds[:, 1])))
     return {"error": table.error(run.model.predict(rows)), **scores}
 
@@ -175,7 +175,7 @@ def _fitted(table: Table, model: Any, x: pd.DataFrame) -> Scores:
     model.fit(x[table.learned], table.y[table.learned])
     seconds = time.perf_counter() - begun
     predict = model.predict_proba if table.labels else model.predict
-    return {"error": table.error(predict(x[table.judged])), "seconds": seconds}
+    return {"error": table.error(predict(x[table.held_out_rows])), "seconds": seconds}
 
 
 def lightgbm_scores(table: Table) -> Scores:
@@ -197,7 +197,7 @@ def lightgbm_scores(table: Table) -> Scores:
     )
     seconds = time.perf_counter() - begun
     predict = model.predict_proba if table.labels else model.predict
-    return {"error": table.error(predict(x[table.judged])), "seconds": seconds}
+    return {"error": table.error(predict(x[table.held_out_rows])), "seconds": seconds}
 
 
 def catboost_scores(table: Table) -> Scores:
@@ -218,7 +218,7 @@ def catboost_scores(table: Table) -> Scores:
     model.fit(x.iloc[rows], table.y[rows], eval_set=[(x.iloc[stop], table.y[stop])])
     seconds = time.perf_counter() - begun
     predict = model.predict_proba if table.labels else model.predict
-    return {"error": table.error(predict(x[table.judged])), "seconds": seconds}
+    return {"error": table.error(predict(x[table.held_out_rows])), "seconds": seconds}
 
 
 PEERS: dict[str, Callable[[Table], Scores]] = {
@@ -265,7 +265,7 @@ class Kept:
 
 
 def scores_here(name: str, path: Path, seed: int, side: str) -> Scores:
-    """The scores of one contestant, in this process."""
+    """The scores of one candidate, in this process."""
     task = TASKS[name]
     table = Table(task, read_frame(task, path), seed)
     return PEERS[side](table) if side in PEERS else descend_scores(table, side)
@@ -339,7 +339,7 @@ def report(results: Sequence[dict[str, Any]]) -> str:
 
 
 def costs(results: Sequence[dict[str, Any]], sides: Sequence[str], what: str) -> str:
-    """A line for each task, a column for each contestant."""
+    """A line for each task, a column for each candidate."""
     digits = 0 if what == "memory" else 1
     lines = [
         [one["task"], *(f"{mean(one, side, what):.{digits}f}" for side in sides)] for one in results
@@ -443,7 +443,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--kept", type=Path, default=measure.RESULTS / "quality_parts.jsonl", help="scores so far"
     )
-    parser.add_argument("--again", default="", help="contestants whose kept scores do not count")
+    parser.add_argument("--again", default="", help="candidates whose kept scores do not count")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import measure
 from benchmarks.large import make_csv
-from benchmarks.measure import Contestant
+from benchmarks.measure import Candidate
 from benchmarks.problems import TASKS, find_table
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             duckdb.sql(f"COPY (SELECT * FROM '{path}') TO '{csv}'")
             files["flights"] = (csv, Options(target=task.target, exclude=task.exclude))
         for table, (csv, settings) in files.items():
-            contestants = contestants_of(csv, settings, folder)
-            seconds = measure.seconds_each(contestants, options.repeats)
+            candidates = candidates_of(csv, settings, folder)
+            seconds = measure.seconds_each(candidates, options.repeats)
             size = csv.stat().st_size
             ratios = {who: measure.ratio(seconds[who], seconds[DUCKDB]) for who in (MEMORY, STORE)}
             for who, each in seconds.items():
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.record("reading", text, facts, save=not options.no_save)
 
 
-def contestants_of(csv: Path, settings: Settings, folder: Path) -> list[Contestant]:
+def candidates_of(csv: Path, settings: Settings, folder: Path) -> list[Candidate]:
     """The ways from one file; a store is made anew every time."""
     import duckdb
 
@@ -83,9 +83,9 @@ def contestants_of(csv: Path, settings: Settings, folder: Path) -> list[Contesta
         return prepare(str(csv), stored).training
 
     return [
-        Contestant(MEMORY, lambda: prepare(str(csv), settings).training),
-        Contestant(STORE, to_store),
-        Contestant(DUCKDB, lambda: duckdb.sql(copy)),
+        Candidate(MEMORY, lambda: prepare(str(csv), settings).training),
+        Candidate(STORE, to_store),
+        Candidate(DUCKDB, lambda: duckdb.sql(copy)),
     ]
 
 

@@ -112,11 +112,11 @@ def _image_problem(path: Path) -> Problem:
     arrays = np.load(path)
     pixels = arrays["x_train"].reshape(len(arrays["x_train"]), -1) / np.float32(255.0)
     labels = arrays["y_train"].astype(np.int32)
-    judging = np.random.default_rng(0).random(len(labels)) < 0.1
+    held_out = np.random.default_rng(0).random(len(labels)) < 0.1
     network = mlp(Inputs(pixels.shape[1], ()), [0.0] * 10, HIDDEN)
     return Problem(
-        store=_store(pixels[~judging], labels[~judging]),
-        validation=_store(pixels[judging], labels[judging]),
+        store=_store(pixels[~held_out], labels[~held_out]),
+        validation=_store(pixels[held_out], labels[held_out]),
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["cross_entropy"].per_example,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import measure
-from benchmarks.measure import Contestant
+from benchmarks.measure import Candidate
 
 if TYPE_CHECKING:
     from descend.data.rows.store import RowStore
@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines, facts = [], []
     for name, (columns, hidden) in SHAPES.items():
         with tempfile.TemporaryDirectory() as folder:
-            stores, judges = made_stores(Path(folder), options.rows, columns)
+            stores, validation = made_stores(Path(folder), options.rows, columns)
             for batch_size in BATCHES:
-                contestants = [
-                    Contestant(kind, epoch_of(store, judges, hidden, batch_size))
+                candidates = [
+                    Candidate(kind, epoch_of(store, validation, hidden, batch_size))
                     for kind, store in stores.items()
                 ]
-                contestants[-1] = from_disk(contestants[-1], Path(folder) / "cold")
-                seconds = measure.seconds_each(contestants, options.repeats)
+                candidates[-1] = from_disk(candidates[-1], Path(folder) / "cold")
+                seconds = measure.seconds_each(candidates, options.repeats)
                 ratios = {kind: measure.ratio(seconds[MEMORY], seconds[kind]) for kind in stores}
                 rate = options.rows / measure.spread(seconds[MEMORY]).median
                 others = (MAPPED, WINDOWS, COLD)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowStore], RowStore]:
-    """The same rows held in three ways, and a few that judge."""
+    """The same rows held in three ways, and a few for validation."""
     from descend.data.rows.mapped_store import open_store
     from descend.data.rows.store import MemoryStore
     from descend.data.rows.windows import even_windows
@@ -95,7 +95,7 @@ def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowSto
     counts = {"training": rows, "validation": 1000}
     for name in ("store", "cold"):
         write_store(folder / name, parts(), key={}, rows=counts, seed=0)
-    mapped, judges = open_store(folder / "store")
+    mapped, validation = open_store(folder / "store")
     windows = even_windows(rows, mapped.header.piece_rows, rows // 4)
     stores = {
         MEMORY: table,
@@ -104,18 +104,18 @@ def made_stores(folder: Path, rows: int, columns: int) -> tuple[dict[str, RowSto
         # What is mapped into memory stays in the cache, so these are files of their own.
         COLD: open_store(folder / "cold")[0].in_windows(windows),
     }
-    return stores, judges.resident()
+    return stores, validation.resident()
 
 
-def from_disk(contestant: Contestant, folder: Path) -> Contestant:
+def from_disk(candidate: Candidate, folder: Path) -> Candidate:
     """The same, after the system has given up its cache of a folder's files."""
 
     def run() -> object:
         for path in folder.glob("training.*"):
             drop(path)
-        return contestant.run()
+        return candidate.run()
 
-    return Contestant(contestant.name, run)
+    return Candidate(candidate.name, run)
 
 
 def drop(path: Path) -> None:
@@ -138,18 +138,18 @@ def drop(path: Path) -> None:
 
 
 def epoch_of(
-    store: RowStore, judges: RowStore, hidden: tuple[int, ...], batch_size: int
+    store: RowStore, validation: RowStore, hidden: tuple[int, ...], batch_size: int
 ) -> Callable[[], object]:
     """A run of one epoch, compiled before; the few validation rows cost next to nothing."""
     from descend.training.loop import fit
     from descend.training.stopping import Limits
 
-    problem = setup(store, judges, hidden)
+    problem = setup(store, validation, hidden)
     run = problem.loop_config(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))
     return lambda: fit(run, problem.begin())[0].state.params
 
 
-def setup(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem:
+def setup(store: RowStore, validation: RowStore, hidden: tuple[int, ...]) -> Problem:
     """Squared error and momentum on rows of numbers; no hidden units are a linear model."""
     from descend.settings import Settings
     from descend.training.losses import LOSSES
@@ -157,12 +157,12 @@ def setup(store: RowStore, judges: RowStore, hidden: tuple[int, ...]) -> Problem
     from descend.training.optimizers import make_optimizer
     from descend.training.problem import Problem
 
-    columns = judges.gather(np.arange(1)).x["numeric"].shape[1]
+    columns = validation.gather(np.arange(1)).x["numeric"].shape[1]
     inputs = Inputs(columns, ())
     network = mlp(inputs, [0.0], hidden) if hidden else linear(inputs, [0.0])
     return Problem(
         store=store,
-        validation=judges,
+        validation=validation,
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["squared_error"].per_example,

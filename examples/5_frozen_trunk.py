@@ -1,4 +1,4 @@
-"""Transfer: the trunk of a trained network stands still, a new head learns from few rows.
+"""Transfer: the trunk of a trained network is frozen, a new head learns from few rows.
 
 In Keras the trunk is marked by `trainable = False`, as in its documentation.
 """
@@ -38,11 +38,11 @@ def main():
     head = keras.Sequential([keras.Input((64,)), trunk, LAYERS.Dense(5, "softmax")])
     others, labels = pixels[~low], target[~low] - 5
     run = descend.fit(head, (others[:200], labels[:200]), epochs=60, **options)
-    still = all(map(np.array_equal, before, run.model.layers[0].get_weights()))
+    frozen = all(map(np.array_equal, before, run.model.layers[0].get_weights()))
     accuracy = float((run.predict(others[200:]).argmax(axis=1) == labels[200:]).mean())
     print(run)
-    print(f"new digits read correctly: {accuracy:.3f}; the trunk stood still: {still}")
-    return accuracy, still
+    print(f"new digits read correctly: {accuracy:.3f}; the trunk is unchanged: {frozen}")
+    return accuracy, frozen
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tests.problems import (
 
 @functools.cache
 def network() -> Problem:
-    """A small network with momentum on 120 rows, judged on 40 others."""
+    """A small network with momentum on 120 rows, validated on 40 others."""
     whole = numbers(160, noise=0.5)
     training = store_of(whole.x["numeric"][:120], whole.y[:120])
     return mlp_problem(training, store_of(whole.x["numeric"][120:], whole.y[120:]))
@@ -25,7 +25,7 @@ def network() -> Problem:
 
 @functools.cache
 def least_squares() -> Problem:
-    """The linear model on 120 rows, judged on the same."""
+    """The linear model on 120 rows, validated on the same."""
     return linear_problem(numbers(120, noise=0.5), optimizer="momentum")
 
 

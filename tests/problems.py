@@ -76,7 +76,7 @@ def linear_problem(
     category_sizes: Sequence[int] = (),
     **options: Any,
 ) -> Problem:
-    """A linear model on a table, judged on another or on the same."""
+    """A linear model on a table, validated on another or on the same."""
     inputs = Inputs(store.x["numeric"].shape[1], tuple(category_sizes))
     network = linear(inputs, [0.0] * outputs)
     return Problem(
@@ -94,7 +94,7 @@ def linear_problem(
 def mlp_problem(
     store: MemoryStore, validation: MemoryStore, *, seed: int = 0, **options: Any
 ) -> Problem:
-    """A small network on a table, judged on another."""
+    """A small network on a table, validated on another."""
     network = mlp(Inputs(store.x["numeric"].shape[1], ()), [0.0], (8,))
     return dataclasses.replace(
         linear_problem(store, validation, seed=seed, **{"optimizer": "momentum", **options}),

@@ -19,14 +19,14 @@ from benchmarks import (
     regret_cases,
     small_batches,
 )
-from benchmarks.measure import Apart, Contestant
+from benchmarks.measure import Apart, Candidate
 
 
 def test_seconds_are_scaled_to_the_whole_work() -> None:
     turns: list[str] = []
     both = [
-        Contestant("half", lambda: turns.append("half"), share=0.5),
-        Contestant("whole", lambda: turns.append("whole")),
+        Candidate("half", lambda: turns.append("half"), share=0.5),
+        Candidate("whole", lambda: turns.append("whole")),
     ]
     seconds = measure.seconds_each(both, repeats=2)
     assert turns == ["half", "whole", "half", "whole", "whole", "half"]
@@ -38,15 +38,15 @@ def test_a_ratio_is_taken_within_each_turn() -> None:
     assert (found.median, found.low, found.high) == (2.0, 1.0, 3.0)
 
 
-def _work() -> Contestant:
-    return Contestant("work", lambda: None)
+def _work() -> Candidate:
+    return Candidate("work", lambda: None)
 
 
-def _nothing_there() -> Contestant:
+def _nothing_there() -> Candidate:
     raise ImportError("no module named nothing")
 
 
-def test_a_contestant_apart_runs_and_names_a_missing_library() -> None:
+def test_a_candidate_apart_runs_and_names_a_missing_library() -> None:
     apart = Apart("work")
     assert apart.prepare(_nothing_there) == "no module named nothing"
     assert apart.prepare(_work) is None

@@ -39,10 +39,10 @@ def test_two_outputs_learn_together():
     assert error < 0.45
 
 
-def test_a_frozen_trunk_stands_still():
-    accuracy, still = main_of("5_frozen_trunk.py", "keras")()
+def test_a_frozen_trunk_is_unchanged():
+    accuracy, frozen = main_of("5_frozen_trunk.py", "keras")()
     assert accuracy > 0.6
-    assert still
+    assert frozen
 
 
 def test_quantiles_cover_what_they_should():

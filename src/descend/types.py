@@ -39,7 +39,7 @@ class Variables(NamedTuple):
     Attributes:
         params: the weights that an update moves.
         state: a pytree of arrays beside them: running means, which the model itself renews while
-            it is trained, and weights that stand still.
+            it is trained, and weights that are not trained.
     """
 
     params: Params

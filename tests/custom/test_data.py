@@ -71,9 +71,9 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_split_is_that_of_tables() -> None:
     found = rows(images(), seed=3)
-    judges = is_validation(np.arange(ROWS), 0.1, 3)
-    assert everything(found.validation).y.tolist() == np.flatnonzero(judges).tolist()
-    assert everything(found.training).y.tolist() == np.flatnonzero(~judges).tolist()
+    held_out = is_validation(np.arange(ROWS), 0.1, 3)
+    assert everything(found.validation).y.tolist() == np.flatnonzero(held_out).tolist()
+    assert everything(found.training).y.tolist() == np.flatnonzero(~held_out).tolist()
 
 
 def test_chunks_that_fit_stay_in_memory_as_the_rows_they_are() -> None:
@@ -124,8 +124,8 @@ def test_another_row_is_another_fingerprint() -> None:
     other = X.copy()
     other[7, 3, 5] ^= 1
     assert rows((other, y, weight)).fingerprint != rows((X, y, weight)).fingerprint
-    judged = rows((X, y, weight), validation=(X, y, weight)).fingerprint
-    assert judged != rows((X, y, weight), validation=(other, y, weight)).fingerprint
+    given = rows((X, y, weight), validation=(X, y, weight)).fingerprint
+    assert given != rows((X, y, weight), validation=(other, y, weight)).fingerprint
 
 
 def test_a_mapping_stays_a_mapping() -> None:

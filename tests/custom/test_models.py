@@ -102,7 +102,7 @@ def test_a_row_of_weight_0_counts_for_nothing():
     assert run.params["bias"] == pytest.approx([1.0], abs=0.05)
 
 
-def test_rows_to_judge_by_and_several_inputs():
+def test_validation_rows_and_several_inputs():
     X, y = rows()
     init, _ = linear()
     data = ({"left": X[:, :2], "right": X[:, 2:]}, y)

@@ -1,4 +1,4 @@
-"""Which arrays of a model are trained, in which precision, and what stands still."""
+"""Which arrays of a model are trained, in which precision, and which keep their values."""
 
 from __future__ import annotations
 

@@ -190,9 +190,9 @@ def test_a_copy_of_the_text_is_learned_and_read_like_the_text(
 def test_validation_rows_of_a_file_of_their_own_go_to_the_store_too(
     csv: Path, tmp_path: Path
 ) -> None:
-    judges = tmp_path / "judges.csv"
-    judges.write_text("\n".join(csv.read_text().splitlines()[:101]) + "\n")
-    settings = Settings("price", validation=str(judges), store=str(tmp_path / "kept"))
+    validation = tmp_path / "validation.csv"
+    validation.write_text("\n".join(csv.read_text().splitlines()[:101]) + "\n")
+    settings = Settings("price", validation=str(validation), store=str(tmp_path / "kept"))
     prepared = prepare.prepare(str(csv), settings)
     assert (len(prepared.training), len(prepared.validation)) == (ROWS, 100)
     assert sorted(prepared.fingerprint) == ["data", "validation"]

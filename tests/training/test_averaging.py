@@ -19,7 +19,7 @@ from tests.problems import linear_problem, mlp_problem, numbers, same_bits, stor
 
 
 def network() -> Problem:
-    """A small network with momentum on 120 rows, judged on 40 others."""
+    """A small network with momentum on 120 rows, validated on 40 others."""
     whole = numbers(160, noise=0.5)
     training = store_of(whole.x["numeric"][:120], whole.y[:120])
     return mlp_problem(training, store_of(whole.x["numeric"][120:], whole.y[120:]))

@@ -63,13 +63,13 @@ def test_the_train_loss_is_the_mean_of_the_batch_losses() -> None:
     assert losses == pytest.approx([problem.evaluate(problem.begin().state.params)] * 2, rel=1e-5)
 
 
-def test_large_batches_are_judged_after_ten_updates_or_more() -> None:
+def test_large_batches_are_evaluated_after_ten_updates_or_more() -> None:
     problem = least_squares()
     loop, _ = fit(problem.loop_config(40, 0.1, limits=Limits(epochs=12)), problem.begin())
     assert [line.epoch for line in loop.history] == [0, 4, 8, 12]
 
 
-def test_the_last_updates_are_judged_before_the_end() -> None:
+def test_the_last_updates_are_evaluated_before_the_end() -> None:
     problem = least_squares()
     loop, reason = fit(problem.loop_config(120, 0.1, limits=Limits(epochs=3)), problem.begin())
     assert reason is StopReason.EPOCHS
@@ -78,7 +78,7 @@ def test_the_last_updates_are_judged_before_the_end() -> None:
     assert loop.loss_count == 0
 
 
-def test_long_epochs_are_judged_between_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_epochs_are_evaluated_between_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(problem_module, "EVALUATION_INTERVAL_ROWS", 50)
     problem = dataclasses.replace(least_squares())
     loop, _ = fit(problem.loop_config(8, 0.05, limits=Limits(epochs=2)), problem.begin())

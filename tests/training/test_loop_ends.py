@@ -68,7 +68,7 @@ def ticking() -> Callable[[], float]:
     return lambda: float(next(ticks))
 
 
-def test_a_time_budget_ends_a_run_and_judges_it() -> None:
+def test_a_time_budget_ends_a_run_and_evaluates_it() -> None:
     run = with_chunks(network().loop_config(16, 0.05, limits=Limits(seconds=5.0)), 2)
     loop, reason = fit(run, network().begin(), clock=ticking())
     assert reason is StopReason.TIME_BUDGET

@@ -102,8 +102,8 @@ def custom_rows(
     with Spool(kept_in) as spool:
         disk = _disk_limit(kept_in) if chunked else None
         fraction = isinstance(validation, int | float)
-        judged = validation if fraction else read_whole(validation, settings.target)
-        chunks = Chunks(judged, settings.seed, spool, most, disk, say)
+        validation_rows = validation if fraction else read_whole(validation, settings.target)
+        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say)
         for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
         chunks.check()

@@ -16,7 +16,7 @@ def keras_model(model: Any) -> CustomModel:
     """A Keras model, built, on the JAX backend.
 
     Its weight regularizers are obeyed. Dropout gets a key for each update, batch normalization
-    keeps its running means; layers with `trainable=False` stand still.
+    keeps its running means; layers with `trainable=False` keep their weights.
 
     Raises:
         InputError: another backend, no weights yet, constraints, or losses that a call adds.

@@ -1,6 +1,6 @@
 """Which arrays of a model are trained, and in which precision: float32, whatever they are kept in.
 
-What stands still (whole numbers, booleans, weights that the user leaves out) is a part of the
+What is not trained (whole numbers, booleans, weights that the user leaves out) is a part of the
 state. Weights of 16 bits have a copy of 32 bits that the updates change, since a small step is
 lost when it is added to a number of few digits (Micikevicius et al. 2018, arXiv 1710.03740).
 """

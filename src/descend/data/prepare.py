@@ -93,14 +93,14 @@ def prepare(
     budget = divide(settings.memory)
     options = reading_options(settings)
     table = open_table(data, memory=budget.reading, options=options)
-    judging = None
+    validation = None
     if isinstance(settings.validation, str):
-        judging = open_table(settings.validation, memory=budget.reading, options=options)
-    for note in (*table.notes, *(judging.notes if judging is not None else ())):
+        validation = open_table(settings.validation, memory=budget.reading, options=options)
+    for note in (*table.notes, *(validation.notes if validation is not None else ())):
         say(f"Note: {note}")
     fingerprint: dict[str, Any] = {"data": table.fingerprint()}
-    if judging is not None:
-        fingerprint["validation"] = judging.fingerprint()
+    if validation is not None:
+        fingerprint["validation"] = validation.fingerprint()
     if check is not None:
         check(fingerprint)
     folder, key = _store_of(table.name, fingerprint, settings)
@@ -119,12 +119,12 @@ def prepare(
             schema, Encoder(schema), *load_or_map(kept, layout, budget), fingerprint, layout
         )
     with stage(table, settings, memory=budget.reading, store=folder) as text_read:
-        schema = schema or learn_schema(text_read, settings, validation=judging)
+        schema = schema or learn_schema(text_read, settings, validation=validation)
         encoder = Encoder(schema)
         row_bytes = encoder.row_bytes
         counts = {"training": schema.rows.training, "validation": schema.rows.validation}
         layout = layout or _choose_layout(counts, row_bytes, budget, settings)
-        parts = _parts(encoder, text_read, judging, settings, budget.encoded_rows(row_bytes))
+        parts = _parts(encoder, text_read, validation, settings, budget.encoded_rows(row_bytes))
         if not layout.stored:
             rows: tuple[RowStore, RowStore] = in_memory(parts, counts)
         else:
@@ -229,10 +229,8 @@ def load_or_map(
     training, validation = stored
     if layout.windows is None:
         return training.resident(), validation.resident()
-    judging: RowStore = validation
-    if len(validation) * validation.row_bytes <= budget.validation:
-        judging = validation.resident()
-    return training.in_windows(layout.windows), judging
+    few = len(validation) * validation.row_bytes <= budget.validation
+    return training.in_windows(layout.windows), validation.resident() if few else validation
 
 
 def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStore, MemoryStore]:
@@ -244,19 +242,19 @@ def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStor
 
 
 def _parts(
-    encoder: Encoder, table: Table, judging: Table | None, settings: Settings, rows: int
+    encoder: Encoder, table: Table, validation: Table | None, settings: Settings, rows: int
 ) -> Iterator[Part]:
     """One pass over the table, which divides its rows into training and validation."""
     for part in encoder.encode(table, target=True, rows=rows):
-        if judging is not None:
+        if validation is not None:
             yield "training", part.batch
             continue
         assert not isinstance(settings.validation, str)
         held_out = is_validation(part.row, settings.validation, settings.seed)
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))
-    if judging is not None:
-        for part in encoder.encode(judging, target=True, rows=rows):
+    if validation is not None:
+        for part in encoder.encode(validation, target=True, rows=rows):
             yield "validation", part.batch
 
 

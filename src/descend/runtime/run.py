@@ -102,7 +102,7 @@ class Trainable(ABC, Generic[R]):
 
     @abstractmethod
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """The probable reason why the loss became NaN or infinite, judging by the data."""
+        """The probable reason why the loss became NaN or infinite, as far as the data show it."""
 
     @abstractmethod
     def metrics(self, params: Params, settings: Settings) -> Metrics:

@@ -113,12 +113,12 @@ def make_store(encoder: Encoder, rows: Rows) -> MemoryStore:
     return MemoryStore(encode_inputs(encoder, rows.X), y, rows.weight.astype(np.float32))
 
 
-def prepare_rows(schema: Schema, training: Rows, judging: Rows | None) -> Prepared:
+def prepare_rows(schema: Schema, training: Rows, validation: Rows | None) -> Prepared:
     """Training and validation rows as numbers; without the latter, the training rows are both."""
     encoder = Encoder(schema)
     store = make_store(encoder, training)
-    validation = store if judging is None else make_store(encoder, judging)
-    return Prepared(schema, encoder, store, validation, fingerprint={})
+    held_out = store if validation is None else make_store(encoder, validation)
+    return Prepared(schema, encoder, store, held_out, fingerprint={})
 
 
 def train_prepared(

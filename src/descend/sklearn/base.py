@@ -99,8 +99,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         patience: evaluations without improvement before the learning rate is lowered, and in the
             end training stops; under one-cycle half the epochs at the least.
         early_stopping: False learns from all rows, makes all epochs and keeps the last weights.
-        validation_fraction: of the rows, kept to judge by. 0, or where that would be fewer than
-            ten rows, all rows are learned from and judge too.
+        validation_fraction: of the rows, held out for validation. 0, or where that would be fewer
+            than ten rows, all rows are both learned from and validated on.
         random_state: of the split, the initial weights and the order of rows.
         warm_start: whether `fit` goes on from the weights, columns and scaling of the last fit.
         verbose: whether to show progress on stderr: a bar on a terminal, else a line for each
@@ -253,10 +253,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             raise ValueError("The rows whose sample_weight is above 0 have one class only.")
         fraction = self.validation_fraction if self.early_stopping and given is None else 0.0
         held = choose_held_out(rows.y, fraction, settings.seed)
-        training, judging = (part(rows, which) for which in (~held, held))
+        training, validation = (part(rows, which) for which in (~held, held))
         if given is not None:
-            judging, _ = self._rows(*given)
-        judged = given is not None or bool(held.any())
+            validation, _ = self._rows(*given)
+        has_validation = given is not None or bool(held.any())
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
             _check_same_network(settings, before.settings, "warm_start=True")
@@ -265,7 +265,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             target = self._target(training.y, training.weight)
             scaling = training._replace(weight=weight[~held])
             schema = learn_array_schema(scaling, target, settings, self._names())
-        prepared = prepare_rows(schema, training, judging if judged else None)
+        prepared = prepare_rows(schema, training, validation if has_validation else None)
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.INTERRUPTED:
@@ -284,7 +284,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self._stream = None
         kept = trained.loop.best if self.early_stopping else trained.loop.state
         self.model_ = Model(schema, trained.settings, to_numpy(kept.mean))
-        if judged:
+        if has_validation:
             self.model_ = self.model_.with_calibration(blocks(prepared.validation, SCORED_ROWS))
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []

@@ -213,8 +213,8 @@ def with_default_numbers(settings: Settings, rows: int) -> Settings:
 def limits_of(settings: Settings) -> Limits:
     """What ends a run.
 
-    A course that is planned to its end lowers its rate by itself: standing still ends it, and
-    not before half of it has passed so.
+    A schedule that is planned to the end of the run lowers the rate by itself: only a lack of
+    improvement over at least half of the epochs ends it early.
     """
     patience, planned = settings.patience, settings.schedule in PLANNED
     if planned and settings.model == "tabular" and settings.epochs is not None:

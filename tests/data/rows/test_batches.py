@@ -184,7 +184,7 @@ def test_arrays_filled_again_hold_the_same_rows(plan: BatchPlan) -> None:
         chunk = next(again)
         assert chunk[1:] == own[1:]
         assert same_batch(chunk.batch, own.batch)
-        # The chunk before this one stands still.
+        # The arrays of the chunk before this one have not been overwritten.
         assert before is None or same_batch(*before)
         before = chunk.batch, own.batch
 

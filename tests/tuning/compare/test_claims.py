@@ -93,7 +93,7 @@ def test_overlapping_intervals_leave_it_open() -> None:
     assert found["faster-sgd"] == "undetermined"
 
 
-def test_gradients_are_judged_over_their_draws_so_one_seed_is_enough() -> None:
+def test_gradients_are_compared_over_their_draws_so_one_seed_is_enough() -> None:
     runs = runs_of("best", seeds=1, full=0.5, mini=0.5, stochastic=0.5)
     assert told(runs)["closer"]["verdict"] == "held"
     assert told(runs)["faster"]["verdict"] == "undetermined"

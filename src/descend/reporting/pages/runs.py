@@ -94,11 +94,11 @@ def _warnings(records: Mapping[str, Record]) -> list[str]:
     settings = [record["settings"] for record in records.values()]
     if len({(str(one.get("target")), str(one.get("loss"))) for one in settings}) > 1:
         return ["These runs do not have one target and one loss: their losses cannot be compared."]
-    judged = {
+    validation = {
         (str(record["data"].get("fingerprint")), one.get("seed"), str(one.get("validation")))
         for record, one in zip(records.values(), settings, strict=True)
     }
-    if len(judged) > 1:
+    if len(validation) > 1:
         return [
             f"These runs have different validation rows (the data, {option_text('seed')} or "
             f"{option_text('validation')} differ): "

@@ -282,7 +282,7 @@ def landscape(
         ...     advice_budget=0.1,
         ... )
         >>> np.shape(found["grid"]["loss"]), found["paths"][0]["method"]
-        ((25, 25), 'Mini-batch 10 with momentum')
+        ((25, 25), 'Mini-batch 10 + momentum')
     """
     make_setup, settings = _setup(
         CustomParts(model, loss, optimizer, data, validation, trainable=trainable),

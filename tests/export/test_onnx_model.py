@@ -213,6 +213,6 @@ def test_another_ending_is_refused(tmp_path):
 def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypatch):
     made = trained(table()[["size"]], targets("number"), categorical=[])
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"descend\[onnx\]"):
+    with pytest.raises(InputError, match="pip install onnx"):
         made.export(tmp_path / "model.onnx")
     assert not list(Path(tmp_path).iterdir())

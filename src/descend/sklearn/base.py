@@ -134,7 +134,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         momentum: float = 0.9,
         schedule: str = "auto",
         loss: str = "auto",
-        quantiles: float | Sequence[float] | None = None,
         l2: float = 0.0,
         weight_decay: float | None = None,
         clip: float | None = None,
@@ -157,7 +156,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.momentum = momentum
         self.schedule = schedule
         self.loss = loss
-        self.quantiles = quantiles
         self.l2 = l2
         self.weight_decay = weight_decay
         self.clip = clip
@@ -177,6 +175,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         cls.__signature__ = signature.replace(parameters=parameters, return_annotation=cls)
 
     __signature__: ClassVar[inspect.Signature]
+    quantiles: float | Sequence[float] | None = None
+    """Of a regressor, one of its parameters."""
 
     def __new__(cls, *args: Any, **parameters: Any) -> Self:
         """A name that another library uses is answered with the one used here."""

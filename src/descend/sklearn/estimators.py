@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self, final
 
 import numpy as np
@@ -50,6 +51,57 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         >>> estimator.fit(X, X @ [1.0, 2.0, 3.0]).coef_.round(2)
         array([1., 2., 3.])
     """
+
+    def __init__(
+        self,
+        model: Literal["tabular", "mlp", "linear"] = "tabular",
+        *,
+        effort: Literal["quick", "default", "thorough"] = "default",
+        members: int | None = None,
+        hidden: tuple[int, ...] | None = None,
+        activation: str = "relu",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        optimizer: str = "auto",
+        momentum: float = 0.9,
+        schedule: str = "auto",
+        loss: str = "auto",
+        quantiles: float | Sequence[float] | None = None,
+        l2: float = 0.0,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        max_epochs: int | None = None,
+        patience: int = 5,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            effort=effort,
+            members=members,
+            hidden=hidden,
+            activation=activation,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
+            schedule=schedule,
+            loss=loss,
+            l2=l2,
+            weight_decay=weight_decay,
+            clip=clip,
+            early_stopping=early_stopping,
+            max_epochs=max_epochs,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+        )
+        self.quantiles = quantiles
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train from the beginning; with `warm_start` from the weights of the last fit.

@@ -22,6 +22,7 @@ from benchmarks import (
 from benchmarks.measure import Apart, Candidate
 
 
+@pytest.mark.slow
 def test_seconds_are_scaled_to_the_whole_work() -> None:
     turns: list[str] = []
     both = [

@@ -33,6 +33,7 @@ def test_a_network_with_batch_norm_and_dropout_reads_digits():
     assert main_of("3_batch_norm_and_dropout.py", "flax")() > 0.9
 
 
+@pytest.mark.slow
 def test_two_outputs_learn_together():
     accuracy, error = main_of("4_two_inputs_two_outputs.py")()
     assert accuracy > 0.88
@@ -49,6 +50,7 @@ def test_quantiles_cover_what_they_should():
     assert 0.85 < main_of("6_quantiles.py", "flax")() < 0.95
 
 
+@pytest.mark.slow
 def test_a_loader_of_pytorch_is_read():
     assert main_of("7_pytorch_loader.py", "torch")() > 0.88
 
@@ -58,6 +60,7 @@ def test_a_transformer_counts_tokens():
     assert main_of("8_transformer_on_sequences.py", "flax")() > 0.85
 
 
+@pytest.mark.slow
 def test_a_variational_autoencoder_knows_more_than_single_pixels():
     bound, alone = main_of("9_variational_autoencoder.py")()
     assert bound < alone - 1.5

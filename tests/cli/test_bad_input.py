@@ -65,6 +65,7 @@ def test_tables(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_word_in_row_200_000(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def comparison(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Comparis
     )
 
 
+@pytest.mark.slow
 def test_all_rows_are_all_rows_of_each_split(comparison: Comparison) -> None:
     ours = [run for run in comparison.record["runs"] if run["method"]["family"] != "classical"]
     assert len(ours) == 2 * 2 * 7

@@ -25,6 +25,7 @@ SILENT = make_progress("silent")
 EVIL = "</script><script>alert(1)</script>"
 
 
+@pytest.mark.slow
 def test_a_surface(tmp_path: Path) -> None:
     record = landscape("valley", out=tmp_path / "valley", progress=SILENT)
     page = (tmp_path / "valley" / "landscape.html").read_text()

@@ -129,6 +129,7 @@ KINDS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @KINDS
 def test_a_run_of_every_kind_goes_on_and_has_its_report(
     make: Callable[[], Made], tmp_path: Path
@@ -165,6 +166,7 @@ def test_every_kind_is_exported_for_jax(make: Callable[[], Made], tmp_path: Path
         )
 
 
+@pytest.mark.slow
 @KINDS
 def test_every_kind_is_exported_as_onnx_where_jax2onnx_is(
     make: Callable[[], Made], tmp_path: Path

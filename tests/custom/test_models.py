@@ -61,6 +61,7 @@ def fit(model, data, **options):
     return descend.fit(model, data, **{**defaults, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [linear, flax_model, equinox_model, keras_model])
 def test_every_kind_of_model_learns_and_comes_back(make):
     X, y = rows()
@@ -219,6 +220,7 @@ NORMALISED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", NORMALISED)
 def test_dropout_and_batch_normalisation_go_on_to_the_bit(make, tmp_path):
     model = make()

@@ -195,6 +195,7 @@ def test_rows_of_other_lengths_are_refused() -> None:
         list(chunks_of([(np.ones(3), 1.0), (np.ones(4), 2.0)], "y"))
 
 
+@pytest.mark.slow
 def test_sequences_with_a_mask_have_a_loss_over_their_places() -> None:
     """Token ids, a mask, targets as a mapping: the loss of a row is a sum over its places."""
     random = np.random.default_rng(1)

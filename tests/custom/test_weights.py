@@ -100,6 +100,7 @@ def test_small_gradients_are_not_lost_in_float16() -> None:
     assert np.abs(run.params[:, 0].astype(np.float32) - expected).max() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

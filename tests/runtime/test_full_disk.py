@@ -116,6 +116,7 @@ def test_room_that_vanishes_while_text_is_copied(
     assert left_on(disk) == ["filler"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_there_is_room_again(disk: Path, table: Path, tmp_path: Path) -> None:
     descend.train(str(table), target="y", out=tmp_path / "whole", **OPTIONS)
     model = (tmp_path / "whole" / "model.safetensors").read_bytes()

@@ -53,6 +53,7 @@ def counted(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(batch.x["numeric"])[inside][ranks], weight[inside][ranks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [DRAWN, HASHED])
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_batches_have_the_rows_that_the_host_sends(

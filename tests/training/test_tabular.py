@@ -167,6 +167,7 @@ def test_a_wild_value_leaves_no_wild_prediction() -> None:
     assert abs(wild - usual) < 100
 
 
+@pytest.mark.slow
 def test_the_gradient_of_what_is_fixed_is_zero() -> None:
     made, x = network(), rows(30)
     assert made.members is not None

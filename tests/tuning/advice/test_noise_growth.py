@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.noise_growth import MOMENTS
 from tests.problems import mlp_problem, numbers
@@ -18,6 +20,7 @@ def noise_at(step: float) -> list[dict[str, object]]:
     return list(advice.evidence["noise"])
 
 
+@pytest.mark.slow
 def test_the_noise_is_measured_at_the_same_moments_on_fast_and_slow_machines() -> None:
     fast, slow = noise_at(1e-4), noise_at(1e-3)
     assert [one["updates"] for one in fast] == list(MOMENTS)

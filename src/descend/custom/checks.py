@@ -89,7 +89,7 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
 
 
 def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> None:
-    """Raise InputError where a row is predicted otherwise alone, or among others."""
+    """Raise InputError if a row's prediction depends on the rows beside it."""
     count = len(jax.tree.leaves(x)[0])
     for place in range(count):
         alone = predict(_take(x, slice(place, place + 1)))
@@ -109,7 +109,7 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
 
 
 def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> None:
-    """Raise InputError where a loss is not one number for each row, of that row alone.
+    """Raise InputError unless the loss is one number per row that depends on that row alone.
 
     Args:
         per_example: `(outputs, y) -> [B]`.
@@ -139,14 +139,14 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
 
 
 def output_range(model: CustomModel, x: Any, seed: int) -> list[NDArray[Any]]:
-    """Outputs of a few rows at random weights of size 1, which show what the last layer does."""
+    """Outputs for a few rows at random weights of size 1; they show the last layer's range."""
     params = model.init(seed)
     drawn = [shaken(params, seed + number, size=1.0) for number in range(HEAD_DRAWS)]
     return [np.asarray(model.apply(one, x), np.float64) for one in drawn]
 
 
 def shaken(params: Params, seed: int, size: float = 0.05) -> Params:
-    """The weights with noise; the state beside them as it is."""
+    """The weights with noise added; the state unchanged."""
     random = np.random.default_rng(seed)
 
     def one(leaf: Any) -> Any:
@@ -161,7 +161,7 @@ def shaken(params: Params, seed: int, size: float = 0.05) -> Params:
 
 
 def same(found: Any, expected: Any, scale: Any = None) -> bool:
-    """Whether two trees hold the same numbers, to rounding.
+    """Whether two trees hold the same numbers, up to rounding.
 
     Args:
         found: a tree.
@@ -186,7 +186,7 @@ def _equal(found: Any, expected: Any) -> bool:
 
 
 def _replace_half(tree: Any) -> list[tuple[Any, slice]]:
-    """Rows of which half are replaced by copies of the other half, and the half that is kept."""
+    """The rows with one half overwritten by copies of the other, and where the rest is."""
     count = len(jax.tree.leaves(tree)[0])
     half = count // 2
     if half == 0:
@@ -203,7 +203,7 @@ def _take(tree: Any, rows: Any) -> Any:
 
 
 def _try(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The value of a user's function, which is also compiled; its errors as sentences."""
+    """Call and compile a user's function; its errors become one sentence."""
     try:
         jax.eval_shape(function, *arguments)
         return function(*arguments)
@@ -234,7 +234,7 @@ def check_differentiable(
     weights: Any,
     y: Any,
 ) -> None:
-    """Raise InputError where there is no gradient of the mean loss by the weights."""
+    """Raise InputError if the mean loss has no gradient with respect to the weights."""
     _try(what, jax.grad(lambda params: jnp.mean(per_example(call(params), y))), weights)
 
 

@@ -138,7 +138,7 @@ class Chunks:
                 self.facts[name] = facts_of(values, self.facts.get(name))
 
     def check(self) -> None:
-        """Raise DataError if there are no training rows or no validation rows."""
+        """Raise DataError if the training rows or the validation rows are missing."""
         if self._first is None:
             raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
         if self._given is not None:
@@ -163,7 +163,7 @@ class Chunks:
         return sum(group.row_bytes for group in groups_of(self._first))
 
     def fingerprint(self) -> dict[str, Any]:
-        """Identifies the rows, however they were divided into chunks."""
+        """A fingerprint of the rows that does not depend on how they were divided into chunks."""
         found: dict[str, Any] = {"data": {"hash": self._digest.text()}}
         if self._validation is not None:
             digest = _Digest()
@@ -172,7 +172,7 @@ class Chunks:
         return found
 
     def columns(self) -> list[dict[str, Any]]:
-        """A line for each array."""
+        """One description per array."""
         assert self._first is not None
         return [
             {
@@ -217,7 +217,7 @@ class Chunks:
             yield self._held.pop(0)
 
     def _which(self, start: int, count: int) -> NDArray[np.bool_]:
-        """Which rows are held out, by the rule for tables."""
+        """Mask of the rows that are held out, by the rule that tables use."""
         if self._fraction is None:
             return np.zeros(count, bool)
         return is_validation(np.arange(start, start + count), self._fraction, self._seed)

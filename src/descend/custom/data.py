@@ -160,7 +160,7 @@ def further_rows(
 
 
 def _disk_limit(folder: Path) -> float:
-    """Bytes that the rows of an iterator may take on disk."""
+    """Largest number of bytes that the rows of an iterator may take on disk."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -170,7 +170,7 @@ def _disk_limit(folder: Path) -> float:
 def _store_rows(
     chunks: Chunks, kept_in: Path, settings: Settings, say: Say
 ) -> tuple[MappedStore, MappedStore]:
-    """The row store of rows that stand on disk; one of the same rows is used again."""
+    """The row store for rows spooled to disk; an existing store of the same rows is reused."""
     training, held_out = chunks.counts
     key = {
         "fingerprint": chunks.fingerprint(),

@@ -46,11 +46,11 @@ def custom_cause(
         reason: why it ended.
     """
     if not loop.history:
-        row = _row_without_loss(own)
+        row = _infinite_loss(own)
         if row is not None:
             return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
     for params in (loop.best.mean, own.setup.problem.init(own.setup.problem.seed)):
-        cause = _gradient_without_end(own, params)
+        cause = _infinite_gradient(own, params)
         if cause is not None:
             return cause
     encoder = own.rows.encoder
@@ -81,7 +81,7 @@ def custom_cause(
 
 
 class _Column(NamedTuple):
-    """Statistics of one number of a row.
+    """Statistics of one number in each row: an input or a target.
 
     Attributes:
         name: like `x[3]`.
@@ -105,7 +105,7 @@ def _extreme(column: _Column) -> Extreme | None:
 
 
 def _columns(store: RowStore) -> Iterator[_Column]:
-    """Statistics of every number of a row, inputs and target, over the rows with weight."""
+    """Statistics of every input and target, over the rows whose weight is above 0."""
     totals: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     count = 0
@@ -140,8 +140,8 @@ def _join(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[NDArray[Any], .
     return least.min(0), most.max(0), total.sum(0), squares.sum(0)
 
 
-def _gradient_without_end(own: CustomProblem, params: Params) -> str | None:
-    """Rows whose loss is finite and whose gradient is not, at some weights.
+def _infinite_gradient(own: CustomProblem, params: Params) -> str | None:
+    """Describe rows whose loss is finite but whose gradient is not, at the given weights.
 
     This happens with the root of 0, and with a branch that `where` discards: 0 · ∞ is NaN.
     """
@@ -184,8 +184,8 @@ def _row_text(block: Batch, outputs: Any, row: int) -> str:
     return f"the first has y = {_shorten(block.y[row])} and outputs {', '.join(shown)}"
 
 
-def _row_without_loss(own: CustomProblem) -> str | None:
-    """The first validation row whose loss is not finite at the initial weights."""
+def _infinite_loss(own: CustomProblem) -> str | None:
+    """Describe the first validation row whose loss is not finite at the initial weights."""
     problem = own.setup.problem
     params = problem.init(problem.seed)
     for block in blocks(own.rows.validation):

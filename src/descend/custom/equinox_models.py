@@ -1,4 +1,4 @@
-"""Equinox modules, which take a row, as pure functions of a batch."""
+"""Equinox modules, which take one row, as pure functions of a batch."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def equinox_model(model: Any) -> CustomModel:
 
 
 def _choose_leaves(trainable: Any, weights: Params) -> list[bool]:
-    """Which leaves a filter of Equinox keeps: booleans in the form of the module, or a function."""
+    """Booleans that say which leaves an Equinox filter (a tree or a function) keeps."""
     import equinox
 
     def is_none(leaf: Any) -> bool:
@@ -109,6 +109,6 @@ def _choose_leaves(trainable: Any, weights: Params) -> list[bool]:
 
 
 def _parts(module: Any, kind: type) -> list[Any]:
-    """The parts of a module that are of a kind."""
+    """The submodules that are instances of a class."""
     found = jax.tree.leaves(module, is_leaf=lambda one: isinstance(one, kind))
     return [one for one in found if isinstance(one, kind)]

@@ -1,4 +1,4 @@
-"""A trained custom model as a file that predicts without the program that made it.
+"""Export a trained custom model to a file that predicts without the program that made it.
 
 A name ending in .onnx is written by jax2onnx and checked against the model on a few rows; one
 ending in .jax is the compiled program as JAX itself keeps it, for any number of rows:
@@ -36,7 +36,7 @@ def export_model(
     *,
     force: bool = False,
 ) -> None:
-    """Write a model with its weights.
+    """Write a model and its weights to a file.
 
     Args:
         path: a name ending in .onnx or .jax.
@@ -67,7 +67,7 @@ def export_model(
 def _program(
     predict: Callable[[Mapping[str, Any]], Any], inputs: Form, shapes: Mapping[str, Any]
 ) -> bytes:
-    """The model as JAX keeps a compiled program; it takes the inputs in the user's form."""
+    """The model as a serialized JAX program that takes inputs in the user's form."""
 
     def of_tree(x: Any) -> Any:
         return predict(dict(zip(inputs.names, jax.tree.leaves(x), strict=True)))
@@ -83,7 +83,7 @@ def _program(
 
 
 def _graph(predict: Callable[[Mapping[str, Any]], Any], shapes: Mapping[str, Any]) -> bytes:
-    """The model as an ONNX graph with an input for each array and an output for each output."""
+    """The model as an ONNX graph with one input per input array and one output per output array."""
     try:
         import jax2onnx
     except ImportError:
@@ -115,7 +115,7 @@ def _graph(predict: Callable[[Mapping[str, Any]], Any], shapes: Mapping[str, Any
 
 
 def _difference(content: bytes, predict: Callable[..., Any], shapes: Mapping[str, Any]) -> float:
-    """How far the graph is from the model on a few made rows; 0 without ONNX Runtime."""
+    """Largest difference between graph and model on a few made-up rows; 0 without ONNX Runtime."""
     try:
         import onnxruntime
     except ImportError:
@@ -134,7 +134,7 @@ def _difference(content: bytes, predict: Callable[..., Any], shapes: Mapping[str
 
 
 def _make_numbers(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Numbers that every model takes: small codes, so that a token id is one."""
+    """Numbers that any model accepts: small integers, so that they are valid token ids."""
     size = (TRIED_ROWS, *shape)
     if np.dtype(dtype).kind == "f":
         return random.normal(size=size).astype(dtype)
@@ -142,7 +142,7 @@ def _make_numbers(random: np.random.Generator, shape: tuple[int, ...], dtype: An
 
 
 def _hint(error: BaseException) -> str:
-    """What to write instead where a model asks for the number of its rows as a number."""
+    """What to write instead if a model uses the number of rows as a Python number."""
     if "_DimExpr" in str(error) or "InconclusiveDimension" in type(error).__name__:
         return " Write x.shape[0] in place of len(x), and x.reshape(x.shape[0], -1)."
     return ""

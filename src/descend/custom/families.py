@@ -1,4 +1,4 @@
-"""The kinds of custom models that can be trained: recognise one, and make pure functions of it."""
+"""Recognise the kind of a custom model and turn it into pure functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = (
 
 
 def custom_model(model: Any, x: Any) -> CustomModel:
-    """A model of any of these kinds as pure functions.
+    """A model of any supported kind as pure functions.
 
     Args:
         model: as `descend.fit` takes it.

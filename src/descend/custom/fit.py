@@ -35,7 +35,7 @@ PLACES = ("memory", "store")
 def fit_custom(
     own: CustomParts, settings: Settings, options: Options, *, resume: bool
 ) -> CustomRun:
-    """What `descend.fit` does; see there."""
+    """Train a custom model; see `descend.fit`."""
 
     def start(settings: Settings, progress: Progress) -> CustomTrainable:
         problem = custom_problem(own, settings, progress)
@@ -66,13 +66,13 @@ def fit_custom(
 
 @dataclass(frozen=True)
 class CustomTrainable(Trainable[CustomRun]):
-    """A custom model, its loss and its rows."""
+    """A custom model with its loss and rows, in the form that a run trains."""
 
     measured: Measured
 
     @property
     def custom(self) -> CustomProblem:
-        """Model, loss and rows, and the way back to the user's own."""
+        """The model, loss and rows, and how to give results back in the user's form."""
         return self.measured.custom
 
     @property
@@ -81,7 +81,7 @@ class CustomTrainable(Trainable[CustomRun]):
         return self.custom.setup.problem
 
     def described(self, settings: Settings) -> dict[str, Any]:
-        """Settings, data, and what model, loss and optimizer are called."""
+        """Settings, data, and the names of model, loss and optimizer."""
         setup = self.custom.setup
         return {
             "settings": setup.recorded(settings),
@@ -90,31 +90,31 @@ class CustomTrainable(Trainable[CustomRun]):
         }
 
     def fingerprint(self) -> dict[str, Any]:
-        """What the functions do with weights and rows that are always the same."""
+        """What the functions compute from fixed weights and rows."""
         return {"functions": fingerprint_of_functions(self.custom)}
 
     def check_resumed(self, record: Mapping[str, Any], loop: LoopState) -> None:
-        """Compare what model, loss and optimizer do with what they did."""
+        """Compare what model, loss and optimizer compute with what they did at the start."""
         check_same_functions(self.custom, record.get("functions"), loop)
 
     def shown(self, params: Params) -> Params:
-        """As `CustomRun.params`."""
+        """The weights in the form of `CustomRun.params`."""
         return self.custom.model.shown(params)
 
     def resume_hint(self, folder: Path) -> str:
-        """The call to repeat."""
+        """The call to repeat in order to resume."""
         return "To go on, call descend.fit again with resume=True."
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """The probable cause, from the ranges of inputs and targets."""
+        """The probable cause of a divergence, from the ranges of inputs and targets."""
         return custom_cause(self.custom, settings, loop, reason)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
-        """Those of the task; none where the user wrote the loss."""
+        """The metrics of the task; none if the loss is a user's function."""
         return self.measured.metrics(params)
 
     def watched(self, params: Params) -> Mapping[str, float]:
-        """The user's own metrics, and what is measured on further validation rows."""
+        """The user's metrics, and the figures on further validation sets."""
         return self.measured.watched(params)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
@@ -122,7 +122,7 @@ class CustomTrainable(Trainable[CustomRun]):
         save_model_file(path, _named_leaves(params), {"kind": "own"})
 
     def result(self, params: Params, settings: Settings, finished: FinishedRun) -> CustomRun:
-        """The run with its model."""
+        """The finished run with its model."""
         return CustomRun(
             **vars(finished),
             _weights=params,
@@ -132,7 +132,7 @@ class CustomTrainable(Trainable[CustomRun]):
 
 
 def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
-    """Refuse a run of another kind, or settings under which it would have gone another way."""
+    """Refuse to resume a run of another kind, or with settings that change the training."""
     if "own" not in record:
         raise SettingsError(
             f"{path} is a run of descend.train; type: {command_text('resume', path)}"
@@ -150,6 +150,6 @@ def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
 
 
 def _named_leaves(params: Params) -> dict[str, Any]:
-    """Weights by their path in the tree."""
+    """The weights by their path in the tree."""
     found, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in found}

@@ -26,7 +26,7 @@ TRAINING_FLAGS = {
 
 
 def flax_model(model: Any, x: Any) -> CustomModel:
-    """An NNX module, which comes with its weights, or a Linen module.
+    """Turn an NNX module, which holds its weights, or a Linen module into a custom model.
 
     Args:
         model: the module.
@@ -49,7 +49,7 @@ def flax_model(model: Any, x: Any) -> CustomModel:
 
 
 def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel | None:
-    """Functions of which the second is `module.apply` of a Linen module; None for others."""
+    """A custom model for `(init, apply)` if apply is a Linen module's method, else None."""
     module = getattr(apply, "__self__", None)
     families = {base.__module__.split(".")[0] for base in type(module).__mro__}
     if "flax" not in families:
@@ -62,7 +62,7 @@ def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> Cust
 
 
 def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel:
-    """A Linen module: its collection `params` is trained, the others are its state."""
+    """A Linen module: the collection `params` is trained, all others are state."""
     flags = _flags(module)
 
     def begin(seed: int) -> Params:
@@ -104,7 +104,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
 
 
 def _flags(module: Any) -> dict[str, bool]:
-    """What a module is told while it is trained."""
+    """The keyword arguments that switch a module to training mode."""
     names = inspect.signature(type(module).__call__).parameters
     return {name: value for name, value in TRAINING_FLAGS.items() if name in names}
 
@@ -116,7 +116,7 @@ def _dicts(tree: Any) -> Any:
 
 
 def _nnx(model: Any) -> CustomModel:
-    """An NNX module: `nnx.Param` is trained, other variables are its state.
+    """An NNX module: `nnx.Param` is trained, all other variables are state.
 
     While it is trained it is in the mode in which it was given, which is training unless
     `model.eval()` was called; it predicts as after `model.eval()`. A call that takes `rngs` gets
@@ -172,7 +172,7 @@ def _nnx(model: Any) -> CustomModel:
 
 
 def _choose_leaves(trainable: Any, weights: Params, variables: Any) -> list[bool]:
-    """Which weights a filter of NNX means, or booleans in the form of the weights."""
+    """Booleans that say which weights an NNX filter selects; booleans are taken as they are."""
     from flax import nnx
 
     if isinstance(trainable, Mapping):

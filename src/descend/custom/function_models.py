@@ -1,4 +1,4 @@
-"""Functions `(init, apply)` as a custom model, with a state and noise or without."""
+"""Turn functions `(init, apply)` into a custom model, with or without state and random keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATEFUL_ARGUMENTS = 5
 
 
 def function_model(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel:
-    """Functions `(init, apply)`, with a state and a key or without."""
+    """A custom model from `(init, apply)`, with or without a state and a random key."""
     model = (init, apply)
     if _positional(apply) < STATEFUL_ARGUMENTS:
 
@@ -53,7 +53,7 @@ def function_model(init: Callable[..., Any], apply: Callable[..., Any]) -> Custo
 
 
 def _positional(apply: Callable[..., Any]) -> int:
-    """How many arguments a function takes by position."""
+    """The number of positional arguments that a function takes."""
     try:
         parameters = inspect.signature(apply).parameters.values()
     except (TypeError, ValueError):
@@ -80,7 +80,7 @@ def _pair(found: Any) -> tuple[Any, Any]:
 
 
 def _check_no_linen(params: Any) -> None:
-    """Refuse variables of Flax Linen whose running means would be trained as weights."""
+    """Refuse Flax Linen variables whose running means would be trained as weights."""
     if isinstance(params, Mapping) and "params" in params and "batch_stats" in params:
         raise InputError(
             "init gives collections as Flax Linen does (params, batch_stats), and apply(params, x) "

@@ -13,7 +13,7 @@ from descend.types import Array, Params, Variables
 
 
 def keras_model(model: Any) -> CustomModel:
-    """A Keras model, built, on the JAX backend.
+    """Turn a built Keras model on the JAX backend into a custom model.
 
     Its weight regularizers are obeyed. Dropout gets a key for each update, batch normalization
     keeps its running means; layers with `trainable=False` keep their weights.
@@ -90,7 +90,7 @@ def _no_choice(trainable: Any, weights: Params) -> list[bool]:
 
 
 def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:
-    """Raise InputError where a call of a Keras model adds losses (`add_loss`, activities)."""
+    """Raise InputError if calling a Keras model adds losses (`add_loss`, activity regularizers)."""
     *_, losses = model.stateless_call(
         variables.params, variables.state, x, training=True, return_losses=True
     )
@@ -103,7 +103,7 @@ def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:
 
 
 def _penalty(model: Any) -> Any:
-    """The weight regularizers as one function of the weights; None where there are none."""
+    """The weight regularizers as one function of the weights; None without any."""
     regularizers = [
         one.regularizer if _is_regularized(one) else None for one in model.trainable_variables
     ]
@@ -127,7 +127,7 @@ def _seed_generators(model: Any) -> list[Any]:
 
 
 def _head(model: Any) -> str | None:
-    """What the last layer does to its values, where it does anything."""
+    """The activation of the last layer, or None."""
     layers = getattr(model, "layers", None)
     if not layers or len(getattr(model, "outputs", None) or [0]) > 1:
         return None

@@ -58,7 +58,7 @@ class Part(NamedTuple):
 
 
 def known_name(loss: Any) -> str:
-    """The name of a loss that is meant by a name, common names of others included.
+    """The name used here for a loss; common aliases such as `mse` are known.
 
     >>> known_name("mse"), known_name("CrossEntropyLoss")
     ('squared_error', 'cross_entropy')
@@ -99,7 +99,7 @@ ALIASED = {_plain(alias): name for name, aliases in ALIASES.items() for alias in
 
 
 def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tuple[Loss, str]:
-    """The loss that a name stands for, for outputs and targets of these shapes.
+    """The loss of that name for outputs and targets of these shapes.
 
     Args:
         loss: the name.
@@ -131,7 +131,7 @@ def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tupl
 
 
 def _automatic(part: Part, shape: tuple[int, ...]) -> str:
-    """Cross-entropy for whole numbers that name classes, else squared error."""
+    """Choose the loss for `auto`: cross-entropy for integer class codes, else squared error."""
     y = part.y
     whole = y.dtype.kind in "iub"
     column = y.ndim == 1 or y.shape[1:] == (1,)
@@ -175,7 +175,7 @@ def _cross_entropy(part: Part, shape: tuple[int, ...]) -> Loss:
 
 
 def _of_codes(shape: tuple[int, ...], probabilities: bool) -> Loss:
-    """Of class codes, `[B]` or one for each place of a sequence; places are added up."""
+    """Cross-entropy for class codes, `[B]` or one per sequence position, summed."""
     named = LOSSES["cross_entropy"]
     one = _from_probabilities if probabilities else named.per_example
 
@@ -187,7 +187,7 @@ def _of_codes(shape: tuple[int, ...], probabilities: bool) -> Loss:
 
 
 def _soft(probabilities: bool) -> Loss:
-    """Of probabilities of the classes, such as one-hot rows."""
+    """Cross-entropy for class probabilities, such as one-hot rows."""
 
     def per_example(outputs: Array, y: Array) -> Array:
         if probabilities:
@@ -201,7 +201,7 @@ def _soft(probabilities: bool) -> Loss:
 
 
 def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
-    """Of yes and no, each output by itself."""
+    """Binary cross-entropy, one term per output."""
     values = np.asarray(part.y)
     _check_widths(shape, values, BINARY)
     if values.min() < 0 or values.max() > 1:
@@ -220,7 +220,7 @@ def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
 
 
 def _hinge(part: Part, shape: tuple[int, ...]) -> Loss:
-    """Of class codes `[B]`; the outputs are scores, of which none is a probability."""
+    """Hinge loss for class codes `[B]`; the outputs are scores, not probabilities."""
     y = part.y
     if y.dtype.kind not in "iub" or y.shape not in ((shape[0],), (shape[0], 1)) or len(shape) != 2:
         raise SettingsError(
@@ -233,7 +233,7 @@ def _hinge(part: Part, shape: tuple[int, ...]) -> Loss:
 
 
 def _quantile(shape: tuple[int, ...], y: Any, quantiles: tuple[float, ...]) -> Loss:
-    """Of numbers: an output for each quantile of each target."""
+    """Pinball loss for numbers: one output per quantile of each target."""
     width, wanted = int(np.prod(shape[1:])), int(np.prod(y.shape[1:])) * len(quantiles)
     if width != wanted:
         raise DataError(
@@ -283,7 +283,7 @@ def _not_classes(shape: tuple[int, ...]) -> str:
 
 
 def _is_within(part: Part, low: float, high: float) -> bool:
-    """Whether outputs stay in a range whatever the weights are: what the last layer does shows."""
+    """Whether the last layer's activation keeps the outputs in a range for any weights."""
     if part.range_of is None:
         return False
     drawn = np.stack(part.range_of())
@@ -292,7 +292,7 @@ def _is_within(part: Part, low: float, high: float) -> bool:
 
 
 def _check_widths(shape: tuple[int, ...], y: Any, name: str) -> None:
-    """Raise InputError where outputs and targets have not as many numbers to a row."""
+    """Raise InputError unless outputs and targets have equally many numbers per row."""
     width, wanted = int(np.prod(shape[1:])), int(np.prod(y.shape[1:]))
     if width == wanted:
         return

@@ -1,4 +1,4 @@
-"""Figures of a custom model on its validation rows: those of the task, and the user's own."""
+"""Metrics of a custom model on its validation rows: those of the task, and the user's functions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOSS = "loss"
 
 
 def check_names(metrics: Any, sets: Any) -> None:
-    """Raise InputError where metrics are no functions by name, or further rows have no names."""
+    """Raise InputError unless metrics and further validation sets are given by name."""
     if not isinstance(metrics, Mapping) or not all(map(callable, metrics.values())):
         raise InputError(
             "Expected metrics={'name': f} with f(predictions, y) -> a number, over all validation "
@@ -61,11 +61,11 @@ def check_names(metrics: Any, sets: Any) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of the weights of a custom model, at each evaluation and at the end.
+    """Measures the weights of a custom model at each evaluation and at the end.
 
     Attributes:
         custom: what is trained.
-        own: metrics of the user's own, `(predictions, y) -> number`, by name.
+        own: the user's metrics, `(predictions, y) -> number`, by name.
         sets: further validation rows by name.
     """
 
@@ -87,7 +87,7 @@ class Measured:
         }
 
     def watched(self, params: Params) -> dict[str, float]:
-        """The user's own metrics on the validation rows; all and the loss on the further rows.
+        """The user's metrics on the validation rows; on further sets all metrics and the loss.
 
         Those of further rows have the name of the rows before theirs, as in `winter/accuracy`.
         """
@@ -142,7 +142,7 @@ def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
 
 
 def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Metrics:
-    """Those of a named loss."""
+    """The metrics that belong to a named loss."""
     if custom.loss_name not in (*LOSSES, "quantile"):
         return {}
     rows = custom.rows
@@ -174,7 +174,7 @@ def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Met
 
 
 def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:
-    """The part of the rows that is of each class."""
+    """The share of rows in each class."""
     counts = np.zeros(classes)
     for block in blocks(store):
         counts += np.bincount(block.y.reshape(-1).astype(np.int64), block.weight, minlength=classes)

@@ -1,4 +1,4 @@
-"""A custom model as pure functions: the form that every kind of model is brought into."""
+"""A custom model as pure functions, the common form of every kind of model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from descend.types import Array, Params, Variables
 
 
 def choose_leaves(trainable: Any, weights: Params) -> list[bool]:
-    """Which leaves of the weights are trained, in their order.
+    """Booleans, in the order of the leaves, that say which weights are trained.
 
     Args:
         trainable: a tree of booleans in the form of the weights, where one may stand for a whole
@@ -40,7 +40,7 @@ def choose_leaves(trainable: Any, weights: Params) -> list[bool]:
 
 
 class CustomModel(NamedTuple):
-    """A model as pure functions, and the way back.
+    """A model as pure functions, and how to rebuild the user's model from weights.
 
     Attributes:
         init: `seed -> params`; `Variables` where the model holds more than its weights.
@@ -67,7 +67,7 @@ class CustomModel(NamedTuple):
 
 
 def as_before(state: Any, before: Any) -> Any:
-    """A state after a call with the types that it had before it, so that a loop can hand it on.
+    """The state after a call, cast to the types it had before, so that a loop can carry it.
 
     Raises:
         InputError: its arrays are others.
@@ -82,7 +82,7 @@ def as_before(state: Any, before: Any) -> Any:
 
 
 def with_constant_state(model: CustomModel) -> CustomModel:
-    """A model whose state no call changes, with the state as constants."""
+    """The model with its state as constants, for states that no call changes."""
     state = model.init(0).state
     return model._replace(
         init=lambda seed: model.init(seed).params,
@@ -94,7 +94,7 @@ def with_constant_state(model: CustomModel) -> CustomModel:
 
 
 def copy_tree(tree: Any) -> Any:
-    """Copies of the arrays of a tree, whatever becomes of the originals or of the copies.
+    """Independent copies of the arrays of a tree.
 
     `jnp.asarray` would share memory with NumPy's arrays, and a framework may use it up.
     """

@@ -1,4 +1,4 @@
-"""The update rule of a custom model: a name, an Optax transformation, or a function of the rate."""
+"""The optimizer of a custom model: a name, an Optax transformation, or a function of the rate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPECTED = (
 def custom_rule(
     optimizer: Any, settings: Settings
 ) -> tuple[optax.GradientTransformation | None, Settings]:
-    """The user's own update rule, or None; one with a rate of its own is multiplied by 1.
+    """The optimizer that the user passed, or None; one with its own rate is multiplied by 1.
 
     Raises:
         InputError: it is none.
@@ -54,7 +54,7 @@ def custom_rule(
 
 
 def check_rule(rule: optax.GradientTransformation, weights: Params) -> None:
-    """Raise InputError where a rule cannot make an update of a gradient and the loss alone.
+    """Raise InputError if an optimizer needs more than the gradient and the loss for an update.
 
     Args:
         rule: a user's.

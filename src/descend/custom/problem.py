@@ -1,4 +1,4 @@
-"""A custom model, loss or optimizer, as a problem to train on."""
+"""Build the training problem from a custom model, loss or optimizer."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ OF_TABLES = (
     *("task", "exclude", "categorical", "numeric", "datetime", "missing", "date_order", "decimal"),
     "weight",
 )
-"""Settings that mean nothing where the network, the update rule or the data is the user's own."""
+"""Settings without meaning if the network, the optimizer or the data comes from the user."""
 
 
 class CustomParts(NamedTuple):
-    """What a user brings.
+    """What the user passes: model, loss, optimizer and data.
 
     Attributes:
         model: as `descend.fit` takes it.
@@ -62,7 +62,7 @@ class CustomParts(NamedTuple):
             name.
         data: the rows.
         validation: a fraction of them, or rows of their own.
-        metrics: figures of the user's own, `(predictions, y) -> number`, by name.
+        metrics: the user's metrics, `(predictions, y) -> number`, by name.
         validation_sets: further rows by name that the model is measured on.
         trainable: which weights are trained; None: all.
     """
@@ -78,14 +78,14 @@ class CustomParts(NamedTuple):
 
 
 class CustomProblem(NamedTuple):
-    """A problem to train on, and what else a run of it needs.
+    """A training problem, and what else a run of it needs.
 
     Attributes:
         setup: the problem.
         rows: what it learns from.
         model: as functions, and the way back.
         loss: of a row, and its link.
-        loss_name: None where the loss is the user's own function.
+        loss_name: None if the loss is a user's function.
         inputs_of: inputs of the row store in the form in which the model takes them.
         targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
     """
@@ -100,14 +100,14 @@ class CustomProblem(NamedTuple):
 
 
 def custom_setup(own: CustomParts) -> MakeSetup:
-    """A custom model, for an advice or a comparison."""
+    """The trial setup of a custom model, for advice or a comparison."""
     return lambda settings, progress: custom_problem(own, settings, progress).setup
 
 
 def custom_problem(
     own: CustomParts, settings: Settings, progress: Progress, layout: Layout | None = None
 ) -> CustomProblem:
-    """Make a training problem from what the user gives, after checking it.
+    """Check what the user passes and build the training problem from it.
 
     Args:
         own: it.
@@ -224,7 +224,7 @@ def custom_problem(
 def _forms(
     rows: CustomRows,
 ) -> tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any, Any], tuple[Any, Any]]]:
-    """How inputs and targets of a row store become what the model and the loss take."""
+    """Functions that turn arrays of a row store into what the model and the loss take."""
     inputs, targets = rows.inputs, rows.targets
 
     def inputs_of(x: Mapping[str, Any]) -> Any:
@@ -240,14 +240,14 @@ def _forms(
 
 
 class _Composite(NamedTuple):
-    """Outputs, with the targets that stand beside the first in a row store."""
+    """Outputs together with the targets that a row store holds beside the first."""
 
     outputs: Any
     targets: dict[str, Any]
 
 
 def with_targets(outputs: Any, x: Mapping[str, Any]) -> Any:
-    """Outputs, and with them the targets that a row store has among the inputs."""
+    """Pair the outputs with the targets that a row store holds among the inputs."""
     more = {name: values for name, values in x.items() if name.startswith(TARGET)}
     return _Composite(outputs, more) if more else outputs
 
@@ -255,7 +255,7 @@ def with_targets(outputs: Any, x: Mapping[str, Any]) -> Any:
 def _check_model(
     own: CustomParts, x: Any, settings: Settings, progress: Progress
 ) -> tuple[CustomModel, Probe]:
-    """The model as functions, tried on a few rows; what is to be known of it is said once."""
+    """The model as functions, tried on a few rows; warnings about it are given once."""
     made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable)
     probe = probe_model(made, x, settings.seed)
     if family_of(own.model) == "keras":
@@ -304,7 +304,7 @@ def _choose_loss(
     y: Any,
     settings: Settings,
 ) -> tuple[Loss, str | None]:
-    """The loss of a row by itself and its link, and its name where it has one."""
+    """The loss of a single row, its link, and its name if it has one."""
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
         return Loss(loss, _as_it_is), None
     if rows.encoder is not None and isinstance(loss, str):
@@ -351,7 +351,7 @@ def _as_it_is(outputs: Array) -> Array:
 
 
 def _name(part: Any) -> str:
-    """What people call it: the name of a function or of a class."""
+    """The name of a function or class, for messages."""
     if isinstance(part, tuple):  # Functions (init, apply), an Optax transformation.
         return "own"
     name = str(getattr(part, "__name__", type(part).__name__))

@@ -1,4 +1,4 @@
-"""A finished run of a custom model: what it learned, what it predicts, how good it is."""
+"""A finished run of a custom model: its weights, predictions and metrics."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CustomRun(FinishedRun):
 
     @property
     def params(self) -> Params:
-        """The best weights as NumPy arrays, in the form of the model's own.
+        """The best weights as NumPy arrays, in the form of the model's parameters.
 
         What `init` returns; the variables of a Linen module; the `nnx.Param` of an NNX module as
         dicts; an Equinox module without what is no weight; the list of a Keras model's
@@ -90,7 +90,7 @@ class CustomRun(FinishedRun):
         return jax.tree.map(lambda *blocks: np.concatenate(blocks), *found)
 
     def export(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the model with its best weights as a file that needs no program of yours.
+        """Write the model with its best weights to a file that predicts without your code.
 
         It takes the arrays of a row as they were in training and gives what `predict` does.
 
@@ -135,7 +135,7 @@ OwnRun = CustomRun
 
 @dataclass(frozen=True)
 class Outputs:
-    """`(params, x) -> outputs`, as a user reads them.
+    """`(params, x) -> outputs`, in the user's units.
 
     Attributes:
         apply: of the model.
@@ -155,7 +155,7 @@ class Outputs:
 
     @classmethod
     def of(cls, own: CustomProblem) -> Outputs:
-        """Those of a problem."""
+        """The outputs of a problem's model."""
         encoder = own.rows.encoder
         numbers = encoder is not None and isinstance(encoder.schema.target, RegressionTarget)
         scaled = encoder is not None and numbers and own.loss_name in (*LOSSES, "quantile")

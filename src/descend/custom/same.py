@@ -1,4 +1,4 @@
-"""Check that a resumed run has the functions it began with, by what they compute."""
+"""Check that a resumed run uses the functions it began with, by what they compute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UPDATES = 3
 
 
 def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
-    """What the functions of a run do with weights and rows that are always the same.
+    """What the functions of a run compute from fixed weights and rows.
 
     Returns:
         `gradient`: the norm of the gradient of each array of weights, of the first rows, in
@@ -43,7 +43,7 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
 def check_same_functions(
     custom: CustomProblem, recorded: dict[str, list[float]] | None, loop: LoopState
 ) -> None:
-    """Raise DataError where model, loss or update rule are others than when a run began.
+    """Raise DataError if model, loss or optimizer differ from those the run began with.
 
     Args:
         custom: as it is now.
@@ -78,7 +78,7 @@ def check_same_functions(
 
 
 def _fixed_weights(params: Params) -> Params:
-    """Weights that depend on nothing but their shapes; the state as it is."""
+    """Weights that depend only on their shapes; the state unchanged."""
     random = np.random.default_rng(0)
 
     def one(leaf: Any) -> Any:
@@ -91,7 +91,7 @@ def _fixed_weights(params: Params) -> Params:
 
 
 def _directions(rule: optax.GradientTransformation, weights: Params) -> Any:
-    """The directions of some updates by gradients that grow."""
+    """The updates that an optimizer makes from growing gradients."""
     supported = optax.with_extra_args_support(rule)
     state = supported.init(weights)
     found = []

@@ -1,4 +1,4 @@
-"""What a user gives as data: a table, arrays, or something that gives chunks of arrays."""
+"""Recognise what a user passes as data: a table, arrays, or an iterable of chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 1024
 
 
 def is_table(data: Any) -> bool:
-    """Whether data has columns, and is neither arrays nor chunks of them."""
+    """Whether data is a table: it has columns, and is neither arrays nor chunks."""
     if isinstance(data, str | Path):
         return True
     return type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "duckdb")
@@ -58,7 +58,7 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
 
 
 def read_whole(data: Any, target: str) -> UserBatch:
-    """All rows of what `chunks_of` takes, in memory."""
+    """All rows of any data that `chunks_of` takes, in memory."""
     chunks = [read_batch(chunk) for chunk in chunks_of(data, target)]
     if not chunks:
         raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
@@ -104,12 +104,12 @@ def _iterable(data: Any) -> Iterable[Any]:
 
 
 def _as_tuple(chunk: Any) -> Any:
-    """A chunk as a tuple: a data loader gives its pairs as lists."""
+    """A chunk as a tuple; data loaders yield their pairs as lists."""
     return tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
 
 
 def _is_row(chunk: Any) -> bool:
-    """Whether a chunk is a single row: a part of it is a number by itself."""
+    """Whether a chunk is a single row: one of its elements is a single number."""
     if isinstance(chunk, Mapping):
         return any(map(_is_row, chunk.values()))
     if isinstance(chunk, tuple) or (isinstance(chunk, list) and len(chunk) in (2, 3)):
@@ -124,7 +124,7 @@ def _is_number(part: Any) -> bool:
 
 
 def _stack(rows: list[Any]) -> Any:
-    """Rows as one chunk.
+    """Stack rows into one chunk.
 
     Raises:
         DataError: they are not alike.

@@ -35,7 +35,7 @@ class Form(NamedTuple):
 
 
 def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
-    """The form of a tree and its arrays by name.
+    """Split a tree into its form and its arrays by name.
 
     Args:
         tree: an array, or mappings, lists and tuples of arrays.
@@ -64,7 +64,7 @@ def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
 
 
 def _plain(tree: Any) -> Any:
-    """Mappings of any kind as dicts; lists and tuples that hold arrays as trees."""
+    """Convert mappings to dicts, and lists and tuples that hold arrays to trees."""
     if isinstance(tree, Mapping):
         return {name: _plain(part) for name, part in tree.items()}
     if isinstance(tree, list | tuple) and any(_is_tree(part) for part in tree):

@@ -26,11 +26,11 @@ SCALE = 1024.0
 
 
 def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -> CustomModel:
-    """The same model, whose params hold only what is trained, in 32 bits.
+    """The model with params that hold only the trained weights, in 32 bits.
 
     Args:
         model: as its framework gives it.
-        seed: of the weights that are looked at.
+        seed: of the initial weights from which types and shapes are read.
         trainable: which weights to train, as `descend.fit` takes it; None: all.
 
     Raises:
@@ -69,7 +69,7 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
         )
 
     def join(weights: Params, still: Any, *, training: bool) -> Params:
-        """The weights as the model knows them."""
+        """The weights in the form of the model."""
         own = iter(jax.tree.leaves(weights))
         others = iter(jax.tree.leaves(still))
         found = []
@@ -129,7 +129,7 @@ def without_idle_weights(
         x: a few rows, as the model gets them.
         y: their targets.
         settings: seed and penalty.
-        own_rule: whether the update rule is the user's own.
+        own_rule: whether the optimizer comes from the user.
 
     Returns:
         The model, and a penalty in place of the usual one, or None.

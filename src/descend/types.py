@@ -83,10 +83,9 @@ class Position(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What one update measured: the batch loss and, where asked for, the norm of its gradient."""
+    """What one update measured: the loss of its batch."""
 
     loss: Array
-    gradient_norm: Array | None = None
 
 
 class StopReason(enum.Enum):

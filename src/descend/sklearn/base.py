@@ -185,7 +185,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         made: Self = super().__new__(cls)
         return made
 
-    quantiles: float | Sequence[float] | None = None
     model_: Model
     advice_: Advice | None
     _stream: Stream | None

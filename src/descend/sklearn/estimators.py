@@ -294,8 +294,6 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             verbose=verbose,
         )
         self.class_weight = class_weight
-        # No parameter of a classifier, and scikit-learn allows no other attribute here.
-        del self.quantiles
 
     classes_: NDArray[Any]
     _class_sums: NDArray[np.float64] | None

@@ -24,6 +24,18 @@ def test_narrow_types_stay(dtype: str) -> None:
     assert narrow_numbers(values, "x").dtype == values.dtype
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_masked_values_are_refused(place: int) -> None:
+    """NumPy would compute with what the mask hides."""
+    parts: list[Any] = [X, np.arange(5.0), np.ones(5)]
+    shown = ("x", "y", "weight")[place]
+    open_ = np.ma.masked_array(parts[place], mask=np.zeros(parts[place].shape, bool))
+    read_batch((*parts[:place], open_, *parts[place + 1 :]))
+    open_[1] = np.ma.masked
+    with pytest.raises(DataError, match=f"{shown} has [12] masked values"):
+        read_batch((*parts[:place], open_, *parts[place + 1 :]))
+
+
 @pytest.mark.parametrize("most", [0, 7, 2**31 - 1])
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_whole_numbers_of_64_bits_are_exact_where_32_hold_them(most: int, dtype: str) -> None:

@@ -233,3 +233,38 @@ def test_the_optimum_is_that_of_logistic_regression():
     Z = StandardScaler().fit_transform(X)
     peer = LogisticRegression(C=1 / (0.01 * 300)).fit(Z, y)
     assert estimator.coef_[0] * X.std(axis=0) == pytest.approx(peer.coef_[0], abs=0.02)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_masked_inputs_are_missing_and_masked_targets_and_weights_refused(method: str) -> None:
+    X = np.ma.masked_array(np.arange(200).reshape(100, 2), mask=np.zeros((100, 2), bool))
+    X.data[:10, 1] = 10**6
+    X.mask[:10, 1] = True
+    plain = np.where(X.mask, np.nan, X.data)
+    y = np.arange(100) % 2
+    options = {"model": "linear", "max_epochs": 1, "batch_size": 16, "learning_rate": 0.1}
+    found = []
+    for given in (X, plain):
+        model = MiniBatchClassifier(**options, random_state=0)
+        getattr(model, method)(given, y)
+        assert [column.missing for column in model.model_.schema.columns][1] > 0
+        found.append(model.predict_proba(given))
+    np.testing.assert_array_equal(*found)
+    hidden = np.ma.masked_array(y, mask=np.arange(100) < 3)
+    for kind in (MiniBatchClassifier, MiniBatchRegressor):
+        with pytest.raises(ValueError, match="y has 3 masked values"):
+            getattr(kind(**options), method)(plain, hidden)
+        with pytest.raises(ValueError, match="sample_weight has 3 masked values"):
+            getattr(kind(**options), method)(plain, y, sample_weight=hidden)
+
+
+def test_numbers_of_more_than_64_bits_are_carried_or_refused() -> None:
+    X = np.arange(100, dtype=np.longdouble)[:, None]
+    y = (X[:, 0] > 50).astype(np.longdouble)
+    model = MiniBatchClassifier("linear", max_epochs=1, batch_size=16, learning_rate=0.1)
+    assert model.fit(X, y).model_.schema.target.labels == (0, 1)
+    assert model.classes_.dtype == np.float64
+    codes = np.longdouble(2**60) + y
+    if codes.min() != codes.max():  # Some processors have no such numbers.
+        with pytest.raises(ValueError, match="64 bits cannot hold exactly"):
+            model.fit(X, codes)

@@ -9,11 +9,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from descend.data.encoding.encoder import EncodedRows
+from descend.data.encoding.labels import decode_classes
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.sources import local_files
 from descend.data.rows.prefetch import read_ahead
@@ -171,7 +173,8 @@ def _record_batch(
         _columns(predicted, bounds),
         strict=False,
     ):
-        arrays.append(pa.array(column, type=type_))
+        values = [str(value) for value in column] if pa.types.is_string(type_) else column
+        arrays.append(pa.array(values, type=type_))
         names.append(f"{name}_predicted" if name in names else name)
     return pa.RecordBatch.from_arrays(arrays, names).replace_schema_metadata(PARQUET_MARK)
 
@@ -180,7 +183,10 @@ def _fields(model: Model, probabilities: bool, bounds: bool) -> list[tuple[str, 
     """Names and types of the columns of predictions."""
     target = model.schema.target
     if isinstance(target, ClassificationTarget):
-        fields = [(target.names[0], pa.array(list(target.labels)).type)]
+        labels = decode_classes(target, np.arange(len(target.labels)))
+        # Numbers that no type holds side by side are written as they stand.
+        kind = pa.string() if labels.dtype == object else pa.array(labels).type
+        fields = [(target.names[0], kind)]
         if probabilities and model.settings.loss != "hinge":
             fields += [(f"probability_{label}", pa.float32()) for label in target.labels]
         return fields

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.custom.trees import TARGET, Form, take_apart
+from descend.data.reading.numpy_arrays import refuse_masked
 from descend.errors import DataError
 from descend.types import Batch
 
@@ -154,6 +155,7 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     """An array of whatever NumPy makes one of, a tensor of PyTorch included."""
     if hasattr(values, "detach"):  # A PyTorch tensor, possibly on a device.
         values = values.detach().cpu()
+    refuse_masked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -162,15 +162,22 @@ def _add_scores(graph: Graph, target: ClassificationTarget, outputs: str) -> Non
 def _label(graph: Graph, target: ClassificationTarget, scores: str) -> None:
     place = graph.add("ArgMax", scores, axis=1, keepdims=0)
     kind, dtype = _label_kind(target)
-    label = graph.add("Gather", graph.constant(target.labels, dtype), place)
+    labels = [str(one) for one in target.labels] if kind == "string" else target.labels
+    label = graph.add("Gather", graph.constant(labels, dtype), place)
     graph.output(label, "label", kind, ["N"])
 
 
 def _label_kind(target: ClassificationTarget) -> tuple[str, Any]:
     if all(isinstance(label, bool) for label in target.labels):
         return "bool", np.bool_
-    if all(isinstance(label, int) for label in target.labels):
-        return "int64", np.int64
-    if all(isinstance(label, int | float) for label in target.labels):
+    numbers = [label for label in target.labels if isinstance(label, int | float)]
+    if len(numbers) < len(target.labels):
+        return "string", object
+    if all(isinstance(label, int) for label in numbers):
+        for kind in (np.int64, np.uint64):
+            if np.iinfo(kind).min <= min(numbers) and max(numbers) <= np.iinfo(kind).max:
+                return kind.__name__, kind
+    elif all(float(label) == label for label in numbers):
         return "double", np.float64
+    # Numbers that no type of ONNX holds side by side, as they are written.
     return "string", object

@@ -38,6 +38,7 @@ from descend.sklearn.validation import (
     holds_words,
     linear_weights,
     part,
+    read_array,
     seed_of,
     to_numpy,
 )
@@ -203,6 +204,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self, X: Any, y: Any, *, reset: bool, multi_output: bool = False, y_numeric: bool = False
     ) -> tuple[Any, Any]:
         """X as an array of numbers, or as the frame it is where it holds text or dates."""
+        X, y = read_array(X, "X", missing=True), read_array(y, "y")
         if not holds_words(X):
             X, y = validate_data(
                 self,
@@ -227,7 +229,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         weight = np.ones(len(y))
         if sample_weight is not None:
             weight = _check_sample_weight(
-                sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+                read_array(sample_weight, "sample_weight"),
+                np.empty((len(y), 1)),
+                dtype=np.float64,
+                ensure_non_negative=True,
             )
         used = weight > 0
         if not used.any():
@@ -437,6 +442,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _checked_new(self, X: Any) -> Any:
         """Rows to predict, checked against those of `fit`."""
         check_is_fitted(self, "model_")
+        X = read_array(X, "X", missing=True)
         if holds_words(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:

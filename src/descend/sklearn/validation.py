@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_random_state
 
+from descend.data.reading.numpy_arrays import in_64_bits, refuse_masked
 from descend.data.schema.columns import LeftOutColumn, NumberColumn, RegressionTarget
 from descend.model import Model
 from descend.settings import SEEDS
@@ -47,6 +48,28 @@ def as_dense(values: Any) -> Any:
     takes as much room as another number.
     """
     return values.toarray() if issparse(values) else values
+
+
+def read_array(values: Any, name: str, *, missing: bool = False) -> Any:
+    """An array without a mask and with numbers of 64 bits at most; anything else as it is.
+
+    Args:
+        values: whatever a user gives.
+        name: for messages.
+        missing: whether masked values become NaN; else they are refused.
+
+    Raises:
+        ValueError: masked values where every row needs one, or numbers that 64 bits cannot hold.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        if missing and np.ma.getmaskarray(values).any():
+            number = values.dtype.kind in "biuf"
+            kind = np.result_type(values.dtype, np.float32) if number else object
+            values = np.ma.filled(np.ma.asarray(values.astype(kind)), np.nan)
+        else:
+            refuse_masked(values, name)
+            values = values.data
+    return in_64_bits(values, name) if isinstance(values, np.ndarray) else values
 
 
 def _is_number(dtype: Any) -> bool:

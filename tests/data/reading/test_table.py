@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from descend.data.reading.expressions import category_sql, number_sql
 from descend.data.reading.table import ROW, Table, open_table
 from descend.data.reading.text_types import TextRules, find_types
+from descend.errors import DataError
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
 ROWS = [(1.0, "x", True), (2.5, None, False), (None, "z", None)]
@@ -231,6 +232,29 @@ def test_arrays() -> None:
 def test_a_frame_and_an_array() -> None:
     table = open_table((pa.table({"a": [1, 2], "b": ["x", "y"]}), [3.0, 4.0]))
     assert rows_of(table) == [(1, "x", 3.0), (2, "y", 4.0)]
+
+
+def test_masked_values_are_missing_and_the_others_keep_every_digit() -> None:
+    x = np.ma.masked_array([[2**53, 7], [2**53 + 1, 8]], mask=[[False, True], [False, False]])
+    y = np.ma.masked_array(np.array(["u", "hidden"], object), mask=[False, True])
+    assert rows_of(open_table((x, y))) == [(2**53, None, "u"), (2**53 + 1, 8, None)]
+
+
+def test_numbers_of_more_than_64_bits_are_carried_or_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    wide = np.array([0.1, 2.0], np.longdouble)
+    assert rows_of(open_table((wide[:, None], [1, 2]))) == [(0.1, 1), (2.0, 2)]
+    assert rows_of(open_table(pandas.DataFrame({"a": wide}))) == [(0.1,), (2.0,)]
+    code = np.array([2**60, 2**60 + 1], np.longdouble)
+    if code[0] != code[1]:  # Some processors have no such numbers.
+        with pytest.raises(DataError, match="64 bits cannot hold exactly"):
+            open_table((code[:, None], [1, 2]))
+        with pytest.raises(DataError, match="64 bits cannot hold exactly"):
+            open_table(pandas.DataFrame({"a": code}))
+    huge = np.array([2**70, 2**70 + 1], object)
+    for table in ((huge[:, None], [1, 2]), pandas.DataFrame({"a": huge})):
+        with pytest.raises(DataError, match="more than 64 bits"):
+            open_table(table)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

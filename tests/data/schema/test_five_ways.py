@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from descend import load_model, predict, train
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.schema.columns import Schema
@@ -191,3 +193,52 @@ def test_true_and_false_are_one_and_nought(trained: list[Any], values: list[Any]
             encoded(schema, table(values)), encoded(schema, table(trained)), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_decimal_of_float32_is_the_same_value_in_float64_and_in_text() -> None:
+    which = RANDOM.integers(0, 3, ROWS)
+    narrow = np.array([0.1, 0.7, 2.5], np.float32)[which]
+    y = RANDOM.normal(size=ROWS)
+    kept = [narrow, narrow.astype(np.float64), [str(one) for one in narrow]]
+    tables = [pa.table({"it": values, "y": y}) for values in kept]
+    for trained in tables:
+        schema = learned(trained, categorical=["it"])
+        expected = encoded(schema, trained)
+        for table in tables:
+            for ours, theirs in zip(encoded(schema, table), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2**63 + 5, 2**63 + 6], np.uint64),
+        np.array([2**53, 2**53 + 1]),
+        np.array([0.1, 2.0], np.float32),
+        np.array([1.0, 2.5]),
+        np.array([1.0, 2.5], np.float16),
+        pa.array([-1, 2**63 + 5], pa.decimal128(38, 0)),
+        pa.array(["9007199254740993", "0.5"]),
+    ],
+)
+def test_class_labels_keep_every_digit(tmp_path: Path, labels: Any) -> None:
+    """Through training, a file of the model and predictions, whatever their type."""
+    which = np.arange(ROWS) % 2
+    values = labels.take(pa.array(which)) if isinstance(labels, pa.Array) else labels[which]
+    table = pa.table({"x": which * 1.0, "y": values})
+    if pa.types.is_string(table["y"].type):  # Only CSV holds numbers as text.
+        source: Any = tmp_path / "rows.csv"
+        pa.csv.write_csv(table, source, pa.csv.WriteOptions(quoting_style="none"))
+    else:
+        source = table
+    options = {"model": "linear", "batch_size": 32, "learning_rate": 1.0, "epochs": 3}
+    train(source, target="y", task="classification", out=tmp_path / "run", **options)
+    expected = [float(one) if "." in str(one) else int(one) for one in table["y"].to_pylist()]
+    if isinstance(labels, np.ndarray) and labels.dtype == np.float32:
+        expected = [0.1 if one else 2.0 for one in which == 0]
+    model = load_model(tmp_path / "run")
+    assert model.predict(source).tolist() == expected
+    predict(model, source, tmp_path / "predictions.csv")
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()[1:3]
+    told = [line.split(",")[0].strip('"') for line in lines]
+    assert [float(one) if "." in one else int(one) for one in told] == expected[:2]

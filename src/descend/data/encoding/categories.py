@@ -6,6 +6,9 @@ SQL has the same rule in `expressions.category_sql`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+import numpy as np
 
 from descend.data.reading.expressions import FALSE, TRUE
 from descend.data.schema.columns import CategoryColumn
@@ -25,7 +28,12 @@ def known_values(column: CategoryColumn) -> dict[str, int]:
     Models of version 0.1 may have learned 1.0 from a CSV file.
     """
     codes = category_codes(column)
-    return {**{_POINT_ZERO.sub(r"\1", value): code for value, code in codes.items()}, **codes}
+    found = {_POINT_ZERO.sub(r"\1", value): code for value, code in codes.items()}
+    if column.type == "number":
+        for value, code in codes.items():
+            for text in _of_other_width(value):
+                found.setdefault(text, code)
+    return {**found, **codes}
 
 
 def category_text(column: CategoryColumn, value: object) -> str:
@@ -50,9 +58,44 @@ def spellings(column: CategoryColumn) -> dict[str, int]:
             words = TRUE if value == "true" else FALSE if value == "false" else ()
             others = [*words, *(f"{word}.0" for word in words if word.isdigit())]
             others += [spelled for word in words for spelled in (word.capitalize(), word.upper())]
+        if column.type == "number":
+            others += _of_other_width(value)
         for other in others:
             found.setdefault(other, code)
     return found
+
+
+def _of_other_width(text: str) -> Iterator[str]:
+    """The text of a number after it has been stored in float32, or read back from there."""
+    try:
+        number = float(text)
+    except ValueError:
+        return
+    other = other_width(number)
+    if other is not None:
+        yield as_text(other)
+
+
+def other_width(number: float) -> float | None:
+    """The number that float32 makes of a decimal one, or the decimal one that it was made from.
+
+    0.1 in float32 is 0.10000000149011612, and a table in float32 says 0.1 where the same table in
+    float64 says the other.
+
+    Returns:
+        None if there is none: float32 holds the number exactly, or it has more digits.
+
+    Example:
+        >>> other_width(0.1), other_width(0.10000000149011612), other_width(0.5)
+        (0.10000000149011612, 0.1, None)
+    """
+    if not np.isfinite(number) or abs(number) > np.finfo(np.float32).max:
+        return None
+    narrow = np.float32(number)
+    stored, decimal = float(narrow), float(str(narrow))
+    if stored == decimal:
+        return None
+    return stored if number == decimal else decimal if number == stored else None
 
 
 def as_text(value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from descend.data.encoding.categories import as_text
+from descend.data.encoding.categories import as_text, other_width
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.targets import read_label
@@ -52,9 +52,14 @@ def decode_regression(target: RegressionTarget, outputs: NDArray[Any]) -> NDArra
 
 
 def decode_classes(target: ClassificationTarget, codes: NDArray[Any]) -> NDArray[Any]:
-    """The labels of class codes, with the type the user wrote; text as Python strings."""
-    kind = object if target.type == "text" else None
-    return np.asarray(np.asarray(target.labels, dtype=kind)[np.asarray(codes)])
+    """The labels of class codes, with the type the user wrote; text as Python strings.
+
+    Numbers that no type of NumPy holds side by side, such as 2⁵³ + 1 and 0.5, are Python numbers.
+    """
+    labels = np.asarray(target.labels, dtype=object if target.type == "text" else None)
+    if labels.tolist() != list(target.labels):
+        labels = np.asarray(target.labels, dtype=object)
+    return np.asarray(labels[np.asarray(codes)])
 
 
 def standard_target(target: RegressionTarget, values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -116,7 +121,12 @@ def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> N
 
 
 def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
-    return {label: code for code, label in enumerate(target.labels)}
+    known: dict[Label | None, int] = {label: code for code, label in enumerate(target.labels)}
+    for label, code in list(known.items()):
+        other = other_width(label) if isinstance(label, float) else None
+        if other is not None:
+            known.setdefault(other, code)
+    return known
 
 
 def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:

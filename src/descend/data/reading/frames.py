@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from descend.data.reading.errors import check_names
+from descend.data.reading.numpy_arrays import in_64_bits
 from descend.errors import DataError
 
 
@@ -62,7 +63,7 @@ def _readable(table: pa.Table) -> pa.Table:
 
 
 def _plain_pandas(data: Any) -> Any:
-    """A pandas frame without sparse columns, and with intervals as text."""
+    """A pandas frame without sparse columns, of 64 bits at most, and with intervals as text."""
     import pandas as pd
 
     changed = {}
@@ -73,6 +74,8 @@ def _plain_pandas(data: Any) -> Any:
             getattr(getattr(kind, "categories", None), "dtype", None), pd.IntervalDtype
         ):
             changed[name] = data[name].astype(object).map(str, na_action="ignore")
+        elif kind == np.longdouble and kind != np.float64:
+            changed[name] = in_64_bits(data[name].to_numpy(), f"Column {name!r}")
     return data.assign(**changed) if changed else data
 
 
@@ -102,6 +105,8 @@ def _from_frame(data: Any) -> pa.Table:
             data = data.collect()
         if hasattr(data, "__arrow_c_stream__"):
             return pa.table(data)
+    except OverflowError:
+        raise DataError(f"The table given cannot be read: {_BEYOND}") from None
     except (pa.ArrowException, TypeError) as error:
         said = " ".join(str(part) for part in error.args)
         raise DataError(
@@ -116,7 +121,7 @@ def _from_frame(data: Any) -> pa.Table:
 def _from_arrays(X: Any, y: Any) -> pa.Table:
     table = _from_matrix(X) if not hasattr(X, "columns") else arrow_table(X)
     # A pandas or Polars series keeps its name; an array becomes "y".
-    target = _fill_masked_values(y)
+    target = _plain_array(y)
     if len(target) != table.num_rows:
         raise DataError(
             f"X has {table.num_rows} rows and y has {len(target)}; expected as many in each."
@@ -138,7 +143,7 @@ def _from_arrays(X: Any, y: Any) -> pa.Table:
 
 
 def _from_matrix(X: Any) -> pa.Table:
-    matrix = _fill_masked_values(X)
+    matrix = _plain_array(X)
     if matrix.ndim != 2:
         raise DataError(
             f"Expected X as rows and columns (2 dimensions), found {matrix.ndim}. "
@@ -149,18 +154,29 @@ def _from_matrix(X: Any) -> pa.Table:
     return pa.table(dict(zip(names, arrays, strict=True)))
 
 
-def _fill_masked_values(values: Any) -> np.ndarray:
-    """An array in which masked values are missing."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values)
-    if values.dtype.kind in "biuf":
-        return np.asarray(np.ma.filled(np.ma.asarray(values, np.float64), np.nan))
-    return np.asarray(np.ma.filled(np.ma.asarray(values, object), None))
+def _plain_array(values: Any) -> np.ndarray:
+    """An array; a masked one stays masked."""
+    return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
 
 
-def _array(name: str, values: Any) -> pa.Array:
+_BEYOND = (
+    "it holds whole numbers of more than 64 bits. Give them as text if they are classes or codes; "
+    "else as floats."
+)
+
+
+def _array(name: str, values: np.ndarray) -> pa.Array:
+    """A column; masked values are missing, and the others keep their type and every digit."""
+    mask = None
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        # What lies under the mask may not even be readable.
+        values = np.ma.filled(values, None) if values.dtype == object else values.data
+    values = in_64_bits(np.ascontiguousarray(values), f"Column {name!r}")
     try:
-        return pa.array(np.ascontiguousarray(values), from_pandas=True)
+        return pa.array(values, from_pandas=True, mask=mask)
+    except OverflowError:
+        raise DataError(f"Column {name!r} cannot be read: {_BEYOND}") from None
     except (pa.ArrowException, TypeError) as error:
         raise DataError(
             f"Column {name!r} cannot be read: {error}. Expected values of one type."

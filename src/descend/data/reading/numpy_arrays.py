@@ -1,4 +1,4 @@
-"""Columns of Arrow as NumPy arrays, without pandas."""
+"""NumPy arrays: from columns of Arrow without pandas; masked values; more than 64 bits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from descend.errors import DataError
 
 _TYPES: dict[Any, type[np.generic]] = {
     pa.int8(): np.int8,
@@ -56,3 +58,37 @@ def fill_missing(values: pa.Array, number: float) -> pa.Array:
     one = pa.py_buffer(np.asarray([number], _TYPES[values.type]))
     # Arrow would import pandas to make a scalar of a number.
     return pc.fill_null(values, pa.Array.from_buffers(values.type, 1, [None, one])[0])
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse an array with masked values where none may be missing; NumPy would use what is hidden.
+
+    Raises:
+        DataError: a value is masked.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        count = int(np.ma.getmaskarray(values).sum())
+        if count:
+            raise DataError(
+                f"{name} has {count:,} masked values, which are missing; every row needs one. "
+                "Leave these rows out."
+            )
+
+
+def in_64_bits(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """The array, with numbers of more than 64 bits (longdouble) as float64.
+
+    Raises:
+        DataError: a whole number would change, or a number is too large.
+    """
+    if values.dtype.kind != "f" or values.dtype.itemsize <= 8:
+        return values
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float64)
+    changed = (narrow != values) & (values == np.floor(values))
+    if changed.any():
+        raise DataError(
+            f"{name} holds {values[changed].ravel()[0]}, which 64 bits cannot hold exactly. "
+            "Give it as text if it is a class or a code; else divide by a constant."
+        )
+    return np.asarray(narrow)

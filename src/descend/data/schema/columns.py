@@ -351,5 +351,5 @@ def _check_labels(labels: tuple[Label, ...]) -> None:
     """Raise ValueError where the classes are not of one kind."""
     numbers = all(isinstance(label, int | float) and type(label) is not bool for label in labels)
     alike = numbers or len({type(label) for label in labels}) == 1
-    if not alike or any(type(label) is int and abs(label) >= 1 << 63 for label in labels):
+    if not alike or any(type(label) is int and abs(label) >= 1 << 127 for label in labels):
         raise ValueError("the classes are not all text, all numbers or all true and false")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from descend.data.schema.surveys import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
+from descend.io.units import count_text
 
 _IDENTIFIER_NAME = re.compile(
     r"(^|[^a-z])(id|ids|key|uuid|guid|index|instant|rownum|row.?(no|nr|number)|unnamed: ?\d+"
@@ -98,7 +99,7 @@ def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> st
 
 
 def _describe_unrepeated(survey: ValueSurvey) -> str:
-    counts = f"{survey.distinct:,} distinct values in {survey.seen:,} rows"
+    counts = f"{count_text(survey.distinct, 'distinct value')} in {count_text(survey.seen, 'row')}"
     if len(survey.values) == MOST_VALUES:
         return f"too many values ({counts})"
     if survey.length > 40 or survey.longest > 200:

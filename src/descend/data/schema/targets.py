@@ -16,6 +16,7 @@ from descend.data.schema.columns import ClassificationTarget, Label, RegressionT
 from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError, option_text
+from descend.io.units import count_text
 from descend.settings import CLASS_LOSSES, OWN_SCALE, Settings
 
 MOST_CLASSES = 20
@@ -92,7 +93,10 @@ def choose_task(
         return "numbers", ""
     kind = "whole numbers" if one.whole else "numbers with decimals"
     about = "about " if one.seen > MOST_COUNTED else ""
-    return "regression", f"The target {names} holds {kind} with {about}{one.distinct:,} values."
+    return (
+        "regression",
+        f"The target {names} holds {kind} with {about}{count_text(one.distinct, 'value')}.",
+    )
 
 
 def may_be_classes(targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey]) -> bool:
@@ -134,8 +138,12 @@ def _by_values(name: str, survey: NumberSurvey, values: ValueSurvey) -> tuple[st
     enough = distinct <= MOST_CLASSES and values.seen >= _ROWS_PER_CLASS * distinct
     if distinct == 2 or (survey.whole and enough):
         what = "whole numbers" if survey.whole else "numbers"
-        return "classification", f"The target {name!r} holds {what} with {distinct} values."
-    why = f"The target {name!r} holds numbers with {distinct} values in {values.seen:,} rows."
+        return (
+            "classification",
+            f"The target {name!r} holds {what} with {count_text(distinct, 'value')}.",
+        )
+    counts = f"{count_text(distinct, 'value')} in {count_text(values.seen, 'row')}"
+    why = f"The target {name!r} holds numbers with {counts}."
     return "regression", why
 
 
@@ -315,7 +323,7 @@ def _class_warnings(target: ClassificationTarget) -> list[str]:
     warnings = []
     for label, count in zip(target.labels, target.counts, strict=True):
         if count < _FEW_ROWS:
-            rows = "no row" if count == 0 else "1 row" if count == 1 else f"{count} rows"
+            rows = count_text(count, "row") if count else "no row"
             warnings.append(f"Class {label!r} has {rows} in the training rows: hard to learn.")
     if len(warnings) > 5:
         more = len(warnings) - 4

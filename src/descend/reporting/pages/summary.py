@@ -51,7 +51,7 @@ def facts_text(record: Record) -> str:
     if record.get("started"):
         parts.append(str(record["started"]).replace("T", " ").removesuffix("+00:00") + " UTC")
     rows = record["data"]["rows"]
-    parts.append(f"{rows['total']:,} rows" if rows.get("total") else f"{rows['training']:,} rows")
+    parts.append(count_text(rows.get("total") or rows["training"], "row"))
     if machine.get("processor"):
         parts.append(str(machine["processor"]))
     if machine.get("cores"):

@@ -30,6 +30,7 @@ from descend.data.schema.columns import (
 )
 from descend.errors import DataWarning, FileFormatError, InputError, SettingsError
 from descend.io.json_records import read_as
+from descend.io.units import count_text
 from descend.metrics import (
     ClassificationScore,
     HingeScore,
@@ -99,7 +100,7 @@ class Model:
             ("predicts", ", ".join(self.schema.target.names)),
             ("from", ", ".join(f"{column.name} ({column.kind})" for column in used)),
             ("loss", self.settings.loss),
-            ("learned from", f"{self.schema.rows.training:,} rows"),
+            ("learned from", count_text(self.schema.rows.training, "row")),
         ]
         return card(f"descend.Model: {self.settings.model} for {self.schema.task}", facts)
 

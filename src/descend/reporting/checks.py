@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
+from descend.io.units import count_text
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import Check
 from descend.types import History, HistoryLine
@@ -167,12 +168,14 @@ def _trivial_name(name: str) -> str:
 def _rows(record: Record) -> Check:
     rows = int(record["data"]["rows"]["validation"])
     if rows >= FEW_ROWS:
-        return Check("enough validation rows", "good", f"The metrics come from {rows:,} rows.")
+        return Check(
+            "enough validation rows", "good", f"The metrics come from {count_text(rows, 'row')}."
+        )
     return Check(
         f"only {rows:,} validation {'row' if rows == 1 else 'rows'}",
         "bad" if rows < VERY_FEW_ROWS else "warn",
-        f"The metrics come from {rows:,} rows and are uncertain: read the intervals, or give more "
-        f"with {option_text('validation')}.",
+        f"The metrics come from {count_text(rows, 'row')} and are uncertain: read the intervals, "
+        f"or give more with {option_text('validation')}.",
     )
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
 from descend.io.machine import machine
+from descend.io.units import count_text
 from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress, make_progress
 from descend.reporting.render import render
@@ -302,7 +303,7 @@ def _train_to_end(
             # The best model so far predicts already, whether or not somebody goes on.
             trainable.save(folder.model, jax.tree.map(np.array, loop.best.mean), settings)
             raise InterruptedRunError(
-                f"Stopped after {loop.state.update:,} updates; everything is saved.\n"
+                f"Stopped after {count_text(loop.state.update, 'update')}; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
             )
         run = _finish(trainable, settings, loop, reason, record, folder)

@@ -149,14 +149,17 @@ def _outcome(evidence: Record) -> str:
         return "Batch size and learning rate were given: nothing was measured."
     lost = sum(bool(one["diverged"]) for one in trials)
     start, target = (number_text(evidence.get(name)) for name in ("start_loss", "target"))
-    text = f"Chosen by {len(trials)} trials; the best brought the loss from {start} to {target}."
+    text = (
+        f"Chosen by {count_text(len(trials), 'trial')}; "
+        f"the best brought the loss from {start} to {target}."
+    )
     return f"{text} {lost} diverged." if lost else text
 
 
 def _moment(noise: Record) -> str:
     """Which noise scale: it grows while the model learns."""
     updates = noise.get("updates")
-    when = f"after {updates:,} updates" if updates else "at the start"
+    when = f"after {count_text(updates, 'update')}" if updates else "at the start"
     low, high = noise["interval"]
     ends = f"{number_text(low)} to {'more' if high is None else number_text(high)}"
     return f"rows {when} ({ends}): as much noise as gradient"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
-from descend.io.units import span_text, three
+from descend.io.units import count_text, span_text, three
 from descend.reporting.html import number_text
 from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, median_and_range
 from descend.reporting.page_model import (
@@ -101,7 +101,8 @@ def compare_summary(record: Record) -> Summary:
         if one["method"]["basic"]
     ]
     text = (
-        f"{len(lines)} methods on {rows:,} rows, {record['seeds']} seeds, the same time for each."
+        f"{count_text(len(lines), 'method')} on {count_text(rows, 'row')}, "
+        f"{count_text(record['seeds'], 'seed')}, the same time for each."
     )
     fastest = fastest_of(lines)
     if fastest is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots.landscape import (
@@ -54,14 +55,14 @@ def landscape_summary(record: Record) -> Summary:
         KeyFigure(
             path["method"],
             number_text(_without_rounding_error(path["losses"][-1] - floor)),
-            f"{above} {path['updates'][-1]:,} updates of {_rows_text(path)}",
+            f"{above} {count_text(path['updates'][-1], 'update')} of {_rows_text(path)}",
         )
         for path in paths[: SHOWN + 1]
     ]
     best = min(paths, key=lambda path: float(path["losses"][-1]))
     lowest = (
         f"{best['method']} ends lowest: a loss of {number_text(best['losses'][-1])} after "
-        f"{best['updates'][-1]:,} updates, "
+        f"{count_text(best['updates'][-1], 'update')}, "
         f"{best['updates'][-1] * best['rows_read']:,.0f} rows read."
     )
     if record["of"] == "run":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.io.units import bytes_text, span_text
+from descend.io.units import bytes_text, count_text, span_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import FADED, SEQUENTIAL
@@ -275,7 +275,7 @@ def cosine_plot(measured: Sequence[Record]) -> Plot:
     for place, one in enumerate(shown):
         cosine = one["cosine"]
         sizes = _column(cosine, "batch_size")
-        name = f"after {one['updates']:,} updates" if one["updates"] else "at the start"
+        name = f"after {count_text(one['updates'], 'update')}" if one["updates"] else "at the start"
         if one is shown[-1]:
             ends = _column(cosine, "low"), _column(cosine, "high")
             traces.append(band("nine in ten batches", sizes, *ends, place))
@@ -317,7 +317,7 @@ def _evaluations(trial: Record) -> tuple[list[float], list[float | None]]:
 
 
 def _name(trial: Record) -> str:
-    return f"{trial['batch_size']:,} rows at {number_text(trial['learning_rate'])}"
+    return f"{count_text(trial['batch_size'], 'row')} at {number_text(trial['learning_rate'])}"
 
 
 def _column(lines: Sequence[Record], name: str) -> list[Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import TERRAIN
@@ -160,7 +161,7 @@ def left_plot(record: Record) -> Plot:
     ground.update(zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="z")
     drawn = figure([ground], "learning rate", "")
     drawn = named_ticks(drawn, "x", [f"{rate:g}" for rate in rates])
-    drawn = named_ticks(drawn, "y", [f"{rule}, {size} rows" for rule, size in kinds])
+    drawn = named_ticks(drawn, "y", [f"{rule}, {count_text(size, 'row')}" for rule, size in kinds])
     drawn["layout"]["hovermode"] = "closest"
     rows: list[list[Cell]] = [
         [one["rule"], one["batch_size"], one["learning_rate"], _percent(one["left"])]

@@ -255,7 +255,7 @@ def _run_text(record: Mapping[str, Any]) -> str:
     if "progress" in record:
         last = record["progress"]
         lines.append(
-            f"{last['update']:,} updates, {last['epoch']:.4g} epochs, "
+            f"{count_text(last['update'], 'update')}, {last['epoch']:.4g} epochs, "
             f"{span_text(last['seconds'])} so far; validation loss "
             f"{last['validation_loss']:.4g}, at best {last['best_validation_loss']:.4g}."
         )

@@ -91,7 +91,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         loss: the loss of one row, or `auto`: for numbers `squared_error`, `absolute_error`,
             `huber`, `poisson` or `quantile`; for classes `cross_entropy` or `hinge`; for several
             labels `binary_cross_entropy`.
-        quantiles: one level or several between 0 and 1, of a regressor; they name the loss.
         l2: penalty, l2/2 · |weights|², the same at every batch size.
         weight_decay: of the update rule; None is 0.1 for tabular, 0.01 for adamw, else 0.
         clip: largest gradient norm; longer gradients are scaled down. None: no limit.

@@ -42,7 +42,8 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
     """Regression by mini-batch gradient descent, on an array or a frame.
 
     Inputs and targets are scaled, missing numbers are allowed, and a frame may hold text and
-    dates. For the parameters see `MiniBatchEstimator`.
+    dates. For the parameters see `MiniBatchEstimator`; beside them,
+    `quantiles` is one level or several between 0 and 1, and selects the quantile loss.
 
     Examples:
         >>> import numpy as np

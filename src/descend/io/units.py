@@ -23,12 +23,8 @@ def parse_duration(text: str, option: str = "time_budget") -> float:
     Raises:
         SettingsError: it is no time.
     """
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smhd]?)\s*", text.lower())
-    if found is None or len(found[1]) > _DIGITS:
-        raise SettingsError(
-            f"{option_text(option)} must be a time like 30s, 10m or 2h; found {text!r}."
-        )
-    return float(found[1]) * _SECONDS[found[2]]
+    number, unit = _read(text, "[smhd]?", option, "a time like 30s, 10m or 2h")
+    return number * _SECONDS[unit]
 
 
 def parse_size(text: str, option: str = "memory") -> int:
@@ -40,12 +36,16 @@ def parse_size(text: str, option: str = "memory") -> int:
     Raises:
         SettingsError: it is no size.
     """
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b)?\s*", text.lower())
+    number, unit = _read(text, "[kmgt]?(?:i?b)?", option, "a size like 4GiB or 500MB")
+    return int(number * 1024 ** _POWERS[unit.rstrip("ib")])
+
+
+def _read(text: str, units: str, option: str, expected: str) -> tuple[float, str]:
+    """A number and its unit, in lower case; `units` is a pattern of those that are allowed."""
+    found = re.fullmatch(rf"\s*([0-9]*\.?[0-9]+)\s*({units})\s*", text.lower())
     if found is None or len(found[1]) > _DIGITS:
-        raise SettingsError(
-            f"{option_text(option)} must be a size like 4GiB or 500MB; found {text!r}."
-        )
-    return int(float(found[1]) * 1024 ** _POWERS[found[2]])
+        raise SettingsError(f"{option_text(option)} must be {expected}; found {text!r}.")
+    return float(found[1]), found[2]
 
 
 def bytes_text(value: float | None) -> str:

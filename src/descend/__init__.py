@@ -27,7 +27,7 @@ _HOMES = {
     "Model": "descend.model",
     "CustomRun": "descend.custom.result",
     "OwnRun": "descend.custom.result",
-    "Evaluation": "descend.runtime.callbacks",
+    "Evaluation": "descend.runtime.user_callbacks",
     "Run": "descend.runtime.table_run",
     "Settings": "descend.settings",
     "StopReason": "descend.types",
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from descend.errors import LostProcessError as LostProcessError
     from descend.errors import SettingsError as SettingsError
     from descend.model import Model as Model
-    from descend.runtime.callbacks import Evaluation as Evaluation
     from descend.runtime.table_run import Run as Run
+    from descend.runtime.user_callbacks import Evaluation as Evaluation
     from descend.settings import Settings as Settings
     from descend.sklearn.estimators import MiniBatchClassifier as MiniBatchClassifier
     from descend.sklearn.estimators import MiniBatchRegressor as MiniBatchRegressor

@@ -24,10 +24,10 @@ from descend.model import Model, load
 from descend.reporting.notebook import ShownAdvice
 from descend.reporting.progress import make_progress
 from descend.runs.folder import find_model
-from descend.runtime.callbacks import Evaluation
 from descend.runtime.run import Options
 from descend.runtime.table_run import Named, Run
 from descend.runtime.trial_setup import MakeSetup, table_setup
+from descend.runtime.user_callbacks import Evaluation
 from descend.settings import TEXTBOOK_DEFAULTS, Settings, settings_from
 from descend.types import Advice
 

@@ -31,16 +31,7 @@ from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.contents import RECORD
 from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment, read_run_record
-from descend.runtime.callbacks import (
-    Callbacks,
-    Evaluated,
-    Evaluation,
-    SaveCheckpoints,
-    ShowProgress,
-    StopByRule,
-    WriteHistory,
-    as_callbacks,
-)
+from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
 from descend.runtime.diagnosis import DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
@@ -53,6 +44,7 @@ from descend.runtime.together import (
     in_this_process,
     noticing_lost_processes,
 )
+from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
 from descend.settings import Settings
 from descend.training.build import limits_of
 from descend.training.callback import Callback

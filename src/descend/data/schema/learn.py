@@ -100,7 +100,8 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
-    excluded = [one for one in table.columns if one not in used]
+    names = {one.name for one in used}
+    excluded = [one for one in table.columns if one.name not in names]
     typed = find_types(table, used, rules)
     for name in rules.labels:
         typed[name] = class_type(table, typed[name])
@@ -162,7 +163,8 @@ def _schema(
 
     task, reason = choose_task(targets, survey, settings)
     labels = targets if task == "classification" or may_be_classes(targets, survey) else []
-    others = [one for one in inputs if one not in numbers or one.name in settings.datetime]
+    of_numbers = {one.name for one in numbers}
+    others = [one for one in inputs if one.name not in of_numbers or one.name in settings.datetime]
     values = survey_values(table, [*_countable(others, settings), *labels], rows, settings)
     target, task_reason, warnings = learn_target(
         table.name, targets, survey, values, settings, task, reason, read.typed
@@ -238,7 +240,8 @@ def _inspect(read: _Read, settings: Settings) -> Inspected:
     rows = Selection()
     inputs = [typed.column for typed in read.typed.values()]
     numbers = _numbers(inputs, settings.categorical)
-    others = [one for one in inputs if one not in numbers or one.name in settings.datetime]
+    of_numbers = {one.name for one in numbers}
+    others = [one for one in inputs if one.name not in of_numbers or one.name in settings.datetime]
     with read.table.marked(rows.training) as marked, marked.in_row_order():
         survey = survey_numbers(marked, numbers)
         for column in numbers:

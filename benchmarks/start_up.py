@@ -91,21 +91,18 @@ def process_seconds(cache: str, rows: int | None) -> dict[str, float]:
         table.write_text("\n".join(lines))
     typed = ["train", str(table), "--target", "cnt", "--quiet", "--force"]
     typed += ["--exclude", "instant,dteday,casual,registered", "--out", str(Path(cache) / "run")]
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS, json.dumps(typed)],
-        env={**os.environ, "XDG_CACHE_HOME": cache},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return _run_fresh(PROCESS, typed, cache)
 
 
 def train_seconds(cache: str, options: dict[str, Any]) -> dict[str, float]:
     """Seconds of a short training in a fresh process, those of compiling apart."""
+    return _run_fresh(TRAIN, options, cache)
+
+
+def _run_fresh(program: str, argument: object, cache: str) -> dict[str, float]:
+    """The last line that a Python program prints in a fresh process, read as JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, json.dumps(options)],
+        [sys.executable, "-c", program, json.dumps(argument)],
         env={**os.environ, "XDG_CACHE_HOME": cache},
         capture_output=True,
         text=True,

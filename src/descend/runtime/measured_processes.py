@@ -144,7 +144,7 @@ def measure(asked: Mapping[str, Any]) -> None:
 
 
 def _seconds_of_sum(floats: int) -> float:
-    """Seconds of an all-reduce of so many numbers; every process calls this."""
+    """Seconds of an all-reduce of `floats` numbers; every process calls this."""
 
     def several(values: Params) -> Params:
         return jax.lax.fori_loop(0, MESSAGES, lambda _, so_far: sum_over_processes(so_far), values)

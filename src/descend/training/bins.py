@@ -25,7 +25,7 @@ REPEATS = 0.5
 """A value that c rows hold counts as c to this power, so that one frequent value does not take
 most of the bins."""
 MOST_CODES = 256
-"""A column of at most so many frequent values is learned as a category too."""
+"""A column with at most this number of frequent values is learned as a category too."""
 LEAST_COUNT = 5
 """Rows of the sample that a value needs for an embedding of its own; a rarer one takes its
 nearest neighbour's."""
@@ -36,7 +36,7 @@ MOST_BINNED, MOST_CODED = 256, 64
 BEYOND = 1e30
 """More than any standardised number."""
 REACH = 10.0
-"""A number is taken as it is within so many times the distance from the median to the outer
+"""A number is taken as it is within this multiple of the distance from the median to the outer
 percentiles; beyond, its logarithm."""
 
 
@@ -65,7 +65,7 @@ class Bins(NamedTuple):
 
 
 def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Floats:
-    """The numbers `[n, d]` of at most so many rows, drawn at random where there are more."""
+    """The numbers `[n, d]` of at most `rows` rows, a random sample if there are more."""
     if len(store) <= rows:
         chosen = np.arange(len(store), dtype=np.int64)
     else:

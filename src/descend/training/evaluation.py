@@ -117,7 +117,7 @@ def blocks(
     Args:
         store: the rows.
         rows: most in a block.
-        share: `(index, count)`, where the rows are cut into so many shares of neighbours: only
+        share: `(index, count)`, where the rows are cut into `count` contiguous shares: only
             those of this one. The last shares may be empty.
     """
     index, count = share

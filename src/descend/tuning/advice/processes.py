@@ -36,7 +36,7 @@ class Link:
     bandwidth: float
 
     def all_reduce(self, count: int, size: int) -> float:
-        """Seconds of a ring all-reduce of so many bytes over so many processes."""
+        """Seconds of a ring all-reduce of `size` bytes over `count` processes."""
         steps = 2 * (count - 1)
         return steps * self.latency + steps / count * size / self.bandwidth
 

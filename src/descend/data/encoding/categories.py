@@ -14,6 +14,7 @@ from descend.data.reading.expressions import FALSE, TRUE
 from descend.data.schema.columns import CategoryColumn
 
 _POINT_ZERO = re.compile(r"([-+]?\d+)\.0+$")
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(?:(\.\d*?)0*)?(?:\+00)?")
 
 
 def category_codes(column: CategoryColumn) -> dict[str, int]:
@@ -25,10 +26,10 @@ def category_codes(column: CategoryColumn) -> dict[str, int]:
 def known_values(column: CategoryColumn) -> dict[str, int]:
     """The code of each value, also under the text that this version gives it.
 
-    Models of version 0.1 may have learned 1.0 from a CSV file.
+    Models of version 0.1 may have learned 1.0 or 2024-12-31T00:00:00 from a CSV file.
     """
     codes = category_codes(column)
-    found = {_POINT_ZERO.sub(r"\1", value): code for value, code in codes.items()}
+    found = {_plain(value): code for value, code in codes.items()}
     if column.type == "number":
         for value, code in codes.items():
             for text in _of_other_width(value):
@@ -104,4 +105,14 @@ def as_text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e18:
         return str(int(value))
-    return _POINT_ZERO.sub(r"\1", str(value))
+    return _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """1.0 becomes 1, and 2024-12-31T00:00:00 2024-12-31; other text is unchanged."""
+    moment = _MOMENT.fullmatch(text)
+    if moment is None:
+        return _POINT_ZERO.sub(r"\1", text)
+    day, clock, fraction = moment.groups(default="")
+    fraction = fraction if len(fraction) > 1 else ""
+    return day if clock == "00:00:00" and not fraction else f"{day} {clock}{fraction}"

@@ -46,7 +46,8 @@ class Instance:
             }
         )
         self._connection.execute("LOAD icu").fetchall()
-        self._set("TimeZone = 'UTC'")
+        # For every cursor; else times with a zone would mean what the machine's zone says.
+        self._set("GLOBAL TimeZone = 'UTC'")
         self._running: set[DuckDBPyConnection] = set()
         if memory is not None:
             self._set(f"memory_limit = '{memory} bytes'")

@@ -107,8 +107,8 @@ def _value_text(column: TableColumn) -> str:
         return text_sql(column)
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
         return _double_text(column.sql)
-    if column.sql_type in _COARSE_TIMES:
-        return f"try_cast({column.sql} AS TIMESTAMP)::VARCHAR"
+    if column.sql_type.startswith("TIMESTAMP"):
+        return _moment_text(f"try_cast({column.sql} AS TIMESTAMP)")
     if column.sql_type.startswith("DECIMAL"):
         text = f"regexp_replace({column.sql}::VARCHAR, '(\\.[0-9]*?)0+$', '\\1')"
         return f"rtrim({text}, '.')"
@@ -123,11 +123,18 @@ def _double_text(value: str) -> str:
         ELSE {value}::VARCHAR END"""
 
 
+def _moment_text(stamp: str) -> str:
+    """SQL: the text of a TIMESTAMP; at midnight that of its date, which tables mix with it."""
+    return f"regexp_replace({stamp}::VARCHAR, ' 00:00:00$', '')"
+
+
 def _whole(text: str) -> str:
-    """SQL: 1.0 becomes 1; other text is unchanged."""
+    """SQL: 1.0 becomes 1, and 2024-12-31T00:00 2024-12-31; other text is unchanged."""
     pattern = quote_text(r"^([-+]?[0-9]+)\.0+$")
+    moment = f"length({text}) > 10 AND substr({text}, 5, 1) = '-' AND substr({text}, 8, 1) = '-'"
     return (
-        f"CASE WHEN suffix({text}, '0') THEN regexp_replace({text}, {pattern}, '\\1') "
+        f"CASE WHEN {moment} THEN coalesce({_moment_text(iso_sql(text))}, {text}) "
+        f"WHEN suffix({text}, '0') THEN regexp_replace({text}, {pattern}, '\\1') "
         f"ELSE {text} END"
     )
 
@@ -168,8 +175,7 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
 def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
     """SQL: the microseconds of a text that is a time; NULL for others."""
     if pattern == TIME:
-        clock = f"coalesce(try_cast({text} AS TIME), {_half_day_clock(text)})"
-        return f"epoch_us(DATE '1970-01-01' + {clock})"
+        return f"epoch_us(DATE '1970-01-01' + {_clock_time(text)})"
     stamp = iso_sql(text)
     if pattern is not None:
         stamp = f"coalesce(try_strptime({text}, {quote_text(pattern)}), {stamp})"
@@ -189,20 +195,42 @@ def _half_day_clock(value: str) -> str:
     return f"try_cast(coalesce({', '.join(stamps)}) AS TIME)"
 
 
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+
+
 def clock_sql(value: str) -> str:
     """SQL: whether a text is a time of day: 13:37, 13:37:00.5 or 1:37 PM."""
-    plain = quote_text(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
-    return f"""(regexp_full_match({value}, {plain}) AND try_cast({value} AS TIME) IS NOT NULL
-        OR regexp_matches({value}, '(?i:[ap]m)$') AND {_half_day_clock(value)} IS NOT NULL)"""
+    return f"({_clock_time(value)}) IS NOT NULL"
+
+
+def _clock_time(value: str) -> str:
+    """SQL: the TIME of a text that is a time of day, else NULL.
+
+    DuckDB alone would leave out what follows the seconds, such as PM.
+    """
+    plain = f"regexp_full_match({value}, {quote_text(_CLOCK)})"
+    return f"""CASE WHEN {plain} THEN try_cast({value} AS TIME)
+        WHEN regexp_matches({value}, '(?i:[ap]m)$') THEN {_half_day_clock(value)} END"""
 
 
 def iso_sql(value: str) -> str:
-    """SQL: the TIMESTAMP of ISO 8601 text, else NULL.
+    """SQL: the TIMESTAMP of ISO 8601 text, else NULL; with an offset from UTC, that of UTC.
 
-    DuckDB alone would read 31/01/20 as the year 31; here a year needs four digits.
+    DuckDB alone would read 31/01/20 as the year 31, and leave out what follows the minutes or the
+    seconds: an offset, or PM. Here a year needs four digits, and anything else that follows makes
+    the text no time.
     """
     digits = " AND ".join(f"substr({value}, {place}, 1) BETWEEN '0' AND '9'" for place in (2, 3))
-    return f"CASE WHEN {digits} THEN try_cast({value} AS TIMESTAMP) END"
+    # The commonest forms are told apart by their length, which is faster than a pattern.
+    usual = f"""(length({value}) = 10 OR length({value}) = 19 AND substr({value}, 17, 1) = ':'
+        AND substr({value}, 19, 1) BETWEEN '0' AND '9')"""
+    bare = f"NOT regexp_matches(substr({value}, 9), '[^0-9:. T]')"
+    zoned = quote_text(r".*[0-9] ?(?:[Zz]|UTC|GMT|[-+][0-9]{2}(?::?[0-9]{2})?)")
+    joined = f"regexp_replace({value}, ' ?(?:GMT|([-+][0-9:]+))$', '\\1')"
+    return f"""CASE WHEN {digits} THEN
+        CASE WHEN {usual} OR {bare} THEN try_cast({value} AS TIMESTAMP)
+            WHEN regexp_full_match(substr({value}, 11), {zoned})
+                THEN try_cast(try_cast({joined} AS TIMESTAMPTZ) AS TIMESTAMP) END END"""
 
 
 def time_written_sql(column: TableColumn, pattern: str | None) -> str:

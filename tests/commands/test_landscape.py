@@ -12,6 +12,7 @@ import pytest
 
 from descend.commands.landscape import landscape
 from descend.commands.landscape_surface import WALKS
+from descend.commands.report import report
 from descend.commands.train import train
 from descend.errors import InputError, SettingsError
 from descend.reporting.pages.landscape import landscape_page
@@ -31,6 +32,7 @@ def test_a_surface(tmp_path: Path) -> None:
     page = (tmp_path / "valley" / "landscape.html").read_text()
     again = json.loads((tmp_path / "valley" / "landscape.json").read_text())
     assert render(landscape_page(again)) == page
+    assert report([tmp_path / "valley"]).read_text() == page
     ends = {path["method"]: path["losses"][-1] for path in record["paths"]}
     assert ends["Conjugate gradient"] == pytest.approx(min(ends.values()), rel=1e-5)
     tuned = [path for path in record["paths"] if path["trials"]]

@@ -203,3 +203,11 @@ def test_equal_runs_are_said_to_be_equal_and_their_metrics_come_first() -> None:
     colours = [trace["marker"]["color"] for trace in loss]
     assert len(set(colours[:3])) == len(set(colours[3:])) == 1
     assert colours[0] != colours[3]
+
+
+def test_better_than_a_linear_model_by_chance_is_no_pass() -> None:
+    metric = {"model": 0.9, "low": 0.4, "high": 0.95, "trivial": 0.0, "linear": 0.5}
+    unsure = tones(record_with(), assessment_of(metrics={"r2": metric}))
+    assert unsure["not surely better than a linear model"] == "warn"
+    sure = tones(record_with(), assessment_of(metrics={"r2": {**metric, "low": 0.6}}))
+    assert sure["better than a linear model"] == "good"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.reporting.escaping import escape_json
-from descend.reporting.html import anchors, cell_text, number_text, table_html
+from descend.reporting.html import anchors, cell_text, number_text, section_html, table_html
 from descend.reporting.page_model import (
     Finding,
     Interval,
@@ -313,3 +314,14 @@ def test_a_browser_runs_no_text_from_the_data(browser: Browser, tmp_path: Path) 
     assert browser.run("return document.querySelectorAll('.scatterlayer .trace').length") == 4
     assert browser.complaints() == []
     assert {url for url in browser.requests() if not url.startswith("data:")} <= {path.as_uri()}
+
+
+def test_a_half_plot_that_stands_alone_takes_the_row() -> None:
+    def halves(*half: bool) -> list[bool]:
+        plots = [dataclasses.replace(plot_of(f"p{n}"), half=one) for n, one in enumerate(half)]
+        drawn = section_html(Section("a", plots=plots), "a")
+        return ["class=half" in one for one in drawn.split("<figure")[1:]]
+
+    assert halves(True, True) == [True, True]
+    assert halves(True, True, True) == [True, True, False]
+    assert halves(False, True, False, True, True) == [False, False, False, True, True]

@@ -33,6 +33,8 @@ MOST_PERMUTED = 2_000
 MOST_DRAWN = 400
 """Points of a scatter plot."""
 BINS = 30
+MOST_AVERAGED = 500
+"""Rows over which predictions are averaged for each value of a column."""
 DEPENDENCES = 4
 SECONDS = 2.0
 
@@ -76,14 +78,15 @@ def assess(
     trivial = _trivial(model, sample)
     small = sample.first(min(MOST_PERMUTED, most))
     found, left_out = columns.importances(
-        small, places, seed, lambda: clock() - began > 0.7 * seconds
+        small, places, seed, lambda: clock() - began > 0.6 * seconds
     )
     ranked = _rank_columns(places, found)
+    averaged = small.first(MOST_AVERAGED)
     dependences: list[dict[str, Any]] = []
     for place in ranked[: 2 * DEPENDENCES]:
-        if len(dependences) == DEPENDENCES or clock() - began > 0.9 * seconds:
+        if len(dependences) == DEPENDENCES or clock() - began > seconds:
             break
-        one = columns.dependence(small, place)
+        one = columns.dependence(averaged, place)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []
     fitted = _fitted_linear(model, training, places, seed)
     beside = fitted(sample.x) if fitted is not None else None

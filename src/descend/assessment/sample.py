@@ -139,7 +139,9 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
         if abs(column.maximum) < 1e15 and float(column.maximum).is_integer():
             # Standardised float32 gives 14 back as 13.999999.
             near = np.round(values)
-            values = np.where(np.abs(values - near) < 1e-5 * column.deviation, near, values)
+            values = np.where(
+                np.abs(values - near) < 1e-5 * column.deviation, near + 0.0, values
+            )  # no -0
     elif isinstance(column, DatetimeColumn):
         names_ = [part.name for part in column.parts]
         if "elapsed days" not in names_:

@@ -262,6 +262,13 @@ def _linear(assessment: Record) -> Check | None:
                 "warn",
                 f"{value}: {option_text('model', 'linear')} is simpler and faster.",
             )
+        ends = [one[end] for end in ("low", "high") if one.get(end) is not None]
+        if ends and min(sign * end for end in ends) <= sign * one["linear"]:
+            return Check(
+                "not surely better than a linear model",
+                "warn",
+                f"{value}; the difference may be chance.",
+            )
         return Check("better than a linear model", "good", f"{value}.")
     return None
 

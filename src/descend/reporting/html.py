@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from descend.reporting.page_model import (
     Table,
 )
 
+OPTION = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*")
 LONG_TABLE = 20
 """A table of more rows than this scrolls within its own box."""
 TONES = {"good": ("✓", "Passed:"), "warn": ("!", "Caution:"), "bad": ("✗", "Failed:")}
@@ -56,11 +58,20 @@ def summary_html(summary: Summary) -> str:
 
 
 def _check_html(check: Check) -> str:
-    text = f" <span>{escape_html(check.text)}</span>" if check.text else ""
+    text = f" <span>{prose_html(check.text)}</span>" if check.text else ""
     return (
         f"<li class={check.tone}>{_mark(check.tone)}"
         f"<div><b>{escape_html(check.name)}</b>{text}</div></li>"
     )
+
+
+def prose_html(text: str) -> str:
+    """Text as HTML in which an option such as `--batch-size` is not broken at its hyphens.
+
+    >>> prose_html("Type --l2 <0.1>.")
+    'Type <span class=option>--l2</span> &lt;0.1&gt;.'
+    """
+    return OPTION.sub(r"<span class=option>\g<0></span>", escape_html(text))
 
 
 def _mark(tone: str) -> str:
@@ -72,14 +83,14 @@ def _mark(tone: str) -> str:
 
 def section_html(section: Section, anchor: str) -> str:
     """A heading and its content."""
-    parts = [f"<p>{escape_html(text)}</p>" for text in section.text]
-    parts += [f"<p class=warning>{escape_html(text)}</p>" for text in section.warnings]
+    parts = [f"<p>{prose_html(text)}</p>" for text in section.text]
+    parts += [f"<p class=warning>{prose_html(text)}</p>" for text in section.warnings]
     parts += [findings_html(section.findings)] if section.findings else []
     if section.plots:
-        plots = "\n".join(plot_html(plot) for plot in section.plots)
+        plots = "\n".join(plot_html(plot) for plot in _without_gaps(section.plots))
         parts.append(f"<div class=plots>\n{plots}\n</div>")
     parts += [table_html(table) for table in section.tables]
-    parts += [f"<pre tabindex=0><code>{escape_html(text)}</code></pre>" for text in section.code]
+    parts += [f"<pre tabindex=0><code>{prose_html(text)}</code></pre>" for text in section.code]
     heading = f"<h2>{escape_html(section.heading)}</h2>"
     body = "\n".join(parts)
     if section.folded:
@@ -87,6 +98,18 @@ def section_html(section: Section, anchor: str) -> str:
     else:
         body = f"{heading}\n{body}"
     return f'<section id="{anchor}">\n{body}\n</section>'
+
+
+def _without_gaps(plots: Sequence[Plot]) -> list[Plot]:
+    """The plots; one of half width that would stand alone in its row takes the whole row."""
+    shown: list[Plot] = []
+    waiting = False
+    for place, plot in enumerate(plots):
+        followed = plots[place + 1 : place + 2]
+        alone = plot.half and not waiting and not (followed and followed[0].half)
+        shown.append(dataclasses.replace(plot, half=False) if alone else plot)
+        waiting = plot.half and not waiting and not alone
+    return shown
 
 
 def plot_html(plot: Plot) -> str:
@@ -99,7 +122,7 @@ def plot_html(plot: Plot) -> str:
         f'<figure data-plot="{name}"{half}>\n'
         f"<figcaption><h3>{escape_html(plot.title)}</h3></figcaption>\n"
         f"{_switches(plot)}"
-        f'<div class="{shape}" role=img aria-label="{escape_html(plot.title)}. '
+        f'<div class="{shape}" role=group aria-label="{escape_html(plot.title)}. '
         'The numbers are in the table below."></div>\n'
         f"{caption}"
         f"<details class=numbers><summary>The numbers as a table</summary>\n"
@@ -114,7 +137,9 @@ def table_html(table: Table) -> str:
         and all(isinstance(row[place], int | float | Ranged | None) for row in table.rows)
         for place in range(len(table.header))
     ]
-    caption = f"<caption>{escape_html(table.caption)}</caption>" if table.caption else ""
+    caption = (
+        f"<caption><span>{escape_html(table.caption)}</span></caption>" if table.caption else ""
+    )
     head = "".join(
         f"<th scope=col{_numeric_class(is_number)}>{escape_html(name)}</th>"
         for name, is_number in zip(table.header, numeric, strict=True)
@@ -132,7 +157,7 @@ def table_html(table: Table) -> str:
     long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
     sortable = " class=sortable" if table.sortable else ""
     body = (
-        f"<div class={long} tabindex=0 role=region{label}><table{sortable}>{caption}"
+        f"<div class={long} tabindex=0 role=group{label}><table{sortable}>{caption}"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
     )
     if table.folded:

@@ -206,3 +206,16 @@ def test_what_was_not_worth_measuring_is_said() -> None:
     text = " ".join(advice_sections({**advice_of(), "evidence": told})[0].text)
 
     assert "Not measured: other sizes and noise. Training takes about" in text
+
+
+def test_trials_of_one_size_are_drawn_by_their_rate() -> None:
+    advice = advice_of()
+    trials = [trial(64, 0.1, 0.25, 1.0), trial(64, 0.2, 0.3, None), trial(64, 1.0, None, None)]
+    advice["evidence"]["trials"] = trials
+    plots = {plot.name: plot for one in advice_sections(advice) for plot in one.plots}
+    traces = {one["name"]: one for one in plots["trials"].figure["data"]}
+    assert traces["ran to the end"]["x"] == [0.1]
+    assert traces["eliminated early"]["y"] == [0.3]
+    assert traces["diverged"]["x"] == [1.0]
+    assert (traces["advised"]["x"], traces["advised"]["y"]) == ([0.1], [0.25])
+    json.dumps(plots["trials"].figure, allow_nan=False)

@@ -29,6 +29,7 @@ from descend.reporting.plots.figures import (
     label,
     line,
     loss_plot,
+    named_ticks,
     points,
     rate_plot,
     thin_history,
@@ -183,3 +184,18 @@ def test_a_kind_that_is_not_drawn_is_named() -> None:
 
     with pytest.raises(InputError, match="'violin'"):
         picture(plot_of([{"type": "violin"}]))
+
+
+def test_many_numbers_along_an_axis_are_thinned_and_names_are_not() -> None:
+    drawn = figure([points("a", range(24), range(24))], "hour", "error")
+    hours = named_ticks(drawn, "x", range(24))["layout"]["xaxis"]
+    assert hours["ticktext"] == [str(hour) for hour in range(0, 24, 2)]
+    assert hours["tickvals"] == list(range(0, 24, 2))
+    assert "tickangle" not in hours
+    names = named_ticks(drawn, "x", [f"town {one}" for one in range(24)])["layout"]["xaxis"]
+    assert len(names["ticktext"]) == 24
+
+
+def test_a_loss_that_falls_far_is_drawn_logarithmically() -> None:
+    assert loss_plot({"a": history_of([1.0, 0.01])}).figure["layout"]["yaxis"]["type"] == "log"
+    assert loss_plot({"a": history_of([1.0, 0.5])}).figure["layout"]["yaxis"]["type"] == "linear"

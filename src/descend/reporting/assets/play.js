@@ -638,6 +638,7 @@
   }
 
   function drawAll() {
+    if (!map.clientWidth) return; // Not laid out yet, or hidden on paper.
     drawMap();
     drawCloud();
     drawLosses();

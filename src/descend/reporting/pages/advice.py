@@ -81,7 +81,7 @@ def advice_sections(advice: Record) -> list[Section]:
 
 def _trials_section(advice: Record, evidence: Record) -> Section:
     return Section(
-        "Which batch size and learning rate",
+        "How batch size and rate were chosen",
         text=[
             "Chosen by short trials from the same initial weights (successive halving): after "
             "each rung the better half of the trials goes on for twice as long. A batch size other "

@@ -9,11 +9,11 @@ from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.plots.landscape import (
-    SHOWN,
     contours_plot,
     law_plot,
     left_plot,
     losses_plot,
+    paths_in_order,
 )
 
 Record = Mapping[str, Any]
@@ -48,7 +48,7 @@ def landscape_title(record: Record) -> str:
 
 def landscape_summary(record: Record) -> Summary:
     """What is to be seen, and the ends of the paths."""
-    paths = record["paths"]
+    paths, shown = paths_in_order(record)
     floor = record.get("lowest", 0.0)
     above = "above the lowest point, after" if floor else "after"
     figures = [
@@ -57,7 +57,7 @@ def landscape_summary(record: Record) -> Summary:
             number_text(_without_rounding_error(path["losses"][-1] - floor)),
             f"{above} {count_text(path['updates'][-1], 'update')} of {_rows_text(path)}",
         )
-        for path in paths[: SHOWN + 1]
+        for path in paths[:shown]
     ]
     best = min(paths, key=lambda path: float(path["losses"][-1]))
     lowest = (
@@ -93,17 +93,16 @@ def landscape_sections(record: Record) -> list[Section]:
             "rate, out of a grid of factors of two, that gives the lowest loss at the end, "
             "averaged over several orders of rows."
         )
+    far = [path["method"] for path in record["paths"] if path.get("off", 0.0) > FAR_OFF]
     off = [
-        f"{path['method']} ends {100 * path['off']:.0f} % of its way off the plane: the surface "
-        f"under it is not its loss, which is {number_text(path['losses'][-1])}."
-        for path in record["paths"]
-        if path.get("off", 0.0) > FAR_OFF
+        f"Not on the plane at their ends: {', '.join(far)}. The surface under them is not their "
+        "loss; the table says how far off they are, as a share of their way, and their own loss."
     ]
     sections = [
         Section(
             "The paths",
             text=[note],
-            warnings=off,
+            warnings=off if far else [],
             plots=[contours_plot(record)],
             tables=[_ends(record)],
         ),
@@ -127,6 +126,7 @@ def landscape_sections(record: Record) -> list[Section]:
 
 
 def _ends(record: Record) -> Table:
+    off = all("off" in path for path in record["paths"])
     rows: list[list[Cell]] = [
         [
             path["method"],
@@ -134,11 +134,13 @@ def _ends(record: Record) -> Table:
             path["learning_rate"],
             path["updates"][-1],
             path["losses"][-1],
+            *([f"{100 * path['off']:.0f} %"] if off else []),
             "(" + ", ".join(f"{value:.3g}" for value in path["points"][-1]) + ")",
         ]
         for path in record["paths"]
     ]
-    return Table(HEADER, rows, caption="Where the paths end")
+    header = [*HEADER[:-1], *(["off the plane"] if off else []), HEADER[-1]]
+    return Table(header, rows, caption="Where the paths end")
 
 
 def _rates_section(record: Record) -> Section:

@@ -38,7 +38,9 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
     if result["metrics"].get("model"):
         plots = []
         if "points" in assessment:
-            plots = [predictions_plot(assessment), residuals_plot(assessment)]
+            plots = [predictions_plot(assessment)]
+            if len(assessment["residuals"]["along"]) > 1:  # A single point is no chart.
+                plots.append(residuals_plot(assessment))
         if "confusion" in assessment:
             plots = [confusion_plot(assessment), calibration_plot(assessment)]
             if assessment.get("curves"):

@@ -87,14 +87,14 @@ The table below has their numbers."></canvas>
 </div>
 </section>
 <div class=small>
-<figure><figcaption><h3>Loss above the lowest point</h3></figcaption>
+<figure><figcaption><h2>Loss above the lowest point</h2></figcaption>
 <canvas id=losses role=img aria-label="The loss along the paths"></canvas></figure>
-<figure><figcaption><h3>The true gradient and 200 mini-batch gradients</h3></figcaption>
+<figure><figcaption><h2>The true gradient and 200 mini-batch gradients</h2></figcaption>
 <canvas id=cloud role=img aria-label="Gradients of mini-batches around the true one"></canvas>
 <p class=caption>At the point of the mini-batch method. A mini-batch gradient is off by
 <b id=off></b> the length of the true gradient (the arrow). Four times the batch: half as far.</p>
 </figure>
-<figure id=runs><figcaption><h3 id=runs-title></h3></figcaption>
+<figure id=runs><figcaption><h2 id=runs-title></h2></figcaption>
 <canvas id=bars role=img aria-label="Shares of the runs"></canvas>
 <p class=caption>Many runs from the same start, each with its own rows. Gradient descent on all
 rows has no noise: its runs are all the same.</p></figure>

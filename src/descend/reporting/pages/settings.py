@@ -50,11 +50,11 @@ def rate_section(record: Record) -> Section:
     if record.get("advice") and not record.get("own"):
         size, rate = (record["settings"][name] for name in ("batch_size", "learning_rate"))
         again = [
+            "# to train again without measuring, add\n"
             f"{option_text('batch_size', size)} {option_text('learning_rate', float(f'{rate:g}'))}"
         ]
     return Section(
         "Batch size and learning rate",
-        text=["To train again without measuring, add:"] if again else [],
         tables=[table],
         code=again,
     )
@@ -134,7 +134,7 @@ def settings_section(record: Record) -> Section:
         rows=[
             ["descend", str(record.get("descend", ""))],
             *([name, str(version)] for name, version in record.get("versions", {}).items()),
-            ["device", str(record.get("device", ""))],
+            ["device", _device_text(str(record.get("device", "")))],
             *([[key, _machine_text(key, machine[key])] for key in machine if machine[key]]),
             *([["started", str(record["started"])]] if record.get("started") else []),
             *([["ended", str(record["ended"])]] if record.get("ended") else []),
@@ -145,6 +145,12 @@ def settings_section(record: Record) -> Section:
     typed = [f"descend {shlex.join(str(word) for word in command)}"] if command else []
     tables = [*([changed] if unlike else []), where, same]
     return Section("Settings", code=typed, tables=tables)
+
+
+def _device_text(device: str) -> str:
+    """`cpu: cpu` says nothing twice."""
+    kind, _, name = device.partition(": ")
+    return kind if name == kind else device
 
 
 def _machine_text(key: str, value: Any) -> str:

@@ -81,8 +81,10 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
 
 
 def map_plot(advice: Record, evidence: Record) -> Plot:
-    """Every trial by its batch size and learning rate."""
+    """Every trial by its batch size and learning rate; of a single size, the loss by rate."""
     trials = evidence["trials"]
+    if len({one["batch_size"] for one in trials}) == 1:
+        return _rates_plot(advice, trials)
     good = [one for one in trials if one["loss"] is not None and not one["diverged"]]
     bad = [one for one in trials if one not in good]
     tried = points("tried", _column(good, "batch_size"), _column(good, "learning_rate"), size=14)
@@ -116,6 +118,54 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
     layout = {**drawn["layout"], "hovermode": "closest"}
     # The rates span several powers of ten: a label for each power is enough.
     layout["yaxis"] = {**layout["yaxis"], "dtick": 1, "minorloglabels": "none"}
+    return Plot(
+        name="trials",
+        title="Every trial by batch size and learning rate",
+        figure={**drawn, "layout": layout},
+        table=_trials_table(trials),
+        caption="The lighter the point, the lower the loss at the end of the trial. Trials "
+        "eliminated early ran for fewer updates. Above the dotted line the loss explodes within a "
+        "few updates.",
+        log_x=True,
+        log_y=True,
+    )
+
+
+def _rates_plot(advice: Record, trials: Sequence[Record]) -> Plot:
+    """The loss at the end of each trial of one batch size, by its learning rate."""
+    size = trials[0]["batch_size"]
+    good = [one for one in trials if one["loss"] is not None and not one["diverged"]]
+    ended = [one for one in good if one.get("ratio") is not None]
+    short = [one for one in good if one not in ended]
+    bad = [one for one in trials if one not in good]
+    traces: list[Trace] = []
+    if ended:
+        rates, losses = _column(ended, "learning_rate"), _column(ended, "loss")
+        traces.append(points("ran to the end", rates, losses, 0, size=11))
+    if short:
+        rates, losses = _column(short, "learning_rate"), _column(short, "loss")
+        traces.append(points("eliminated early", rates, losses, 1))
+    if bad and good:
+        worst = max(_column(good, "loss"))
+        lost = points("diverged", _column(bad, "learning_rate"), [worst] * len(bad), 3)
+        traces.append({**lost, "marker": {**lost["marker"], "symbol": "x"}, "hoverinfo": "x+name"})
+    chosen = [one for one in ended if one["learning_rate"] == advice["learning_rate"]]
+    traces += [_ring(one["learning_rate"], one["loss"], size=20) for one in chosen[:1]]
+    drawn = figure(traces, "learning rate", "loss at the end of the trial", log_x=True, log_y=True)
+    drawn["layout"]["hovermode"] = "closest"
+    return Plot(
+        name="trials",
+        title=f"Every trial by learning rate, all with {count_text(size, 'row')} per update",
+        figure=drawn,
+        table=_trials_table(trials),
+        caption="Trials eliminated early ran for fewer updates, so their losses are not those of "
+        "the others. A cross marks a rate at which the loss exploded.",
+        log_x=True,
+        log_y=True,
+    )
+
+
+def _trials_table(trials: Sequence[Record]) -> Table:
     rows: list[list[Cell]] = [
         [
             one["batch_size"],
@@ -127,28 +177,11 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         ]
         for one in sorted(trials, key=lambda one: (one["batch_size"], one["learning_rate"]))
     ]
-    header = [
-        "batch size",
-        "learning rate",
-        "updates",
-        "seconds",
-        "loss",
-        "cost relative to the advice",
-    ]
-    return Plot(
-        name="trials",
-        title="Every trial by batch size and learning rate",
-        figure={**drawn, "layout": layout},
-        table=Table(
-            header,
-            rows,
-            caption="Trials; only those that ran to the end have a cost relative to the advice",
-        ),
-        caption="The lighter the point, the lower the loss at the end of the trial. Trials "
-        "eliminated early ran for fewer updates. Above the dotted line the loss explodes within a "
-        "few updates.",
-        log_x=True,
-        log_y=True,
+    header = ["batch size", "learning rate", "updates", "seconds", "loss"]
+    return Table(
+        [*header, "cost relative to the advice"],
+        rows,
+        caption="Trials; only those that ran to the end have a cost relative to the advice",
     )
 
 

@@ -23,6 +23,8 @@ Numbers = Iterable[float | None]
 MOST_POINTS = 1500
 """Most points of a run in a plot: more would not be visible and would make the page heavy."""
 MOST_TABLE_LINES = 60
+FAR_FALL = 10.0
+"""Highest over lowest loss beyond which a linear axis shows the first fall alone."""
 LONGEST_NAME = 41
 """Letters of a name in a legend."""
 FAR_APART = 3.0
@@ -32,6 +34,9 @@ MARKED = 40
 
 MOST_LEVEL = 36
 """Letters of names along an axis beyond which they are rotated."""
+
+MOST_NUMBERS, SHORT_NUMBER = 13, 4
+"""Numbers of at most this many characters that an axis has room for."""
 
 X_AXES = (("updates", "update"), ("epochs", "epoch"), ("rows seen", "examples"))
 SECONDS = ("seconds", "seconds")
@@ -246,16 +251,24 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
             traces.append({**mark, "showlegend": False} if len(kept) > 1 else mark)
             lines.append((best,))
     losses = [value for trace in traces for value in trace["y"] if value is not None]
+    positive = bool(losses) and min(losses) > 0
     return Plot(
         name="loss",
         title="Loss while training",
-        figure=figure(traces, X_AXES[0][0], "loss (mean over rows)"),
+        figure=figure(
+            traces,
+            X_AXES[0][0],
+            "loss (mean over rows)",
+            log_y=positive and max(losses) > FAR_FALL * min(losses),
+        ),
         table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
         caption="Lower is better. The saved model is the one with the lowest validation loss. "
-        "Where the training loss falls while the validation loss rises, the model overfits.",
+        "Where the training loss falls while the validation loss rises, the model overfits. The "
+        "training loss is the mean over the updates since the evaluation before, so it lags "
+        "behind.",
         x_choices=_x_choices(lines),
         log_x=True,
-        log_y=bool(losses) and min(losses) > 0,
+        log_y=positive,
     )
 
 
@@ -324,7 +337,8 @@ def rate_plot(runs: Mapping[str, History]) -> Plot:
         table=_history_table(
             runs, ("learning_rate", "batch_size"), "Learning rate at the evaluations"
         ),
-        caption="At the evaluations. Training begins with a short warm-up, which is not drawn.",
+        caption="The rate of the last update before each evaluation, drawn back to the evaluation "
+        "before.",
         x_choices=_x_choices(list(kept.values())),
         log_x=True,
         log_y=bool(rates),
@@ -397,13 +411,20 @@ def _plain(values: Numbers) -> list[float | int | None]:
 def named_ticks(drawn: Figure, axis: str, names: Iterable[object]) -> dict[str, Any]:
     """The figure with names at the places 0, 1, ... of an axis, `x` or `y`."""
     key, texts = f"{axis}axis", [label(shorten_name(str(name))) for name in names]
+    # Numbers in order, such as hours, are read from every other one; names must all be there.
+    ordered = axis == "x" and len(texts) > MOST_NUMBERS and all(map(_is_short_number, texts))
+    step = math.ceil(len(texts) / MOST_NUMBERS) if ordered else 1
     ticks = {
         **drawn["layout"][key],
         "tickmode": "array",
-        "tickvals": list(range(len(texts))),
-        "ticktext": texts,
+        "tickvals": list(range(len(texts)))[::step],
+        "ticktext": texts[::step],
     }
-    if axis == "x" and sum(map(len, texts)) > MOST_LEVEL:
+    if not ordered and axis == "x" and sum(map(len, texts)) > MOST_LEVEL:
         # Rotated so that each name ends at its tick: the last would leave the picture otherwise.
         ticks["tickangle"] = -35
     return {**drawn, "layout": {**drawn["layout"], key: ticks}}
+
+
+def _is_short_number(text: str) -> bool:
+    return len(text) <= SHORT_NUMBER and text.lstrip("-").replace(".", "", 1).isdigit()

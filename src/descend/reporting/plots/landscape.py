@@ -25,6 +25,28 @@ Record = Mapping[str, Any]
 
 SHOWN = 4
 """Paths that are drawn at first: all at once would hide each other."""
+TITLE_METHODS = {
+    "valley": (
+        "Gradient descent",
+        "Steepest descent",
+        "Coordinate descent",
+        "Conjugate gradient",
+    ),
+    "double-well": ("Gradient descent", "Mini-batch"),
+}
+"""The methods that the title of a surface speaks of: they are drawn at first."""
+
+
+def paths_in_order(record: Record) -> tuple[list[Record], int]:
+    """The paths, those that are drawn at first in front, and how many these are."""
+    paths = list(record["paths"])
+    wanted = TITLE_METHODS.get(record["name"], ()) if record["of"] == "surface" else ()
+    first = [
+        one for name in wanted for one in paths if one["method"].rstrip("0123456789 ,") == name
+    ]
+    if not first:
+        return paths, SHOWN
+    return [*first, *(one for one in paths if one not in first)], len(first)
 
 
 def contours_plot(record: Record) -> Plot:
@@ -46,7 +68,8 @@ def contours_plot(record: Record) -> Plot:
         hovertemplate="loss %{customdata:.4~g}<extra></extra>",
     )
     traces: list[Trace] = [ground]
-    for place, path in enumerate(record["paths"]):
+    paths, shown = paths_in_order(record)
+    for place, path in enumerate(paths):
         across, up = zip(*path["points"], strict=True)
         trace = line(path["method"], across, up, place)
         trace["hovertemplate"] = "%{text}<extra></extra>"
@@ -54,7 +77,7 @@ def contours_plot(record: Record) -> Plot:
             label(f"{path['method']}, update {update:,}: loss {number_text(loss)}")
             for update, loss in zip(path["updates"], path["losses"], strict=True)
         ]
-        if place >= SHOWN:
+        if place >= shown:
             trace["visible"] = "legendonly"
         traces.append(trace)
     start = record["paths"][0]["points"][0]
@@ -86,7 +109,7 @@ def contours_plot(record: Record) -> Plot:
 
 def losses_plot(record: Record) -> Plot:
     """The loss along each path."""
-    paths = record["paths"]
+    paths, shown = paths_in_order(record)
     floor = record.get("lowest", 0.0)
     least = min(min(path["losses"]) for path in paths)
     floor = min(floor, least)
@@ -97,7 +120,7 @@ def losses_plot(record: Record) -> Plot:
         above = [max(loss - floor, 1e-9) for loss in path["losses"]]
         read = [update * path["rows_read"] for update in path["updates"]]
         trace = line(path["method"], read, above, place)
-        if place >= SHOWN:
+        if place >= shown:
             trace["visible"] = "legendonly"
         traces.append(trace)
         axes["updates"].append(list(path["updates"]))

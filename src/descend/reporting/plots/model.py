@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Figure, Plot, Table
 from descend.reporting.plots.colours import FADED
@@ -28,6 +29,8 @@ Record = Mapping[str, Any]
 MOST_COLUMNS = 15
 FEW_VALUES = 4
 """A column of at most this many values is drawn as points: nothing lies between them."""
+FEW_ROWS = 10
+"""Rows of a slice below which the range over its rows says little."""
 EFFECT = ("column", "importance", "low", "high")
 DAY = datetime.timedelta(days=1)
 
@@ -273,7 +276,7 @@ def slice_plot(assessment: Record, number: int) -> Plot:
     if one.get("time"):
         names = [_date(part["value"]) for part in parts]
     else:
-        names = [str(part["value"]) for part in parts]
+        names = [_plain_zero(str(part["value"])) for part in parts]
     mean = sum(part["error"] * part["rows"] for part in parts) / sum(p["rows"] for p in parts)
     overall = line("all rows", [0, len(parts) - 1], [mean, mean], 1, dash="dash")
     drawn = named_ticks(figure([trace, overall], one["column"], unit, zero=True), "x", names)
@@ -288,8 +291,27 @@ def slice_plot(assessment: Record, number: int) -> Plot:
         table=Table(
             [one["column"], "rows", unit, "from", "to"], rows, caption=f"{unit}, 90 % intervals"
         ),
+        caption=_few_rows_note(one["column"], names, parts),
         half=True,
     )
+
+
+def _few_rows_note(column: str, names: Sequence[str], parts: Sequence[Record]) -> str:
+    """Which values have too few rows for a range to mean anything."""
+    few = [
+        f"{name} ({count_text(part['rows'], 'row')})"
+        for name, part in zip(names, parts, strict=True)
+        if part["rows"] < FEW_ROWS
+    ]
+    if not few:
+        return "Bars: 90 % intervals."
+    listed = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+    return f"Bars: 90 % intervals. They mean little where a value of {column} is rare: {listed}."
+
+
+def _plain_zero(name: str) -> str:
+    """Records of older versions hold the value 0 of some columns as -0."""
+    return "0" if name == "-0" else name
 
 
 def _histogram_plot(name: str, title: str, values: Record, axis: str) -> Plot:

@@ -80,6 +80,8 @@ class LandscapeRecord(Labelled, kw_only=True):
     explained: float | UnsetType = UNSET
     lowest: float = 0.0
     updates: Count | UnsetType = UNSET
+    """Of every path, in records of version 0.1; since then the methods have equally many rows."""
+    epochs: Count | UnsetType = UNSET
     rates: list[Positive] = field(default_factory=list)
     escapes: list[Escape] = field(default_factory=list)
     escape_law: EscapeLaw | None = None
@@ -89,7 +91,8 @@ class LandscapeRecord(Labelled, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
         super().__post_init__()
-        needed = {"run": (self.directions, self.explained), "surface": (self.updates,)}[self.of]
+        length = self.epochs if self.updates is UNSET else self.updates
+        needed = {"run": (self.directions, self.explained), "surface": (length,)}[self.of]
         if UNSET in needed:
             raise ValueError(f"a landscape of a {self.of} lacks a key")
         if any(path.trials and len(path.trials) != len(self.rates) for path in self.paths):

@@ -83,7 +83,7 @@ def test_docstrings_tell_the_defaults(described: Any) -> None:
         assert f"{defaults.RISE_UPDATES} updates" in text
         decay, tabular = defaults.ADAMW_DECAY, defaults.TABULAR_WEIGHT_DECAY
         assert f"{decay} for adamw ({tabular} for tabular)" in text
-        assert f"{defaults.PLANNED_EPOCHS} for cosine and one-cycle" in text
+        assert f"{defaults.PLANNED_EPOCHS} for cosine, one-cycle and warmup-stable-decay" in text
     else:
         assert f"{defaults.ROWS_WORTH_MEASURING:,} training rows" in text
         assert f"{defaults.LARGEST_BATCH} at most" in text

@@ -36,7 +36,7 @@ HIDDEN: Mapping[str, tuple[int, ...]] = {"tabular": (128, 128, 128), "mlp": (128
 """Units of the hidden layers, by model."""
 TABULAR_OPTIMIZER, OPTIMIZER = "adamw", "momentum"
 """Update rules of the tabular network and of every other model."""
-TABULAR_SCHEDULE, SCHEDULE = "one-cycle", "constant"
+TABULAR_SCHEDULE, SCHEDULE = "warmup-stable-decay", "constant"
 """Schedules of the tabular network and of every other model."""
 TABULAR_WEIGHT_DECAY = 0.1
 TABULAR_LEARNING_RATE, TABULAR_BATCH = 0.012, 256

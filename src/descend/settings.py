@@ -47,7 +47,7 @@ CLASS_LOSSES = ("cross_entropy", "hinge")
 OWN_SCALE = ("poisson", "binary_cross_entropy")
 """Losses whose target is learned in its own units, not in deviations from its mean."""
 GOALS = ("time", "examples", "quality")
-SCHEDULES = ("constant", "cosine", "one-cycle", "inverse-time")
+SCHEDULES = ("constant", "cosine", "one-cycle", "warmup-stable-decay", "inverse-time")
 OPTIMIZERS = (
     "momentum",
     "sgd",
@@ -117,7 +117,7 @@ class Settings:
         learning_rate: peak learning rate, or `auto`.
         optimizer: name of an update rule; `auto` is adamw for tabular, else momentum.
         momentum: for momentum and nesterov.
-        schedule: of the learning rate; `auto` is one-cycle for tabular, else constant.
+        schedule: of the learning rate; `auto` is warmup-stable-decay for tabular, else constant.
         warmup: fraction of the updates over which the learning rate rises from 0; `auto` is the
             first 60 updates, an epoch at most.
         averaging: whether to evaluate and save a running average of the weights instead of the
@@ -130,7 +130,8 @@ class Settings:
             others.
         clip: largest gradient norm; longer gradients are scaled down to it.
         epochs: most passes over the training rows; None is by the effort for tabular, 30 for
-            cosine and one-cycle, which need an end, and no limit for the others.
+            cosine, one-cycle and warmup-stable-decay, which need an end, and no limit for the
+            others.
         time_budget: most seconds of training.
         patience: evaluations without improvement before the learning rate is lowered, and in
             the end training stops.

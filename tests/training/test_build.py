@@ -20,7 +20,7 @@ from tests.schemas import ROWS, TRAINING, Y, learn
 @pytest.mark.parametrize(
     ("model", "optimizer", "schedule", "hidden"),
     [
-        ("tabular", "adamw", "one-cycle", (128, 128, 128)),
+        ("tabular", "adamw", "warmup-stable-decay", (128, 128, 128)),
         ("mlp", "momentum", "constant", (128, 64)),
         ("linear", "momentum", "constant", (128, 64)),
     ],
@@ -70,6 +70,9 @@ def test_a_planned_course_is_not_lowered_on_its_way() -> None:
     limits = limits_of(resolve_for_rows(Settings("y"), 1_000))
     assert not limits.lower_first
     assert limits.patience == EFFORTS["default"].epochs * PLANNED_PATIENCE
+    assert limits.early_decay
+    assert not limits_of(resolve_for_rows(Settings("y", patience=1_000), 1_000)).early_decay
+    assert not limits_of(resolve_for_rows(Settings("y", schedule="cosine"), 1_000)).early_decay
     assert limits_of(resolve_for_rows(Settings("y", model="mlp"), 1_000)).lower_first
 
 

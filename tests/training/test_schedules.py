@@ -23,6 +23,15 @@ def test_one_cycle_rises_over_three_tenths_and_falls() -> None:
     assert factors[-1] == MIN_FACTOR
 
 
+def test_warmup_stable_decay_holds_its_peak_between_its_ends() -> None:
+    factors = make_schedule("warmup-stable-decay", 1000)(np.arange(1001))
+    assert factors[0] == pytest.approx(0.04)
+    assert (factors[50:601] == 1).all()
+    assert (np.diff(factors[600:]) <= 0).all()
+    assert factors[800] == pytest.approx(0.5)
+    assert factors[-1] == MIN_FACTOR
+
+
 def test_inverse_time_equals_its_formula() -> None:
     updates = np.arange(0, 1001, 100)
     factors = make_schedule("inverse-time", 1000)(updates)

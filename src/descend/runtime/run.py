@@ -362,7 +362,7 @@ def _run_loop(
     """Run the loop until a limit, a callback, Ctrl-C or SIGTERM ends it."""
     problem, limits = trainable.problem, limits_of(settings)
     if own_rule:
-        limits = dataclasses.replace(limits, patience=sys.maxsize)
+        limits = dataclasses.replace(limits, patience=sys.maxsize, early_decay=False)
     assert isinstance(settings.batch_size, int)
     assert isinstance(settings.learning_rate, float)
     config = problem.loop_config(

@@ -86,8 +86,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         optimizer: the name of an update rule, as for `descend.train`; `auto` is adamw for tabular,
             else momentum.
         momentum: of momentum and nesterov.
-        schedule: `constant`, `cosine`, `one-cycle` or `inverse-time`; `auto` is one-cycle for
-            tabular, else constant.
+        schedule: `constant`, `cosine`, `one-cycle`, `warmup-stable-decay` or `inverse-time`;
+            `auto` is warmup-stable-decay for tabular, else constant.
         loss: the loss of one row, or `auto`: for numbers `squared_error`, `absolute_error`,
             `huber`, `poisson` or `quantile`; for classes `cross_entropy` or `hinge`; for several
             labels `binary_cross_entropy`.
@@ -97,7 +97,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         max_epochs: most passes over the training rows; None is by the effort for tabular, and 200
             for the others.
         patience: evaluations without improvement before the learning rate is lowered, and in the
-            end training stops; under one-cycle half the epochs at the least.
+            end training stops; with the schedule of tabular half the epochs at the least.
         early_stopping: False learns from all rows, makes all epochs and keeps the last weights.
         validation_fraction: of the rows, held out for validation. 0, or where that would be fewer
             than ten rows, all rows are both learned from and validated on.

@@ -38,7 +38,9 @@ from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.training.tabular import each_member, mask_fixed, tabular
 
-PLANNED = ("cosine", "one-cycle")
+PLANNED = ("cosine", "one-cycle", "warmup-stable-decay")
+RISING = ("one-cycle", "warmup-stable-decay")
+"""Schedules that rise by themselves."""
 """Schedules whose course needs to know the end."""
 LEAST_RATE_FOR_LOG = 1e-6
 UNSEEN_CLASS = 0.5
@@ -121,7 +123,7 @@ def rises(settings: Settings) -> bool:
     return (
         settings.warmup == "auto"
         and settings.optimizer not in FINDS_ITS_RATE
-        and settings.schedule != "one-cycle"  # It rises by itself.
+        and settings.schedule not in RISING
     )
 
 
@@ -214,13 +216,18 @@ def limits_of(settings: Settings) -> Limits:
     """What ends a run.
 
     A schedule that is planned to the end of the run lowers the rate by itself: only a lack of
-    improvement over at least half of the epochs ends it early.
+    improvement over at least half of the epochs ends it early. The schedule
+    `warmup-stable-decay` lowers it earlier where the validation loss has stopped falling.
     """
-    patience, planned = settings.patience, settings.schedule in PLANNED
-    if planned and settings.model == "tabular" and settings.epochs is not None:
-        patience = max(patience, math.ceil(PLANNED_PATIENCE * settings.epochs))
-        return Limits(patience, settings.epochs, settings.time_budget, lower_first=False)
-    return Limits(patience, settings.epochs, settings.time_budget)
+    early = settings.schedule == "warmup-stable-decay"
+    patience, epochs, seconds = settings.patience, settings.epochs, settings.time_budget
+    by_itself = early or (settings.schedule in PLANNED and settings.model == "tabular")
+    if not by_itself or epochs is None:
+        return Limits(patience, epochs, seconds)
+    # With a patience of all epochs nothing is meant to end the run before its last.
+    early = early and patience < epochs
+    patience = max(patience, math.ceil(PLANNED_PATIENCE * epochs))
+    return Limits(patience, epochs, seconds, lower_first=False, early_decay=early)
 
 
 def default_batch_size(rows: int) -> int:

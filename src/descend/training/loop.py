@@ -10,18 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from descend.data.rows.batches import BatchPlan, Chunk
 from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
-from descend.training import plateau, stopping
+from descend.io.units import count_text
+from descend.training import early_decay, plateau, stopping
 from descend.training.accumulation import AccumulatedUpdate
 from descend.training.callback import Callback
 from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate
 from descend.training.parallel import ALONE, Place
-from descend.training.schedules import Schedule
+from descend.training.schedules import Floats, Schedule
 from descend.training.state import at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.training.updates import ChunkUpdater
@@ -123,6 +125,8 @@ def fit(
     with closing(feed(config.store, plan, loop.position, config.place)) as chunks:
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
+            if reason is None and early_decay.is_over(loop.progress, loop.state.update):
+                reason = StopReason.NO_IMPROVEMENT
             if reason is not None:
                 return _conclude(config, loop, callback, reason)
             reason = callback.stop_requested()
@@ -132,6 +136,8 @@ def fit(
                 return _conclude(config, loop, callback, reason)
             if plateau.is_patience_exhausted(loop.progress, config.limits):
                 loop = _reduce_rate(config, loop, callback)
+            if config.limits.early_decay:
+                loop = _decay_early(config, loop, callback)
             started, seconds = clock(), loop.seconds
             chunk = chunks.take()
             state, losses = updater.apply(loop.state, chunk, _next_rates(config, loop))
@@ -157,15 +163,22 @@ def learning_rate(config: LoopConfig, loop: LoopState) -> float:
 
 
 def _rate_at(config: LoopConfig, loop: LoopState, update: int) -> float:
-    factor = config.schedule(np.asarray([update]))[0]
+    factor = _factors(config, loop, np.asarray([update]))[0]
     return float(config.learning_rate * loop.progress.rate_factor * factor)
+
+
+def _factors(config: LoopConfig, loop: LoopState, numbers: npt.NDArray[np.int64]) -> Floats:
+    """The factors of updates on the peak rate."""
+    if early_decay.has_begun(loop.progress):
+        return early_decay.factors(loop.progress, numbers)
+    return config.schedule(numbers)
 
 
 def _next_rates(config: LoopConfig, loop: LoopState) -> Rates:
     """The learning rates of the next updates, as many as a chunk may have."""
     numbers = loop.state.update + np.arange(config.plan.updates_per_chunk)
     peak = config.learning_rate * loop.progress.rate_factor
-    return (peak * config.schedule(numbers)).astype(np.float32)
+    return (peak * _factors(config, loop, numbers)).astype(np.float32)
 
 
 def _add_losses(
@@ -244,6 +257,30 @@ def _reduce_rate(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
     callback.message(
         f"No improvement in {config.limits.patience} evaluations: back to the best weights, "
         f"learning rate reduced to {learning_rate(config, loop):.3g}."
+    )
+    return loop
+
+
+def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState:
+    """The learning rate begins to decay, from the best weights, if the loss has stopped falling."""
+    epochs, update = config.limits.epochs, loop.state.update
+    if epochs is None or early_decay.has_begun(loop.progress):
+        return loop
+    # Only right after an evaluation, so that the decay ends with one.
+    if loop.history[-1].update != update or config.schedule(np.asarray([update]))[0] < 1.0:
+        return loop
+    between = updates_between(config.plan)
+    plan = early_decay.Plan(epochs * config.plan.updates_per_epoch, between)
+    losses = [line.validation_loss for line in loop.history]
+    if not early_decay.is_due(losses, [line.update for line in loop.history], plan):
+        return loop
+    progress = early_decay.begin(loop.progress, update, plan)
+    last = losses[-1] <= loop.progress.best
+    loop = loop._replace(progress=progress) if last else _return_to_best(loop, progress)
+    evaluations = -(-progress.decay_updates // between)
+    callback.message(
+        f"The validation loss has stopped falling: the learning rate decays from here, "
+        f"over {count_text(evaluations, 'evaluation')}."
     )
     return loop
 

@@ -29,6 +29,8 @@ class StoppingState(NamedTuple):
         rescues: times training restarted from the best weights because the loss diverged.
         start: validation loss before the first update.
         scale: factor by which callbacks have multiplied the learning rate.
+        decay_start: the update at which the learning rate began to decay early.
+        decay_updates: number of updates that this decay takes; 0 where there is none.
     """
 
     best: float = math.inf
@@ -38,6 +40,8 @@ class StoppingState(NamedTuple):
     rescues: int = 0
     start: float = math.inf
     scale: float = 1.0
+    decay_start: int = 0
+    decay_updates: int = 0
 
     @property
     def rate_factor(self) -> float:
@@ -56,6 +60,8 @@ class Limits:
         target: a validation loss at which training is done, or None.
         lower_first: whether a plateau reduces the learning rate before it ends the run; if False,
             patience ends the run at once.
+        early_decay: whether the planned decay of the learning rate may begin earlier, and the run
+            end after it, where the validation loss has stopped falling.
     """
 
     patience: int = PATIENCE
@@ -63,6 +69,7 @@ class Limits:
     seconds: float | None = None
     target: float | None = None
     lower_first: bool = True
+    early_decay: bool = False
 
 
 def record_evaluation(progress: StoppingState, validation_loss: float) -> StoppingState:

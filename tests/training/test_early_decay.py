@@ -1,0 +1,92 @@
+"""The decay of the learning rate begins where the validation loss has stopped falling."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from descend.training import early_decay
+from descend.training.early_decay import Plan
+from descend.training.loop import LoopConfig, LoopState, fit
+from descend.training.saved_state import restore_loop_state, save_loop_state
+from descend.training.schedules import MIN_FACTOR
+from descend.training.stopping import Limits, StoppingState
+from descend.types import StopReason
+from tests.fitting import network
+from tests.problems import Recorder, same_loop
+
+PLAN = Plan(updates=200, between=10)
+"""Twenty evaluations, of which three have to improve."""
+
+
+@pytest.mark.parametrize(
+    ("losses", "due"),
+    [
+        ([9, 5, 5, 5, 5], True),
+        ([9, 5, 5, 5, 4.9], False),
+        ([9, 5, 5, 5, 4.99], True),
+        ([9, 5, 5.5, 6, 7], True),
+        ([9, 5, 5, 5], False),
+        ([-9, -9, -9, -9, -9], True),
+        ([-8, -8, -8, -8, -9], False),
+    ],
+)
+def test_it_is_due_where_a_window_brings_next_to_nothing(losses: list[float], due: bool) -> None:
+    updates = [10 * place for place in range(len(losses))]
+    assert early_decay.is_due(losses, updates, PLAN) is due
+
+
+def test_it_takes_a_share_of_the_evaluations_so_far_and_never_more_than_is_left() -> None:
+    lengths = [early_decay.begin(StoppingState(), u, PLAN).decay_updates for u in (50, 100, 180)]
+    assert lengths == [30, 40, 20]
+
+
+def test_the_factors_fall_from_1_to_the_least() -> None:
+    progress = early_decay.begin(StoppingState(stale=4), 100, PLAN)
+    assert progress.stale == 0
+    found = early_decay.factors(progress, np.asarray([100, 120, 140, 150]))
+    np.testing.assert_allclose(found, [1, 0.5, MIN_FACTOR, MIN_FACTOR])
+    assert not early_decay.is_over(progress, 139)
+    assert early_decay.is_over(progress, 140)
+
+
+def noisy_run(scripted: list[float]) -> LoopConfig:
+    """A run whose validation losses are given; the last of them holds on."""
+    limits = Limits(patience=100, epochs=20, lower_first=False, early_decay=True)
+    config = network().loop_config(12, 0.01, schedule="warmup-stable-decay", limits=limits)
+    losses = iter(scripted)
+    return dataclasses.replace(config, evaluate=lambda _: next(losses, scripted[-1]))
+
+
+def test_the_run_ends_after_the_decay_with_the_rate_near_0() -> None:
+    losses = [9.0, 5.0, 4.0, 3.0, *[3.5] * 30]
+    recorder = Recorder()
+    loop, reason = fit(noisy_run(losses), network().begin(), recorder)
+    assert reason is StopReason.NO_IMPROVEMENT
+    assert len(loop.history) == 1 + 6 + 3
+    rates = [line.learning_rate for line in loop.history]
+    assert rates[6] == pytest.approx(0.01)
+    assert rates[-1] < 0.002
+    assert loop.best.update == loop.history[3].update
+    assert any("decays from here, over 3 evaluations" in text for text in recorder.messages)
+
+
+def test_a_loss_that_falls_to_the_end_uses_all_epochs() -> None:
+    losses = [10.0 * 0.9**turn for turn in range(40)]
+    loop, reason = fit(noisy_run(losses), network().begin())
+    assert reason is StopReason.EPOCHS
+    assert loop.progress.decay_updates == 0
+
+
+@pytest.mark.parametrize("stop_after", [2, 6, 7, 8])
+def test_it_goes_on_to_the_same_bits_wherever_it_was_stopped(stop_after: int) -> None:
+    limits = Limits(patience=100, epochs=20, lower_first=False, early_decay=True)
+    config = network().loop_config(12, 0.01, schedule="warmup-stable-decay", limits=limits)
+    evaluate = config.evaluate
+    config = dataclasses.replace(config, evaluate=lambda params: max(0.3, evaluate(params)))
+    whole, _ = fit(config, network().begin())
+    assert whole.progress.decay_updates > 0
+    stopped, _ = fit(config, network().begin(), Recorder(stop_after=stop_after))
+    again: LoopState = restore_loop_state(*save_loop_state(stopped), like=network().begin())
+    resumed, _ = fit(config, again)
+    assert same_loop(whole, resumed)

@@ -16,6 +16,12 @@ EXPLAINED = """# Regret
 The time that the advice leads to, over the time of the best setting of a full sweep of batch sizes
 and learning rates (three seeds each; the median counts). `make regret` measures it anew.
 
+Two seeds of one setting may differ by a factor of two, and the fastest of many cells owes part of
+its time to luck. So the fastest settings of the sweep and the advised ones run again with nine
+further seeds (three where a run takes long), with which nothing was chosen; the regret is the ratio
+of the medians over those, and the interval (90 %, bootstrap) says how well they determine it.
+Problems without an interval were measured with the seeds of the sweep.
+
 Time is updates to the target times seconds per update, all sizes taking turns; evaluations and
 compiling are left out. The target is a validation loss that a good run reaches: above the second
 best of four runs by 1 % of the way back to the start, or by 10 % of that loss where that is less.
@@ -65,7 +71,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(found: Sequence[dict[str, Any]]) -> str:
-    heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret", "measured"]
+    heads = ["problem", "rows", "best of the sweep", "seconds", "advised", "regret", "interval"]
+    heads.append("measured")
     lines = [
         [
             _name(one),
@@ -74,11 +81,12 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
             f"{one['best']['seconds']:.3g}",
             ", ".join(f"{size:,} at {rate:.2g}" for size, rate in one["advised"]),
             _several(one["regret"]),
+            _interval(one.get("regret_interval")),
             one.get("measured", {}).get("when", "with version 0.1"),
         ]
         for one in found
     ]
-    lines += _medians(found, lambda one: statistics.median(one["regret"]), ("",) * 4, 1)
+    lines += _medians(found, lambda one: statistics.median(one["regret"]), ("",) * 4, 2)
     costs = [
         [
             _name(one),
@@ -174,6 +182,10 @@ def _several(values: Sequence[float]) -> str:
 
 def _one(values: Sequence[float]) -> str:
     return f"{_ratio(statistics.median(values))}, worst {_ratio(max(values))}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{_ratio(ends[0])} to {_ratio(ends[1])}"
 
 
 def _ratio(value: float | None) -> str:

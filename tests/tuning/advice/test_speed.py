@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import jax
 import numpy as np
 import pytest
 
+from descend.training.models import Inputs, mlp
 from descend.tuning.advice import speed
 from descend.types import Speed
 from tests.problems import linear_problem, numbers, same_bits
@@ -79,6 +81,20 @@ def test_no_size_is_beyond_the_rows() -> None:
     assert speed.candidate_sizes(1) == (1,)
     assert speed.candidate_sizes(450) == (1, 8, 32, 128, 450)
     assert max(speed.candidate_sizes(100_000)) == 32_768
+
+
+def test_memory_per_row_does_not_depend_on_how_many_rows_were_counted() -> None:
+    """61 units are not taken for rows, though 61 rows are counted where it can be."""
+
+    def per_row(hidden: int) -> float:
+        network = mlp(Inputs(3, ()), [0.0], (hidden,))
+        problem = dataclasses.replace(
+            linear_problem(numbers(5000)), init=network.init, apply=network.apply
+        )
+        footprint = speed.Footprint(problem, problem.begin().state)
+        return (footprint(4096) - footprint(2048)) / 2048
+
+    assert 0.9 < per_row(61) / per_row(64) < 1.0
 
 
 def test_memory_grows_with_the_batch_and_bounds_it() -> None:

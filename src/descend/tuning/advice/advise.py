@@ -91,6 +91,7 @@ def advise(
     stages.choose_reference(work, at_least)
     stages.start_compiling(work)
     trials = stages.run_reference_trials(work, learning_rate)
+    stages.reconsider_budget(work, trials, at_least)
     stages.measure_speeds(work)
     work.record_time("speed")
     measure_noise(work, learning_rate)
@@ -169,7 +170,7 @@ def _make_advice(
         law=selection.law_record(law),
         undetermined=list(work.undetermined),
         left_out=list(work.left_out),
-        expected=work.expected,
+        expected=work.training,
         decided_by="trial" if len(everyone) > 1 else "given",
     )
     return Advice(

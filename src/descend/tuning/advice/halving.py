@@ -32,6 +32,7 @@ def successive_halving(
     cost: Cost,
     length: float,
     *,
+    least: float = 0.0,
     finalists: int = FINALISTS,
     refine: Refine = lambda ranked, eliminated, rung: [],
     out_of_time: Callable[[], bool] = lambda: False,
@@ -44,6 +45,7 @@ def successive_halving(
         trials: at the snapshot, or a little further.
         cost: `batch_size -> cost of an update`.
         length: cost of a trial that runs to the end.
+        least: cost of a trial in the first rung, at least.
         finalists: number of trials that run to the end; the best of each batch size and a lower
             rate are added to them (`survivors`).
         refine: settings to add between two rungs.
@@ -57,7 +59,7 @@ def successive_halving(
     tried = {(one.batch_size, one.learning_rate) for one in running}
     rungs = rung_count(len(running), finalists)
     for rung in range(rungs):
-        reached = length / 2 ** (rungs - 1 - rung)
+        reached = max(least, length / 2 ** (rungs - 1 - rung))
         running = run_to_cost(runner, running, cost, reached)
         eliminated += [one for one in running if one.diverged]
         running = sorted((one for one in running if not one.diverged), key=lambda one: one.score)

@@ -65,6 +65,7 @@ def search(
         entered,
         work.cost,
         work.length / per_update * work.cost(work.reference),
+        least=work.first_rung / per_update * work.cost(work.reference),
         refine=_refinement(work, learning_rate),
         out_of_time=lambda: work.spent() > end,
         report=work.report,

@@ -50,7 +50,6 @@ def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[fl
     lowest = itertools.accumulate((score for _, score in leader.scores), min)
     spent_at = [updates * cost(leader.batch_size) for updates, _ in leader.scores]
     curve = [(0.0, start), *zip(spent_at, lowest, strict=True)]
-    resolution = GAIN_RESOLUTION * max(0.0, start - leader.score)
     ratios = []
     for one in finalists:
         per_update = cost(one.batch_size)
@@ -58,11 +57,23 @@ def cost_ratios(finalists: Sequence[Trial], cost: Cost, start: float) -> list[fl
         logs = []
         for updates, loss in one.scores:
             if updates >= half:
-                level = loss + min(resolution, LOSS_RESOLUTION * abs(loss))
+                level = loss + equal_within(start, loss, leader.score)
                 logs.append(math.log(updates * per_update / _cost_to_reach(curve, level)))
         ratios.append(math.exp(sum(logs) / len(logs)))
     least = min(ratios)
     return [one / least for one in ratios]
+
+
+def equal_within(start: float, loss: float, lowest: float | None = None) -> float:
+    """Difference within which losses count as equal.
+
+    Args:
+        start: loss of the snapshot.
+        loss: one of the losses.
+        lowest: the lowest loss so far; None: `loss`.
+    """
+    gain = max(0.0, start - (loss if lowest is None else lowest))
+    return min(GAIN_RESOLUTION * gain, LOSS_RESOLUTION * abs(loss))
 
 
 def _cost_to_reach(curve: Sequence[tuple[float, float]], level: float) -> float:

@@ -30,8 +30,9 @@ SECONDS = 0.02
 """Shortest repeat, so that the resolution of the clock and waking threads do not matter."""
 REPEATS_ALONE = 2
 """Repeats of batch sizes so large that a chunk holds one update."""
-COUNTED_ROWS = 64
-"""Rows for which the memory of an update is counted."""
+COUNTED_ROWS = (61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113)
+"""Primes: the first that divides no length in the model is the number of rows for which the memory
+of an update is counted."""
 FEW_UPDATES = 32
 """Updates of the first timed call where a chunk holds thousands; then twice as many, and so on."""
 CHUNKS_HELD = 4
@@ -72,25 +73,27 @@ class Footprint:
     """Estimated bytes of training at a batch size: chunks, weights, gradients, layer outputs.
 
     Layer outputs are counted as every value that the gradient of a microbatch computes. This is an
-    upper bound, since the compiler reuses some of them. They are counted for two sizes and taken to
-    be linear in the rows.
+    upper bound, since the compiler reuses some of them. The gradient is traced once, for a number
+    of rows that divides no length of the model or of a row: values with an axis that it divides
+    grow in proportion to the rows, all others do not grow.
     """
 
     def __init__(self, problem: Problem, state: TrainState) -> None:
         self._problem = problem
         self._fixed = 4 * _bytes(state.params) + 2 * _bytes(state.opt_state)
-        gradient = make_gradient(problem.objective)
         row = problem.store.gather(np.zeros(1, np.int64))
-
-        def count(rows: int) -> int:
-            microbatch = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
-            )
-            return _computed_bytes(jax.make_jaxpr(gradient)(state.params, microbatch).jaxpr)
-
-        few, many = count(COUNTED_ROWS), count(2 * COUNTED_ROWS)
-        self._per_row = (many - few) / COUNTED_ROWS
-        self._values = few - self._per_row * COUNTED_ROWS
+        lengths = {length for leaf in jax.tree.leaves(state.params) for length in np.shape(leaf)}
+        lengths |= {length for leaf in jax.tree.leaves(row) for length in np.shape(leaf)[1:]}
+        rows = next(
+            (one for one in COUNTED_ROWS if all(length % one for length in lengths - {0})),
+            COUNTED_ROWS[-1],
+        )
+        microbatch = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
+        )
+        jaxpr = jax.make_jaxpr(make_gradient(problem.objective))(state.params, microbatch).jaxpr
+        self._values, growing = _computed_bytes(jaxpr, rows)
+        self._per_row = growing / rows
 
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""
@@ -279,14 +282,27 @@ def _bytes(tree: Any) -> int:
     return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _computed_bytes(jaxpr: Any) -> int:
-    """Bytes of all values that a program computes, including its inner programs."""
-    total = 0
+def _computed_bytes(jaxpr: Any, rows: int) -> tuple[int, int]:
+    """Bytes of all values that a program computes, including its inner programs.
+
+    Args:
+        jaxpr: the program for a batch.
+        rows: in the batch.
+
+    Returns:
+        The bytes of values without an axis over the rows, and of those with one.
+    """
+    fixed = growing = 0
     for equation in jaxpr.eqns:
         for value in equation.outvars:
             # Random keys have a type of their own, which NumPy does not know.
-            total += math.prod(value.aval.shape) * value.aval.dtype.itemsize
+            size = math.prod(value.aval.shape) * value.aval.dtype.itemsize
+            if any(length and length % rows == 0 for length in value.aval.shape):
+                growing += size
+            else:
+                fixed += size
         for inner in equation.params.values():
             if hasattr(inner, "jaxpr"):
-                total += _computed_bytes(inner.jaxpr)
-    return total
+                within = _computed_bytes(inner.jaxpr, rows)
+                fixed, growing = fixed + within[0], growing + within[1]
+    return fixed, growing

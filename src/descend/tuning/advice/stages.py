@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,6 @@ from descend.tuning.advice import critical_batch, lr_range, selection, speed
 from descend.tuning.advice.halving import run_to_cost
 from descend.tuning.advice.trials import (
     CONCURRENT_TRIALS,
-    FEW_EVALUATIONS,
     MANY_EVALUATIONS,
     Trial,
     TrialRunner,
@@ -57,8 +55,11 @@ FIRST_RUNG_DIVISOR = 4
 """The first rung is this many times shorter than a trial that runs to the end."""
 FULL_TRIALS = 6
 """All trials together cost about as much as this many that run to the end."""
-UNNOTICED_SECONDS = 0.5
-"""Seconds of compilation that are spent even where training is short."""
+MIN_DOUBLED = 4
+"""Losses that `updates_needed` looks at: the first, and three whose updates doubled twice."""
+SHORT_FIRST = (0.25, 0.5, 1.0)
+"""When a trial is evaluated in its first rung where training is short: twice doubled, which
+`updates_needed` has to see."""
 
 Report = Callable[[str], None]
 
@@ -81,8 +82,13 @@ class Work:
         compiling: seconds that compiling the first program took.
         budget: seconds that the advice may take, about.
         budget_given: whether the user set the budget.
-        expected: seconds that training is expected to take.
-        compilation: batch sizes being compiled, and a future that is done when they are.
+        expected: seconds that training is expected to take, from the size of the table.
+        needed: seconds after which the loss hardly falls any more, from the first trials; infinite
+            where those do not show it.
+        first_rung: seconds of updates in each of the first trials.
+        trial_seconds: seconds for all trials, from the first one on.
+        compilation: batch sizes being compiled, and for the nearest two a future that is done when
+            they are.
         noise: measured gradient noise so far.
         evidence: plain records of all that was measured.
         undetermined: what the measurements could not determine.
@@ -103,22 +109,34 @@ class Work:
     budget: float
     budget_given: bool
     expected: float
-    compilation: tuple[list[int], Future[None]] | None = None
+    needed: float = math.inf
+    first_rung: float = 0.0
+    trial_seconds: float = 0.0
+    compilation: tuple[list[int], list[Future[None]]] | None = None
     noise: list[GradientNoise] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     undetermined: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    @functools.cached_property
-    def trial_seconds(self) -> float:
-        """Seconds for all trials, from the first one on."""
+    def share_budget(self) -> None:
+        """Give the trials what is left of the budget."""
         left = self.budget - self.spent()
-        return left if self.budget_given else max(left, TRIAL_FRACTION * self.budget)
+        least = 0.0 if self.budget_given else TRIAL_FRACTION * self.budget
+        self.trial_seconds = max(left, least)
 
     @property
     def length(self) -> float:
-        """Seconds of updates in a trial that runs to the end."""
-        return trial_length(self.expected, self.trial_seconds, self.runner.concurrent)
+        """Seconds of updates in a trial that runs to the end.
+
+        No longer than training itself, and no shorter than the first trials.
+        """
+        planned = trial_length(self.expected, self.trial_seconds, self.runner.concurrent)
+        return max(self.first_rung, min(planned, self.needed))
+
+    @property
+    def training(self) -> float:
+        """Seconds of training, as far as is known."""
+        return min(self.expected, self.needed)
 
     @property
     def affordable_sizes(self) -> int:
@@ -240,7 +258,7 @@ def begin_work(
         expected=expected,
     )
     work.limit_concurrency([reference])
-    runner.first_evaluations = FEW_EVALUATIONS if work.short_training else MANY_EVALUATIONS
+    runner.first_evaluations = SHORT_FIRST if work.short_training else MANY_EVALUATIONS
     return work
 
 
@@ -369,44 +387,65 @@ def _possible_sizes(
 def start_compiling(work: Work) -> None:
     """Compile the batch sizes around the reference in a thread, while its trials run.
 
-    As many as the budget allows, and one where compilation is too short to be noticed. Where
-    training takes no longer than compilation, a better size could not make up for compiling it.
+    As many as the budget allows. Where it allows none, `measure_speeds` decides.
     """
-    measured = work.speed.batch_sizes
-    nearest = sorted(
-        (size for size in work.possible if size not in measured),
+    per_row = speed.seconds_at(work.speed, work.reference) / work.reference
+    cheap = [size for size in _unmeasured(work) if 4 * size * per_row <= 0.1 * work.budget]
+    _compile(work, cheap[: work.affordable_sizes])
+
+
+def _unmeasured(work: Work) -> list[int]:
+    """The batch sizes that were not measured yet, those nearest to the reference first."""
+    return sorted(
+        (size for size in work.possible if size not in work.speed.batch_sizes),
         key=lambda size: (abs(math.log(size / work.reference)), size),
     )
-    per_row = speed.seconds_at(work.speed, work.reference) / work.reference
-    cheap = [size for size in nearest if 4 * size * per_row <= 0.1 * work.budget]
-    noticed = work.budget_given or work.compiling > UNNOTICED_SECONDS
-    sizes = cheap[: work.affordable_sizes] or ([] if noticed else nearest[:1])
-    if work.short_training:
-        work.left_out.append("noise")
-    if nearest and not sizes and len(measured) == 1:
-        work.left_out.append("other sizes")
-    elif work.short_training and len(sizes) < len(nearest):
-        work.left_out.append(f"sizes other than {format_sizes(sorted([*sizes, *measured]))}")
-    if sizes:
-        pool = ThreadPoolExecutor(1)
-        runner = work.runner
-        done = pool.submit(speed.compile_sizes, runner.problem, runner.snapshot, sizes[:2], 1)
-        work.compilation = sizes, done
-        pool.shutdown(wait=False)
+
+
+def _compile(work: Work, sizes: list[int]) -> None:
+    if not sizes:
+        return
+    problem, snapshot = work.runner.problem, work.runner.snapshot
+    pool = ThreadPoolExecutor(1)
+    compiled = [pool.submit(speed.compile_sizes, problem, snapshot, [one], 1) for one in sizes[:2]]
+    work.compilation = sizes, compiled
+    pool.shutdown(wait=False)
 
 
 def measure_speeds(work: Work) -> None:
-    """Measure the compiled batch sizes, the nearest ones in turns with the reference."""
+    """Measure the compiled batch sizes, the nearest ones in turns with the reference.
+
+    Where the budget allowed none and the first trials showed that training is worth it, the
+    nearest one is compiled now. Where training takes no longer than compilation, a better size
+    could not make up for compiling it.
+    """
+    nearest = _unmeasured(work)
+    if work.compilation is None and nearest and not work.budget_given:
+        saved = 1.0 - min(1.0, _typical_updates(nearest[0]) / _typical_updates(work.reference))
+        if work.compiling <= SAVING_FRACTION * saved * work.training:
+            _compile(work, nearest[:1])
     if work.compilation is None:
-        return
-    sizes, compiled = work.compilation
-    work.report(f"Measuring updates of {format_sizes(sorted(sizes[:2]))} rows")
-    compiled.result()
-    _measure(work, [work.reference, *sizes[:2]])
-    for size in sizes[2:]:
-        larger = size > work.reference
-        if not (larger and speed.is_saturated(work.speed)):
-            _measure(work, [size])
+        sizes: list[int] = []
+    else:
+        sizes, compiled = work.compilation
+        # The first trials may have shown that there is less time than it seemed.
+        affordable = work.affordable_sizes
+        begun = [one for one in compiled if compiled.index(one) < affordable or not one.cancel()]
+        sizes = sizes[: max(affordable, len(begun))]
+        work.report(f"Measuring updates of {format_sizes(sorted(sizes[:2]))} rows")
+        for one in begun:
+            one.result()
+        _measure(work, [work.reference, *sizes[:2]])
+        for size in sizes[2:]:
+            larger = size > work.reference
+            if not (larger and speed.is_saturated(work.speed)):
+                _measure(work, [size])
+    if work.short_training:
+        work.left_out.append("noise")
+        if nearest and len(work.speed.batch_sizes) == 1:
+            work.left_out.append("other sizes")
+        elif len(sizes) < len(nearest):
+            work.left_out.append(f"sizes other than {format_sizes(work.speed.batch_sizes)}")
 
 
 def _measure(work: Work, sizes: Sequence[int]) -> None:
@@ -442,7 +481,71 @@ def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]
         rates = lr_range.rates_below(highest) if highest is not None else []
     per_update = speed.seconds_at(work.speed, size)
     trials = [work.runner.start(size, rate) for rate in rates]
-    return run_to_cost(work.runner, trials, lambda _: per_update, work.length / FIRST_RUNG_DIVISOR)
+    work.share_budget()
+    work.first_rung = work.length / FIRST_RUNG_DIVISOR
+    return run_to_cost(work.runner, trials, lambda _: per_update, work.first_rung)
+
+
+def reconsider_budget(work: Work, trials: Sequence[Trial], at_least: float = 0.0) -> None:
+    """Spend less where the first trials show that training is nearly over.
+
+    The size of a table says little about how long training takes: on many rows a network may learn
+    all it can within the first epoch.
+
+    Args:
+        work: with the reference trials run; `needed` and the budget are updated.
+        trials: those of the reference size.
+        at_least: minimum budget in seconds if none was given.
+    """
+    alive = [one for one in trials if math.isfinite(one.score)]
+    if not alive:
+        return
+    best = min(alive, key=lambda one: one.score)
+    problem = work.runner.problem
+    rise = problem.rise(problem.plan(best.batch_size))
+    updates = updates_needed([(0, work.runner.start_loss), *best.losses], rise)
+    if updates is None:
+        return
+    work.needed = updates * speed.seconds_at(work.speed, best.batch_size)
+    if not work.budget_given:
+        at_least = time_to_measure_all(at_least, work.compiling)
+        work.budget = default_budget(work.training, at_least)
+        work.share_budget()
+
+
+def updates_needed(losses: Sequence[tuple[int, float]], rise: int) -> float | None:
+    """Updates after which doubling them lowers the loss by less than it can be told apart.
+
+    From one doubling to the next the gain is taken to shrink by the same factor r, as it does where
+    the loss approaches its limit like a power of the updates: with g the gain of the last doubling
+    and d the difference that counts as equal, log(d/g)/log(r) doublings are left. r is at least
+    1/2, since with noise in the gradient the loss falls no faster than 1/updates (Polyak & Juditsky
+    1992, SIAM J. Control Optim. 30(4)).
+
+    Args:
+        losses: (updates, validation loss), from the loss before the first update on, the updates
+            of the last three doubled twice.
+        rise: updates of the warm-up.
+
+    Returns:
+        The updates; None where the gain does not shrink, or where half of the updates were made
+        during the warm-up, in which they do less.
+
+    >>> updates_needed([(0, 4.0), (100, 2.0), (200, 1.5), (400, 1.25)], 60)
+    7273.0
+    """
+    if len(losses) < MIN_DOUBLED or losses[-2][0] < rise:
+        return None
+    start = losses[0][1]
+    (_, first), (_, second), (updates, last) = losses[-3:]
+    equal = selection.equal_within(start, min(first, second, last))
+    before, gain = first - second, second - last
+    if gain <= equal:
+        return float(updates)
+    if gain >= before:
+        return None
+    doublings = math.log(equal / gain) / math.log(max(0.5, gain / before))
+    return float(round(updates * 2.0**doublings))
 
 
 def record_stable_rates(work: Work, found: dict[int, float]) -> None:

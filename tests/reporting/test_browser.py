@@ -19,6 +19,7 @@ from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runtime.live_page import LivePage
+from descend.training.stopping import PATIENCE, StoppingState
 from tests.browser import Browser, chromium, missing_browser
 from tests.records import compare_record, landscape_record
 from tests.reporting.pages.test_advice import advice_of
@@ -234,8 +235,11 @@ def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -
         browser.click(".theme")
         browser.run(f"{LOSS} plot.parentElement.querySelector('.numbers').open = true")
         browser.run("scrollTo({top: 200, behavior: 'instant'})")
-        page.evaluation(SimpleNamespace(history=history[:7]))  # type: ignore[arg-type]
+        progress = StoppingState(stale=2)
+        page.evaluation(SimpleNamespace(history=history[:7], progress=progress))  # type: ignore[arg-type]
         browser.wait_for(counted, 7)
+        left = f"Patience left{PATIENCE - progress.stale} evaluations"
+        assert left in browser.run("return document.body.textContent")
         page.finish(record, history)
     finally:
         page.close()
@@ -251,7 +255,7 @@ def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -
     # The page speaks to nobody but who served it, and has stopped asking.
     own = (page.address, "data:")
     assert [url for url in browser.requests() if not url.startswith(own)] == []
-    assert browser.run("return document.querySelector('.live')") is None
+    assert "has ended" in browser.run("return document.querySelector('.live').textContent")
     assert browser.complaints() == []
 
 

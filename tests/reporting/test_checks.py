@@ -203,6 +203,24 @@ def test_equal_runs_are_said_to_be_equal_and_their_metrics_come_first() -> None:
     colours = [trace["marker"]["color"] for trace in loss]
     assert len(set(colours[:3])) == len(set(colours[3:])) == 1
     assert colours[0] != colours[3]
+    # The mark beside a run's name in the table is the colour of its lines.
+    assert list(table.colours) == [colours[0], colours[3]]
+    hidden = [trace["name"] for trace in loss if trace.get("visible") == "legendonly"]
+    assert hidden == ["one: training", "two: training"]
+
+
+def test_what_differs_between_runs_has_a_table_and_other_targets_are_not_ranked() -> None:
+    one = record_of()
+    two = {**one, "settings": {**one["settings"], "hidden": [8, 8]}, "device": "gpu"}
+    page = runs_page({"one": one, "two": two}, {"one": history_of(), "two": history_of()})
+    differing = page.sections[0].tables[1]
+    assert list(differing.header) == ["setting", "one", "two"]
+    assert ["hidden", "8", "8, 8"] in differing.rows
+    assert ["processor", "price", "gpu"] in differing.rows
+    other = {**one, "settings": {**one["settings"], "target": "rent"}}
+    page = runs_page({"one": one, "two": other}, {"one": history_of(), "two": history_of()})
+    assert list(page.summary.figures) == []
+    assert "no order" in page.summary.text
 
 
 def test_better_than_a_linear_model_by_chance_is_no_pass() -> None:

@@ -208,8 +208,7 @@ def test_a_rate_must_be_a_number_above_zero(rate: float) -> None:
 
 def test_a_custom_model_has_a_live_page() -> None:
     pages: list[str] = []
-    live = LivePage()
-    live._shown.set()  # nobody has to be waited for
+    live = LivePage(stay=0)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def look(evaluation: Evaluation) -> None:

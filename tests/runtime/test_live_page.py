@@ -76,8 +76,7 @@ def trained(folder: Path, *callbacks: Any, seed: int = 0, data: Any = None) -> R
 
 def test_the_page_grows_while_a_run_trains(tmp_path: Path) -> None:
     said: list[str] = []
-    page = LivePage(said.append)
-    page._shown.set()  # nobody has to be waited for
+    page = LivePage(said.append, stay=0.1)
     looking = Looking(page)
     run = trained(tmp_path / "run", page, looking)
     lengths = [updates_in(content) for content, _ in looking.seen]
@@ -89,7 +88,10 @@ def test_the_page_grows_while_a_run_trains(tmp_path: Path) -> None:
         assert "connect-src 'self';" in content
     assert "data-live=" not in looking.seen[-1][0]
     assert "connect-src" not in looking.seen[-1][0]
-    assert said == [f"Live page: {page.address}"]
+    assert said == [
+        f"Live page: {page.address}",
+        "The live page stays for 0.1 seconds more.",
+    ]
     # The run is over: nobody listens any more.
     with pytest.raises(urllib.error.URLError):
         fetched(page.address)
@@ -113,8 +115,7 @@ def test_a_run_that_goes_on_is_followed_from_what_it_had_learned(tmp_path: Path)
     page = LivePage()
     with pytest.raises(InterruptedRunError):
         trained(tmp_path / "run", page, Pressing(page), data=str(data))
-    page = LivePage()
-    page._shown.set()  # nobody has to be waited for
+    page = LivePage(stay=0)
     looking = Looking(page)
     run = resume(tmp_path / "run", Options(make_progress("silent"), (page, looking)))
     lengths = [updates_in(content) for content, _ in looking.seen]

@@ -145,13 +145,14 @@ def table_html(table: Table) -> str:
         for name, is_number in zip(table.header, numeric, strict=True)
     )
     rows = []
-    for row in table.rows:
+    for number, row in enumerate(table.rows):
         cells = []
         for place, cell in enumerate(row):
             tag, scope = ("th", " scope=row") if place == 0 and table.row_headers else ("td", "")
             value = f' data-value="{cell}"' if table.sortable and _is_number(cell) else ""
             kind = f"{tag}{scope}{_numeric_class(numeric[place])}{value}"
-            cells.append(f"<{kind}>{cell_text(cell)}</{tag}>")
+            mark = _swatch(table.colours[number]) if place == 0 and table.colours else ""
+            cells.append(f"<{kind}>{mark}{cell_text(cell)}</{tag}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     label = f' aria-label="{escape_html(table.caption)}"' if table.caption else ""
     long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
@@ -164,6 +165,11 @@ def table_html(table: Table) -> str:
         title = escape_html(table.caption)
         return f"<details class=numbers><summary>{title}</summary>\n{body}</details>\n"
     return body
+
+
+def _swatch(colour: str) -> str:
+    """A mark in the colour of a line; the page's script swaps it on a dark page."""
+    return f'<i class=swatch data-colour="{colour}" style="background:{colour}"></i>'
 
 
 def cell_text(cell: Cell) -> str:

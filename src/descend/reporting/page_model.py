@@ -34,6 +34,7 @@ class Table:
         row_headers: whether the first cell of a row names the row.
         folded: whether the table is closed at first, under its caption.
         sortable: whether a click on a header sorts the rows.
+        colours: of the line that belongs to each row; empty where none does.
     """
 
     header: Sequence[str]
@@ -42,6 +43,7 @@ class Table:
     row_headers: bool = True
     folded: bool = False
     sortable: bool = False
+    colours: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from descend.io.atomic import json_text
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.folder import read_assessment
+from descend.settings import settings_from
+from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
+from descend.training.plateau import MAX_REDUCTIONS
 from descend.types import History
 
 LOOPBACK = "127.0.0.1"
@@ -24,6 +27,11 @@ SECONDS_TO_ASK = 5.0
 MOST_READERS = 16
 SECONDS_BETWEEN = 2
 """Seconds between two reloads of the page."""
+SECONDS_AFTER = 5.0
+"""Seconds that the page of a finished run can still be loaded, if somebody has followed it."""
+
+LIMITING = ("patience", "schedule", "model", "epochs", "time_budget")
+"""The settings on which the patience depends."""
 
 Record = Mapping[str, Any]
 
@@ -36,17 +44,19 @@ class LivePage(Callback):
     data by itself, and keeps the zoom and switches of the reader.
 
     Args:
-        say: called with a line that gives the address.
+        say: called with a line that gives the address, and with one at the end.
+        stay: seconds that the page can still be loaded after the end, if somebody follows it.
     """
 
-    def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
-        self._say = say
+    def __init__(
+        self, say: Callable[[str], None] = lambda text: None, stay: float = SECONDS_AFTER
+    ) -> None:
+        self._say, self._stay = say, stay
         self._record: Record = {}
         self._history: History = ()
         self._finished = False
         self._folder: Path | None = None
         self._asked_at = -float("inf")
-        self._shown = threading.Event()
         self._server: ThreadingHTTPServer | None = None
 
     @property
@@ -65,12 +75,26 @@ class LivePage(Callback):
     def evaluation(self, loop: LoopState) -> None:
         """Show an evaluation."""
         self._history = loop.history
+        known = {"stale": loop.progress.stale, "lowerings": loop.progress.lowerings}
+        self._record = {**self._record, "progress": {**known, **self._patience()}}
 
     def finish(self, record: Record, history: History) -> None:
-        """Show the finished run until every browser that follows it has fetched the page."""
+        """Show the finished run for some seconds to those who follow it, and say so."""
         self._record, self._history, self._finished = _reread(record), history, True
-        if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN:
-            self._shown.wait(2 * SECONDS_BETWEEN)
+        if time.monotonic() - self._asked_at < 2 * SECONDS_BETWEEN and self._stay > 0:
+            self._say(f"The live page stays for {self._stay:g} seconds more.")
+            time.sleep(self._stay)
+
+    def _patience(self) -> dict[str, int]:
+        """The evaluations without improvement that the run's limits allow, if they are its own."""
+        if self._record.get("stop_rule"):
+            return {}
+        recorded = self._record["settings"]
+        known = {name: recorded[name] for name in LIMITING if name in recorded}
+        if self._record.get("own"):
+            known["model"] = "mlp"  # A custom model has the limits of a plain network.
+        limits = limits_of(settings_from({"target": "y", **known}))
+        return {"patience": limits.patience, "lowers": MAX_REDUCTIONS * limits.lower_first}
 
     def close(self) -> None:
         """Stop listening."""
@@ -78,20 +102,15 @@ class LivePage(Callback):
             self._server.shutdown()
             self._server.server_close()
 
-    def page(self) -> tuple[str, bool]:
-        """The current page, and whether it is the final one."""
+    def page(self) -> str:
+        """The current page."""
         self._asked_at = time.monotonic()
         finished = self._finished
         assessment: Record = {}
         if finished and self._folder is not None:
             assessment = read_assessment(self._folder)
         page = train_page(self._record, self._history, assessment)
-        return render(page, live=None if finished else SECONDS_BETWEEN), finished
-
-    def was_sent(self, last: bool) -> None:
-        """Called when a page has been sent."""
-        if last:
-            self._shown.set()
+        return render(page, live=None if finished else SECONDS_BETWEEN)
 
 
 def _reread(record: Record) -> Record:
@@ -143,8 +162,7 @@ def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
             if self.path != "/":
                 self.send_error(404)
                 return
-            page, last = live.page()
-            content = page.encode("utf-8")
+            content = live.page().encode("utf-8")
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
@@ -152,7 +170,6 @@ def _handler(live: LivePage) -> type[BaseHTTPRequestHandler]:
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             self.wfile.write(content)
-            live.was_sent(last)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Log nothing: the terminal shows the run."""

@@ -131,7 +131,13 @@
     return Plotly.react(canvas, data, layout, config);
   }
 
-  const drawAll = () => Promise.all([...document.querySelectorAll("[data-plot]")].map(draw));
+  const drawAll = () => {
+    for (const mark of document.querySelectorAll("[data-colour]")) {
+      const own = mark.dataset.colour;
+      mark.style.background = isDark() && !onPaper ? darker[own.toUpperCase()] || own : own;
+    }
+    return Promise.all([...document.querySelectorAll("[data-plot]")].map(draw));
+  };
 
   document.addEventListener("change", (event) => {
     const place = event.target.closest("[data-plot]");
@@ -245,6 +251,14 @@
     return drawAll();
   }
 
+  function tell(text) {
+    const told = document.createElement("p");
+    told.className = "live";
+    told.setAttribute("role", "status");
+    told.textContent = text;
+    document.querySelector(".top").after(told);
+  }
+
   async function follow() {
     while (root.dataset.live) {
       await new Promise((done) => setTimeout(done, 1000 * Number(root.dataset.live)));
@@ -253,8 +267,10 @@
         const answer = await fetch(location.pathname, { cache: "no-store" });
         if (!answer.ok) throw new Error(answer.statusText);
         const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (!next.documentElement.dataset.live) delete root.dataset.live;
+        const ended = !next.documentElement.dataset.live;
+        if (ended) delete root.dataset.live;
         await takeOver(next);
+        if (ended) tell("Training has ended. This page is final; its server stops in a few seconds.");
       } catch {
         delete root.dataset.live;
         const told = document.querySelector(".live");

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
 from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
+from descend.reporting.plots.colours import COLOURS
 from descend.reporting.plots.figures import loss_plot, rate_plot
 from descend.reporting.text.records import NAMES
 from descend.types import History
@@ -55,7 +56,10 @@ def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History
             "Side by side",
             text=[f"All have {', '.join(alike)}."] if alike else [],
             warnings=_warnings(records),
-            tables=[_table(records, histories, differing)],
+            tables=[
+                _metrics_table(records, histories),
+                _settings_table(records, differing),
+            ],
         ),
         Section("How they were trained", plots=[loss_plot(histories), rate_plot(histories)]),
     ]
@@ -73,6 +77,10 @@ def _summary(records: Mapping[str, Record], histories: Mapping[str, History]) ->
         )
         for name, one in lines.items()
     ]
+    if _have_different_targets(records):
+        return Summary(
+            f"{len(records)} runs with different targets or losses: their losses have no order.",
+        )
     if len(lowest) < 2 or _warnings(records):
         return Summary(f"The loss curves of {len(records)} runs over each other.", figures)
     first, second = sorted(lowest, key=lambda name: lowest[name])[:2]
@@ -92,7 +100,7 @@ def _summary(records: Mapping[str, Record], histories: Mapping[str, History]) ->
 def _warnings(records: Mapping[str, Record]) -> list[str]:
     """Why their losses cannot be compared, where they cannot."""
     settings = [record["settings"] for record in records.values()]
-    if len({(str(one.get("target")), str(one.get("loss"))) for one in settings}) > 1:
+    if _have_different_targets(records):
         return ["These runs do not have one target and one loss: their losses cannot be compared."]
     validation = {
         (str(record["data"].get("fingerprint")), one.get("seed"), str(one.get("validation")))
@@ -107,6 +115,11 @@ def _warnings(records: Mapping[str, Record]) -> list[str]:
     return []
 
 
+def _have_different_targets(records: Mapping[str, Record]) -> bool:
+    settings = [record["settings"] for record in records.values()]
+    return len({(str(one.get("target")), str(one.get("loss"))) for one in settings}) > 1
+
+
 def _differing_settings(records: Mapping[str, Record]) -> list[str]:
     """The settings in which the runs differ, and those that are shown always."""
     settings = [record["settings"] for record in records.values()]
@@ -114,11 +127,8 @@ def _differing_settings(records: Mapping[str, Record]) -> list[str]:
     return [*ALWAYS, *(name for name in found if name not in ALWAYS)]
 
 
-def _table(
-    records: Mapping[str, Record], histories: Mapping[str, History], differing: list[str]
-) -> Table:
+def _metrics_table(records: Mapping[str, Record], histories: Mapping[str, History]) -> Table:
     shown = [name for name in METRICS if any(name in _metrics(one) for one in records.values())]
-    machines = len({_processor(record) for record in records.values()}) > 1
     rows: list[list[Cell]] = []
     for name, record in records.items():
         line, last = best_line(histories[name]), histories[name][-1:]
@@ -133,14 +143,39 @@ def _table(
                 last[0].epoch if last else 0.0,
                 last[0].seconds if last else 0.0,
                 ended.replace("_", " ").lower(),
-                *([_processor(record)] if machines else []),
-                *(_cell(record["settings"].get(option)) for option in differing),
             ]
         )
-    titles = [TITLES.get(option, option.replace("_", " ")) for option in differing]
-    header = ["run", *(NAMES[metric] for metric in shown), *HEADER]
-    header += ["processor"] if machines else []
-    return Table([*header, *titles], rows, caption="The runs side by side", sortable=True)
+    return Table(
+        ["run", *(NAMES[metric] for metric in shown), *HEADER],
+        rows,
+        caption="The metrics of each run, on its validation rows; press a heading to sort",
+        sortable=True,
+        colours=[COLOURS[place % len(COLOURS)] for place in range(len(rows))],
+    )
+
+
+def _settings_table(records: Mapping[str, Record], differing: Sequence[str]) -> Table:
+    """A line for each setting in which the runs differ, a column for each run."""
+    rows: list[list[Cell]] = [
+        [
+            TITLES.get(option, option.replace("_", " ")),
+            *(_cell(record["settings"].get(option)) for record in records.values()),
+        ]
+        for option in differing
+    ]
+    for title, known in (
+        ("rows", [_rows(record) for record in records.values()]),
+        ("processor", [_processor(record) for record in records.values()]),
+        ("descend", [str(record.get("descend", "")) for record in records.values()]),
+    ):
+        if len(set(known)) > 1:
+            rows.append([title, *known])
+    return Table(["setting", *records], rows, caption="What differs between them")
+
+
+def _rows(record: Record) -> str:
+    rows = record["data"]["rows"]
+    return f"{rows['training']:,} + {rows['validation']:,}"
 
 
 def _metrics(record: Record) -> Mapping[str, float | None]:

@@ -16,6 +16,9 @@ from descend.types import History
 
 Record = Mapping[str, Any]
 
+MOST_METRICS = 4
+"""Metrics of the user's own at the top of the page of a running run."""
+
 
 def train_summary(
     record: Record, history: History = (), assessment: Record | None = None
@@ -78,7 +81,6 @@ def _running_summary(record: Record, history: History) -> Summary:
             left.append((epochs - last.epoch) * last.seconds / last.epoch)
         rows = last.examples / last.seconds if last.seconds > 0 else 0.0
         since = sum(one.update > best.update for one in history)
-        patience = record["settings"].get("patience")
         note = "left at most" if left else "no limit but the stopping rule"
         figures = [
             KeyFigure("Epoch", number_text(round(last.epoch, 2)), f"of {epochs}" if epochs else ""),
@@ -88,12 +90,10 @@ def _running_summary(record: Record, history: History) -> Summary:
             KeyFigure(
                 "Best", number_text(best.validation_loss), f"at epoch {number_text(best.epoch)}"
             ),
-            KeyFigure(
-                "Since the best",
-                count_text(since, "evaluation"),
-                f"the learning rate is lowered after {patience}"
-                if patience and not record.get("stop_rule")
-                else "",
+            _patience_figure(record.get("progress") or {}, since),
+            *(
+                KeyFigure(name, number_text(value), _best_metric(history, name))
+                for name, value in list(last.metrics.items())[:MOST_METRICS]
             ),
         ]
     state = str(record.get("state", "unknown"))
@@ -108,6 +108,22 @@ def _running_summary(record: Record, history: History) -> Summary:
         outcome=outcome,
         facts=facts_text(record),
     )
+
+
+def _patience_figure(progress: Record, since: int) -> KeyFigure:
+    """How many evaluations without improvement are left, and what comes then."""
+    if "patience" not in progress:
+        return KeyFigure("Since the best", count_text(since, "evaluation"))
+    left = max(0, progress["patience"] - progress["stale"])
+    can_lower = progress["lowerings"] < progress["lowers"]
+    then = "then the learning rate is lowered" if can_lower else "then training ends"
+    return KeyFigure("Patience left", count_text(left, "evaluation"), then)
+
+
+def _best_metric(history: History, name: str) -> str:
+    """The range of a metric of the user's own: whether more is better is not known."""
+    known = [one.metrics[name] for one in history if one.metrics.get(name) is not None]
+    return f"so far {three_text(min(known))} to {three_text(max(known))}"
 
 
 def _goes_on(record: Record) -> str:

@@ -232,11 +232,15 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
         prefix = f"{name}: " if len(kept) > 1 else ""
         train = place if len(kept) > 1 else 1
         for title, field, colour, dash in (
-            (f"{prefix}validation", "validation_loss", place, "solid"),
+            # Of several runs each has its own stroke: there are more runs than colours.
+            (f"{prefix}validation", "validation_loss", place, None if len(kept) > 1 else "solid"),
             (f"{prefix}training", "train_loss", train, "dot"),
         ):
             values = [getattr(one, field) for one in history]
-            traces.append(line(title, [one.update for one in history], values, colour, dash=dash))
+            trace = line(title, [one.update for one in history], values, colour, dash=dash)
+            if len(kept) > 1 and field == "train_loss":
+                trace["visible"] = "legendonly"
+            traces.append(trace)
             lines.append(history)
         best = best_line(history)
         if best is not None:
@@ -250,7 +254,13 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
             # With several runs the colour says whose it is.
             traces.append({**mark, "showlegend": False} if len(kept) > 1 else mark)
             lines.append((best,))
-    losses = [value for trace in traces for value in trace["y"] if value is not None]
+    losses = [
+        value
+        for trace in traces
+        if "visible" not in trace
+        for value in trace["y"]
+        if value is not None
+    ]
     positive = bool(losses) and min(losses) > 0
     return Plot(
         name="loss",
@@ -262,7 +272,13 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
             log_y=positive and max(losses) > FAR_FALL * min(losses),
         ),
         table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
-        caption="Lower is better. The saved model is the one with the lowest validation loss. "
+        caption=(
+            "Each run has one colour in every chart; its training loss is shown by a click "
+            "on its name in the legend. "
+            if len(kept) > 1
+            else ""
+        )
+        + "Lower is better. The saved model is the one with the lowest validation loss. "
         "Where the training loss falls while the validation loss rises, the model overfits. The "
         "training loss is the mean over the updates since the evaluation before, so it lags "
         "behind.",

@@ -59,6 +59,8 @@ def picture(plot: Plot) -> bytes:
     FigureCanvasAgg(canvas)
     axes = canvas.add_subplot()
     for trace in plot.figure["data"]:
+        if trace.get("visible") == "legendonly":  # The page does not show it at first either.
+            continue
         drawn = _draw(axes, trace)
         if drawn is not None:
             scale = trace.get("colorbar") or trace.get("marker", {}).get("colorbar", {})

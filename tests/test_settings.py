@@ -55,6 +55,7 @@ good = st.fixed_dictionaries(
         "advice_budget": positive,
         "memory": counts,
         "sync_every": counts | st.just("auto"),
+        "share_rows": st.sampled_from(settings.SHARE_ROWS),
         "store": names,
     },
 )
@@ -119,6 +120,7 @@ BAD: dict[str, list[Any]] = {
     "advice_budget": [0, *NUMBERS],
     "memory": [value for value in WHOLE_NUMBERS if value is not None],
     "sync_every": ["Auto", "4", *WHOLE_NUMBERS],
+    "share_rows": ["Yes", "", True, None],
     "store": ["", 3, ("a",)],
 }
 CASES = [(name, value) for name, values in BAD.items() for value in values]

@@ -36,6 +36,7 @@ class RunKeywords(TypedDict, total=False):
 class TableKeywords(RunKeywords, total=False):
     """And what a table means."""
 
+    share_rows: Literal["auto", "yes", "no"]
     task: Literal["auto", "regression", "classification"]
     exclude: Sequence[str]
     categorical: Sequence[str]

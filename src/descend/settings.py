@@ -47,6 +47,7 @@ CLASS_LOSSES = ("cross_entropy", "hinge")
 OWN_SCALE = ("poisson", "binary_cross_entropy")
 """Losses whose target is learned in its own units, not in deviations from its mean."""
 GOALS = ("time", "examples", "quality")
+SHARE_ROWS = ("auto", "yes", "no")
 SCHEDULES = ("constant", "cosine", "one-cycle", "warmup-stable-decay", "inverse-time")
 OPTIMIZERS = (
     "momentum",
@@ -143,6 +144,8 @@ class Settings:
         memory: bytes the whole process may use.
         sync_every: updates that each of several processes makes by itself before their weights are
             averaged; 1 sums the gradients of every batch, `auto` measures what messages cost.
+        share_rows: whether each of several processes reads and keeps a share of the rows, and
+            none has all: `yes`, `no`, or `auto` for tables that do not fit in memory.
         store: the folder for encoded rows; None keeps them in memory if they fit.
     """
 
@@ -185,6 +188,7 @@ class Settings:
     advice_budget: float | None = None
     memory: int | None = None
     sync_every: int | str = 1
+    share_rows: str = "auto"
     store: str | None = None
 
     def __post_init__(self) -> None:
@@ -225,6 +229,7 @@ class Settings:
             ("schedule", ("auto", *SCHEDULES)),
             ("loss", LOSSES),
             ("goal", GOALS),
+            ("share_rows", SHARE_ROWS),
         ):
             _check_choice(name, getattr(self, name), choices)
         self._resolve_quantiles()

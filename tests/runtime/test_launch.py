@@ -91,6 +91,36 @@ def test_a_lost_process_ends_the_job_and_the_run_goes_on(
     assert same[0] == same[1]
 
 
+def test_rows_that_are_shared_out(table: Path, tmp_path: Path) -> None:
+    options = ("--share-rows", "yes", "--weight", "w", "--store", str(tmp_path / "stores"))
+    for name in ("run", "again"):
+        started = train(table, tmp_path / name, 2, "--epochs", "12", *options)
+        _, said = started.communicate(timeout=300)
+        assert started.returncode == 0, said
+    one = tmp_path / "one"
+    assert train(table, one, 1, "--epochs", "12", "--weight", "w").wait(300) == 0
+    runs = [tmp_path / "run", tmp_path / "again", one]
+    records = [json.loads((run / "run.json").read_text()) for run in runs]
+    assert records[0]["schema"] == records[2]["schema"]
+    assert records[0]["data"]["layout"]["processes"] == 2
+    assert len([path for path in (tmp_path / "stores").iterdir() if path.is_dir()]) == 2
+    models = [(run / "model.safetensors").read_bytes() for run in runs]
+    assert models[0] == models[1]
+    # Another order of the rows, and no other result: the target is a sum of two columns.
+    losses = [record["result"]["metrics"]["model"]["RMSE"] for record in records]
+    assert losses[0] == pytest.approx(losses[2], abs=0.1)
+    resume = [sys.executable, "-m", "descend", "resume", str(runs[0])]
+    for count in ("2", "1"):
+        done = subprocess.run(
+            [*resume, "--processes", count, "--quiet", "--epochs", "14"],
+            timeout=300,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def _children(parent: int) -> list[int]:
     path = Path(f"/proc/{parent}/task/{parent}/children")
     return [int(one) for one in path.read_text().split()]

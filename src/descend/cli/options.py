@@ -22,6 +22,7 @@ from descend.settings import (
     LOSSES,
     MODELS,
     SCHEDULES,
+    SHARE_ROWS,
     TASKS,
     Settings,
     read_config,
@@ -225,6 +226,11 @@ SETTINGS: dict[str, Option] = {
         parse=_number_or_word("sync_every", ("auto",), whole=True),
         metavar="N|auto",
     ),
+    "share_rows": Option(
+        "Whether each of several processes has a share of the rows, and none has all; auto: of "
+        "tables that do not fit in memory.",
+        metavar="|".join(SHARE_ROWS),
+    ),
     "store": Option("Keep the encoded rows in this folder, for later runs.", metavar="DIR"),
 }
 
@@ -247,7 +253,7 @@ GROUP_OF: dict[str, str] = {
         "When to stop": ("epochs", "time_budget", "patience"),
         "Advice": ("goal", "advice_budget"),
         "Memory": ("memory", "store"),
-        "Several processes": ("sync_every",),
+        "Several processes": ("sync_every", "share_rows"),
     }.items()
     for name in members
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from descend.data.encoding.encoder import EncodedRows, Encoder
+from descend.data.encoding.read_plan import ReadPlan
 from descend.data.reading.options import reading_options
+from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import stage
 from descend.data.reading.table import Table, open_table
 from descend.data.rows.budget import Budget, divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.prefetch import read_ahead
+from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import Filler, MemoryStore, RowStore
 from descend.data.rows.store_cache import (
     Say,
@@ -31,6 +34,15 @@ from descend.data.rows.store_cache import (
 from descend.data.rows.write_store import Part, write_store
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.learn import learn_schema
+from descend.data.share_rows import (
+    check_same_files,
+    is_shared,
+    join_stores,
+    joint_budget,
+    largest_counts,
+    own_counts,
+    same_everywhere,
+)
 from descend.data.split import is_validation
 from descend.errors import DataError
 from descend.settings import OWN_SCALE, Settings
@@ -63,6 +75,11 @@ class Prepared:
     fingerprint: dict[str, Any]
     layout: Layout = field(default=Layout(stored=False))
 
+    @property
+    def sampled(self) -> RowStore:
+        """Training rows drawn from the whole table: all of them, if this process has them."""
+        return self.training.sample if isinstance(self.training, SharedStore) else self.training
+
 
 def prepare(
     data: Any,
@@ -72,11 +89,13 @@ def prepare(
     layout: Layout | None = None,
     check: Callable[[dict[str, Any]], None] | None = None,
     say: Say | None = None,
+    sharing: Sharing | None = None,
 ) -> Prepared:
     """Open a table, learn its schema and convert its rows once.
 
     Rows that fit in memory stay there. Otherwise, or with `settings.store`, they are written to
-    a store on disk, which a later run on the same data uses again.
+    a store on disk, which a later run on the same data uses again. Of several processes, each
+    reads and keeps a share of the rows if `settings.share_rows` says so.
 
     Args:
         data: whatever `open_table` takes.
@@ -85,6 +104,7 @@ def prepare(
         layout: of the run that is resumed; None decides.
         check: called with the fingerprint before any row is read.
         say: called with messages, such as where rows are stored.
+        sharing: with the other processes that prepare the same table; None: there are none.
 
     Raises:
         DataError: the table cannot be read or learned from, or the store cannot be written.
@@ -103,35 +123,68 @@ def prepare(
         fingerprint["validation"] = validation.fingerprint()
     if check is not None:
         check(fingerprint)
-    folder, key = _store_of(table.name, fingerprint, settings)
+    others, is_new = sharing, layout is None
+    if others is not None and is_shared(table, settings, others, budget, layout):
+        check_same_files(fingerprint, others)
+        table = table.shared_out(others)
+        validation = None if validation is None else validation.shared_out(others)
+        budget = joint_budget(budget, others)
+    else:
+        sharing = None
+    count = 0 if sharing is None else sharing.count
+    if layout is not None and layout.processes != count:
+        say(
+            f"The rows of the run were shared out among {layout.processes} processes, and are now "
+            f"among {max(1, count)}: it goes on from the same update, and its bytes will differ."
+        )
+        layout = None
+    rows: tuple[RowStore, RowStore]
+    folder, key = _store_of(table.name, fingerprint, settings, sharing)
     asked = {"task": settings.task, **_of_loss(settings)}
     # A resumed run has resolved settings, which agree with its schema.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)
     if kept is not None and schema is None and "schema" not in kept[0].header.key:
         kept = None
-    if kept is not None and _is_store_used(kept, settings, budget, layout):
+    if kept is not None and not _is_store_used(kept, settings, budget, layout):
+        kept = None
+    if others is not None and not all(same_everywhere(others, kept is not None)):
+        kept = None
+    if kept is not None:
         schema = schema or schema_from_json(kept[0].header.key["schema"])
         counts = {part.part: len(part) for part in kept}
-        layout = layout or _choose_layout(counts, kept[0].row_bytes, budget, settings)
+        layout = layout or _choose_layout(counts, kept[0].row_bytes, budget, settings, sharing)
         say(f"Rows are read from {folder}, written earlier from the same data.")
-        return Prepared(
-            schema, Encoder(schema), *load_or_map(kept, layout, budget), fingerprint, layout
-        )
+        rows = load_or_map(kept, layout, budget)
+        if sharing is not None:
+            rows = join_stores(*rows, kept[0].row_bytes, sharing, budget, settings.seed)
+            _say_shares(rows, schema, say)
+        return Prepared(schema, Encoder(schema), *rows, fingerprint, layout)
     with stage(table, settings, memory=budget.reading, store=folder) as text_read:
         schema = schema or learn_schema(text_read, settings, validation=validation)
         encoder = Encoder(schema)
         row_bytes = encoder.row_bytes
         counts = {"training": schema.rows.training, "validation": schema.rows.validation}
-        layout = layout or _choose_layout(counts, row_bytes, budget, settings)
+        if sharing is not None:
+            counts = own_counts(encoder, text_read, validation, settings)
+        layout = layout or _choose_layout(counts, row_bytes, budget, settings, sharing)
+        if others is not None and sharing is None and is_new and settings.share_rows == "auto":
+            beyond = any(same_everywhere(others, layout.windows is not None))
+            if beyond:
+                # More than the size of the source let expect: no process should keep all of it.
+                shared = settings.replace(share_rows="yes")
+                return prepare(data, shared, schema=schema, say=say, sharing=others)
         parts = _parts(encoder, text_read, validation, settings, budget.encoded_rows(row_bytes))
         if not layout.stored:
-            rows: tuple[RowStore, RowStore] = in_memory(parts, counts)
+            rows = in_memory(parts, counts)
         else:
             key = {"asked": asked, **key, "schema": schema.as_json()}
             write = functools.partial(write_rows, folder, parts, key, counts, settings, budget)
             rows = load_or_map(open_cached_store(folder, key, write, say), layout, budget)
     _check_same(table, fingerprint["data"])
+    if sharing is not None:
+        rows = join_stores(*rows, row_bytes, sharing, budget, settings.seed)
+        _say_shares(rows, schema, say)
     return Prepared(schema, encoder, *rows, fingerprint, layout)
 
 
@@ -164,28 +217,55 @@ def write_rows(
         )
 
 
+def _say_shares(rows: tuple[RowStore, RowStore], schema: Schema, say: Say) -> None:
+    training, validation = rows
+    assert isinstance(training, SharedStore)
+    least, most = min(training.sizes), max(training.sizes)
+    say(
+        f"The rows are shared out among {len(training.sizes)} processes, {least:,} to {most:,} "
+        "training rows each."
+    )
+    if len(validation) < schema.rows.validation:
+        say(
+            f"Of {schema.rows.validation:,} validation rows a random {len(validation):,} are used, "
+            "as many as fit in the memory of a process."
+        )
+
+
 def _choose_layout(
-    counts: dict[str, int], row_bytes: int, budget: Budget, settings: Settings
+    counts: dict[str, int],
+    row_bytes: int,
+    budget: Budget,
+    settings: Settings,
+    sharing: Sharing | None,
 ) -> Layout:
+    """The layout of a table, the same in every process that shares it."""
+    if sharing is not None:
+        counts = largest_counts(counts, sharing)
     stored = settings.store is not None
-    return decide_layout(counts["training"], counts["validation"], row_bytes, budget, stored=stored)
+    layout = decide_layout(
+        counts["training"], counts["validation"], row_bytes, budget, stored=stored
+    )
+    return layout if sharing is None else replace(layout, processes=sharing.count)
 
 
 def _store_of(
-    name: str, fingerprint: dict[str, Any], settings: Settings
+    name: str, fingerprint: dict[str, Any], settings: Settings, sharing: Sharing | None
 ) -> tuple[Path, dict[str, Any]]:
-    """The folder and the key of the store of a table."""
+    """The folder and the key of the store of a table, or of the share of one process."""
     from descend import __version__
 
     options = {option: getattr(settings, option) for option in _DECIDES}
     sources = {part: _source(record) for part, record in fingerprint.items()}
     kept_in = Path(settings.store) if settings.store is not None else default_folder()
-    identity = {"sources": sources, "options": options, **_of_loss(settings)}
+    share = {} if sharing is None else {"share": [sharing.index, sharing.count]}
+    identity = {"sources": sources, "options": options, **_of_loss(settings), **share}
     folder = store_folder(kept_in, name, identity)
     key: dict[str, Any] = {
         "fingerprint": fingerprint,
         "options": options,
         "descend": __version__,
+        **share,
     }
     if not all({"files", "hash"} & record.keys() for record in fingerprint.values()):
         # Data from the network may change unnoticed, so such a store serves one run only.
@@ -245,17 +325,29 @@ def _parts(
     encoder: Encoder, table: Table, validation: Table | None, settings: Settings, rows: int
 ) -> Iterator[Part]:
     """One pass over the table, which divides its rows into training and validation."""
-    for part in encoder.encode(table, target=True, rows=rows):
-        if validation is not None:
+    # Of processes that share a table every one plans, even if its rows are in a store already.
+    plan = encoder.plan(table, target=True)
+    other = None if validation is None else encoder.plan(validation, target=True)
+    return _planned_parts(encoder, plan, other, settings, rows)
+
+
+def _planned_parts(
+    encoder: Encoder, plan: ReadPlan, other: ReadPlan | None, settings: Settings, rows: int
+) -> Iterator[Part]:
+    for part in encoder.encode(plan.table, target=True, rows=rows, plan=plan):
+        if other is not None:
             yield "training", part.batch
             continue
         assert not isinstance(settings.validation, str)
         held_out = is_validation(part.row, settings.validation, settings.seed)
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))
-    if validation is not None:
-        for part in encoder.encode(validation, target=True, rows=rows):
+    if other is not None:
+        for part in encoder.encode(other.table, target=True, rows=rows, plan=other):
             yield "validation", part.batch
+    # A share may have no row of a part, and even so its arrays have shapes.
+    yield "training", encoder.no_rows()
+    yield "validation", encoder.no_rows()
 
 
 def _select_rows(part: EncodedRows, which: np.ndarray) -> Batch:

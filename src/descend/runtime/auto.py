@@ -55,7 +55,7 @@ def choose(
         numbers = {"batch_size": batch_size, "learning_rate": rate}
         return Chosen(settings.replace(**numbers), problem.begin(), None)
     advice, loop = measure(
-        problem,
+        problem.alone,
         batch_size=batch_size,
         learning_rate=rate,
         goal=settings.goal,

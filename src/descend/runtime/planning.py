@@ -41,7 +41,9 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
     assert settings.members is not None
     place, seconds = this_place(), 0.0
     if place.first:
-        speed = measure_speed(run.problem, run.problem.begin().state, [size], repeats=2)
+        problem = run.problem.alone
+        size_here = min(size, len(problem.store))
+        speed = measure_speed(problem, problem.begin().state, [size_here], repeats=2)
         seconds = speed.seconds_per_update[0]
     if place.count > 1:
         # What each measures would differ, and they have to agree.

@@ -28,6 +28,7 @@ from descend.settings import Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
+from descend.training.parallel import sharing_with_others
 from descend.training.problem import Problem
 from descend.types import Params, StopReason
 
@@ -116,7 +117,7 @@ class TableRun(Trainable[Run]):
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """On samples of the rows, in about two seconds."""
         model = self._model(params, settings)
-        return assess(model, self.prepared.training, self.prepared.validation, seed=settings.seed)
+        return assess(model, self.prepared.sampled, self.prepared.validation, seed=settings.seed)
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the model with its schema."""
@@ -142,7 +143,7 @@ def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
         settings: as the user gave them.
         progress: told where the rows are stored.
     """
-    prepared = prepare(data, settings, say=progress.message)
+    prepared = prepare(data, settings, say=progress.message, sharing=sharing_with_others())
     named = isinstance(data, str | Path) and str(data)
     source = without_secrets(str(data)) if named else None
     return TableRun(resolve_task(settings, prepared.schema), prepared, source)
@@ -200,7 +201,13 @@ def reopen_run(
         settings = settings.replace(validation=rows)
     settings = settings.replace(store=_store(settings.store, named.store, progress))
     prepared = prepare(
-        source, settings, schema=schema, layout=layout, check=check, say=progress.message
+        source,
+        settings,
+        schema=schema,
+        layout=layout,
+        check=check,
+        say=progress.message,
+        sharing=sharing_with_others(),
     )
     return TableRun(settings, prepared, source)
 

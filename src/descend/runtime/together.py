@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from descend.data.rows.shared_store import SharedStore
 from descend.errors import InputError, LostProcessError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
@@ -117,7 +118,9 @@ def check_same(problem: Problem, loop: LoopState) -> None:
     A program that makes its rows with random numbers of its own makes others in every process.
     """
     found: dict[str, list[Any]] = {"initial weights": [loop.state.params, loop.state.update]}
-    for name, store in (("training rows", problem.store), ("validation rows", problem.validation)):
+    # Of rows that are shared out, all processes know the same sample.
+    training = problem.store.sample if isinstance(problem.store, SharedStore) else problem.store
+    for name, store in (("training rows", training), ("validation rows", problem.validation)):
         last = len(store) - 1
         ends = np.minimum(np.arange(COMPARED_ROWS, dtype=np.int64), last)
         ends = np.concatenate([ends, last - ends])

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.store import RowStore
+from descend.data.share_rows import SAMPLE_ROWS, sampled_rows
 
 Floats = npt.NDArray[np.float32]
 
-SAMPLE_ROWS = 20_000
 BINS = 32
 """Bins of equal content, before those of the tails."""
 TAILS = (0.001, 0.002, 0.005, 0.01)
@@ -66,11 +66,7 @@ class Bins(NamedTuple):
 
 def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Floats:
     """The numbers `[n, d]` of at most `rows` rows, a random sample if there are more."""
-    if len(store) <= rows:
-        chosen = np.arange(len(store), dtype=np.int64)
-    else:
-        random = np.random.default_rng((seed, 11))
-        chosen = np.sort(random.choice(len(store), rows, replace=False)).astype(np.int64)
+    chosen = sampled_rows(len(store), seed, rows)
     return np.asarray(store.gather(chosen).x["numeric"], np.float32)
 
 

@@ -80,7 +80,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     """The training problem for a prepared table; `loss` must be resolved."""
     bins = None
     if settings.model == "tabular":
-        bins = find_bins(sample(prepared.training, settings.seed))
+        bins = find_bins(sample(prepared.sampled, settings.seed))
     network = network_of(settings, prepared.schema, prepared.encoder, bins)
     if settings.memory is not None:
         _check_memory(settings, network)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
 from descend.training.starters import CORES, WATCHED, job_of
 from descend.types import Array, Batch, Params
@@ -31,6 +32,8 @@ AXIS = "data"
 HEARTBEAT = 60
 """Seconds after which a process that says nothing counts as lost; a broken connection is noticed at
 once."""
+MESSAGE_BYTES = 16 << 20
+"""Most bytes that a process sends to all others at once."""
 FAREWELL = 30
 """Seconds that a process waits at its end for the others."""
 
@@ -300,6 +303,29 @@ def from_first(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     came = np.asarray(multihost_utils.broadcast_one_to_all(sent))
     return np.frombuffer(came.astype(np.uint8).tobytes(), values.dtype).reshape(values.shape)
+
+
+def bytes_from_all(own: bytes) -> list[bytes]:
+    """The bytes of all processes, in their order; each may send another number of them."""
+    from jax.experimental import multihost_utils
+
+    lengths = from_all(np.array([len(own)], np.int64))[:, 0].tolist()
+    found = [b""] * len(lengths)
+    for start in range(0, max(lengths), MESSAGE_BYTES):
+        size = min(MESSAGE_BYTES, max(lengths) - start)
+        sent = np.zeros(size, np.uint8)
+        piece = np.frombuffer(own[start : start + size], np.uint8)
+        sent[: len(piece)] = piece
+        came = np.asarray(multihost_utils.process_allgather(sent)).astype(np.uint8)
+        for place, length in enumerate(lengths):
+            found[place] += came[place, : max(0, min(size, length - start))].tobytes()
+    return found
+
+
+def sharing_with_others() -> Sharing | None:
+    """With whom this process may share a table out; None where it is alone."""
+    place = this_place()
+    return Sharing(place.index, place.count, bytes_from_all) if place.count > 1 else None
 
 
 def from_all(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import optax
 
 from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatches
+from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
 from descend.defaults import RISE_UPDATES
@@ -147,6 +148,16 @@ class Problem:
         """
         return self.evaluate_in(ALONE)
 
+    @property
+    def alone(self) -> Problem:
+        """The same on the rows that this process has, to be measured without the others.
+
+        That is the problem itself, unless the rows are shared out.
+        """
+        if not isinstance(self.store, SharedStore):
+            return self
+        return dataclasses.replace(self, store=self.store.own)
+
     def evaluate_in(self, place: Place) -> Evaluate:
         """The same where each of several processes evaluates its share of the rows."""
         evaluate = make_evaluate(self.apply, self.per_example, self.validation, place)
@@ -195,7 +206,7 @@ class Problem:
         evaluate, metrics = self.evaluate_in(place), config.metrics
         # Every process gathers its slices itself.
         plan = self._host_plan(config.plan.batch_size)
-        microbatches = slice_plan(plan, place.count).microbatches
+        microbatches = slice_plan(self.store, plan, place.count).microbatches
         program = self._programs.parallel_chunk(microbatches)
         if sync_every > 1:
             plan = plan_between_meetings(plan, sync_every)

@@ -99,6 +99,7 @@ class Encoder:
         rows: int = 65536,
         unseen: UnseenValues | None = None,
         keep: Sequence[str] | None = (),
+        plan: ReadPlan | None = None,
     ) -> Iterator[EncodedRows]:
         """The rows of a table, encoded, in order.
 
@@ -110,11 +111,12 @@ class Encoder:
             unseen: collects values that training did not have. With it, rows of such a class are
                 left out; without it they are an error.
             keep: columns to return unencoded as well; None: all.
+            plan: from `plan`, for the same table; None makes one.
 
         Raises:
             DataError: a needed column is missing, or has a value that cannot be read as its kind.
         """
-        plan = plan_reading(self.schema, self._inputs, table, target=target, keep=keep)
+        plan = plan or self.plan(table, target=target, keep=keep)
         for batch in plan.table.batches(plan.select, rows=rows):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
@@ -127,6 +129,29 @@ class Encoder:
             row = as_numpy(kept.column(kept.num_columns - 1))
             y, weight = self._encode_labels(plan, kept, target=target)
             yield EncodedRows(Batch(x, y, weight), row, _kept_columns(plan, kept))
+
+    def plan(self, table: Table, *, target: bool, keep: Sequence[str] | None = ()) -> ReadPlan:
+        """How `encode` will read a table; of processes that share it, every one has to ask."""
+        return plan_reading(self.schema, self._inputs, table, target=target, keep=keep)
+
+    def target_rows(self, table: Table) -> Iterator[NDArray[np.int64]]:
+        """The numbers of the rows that `encode` gives with targets, some at a time."""
+        plan = plan_reading(self.schema, [], table, target=True)
+        for batch in plan.table.batches(plan.select):
+            kept = _rows_with_targets(plan, batch)
+            yield as_numpy(kept.column(kept.num_columns - 1))
+
+    def no_rows(self) -> Batch:
+        """Arrays of the shapes of encoded rows, without a row."""
+        target = self.schema.target
+        y: NDArray[Any] = np.zeros(0, np.int32)
+        if isinstance(target, RegressionTarget):
+            y = np.zeros((0, len(target.names)), np.float32)
+        x = {
+            "numeric": np.zeros((0, len(self.numeric_names)), np.float32),
+            "category": np.zeros((0, len(self.category_names)), np.int32),
+        }
+        return Batch(x, y, np.zeros(0, np.float32))
 
     def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.

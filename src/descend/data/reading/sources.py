@@ -65,6 +65,7 @@ class Source:
         urls: that are read.
         untyped: whether it is CSV, which declares no types.
         own: whether it is a table inside DuckDB, which numbers its rows.
+        parquet: SQL of the list of Parquet files, if it is no other format.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Source:
     urls: tuple[str, ...] = ()
     untyped: bool = False
     own: bool = False
+    parquet: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -272,7 +274,8 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
         raise DataError(f"{shown}: Arrow files are read from this machine only. Download it first.")
     reader = {"parquet": "read_parquet", "json": "read_json"}.get(kind or "csv", "read_csv")
     more = ", header = true, skip = 0" if reader == "read_csv" else ""
-    return Source(shown, f"{reader}({quote_text(url)}{more})", urls=(url,))
+    parquet = quote_text(url) if reader == "read_parquet" else None
+    return Source(shown, f"{reader}({quote_text(url)}{more})", urls=(url,), parquet=parquet)
 
 
 def _file_source(
@@ -330,7 +333,8 @@ def _plain_source(
     if kind == "parquet":
         check_footers(files)
         by_name = ", union_by_name = true" if len(files) > 1 else ""
-        return Source(name, f"read_parquet({path_list(files)}{by_name})", reads=files)
+        listed = path_list(files)
+        return Source(name, f"read_parquet({listed}{by_name})", reads=files, parquet=listed)
     return Source(name, "source", objects={"source": arrow_dataset(files)}, reads=files)
 
 

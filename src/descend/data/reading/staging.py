@@ -10,6 +10,7 @@ from pathlib import Path
 
 from descend.data.reading.errors import UnreadableCellError
 from descend.data.reading.number_text import code_sql
+from descend.data.reading.sql import quote_name
 from descend.data.reading.table import Table
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
@@ -98,18 +99,14 @@ def as_text(table: Table, error: UnreadableCellError) -> Table:
     found = {error.column}
     for start in range(0, len(names), 64):
         columns = [texts.column(name) for name in names[start : start + 64]]
-        found |= {
-            name
-            for name, broken in texts.aggregate(
-                {
-                    one.name: f"bool_or({one.sql} IS NOT NULL AND (try_cast({one.sql} AS DOUBLE) "
-                    f"IS NULL OR {code_sql(one.sql)}))"
-                    for one in columns
-                    if one is not None
-                }
-            ).items()
-            if broken
-        }
+        tests = ", ".join(
+            f"bool_or({one.sql} IS NOT NULL AND (try_cast({one.sql} AS DOUBLE) "
+            f"IS NULL OR {code_sql(one.sql)})) AS {quote_name(one.name)}"
+            for one in columns
+            if one is not None
+        )
+        for share in texts.joined(f"SELECT {tests} FROM {texts.rows}").to_pylist():
+            found |= {name for name, broken in share.items() if broken}
     return table.reading(dict.fromkeys(found, "text"))
 
 

@@ -18,6 +18,7 @@ from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.narrow import Build, Rows
 from descend.data.reading.options import ReadingOptions
+from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
 from descend.data.reading.sources import Source, find_source
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
@@ -55,29 +56,151 @@ class Table:
         source: Source,
         instance: Instance,
         columns: tuple[TableColumn, ...] | None = None,
+        part: Part | None = None,
     ) -> None:
         self.name = source.name
         self._source = source
         self._instance = instance
+        self._part = part
         if columns is None:
             described = self.query(f"DESCRIBE SELECT * FROM {source.relation}").to_pylist()
             columns = tuple(column_of(row["column_name"], row["column_type"]) for row in described)
         self.columns = columns
-        number = "rowid" if source.own else "row_number() OVER () - 1"
+        number = self._row_number if source.own else f"row_number() OVER () - 1{self._beyond_first}"
         self._rows = Rows(
             [column.sql for column in columns],
             lambda names: (
-                f"(SELECT {', '.join([*names, f'{number} AS {ROW}'])} FROM {source.relation})"
+                f"(SELECT {', '.join([*names, f'{number} AS {ROW}'])} FROM {self._relation})"
             ),
         )
+
+    @property
+    def _relation(self) -> str:
+        """SQL of the source, or of the rows of it that this process reads."""
+        whole = self._source.relation
+        return whole if self._part is None else self._part.of(whole)
+
+    @property
+    def _beyond_first(self) -> str:
+        """SQL that is added to the number of a row of this relation, to number it in the source."""
+        return f" + {self._part.first}" if self._part is not None and self._part.first else ""
+
+    @property
+    def _row_number(self) -> str:
+        return f"rowid{self._beyond_first}"
 
     @property
     def rows(self) -> str:
         """The SQL relation with the columns and `ROW`."""
         return self._rows.text
 
+    def encoded_bytes(self) -> int:
+        """About how many bytes its rows take when they are encoded; 0 for rows in memory."""
+        if self._source.objects and not self._source.reads:
+            return 0
+        if self.text_bytes:
+            return self.text_bytes
+        return 4 * self.count() * (len(self.columns) + 1)
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """With which processes this one shares the rows out; None where it reads all of them."""
+        return None if self._part is None else self._part.sharing
+
+    def shared_out(self, sharing: Sharing) -> Table:
+        """The same table where this process reads only its share of the rows.
+
+        The share is a contiguous range, and rows keep their numbers in the source. Of Parquet
+        files only the row groups of the range are read; of other sources every process reads all
+        and keeps the range.
+        """
+        files: list[tuple[str, int]] = []
+        if self._source.parquet is not None and self.column(FILE_ROW) is None:
+            listed = (
+                f"SELECT file_name, num_rows FROM parquet_file_metadata({self._source.parquet})"
+            )
+            files = [(row["file_name"], row["num_rows"]) for row in self.query(listed).to_pylist()]
+        rows = sum(count for _, count in files) if files else self.count()
+        first, stop = share_out(rows, sharing.index, sharing.count)
+        relation = parquet_part(self._source.relation, files, first, stop) if files else None
+        part = Part(sharing, first, stop, relation)
+        return Table(self._source, self._instance, self.columns, part)
+
+    def merged(self, sql: str, merge: str) -> pa.Table:
+        """The result of a query over the rows of all processes; every process calls it.
+
+        Args:
+            sql: a query over `self.rows`.
+            merge: a query over `parts`, the results of `sql` in all processes one after another,
+                whose result is that of `sql` over all rows. It is left out where this process
+                reads all rows.
+        """
+        own = self.query(sql)
+        if self.sharing is None:
+            return own
+        return self._merge(pa.concat_tables(self.sharing.tables(own)), merge)
+
+    def joined(self, sql: str) -> pa.Table:
+        """The results of a query in all processes, one after another; every process calls it."""
+        own = self.query(sql)
+        return own if self.sharing is None else pa.concat_tables(self.sharing.tables(own))
+
+    def _merge(self, parts: pa.Table, merge: str) -> pa.Table:
+        cursor = self._instance.cursor()
+        cursor.register("parts", parts)
+        with self._reading():
+            return self._instance.run(cursor, lambda it: it.sql(merge).to_arrow_table())
+
+    @contextmanager
+    def kept_by_key(self, sql: str, key: str, merge: str) -> Iterator[str]:
+        """As `kept`, but of processes that share the rows each keeps the groups of some keys.
+
+        So each holds about as many groups as if it alone had made them from its own rows.
+
+        Args:
+            sql: a query over `self.rows` that groups them.
+            key: SQL of what tells the groups apart.
+            merge: a query over `parts`, rows of `sql` from several processes, that joins groups of
+                the same key.
+        """
+        sharing = self.sharing
+        if sharing is None:
+            with self.kept(sql) as name:
+                yield name
+            return
+        with self.kept(sql) as mine:
+            found: list[pa.Table] = []
+            for index in range(sharing.count):
+                bucket = f"SELECT * FROM {mine} WHERE hash({key}) % {sharing.count} = {index}"
+                sent = sharing.tables(self.query(bucket))
+                if index == sharing.index:
+                    found = sent
+        merged = self._merge(pa.concat_tables(found), merge)
+        name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
+        cursor = self._instance.cursor()
+        cursor.register("merged", merged)
+        with self._reading():
+            cursor.execute(f"CREATE TABLE {name} AS SELECT * FROM merged").fetchall()
+        try:
+            yield name
+        finally:
+            self._instance.clear(f"DROP TABLE {name}")
+
+    def count_distinct(self, expression: str) -> int:
+        """How many different values an SQL expression has in the rows of all processes."""
+        if self.sharing is None:
+            return int(self.aggregate({"distinct": f"count(DISTINCT {expression})"})["distinct"])
+        values = f"SELECT DISTINCT {expression} AS value FROM {self._from(expression)}"
+        joined = "SELECT DISTINCT value FROM parts WHERE value IS NOT NULL"
+        with self.kept_by_key(values, "value", joined) as kept:
+            found = self.joined(f"SELECT count(*) AS n FROM {kept}")
+        return int(sum(found.column("n").to_pylist()))
+
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of tasks that query this table concurrently."""
+        if self.sharing is not None:
+            # The processes have to ask each other in the same order.
+            return [task() for task in tasks]
         return self._instance.side_by_side(tasks)
 
     def in_row_order(self) -> AbstractContextManager[None]:
@@ -138,7 +261,7 @@ class Table:
 
     def _from(self, sql: str) -> str:
         """The SQL relation; rows are numbered only if the SQL uses their numbers."""
-        return self.rows if ROW in sql or MARK in sql else self._source.relation
+        return self.rows if ROW in sql or MARK in sql else self._relation
 
     def query(self, sql: str) -> pa.Table:
         """The result of an SQL query over `self.rows`, held in memory, so it should be small."""
@@ -201,7 +324,8 @@ class Table:
             columns = tuple(
                 replace(one, stored=name if name != one.name else None) for one, name in stored
             )
-            yield Table(source, self._instance, columns)
+            part = None if self._part is None else replace(self._part, relation=relation)
+            yield Table(source, self._instance, columns, part)
         finally:
             self._instance.clear(end)
 
@@ -213,9 +337,7 @@ class Table:
         ]
         listed = ", ".join(names) or "*"
         with self._reading():
-            cursor.execute(
-                f"CREATE TABLE {to} AS SELECT {listed} FROM {self._source.relation}"
-            ).fetchall()
+            cursor.execute(f"CREATE TABLE {to} AS SELECT {listed} FROM {self._relation}").fetchall()
 
     @contextmanager
     def marked(self, conditions: Sequence[str]) -> Iterator[Table]:
@@ -242,17 +364,17 @@ class Table:
             yield self._with_rows(tested)
             return
         with self.kept(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})") as marks:
-            both = f"{self._source.relation} AS it POSITIONAL JOIN {marks} AS marks"
+            both = f"{self._relation} AS it POSITIONAL JOIN {marks} AS marks"
             yield self._with_rows(
                 lambda columns: (
                     f"(SELECT {''.join(f'it.{name}, ' for name in columns)}"
-                    f"it.rowid AS {ROW}, marks.{MARK} FROM {both})"
+                    f"it.{self._row_number} AS {ROW}, marks.{MARK} FROM {both})"
                 )
             )
 
     def _with_rows(self, build: Build) -> Table:
         """The same table with another relation."""
-        table = Table(self._source, self._instance, self.columns)
+        table = Table(self._source, self._instance, self.columns, self._part)
         table._rows = Rows([column.sql for column in self.columns], build)
         return table
 
@@ -269,7 +391,7 @@ class Table:
         listed = "".join(f'{sql} AS "{place}", ' for place, sql in enumerate(select))
         if not select:
             listed = "true, "
-        start = 0
+        start = 0 if self._part is None else self._part.first
         for batch in self.stream(f"SELECT {listed[:-2]} FROM {self._from(listed)}", rows=rows):
             count = batch.num_rows
             # pa.array would import pandas, where that is installed.
@@ -293,7 +415,9 @@ class Table:
         """
         sql_types = {"number": "DOUBLE", "text": "VARCHAR"}
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
-        return self if changed is self._source else Table(changed, self._instance)
+        if changed is self._source:
+            return self
+        return Table(changed, self._instance, part=self._part)
 
     def _filled(self, sql: str) -> str:
         """SQL with the placeholder for the rows replaced; there is none while the table is made."""

@@ -225,7 +225,7 @@ def _survey(table: Table, columns: Sequence[TableColumn], where: str) -> dict[st
     found = {column.name: _Seen() for column in columns}
     for start in range(0, len(columns), 256):
         group = columns[start : start + 256]
-        for row in table.query(_labels_sql(table, group, where)).to_pylist():
+        for row in table.merged(_labels_sql(table, group, where), _MERGED_LABELS).to_pylist():
             seen = found[group[int(row["place"])].name]
             cells = Cells(row["n"], row["first"], row["example"])
             label = row["label"]
@@ -269,6 +269,11 @@ def _labels_sql(table: Table, columns: Sequence[TableColumn], where: str) -> str
     """
 
 
+_MERGED_LABELS = """
+    SELECT place, label, decorated, unit, sum(n)::BIGINT AS n, min(first) AS first,
+        arg_min(example, first) AS example
+    FROM parts GROUP BY place, label, decorated, unit
+"""
 _POINTED = ("point", "groups")
 _COMMAS = ("comma", "comma groups")
 _NUMBERS = ("whole", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
@@ -370,13 +375,9 @@ def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> Type
     if typed.strays is not None and column.name in rules.categorical:
         return replace(typed, column=replace(column, type="text"))
     by_text = category_sql(replace(column, type="text"))
-    counts = table.aggregate(
-        {
-            "texts": f"count(DISTINCT {by_text})",
-            "numbers": f"count(DISTINCT {category_sql(column)})",
-        }
-    )
-    if counts["texts"] != counts["numbers"] and column.name in rules.categorical:
+    if column.name not in rules.categorical:
+        return typed
+    if table.count_distinct(by_text) != table.count_distinct(category_sql(column)):
         return replace(typed, column=replace(column, type="text"))
     return typed
 

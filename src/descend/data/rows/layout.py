@@ -23,15 +23,18 @@ class Layout:
         stored: True for a store on disk, in shuffled order; False for memory, in the order of
             the source.
         windows: in which an epoch reads the rows; None where all rows are in memory.
+        processes: among which the rows are shared out; 0 where each has all of them.
     """
 
     stored: bool
     windows: Windows | None = None
+    processes: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The layout as values that JSON holds."""
         windows = None if self.windows is None else self.windows._asdict()
-        return {"stored": self.stored, "windows": windows}
+        shared = {"processes": self.processes} if self.processes else {}
+        return {"stored": self.stored, "windows": windows, **shared}
 
 
 def layout_from(record: Mapping[str, Any]) -> Layout:
@@ -46,7 +49,7 @@ def layout_from(record: Mapping[str, Any]) -> Layout:
             windows = Windows(int(windows["piece_rows"]), int(windows["span"]))
         if windows is not None and min(windows) < 1:
             raise ValueError(windows)
-        return Layout(bool(record["stored"]), windows)
+        return Layout(bool(record["stored"]), windows, int(record.get("processes", 0)))
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"The record of the run is damaged: layout {record!r}.") from error
 

@@ -131,9 +131,12 @@ def _number_stand_ins(table: Table, columns: Sequence[NumberColumn], surveys: Su
         )
     sql = f"SELECT [{', '.join(parts)}] AS found FROM {table.rows} WHERE {MARK}"
     said = []
-    for (column, end), (pile, low, high) in zip(
-        ends, table.query(sql).to_pylist()[0]["found"], strict=True
-    ):
+    shares = [row["found"] for row in table.joined(sql).to_pylist()]
+    for (column, end), *figures in zip(ends, *shares, strict=True):
+        piles, lows, highs = zip(*figures, strict=True)
+        pile = sum(piles)
+        low = min((one for one in lows if one is not None), default=None)
+        high = max((one for one in highs if one is not None), default=0.0)
         if low is None or pile < max(_PILE, _PILE_SHARE * surveys.training):
             continue
         gap = low - end if end < low else end - high

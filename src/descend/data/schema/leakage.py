@@ -61,7 +61,7 @@ def leaking_columns(
         group = asked[start : start + _COLUMNS_AT_ONCE]
         select = [target_sql, *(sql for _, sql, _ in group)]
         listed = ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select))
-        sample = table.query(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")
+        sample = table.joined(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")
         y = _codes(sample.column(0)) if classes else _floats(sample.column(0))
         for place, (column, _, number) in enumerate(group, 1):
             share = _describe_leak(sample.column(place), y, number=number, classes=classes)

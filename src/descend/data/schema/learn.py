@@ -22,6 +22,7 @@ from descend.data.schema.describe import ColumnDescription, describe
 from descend.data.schema.hints import class_notes, column_hints, text_notes, text_warnings
 from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
+from descend.data.schema.quantiles import with_quantiles
 from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
 from descend.data.schema.surveys import Selection
 from descend.data.schema.targets import (
@@ -31,7 +32,6 @@ from descend.data.schema.targets import (
     learn_target,
     may_be_classes,
     weighted_classes,
-    with_quantiles,
 )
 from descend.data.schema.value_survey import survey_values
 from descend.errors import DataError, option_text

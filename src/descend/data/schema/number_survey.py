@@ -13,6 +13,7 @@ from descend.data.reading.expressions import number_sql
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import may_count
+from descend.data.schema.exact_sums import ExactSum, sum_up_to
 from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.errors import DataError, option_text
 
@@ -28,13 +29,15 @@ _COUNTING = 0.99
 T = TypeVar("T")
 
 _FOUND = {
-    "seen": "count({0})",
-    "minimum": "min({0})",
-    "maximum": "max({0})",
-    "distinct": "approx_count_distinct({0})",
-    "broken": "count_if({0} <> floor({0}))",
-    "mean": "avg({0})",
+    "seen": ("count({0})", "sum({0})::BIGINT"),
+    "minimum": ("min({0})", "min({0})"),
+    "maximum": ("max({0})", "max({0})"),
+    "distinct": ("approx_count_distinct({0})", ""),
+    "broken": ("count_if({0} <> floor({0}))", "sum({0})::BIGINT"),
 }
+"""SQL for each figure of a column, and SQL that merges those of several processes."""
+_ESTIMATE = "approx_count_distinct({0}) EXPORT_STATE"
+_NO_ESTIMATE = _ESTIMATE.format("NULL::DOUBLE")
 
 
 def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
@@ -76,12 +79,40 @@ def survey_numbers(
 
 
 def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:
-    """The correlation of each column with the row number."""
+    """The correlation of each column with the row number; both are whole numbers."""
     if not columns:
         return []
-    listed = ", ".join(f"coalesce(corr({number_sql(one)}, {ROW}), 0)" for one in columns)
-    row = table.query(f"SELECT [{listed}] AS found FROM {table.rows} WHERE {MARK}").to_pylist()[0]
-    return list(row["found"])
+    row, sums, merges = f"{ROW}::HUGEINT", [], []
+    for place, one in enumerate(columns):
+        value = f"({number_sql(one)})::HUGEINT"
+        given = f"FILTER ({value} IS NOT NULL)"
+        for name, sql in (
+            ("n", f"count({value})"),
+            ("x", f"sum({value})"),
+            ("r", f"sum({row}) {given}"),
+            ("xx", f"sum({value} * {value})"),
+            ("rr", f"sum({row} * {row}) {given}"),
+            ("xr", f"sum({value} * {row})"),
+        ):
+            sums.append(f"({sql})::VARCHAR AS {name}{place}")
+            merges.append(f"sum({name}{place}::HUGEINT)::VARCHAR AS {name}{place}")
+    found = table.merged(
+        f"SELECT {', '.join(sums)} FROM {table.rows} WHERE {MARK}",
+        f"SELECT {', '.join(merges)} FROM parts",
+    ).to_pylist()[0]
+    return [
+        _correlation(*(int(found[f"{name}{place}"] or 0) for name in ("n", *_MOMENTS)))
+        for place in range(len(columns))
+    ]
+
+
+_MOMENTS = ("x", "r", "xx", "rr", "xr")
+
+
+def _correlation(n: int, x: int, r: int, xx: int, rr: int, xr: int) -> float:
+    """From a number of pairs, their sums, sums of squares and sum of products."""
+    spread = (n * xx - x * x) * (n * rr - r * r)
+    return (n * xr - x * r) / math.sqrt(spread) if spread > 0 else 0.0
 
 
 def _by_weight(
@@ -96,48 +127,131 @@ def _by_weight(
     values = f"SELECT {number_sql(column)} AS v, {number_sql(weight)} / '{largest!r}'::DOUBLE AS w"
     share = f"SELECT v, w FROM ({values} FROM {table.rows} WHERE {MARK}) WHERE v IS NOT NULL"
     # The mean first: squares relative to it are accurate.
-    mean = table.query(f"SELECT sum(w * v) / sum(w) AS mean FROM ({share})").to_pylist()[0]["mean"]
-    if mean is None:
+    of_weights, of_values = sum_up_to(1.0), sum_up_to(_size(survey.minimum, survey.maximum))
+    weights, total = _sums(table, share, [of_weights.sql("w"), of_values.sql("w * v")])
+    if not weights:
         return survey
-    centred = f"(v - '{mean!r}'::DOUBLE)"
-    sql = f"SELECT sqrt(sum(w * {centred} * {centred}) / sum(w)) AS deviation FROM ({share})"
-    deviation = table.query(sql).to_pylist()[0]["deviation"]
+    mean = of_values.ratio(total, of_weights, weights)
+    of_squares = _squares_about(mean, survey.minimum, survey.maximum)
+    deviation = math.inf
+    if of_squares is not None:
+        centred = f"(v - '{mean!r}'::DOUBLE)"
+        (squares,) = _sums(table, share, [of_squares.sql(f"w * {centred} * {centred}")])
+        deviation = math.sqrt(of_squares.ratio(squares, of_weights, weights))
     # If all the weight lies on one value, the unweighted deviation still serves as a scale.
     spread = deviation if deviation > 1e-12 * max(1.0, abs(mean)) else survey.deviation
     return replace(survey, mean=mean, deviation=spread)
 
 
+def _sums(table: Table, source: str, sums: Sequence[str]) -> list[int]:
+    """Sums of whole numbers over a query, of all processes."""
+    own = ", ".join(f"({sql})::VARCHAR AS s{place}" for place, sql in enumerate(sums))
+    merge = ", ".join(f"sum(s{place}::HUGEINT)::VARCHAR AS s{place}" for place in range(len(sums)))
+    row = table.merged(f"SELECT {own} FROM ({source})", f"SELECT {merge} FROM parts").to_pylist()[0]
+    return [int(value or 0) for value in row.values()]
+
+
+def _size(*values: float | None) -> float:
+    return max((abs(value) for value in values if value is not None), default=0.0)
+
+
+def _squares_about(mean: float, low: float, high: float) -> ExactSum | None:
+    """The sum of squares of distances from a mean; None where they are beyond floating point."""
+    largest = _size(low - mean, high - mean)
+    return sum_up_to(largest * largest) if math.isfinite(largest * largest) else None
+
+
 def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
-    aggregates = [f"{_FOUND[key]} AS {key}{{1}}" for key in _FOUND]
-    found = _aggregate(table, columns, ", ".join(aggregates), MARK)
-    means = [found[f"mean{place}"] for place in range(len(columns))]
-    # Squares relative to the mean are accurate; the mean is passed as text to keep its digits.
-    second = "sum(({0} - '{2!r}'::DOUBLE) * ({0} - '{2!r}'::DOUBLE)) AS squares{1}"
+    joint = table.sharing is not None
+    figures = {
+        key: ((_ESTIMATE if joint and key == "distinct" else own), merge)
+        for key, (own, merge) in _FOUND.items()
+    }
+    own = [f"{sql} AS {key}{{1}}" for key, (sql, _) in figures.items()]
+    merge = [
+        f"{sql.format(f'{key}{{1}}')} AS {key}{{1}}"
+        if sql
+        else f"finalize(combine_aggr({key}{{1}})) AS {key}{{1}}"
+        for key, (_, sql) in figures.items()
+    ]
+    # Types of the states of estimates; these have seen nothing.
+    states = ", ".join(f"{_NO_ESTIMATE} AS distinct{place}" for place in range(len(columns)))
+    parts = f"(SELECT {states} UNION ALL BY NAME SELECT * FROM parts)"
+    found = _aggregate(table, columns, ", ".join(own), ", ".join(merge), MARK, parts=parts)
+    low_high = "min({0}) AS low{1}, max({0}) AS high{1}"
+    merged = "min(low{1}) AS low{1}, max(high{1}) AS high{1}"
+    found |= _aggregate(table, columns, low_high, merged, f"NOT {MARK}")
+    ends = [(found[f"minimum{place}"], found[f"maximum{place}"]) for place in range(len(columns))]
+    finite = [[0.0 if one is None or math.isinf(one) else one for one in pair] for pair in ends]
+    sums = [sum_up_to(_size(*pair)) for pair in finite]
+    totals = _totals(table, columns, [one.sql("{0}") for one in sums])
+    means = [
+        one.mean(total, found[f"seen{place}"] or 1)
+        for place, (one, total) in enumerate(zip(sums, totals, strict=True))
+    ]
+    squares = [_squares_about(mean, *pair) for mean, pair in zip(means, finite, strict=True)]
+    asked = [
+        one.sql("({0} - '" + repr(mean) + "'::DOUBLE) * ({0} - '" + repr(mean) + "'::DOUBLE)")
+        if one is not None
+        else "0"
+        for one, mean in zip(squares, means, strict=True)
+    ]
+    for place, (one, total) in enumerate(zip(squares, _totals(table, columns, asked), strict=True)):
+        seen = found[f"seen{place}"] or 1
+        variance = math.inf if one is None else one.mean(total, seen)
+        found |= {f"mean{place}": means[place], f"deviation{place}": math.sqrt(variance)}
     if all(found[f"seen{place}"] <= MOST_COUNTED for place in range(len(columns))):
-        second += ", count(DISTINCT {0}) AS distinct{1}"
-    found |= _aggregate(table, columns, second, MARK, [mean or 0.0 for mean in means])
-    found |= _aggregate(table, columns, "min({0}) AS low{1}, max({0}) AS high{1}", f"NOT {MARK}")
+        count = "list(DISTINCT {0})" if joint else "count(DISTINCT {0})"
+        joined = "len(list_distinct(flatten(list(distinct{1})))) AS distinct{1}"
+        found |= _aggregate(table, columns, f"{count} AS distinct{{1}}", joined, MARK)
+    names = (*_FOUND, "mean", "deviation", "low", "high")
     return {
-        column.name: _of_column(
-            {key: found[f"{key}{place}"] for key in (*_FOUND, "squares", "low", "high")}
-        )
+        column.name: _of_column({key: found[f"{key}{place}"] for key in names})
         for place, column in enumerate(columns)
     }
+
+
+def _totals(table: Table, columns: Sequence[TableColumn], sums: Sequence[str]) -> list[int]:
+    """Sums of whole numbers, one of each column, without infinite values."""
+    own = [f"({sql.format(f'v{place}')})::VARCHAR AS s{place}" for place, sql in enumerate(sums)]
+    merge = [f"sum(s{place}::HUGEINT)::VARCHAR AS s{place}" for place in range(len(sums))]
+    values = ", ".join(
+        f"CASE WHEN isfinite(w{place}) THEN w{place} END AS v{place}"
+        for place in range(len(columns))
+    )
+    source = ", ".join(f"{number_sql(column)} AS w{place}" for place, column in enumerate(columns))
+    rows = f"(SELECT {values} FROM (SELECT {source} FROM {table.rows} WHERE {MARK}))"
+    row = table.merged(
+        f"SELECT {', '.join(own)} FROM {rows}", f"SELECT {', '.join(merge)} FROM parts"
+    ).to_pylist()[0]
+    return [int(value or 0) for value in row.values()]
 
 
 def _aggregate(
     table: Table,
     columns: Sequence[TableColumn],
     template: str,
+    merge: str,
     where: str,
-    given: Sequence[float] | None = None,
+    *,
+    parts: str = "parts",
 ) -> dict[str, Any]:
-    """The same aggregates of each column; {0} is its value, {1} its index, {2} from `given`."""
-    given = given or [0.0] * len(columns)
+    """The same aggregates of each column; {0} is its value, {1} its index.
+
+    Args:
+        table: with its training rows marked.
+        columns: each is read as numbers.
+        template: SQL of the aggregates of one column.
+        merge: SQL that merges those of several processes.
+        where: SQL condition on the rows.
+        parts: the relation that `merge` reads.
+    """
+    places = range(len(columns))
     values = ", ".join(f"{number_sql(column)} AS v{place}" for place, column in enumerate(columns))
-    select = ", ".join(template.format(f"v{place}", place, one) for place, one in enumerate(given))
+    select = ", ".join(template.format(f"v{place}", place) for place in places)
     sql = f"SELECT {select} FROM (SELECT {values} FROM {table.rows} WHERE {where})"
-    row: dict[str, Any] = table.query(sql).to_pylist()[0]
+    joined = ", ".join(merge.format("", place) for place in places)
+    row: dict[str, Any] = table.merged(sql, f"SELECT {joined} FROM {parts}").to_pylist()[0]
     return row
 
 
@@ -154,7 +268,7 @@ def _of_column(found: Mapping[str, Any]) -> NumberSurvey:
         lowest=lowest,
         highest=highest,
         mean=found["mean"],
-        deviation=math.sqrt(found["squares"] / found["seen"]),
+        deviation=found["deviation"],
         minimum=found["minimum"],
         maximum=found["maximum"],
         distinct=found["distinct"],
@@ -166,15 +280,16 @@ def counts_of(table: Table, rows: Selection) -> dict[str, int]:
     """The number of rows in total, and of `labelled`, `counted` and `training` rows."""
     tests = {"labelled": rows.labelled, "counted": rows.counted, "training": MARK}
     select = ", ".join(f"count_if({test})::BIGINT AS {name}" for name, test in tests.items())
-    row: dict[str, int] = table.query(
-        f"SELECT count(*) AS total, {select} FROM {table.rows}"
+    merge = ", ".join(f"sum({name})::BIGINT AS {name}" for name in ("total", *tests))
+    row: dict[str, int] = table.merged(
+        f"SELECT count(*) AS total, {select} FROM {table.rows}", f"SELECT {merge} FROM parts"
     ).to_pylist()[0]
     return row
 
 
 def raise_infinite(table: Table, column: TableColumn) -> None:
     """Raise the DataError that names the first row with an infinite value."""
-    rows = table.query(
+    rows = table.joined(
         f"SELECT {ROW} AS row, {number_sql(column)} AS value FROM {table.rows} "
         f"WHERE isinf({number_sql(column)}) LIMIT 1"
     ).to_pylist()

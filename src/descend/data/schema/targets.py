@@ -13,6 +13,7 @@ from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import TypedColumn
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
+from descend.data.schema.exact_sums import sum_up_to
 from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError, option_text
@@ -42,8 +43,7 @@ def class_type(table: Table, typed: TypedColumn) -> TypedColumn:
     column = typed.column
     if column.type != "number" or not column.is_text or table.untyped:
         return typed
-    distinct = table.aggregate({"distinct": f"count(DISTINCT {column.sql})"})["distinct"]
-    if distinct > 2 * MOST_CLASSES:
+    if table.count_distinct(column.sql) > 2 * MOST_CLASSES:
         return typed
     return replace(typed, column=replace(column, type="text"), marks=None, strays=None)
 
@@ -197,39 +197,6 @@ def _regression(
     )
 
 
-def with_quantiles(
-    table: Table,
-    columns: Sequence[TableColumn],
-    weight: TableColumn | None,
-    target: RegressionTarget,
-    levels: Sequence[float],
-) -> RegressionTarget:
-    """The target with the quantiles of its training rows: the least v with P(target ≤ v) ≥ level.
-
-    Args:
-        table: its training rows marked.
-        columns: of the target, in its order.
-        weight: the column of row weights, or None.
-        target: learned from these columns.
-        levels: of the quantiles.
-    """
-    share = number_sql(weight) if weight is not None else "1.0"
-    asked = ", ".join(
-        f"min(v) FILTER (below >= {level!r} * total) AS q{place}"
-        for place, level in enumerate(levels)
-    )
-    found = []
-    for column in columns:
-        sums = f"SELECT {number_sql(column)} AS v, sum({share}) AS w FROM {table.rows}"
-        sums += f" WHERE {MARK} GROUP BY v"
-        running = (
-            f"SELECT v, sum(w) OVER (ORDER BY v) AS below, sum(w) OVER () AS total FROM ({sums})"
-        )
-        row = table.query(f"SELECT {asked} FROM ({running})").to_pylist()[0]
-        found.append(tuple(row.values()))
-    return replace(target, quantiles=tuple(found))
-
-
 def _classification(
     table: str, column: TableColumn, values: ValueSurvey, cells: str
 ) -> ClassificationTarget:
@@ -289,15 +256,20 @@ def weighted_classes(
         return target
     values = f"SELECT {class_sql(column)} AS label, {number_sql(weight)} AS w FROM {table.rows}"
     values += f" WHERE {MARK}"
-    largest = table.query(f"SELECT max(w) AS w FROM ({values})").to_pylist()[0]["w"]
-    rows = table.query(
-        f"SELECT label, sum(w / '{largest!r}'::DOUBLE) AS w FROM ({values}) GROUP BY label"
+    found = table.merged(f"SELECT max(w) AS w FROM ({values})", "SELECT max(w) AS w FROM parts")
+    largest = found.to_pylist()[0]["w"]
+    exact = sum_up_to(1.0)
+    shares = exact.sql(f"w / '{largest!r}'::DOUBLE")
+    rows = table.joined(
+        f"SELECT label, ({shares})::VARCHAR AS w FROM ({values}) GROUP BY label"
     ).to_pylist()
-    sums: dict[Label | None, float] = {}
+    sums: dict[Label | None, int] = {}
     for row in rows:
         label = read_label(row["label"], target.type)
-        sums[label] = sums.get(label, 0.0) + row["w"]
-    return replace(target, weights=tuple(sums.get(label, 0.0) for label in target.labels))
+        sums[label] = sums.get(label, 0) + int(row["w"] or 0)
+    return replace(
+        target, weights=tuple(exact.value(sums.get(label, 0)) for label in target.labels)
+    )
 
 
 def read_label(text: str, kind: str) -> Label | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,8 +84,11 @@ def _survey(
     targets = [place for place, column in enumerate(columns) if column in rows.targets]
     always = f"place IN ({', '.join(map(str, targets))})" if targets else "false"
     where = rows.counted if targets else MARK
-    with table.kept(_counts_sql(table, columns, rows.targets, where, always)) as kept:
-        totals = {row.pop("place"): row for row in table.query(_totals(kept)).to_pylist()}
+    counts = _counts_sql(table, columns, rows.targets, where, always)
+    merge = "SELECT place, value, sum(n)::BIGINT AS n FROM parts GROUP BY place, value"
+    with table.kept_by_key(counts, "place, value", merge) as kept:
+        found_totals = table.merged(_totals(kept), _MERGED_TOTALS).to_pylist()
+        totals = {row["place"]: _total(row) for row in found_totals}
         asked = [
             place
             for place, column in enumerate(columns)
@@ -137,10 +140,22 @@ def _counts_sql(
 def _totals(kept: str) -> str:
     return f"""
         SELECT place, sum(n)::BIGINT AS seen, count(*) AS "distinct",
-            max(length(value)) AS longest,
-            coalesce(sum(length(value) * n) / nullif(sum(n), 0), 0)::DOUBLE AS length
+            max(length(value)) AS longest, sum(length(value) * n)::BIGINT AS characters
         FROM {kept} GROUP BY place
     """
+
+
+_MERGED_TOTALS = """
+    SELECT place, sum(seen)::BIGINT AS seen, sum("distinct")::BIGINT AS "distinct",
+        max(longest) AS longest, sum(characters)::BIGINT AS characters
+    FROM parts GROUP BY place
+"""
+
+
+def _total(row: Mapping[str, int]) -> dict[str, Any]:
+    """The figures of a column as `ValueSurvey` has them."""
+    length = row["characters"] / row["seen"] if row["seen"] else 0.0
+    return {name: row[name] for name in ("seen", "distinct", "longest")} | {"length": length}
 
 
 def _written_times(
@@ -198,7 +213,13 @@ def _count_matches(
     sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts FROM {kept}
         WHERE place IN ({inside}) AND NOT {missing_sql("value", (), marks=True)}
         GROUP BY place"""
-    return {row["place"]: row["counts"] for row in table.query(sql).to_pylist()}
+    found: dict[int, list[int]] = {}
+    for row in table.joined(sql).to_pylist():
+        before = found.get(row["place"], [0] * len(row["counts"]))
+        found[row["place"]] = [
+            one + other for one, other in zip(before, row["counts"], strict=True)
+        ]
+    return found
 
 
 def _matches(pattern: str) -> str:
@@ -243,10 +264,12 @@ def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool
     if column.is_text and not few:
         return None
     none = f"{time_written_sql(column, pattern)} AND ({time_sql(column, pattern)}) IS NULL"
-    found = table.query(
+    found = table.merged(
         f"SELECT count(*) AS n, min(row)::BIGINT AS first, arg_min(cell, row) AS example FROM "
         f"(SELECT {ROW} AS row, {cell_sql(column)} AS cell FROM {table.rows} "
-        f"WHERE {MARK} AND {none})"
+        f"WHERE {MARK} AND {none})",
+        "SELECT sum(n)::BIGINT AS n, min(first) AS first, arg_min(example, first) AS example "
+        "FROM parts",
     ).to_pylist()[0]
     return Cells(found["n"], found["first"], found["example"]) if found["n"] else None
 
@@ -259,8 +282,9 @@ def _epoch(table: Table, column: TableColumn) -> str:
             "from 1970; the "
             f"column holds {column.type}, which is read as dates where it holds dates."
         )
-    largest = table.aggregate({"largest": f"max(abs({number_sql(column)}))"}, where=MARK)["largest"]
-    return epoch_unit(largest or 0.0)
+    size = f"SELECT max(abs({number_sql(column)})) AS largest FROM {table.rows} WHERE {MARK}"
+    found = table.merged(size, "SELECT max(largest) AS largest FROM parts").to_pylist()[0]
+    return epoch_unit(found["largest"] or 0.0)
 
 
 def _commonest(
@@ -269,12 +293,16 @@ def _commonest(
     """The commonest values of the columns at some indices, with their counts."""
     if not places:
         return {}
-    rows = table.query(f"""
-        SELECT place, value, n FROM {kept}
-        WHERE place IN ({", ".join(map(str, places))}) AND (n >= {LEAST_COUNT} OR {always})
-        QUALIFY row_number() OVER (PARTITION BY place ORDER BY n DESC, value) <= {MOST_VALUES}
-        ORDER BY place, n DESC, value
-    """)
+
+    def commonest_of(relation: str) -> str:
+        return f"""
+            SELECT place, value, n FROM {relation}
+            WHERE place IN ({", ".join(map(str, places))}) AND (n >= {LEAST_COUNT} OR {always})
+            QUALIFY row_number() OVER (PARTITION BY place ORDER BY n DESC, value) <= {MOST_VALUES}
+            ORDER BY place, n DESC, value
+        """
+
+    rows = table.merged(commonest_of(kept), commonest_of("parts"))
     found: dict[int, list[tuple[str, int]]] = {}
     for place, value, count in zip(*(column.to_pylist() for column in rows.columns), strict=True):
         found.setdefault(place, []).append((value, count))

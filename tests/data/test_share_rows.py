@@ -1,0 +1,140 @@
+"""Processes that share a table out keep its rows between them, each a part."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from descend.data import prepare
+from descend.data.prepare import Prepared
+from descend.data.reading.sharing import Sharing
+from descend.data.rows import write_store
+from descend.data.rows.budget import Budget, divide
+from descend.data.rows.mapped_store import MappedStore
+from descend.data.rows.shared_store import SharedStore
+from descend.data.rows.store import MemoryStore
+from descend.errors import DataError
+from descend.settings import Settings
+from descend.training.build import problem_of, resolve_task
+from descend.training.tabular import FIXED
+from tests.sharing import in_processes
+
+ROWS = 2000
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "descend" / "stores"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> str:
+    """Three Parquet files of unlike lengths; the last has another order, and lacks targets."""
+    random = np.random.default_rng(1)
+    steps = np.arange(ROWS)
+    price = np.where((steps > 1600) & (steps % 3 > 0), np.nan, steps + random.normal(size=ROWS))
+    kind = np.asarray(["a", "b", "c"])[random.integers(0, 3, ROWS)]
+    size = random.normal(size=ROWS)
+    whole = pa.table({"price": pa.array(price, from_pandas=True), "kind": kind, "size": size})
+    for number, (first, last) in enumerate(((0, 100), (100, 1500), (1500, ROWS))):
+        part = whole.slice(first, last - first)
+        part = part.select(["size", "kind", "price"]) if number == 2 else part
+        pq.write_table(part, tmp_path / f"part-{number}.parquet", row_group_size=300)
+    return str(tmp_path / "part-*.parquet")
+
+
+SETTINGS = Settings(target="price", share_rows="yes", seed=4)
+
+
+def shared(data: str, settings: Settings = SETTINGS, count: int = 3) -> list[Prepared]:
+    return in_processes(count, lambda sharing: prepare.prepare(data, settings, sharing=sharing))
+
+
+def test_together_they_have_the_rows_of_one_process(files: str) -> None:
+    alone = prepare.prepare(files, SETTINGS)
+    assert isinstance(alone.training, MemoryStore)
+    found = shared(files)
+    parts = []
+    for one in found:
+        assert one.schema == alone.schema
+        assert (one.layout.processes, one.layout.stored) == (3, False)
+        assert isinstance(one.training, SharedStore)
+        assert isinstance(one.training.own, MemoryStore)
+        assert len(one.training.own) < 0.4 * len(alone.training)
+        assert len(one.training) == len(alone.training)
+        assert one.training.mean_weight == alone.training.mean_weight
+        parts.append(one.training.own)
+        assert isinstance(one.validation, MemoryStore)
+        assert isinstance(alone.validation, MemoryStore)
+        assert np.array_equal(one.validation.y, alone.validation.y)
+    assert np.array_equal(np.concatenate([part.y for part in parts]), alone.training.y)
+    for name in ("numeric", "category"):
+        together = np.concatenate([part.x[name] for part in parts])
+        assert np.array_equal(together, alone.training.x[name])
+    # What the network learns of the columns before training is the same, too.
+    settings = resolve_task(SETTINGS, alone.schema)
+    bins = problem_of(settings, alone).init(0)[FIXED]
+    for one in found:
+        for name, values in problem_of(settings, one).init(0)[FIXED].items():
+            assert np.array_equal(values, bins[name])
+
+
+def test_every_process_has_a_store_of_its_part_alone(
+    files: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def little(memory: int | None) -> Budget:
+        return dataclasses.replace(divide(memory), table=3000, window=6000, validation=1500)
+
+    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(write_store, "PIECE_BYTES", 700)
+    # By itself: the table is larger than the memory that it may take.
+    settings = SETTINGS.replace(share_rows="auto")
+    found = shared(files, settings)
+    stores = sorted(cache.iterdir())
+    assert len([one for one in stores if one.is_dir()]) == 3
+    rows = []
+    for one in found:
+        assert isinstance(one.training, SharedStore)
+        assert isinstance(one.training.own, MappedStore)
+        assert one.training.windows is None
+        assert one.training.own.windows == one.layout.windows
+        # Of the validation rows as many as memory has room for, the same everywhere.
+        assert 1 < len(one.validation) < one.schema.rows.validation
+        rows.append(one.training.own.gather(np.arange(len(one.training.own))).y)
+    alone = prepare.prepare(files, SETTINGS)
+    everything = alone.training.gather(np.arange(len(alone.training))).y
+    assert np.array_equal(np.sort(np.concatenate(rows), axis=0), np.sort(everything, axis=0))
+    # The stores are used again.
+    written = {one: one.stat().st_mtime_ns for one in stores}
+    again = shared(files, settings)
+    assert {one: one.stat().st_mtime_ns for one in stores} == written
+    assert again[0].schema == found[0].schema
+
+
+def test_a_process_may_have_no_row_with_a_target(tmp_path: Path) -> None:
+    target = [None] * 60 + [float(one) for one in range(60)]
+    pq.write_table(pa.table({"y": target, "x": range(120)}), tmp_path / "t.parquet")
+    found = shared(str(tmp_path / "t.parquet"), Settings(target="y", share_rows="yes"), 4)
+    stores = [one.training for one in found]
+    assert [len(one.own) for one in stores if isinstance(one, SharedStore)][:2] == [0, 0]
+
+
+def test_other_files_under_the_same_name_are_refused(tmp_path: Path) -> None:
+    for index in range(2):
+        (tmp_path / str(index)).mkdir()
+        table = pa.table({"y": range(40 + index), "x": range(40 + index)})
+        pq.write_table(table, tmp_path / str(index) / "t.parquet")
+
+    def work(sharing: Sharing) -> Prepared:
+        path = tmp_path / str(sharing.index) / "t.parquet"
+        return prepare.prepare(str(path), Settings(target="y", share_rows="yes"), sharing=sharing)
+
+    with pytest.raises(DataError, match="Process 1 sees other data than process 0"):
+        in_processes(2, work)

@@ -169,6 +169,7 @@ def compare(
     one_rate: bool = True,
     out: str | Path | None = None,
     force: bool = False,
+    play: bool = False,
     quiet: bool = True,
     **options: Unpack[NetworkKeywords],
 ) -> Comparison:
@@ -193,6 +194,7 @@ def compare(
         one_rate: also run all at one learning rate.
         out: the folder for compare.json and compare.html; None writes nothing.
         force: replace an existing comparison.
+        play: also write play.html, which plays the runs over a plane of their weights.
         quiet: show no progress.
         **options: any field of `Settings`.
 
@@ -229,6 +231,7 @@ def compare(
         out=out,
         write=out is not None,
         force=force,
+        play=play,
         progress=make_progress("silent" if quiet else "auto"),
     )
 

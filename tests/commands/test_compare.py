@@ -54,7 +54,42 @@ def comparison(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Comparis
         advice_budget=0.5,
         methods=("adam", "conjugate-gradient"),
         out=tmp_path_factory.mktemp("compare") / "out",
+        play=True,
     )
+
+
+def test_the_played_runs_are_those_of_the_first_seed_and_meet_the_plane_at_the_best(
+    comparison: Comparison,
+) -> None:
+    plane = comparison.record["plane"]
+    runs = {
+        run["method"]["title"]: run
+        for run in comparison.record["runs"]
+        if (run["panel"], run["seed"]) == ("tuned", 0) and run["method"]["family"] != "classical"
+    }
+    assert {path["method"] for path in plane["paths"]} == runs.keys()
+    for path in plane["paths"]:
+        history = runs[path["method"]]["history"]
+        for name, known in (("updates", "update"), ("losses", "validation_loss")):
+            assert set(path[name]) <= set(history[known])
+        assert path["learning_rate"] == runs[path["method"]]["learning_rate"]
+        assert len(path["points"]) == len(path["updates"]) == len(path["seconds"])
+    best = min(runs.values(), key=lambda run: float(run["measures"]["best"]))
+    [own] = [one for one in plane["paths"] if one["method"] == best["method"]["title"]]
+    assert own["points"][-1] == pytest.approx([0, 0], abs=1e-6)
+    assert own["off"] == pytest.approx(0, abs=1e-6)
+    # A line of the grid may pass beside the centre, so its neighbours hold the loss between them.
+    x, y = (np.asarray(plane["grid"][name]) for name in "xy")
+    column, row = np.searchsorted(x, 0.0), np.searchsorted(y, 0.0)
+    around = np.asarray(plane["grid"]["loss"])[row - 1 : row + 1, column - 1 : column + 1]
+    assert own["losses"][-1] <= around.max()
+    assert comparison.folder is not None
+    assert (comparison.folder / "play.html").exists()
+
+
+def test_a_page_to_play_needs_a_folder(table: Any) -> None:
+    with pytest.raises(SettingsError, match="name one with out"):
+        descend.compare(table, model="linear", play=True)
 
 
 @pytest.mark.slow

@@ -17,8 +17,10 @@ import pytest
 
 import descend
 from descend.commands.landscape_play import play
+from descend.reporting.pages.compare_play import compare_play_page
 from descend.reporting.render import render
 from tests.browser import Browser, chromium, missing_browser
+from tests.reporting.pages.test_compare_play import played_record
 from tests.reporting.test_browser import DRAWN, page_of
 
 pytestmark = [
@@ -27,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(missing_browser() is not None, reason=missing_browser() or ""),
 ]
 
-KINDS = ("advise", "compare", "landscape", "runs", "numbers", "classes", "play")
+KINDS = ("advise", "compare", "landscape", "runs", "numbers", "classes", "play", "compare-play")
 TEXT, LINE = 4.5, 3.0
 FOUND = """
 window.found = null;
@@ -83,6 +85,8 @@ def _path_of(kind: str, folder: Path) -> Path:
         return path
     if kind == "play":
         play(path)
+    elif kind == "compare-play":
+        path.write_text(compare_play_page(played_record()), encoding="utf-8")
     elif kind in ("numbers", "classes"):
         return _trained(kind, folder) / "report.html"
     else:

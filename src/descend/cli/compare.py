@@ -60,6 +60,9 @@ def compare(
         str | None, typer.Option(help="Training time of each run, such as 10s.")
     ] = None,
     one_rate: Annotated[bool, typer.Option(help="Also run all at one learning rate.")] = True,
+    play: Annotated[
+        bool, typer.Option("--play", help="Also write a page that plays the runs.")
+    ] = False,
     out: Out = None,
     png: Png = None,
     force: Force = False,
@@ -87,6 +90,7 @@ def compare(
         out=out,
         write=True,
         force=force,
+        play=play,
         progress=progress_of(quiet),
         command=command_as_typed(),
     )
@@ -94,6 +98,8 @@ def compare(
     if png is not None:
         save_pictures(compare_page(done.record), png)
     files = f"\n\nPage     {done.folder / 'compare.html'}\nRecord   {done.folder / 'compare.json'}"
+    if (done.folder / "play.html").exists() and play:
+        files += f"\nPlay     {done.folder / 'play.html'}"
     show(done.record, json, compare_text(done.record) + files)
 
 

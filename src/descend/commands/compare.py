@@ -11,8 +11,11 @@ from typing import Any
 from descend.commands.outputs import COMPARISON, free_folder, write_record_and_page
 from descend.defaults import COMPARE_SECONDS
 from descend.errors import SettingsError, option_text
+from descend.io.atomic import write_whole
+from descend.io.ownership import PAGE, check_replaceable
 from descend.reporting.measures import MEASURES
 from descend.reporting.notebook import comparison_html
+from descend.reporting.pages.compare_play import compare_play_page
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
 from descend.runtime.together import check_alone
@@ -33,6 +36,9 @@ from descend.tuning.compare.methods import (
     tune_rates,
 )
 from descend.tuning.compare.run import ComparedRun, Conditions
+from descend.tuning.compare.snapshots import fits_in_memory
+
+PLAY = "play.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +84,7 @@ def compare(
     out: str | Path | None = None,
     write: bool = False,
     force: bool = False,
+    play: bool = False,
     progress: Progress,
     command: list[str] | None = None,
 ) -> Comparison:
@@ -96,6 +103,7 @@ def compare(
         out: the folder to write; None takes the next free name under `runs/`.
         write: whether to leave files at all.
         force: whether an existing comparison may be replaced.
+        play: whether to write play.html, which plays the runs of the first seed.
         progress: shows what is being measured.
         command: what was typed, for the record.
     """
@@ -107,6 +115,13 @@ def compare(
     check_alone("compare")
     set_up()
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
+    if play and folder is None:
+        raise SettingsError(
+            f"{option_text('play', True)} writes a page into a folder: name one with "
+            f"{option_text('out', 'FOLDER')}."
+        )
+    if play and folder is not None:
+        check_replaceable(folder / PLAY, PAGE, option_text("out"), force=force)
     asked = settings
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
         settings = settings.replace(time_budget=budget or COMPARE_SECONDS)
@@ -132,7 +147,12 @@ def compare(
     tuned = tune_rates(lambda rule: make(rule, settings.seed), chosen, seconds, progress.message)
     reference = next(one for one in chosen if one.advised and one.optimizer == "momentum")
     rate = tuned[reference.name].learning_rate
-    runs, noise = run_all(
+    if play and not fits_in_memory(make("sgd", settings.seed), len(chosen)):
+        raise SettingsError(
+            f"{option_text('play', True)} keeps the weights along every run, and this model has "
+            "too many of them. Leave it out, or compare a smaller model."
+        )
+    runs, noise, plane = run_all(
         make,
         chosen,
         tuned,
@@ -145,6 +165,7 @@ def compare(
         repeats=Repeats() if seeds is None else Repeats.exactly(seeds),
         same_rate=rate if same_rate else None,
         report=progress.message,
+        with_plane=play,
     )
     records = [run_record(run) for run in runs]
     content = {
@@ -162,8 +183,15 @@ def compare(
         "table": table_of(records),
         "claims": claims(records),
         "noise": noise,
+        **({"plane": plane} if plane is not None else {}),
     }
-    return Comparison(write_record_and_page(folder, COMPARISON, content, command), folder)
+    record = write_record_and_page(folder, COMPARISON, content, command)
+    if folder is not None and play:
+        if plane is None:
+            progress.message("No page to play: the weights of all runs lie on one line.")
+        else:
+            write_whole(folder / PLAY, compare_play_page(record))
+    return Comparison(record, folder)
 
 
 def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

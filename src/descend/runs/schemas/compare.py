@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from descend.runs.schemas.landscape import Grid
 from descend.runs.schemas.parts import Count, Labelled, Number, Positive, Rows, Size, Value
 
 CURVES = {"update", "epoch", "examples", "seconds", "validation_loss"}
@@ -130,6 +131,28 @@ class ComparedData(Struct, kw_only=True):
     source: str | None = None
 
 
+class PlayedPath(Struct, kw_only=True):
+    """The path of a run over the plane: a value for each snapshot of its weights."""
+
+    method: str
+    batch_size: Size
+    learning_rate: Number
+    off: float
+    points: list[tuple[float, float]]
+    losses: list[Number]
+    updates: list[Count]
+    examples: list[Count]
+    seconds: list[float]
+
+
+class Plane(Struct, kw_only=True):
+    """The loss on a plane through the runs."""
+
+    explained: float
+    grid: Grid
+    paths: Annotated[list[PlayedPath], Meta(min_length=1)]
+
+
 class CompareRecord(Labelled, kw_only=True):
     """compare.json."""
 
@@ -144,6 +167,7 @@ class CompareRecord(Labelled, kw_only=True):
     same_rate: Number
     budget: Positive | None = None
     noise: list[Noise] = field(default_factory=list)
+    plane: Plane | None = None
 
     def __post_init__(self) -> None:
         """Refuse a table that does not fit the runs."""

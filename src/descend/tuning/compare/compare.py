@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from descend.training.problem import Problem
 from descend.tuning.compare.measures import (
@@ -24,6 +25,7 @@ from descend.tuning.compare.run import (
     run_classical_method,
     run_method,
 )
+from descend.tuning.compare.snapshots import Snapshots, plane_record
 from descend.types import Params
 
 TARGET_FRACTION = 0.05
@@ -83,7 +85,8 @@ def compare(
     repeats: Repeats,
     same_rate: float | None,
     report: Report = lambda text: None,
-) -> tuple[list[ComparedRun], list[dict[str, float | int | str]]]:
+    with_plane: bool = False,
+) -> tuple[list[ComparedRun], list[dict[str, float | int | str]], dict[str, Any] | None]:
     """Run every method with every seed, at its tuned rate and at one common rate, and measure it.
 
     Args:
@@ -95,13 +98,15 @@ def compare(
         repeats: how many seeds.
         same_rate: the common rate of the second panel; None leaves that panel out.
         report: called with a message when something begins.
+        with_plane: whether to keep the weights of the first seed's runs, for a plane through them.
 
     Returns:
-        The runs, and the gradient noise by batch size at weights of the first seed.
+        The runs, the gradient noise by batch size at weights of the first seed, and the plane.
     """
     places = {method.name: place for place, method in enumerate(methods)}
     found: list[ComparedRun] = []
     noise: list[dict[str, float | int | str]] = []
+    plane: dict[str, Any] | None = None
     begin = time.perf_counter()
     done, last = 0, 0.0
     while repeats.needs_another(done, time.perf_counter() - begin, last):
@@ -109,14 +114,21 @@ def compare(
         # Rotate, so that a machine that is slow for a while is not slow for the same method.
         rotated = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
         which = f"Seed {done + 1} of {repeats.told}"
+        kept: dict[str, Snapshots] = {}
+        if with_plane and done == 0:
+            kept = {one.name: Snapshots() for one in methods if one.family != "classical"}
         runs, best_params = _run_tuned(
-            make_problem, rotated, tuned, conditions, seed, _add_prefix(report, which)
+            make_problem, rotated, tuned, conditions, seed, _add_prefix(report, which), kept
         )
         last = time.perf_counter() - started
         if same_rate is not None and done < repeats.alike:
             report(f"{which}: all at learning rate {same_rate:.3g}")
             runs += _run_at_same_rate(make_problem, rotated, same_rate, conditions, seed, runs)
         problem = make_problem("sgd", seed)
+        if kept:
+            report(f"{which}: the loss on a plane through the runs")
+            shown = [run for run in runs if run.panel == TUNED and run.method.name in kept]
+            plane = plane_record(problem, shown, [kept[run.method.name] for run in shown])
         measured = _measure(problem, runs, best_params)
         if not noise and best_params:
             report(f"{which}: gradient noise by batch size")
@@ -125,7 +137,7 @@ def compare(
             noise = noise_by_size(problem, moments)
         found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
         done += 1
-    return found, noise
+    return found, noise, plane
 
 
 def _add_prefix(report: Report, prefix: str) -> Report:
@@ -147,8 +159,12 @@ def _run_tuned(
     conditions: Conditions,
     seed: int,
     report: Report,
+    kept: Mapping[str, Snapshots],
 ) -> tuple[list[ComparedRun], dict[str, Params]]:
-    """The runs at tuned rates, and the best weights of each method that has a rate."""
+    """The runs at tuned rates, and the best weights of each method that has a rate.
+
+    What is in `kept` by the name of a method gets the weights along its run.
+    """
     runs: list[ComparedRun] = []
     best_params: dict[str, Params] = {}
     for number, method in enumerate(methods, 1):
@@ -158,7 +174,9 @@ def _run_tuned(
             continue
         rate = tuned[method.name].learning_rate
         problem = make_problem(method.optimizer, seed)
-        compared, best_params[method.name] = run_method(problem, method, TUNED, rate, conditions)
+        compared, best_params[method.name] = run_method(
+            problem, method, TUNED, rate, conditions, kept.get(method.name)
+        )
         runs.append(compared)
     return runs, best_params
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, fit
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
@@ -78,7 +79,12 @@ class ComparedRun:
 
 
 def run_method(
-    problem: Problem, method: Method, panel: str, rate: float, conditions: Conditions
+    problem: Problem,
+    method: Method,
+    panel: str,
+    rate: float,
+    conditions: Conditions,
+    callback: Callback | None = None,
 ) -> tuple[ComparedRun, Params]:
     """A run like that of `descend train`, and its best weights."""
     if method.family == "full":
@@ -96,7 +102,7 @@ def run_method(
         # Otherwise compilation would count as training time.
         compile_sizes(problem, begin.state, [method.batch_size])
     memory = Footprint(problem, begin.state)(method.batch_size)
-    loop, reason = fit(run, begin, clock=conditions.clock)
+    loop, reason = fit(run, begin, callback, clock=conditions.clock)
     best = loop.best.mean
     done = ComparedRun(
         method,

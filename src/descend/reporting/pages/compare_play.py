@@ -1,0 +1,78 @@
+"""A page that plays the runs of a comparison: their paths over a plane, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from descend.reporting.escaping import escape_html, escape_json
+from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
+from descend.reporting.render import asset, head, policy_for
+from descend.reporting.text.records import subject
+
+Record = Mapping[str, Any]
+
+AXES = (("seconds", "seconds"), ("updates", "updates"), ("examples", "rows read"))
+FAR_OFF = 0.2
+"""A run that ends this far off the plane, as a share of its way, is marked."""
+
+
+def compare_play_page(record: Record) -> str:
+    """The page as HTML, complete in itself.
+
+    Args:
+        record: what compare.json holds, with `plane`.
+    """
+    plane = record["plane"]
+    title = f"The runs of the comparison: {subject(record)}"
+    about = (
+        "Each method at its own learning rate, from the same weights, as it was measured. On the "
+        "left the weights, on the plane that holds most of the way of all runs "
+        f"({100 * plane['explained']:.0f} % of its squared extent); on the right the validation "
+        "loss. Play them against seconds, updates or rows read: the order of the methods changes."
+    )
+    axes = "".join(
+        f"<label><input type=radio name=axis value={name}{' checked' if not place else ''}>"
+        f"<span>{text}</span></label>"
+        for place, (name, text) in enumerate(AXES)
+    )
+    script = asset("compare_play.js")
+    known = {**plane, "far": FAR_OFF, "colours": COLOURS, "dark": DARK_COLOURS}
+    return "\n".join(
+        [
+            head(title, policy_for([script]), asset("page.css") + asset("play.css")),
+            f"<body>\n<header><div class=top><h1>{escape_html(title)}</h1>",
+            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
+            f"<p class=lead>{escape_html(about)}</p>",
+            "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
+            _STAGE.format(axes=axes),
+            f"</main>\n<footer>Made by descend {escape_html(record.get('descend', ''))} from "
+            "compare.json, from the runs of the first seed.</footer>",
+            f'<script type="application/json" id="runs">{escape_json(known)}</script>',
+            f"<script>{script}</script>\n</body>\n</html>\n",
+        ]
+    )
+
+
+_STAGE = """<section class=runs>
+<div class=switches><fieldset><legend>Against</legend>{axes}</fieldset></div>
+<div class="buttons place"><button class=main type=button id=start>Play</button>
+<button type=button id=reset>Reset</button>
+<label for=place>Up to <output id=now for=place></output>
+<input type=range id=place min=0 max=400 value=400 step=1></label></div>
+<div class=small>
+<figure><figcaption><h2>The weights</h2></figcaption>
+<canvas id=plane role=img aria-label="Paths of the weights over the loss"></canvas>
+<p class=caption>Darker is lower. The loss is drawn for the plane; a path with a hollow end is far
+off it, and its own loss is the one on the right.</p></figure>
+<figure><figcaption><h2>The validation loss</h2></figcaption>
+<canvas id=losses role=img aria-label="The validation loss of each method"></canvas>
+<p class=caption>Both axes are logarithmic.</p></figure>
+</div>
+<div class=scroll tabindex=0 role=group aria-label="The methods"><table id=methods>
+<thead><tr><th scope=col>method</th><th scope=col class=n>rows per update</th>
+<th scope=col class=n>learning rate</th><th scope=col class=n>updates</th>
+<th scope=col class=n>rows read</th><th scope=col class=n>seconds</th>
+<th scope=col class=n>validation loss</th><th scope=col class=n>off the plane at its end</th></tr>
+</thead><tbody></tbody></table></div>
+</section>"""

@@ -173,3 +173,36 @@ def test_what_is_no_server_is_told_in_one_line() -> None:
 def test_secrets_are_taken_out_of_addresses(text: str, shown: str | None) -> None:
     assert "secret" not in without_secrets(text).replace("s3_secret_access_key", "")
     assert shown is None or without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("usual", "late", "expected"),
+    [
+        (1, 0.1, 0.1),
+        (1, "n/a", "n/a"),
+        (0.1, "n/a", "n/a"),
+        (None, 2.5, 2.5),
+        (None, "a", "a"),
+        ("a", 0.1, "0.1"),
+    ],
+)
+def test_sqlite_columns_of_mixed_types(
+    tmp_path: Path, usual: Any, late: Any, expected: Any
+) -> None:
+    """A value of another type after the first batch was an error that named no cause."""
+    pytest.importorskip("adbc_driver_sqlite")
+    path = tmp_path / "mixed.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (x, y)")
+        rows = [(usual if place < ROWS - 1 else late, place) for place in range(ROWS)]
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+    table = open_table(path)
+    assert table.count() == ROWS
+    ends = table.query(f"SELECT x, y FROM {table.rows} WHERE y IN (0, {ROWS - 1}) ORDER BY y")
+    first = usual if usual is None or isinstance(expected, float) else str(usual)
+    assert ends.to_pylist() == [{"x": first, "y": 0}, {"x": expected, "y": ROWS - 1}]
+
+
+def test_two_columns_of_one_name_in_sqlite(file: Path) -> None:
+    with pytest.raises(DataError, match="two columns"):
+        open_table(f"{file}#SELECT a, a FROM flights")

@@ -67,7 +67,7 @@ def table_file(address: str, part: str, spool: Spool) -> tuple[str, str]:
             select = _select(connection, kind, part, shown)
             path = spool.new("rows.parquet", f"{shown}#{part}" if part else shown)
             _stream(connection, kind, select, path)
-    except driver.Error as error:
+    except (driver.Error, OSError) as error:
         raise DataError(f"{shown}: {_driver_message(error, address)}") from None
     return path, hash_of(path)
 
@@ -128,8 +128,10 @@ def _stream(connection: Any, kind: str, select: str, path: str) -> None:
     from pyarrow import parquet
 
     with connection.cursor() as cursor:
+        skip = 0
         if kind == "sqlite":
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(_BATCH_ROWS)})
+            select, skip = _with_types(cursor, select)
         cursor.execute(select)
         reader = cursor.fetch_record_batch()
         schema = pa.schema([pa.field(one.name, _plain(one.type)) for one in reader.schema])
@@ -137,9 +139,53 @@ def _stream(connection: Any, kind: str, select: str, path: str) -> None:
             for batch in reader:
                 arrays = [
                     column.storage if isinstance(column, pa.ExtensionArray) else column
-                    for column in batch.columns
+                    for column in batch.slice(skip).columns
                 ]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
+                skip = 0
+
+
+def _with_types(cursor: Any, select: str) -> tuple[str, int]:
+    """(a SELECT whose columns have one type each, number of rows to skip at its front).
+
+    In SQLite every value has a type of its own, and the driver takes those of its first batch for
+    all. So the types of all values are looked at, and a first row shows them to the driver.
+    """
+    cursor.execute(f"SELECT * FROM ({select}) LIMIT 0")
+    names = [str(one[0]) for one in cursor.description]
+    if any(re.search(r":[0-9]+$", name) for name in names):
+        cursor.execute(select)
+        if names != [str(one[0]) for one in cursor.description]:
+            return select, 0  # Two columns have one name, which is reported later.
+    kinds = ("integer", "real", "text", "blob")
+    found = ", ".join(
+        f"max(typeof({_quote(name)}) = '{kind}')" for name in names for kind in kinds
+    )
+    cursor.execute(f"SELECT {found} FROM ({select})")
+    flags = [bool(flag) for flag in cursor.fetchone()]
+    shown, values = [], []
+    for place, name in enumerate(names):
+        whole, real, text, blob = flags[4 * place : 4 * place + 4]
+        column = _quote(name)
+        if blob:
+            first, value = "x'00'", column
+        elif text:
+            first, value = "''", _text_of(column) if whole or real else column
+        elif real:
+            first, value = "0.5", f"CAST({column} AS REAL)" if whole else column
+        else:
+            first, value = "0", column
+        shown.append(f"{first} AS {column}")
+        values.append(value)
+    rows = f"SELECT {', '.join(values)} FROM ({select})"
+    return f"SELECT {', '.join(shown)} UNION ALL {rows}", 1
+
+
+def _text_of(column: str) -> str:
+    """SQLite's SQL for the text of a value; of a number, the shortest one that gives it back."""
+    short, full = (f"printf('%!.{digits}g', {column})" for digits in (15, 17))
+    number = f"CASE WHEN CAST({short} AS REAL) = {column} THEN {short} ELSE {full} END"
+    return f"CASE typeof({column}) WHEN 'real' THEN {number} ELSE CAST({column} AS TEXT) END"
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

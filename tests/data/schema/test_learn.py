@@ -29,7 +29,7 @@ from descend.data.schema.learn import (
     learn_schema,
 )
 from descend.errors import DataError
-from descend.settings import settings_from
+from descend.settings import Settings, settings_from
 from tests.schemas import RANDOM, ROWS, TRAINING, Y, learn, some_schema, words
 
 
@@ -390,3 +390,28 @@ def test_a_wide_table(tmp_path: Path) -> None:
     path.write_text(f"{names}\n{lines}\n")
     settings = settings_from({"target": "c0", "task": "regression"})
     assert len(learn_schema(open_table(path), settings).columns) == 599
+
+
+def test_classes_that_differ_in_letter_case_alone_are_told() -> None:
+    labels = [["Yes", "yes", "No", "YES "][row % 4] for row in range(80)]
+    table = pa.table({"x": np.arange(80.0) % 9, "y": labels})
+    schema = learn_schema(open_table(table), Settings(target="y"))
+    (said,) = [one for one in schema.warnings if "letter case" in one]
+    assert "'YES' and 'Yes' and 'yes'" in said
+    tidy = pa.table({"x": np.arange(80.0) % 9, "y": [one.strip().lower() for one in labels]})
+    assert not any(
+        "case" in one for one in learn_schema(open_table(tidy), Settings(target="y")).warnings
+    )
+
+
+def test_two_digit_years_of_another_century_are_told() -> None:
+    def warned(first: int) -> list[str]:
+        days = [f"{row % 27 + 1:02d}.03.{(first + row % 20) % 100:02d}" for row in range(80)]
+        table = pa.table({"d": days, "y": np.arange(80) % 7 + 0.5})
+        settings = Settings(target="y", task="regression")
+        schema = learn_schema(open_table(table), settings)
+        return [one for one in schema.warnings if "two digits" in one]
+
+    assert len(warned(55)) == 1
+    assert "to 2068-03" in warned(55)[0]
+    assert warned(80) == warned(5) == []

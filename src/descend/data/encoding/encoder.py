@@ -117,6 +117,8 @@ class Encoder:
             DataError: a needed column is missing, or has a value that cannot be read as its kind.
         """
         plan = plan or self.plan(table, target=target, keep=keep)
+        if unseen is not None:
+            unseen.add_units(plan.units)
         for batch in plan.table.batches(plan.select, rows=rows):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
@@ -25,7 +25,7 @@ from descend.data.reading.expressions import (
 )
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, types_as_known
+from descend.data.reading.text_types import TextRules, TypedColumn, types_as_known
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
@@ -79,6 +79,8 @@ class ReadPlan:
         targets: for each target, if asked for.
         weight: of the rows, if asked for and present.
         kept: names of the unencoded columns, and the index of the first.
+        units: the per cent sign or currency of each column of numbers whose first rows show it,
+            empty for none.
     """
 
     table: Table
@@ -87,6 +89,7 @@ class ReadPlan:
     targets: tuple[Needed, ...]
     weight: Needed | None
     kept: tuple[tuple[str, ...], int] = ((), 0)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_reading(
@@ -125,7 +128,9 @@ def plan_reading(
             )
     as_written = (*names, *kept) if table.untyped else names
     table = table.reading(dict.fromkeys(as_written, "text"))
-    columns = _columns(schema, table, dict(asked))
+    typed = _columns(schema, table, dict(asked))
+    columns = {name: one.column for name, one in typed.items()}
+    units = {name: one.unit for name, one in typed.items() if one.column.type == "number"}
     needed: list[Needed] = []
     select: list[str] = []
     for name, learned in asked:
@@ -149,7 +154,7 @@ def plan_reading(
     first = len(select)
     select += [_as_it_is(one) for one in map(table.column, kept) if one is not None]
     return ReadPlan(
-        table, tuple(select), tuple(needed[:count]), tuple(targets), weight, (kept, first)
+        table, tuple(select), tuple(needed[:count]), tuple(targets), weight, (kept, first), units
     )
 
 
@@ -200,7 +205,7 @@ def _kind(learned: Column | Target | None) -> str:
 
 def _columns(
     schema: Schema, table: Table, learned: Mapping[str, Column | Target | None]
-) -> dict[str, TableColumn]:
+) -> dict[str, TypedColumn]:
     """The columns of the table, with text read as in training."""
     kinds = {}
     for name, one in learned.items():

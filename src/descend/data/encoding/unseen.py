@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.schema.columns import CategoryColumn, Schema
+from descend.data.schema.columns import CategoryColumn, NumberColumn, Schema
 from descend.io.units import count_text
 
 MANY = 0.05
@@ -35,6 +35,7 @@ class UnseenValues:
         self._strays: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
         self._classes: Counter[str] = Counter()
+        self._units: dict[str, str] = {}
 
     def add(
         self, name: str, texts: Sequence[str], codes: Sequence[int], counts: NDArray[np.int64]
@@ -60,12 +61,18 @@ class UnseenValues:
         """Count rows of a class that training did not have."""
         self._classes.update(counts)
 
+    def add_units(self, units: Mapping[str, str]) -> None:
+        """Take the per cent sign or currency of columns of numbers."""
+        self._units.update(units)
+
     def sentences(self) -> list[str]:
         """The warnings: a sentence for each column with many unseen values."""
         said = []
         for column in self._schema.columns:
             if isinstance(column, CategoryColumn) and self._values[column.name]:
                 said += self._of_column(column)
+            elif isinstance(column, NumberColumn) and column.name in self._units:
+                said += _of_unit(column, self._units[column.name])
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
@@ -96,6 +103,23 @@ class UnseenValues:
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', ...' if len(column.values) > _SHOWN else ''}."
         ]
+
+
+def _of_unit(column: NumberColumn, found: str) -> list[str]:
+    """A sentence if the numbers of a column have another unit than in training.
+
+    Money without its currency is what tables hold once somebody has made them tidy.
+    """
+    percent = "%" in found + column.unit
+    if found == column.unit or (not percent and "" in (found, column.unit)):
+        return []
+    learned = f"in {column.unit}" if column.unit else "without %"
+    now = f"in {found}" if found else "without %"
+    example = " 12.3% is the number 12.3." if percent else ""
+    return [
+        f"The numbers of column {column.name!r} were {learned} in training and are {now} here; "
+        f"nothing is converted.{example}"
+    ]
 
 
 def _list_examples(counts: Counter[str]) -> str:

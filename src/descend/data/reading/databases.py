@@ -158,9 +158,7 @@ def _with_types(cursor: Any, select: str) -> tuple[str, int]:
         if names != [str(one[0]) for one in cursor.description]:
             return select, 0  # Two columns have one name, which is reported later.
     kinds = ("integer", "real", "text", "blob")
-    found = ", ".join(
-        f"max(typeof({_quote(name)}) = '{kind}')" for name in names for kind in kinds
-    )
+    found = ", ".join(f"max(typeof({_quote(name)}) = '{kind}')" for name in names for kind in kinds)
     cursor.execute(f"SELECT {found} FROM ({select})")
     flags = [bool(flag) for flag in cursor.fetchone()]
     shown, values = [], []

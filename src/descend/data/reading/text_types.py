@@ -176,7 +176,7 @@ def types_as_known(
     kinds: Mapping[str, str],
     rules: TextRules,
     written: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, TableColumn]:
+) -> dict[str, TypedColumn]:
     """How to read columns that are known to hold numbers or text.
 
     Args:
@@ -196,7 +196,7 @@ def types_as_known(
         elif column.is_text and column.type != "boolean":
             learned = written.get(name, PLAINLY)
             column = replace(column, type="number", written=_choose_written(one, learned))
-        found[name] = column
+        found[name] = replace(one, column=column)
     return found
 
 
@@ -334,7 +334,8 @@ def _find_type(
     mixed = len(units) > 1 or ("%" in units and units["%"] < (1 - FEW) * numbers)
     if mixed and not asked:
         listed = " and ".join(sorted(units)) if len(units) > 1 else "numbers with and without %"
-        return TypedColumn(column, reason=f"its cells mix {listed}")
+        unit = listed if len(units) > 1 else "% in some cells"
+        return TypedColumn(column, unit=unit, reason=f"its cells mix {listed}")
     if written == POINT and seen.plain and not seen.count("comma3", "groups"):
         written = PLAINLY
     typed = replace(column, type="number", written=written)

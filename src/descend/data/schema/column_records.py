@@ -94,6 +94,7 @@ def _number(column: TableColumn, surveys: Surveys, numeric: Sequence[str]) -> Co
         written=column.written if column.is_text else PLAINLY,
         strays=typed.strays.count if typed.strays else 0,
         note=how_written(typed),
+        unit=typed.unit,
     )
 
 

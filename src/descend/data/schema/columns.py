@@ -36,6 +36,7 @@ class NumberColumn:
         written: how numbers are written, if they are text (`number_text`).
         strays: cells that are neither a number nor a text for missing; they count as missing.
         note: a remark on how it is read.
+        unit: the per cent sign or currency of its text, or empty.
     """
 
     kind: ClassVar[str] = "number"
@@ -50,6 +51,7 @@ class NumberColumn:
     written: str = PLAINLY
     strays: int = 0
     note: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)

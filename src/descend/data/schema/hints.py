@@ -25,6 +25,8 @@ _STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-0
 _RECENT = (1e15, 2.2e15)
 """Microseconds since 1970 of the years 2001 to 2039."""
 _LEAST_TIMES = 20
+_FIRST_FAR = 2_524_608_000_000_000
+"""Microseconds from 1970 to 2050: later years of two digits may be of the century before."""
 
 
 def text_warnings(
@@ -169,6 +171,13 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
     times = survey.times
     if times is None or column.pattern in EPOCHS:
         return said
+    if column.pattern and "%y" in column.pattern and times.maximum >= _FIRST_FAR:
+        said.append(
+            f"The years of column {column.name!r} have two digits: 69 to 99 are read as 1969 to "
+            "1999, and 00 to 68 as 2000 to 2068. Its dates are read as "
+            f"{_day(times.minimum)} to {_day(times.maximum)}; if that is wrong, write the years "
+            "with four digits."
+        )
     rest = times.second_last - times.second
     for value, pile, gap in (
         (times.minimum, times.at_minimum, times.second - times.minimum),

@@ -106,7 +106,8 @@ def _validation_rows(validation: Table, rows: Selection, missing: Sequence[str])
     labels = [name for name, kind in kinds.items() if kind == "text"]
     written = {one.name: one.written if one.is_text else PLAINLY for one in columns}
     rules = TextRules(labels=labels, missing=missing)
-    found = types_as_known(table, kinds, rules, written)
+    typed = types_as_known(table, kinds, rules, written)
+    found = {name: one.column for name, one in typed.items()}
     targets = tuple(
         replace(found[one.name], type=one.type) if found[one.name].is_text else found[one.name]
         for one in rows.targets

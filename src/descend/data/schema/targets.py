@@ -300,4 +300,19 @@ def _class_warnings(target: ClassificationTarget) -> list[str]:
     if len(warnings) > 5:
         more = len(warnings) - 4
         warnings = [*warnings[:4], f"{more} more classes have fewer than {_FEW_ROWS} rows."]
-    return warnings
+    return [*warnings, *_alike_warnings(target)]
+
+
+def _alike_warnings(target: ClassificationTarget) -> list[str]:
+    """A sentence for classes that differ only in letter case or in spaces."""
+    groups: dict[str, list[str]] = {}
+    for label in target.labels:
+        if isinstance(label, str):
+            groups.setdefault("".join(label.casefold().split()), []).append(label)
+    alike = [group for group in groups.values() if len(group) > 1]
+    return [
+        f"The classes {' and '.join(map(repr, group))} of the target {target.names[0]!r} differ "
+        "only in letter case or spaces, and are different classes. If they are one, write them "
+        "alike."
+        for group in alike[:5]
+    ]

@@ -1,0 +1,63 @@
+"""Numbers whose unit is another than in training: the user is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading.table import open_table
+from descend.data.schema.columns import schema_from_json
+from descend.data.schema.learn import learn_schema
+from descend.settings import Settings
+
+ROWS = 60
+X = np.linspace(1, 90, ROWS).round(1)
+Y = np.arange(ROWS) % 7 + 0.5
+
+
+def told(trained: list[object], asked: list[object]) -> list[str]:
+    schema = learn_schema(
+        open_table(pa.table({"x": trained, "y": Y})), Settings(target="y", task="regression")
+    )
+    schema = schema_from_json(schema.as_json())
+    unseen = UnseenValues(schema)
+    for _ in Encoder(schema).encode(
+        open_table(pa.table({"x": asked})), target=False, unseen=unseen
+    ):
+        pass
+    return unseen.sentences()
+
+
+PLAIN: list[object] = X.tolist()
+PERCENT: list[object] = [f"{x}%" for x in X]
+EUROS: list[object] = [f"€ {x}" for x in X]
+DOLLARS: list[object] = [f"${x}" for x in X]
+TEXT: list[object] = [str(x) for x in X]
+HALF: list[object] = [f"{x}%" if place % 2 else str(x) for place, x in enumerate(X)]
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "found"),
+    [
+        (PERCENT, PLAIN, "in % in training and are without % here"),
+        (PERCENT, TEXT, "in % in training and are without % here"),
+        (TEXT, PERCENT, "without % in training and are in % here"),
+        (PERCENT, HALF, "in % in training and are in % in some cells here"),
+        (EUROS, DOLLARS, "in € in training and are in $ here"),
+        (PERCENT, DOLLARS, "in % in training and are in $ here"),
+    ],
+)
+def test_another_unit_is_told(trained: list[object], asked: list[object], found: str) -> None:
+    (sentence,) = told(trained, asked)
+    assert found in sentence
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked"),
+    [(PERCENT, PERCENT), (EUROS, EUROS), (EUROS, PLAIN), (TEXT, DOLLARS), (PLAIN, TEXT)],
+)
+def test_the_same_unit_or_none_is_not(trained: list[object], asked: list[object]) -> None:
+    assert told(trained, asked) == []

@@ -15,6 +15,8 @@ from descend.tuning.advice.noise import (
     cosines,
     estimate,
     gradient_noise,
+    noise_of_runs,
+    pool,
 )
 from tests.problems import linear_problem, numbers, rows_of
 
@@ -125,3 +127,28 @@ def test_the_cosine_rises_with_the_batch_as_the_noise_says() -> None:
     for line in curve:
         assert line.low <= line.mean <= line.high
         assert line.mean == pytest.approx(line.expected, abs=0.05)
+
+
+def scaled(measured: Products, gradient: float) -> Products:
+    """The products where all gradients share one more part, with this squared length."""
+    return measured._replace(products=measured.products + gradient)
+
+
+def test_runs_that_differ_widen_the_interval() -> None:
+    random = np.random.default_rng(0)
+    gradients = random.standard_normal((64, 400)) * 0.1 + 0.3
+    measured = Products(gradients @ gradients.T, 32, np.zeros((0, 0)), np.zeros(0))
+    runs = [[scaled(measured, part)] for part in (0.0, 20.0, 60.0, 120.0)]
+    together, pooled = noise_of_runs(runs), gradient_noise(pool([run[0] for run in runs]))
+    assert together.noise_scale == pooled.noise_scale
+    assert together.interval[0] < 0.8 * pooled.interval[0]
+    assert together.interval[1] > 1.25 * pooled.interval[1]
+
+
+def test_runs_that_agree_leave_the_interval_of_the_rows() -> None:
+    random = np.random.default_rng(0)
+    gradients = random.standard_normal((64, 400)) * 0.1 + 0.3
+    measured = Products(gradients @ gradients.T, 32, np.zeros((0, 0)), np.zeros(0))
+    assert noise_of_runs([[measured], [measured], [measured]]).interval == pytest.approx(
+        gradient_noise(measured).interval
+    )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+from descend.tuning.advice import noise_growth
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.noise_growth import MOMENTS
+from descend.tuning.advice.trials import make_runner
+from descend.types import Speed
 from tests.problems import mlp_problem, numbers
 
 PROBLEM = mlp_problem(numbers(900, 5, noise=0.5), numbers(200, 5, seed=1))
@@ -31,3 +39,32 @@ def test_every_moment_names_its_loss() -> None:
     losses = [one["loss"] for one in noise_at(1e-4)]
     assert all(isinstance(loss, float) for loss in losses)
     assert losses[-1] < losses[0]
+
+
+def noise_with(seed: int) -> list[list[float]]:
+    """The intervals at each moment, from other initial weights and with another order of rows."""
+    runner = make_runner(dataclasses.replace(PROBLEM, seed=seed))
+    work: Any = SimpleNamespace(
+        runner=runner,
+        possible=(32,),
+        reference=32,
+        left_out=[],
+        noise=[],
+        budget=10.0,
+        speed=Speed((32,), (1e-5,), (0,)),
+        evidence={},
+    )
+    noise_growth.measure_noise(work, 0.05)
+    ends = [one["interval"] for one in work.evidence["noise"]]
+    return [[low, math.inf if high is None else high] for low, high in ends]
+
+
+def test_runs_from_other_weights_agree_within_their_intervals() -> None:
+    measured = [noise_with(100 * seed) for seed in range(5)]
+    agree = [
+        max(one[0], other[0]) <= min(one[1], other[1])
+        for first, second in itertools.combinations(measured, 2)
+        for one, other in zip(first, second, strict=True)
+    ]
+    assert len(agree) == 30
+    assert np.mean(agree) >= 0.9

@@ -129,6 +129,11 @@ def _noise_section(evidence: Record) -> Section:
         "The noise scale is the batch size at which a mini-batch gradient has as much noise as "
         "gradient. It changes while the model learns: each number belongs to its moment."
     ]
+    if measured and (runs := measured[-1].get("runs")):
+        text.append(
+            f"Each is a mean over {count_text(runs, 'run')} from different initial weights; the "
+            "interval holds the difference between them."
+        )
     law = evidence.get("law")
     if law and law["interval"][1] is not None:
         low, high = (number_text(float(round(end))) for end in law["interval"])

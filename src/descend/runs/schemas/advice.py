@@ -73,6 +73,7 @@ class Noise(Struct, kw_only=True):
     noise_scale: Number
     interval: tuple[Number, Number]
     rows: Scalar = None
+    runs: Count = 0
     cosine: list[Cosine] = []
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ so the mean product of two different groups is an unbiased estimate of |G|², ev
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,6 +33,8 @@ GRADIENT_BYTES = 64 << 20
 """Most bytes of the gradients of all groups."""
 BOOTSTRAP_DRAWS = 400
 CONFIDENCE = 0.9
+STUDENT_95 = {1: 6.31, 2: 2.92, 3: 2.35, 4: 2.13, 5: 2.02, 6: 1.94, 7: 1.89, 8: 1.86, 9: 1.83}
+"""95 % quantile of Student's t, by degrees of freedom."""
 
 Doubles = npt.NDArray[np.float64]
 
@@ -92,10 +95,10 @@ class NoiseMeter:
         self._measure = jax.jit(self._both)
         self._nothing = jnp.zeros(weights, jnp.float32)
 
-    def __call__(self, params: Params) -> Products:
-        """The inner products at these weights."""
+    def __call__(self, params: Params, *, singles: bool = True) -> Products:
+        """The inner products at these weights, those of single rows only where asked for."""
         groups, _, mean = self._measure(params, self._grouped, self._nothing)
-        if self._couples_rows:
+        if self._couples_rows or not singles:
             return Products(_double(groups), self.group_rows, np.zeros((0, 0)), np.zeros(0))
         singles, along, _ = self._measure(params, self._single, mean)
         return Products(_double(groups), self.group_rows, _double(singles), _double(along))
@@ -132,6 +135,51 @@ def gradient_noise(measured: Products, seed: int = 0) -> GradientNoise:
     if low_norm <= 0.0 or squared_norm <= 0.0:
         return GradientNoise(squared_norm, trace, None, (max(0.0, low), math.inf))
     return GradientNoise(squared_norm, trace, trace / squared_norm, (max(0.0, low), high))
+
+
+def pool(measured: Sequence[Products]) -> Products:
+    """The mean products at several weights, of the same rows; single rows as at the first."""
+    mean = np.mean([one.products for one in measured], axis=0)
+    return measured[0]._replace(products=mean)
+
+
+def noise_of_runs(runs: Sequence[Sequence[Products]], seed: int = 0) -> GradientNoise:
+    """The noise at weights from one part of several runs, with the spread between the runs.
+
+    The weights bounce around their path, and |G|² with them: the noise scales at two moments a few
+    updates apart may differ by a factor of ten. So tr Σ and |G|² are means over the weights. The
+    interval contains what the sample of rows leaves open (the bootstrap), and how much the runs
+    differ: a jackknife that leaves out one run at a time, or one of the weights of a single run,
+    with the quantile of Student's t. Both are added in quadrature, as logarithms.
+
+    Args:
+        runs: for each run the products at some of its weights.
+        seed: of the bootstrap.
+    """
+    everything = [one for run in runs for one in run]
+    noise = gradient_noise(pool(everything), seed)
+    parts = runs if len(runs) > 1 else [[one] for one in everything]
+    if noise.noise_scale is None or len(parts) < 2:
+        return noise
+    scales = []
+    for left_out in range(len(parts)):
+        kept = [one for number, part in enumerate(parts) if number != left_out for one in part]
+        squared_norm, trace = estimate(pool(kept))
+        if squared_norm <= 0.0 or trace <= 0.0:
+            interval = (noise.interval[0], math.inf)
+            return dataclasses.replace(noise, noise_scale=None, interval=interval)
+        scales.append(math.log(trace / squared_norm))
+    count = len(parts)
+    between = math.sqrt((count - 1) * float(np.var(scales))) * STUDENT_95[count - 1]
+
+    def end(sampled: float, sign: int) -> float:
+        if not (0.0 < sampled < math.inf) or noise.noise_scale is None:
+            return sampled
+        within = math.log(sampled / noise.noise_scale)
+        return noise.noise_scale * math.exp(sign * math.hypot(within, between))
+
+    low, high = noise.interval
+    return dataclasses.replace(noise, interval=(end(low, -1), end(high, 1)))
 
 
 def cosines(measured: Products, noise: GradientNoise) -> list[Cosine]:

@@ -103,7 +103,8 @@ def _run(
     schedule = problem.loop_config(size, learning_rate).schedule
     trial = own.start(size, learning_rate)
     for moment in MOMENTS:
-        losses, products = [], []
+        losses: list[float] = []
+        products: list[Products] = []
         for stop in sorted({round(one) for one in np.linspace(PART * moment, moment, POINTS)}):
             if stop > trial.updates:
                 rates = learning_rate * schedule(np.arange(trial.updates, stop))

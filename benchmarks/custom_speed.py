@@ -325,10 +325,15 @@ def accuracies(path: Path, rows: int, epochs: int, seeds: int) -> list[list[Any]
     with np.load(path) as file:
         train = file["x_train"][:rows], file["y_train"][:rows].astype(np.int32)
         test = file["x_test"], file["y_test"].astype(np.int32)
+    runs = {DESCEND: _accuracy_here, TORCH: _accuracy_there}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for seed in range(seeds):
+        for name, run in runs.items():
+            found[name].append(run(train, test, epochs, seed))
+            print(name, seed, *found[name][-1], flush=True)
     lines = []
-    for name, run in ((DESCEND, _accuracy_here), (TORCH, _accuracy_there)):
-        found = [run(train, test, epochs, seed) for seed in range(seeds)]
-        scores, seconds = zip(*found, strict=True)
+    for name, each in found.items():
+        scores, seconds = zip(*each, strict=True)
         lines.append(
             [
                 name,
@@ -389,7 +394,7 @@ def _accuracy_there(train: Any, test: Any, epochs: int, seed: int) -> tuple[floa
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, help="fashion_mnist.npz, for the accuracy")

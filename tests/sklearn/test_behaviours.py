@@ -120,17 +120,6 @@ def test_the_hinge_loss_is_a_linear_support_vector_machine():
     assert (estimator.predict(X) == peer.predict(Z)).mean() > 0.97
 
 
-@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix])
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_sparse_rows_are_learned_as_dense_ones_are(form, method):
-    X, y = numbers(100)
-    X[X < 0] = 0.0
-    options = {"model": "linear", "max_epochs": 3, "random_state": 0}
-    dense = getattr(MiniBatchRegressor(**options), method)(X, y)
-    other = getattr(MiniBatchRegressor(**options), method)(form(X), y)
-    assert other.predict(form(X)).tolist() == dense.predict(X).tolist()
-
-
 def test_validation_rows_may_be_given():
     X, y = numbers(300)
     held = numbers(50, seed=2)

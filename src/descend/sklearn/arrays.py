@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.sparse import encode_sparse
 from descend.data.prepare import Prepared
 from descend.data.reading.frames import arrow_table
 from descend.data.reading.table import open_table
+from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore
 from descend.data.schema.arrays import columns_from_array
 from descend.data.schema.columns import (
@@ -25,9 +28,9 @@ from descend.data.schema.columns import (
     Target,
 )
 from descend.data.schema.learn import learn_schema
+from descend.data.schema.sparse import columns_from_sparse
 from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
-from descend.runtime.auto import Chosen
 from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
 from descend.runtime.together import choose_together
@@ -38,14 +41,16 @@ from descend.training.loop import LoopState, begin
 from descend.training.parallel import this_place
 from descend.training.problem import Problem
 from descend.training.state import state_at
-from descend.types import Advice, Batch, Params, StopReason
+from descend.types import Advice, Params, StopReason
+
+Store = MemoryStore | SparseStore
 
 
 class Rows(NamedTuple):
     """Rows that were checked.
 
     Attributes:
-        X: a 2-D array of numbers, or a frame.
+        X: a 2-D array of numbers, a SciPy matrix in CSR form, or a frame.
         y: as the model learns it: `[n, k]` in the target's units, or class codes `[n]`.
         weight: `[n]`, each above 0.
     """
@@ -80,7 +85,9 @@ def learn_array_schema(
     weight 2 is the same as two rows.
     """
     count = len(rows.weight)
-    if isinstance(rows.X, np.ndarray):
+    if issparse(rows.X):
+        columns = columns_from_sparse(rows.X, rows.weight, names)
+    elif isinstance(rows.X, np.ndarray):
         columns = columns_from_array(rows.X, np.ones(count, bool), names)
         columns = _weighted_columns(columns, rows)
     else:
@@ -107,17 +114,40 @@ def encode_inputs(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def make_store(encoder: Encoder, rows: Rows) -> MemoryStore:
+def make_store(encoder: Encoder, rows: Rows) -> Store:
     """Rows as numbers."""
     y = rows.y if rows.y.ndim == 1 else encoder.encode_target(rows.y)
-    return MemoryStore(encode_inputs(encoder, rows.X), y, rows.weight.astype(np.float32))
+    weight = rows.weight.astype(np.float32)
+    if issparse(rows.X):
+        return SparseStore(encode_sparse(encoder.schema, rows.X), y, weight)
+    return MemoryStore(encode_inputs(encoder, rows.X), y, weight)
+
+
+def join_stores(first: Store, second: Store) -> Store:
+    """The rows of two stores of one form."""
+    if isinstance(first, SparseStore):
+        assert isinstance(second, SparseStore)
+        return SparseStore.joined([first, second])
+    assert isinstance(second, MemoryStore)
+    return MemoryStore.joined([first, second])
+
+
+def alike(rows: Rows, *, sparse: bool) -> Rows:
+    """The rows with X as a sparse matrix, or as an array: all rows of a problem have one form."""
+    if sparse and not issparse(rows.X):
+        return rows._replace(X=csr_array(np.asarray(rows.X)))
+    if not sparse and issparse(rows.X):
+        return rows._replace(X=rows.X.toarray())
+    return rows
 
 
 def prepare_rows(schema: Schema, training: Rows, validation: Rows | None) -> Prepared:
     """Training and validation rows as numbers; without the latter, the training rows are both."""
     encoder = Encoder(schema)
     store = make_store(encoder, training)
-    held_out = store if validation is None else make_store(encoder, validation)
+    held_out = store
+    if validation is not None:
+        held_out = make_store(encoder, alike(validation, sparse=issparse(training.X)))
     return Prepared(schema, encoder, store, held_out, fingerprint={})
 
 
@@ -145,22 +175,18 @@ def train_prepared(
     """
     set_up()
     rows = len(prepared.training)
-    settings = resolve_for_rows(without_measuring(with_model_defaults(settings), rows), rows)
+    inputs = len(prepared.encoder.numeric_names)
+    settings = with_model_defaults(settings)
+    settings = resolve_for_rows(without_measuring(settings, rows, inputs), rows)
     run = TableRun(settings, prepared)
     problem, advice = run.problem, None
     if params is not None:
         loop = _begin_at(problem, params)
     if loop is None:
-        settings, loop, advice = decide_numbers(problem, settings, progress)
-    settings = without_measuring(settings, len(problem.store), always=True)
+        settings, loop, advice = choose_together(problem, settings, progress, this_place())
+    settings = without_measuring(settings, len(problem.store), inputs, always=True)
     loop, reason = run_in_memory(run, settings, loop, progress, interruptible=interruptible)
     return Trained(settings, loop, reason, advice)
-
-
-def decide_numbers(problem: Problem, settings: Settings, progress: Progress) -> Chosen:
-    """Numbers for `auto`: measured where there are enough rows, else the usual ones."""
-    settings = without_measuring(settings, len(problem.store))
-    return choose_together(problem, settings, progress, this_place())
 
 
 def on_host(loop: LoopState) -> LoopState:
@@ -172,20 +198,17 @@ def on_host(loop: LoopState) -> LoopState:
     return loop._replace(state=jax.tree.map(host, loop.state), best=jax.tree.map(host, loop.best))
 
 
-def join_stores(parts: Sequence[MemoryStore]) -> MemoryStore:
-    """The rows of several stores."""
-    return MemoryStore.from_batches([Batch(one.x, one.y, one.weight) for one in parts])
-
-
 def _begin_at(problem: Problem, params: Params) -> LoopState:
     """The loop state of a new run that starts from copies of some weights."""
     return begin(state_at(params, problem.optimizer))
 
 
-def without_measuring(settings: Settings, rows: int, *, always: bool = False) -> Settings:
+def without_measuring(
+    settings: Settings, rows: int, inputs: int, *, always: bool = False
+) -> Settings:
     """Settings with the usual numbers for `auto`, where measuring is not worth it."""
     if always or rows < ROWS_WORTH_MEASURING:
-        return with_default_numbers(settings, rows)
+        return with_default_numbers(settings, rows, inputs)
     size = settings.batch_size
     if isinstance(size, int) or size == "all":
         size = rows if size == "all" else min(size, rows)

@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.sparse import can_be_sparse, encode_sparse
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
@@ -33,7 +35,7 @@ from descend.sklearn.arrays import (
 )
 from descend.sklearn.partial_fit import NEVER, Stream, go_on
 from descend.sklearn.validation import (
-    as_dense,
+    as_read,
     choose_held_out,
     holds_words,
     linear_weights,
@@ -42,15 +44,23 @@ from descend.sklearn.validation import (
     seed_of,
     to_numpy,
 )
-from descend.training.build import PLANNED, default_learning_rate, with_model_defaults
+from descend.training.build import (
+    PLANNED,
+    default_learning_rate,
+    stable_rate,
+    with_model_defaults,
+)
 from descend.training.evaluation import blocks
 from descend.training.losses import resolve_loss
 from descend.types import Advice, History, StopReason
 
-SPARSE_ROWS = 8192
-"""Rows of sparse X that are made dense at a time, to predict them."""
+SPARSE_ROWS, DENSE_NUMBERS = 8192, 8 << 20
+"""Most rows of sparse X that are predicted at a time, and most numbers of them."""
 SCORED_ROWS = 65536
 """Validation rows from which intervals are calibrated at a time."""
+LEAST_ENTRIES = 32
+"""Room for the entries of a sparse row that is predicted: sums over fewer are compiled otherwise
+where the rows are few, and a prediction must not depend on the rows beside it."""
 NETWORK = ("model", "members", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 ELSEWHERE = {
@@ -217,7 +227,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 multi_output=multi_output,
                 y_numeric=y_numeric,
             )
-            return as_dense(X), as_dense(y)
+            return as_read(X, self.model), y.toarray() if issparse(y) else y
         validate_data(self, X, reset=reset, skip_check_array=True)
         y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y")
         check_consistent_length(X, y)
@@ -304,13 +314,16 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             # A course to an end is nothing for rows that go on coming.
             settings = settings.replace(schedule="constant")
         if not hasattr(self, "model_"):
-            settings = _with_numbers(
-                settings, PARTIAL_FIT_BATCH, default_learning_rate(settings.optimizer)
-            )
             target = self._target(rows.y, rows.weight)
             schema = learn_array_schema(
                 rows._replace(weight=weight), target, settings, self._names()
             )
+            size = settings.batch_size
+            size = size if isinstance(size, int) else PARTIAL_FIT_BATCH
+            inputs = len(Encoder(schema).numeric_names)
+            rate = default_learning_rate(settings.optimizer)
+            rate = min(rate, stable_rate(settings, size, inputs))
+            settings = _with_numbers(settings, PARTIAL_FIT_BATCH, rate)
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self.advice_ = None
@@ -435,8 +448,20 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if not issparse(X):
             yield encode_inputs(self.model_.encoder, X)
             return
-        for start in range(0, X.shape[0], SPARSE_ROWS):
-            yield encode_inputs(self.model_.encoder, X[start : start + SPARSE_ROWS].toarray())
+        schema = self.model_.schema
+        entries = self.model_.settings.model != "tabular" and can_be_sparse(schema)
+        step = SPARSE_ROWS if entries else max(1, min(SPARSE_ROWS, DENSE_NUMBERS // X.shape[1]))
+        for start in range(0, X.shape[0], step):
+            rows = X[start : start + step]
+            if not entries:
+                yield encode_inputs(self.model_.encoder, rows.toarray())
+                continue
+            inputs = encode_sparse(schema, rows)
+            # The longest row of a part is as wide as all others of it.
+            few = max(1, DENSE_NUMBERS // inputs.longest)
+            for first in range(0, inputs.rows, few):
+                some = np.arange(first, min(first + few, inputs.rows))
+                yield inputs.padded(some, LEAST_ENTRIES)
 
     def _checked_new(self, X: Any) -> Any:
         """Rows to predict, checked against those of `fit`."""

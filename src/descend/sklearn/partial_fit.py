@@ -9,11 +9,19 @@ from numpy.typing import NDArray
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import Prepared
-from descend.data.rows.store import AnyArray, MemoryStore
+from descend.data.rows.sparse_store import SparseStore
 from descend.data.schema.columns import Schema
 from descend.reporting.progress import Progress
 from descend.settings import Settings
-from descend.sklearn.arrays import Rows, join_stores, make_store, on_host, train_prepared
+from descend.sklearn.arrays import (
+    Rows,
+    Store,
+    alike,
+    join_stores,
+    make_store,
+    on_host,
+    train_prepared,
+)
 from descend.training.build import problem_of
 from descend.training.loop import LoopState
 from descend.training.stopping import MIN_IMPROVEMENT, StoppingState
@@ -43,7 +51,7 @@ class Stream:
 
     loop: LoopState | None = None
     seen: int = 0
-    held_out: MemoryStore | None = None
+    held_out: Store | None = None
     keys: NDArray[np.float64] | None = None
     reference: Params | None = None
     stale: int = 0
@@ -87,6 +95,8 @@ def go_on(
     Raises:
         DivergedError: the loss kept becoming NaN or infinite; the message names the probable cause.
     """
+    if stream.held_out is not None:
+        rows = alike(rows, sparse=isinstance(stream.held_out, SparseStore))
     store = make_store(Encoder(schema), rows)
     stream, store = _hold_out(stream, store, held_out, settings.seed)
     if len(store) == 0:
@@ -98,7 +108,9 @@ def go_on(
         loop = loop._replace(progress=progress, best=loop.state)
     validation = store
     if stream.validated and stream.held_out is not None:
-        validation = _pad_to_power_of_two(stream.held_out)
+        count = len(stream.held_out)
+        # Up to a power of two: few shapes, few compilations.
+        validation = stream.held_out.padded((1 << (count - 1).bit_length()) - count)
     prepared = Prepared(schema, Encoder(schema), store, validation, fingerprint={})
     epoch = loop.position.epoch if loop is not None else 0
     known = len(loop.history) if loop is not None else 0
@@ -129,9 +141,7 @@ def _compare(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:
     return replace(stream, reference=stream.params, stale=0)
 
 
-def _hold_out(
-    stream: Stream, store: MemoryStore, fraction: float, seed: int
-) -> tuple[Stream, MemoryStore]:
+def _hold_out(stream: Stream, store: Store, fraction: float, seed: int) -> tuple[Stream, Store]:
     """The stream with some of the new rows in its reservoir, and the others."""
     count = len(store)
     # As many from every call of one size: their shapes recur, and nothing is compiled again.
@@ -141,25 +151,11 @@ def _hold_out(
     stream = replace(stream, seen=stream.seen + count)
     if held == 0:
         return stream, store
-    some, keys = _take(store, np.sort(order[:held])), random.random(held)
+    some, keys = store.take(np.sort(order[:held])), random.random(held)
     if stream.held_out is not None and stream.keys is not None:
-        some, keys = join_stores([stream.held_out, some]), np.concatenate([stream.keys, keys])
+        some = join_stores(stream.held_out, some)
+        keys = np.concatenate([stream.keys, keys])
     if len(keys) > RESERVOIR_ROWS:
         stay = np.sort(np.argpartition(keys, RESERVOIR_ROWS)[:RESERVOIR_ROWS])
-        some, keys = _take(some, stay), keys[stay]
-    return replace(stream, held_out=some, keys=keys), _take(store, np.sort(order[held:]))
-
-
-def _take(store: MemoryStore, rows: NDArray[np.int64]) -> MemoryStore:
-    return MemoryStore(*store.gather(rows))
-
-
-def _pad_to_power_of_two(store: MemoryStore) -> MemoryStore:
-    """With rows of weight 0 up to a power of two: few shapes, few compilations."""
-    missing = (1 << (len(store) - 1).bit_length()) - len(store)
-
-    def fill(values: AnyArray) -> AnyArray:
-        return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)])
-
-    x = {name: fill(values) for name, values in store.x.items()}
-    return MemoryStore(x, fill(store.y), np.pad(store.weight, (0, missing)))
+        some, keys = some.take(stay), keys[stay]
+    return replace(stream, held_out=some, keys=keys), store.take(np.sort(order[held:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_random_state
 
 from descend.data.reading.numpy_arrays import in_64_bits, refuse_masked
+from descend.data.rows.budget import usable_memory
 from descend.data.schema.columns import LeftOutColumn, NumberColumn, RegressionTarget
 from descend.model import Model
 from descend.settings import SEEDS
@@ -41,13 +43,30 @@ def validation_parts(given: Any) -> tuple[Any, Any, Any]:
     return given[0], given[1], given[2] if len(given) == 3 else None
 
 
-def as_dense(values: Any) -> Any:
-    """A sparse matrix as an array, anything else as it is.
+def as_read(X: Any, model: str) -> Any:
+    """X as the model reads it: a sparse matrix stays one for `linear` and `mlp`.
 
-    The rows are learned from as they stand in memory, scaled and in batches, and there a zero
-    takes as much room as another number.
+    The tabular network puts every number in a bin, and a zero is a number like others.
+
+    Raises:
+        ValueError: a sparse X does not fit in memory as an array.
     """
-    return values.toarray() if issparse(values) else values
+    if not issparse(X):
+        return X
+    if model != "tabular":
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        return X
+    # As it is, and encoded in 32 bits.
+    needed, free = math.prod(X.shape) * (X.dtype.itemsize + 4), usable_memory()
+    if needed > free:
+        raise ValueError(
+            f"The tabular network reads sparse X as an array, and one of shape {X.shape} takes "
+            f"{needed / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free. model='linear' and "
+            "model='mlp' read the entries of sparse X alone."
+        )
+    return X.toarray()
 
 
 def read_array(values: Any, name: str, *, missing: bool = False) -> Any:

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.sparse import sparse_base
 from descend.data.prepare import Prepared
 from descend.data.rows.budget import BASE, MIB, divide
+from descend.data.rows.sparse_store import SparseStore
 from descend.data.schema.columns import ClassificationTarget, Schema
 from descend.defaults import (
     EFFORTS,
@@ -42,6 +44,8 @@ PLANNED = ("cosine", "one-cycle", "warmup-stable-decay")
 RISING = ("one-cycle", "warmup-stable-decay")
 """Schedules that rise by themselves."""
 """Schedules whose course needs to know the end."""
+BY_GRADIENT = ("sgd", "momentum", "nesterov")
+"""Update rules whose steps are as long as the gradient is."""
 LEAST_RATE_FOR_LOG = 1e-6
 UNSEEN_CLASS = 0.5
 """Rows that a class without training rows counts as at the start."""
@@ -51,7 +55,12 @@ remembers, their mean, the best ones, gradients, and the copies that a checkpoin
 
 
 def network_of(
-    settings: Settings, schema: Schema, encoder: Encoder, bins: Bins | None = None
+    settings: Settings,
+    schema: Schema,
+    encoder: Encoder,
+    bins: Bins | None = None,
+    *,
+    sparse: bool = False,
 ) -> Network:
     """The network that the settings name, for the columns of a schema.
 
@@ -63,8 +72,10 @@ def network_of(
         schema: the columns.
         encoder: of the schema.
         bins: what the tabular network needs to know of the columns to make its parameters.
+        sparse: whether rows come as their entries, `SparseInputs`; the parameters are the same.
     """
-    inputs = Inputs(len(encoder.numeric_names), encoder.category_sizes)
+    base = sparse_base(schema).tobytes() if sparse else None
+    inputs = Inputs(len(encoder.numeric_names), encoder.category_sizes, base)
     bias = _trivial_outputs(settings, schema)
     if settings.model == "linear":
         return linear(inputs, bias)
@@ -81,7 +92,8 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     bins = None
     if settings.model == "tabular":
         bins = find_bins(sample(prepared.sampled, settings.seed))
-    network = network_of(settings, prepared.schema, prepared.encoder, bins)
+    sparse = isinstance(prepared.training, SparseStore)
+    network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
     if settings.memory is not None:
         _check_memory(settings, network)
     per_example = make_loss(settings.loss, settings.quantiles).per_example
@@ -194,12 +206,13 @@ def with_model_defaults(settings: Settings) -> Settings:
     return settings.replace(**changes)
 
 
-def with_default_numbers(settings: Settings, rows: int) -> Settings:
+def with_default_numbers(settings: Settings, rows: int, inputs: int = 0) -> Settings:
     """The settings with the usual numbers for a batch size and a learning rate left at `auto`.
 
     Args:
         settings: with the defaults of the model.
         rows: to learn from.
+        inputs: standardised numbers in a row, where they are known.
     """
     size, rate = settings.batch_size, settings.learning_rate
     if size == "auto":
@@ -209,7 +222,22 @@ def with_default_numbers(settings: Settings, rows: int) -> Settings:
         rate = default_learning_rate(settings.optimizer)
         if settings.model == "tabular" and settings.optimizer in ("adam", "adamw"):
             rate = TABULAR_LEARNING_RATE * min(1.0, math.sqrt(size / TABULAR_BATCH))
+        rate = min(rate, stable_rate(settings, size, inputs))
     return settings.replace(batch_size=size, learning_rate=rate)
+
+
+def stable_rate(settings: Settings, size: int, inputs: int) -> float:
+    """The rate at which one batch moves a linear model no farther than to its own minimum.
+
+    The squared error of a linear model curves by |x|² along a row x, whose mean is the number d
+    of standardised inputs; over a batch of B rows by about d/B, where that is large. With momentum
+    m a gradient moves the weights by rate/(1 - m) in the end. So rate = (1 - m)·B/d. It is
+    infinite where nothing of this holds: for other models and rules, or d not known (0).
+    """
+    if settings.model != "linear" or settings.optimizer not in BY_GRADIENT or not inputs:
+        return math.inf
+    kept = 0.0 if settings.optimizer == "sgd" else settings.momentum
+    return (1.0 - kept) * size / inputs
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.data.rows.prefetch import read_ahead
+from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.jax_setup import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
@@ -46,7 +47,8 @@ def make_evaluate(
         `params -> loss`; blocks are summed in float64, always in the same order.
     """
     sums = _compiled_sums(apply, per_example)
-    few = isinstance(store, MemoryStore) and len(store) * store.row_bytes <= RESIDENT_BYTES
+    in_memory = isinstance(store, MemoryStore | SparseStore)
+    few = in_memory and len(store) * store.row_bytes <= RESIDENT_BYTES
 
     @functools.cache
     def resident(rows: int) -> list[Batch]:

@@ -45,13 +45,14 @@ class Forward:
 
     def outputs(self, x: Inputs) -> Numbers:
         """Outputs through the link of the loss: `[n, k]`."""
-        return self._in_blocks(_compile(self._network.apply, self._link), x)
+        return self._in_blocks(_compile(self._network_for(x).apply, self._link), x)
 
     def raw_outputs(self, x: Inputs) -> Numbers:
         """Outputs before the link of the loss: `[n, k]`, log-odds for classes."""
         from descend.training.losses import LOSSES
 
-        return self._in_blocks(_compile(self._network.apply, LOSSES["squared_error"].link), x)
+        apply = self._network_for(x).apply
+        return self._in_blocks(_compile(apply, LOSSES["squared_error"].link), x)
 
     def members(self, x: Inputs) -> Numbers | None:
         """Outputs of each member through the link: `[n, M, k]`, or None if there is one."""
@@ -70,13 +71,23 @@ class Forward:
         joined = np.concatenate(parts) if parts else np.zeros((0, 1))
         return joined[:rows].astype(np.float64)
 
+    def _network_for(self, x: Inputs) -> Network:
+        return self._network if "numeric" in x else self._sparse_network
+
     @functools.cached_property
     def _network(self) -> Network:
+        return self._make_network(sparse=False)
+
+    @functools.cached_property
+    def _sparse_network(self) -> Network:
+        return self._make_network(sparse=True)
+
+    def _make_network(self, *, sparse: bool) -> Network:
         from descend.training.build import network_of
         from descend.training.jax_setup import set_up
 
         set_up()
-        return network_of(self._settings, self._schema, self._encoder)
+        return network_of(self._settings, self._schema, self._encoder, sparse=sparse)
 
     @functools.cached_property
     def _link(self) -> Any:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from descend.training.sparse import base_of, sparse_product
 from descend.types import Array, Params
 
 EMBEDDING_WIDTH = 8
@@ -49,10 +50,17 @@ class Network(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What comes in: `numeric` numbers, and one category column for each of `category_sizes`."""
+    """What comes in: `numeric` numbers, and one category column for each of `category_sizes`.
+
+    Attributes:
+        numeric: number of standardised numbers.
+        category_sizes: codes of each category column.
+        base: where rows are sparse, float32 as bytes: what a number is that has no entry.
+    """
 
     numeric: int
     category_sizes: tuple[int, ...]
+    base: bytes | None = None
 
 
 def linear(inputs: Inputs, bias: Sequence[float]) -> Network:
@@ -130,6 +138,14 @@ def mlp(
 # The same inputs give the same function, so that what was compiled for it is used again.
 @functools.lru_cache(maxsize=32)
 def _linear_apply(inputs: Inputs) -> Apply:
+    if inputs.base is not None:
+        base = base_of(inputs.base)
+
+        def sparse_apply(params: Params, x: Mapping[str, Array]) -> Array:
+            return sparse_product(x, base, params["kernel"]) + params["bias"]
+
+        return sparse_apply
+
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         total = x["numeric"] @ params["kernel"] + params["bias"]
         if inputs.category_sizes:
@@ -142,6 +158,17 @@ def _linear_apply(inputs: Inputs) -> Apply:
 @functools.lru_cache(maxsize=32)
 def _mlp_apply(inputs: Inputs, activation: str) -> Apply:
     act = ACTIVATIONS[activation]
+    if inputs.base is not None:
+        base = base_of(inputs.base)
+
+        def sparse_apply(params: Params, x: Mapping[str, Array]) -> Array:
+            first, *others = params["layers"]
+            values = sparse_product(x, base, first["kernel"], bent) + first["bias"]
+            for layer in others:
+                values = product(act(values), layer["kernel"]) + layer["bias"]
+            return values
+
+        return sparse_apply
 
     def apply(params: Params, x: Mapping[str, Array]) -> Array:
         values = bent(x["numeric"])

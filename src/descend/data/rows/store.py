@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, final
 
@@ -104,6 +104,24 @@ class MemoryStore:
         """Mean over the rows whose weight is not 0; 1 where there is no such row."""
         total = float(np.sum(self.weight, dtype=np.float64))
         return total / max(1, int(np.count_nonzero(self.weight))) or 1.0
+
+    def take(self, rows: npt.NDArray[np.int64]) -> MemoryStore:
+        """The rows with these numbers as a store of their own."""
+        return MemoryStore(*self.gather(rows))
+
+    def padded(self, rows: int) -> MemoryStore:
+        """With so many rows of weight 0, all zeros, after the others."""
+
+        def fill(values: AnyArray) -> AnyArray:
+            return np.pad(values, [(0, rows), *[(0, 0)] * (values.ndim - 1)])
+
+        x = {name: fill(values) for name, values in self.x.items()}
+        return MemoryStore(x, fill(self.y), np.pad(self.weight, (0, rows)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[MemoryStore]) -> MemoryStore:
+        """The rows of several stores, at least one."""
+        return cls.from_batches([Batch(one.x, one.y, one.weight) for one in parts])
 
     @classmethod
     def from_batches(cls, parts: Iterable[Batch]) -> MemoryStore:

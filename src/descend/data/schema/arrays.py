@@ -59,23 +59,42 @@ def columns_from_array(
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         centre = sums.first / sums.seen
         deviation = np.sqrt(np.maximum(sums.second / sums.seen - centre * centre, 0.0))
+    return number_columns(
+        names, sums.seen, count - sums.seen, centre + shift, deviation, sums.minimum, sums.maximum
+    )
+
+
+def number_columns(
+    names: Sequence[str],
+    seen: NDArray[Any],
+    missing: NDArray[Any],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    minimum: NDArray[np.float64],
+    maximum: NDArray[np.float64],
+) -> tuple[Column, ...]:
+    """Columns of numbers from what was measured of each; constant and empty ones are left out.
+
+    Raises:
+        DataError: there is no column to learn from.
+    """
     columns: list[Column] = []
     for place, name in enumerate(names):
-        missing = count - int(sums.seen[place])
-        low, high = float(sums.minimum[place]), float(sums.maximum[place])
+        absent = int(missing[place])
+        low, high = float(minimum[place]), float(maximum[place])
         spread = float(deviation[place])
         reason = ""
-        if sums.seen[place] == 0:
+        if seen[place] == 0:
             reason = "no value in the training rows"
         elif low == high or not spread > 1e-12 * max(abs(low), abs(high)):
             reason = "constant"
         elif not np.isfinite(spread):
             reason = "values too large"
         if reason:
-            columns.append(LeftOutColumn(name, "number", missing, None, reason))
+            columns.append(LeftOutColumn(name, "number", absent, None, reason))
             continue
-        mean = float(centre[place] + shift[place])
-        columns.append(NumberColumn(name, "number", missing, None, mean, spread, low, high))
+        centre = float(mean[place])
+        columns.append(NumberColumn(name, "number", absent, None, centre, spread, low, high))
     if all(isinstance(column, LeftOutColumn) for column in columns):
         raise DataError("Every column of X is constant or empty; there is nothing to learn from.")
     return tuple(columns)

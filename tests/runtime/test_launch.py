@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import descend
+from descend.errors import LostProcessError
 from descend.runtime.launch import launch
 
 pytestmark = pytest.mark.slow
@@ -100,6 +101,24 @@ def resume_run(run: Path, processes: int) -> str:
     done = subprocess.run(command, timeout=300, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_frozen_process_is_named(
+    table: Path, tmp_path: Path, frozen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESCEND_DEADLINE", "6")
+    run = tmp_path / "run"
+    started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
+        time.sleep(0.01)
+    os.kill(_children(started.pid)[frozen], signal.SIGSTOP)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == LostProcessError.exit_status
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(f"descend: Process {frozen} ")
+    assert "says nothing any more (for 6 seconds)" in last
 
 
 def test_rows_that_are_shared_out(table: Path, tmp_path: Path) -> None:

@@ -103,11 +103,17 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]
     if not failed:
         return 0
     index, status = next(iter(culprits.items()))
+    if status == LOST:
+        # Where process 0 is the one that the others lost, one of them has said so.
+        for file in said:
+            file.seek(0)
+            for line in file.read().splitlines(keepends=True):
+                if line.startswith(b"descend: Process "):
+                    sys.stderr.write(line.decode("utf-8", "replace"))
+        return LOST
     if status > 0 and index == 0:
         # Process 0 has said why.
         return status
-    if status == LOST:
-        return LOST
     if index and status > 0:
         said[index - 1].seek(0)
         sys.stderr.write(said[index - 1].read()[-MOST_SAID:].decode("utf-8", "replace"))

@@ -30,6 +30,7 @@ from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
 from descend.training.parallel import sharing_with_others
 from descend.training.problem import Problem
+from descend.training.watch import steps
 from descend.types import Params, StopReason
 
 SCORED_ROWS = 65536
@@ -143,6 +144,7 @@ def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
         settings: as the user gave them.
         progress: told where the rows are stored.
     """
+    steps.begin("reading the table")
     prepared = prepare(data, settings, say=progress.message, sharing=sharing_with_others())
     named = isinstance(data, str | Path) and str(data)
     source = without_secrets(str(data)) if named else None
@@ -200,6 +202,7 @@ def reopen_run(
         rows = _accept_source(settings.validation, path, named.validation, "validation")
         settings = settings.replace(validation=rows)
     settings = settings.replace(store=_store(settings.store, named.store, progress))
+    steps.begin("reading the table")
     prepared = prepare(
         source,
         settings,

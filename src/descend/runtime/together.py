@@ -32,6 +32,7 @@ from descend.training.parallel import (
     this_place,
 )
 from descend.training.problem import Problem
+from descend.training.watch import steps
 from descend.types import StopReason
 
 _REASONS = list(StopReason)
@@ -52,6 +53,7 @@ def choose_together(
         return alone._replace(settings=with_sync_every(problem, alone.settings, place, progress))
     found = np.zeros(2)
     advice = None
+    steps.begin("measuring the batch size and the learning rate")
     if place.first:
         chosen, advice = choose(problem, settings, progress)[::2]
         found[:] = chosen.batch_size, chosen.learning_rate

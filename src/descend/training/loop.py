@@ -27,6 +27,7 @@ from descend.training.schedules import Floats, Schedule
 from descend.training.state import at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.training.updates import ChunkUpdater
+from descend.training.watch import steps
 from descend.types import Array, History, HistoryLine, Params, Position, StopReason, TrainState
 
 MIN_UPDATES_BETWEEN_EVALUATIONS = 10
@@ -139,7 +140,9 @@ def fit(
             if config.limits.early_decay:
                 loop = _decay_early(config, loop, callback)
             started, seconds = clock(), loop.seconds
+            steps.begin("the rows of the next batches")
             chunk = chunks.take()
+            steps.begin("the updates of some batches")
             state, losses = updater.apply(loop.state, chunk, _next_rates(config, loop))
             if losses is None:
                 loop = loop._replace(seconds=seconds + clock() - started)
@@ -149,6 +152,7 @@ def fit(
                 chunks.look_ahead()
             loop, loss, share = _add_losses(config, loop, chunk, losses)
             loop = loop._replace(seconds=seconds + clock() - started)
+            steps.begin("an evaluation, a checkpoint or a callback")
             if stopping.has_diverged(loop.progress, loss, share):
                 loop = _restart(config, loop, callback, loss)
             elif _evaluation_due(config.plan, loop):

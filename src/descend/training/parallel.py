@@ -23,6 +23,7 @@ import numpy.typing as npt
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
 from descend.training.starters import CORES, WATCHED, job_of
+from descend.training.watch import Watch, steps
 from descend.types import Array, Batch, Params
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ def is_watched() -> bool:
 
 
 _joined: list[Place] = []
+_watches: list[Watch] = []
 
 
 def this_place() -> Place:
@@ -122,7 +124,19 @@ def join() -> Place:
     with _without_stdout(), _listening_at(job.interface):
         # The first message makes the connections, and Gloo prints a line about each.
         from_all(np.zeros(1))
+    _watch_over_others()
     return this_place()
+
+
+def _watch_over_others() -> None:
+    """Name the process that the others wait for, from here to `leave`."""
+    from jax._src import distributed
+
+    client = getattr(getattr(distributed, "global_state", None), "client", None)
+    if client is not None:
+        place = this_place()
+        _watches.append(Watch(client, place.index, place.count))
+        _watches[0].start()
 
 
 def leave() -> None:
@@ -133,6 +147,8 @@ def leave() -> None:
     if _joined:
         import jax
 
+        while _watches:
+            _watches.pop().stop()
         jax.distributed.shutdown()
         _joined.clear()
 
@@ -299,6 +315,7 @@ def from_first(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values that process 0 has, in every process; bit for bit."""
     from jax.experimental import multihost_utils
 
+    steps.begin()
     # As bytes: JAX would make float32 of float64.
     sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     came = np.asarray(multihost_utils.broadcast_one_to_all(sent))
@@ -332,6 +349,7 @@ def from_all(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values of all processes, `[processes, ...]`; bit for bit."""
     from jax.experimental import multihost_utils
 
+    steps.begin()
     sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     came = np.asarray(multihost_utils.process_allgather(sent)).astype(np.uint8)
     count = this_place().count

@@ -133,9 +133,10 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
     if isinstance(column, CategoryColumn):
         names = np.asarray(category_names(column), dtype=object)
         return np.asarray(names[np.asarray(x["category"])[:, place.category]])
-    numeric = np.asarray(x["numeric"], np.float64)
+    # Of the one column: to convert all for each would take the square of their number.
+    numeric = np.asarray(np.asarray(x["numeric"])[:, list(place.numeric)], np.float64)
     if isinstance(column, NumberColumn):
-        values = numeric[:, place.numeric[0]] * column.deviation + column.mean
+        values = numeric[:, 0] * column.deviation + column.mean
         if abs(column.maximum) < 1e15 and float(column.maximum).is_integer():
             # Standardised float32 gives 14 back as 13.999999.
             near = np.round(values)
@@ -147,12 +148,11 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
         if "elapsed days" not in names_:
             return np.full(len(numeric), np.nan)
         part = column.parts[names_.index("elapsed days")]
-        at = place.numeric[names_.index("elapsed days")]
-        values = numeric[:, at] * part.deviation + part.mean
+        values = numeric[:, names_.index("elapsed days")] * part.deviation + part.mean
     else:
         return np.full(len(numeric), np.nan)
     if column.missing > 0:
-        values = np.where(numeric[:, place.numeric[-1]] > 0.5, np.nan, values)
+        values = np.where(numeric[:, -1] > 0.5, np.nan, values)
     return np.asarray(values)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
-from descend.data.reading.narrow import Build, Rows
+from descend.data.reading.narrow import NARROW, Build, Rows
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
 from descend.data.reading.sources import Source, find_source
@@ -63,9 +63,14 @@ class Table:
         self._instance = instance
         self._part = part
         if columns is None:
-            described = self.query(f"DESCRIBE SELECT * FROM {source.relation}").to_pylist()
-            columns = tuple(column_of(row["column_name"], row["column_type"]) for row in described)
+            with self._reading():  # DESCRIBE takes the square of the columns.
+                found = self._cursor().sql(f"SELECT * FROM {source.relation}")
+                named = zip(found.columns, found.types, strict=True)
+                columns = tuple(column_of(name, str(kind)) for name, kind in named)
         self.columns = columns
+        self._by_name = {column.name: column for column in columns}
+        if self.wide:
+            instance.plan_wide()
         number = self._row_number if source.own else f"row_number() OVER () - 1{self._beyond_first}"
         self._rows = Rows(
             [column.sql for column in columns],
@@ -196,6 +201,11 @@ class Table:
             found = self.joined(f"SELECT count(*) AS n FROM {kept}")
         return int(sum(found.column("n").to_pylist()))
 
+    @property
+    def wide(self) -> bool:
+        """Whether there are so many columns that a query should use some of them at a time."""
+        return len(self.columns) > NARROW
+
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of tasks that query this table concurrently."""
         if self.sharing is not None:
@@ -209,7 +219,7 @@ class Table:
 
     def column(self, name: str) -> TableColumn | None:
         """The column of that name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._by_name.get(name)
 
     def fingerprint(self) -> dict[str, Any]:
         """Identifies the content: columns, and files with sizes and times, or a hash."""

@@ -60,6 +60,18 @@ def sum_up_to(largest: float) -> ExactSum:
     return ExactSum(min(_BITS - exponent, _MOST_SHIFT))
 
 
+def sum_of_squares(mean: float, low: float, high: float) -> ExactSum | None:
+    """How squares of distances from a mean are summed; None where they exceed floating point.
+
+    Args:
+        mean: of the values.
+        low: the least value.
+        high: the greatest.
+    """
+    largest = max(abs(low - mean), abs(high - mean))
+    return sum_up_to(largest * largest) if math.isfinite(largest * largest) else None
+
+
 def weighted_total(values: NDArray[np.float64], counts: NDArray[np.int64], shift: int) -> int:
     """Σ round(v · 2^shift) · n as a whole number.
 

@@ -13,8 +13,9 @@ from descend.data.reading.expressions import number_sql
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import may_count
-from descend.data.schema.exact_sums import ExactSum, sum_up_to
+from descend.data.schema.exact_sums import sum_of_squares, sum_up_to
 from descend.data.schema.surveys import NumberSurvey, Selection
+from descend.data.schema.wide_survey import wide_surveys
 from descend.errors import DataError, option_text
 
 _MOST_COLUMNS = 64
@@ -61,9 +62,14 @@ def survey_numbers(
         weighted: columns whose mean and deviation are weighted.
         weight: the column of weights, or None.
     """
-    groups = in_groups(columns)
-    found = table.side_by_side([functools.partial(_survey, table, group) for group in groups])
-    surveys = {name: survey for group in found for name, survey in group.items()}
+    rows = table.count() if table.wide and table.sharing is None else 0
+    if table.wide and table.sharing is None and rows <= MOST_COUNTED:
+        found = wide_surveys(table, columns, rows)
+        surveys = {name: _of_column(survey) for name, survey in found.items()}
+    else:
+        tasks = [functools.partial(_survey, table, group) for group in in_groups(columns)]
+        groups = table.side_by_side(tasks)
+        surveys = {name: survey for group in groups for name, survey in group.items()}
     seen = max((survey.seen for survey in surveys.values()), default=0)
     candidates = [one for one in columns if may_count(surveys[one.name], seen)]
     for column, along in zip(candidates, _along_rows(table, candidates), strict=True):
@@ -80,8 +86,11 @@ def survey_numbers(
 
 def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:
     """The correlation of each column with the row number; both are whole numbers."""
-    if not columns:
-        return []
+    groups = [_along_rows_of(table, group) for group in in_groups(columns)]
+    return [along for group in groups for along in group]
+
+
+def _along_rows_of(table: Table, columns: Sequence[TableColumn]) -> list[float]:
     row, sums, merges = f"{ROW}::HUGEINT", [], []
     for place, one in enumerate(columns):
         value = f"({number_sql(one)})::HUGEINT"
@@ -132,7 +141,7 @@ def _by_weight(
     if not weights:
         return survey
     mean = of_values.ratio(total, of_weights, weights)
-    of_squares = _squares_about(mean, survey.minimum, survey.maximum)
+    of_squares = sum_of_squares(mean, survey.minimum, survey.maximum)
     deviation = math.inf
     if of_squares is not None:
         centred = f"(v - '{mean!r}'::DOUBLE)"
@@ -153,12 +162,6 @@ def _sums(table: Table, source: str, sums: Sequence[str]) -> list[int]:
 
 def _size(*values: float | None) -> float:
     return max((abs(value) for value in values if value is not None), default=0.0)
-
-
-def _squares_about(mean: float, low: float, high: float) -> ExactSum | None:
-    """The sum of squares of distances from a mean; None where they are beyond floating point."""
-    largest = _size(low - mean, high - mean)
-    return sum_up_to(largest * largest) if math.isfinite(largest * largest) else None
 
 
 def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
@@ -183,13 +186,19 @@ def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSur
     found |= _aggregate(table, columns, low_high, merged, f"NOT {MARK}")
     ends = [(found[f"minimum{place}"], found[f"maximum{place}"]) for place in range(len(columns))]
     finite = [[0.0 if one is None or math.isinf(one) else one for one in pair] for pair in ends]
+    # A column with an infinite value will be refused; its sum would not fit.
+    infinite = [any(one and math.isinf(one) for one in pair) for pair in ends]
     sums = [sum_up_to(_size(*pair)) for pair in finite]
-    totals = _totals(table, columns, [one.sql("{0}") for one in sums])
+    asked = ["0" if no else one.sql("{0}") for no, one in zip(infinite, sums, strict=True)]
+    totals = _totals(table, columns, asked)
     means = [
         one.mean(total, found[f"seen{place}"] or 1)
         for place, (one, total) in enumerate(zip(sums, totals, strict=True))
     ]
-    squares = [_squares_about(mean, *pair) for mean, pair in zip(means, finite, strict=True)]
+    squares = [
+        None if no else sum_of_squares(mean, *pair)
+        for no, mean, pair in zip(infinite, means, finite, strict=True)
+    ]
     asked = [
         one.sql("({0} - '" + repr(mean) + "'::DOUBLE) * ({0} - '" + repr(mean) + "'::DOUBLE)")
         if one is not None

@@ -214,8 +214,8 @@ class Model:
 
     def _values_and_spread(self, x: Mapping[str, npt.NDArray[Any]]) -> tuple[Numbers, Numbers]:
         """Predictions `[n, k]` in the target's units, and the deviation of the members."""
-        values = self.decoded(self.outputs(x)).values
-        each = self._forward.members(x)
+        outputs, each = self._forward.outputs_and_members(x)
+        values = self.decoded(outputs).values
         if each is None:
             return values, np.zeros_like(values)
         spread = each.std(axis=1)

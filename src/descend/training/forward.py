@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.float64]
 Inputs = Mapping[str, npt.NDArray[Any]]
 
-BLOCK_ROWS = 8192
-LEAST_ROWS = 256
-"""Smaller blocks are padded to this number of rows: matrix products of few rows add in another
-order, and a prediction must not depend on the other rows of its block."""
+LEAST_ROWS, FEW_ROWS, BLOCK_ROWS = 256, 2048, 8192
+"""Blocks have one of these numbers of rows, and the last of them is padded: each shape is compiled
+once. Blocks of fewer rows would add in another order, and a prediction must not depend on the other
+rows of its block."""
+MANY_ROWS = 16_384
+"""From here on blocks are of `BLOCK_ROWS`."""
 
 
 @final
@@ -45,31 +47,46 @@ class Forward:
 
     def outputs(self, x: Inputs) -> Numbers:
         """Outputs through the link of the loss: `[n, k]`."""
-        return self._in_blocks(_compile(self._network_for(x).apply, self._link), x)
+        if self._has_members and self._schema.task == "regression":
+            # Whoever predicts numbers soon asks for their spread: one program gives both.
+            return self._in_blocks(self._pooled_and_each, x)[0]
+        return self._in_blocks(_compile(self._network_for(x).apply, self._link), x)[0]
 
     def raw_outputs(self, x: Inputs) -> Numbers:
         """Outputs before the link of the loss: `[n, k]`, log-odds for classes."""
         from descend.training.losses import LOSSES
 
         apply = self._network_for(x).apply
-        return self._in_blocks(_compile(apply, LOSSES["squared_error"].link), x)
+        return self._in_blocks(_compile(apply, LOSSES["squared_error"].link), x)[0]
 
-    def members(self, x: Inputs) -> Numbers | None:
-        """Outputs of each member through the link: `[n, M, k]`, or None if there is one."""
-        if self._network.members is None or self._settings.members == 1:
-            return None
-        return self._in_blocks(_compile(self._network.members, self._link), x)
+    def outputs_and_members(self, x: Inputs) -> tuple[Numbers, Numbers | None]:
+        """Outputs `[n, k]` and those of each member `[n, M, k]`, None if there is one."""
+        if not self._has_members:
+            return self.outputs(x), None
+        pooled, each = self._in_blocks(self._pooled_and_each, x)
+        return pooled, each
 
-    def _in_blocks(self, forward: Any, x: Inputs) -> Numbers:
+    def _in_blocks(self, forward: Any, x: Inputs) -> list[Numbers]:
+        """Each output of a program `(params, block) -> outputs`, for all rows."""
         rows = len(next(iter(x.values())))
-        # Few shapes, few compilations: blocks of one size, smaller tables up to a power of two.
-        size = min(BLOCK_ROWS, max(LEAST_ROWS, 1 << (max(1, rows) - 1).bit_length()))
+        size = FEW_ROWS if rows < MANY_ROWS else BLOCK_ROWS
+        size = LEAST_ROWS if rows <= LEAST_ROWS else size
         parts = []
-        for start in range(0, rows, size):
+        # No row at all still tells the shape of the outputs.
+        for start in range(0, max(1, rows), size):
             block = {name: _pad(values[start : start + size], size) for name, values in x.items()}
-            parts.append(np.asarray(forward(self._on_device, block)))
-        joined = np.concatenate(parts) if parts else np.zeros((0, 1))
-        return joined[:rows].astype(np.float64)
+            parts.append([np.asarray(values) for values in forward(self._on_device, block)])
+        return [
+            np.concatenate(values)[:rows].astype(np.float64) for values in zip(*parts, strict=True)
+        ]
+
+    @property
+    def _has_members(self) -> bool:
+        return self._network.members is not None and self._settings.members != 1
+
+    @property
+    def _pooled_and_each(self) -> Any:
+        return _compile(self._network.apply, self._link, self._network.members)
 
     def _network_for(self, x: Inputs) -> Network:
         return self._network if "numeric" in x else self._sparse_network
@@ -103,14 +120,18 @@ class Forward:
 
 
 @functools.lru_cache(maxsize=32)
-def _compile(apply: Any, link: Any) -> Any:
-    """The network with its link, compiled once for all models of one form."""
+def _compile(apply: Any, link: Any, members: Any = None) -> Any:
+    """`(params, x) -> (outputs, those of each member)`, compiled once for all models of one form.
+
+    What the two have in common, XLA computes once. Without members it gives the outputs alone.
+    """
     import jax
 
     from descend.training.jax_setup import in_full_precision
 
     def forward(params: Params, x: Any) -> Any:
-        return link(apply(params, x))
+        pooled = link(apply(params, x))
+        return (pooled,) if members is None else (pooled, link(members(params, x)))
 
     return jax.jit(in_full_precision(forward))
 

@@ -37,6 +37,7 @@ from benchmarks import measure
 from benchmarks.problems import TASKS, Task, find_table, held_out, read_frame
 from descend import defaults
 from descend.defaults import EFFORTS
+from descend.training import early_decay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,6 +235,7 @@ def version(side: str) -> str:
     if side in PEERS:
         return "defaults"
     network = [value for name, value in vars(defaults).items() if name.startswith("TABULAR_")]
+    network += [value for name, value in vars(early_decay).items() if name.isupper()]
     return f"{EFFORTS[side]}, {defaults.HIDDEN['tabular']}, {network}"
 
 

@@ -39,6 +39,8 @@ TABULAR_OPTIMIZER, OPTIMIZER = "adamw", "momentum"
 TABULAR_SCHEDULE, SCHEDULE = "warmup-stable-decay", "constant"
 """Schedules of the tabular network and of every other model."""
 TABULAR_WEIGHT_DECAY = 0.1
+TABULAR_WIDTH = 4
+"""Numbers that a binned column and a code of the tabular network become."""
 TABULAR_LEARNING_RATE, TABULAR_BATCH = 0.012, 256
 """Learning rate of the tabular network at a batch size of `TABULAR_BATCH`. With smaller batches
 it falls as the square root of their size, as is right for rules that scale each weight's update

@@ -83,8 +83,29 @@ def test_a_number_is_taken_as_it_is_within_the_reach_and_as_its_logarithm_beyond
 
 def test_few_rows_are_all_looked_at_and_of_many_the_same_with_a_seed() -> None:
     store = numbers(300)
-    np.testing.assert_array_equal(sample(store, seed=0), store.x["numeric"])
-    some = sample(store, seed=0, rows=100)
+    np.testing.assert_array_equal(sample(store, seed=0).numeric, store.x["numeric"])
+    some = sample(store, seed=0, rows=100).numeric
     assert some.shape == (100, 3)
-    np.testing.assert_array_equal(some, sample(store, seed=0, rows=100))
-    assert not np.array_equal(some, sample(store, seed=1, rows=100))
+    np.testing.assert_array_equal(some, sample(store, seed=0, rows=100).numeric)
+    assert not np.array_equal(some, sample(store, seed=1, rows=100).numeric)
+
+
+def test_a_row_of_weight_3_counts_like_three_rows() -> None:
+    random = np.random.default_rng(4)
+    values = random.exponential(size=2_000).astype(np.float32)
+    weight = random.integers(0, 4, 2_000)
+    once = find_bins(column(values), weight.astype(np.float32))
+    repeated = find_bins(column(np.repeat(values, weight)))
+    assert once.low.tolist() == repeated.low.tolist()
+    for name in ("centre", "scale", "reach"):
+        ours, theirs = getattr(once, name), getattr(repeated, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2)
+
+
+def test_a_row_of_weight_0_does_not_count() -> None:
+    values = np.random.default_rng(5).normal(size=1_000).astype(np.float32)
+    weight = np.repeat([1.0, 0.0], [900, 100]).astype(np.float32)
+    for ours, theirs in zip(
+        find_bins(column(values), weight), find_bins(column(values[:900])), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)

@@ -64,13 +64,26 @@ class Bins(NamedTuple):
     middles: Floats
 
 
-def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Floats:
-    """The numbers `[n, d]` of at most `rows` rows, a random sample if there are more."""
+class Sample(NamedTuple):
+    """Rows that bins are found from.
+
+    Attributes:
+        numeric: `[n, d]`, standardised.
+        weight: `[n]`.
+    """
+
+    numeric: Floats
+    weight: Floats
+
+
+def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Sample:
+    """At most `rows` rows, a random sample if there are more."""
     chosen = sampled_rows(len(store), seed, rows)
-    return np.asarray(store.gather(chosen).x["numeric"], np.float32)
+    found = store.gather(chosen)
+    return Sample(np.asarray(found.x["numeric"], np.float32), np.asarray(found.weight, np.float32))
 
 
-def find_bins(numeric: Floats) -> Bins:
+def find_bins(numeric: Floats, weight: Floats | None = None) -> Bins:
     """Bins, codes and scales of each column.
 
     The edges are quantiles (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2.1) of the
@@ -78,15 +91,23 @@ def find_bins(numeric: Floats) -> Bins:
 
     Args:
         numeric: `[n, d]`, standardised.
+        weight: `[n]` of the rows: quantiles count each so often, and one of weight 0 not at all.
+            None: 1.
     """
+    if weight is not None and np.any(weight > 0):
+        numeric, weight = numeric[weight > 0], weight[weight > 0]
+    alike = weight is None or len(weight) == 0 or np.ptp(weight) == 0.0
     scales, edges, codes = [], {}, {}
     for place in range(numeric.shape[1]):
         column = numeric[:, place]
         values, counts = np.unique(column, return_counts=True)
-        scales.append(_scale(column))
+        shares = counts.astype(np.float64)
+        if not alike:
+            shares = np.bincount(np.searchsorted(values, column), weight).astype(np.float64)
+        scales.append(_scale(column, None if alike else weight))
         if len(values) <= 2:
             continue
-        edges[place] = _edges(values, counts)
+        edges[place] = _edges(values, shares)
         frequent = values[counts >= LEAST_COUNT]
         covered = counts[counts >= LEAST_COUNT].sum()
         if 2 < len(frequent) <= MOST_CODES and covered >= LEAST_COVERED * len(column):
@@ -157,20 +178,32 @@ def compress(values: Any, centre: Any, reach: Any, scale: Any, xp: Any = np) -> 
     return xp.where(xp.abs(apart) <= reach, apart, logs) * scale
 
 
-def _scale(column: Floats) -> tuple[float, float, float]:
+def _scale(column: Floats, weight: Floats | None) -> tuple[float, float, float]:
     """Centre, reach and scale."""
-    low, centre, high = (float(value) for value in np.quantile(column, (0.01, 0.5, 0.99)))
+    shares = (0.01, 0.5, 0.99)
+    if weight is None:
+        low, centre, high = (float(value) for value in np.quantile(column, shares))
+    else:
+        order = np.argsort(column, kind="stable")
+        below = np.cumsum(weight[order], dtype=np.float64)
+        places = np.searchsorted(below, np.asarray(shares) * below[-1])
+        low, centre, high = (float(value) for value in column[order][places])
     reach = REACH * max(high - centre, centre - low)
     if reach <= 0.0:
         reach = max(float(np.max(np.abs(column - centre))), 1.0)
-    deviation = float(np.std(compress(column.astype(np.float64), centre, reach, 1.0)))
+    bent = compress(column.astype(np.float64), centre, reach, 1.0)
+    if weight is None:
+        deviation = float(np.std(bent))
+    else:
+        middle = np.average(bent, weights=weight)
+        deviation = float(np.sqrt(np.average((bent - middle) ** 2, weights=weight)))
     return centre, reach, 1.0 / deviation if deviation > 0.0 else 1.0
 
 
-def _edges(values: Floats, counts: npt.NDArray[np.int64]) -> Floats:
+def _edges(values: Floats, counts: npt.NDArray[np.float64]) -> Floats:
     """Rising, the least and the greatest value among them."""
     shares = np.concatenate([np.linspace(0, 1, BINS + 1), TAILS, 1.0 - np.asarray(TAILS)])
-    weight = counts.astype(np.float64) ** REPEATS
+    weight = counts**REPEATS
     below = np.cumsum(weight) - weight[0]
     places = np.searchsorted(below / below[-1], np.sort(shares))
     return np.unique(values[np.minimum(places, len(values) - 1)])

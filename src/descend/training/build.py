@@ -91,7 +91,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     """The training problem for a prepared table; `loss` must be resolved."""
     bins = None
     if settings.model == "tabular":
-        bins = find_bins(sample(prepared.sampled, settings.seed))
+        bins = find_bins(*sample(prepared.sampled, settings.seed))
     sparse = isinstance(prepared.training, SparseStore)
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
     if settings.memory is not None:

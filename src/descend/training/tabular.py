@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from descend.defaults import TABULAR_WIDTH
 from descend.training.bins import ALL_BINS, Bins, as_params, compress
 from descend.training.models import (
     ACTIVATIONS,
@@ -41,9 +42,6 @@ from descend.types import Array, Params
 
 FIXED = "fixed"
 """The parameters that are never trained."""
-WIDEST = 1024
-"""Numbers that all binned columns together become, at the most."""
-NARROWEST = 4
 BIN_SPREAD, HEAD_SPREAD = 0.3, 0.3
 """Deviation of bin embeddings, and of the members' last layers times the root of their inputs."""
 
@@ -75,22 +73,21 @@ def tabular(
         assert bins is not None
         random = np.random.default_rng(seed)
         binned, coded = len(bins.binned), len(bins.coded)
-        width = min(EMBEDDING_WIDTH, max(NARROWEST, WIDEST // max(1, binned)))
         params: dict[str, Any] = {FIXED: as_params(bins)}
         if binned:
             params["bins"] = {
-                "kernel": normal(random, (binned, ALL_BINS, width), BIN_SPREAD),
-                "bias": normal(random, (binned * width,), EMBEDDING_SPREAD),
+                "kernel": normal(random, (binned, ALL_BINS, TABULAR_WIDTH), BIN_SPREAD),
+                "bias": normal(random, (binned * TABULAR_WIDTH,), EMBEDDING_SPREAD),
             }
         if coded:
-            params["codes"] = normal(random, (len(bins.middles), EMBEDDING_WIDTH), EMBEDDING_SPREAD)
+            params["codes"] = normal(random, (len(bins.middles), TABULAR_WIDTH), EMBEDDING_SPREAD)
         if inputs.category_sizes:
             values = sum(inputs.category_sizes)
             params["table"] = normal(random, (values, EMBEDDING_WIDTH), EMBEDDING_SPREAD)
             # A value never seen in training stands at the origin until some row moves it.
             params["table"][category_offsets(inputs)] = 0.0
-        embedded = (coded + len(inputs.category_sizes)) * EMBEDDING_WIDTH
-        widths = (inputs.numeric + binned * width + embedded, *hidden)
+        embedded = (binned + coded) * TABULAR_WIDTH + len(inputs.category_sizes) * EMBEDDING_WIDTH
+        widths = (inputs.numeric + embedded, *hidden)
         if members > 1:
             signs = random.integers(0, 2, members * widths[0])
             params["signs"] = (2.0 * signs - 1.0).astype(np.float32)

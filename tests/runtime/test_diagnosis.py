@@ -93,3 +93,27 @@ def test_a_rate_that_is_too_high_is_rescued(tmp_path: Path) -> None:
     assert run.record["result"]["rescues"] > 0
     assert "was too high" in run.record["result"]["cause"]
     assert run.metrics["model"]["r2"] > 0
+
+
+def test_a_loss_that_is_infinite_before_the_first_update_is_not_blamed_on_the_rate(
+    tmp_path: Path,
+) -> None:
+    rows, held_out = tmp_path / "rows.csv", tmp_path / "held_out.csv"
+    rows.write_text("a,y\n" + "".join(f"{row % 7},{row % 37}\n" for row in range(ROWS)))
+    held_out.write_text("a,y\n" + "".join(f"{row % 7},9e18\n" for row in range(ROWS)))
+    with pytest.raises(DivergedError) as caught:
+        descend.train(
+            rows,
+            target="y",
+            task="regression",
+            model="linear",
+            batch_size=64,
+            learning_rate=0.01,
+            validation=str(held_out),
+            out=tmp_path / "run",
+        )
+    said = str(caught.value)
+    assert "before the first update" in said
+    assert "The learning rate is not the cause" in said
+    assert "'y' is 0 to 36" in said
+    assert "best weights" not in said

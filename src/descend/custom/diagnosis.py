@@ -116,7 +116,7 @@ def _columns(store: RowStore) -> Iterator[_Column]:
             if (
                 name == "weight"
                 or name.startswith(TARGET)
-                or values.dtype.kind not in "fi"
+                or values.dtype.kind not in "fiu"
                 or not used.any()
             ):
                 continue

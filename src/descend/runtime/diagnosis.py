@@ -12,6 +12,7 @@ from descend.settings import Settings
 DIVERGED = (
     "Training diverged: the loss kept becoming NaN or infinite, even at lower learning rates."
 )
+AT_START = "Training could not begin: the loss is NaN or infinite before the first update."
 EXTREME = 50.0
 """A value this many standard deviations from the mean belongs to no usual distribution."""
 LARGE_COUNT = 1e4
@@ -71,6 +72,30 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
         f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
         f"overshoot the minimum. Type {rate}, {option_text('learning_rate', 'auto')}, or "
         f"{option_text('clip', 1)}."
+    )
+
+
+def cause_at_start(schema: Schema) -> str:
+    """The probable cause where the loss of the initial weights was not finite.
+
+    No update had been made, so no learning rate is to blame.
+
+    Args:
+        schema: of the training rows.
+    """
+    text = "The learning rate is not the cause. Probable cause: "
+    if not isinstance(schema.target, RegressionTarget):
+        return text + "extreme inputs in the validation rows. Look at them, or hold out others."
+    ranges = ", ".join(
+        f"{name!r} is {least:.4g} to {most:.4g}"
+        for name, least, most in zip(
+            schema.target.names[:3], schema.target.minimum, schema.target.maximum, strict=False
+        )
+    )
+    return text + (
+        f"extreme targets in the validation rows; in the training rows {ranges}. Correct them, "
+        f"hold out other rows with {option_text('validation', 0.1)}, or type "
+        f"{option_text('loss', 'huber')}."
     )
 
 

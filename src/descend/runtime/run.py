@@ -32,7 +32,7 @@ from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_chec
 from descend.runs.contents import RECORD
 from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment, read_run_record
 from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
-from descend.runtime.diagnosis import DIVERGED
+from descend.runtime.diagnosis import AT_START, DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
@@ -259,7 +259,8 @@ def run_in_memory(
     with noticing_lost_processes(place), callbacks.taking_part({}, None, loop.history):
         loop, reason = _run_loop(trainable, settings, loop, callbacks, interruptible)
     if loop.progress.rescues > rescues:
-        _explain(trainable.cause(settings, loop, reason), reason, progress)
+        said = DIVERGED if loop.history else AT_START
+        _explain(trainable.cause(settings, loop, reason), reason, progress, said)
     return loop, reason
 
 
@@ -300,8 +301,10 @@ def _train_to_end(
             )
         run = _finish(trainable, settings, loop, reason, record, folder)
         if loop.progress.rescues:
-            kept = f" The best weights so far are kept in {folder.path}." if folder else ""
-            _explain(run.record["result"]["cause"], reason, options.progress, kept)
+            said = DIVERGED if run.history else AT_START
+            if folder is not None and run.history:
+                said += f" The best weights so far are kept in {folder.path}."
+            _explain(run.record["result"]["cause"], reason, options.progress, said)
         callbacks.finish(run.record, run.history)
     return run
 
@@ -388,10 +391,17 @@ def _run_loop(
     return loop, reason
 
 
-def _explain(cause: str, reason: StopReason, progress: Progress, kept: str = "") -> None:
-    """Tell the user why the loss exploded: as an error where lower rates did not help."""
+def _explain(cause: str, reason: StopReason, progress: Progress, said: str) -> None:
+    """Tell the user why the loss exploded: as an error where lower rates did not help.
+
+    Args:
+        cause: why.
+        reason: why the run ended.
+        progress: told where a lower rate helped.
+        said: what the error says before the cause.
+    """
     if reason is StopReason.DIVERGED:
-        raise DivergedError(f"{DIVERGED}{kept}\n{cause}")
+        raise DivergedError(f"{said}\n{cause}")
     progress.message(cause)
 
 

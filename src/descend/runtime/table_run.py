@@ -21,7 +21,7 @@ from descend.model import Model
 from descend.reporting.notebook import card, curve_svg
 from descend.reporting.progress import Progress
 from descend.runs.contents import RECORD, is_store
-from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue
+from descend.runtime.diagnosis import cause_at_start, cause_of_divergence, cause_of_rescue
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
 from descend.settings import Settings, settings_from
@@ -108,6 +108,8 @@ class TableRun(Trainable[Run]):
 
     def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
         """The probable cause, from the ranges of the columns."""
+        if not loop.history:
+            return cause_at_start(self.prepared.schema)
         explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
         return explain(self.prepared.schema, settings)
 

@@ -134,11 +134,24 @@ def test_a_missing_time_is_none_of_them() -> None:
     assert column.missing > 10
 
 
-def test_parquet_that_cannot_be_read_is_refused_with_column_and_row(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    pa.parquet.write_table(pa.table({"x": Y, "day": coarse_days(), "y": Y}), path)
+@pytest.mark.parametrize(
+    "way",
+    [
+        "{}/t.parquet",
+        "{}/*.parquet",
+        "SELECT * FROM '{}/t.parquet'",
+        "SELECT x, day, y FROM read_parquet('{}/*.parquet') ORDER BY y",
+    ],
+)
+def test_parquet_that_cannot_be_read_is_refused_with_column_and_row(
+    tmp_path: Path, way: str
+) -> None:
+    table = pa.table({"x": Y, "day": coarse_days(None), "y": Y})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    table = pa.table({"x": Y, "day": coarse_days(), "y": Y})
+    pa.parquet.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(DataError, match=rf"t\.parquet, column 'day', data row {FAR + 1}: expected"):
-        learn_schema(open_table(str(path)), Settings("y"))
+        learn_schema(open_table(way.format(tmp_path)), Settings("y"))
 
 
 def test_far_times_may_be_categories(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def in_order(source: Source, instance: Instance) -> Source:
     functions other values, so that row numbers would be meaningless.
     """
     assert source.query is not None
-    with reading(source.name, query=True):
+    with reading(source.name, query=True, files=(*source.files, *source.reads)):
         cursor = instance.cursor()
         for name, data in source.objects.items():
             cursor.register(name, data)

@@ -28,6 +28,9 @@ _KINDS = {
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".arrow", ".feather")
 
 
+_FAR_TIME = "Could not convert Timestamp"
+
+
 class UnreadableCellError(DataError):
     """A cell of a CSV file cannot be read as the type that the first rows of its column have.
 
@@ -94,12 +97,13 @@ def missing_file(path: str) -> DataError:
 
 
 @contextmanager
-def reading(table: str, *, query: bool = False) -> Iterator[None]:
+def reading(table: str, *, query: bool = False, files: Sequence[str] = ()) -> Iterator[None]:
     """Inside the `with`, turn every error of DuckDB and of the system into a DataError.
 
     Args:
         table: its name in messages.
         query: whether it is the user's SQL.
+        files: that are read, where `table` is not the path of one.
     """
     import duckdb
 
@@ -109,6 +113,8 @@ def reading(table: str, *, query: bool = False) -> Iterator[None]:
         # While rows are streamed, DuckDB's errors arrive as Arrow's.
         text = str(error)
         said = _explain(text, table, query)
+        if _FAR_TIME in text:
+            said = _explain_far_time(table, files or (table,))
         cell = re.search(r'converting column "(.*)"\. Could not convert string', text) or re.search(
             r"Could not convert string .* when casting from source column (.*)$", text, re.M
         )
@@ -171,8 +177,6 @@ def _explain(text: str, table: str, query: bool) -> str:
             f"with  sed -i 's/\\r$//' {shlex.quote(table)}"
         )
     first = re.sub(r"^(\w+ )+Error: ", "", text.splitlines()[0]).strip()
-    if "Could not convert Timestamp" in text:
-        return _explain_far_time(table)
     if query:
         return f"The query cannot be run: {_with_position(first, text)}"
     if "No magic bytes" in text or "arquet" in first:
@@ -180,11 +184,13 @@ def _explain(text: str, table: str, query: bool) -> str:
     return f"{table} cannot be read: {first}"
 
 
-def _explain_far_time(table: str) -> str:
+def _explain_far_time(table: str, files: Sequence[str]) -> str:
     """Where a Parquet file holds a time that DuckDB cannot read."""
-    where = f"{table}: a column of dates"
-    with suppress(OSError, pa.ArrowException):  # Of a pattern or a query the file is not known.
-        where = _far_time(table) or where
+    where = ""
+    for path in dict.fromkeys(files):
+        with suppress(OSError, pa.ArrowException):  # It may be no Parquet file, or a URL.
+            where = where or _far_time(path)
+    where = where or f"{table}: a column of dates"
     return (
         f"{where}: expected times between the years 290308 BC and 294246, found one beyond them. "
         "Correct it, or make it missing."

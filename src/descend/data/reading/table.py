@@ -438,7 +438,9 @@ class Table:
     def _reading(self) -> Iterator[None]:
         """Inside the `with`, errors use the names that the user knows."""
         naming = self._source.spool.naming() if self._source.spool else nullcontext()
-        with naming, reading(self.name, query=self._source.query is not None):
+        source = self._source
+        files = (*source.files, *source.reads)
+        with naming, reading(self.name, query=source.query is not None, files=files):
             yield
 
     def _cursor(self) -> DuckDBPyConnection:
@@ -485,7 +487,8 @@ def open_table(
     else:
         frame = arrow_table(data)
         source = Source("the table given", "source", objects={"source": frame})
-    with reading(source.name, query=source.query is not None):
+    files = (*source.files, *source.reads)
+    with reading(source.name, query=source.query is not None, files=files):
         for url in source.urls:
             instance.load_network(url)
         if source.query is not None:

@@ -229,9 +229,13 @@ class Encoder:
                 flags = pc.and_(batch.column(needed.present), values.is_null())
                 unseen.add_strays(column.name, int(pc.sum(flags).as_py() or 0), len(values))
             if isinstance(column, CategoryColumn):
+                if unseen is not None:
+                    unseen.add_missing(column.name, values.null_count, count)
                 category[code] = self._category(column, values, unseen)
                 code += 1
                 continue
+            if unseen is not None:
+                unseen.add_values(column, values)
             if isinstance(column, NumberColumn):
                 floats = as_numpy(values)
                 check_finite(plan, needed, floats, batch)

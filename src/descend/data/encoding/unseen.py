@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.schema.columns import CategoryColumn, NumberColumn, Schema
+from descend.data.schema.columns import (
+    CategoryColumn,
+    DatetimeColumn,
+    LeftOutColumn,
+    NumberColumn,
+    Schema,
+)
+from descend.data.schema.describe import moment_text
 from descend.io.units import count_text
 
 MANY = 0.05
@@ -36,6 +45,10 @@ class UnseenValues:
         self._rows: Counter[str] = Counter()
         self._classes: Counter[str] = Counter()
         self._units: dict[str, str] = {}
+        self._missing: Counter[str] = Counter()
+        self._all: Counter[str] = Counter()
+        self._far: Counter[str] = Counter()
+        self._far_examples: dict[str, float] = {}
 
     def add(
         self, name: str, texts: Sequence[str], codes: Sequence[int], counts: NDArray[np.int64]
@@ -61,6 +74,25 @@ class UnseenValues:
         """Count rows of a class that training did not have."""
         self._classes.update(counts)
 
+    def add_missing(self, name: str, count: int, rows: int) -> None:
+        """Count missing values of a column."""
+        self._missing[name] += count
+        self._all[name] += rows
+
+    def add_values(self, column: NumberColumn | DatetimeColumn, values: pa.Array) -> None:
+        """Count numbers, or microseconds, that are missing or far from those of training."""
+        self.add_missing(column.name, values.null_count, len(values))
+        width = column.maximum - column.minimum
+        low, high = column.minimum - width, column.maximum + width
+        ends = pc.min_max(values).as_py()
+        if ends["min"] is None or (ends["min"] >= low and ends["max"] <= high):
+            return
+        far = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), fill_value=False)
+        self._far[column.name] += pc.sum(far).as_py()
+        self._far_examples.setdefault(
+            column.name, values[pc.index(far, value=True).as_py()].as_py()
+        )
+
     def add_units(self, units: Mapping[str, str]) -> None:
         """Take the per cent sign or currency of columns of numbers."""
         self._units.update(units)
@@ -73,6 +105,10 @@ class UnseenValues:
                 said += self._of_column(column)
             elif isinstance(column, NumberColumn) and column.name in self._units:
                 said += _of_unit(column, self._units[column.name])
+            if isinstance(column, NumberColumn | DatetimeColumn):
+                said += self._of_far_values(column)
+            if not isinstance(column, LeftOutColumn):
+                said += self._of_missing(column)
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
@@ -102,6 +138,45 @@ class UnseenValues:
             f"{count_text(values, 'value')} ({unseen / values:.0%}): "
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', ...' if len(column.values) > _SHOWN else ''}."
+        ]
+
+    def _of_far_values(self, column: NumberColumn | DatetimeColumn) -> list[str]:
+        """A sentence if many values lie outside the range of training by more than its width.
+
+        That is how thousands look that are decimals, a unit that was converted, a number that
+        stands for a missing value.
+        """
+        count = self._all[column.name] - self._missing[column.name]
+        far = self._far[column.name]
+        if far <= MANY * count:
+            return []
+        example = self._far_examples[column.name]
+        found = f"{example:.10g}"
+        known = f"{column.minimum:.6g} to {column.maximum:.6g}"
+        if isinstance(column, DatetimeColumn):
+            found = moment_text(column, int(example))
+            known = " to ".join(
+                moment_text(column, end) for end in (column.minimum, column.maximum)
+            )
+        return [
+            f"In column {column.name!r} {far:,} of {count_text(count, 'value')} "
+            f"({far / count:.0%}) are far from those of training ({known}), the first is {found}. "
+            "Is it the same unit, and written in the same way?"
+        ]
+
+    def _of_missing(self, column: NumberColumn | CategoryColumn | DatetimeColumn) -> list[str]:
+        """A sentence if far more values are missing than in training."""
+        name, rows = column.name, self._all[column.name]
+        missing = self._missing[name]
+        share = column.missing / max(1, self._schema.rows.training)
+        chance = 3 * (rows * share * (1 - share)) ** 0.5
+        if missing <= (share + MANY) * rows or missing - share * rows <= chance:
+            return []
+        if self._strays[name] > MANY * self._rows[name]:
+            return []  # That sentence says it already.
+        return [
+            f"Column {name!r} is missing in {missing:,} of {count_text(rows, 'row')} "
+            f"({missing / rows:.0%}); in training it was in {share:.0%}."
         ]
 
 

@@ -178,7 +178,10 @@ def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
         return f"epoch_us(DATE '1970-01-01' + {_clock_time(text)})"
     stamp = iso_sql(text)
     if pattern is not None:
-        stamp = f"coalesce(try_strptime({text}, {quote_text(pattern)}), {stamp})"
+        parsed = f"try_strptime({text}, {quote_text(pattern)})"
+        if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
+            parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"
+        stamp = f"coalesce({parsed}, {stamp})"
     missing = missing_sql(text, nulls, marks=True)
     return with_value(
         f"CASE WHEN NOT {missing} THEN {stamp} END",

@@ -79,7 +79,7 @@ def _values(column: Column) -> str:
         case NumberColumn():
             return f"{column.minimum:g} to {column.maximum:g}"
         case DatetimeColumn():
-            return f"{_moment(column, column.minimum)} to {_moment(column, column.maximum)}"
+            return f"{moment_text(column, column.minimum)} to {moment_text(column, column.maximum)}"
         case CategoryColumn():
             shown = ", ".join(_short(value) for value in column.values[:3])
             return shown + (", ..." if len(column.values) > 3 else "")
@@ -109,7 +109,8 @@ def _remark(column: Column) -> str:
             return f"becomes {parts}" + (f"; {column.note}" if column.note else "")
 
 
-def _moment(column: DatetimeColumn, microseconds: int) -> str:
+def moment_text(column: DatetimeColumn, microseconds: int) -> str:
+    """A date or time, in microseconds since 1970, as a column of such has it."""
     try:
         moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
     except OverflowError:

@@ -12,7 +12,7 @@ from descend.training.problem import Problem
 from descend.tuning.compare.measures import (
     Deviation,
     arrival,
-    gradient_deviation,
+    gradient_deviations,
     noise_by_size,
     roughness,
 )
@@ -209,9 +209,9 @@ def _measure(
     """The runs of one seed with their measures."""
     target = target_of(runs)
     sizes = sorted({run.method.batch_size for run in runs})
-    start = gradient_deviation(problem, problem.begin().state.params, sizes)
     reference = _reference(runs, best_params)
-    later = gradient_deviation(problem, best_params[reference.method.name], sizes)
+    moments = (problem.begin().state.params, best_params[reference.method.name])
+    start, later = gradient_deviations(problem, moments, sizes)
     return [_add_measures(run, target, start, later) for run in runs]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import RowStore
@@ -24,6 +25,10 @@ MIN_DRAWS, MAX_DRAWS = 8, 512
 """Mini-batches drawn for one batch size."""
 ROWS_DRAWN = 200_000
 """Rows read for one batch size, about."""
+ROWS_DRAWN_FOR_PLOT = 65_536
+"""The same where no claim is tested with them."""
+ROWS_TOGETHER = 4096
+"""Rows of the mini-batches whose gradients one call computes, one mini-batch after another."""
 MIN_EVALUATIONS = 5
 """Evaluations needed for a roughness."""
 NORMAL_MEDIAN = 0.6745
@@ -119,34 +124,57 @@ def gradient_deviation(
         params: where the gradients are taken.
         batch_sizes: of the mini-batches.
     """
+    [found] = gradient_deviations(problem, [params], batch_sizes)
+    return found
+
+
+def gradient_deviations(
+    problem: Problem,
+    moments: Sequence[Params],
+    batch_sizes: Sequence[int],
+    rows_drawn: int = ROWS_DRAWN,
+) -> list[dict[int, Deviation]]:
+    """The same at several weights, from the same mini-batches; `rows_drawn` for each size."""
     store = problem.store
     # The rows' scatter alone: the model as it predicts, without a noise of its own.
     gradient = make_gradient(problem.objective._replace(training_sum=None))
-    whole = full_gradient(problem, params)
-    norm = float(np.linalg.norm(_flat(whole)))
+    value_and_gradients = full_value_and_gradient(problem)
+    wholes = [value_and_gradients(params)[1] for params in moments]
+    norms = [float(np.linalg.norm(_flat(whole))) for whole in wholes]
 
     @jax.jit
-    def squared_distance(params: Params, batch: Batch) -> Array:
-        apart = jax.tree.map(jnp.subtract, gradient(params, batch)[1], whole)
-        return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(apart)), jnp.float32(0.0))
+    def squared_distances(params: Params, whole: Params, batches: Batch) -> Array:
+        def of_one(batch: Batch) -> Array:
+            apart = jax.tree.map(jnp.subtract, gradient(params, batch)[1], whole)
+            return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(apart)), jnp.float32(0.0))
 
-    found: dict[int, Deviation] = {}
+        # One after another: the gradients of all would take as much memory as so many models.
+        return jax.lax.map(of_one, batches)
+
+    found: list[dict[int, Deviation]] = [{} for _ in moments]
     for size in batch_sizes:
         if size >= len(store):
-            found[size] = Deviation(0.0, 0.0, 1)
+            for one in found:
+                one[size] = Deviation(0.0, 0.0, 1)
             continue
-        distances = [
-            squared_distance(params, batch) for batch in _draw_batches(store, size, problem.seed)
-        ]
-        squares = np.asarray(distances, np.float64)
-        mean = float(squares.mean())
-        if not (norm > 0 and mean > 0):
-            found[size] = Deviation(0.0 if norm > 0 else math.inf, math.inf, len(squares))
-            continue
-        # log √(mean) has half the relative error of the mean.
-        error = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / mean
-        found[size] = Deviation(math.sqrt(mean) / norm, error, len(squares))
+        distances: list[list[Array]] = [[] for _ in moments]
+        for batches in _draw_batches(store, size, problem.seed, rows_drawn):
+            for place, (params, whole) in enumerate(zip(moments, wholes, strict=True)):
+                distances[place].append(squared_distances(params, whole, batches))
+        for place, norm in enumerate(norms):
+            squares = np.concatenate([np.asarray(one, np.float64) for one in distances[place]])
+            found[place][size] = _deviation(squares, norm)
     return found
+
+
+def _deviation(squares: npt.NDArray[np.float64], norm: float) -> Deviation:
+    """The deviation, from the squared distances to a gradient of this length."""
+    mean = float(squares.mean())
+    if not (norm > 0 and mean > 0):
+        return Deviation(0.0 if norm > 0 else math.inf, math.inf, len(squares))
+    # log √(mean) has half the relative error of the mean.
+    error = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / mean
+    return Deviation(math.sqrt(mean) / norm, error, len(squares))
 
 
 def noise_by_size(
@@ -164,10 +192,11 @@ def noise_by_size(
     sizes = [1]
     while NOISE_FACTOR * sizes[-1] <= len(problem.store) // 2:
         sizes.append(NOISE_FACTOR * sizes[-1])
+    found = gradient_deviations(problem, list(moments.values()), sizes, ROWS_DRAWN_FOR_PLOT)
     return [
         {"rows": size, "when": when, "deviation": one.value, "error": one.error, "draws": one.draws}
-        for when, params in moments.items()
-        for size, one in gradient_deviation(problem, params, sizes).items()
+        for when, deviations in zip(moments, found, strict=True)
+        for size, one in deviations.items()
         if math.isfinite(one.value) and math.isfinite(one.error)
     ]
 
@@ -201,14 +230,20 @@ def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float,
     return both
 
 
-def _draw_batches(store: RowStore, size: int, seed: int) -> Iterator[Batch]:
-    """Mini-batches from half of each epoch; those of a whole epoch would add up to G."""
+def _draw_batches(store: RowStore, size: int, seed: int, rows_drawn: int) -> Iterator[Batch]:
+    """Mini-batches `[k, size, ...]` from half of each epoch; a whole epoch would add up to G."""
     rows = len(store)
-    draws = max(MIN_DRAWS, min(MAX_DRAWS, ROWS_DRAWN // size))
+    draws = max(MIN_DRAWS, min(MAX_DRAWS, rows_drawn // size))
+    together = max(1, min(draws, ROWS_TOGETHER // size))
     per_epoch = max(1, rows // size // 2)
-    for number in range(draws):
-        epoch, place = divmod(number, per_epoch)
-        yield store.gather(epoch_rows(seed, epoch, place * size, (place + 1) * size, rows))
+    for first in range(0, draws, together):
+        places = [divmod(number, per_epoch) for number in range(first, first + together)]
+        drawn = [
+            epoch_rows(seed, epoch, place * size, (place + 1) * size, rows)
+            for epoch, place in places
+        ]
+        batch = store.gather(np.concatenate(drawn))
+        yield jax.tree.map(lambda leaf: leaf.reshape(together, size, *leaf.shape[1:]), batch)
 
 
 def _flat(tree: Params) -> Array:

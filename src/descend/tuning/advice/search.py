@@ -11,9 +11,10 @@ from descend.tuning.advice.halving import Refine, successive_halving
 from descend.tuning.advice.stages import Work, ensure_speed, format_sizes, record_stable_rates
 from descend.tuning.advice.trials import Trial
 
-OVERTIME, MIN_SECONDS = 2.0, 0.3
-"""The search stops after the rung in which this multiple of the planned time, and at least these
-seconds, have elapsed: counted costs contain neither evaluations nor compilation."""
+OVERTIME = 2.0
+"""The search stops after the rung in which this multiple of the planned time has elapsed, and at
+least the time that compiling a program takes: counted costs contain neither evaluations nor
+compilation."""
 NEARBY_FRACTIONS = (2.0, 1.0, 0.5)
 """Rates to try at another batch size. With 1.0, the rate is the same fraction of the maximum stable
 rate as the best one at the reference size."""
@@ -58,7 +59,7 @@ def search(
     per_update = speed.seconds_at(work.speed, work.reference)
     end = work.budget
     if not work.budget_given:
-        end = work.spent() + max(OVERTIME * work.trial_seconds, MIN_SECONDS)
+        end = work.spent() + max(OVERTIME * work.trial_seconds, work.compiling)
     work.limit_concurrency([work.reference, *sizes])
     finalists, eliminated = successive_halving(
         runner,

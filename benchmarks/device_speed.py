@@ -1,8 +1,10 @@
 """How long is an update on the device that is there, beside the peers and the processor?
 
-First a table of microseconds per update: `descend`, JAX by hand, PyTorch (eager, CUDA graph,
-`torch.compile`) and Keras, the table in the memory of the device. It runs on whatever JAX takes, a
-CPU too. Then, where there is an accelerator, its speed against the CPU:
+First a table of microseconds per update: `descend` (whole epochs, evaluation of 1,000 rows
+included), JAX by hand, PyTorch (eager, CUDA graph, `torch.compile`) and Keras, the table in the
+memory of the device; `descend, rows sent` is the same with the table in the memory of the host. The
+last column says what share of the fastest matrix product of the device `descend` reaches. It runs
+on whatever JAX takes, a CPU too. Then, where there is an accelerator, its speed against the CPU:
 
 The same program, run once with JAX on the CPU and once with JAX on what it takes by itself (a GPU,
 where one is there and `jax[cuda13]` is installed), each in a process of its own, in turns. Rows
@@ -17,7 +19,9 @@ import argparse
 import functools
 import itertools
 import os
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,8 @@ from benchmarks import measure
 from benchmarks.device_peers import PEERS
 from benchmarks.measure import Apart, Candidate
 
-CPU, DEVICE, DESCEND = "CPU", "device", "descend"
+CPU, DEVICE, DESCEND, SENT = "CPU", "device", "descend", "descend, rows sent"
+HAND = "JAX by hand"
 COLUMNS = 54
 ROWS_ON_DEVICE, ROWS_ON_CPU = 500_000, 50_000
 PEER_NETWORKS: dict[str, tuple[int, ...]] = {
@@ -43,6 +48,8 @@ NETWORKS: dict[str, tuple[int, ...]] = {
 SIZES = (32, 256, 4096, 32768)
 FEWEST_ROWS, MOST_UPDATES = 65_536, 4096
 """A part of the epoch is timed at small batch sizes; rates are of rows."""
+MOST_EPOCHS = 16
+"""Most epochs in a turn, where they are short."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,8 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(PEER_SIZES))
+    parser.add_argument("--updates", type=int, default=MOST_UPDATES, help="most in one turn")
+    parser.add_argument("--peers-only", action="store_true", help="leave the CPU out")
     options = parser.parse_args(arguments)
-    against_peers(options.peers, options.sizes, options.repeats, save=not options.no_save)
+    against_peers(
+        options.peers,
+        options.sizes,
+        options.repeats,
+        most_updates=options.updates,
+        save=not options.no_save,
+    )
+    if options.peers_only:
+        return
     on_cpu, on_device = _on("cpu"), _on(None)
     try:
         device = on_device.told(described)
@@ -80,55 +97,106 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measure.record("device_speed", text, {"rates": facts}, save=not options.no_save)
 
 
-def against_peers(names: Sequence[str], sizes: Sequence[int], repeats: int, *, save: bool) -> None:
+def against_peers(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    repeats: int,
+    *,
+    most_updates: int = MOST_UPDATES,
+    save: bool,
+) -> None:
     """Microseconds per update of `descend` and its peers on the device that is there."""
-    apart = [Apart(name) for name in (DESCEND, *names)]
-    lines, facts, missing = [], [], set()
+    columns = (DESCEND, SENT, *names)
+    apart = [Apart(name) for name in columns]
+    lines: list[list[Any]] = []
+    facts: list[dict[str, Any]] = []
+    missing: set[str] = set()
     try:
-        device = apart[0].told(described)
+        device, peak = apart[0].told(described), apart[0].told(matrix_product_rate)
         rows = ROWS_ON_CPU if device.startswith("cpu") else ROWS_ON_DEVICE
         for network, hidden in PEER_NETWORKS.items():
             for size in sizes:
                 if size > rows // 2:
                     continue
-                ready = []
-                for one in apart:
-                    why = one.prepare(functools.partial(peer, one.name, hidden, rows, size))
-                    if why is None:
-                        ready.append(one)
-                    else:
-                        missing.add(f"{one.name}: not measured ({why})")
-                updates = min(rows // size, MOST_UPDATES)
+                per_epoch = min(rows // size, most_updates)
+                # Several short epochs make a turn, as they make a run.
+                epochs = min(MOST_EPOCHS, max(1, most_updates // per_epoch))
+                ready, reasons = _prepare(apart, hidden, per_epoch * size, size, epochs)
+                missing |= reasons
                 seconds = measure.seconds_each(ready, repeats)
+                updates = epochs * per_epoch
                 found = {
                     name: measure.spread(times).median / updates * 1e6
                     for name, times in seconds.items()
                 }
-                weights = _weights(hidden)
-                rate = 6e-3 * weights * size / found[DESCEND]
-                cells = [f"{found[n]:,.0f}" if n in found else "" for n in (DESCEND, *names)]
-                lines.append([network, size, *cells, f"{rate:,.0f}"])
+                rate = 6e-3 * _weights(hidden) * size / found[DESCEND]
+                cells = [f"{found[n]:,.0f}" if n in found else "" for n in columns]
+                by_hand = f"{found[DESCEND] / found[HAND]:.2f}" if HAND in found else ""
+                lines.append([network, size, *cells, by_hand, f"{rate / peak:.1%}"])
                 facts.append({"network": network, "batch_size": size, "microseconds": found})
                 print(lines[-1], flush=True)
     finally:
         for one in apart:
             one.close()
-    heads = ["network", "batch", DESCEND, *names, "descend, GFLOP/s"]
-    text = f"Microseconds per update on {device}, {rows:,} × {COLUMNS} in its memory:\n\n"
-    text = "\n".join([text + measure.table(heads, lines), *sorted(missing)])
+    heads = ["network", "batch", *columns, "descend / by hand", "of the peak"]
+    text = f"Microseconds per update on {device}, {rows:,} × {COLUMNS} at most in its memory"
+    text += f" (matrix products: {peak:,.0f} GFLOP/s):\n\n" + measure.table(heads, lines)
+    text = "\n".join([text, *sorted(missing)])
     measure.record("device_peers", text, {"device": device, "measured": facts}, save=save)
 
 
-def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int) -> Candidate:
-    """One side, made in its own process; at small batches on a part of the epoch."""
+def _prepare(
+    apart: Sequence[Apart], hidden: tuple[int, ...], rows: int, size: int, epochs: int
+) -> tuple[list[Apart], set[str]]:
+    """Those who are ready, and why the others are not; all compile at the same time."""
+
+    def prepare(one: Apart) -> str | None:
+        return one.prepare(functools.partial(peer, one.name, hidden, rows, size, epochs))
+
+    with ThreadPoolExecutor(len(apart)) as pool:
+        answers = list(pool.map(prepare, apart))
+    ready = [one for one, why in zip(apart, answers, strict=True) if why is None]
+    return ready, {
+        f"{one.name}: not measured ({why})"
+        for one, why in zip(apart, answers, strict=True)
+        if why is not None
+    }
+
+
+def peer(name: str, hidden: tuple[int, ...], rows: int, batch_size: int, epochs: int) -> Candidate:
+    """Some epochs of one side, made in its own process, after its first one."""
     from benchmarks.epoch_speed import descend_epochs
     from benchmarks.problems import made_table
 
-    part = min(rows, MOST_UPDATES * batch_size)
-    table = made_table(part, COLUMNS, hidden)
-    if name == DESCEND:
-        return Candidate(name, descend_epochs(table, batch_size, 1))
-    return Candidate(name, PEERS[name](table, batch_size))
+    table = made_table(rows, COLUMNS, hidden)
+    if name == SENT:
+        from descend.training import device_feed
+
+        device_feed.TABLE_SHARE = 0.0
+    if name in (DESCEND, SENT):
+        run = descend_epochs(table, batch_size, epochs)
+        run()
+        return Candidate(name, run)
+    epoch = PEERS[name](table, batch_size)
+    epoch()
+    return Candidate(name, lambda: [epoch() for _ in range(epochs)][-1])
+
+
+def matrix_product_rate() -> float:
+    """GFLOP/s of a large float32 matrix product as JAX computes it by default."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    left = jax.random.normal(jax.random.key(0), (size, size), jnp.float32)
+    multiply = jax.jit(jnp.matmul)
+    multiply(left, left).block_until_ready()
+    found = []
+    for _ in range(3):
+        started = time.perf_counter()
+        multiply(left, left).block_until_ready()
+        found.append(time.perf_counter() - started)
+    return 2e-9 * size**3 / min(found)
 
 
 def _weights(hidden: tuple[int, ...]) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from descend.data.rows.store import MemoryStore
 from descend.training import evaluation
-from descend.training.evaluation import blocks, make_evaluate
+from descend.training.evaluation import EvaluateRows, blocks
 from descend.types import Array, Params
 from tests.problems import labels, linear_problem, numbered, numbers, store_of
 
@@ -88,7 +88,7 @@ def test_many_rows_are_added_in_double_precision() -> None:
         np.broadcast_to(np.float32(0.1), (rows, 1)),
         np.ones(rows, np.float32),
     )
-    evaluate = make_evaluate(lambda params, x: x["numeric"], lambda o, y: y[:, 0], store)
+    evaluate = EvaluateRows(lambda params, x: x["numeric"], lambda o, y: y[:, 0], store)
     assert evaluate({}) == pytest.approx(float(np.float32(0.1)), rel=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_the_outputs_of_a_block_are_bounded_however_many_classes_there_are(
         seen.append(len(x["numeric"]))
         return x["numeric"][:, :1] * params
 
-    found = make_evaluate(apply, lambda outputs, y: outputs[:, 0] * (y >= 0), store)(
+    found = EvaluateRows(apply, lambda outputs, y: outputs[:, 0] * (y >= 0), store)(
         np.ones(classes, np.float32)
     )
     assert found == pytest.approx(float(plain.x["numeric"][:, 0].mean()), rel=1e-4)

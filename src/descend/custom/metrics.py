@@ -27,7 +27,7 @@ from descend.metrics import (
 from descend.runs.history import COLUMNS
 from descend.runtime.result import Metrics
 from descend.settings import CLASS_LOSSES
-from descend.training.evaluation import Evaluate, blocks, make_evaluate
+from descend.training.evaluation import Evaluate, EvaluateRows, blocks
 from descend.training.losses import LOSSES
 from descend.types import Params
 
@@ -82,7 +82,7 @@ class Measured:
     def _losses(self) -> dict[str, Evaluate]:
         problem = self.custom.setup.problem
         return {
-            name: make_evaluate(problem.apply, problem.per_example, rows)
+            name: EvaluateRows(problem.apply, problem.per_example, rows)
             for name, rows in self.sets.items()
         }
 

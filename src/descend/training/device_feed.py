@@ -10,16 +10,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.batches import START, BatchPlan, Chunk, chunks
+from descend.data.rows.batches import CHUNK_BYTES, START, BatchPlan, Chunk, chunks
 from descend.data.rows.prefetch import Feed
 from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.parallel import ALONE, Place, place_slice
-from descend.training.resident import MAX_UPDATES, can_be_resident, resident_chunks
+from descend.training.resident import (
+    MAX_ROWS,
+    MAX_UPDATES,
+    can_be_resident,
+    resident_chunks,
+)
 from descend.types import Batch, Position
 
 BUFFERS = 2
 """Chunks in memory at a time: while the device computes with one, the next is gathered."""
+
+SENT_BYTES = 16 * CHUNK_BYTES
+"""Bytes of a chunk for a device with memory of its own: a call and a transfer there cost as much as
+dozens of small updates, and no cache of the host is to be kept."""
 
 TABLE_SHARE = 0.5
 """Fraction of the free memory of a device that the table may take; the rest is for training."""
@@ -68,7 +77,8 @@ def for_device(store: RowStore, plan: BatchPlan) -> BatchPlan:
     """The plan for the device that trains: where it holds the table, an interval is one chunk."""
     if not (isinstance(store, MemoryStore) and can_be_resident(plan) and fits_device(store)):
         return plan
-    updates = min(plan.updates_per_interval, MAX_UPDATES)
+    by_rows = max(1, MAX_ROWS // plan.padded_rows)
+    updates = min(plan.updates_per_interval, MAX_UPDATES, by_rows)
     return replace(plan, resident=True, updates_per_chunk=updates)
 
 
@@ -81,9 +91,20 @@ def fits_device(store: MemoryStore) -> bool:
         return False
     if id(store) in _tables:
         return True
-    statistics = jax.devices()[0].memory_stats() or {}
-    room = statistics.get("bytes_limit", 0) - statistics.get("bytes_in_use", 0)
+    used = (jax.devices()[0].memory_stats() or {}).get("bytes_in_use", 0)
+    room = device_memory() - used
     return len(store) * store.row_bytes <= TABLE_SHARE * room and len(store) < 2**31
+
+
+def chunk_bytes() -> int:
+    """Bytes of a chunk that the host sends: more to a device with memory of its own."""
+    return CHUNK_BYTES if jax.default_backend() == "cpu" else SENT_BYTES
+
+
+def device_memory() -> int:
+    """Bytes of the memory that JAX may use on the device that trains; 0 if it does not say."""
+    limit: int = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0)
+    return limit
 
 
 _tables: dict[int, Batch] = {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -32,54 +33,83 @@ MAX_PENDING = 4
 Evaluate = Callable[[Params], float]
 
 
-def make_evaluate(
-    apply: Apply, per_example: PerExample, store: RowStore, place: Place = ALONE
-) -> Evaluate:
-    """The weighted mean loss over all rows of a store, without the penalty.
+@final
+class EvaluateRows:
+    """`params -> loss`: the weighted mean loss over all rows of a store, without the penalty.
+
+    Blocks of rows are summed in float64, always in the same order.
 
     Args:
         apply: `(params, x) -> outputs`.
         per_example: `(outputs, y) -> [B]`.
         store: the rows; they stay on the device if they are few, and are read anew otherwise.
         place: of several processes, each of which evaluates its share of the rows.
-
-    Returns:
-        `params -> loss`; blocks are summed in float64, always in the same order.
     """
-    sums = _compiled_sums(apply, per_example)
-    in_memory = isinstance(store, MemoryStore | SparseStore)
-    few = in_memory and len(store) * store.row_bytes <= RESIDENT_BYTES
 
-    @functools.cache
-    def resident(rows: int) -> list[Batch]:
-        return [jax.device_put(block) for block in own(rows)]
+    def __init__(
+        self, apply: Apply, per_example: PerExample, store: RowStore, place: Place = ALONE
+    ) -> None:
+        self._apply = apply
+        self._sums = _compiled_sums(apply, per_example)
+        self._store = store
+        self._place = place
+        self._few = isinstance(store, MemoryStore | SparseStore) and (
+            len(store) * store.row_bytes <= RESIDENT_BYTES
+        )
+        self._resident: list[Batch] = []
+        self._most_rows = 0
 
-    def own(rows: int) -> Iterator[Batch]:
-        return blocks(store, rows, (place.index, place.count))
+    def __call__(self, params: Params) -> float:
+        """The loss at these weights."""
+        return self.start(params)()
 
-    def streamed(rows: int) -> Iterator[Batch]:
-        """Read the next block while this one is summed."""
-        with closing(read_ahead(own(rows), jax.device_put)) as ready:
-            yield from ready
+    def start(self, params: Params) -> Callable[[], float]:
+        """Give the evaluation to the device; the function returned waits for the loss.
 
-    limits: list[int] = []
+        A device with memory of its own gets all of it at once, if the rows stay there, and the
+        weights may be given away meanwhile. Otherwise the work begins when the loss is asked for.
+        """
+        if not self._most_rows:
+            self._most_rows = _most_rows(self._apply, params, self._store)
+        if not self._few:
+            return lambda: self._mean(self._streamed(params))
+        if not self._resident:
+            self._resident = [jax.device_put(block) for block in self._own_blocks()]
+        if not self.queues:
+            return lambda: self._mean(self._in_turn(params, self._resident))
+        sums = [self._sums(params, block) for block in self._resident]
+        return lambda: self._mean(iter(sums))
 
-    def evaluate(params: Params) -> float:
-        if not limits:
-            limits.append(_most_rows(apply, params, store))
-        pending: deque[tuple[Array, Array]] = deque()
-        loss = weight = 0.0
-        for block in resident(*limits) if few else streamed(*limits):
-            pending.append(sums(params, block))
+    @property
+    def queues(self) -> bool:
+        """Whether `start` gives all of the work to the device."""
+        return self._few and jax.default_backend() != "cpu"
+
+    def _own_blocks(self) -> Iterator[Batch]:
+        return blocks(self._store, self._most_rows, (self._place.index, self._place.count))
+
+    def _streamed(self, params: Params) -> Iterator[Array]:
+        """The sums of the blocks; the next is read while this one is summed."""
+        with closing(read_ahead(self._own_blocks(), jax.device_put)) as ready:
+            yield from self._in_turn(params, ready)
+
+    def _in_turn(self, params: Params, ready: Iterable[Batch]) -> Iterator[Array]:
+        """The sums of the blocks, of which few are computed at a time."""
+        pending: deque[Array] = deque()
+        for block in ready:
+            pending.append(self._sums(params, block))
             if len(pending) > MAX_PENDING:
-                loss, weight = _add(loss, weight, pending.popleft())
-        for sums_of_block in pending:
-            loss, weight = _add(loss, weight, sums_of_block)
-        if place.count > 1:
+                yield pending.popleft()
+        yield from pending
+
+    def _mean(self, sums: Iterator[Array]) -> float:
+        loss = weight = 0.0
+        for sums_of_block in sums:
+            loss_of_block, weight_of_block = np.asarray(sums_of_block).tolist()
+            loss, weight = loss + loss_of_block, weight + weight_of_block
+        if self._place.count > 1:
             loss, weight = from_all(np.array([loss, weight])).sum(axis=0).tolist()
         return loss / weight
-
-    return evaluate
 
 
 def _most_rows(apply: Apply, params: Params, store: RowStore) -> int:
@@ -93,22 +123,17 @@ def _most_rows(apply: Apply, params: Params, store: RowStore) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled_sums(
-    apply: Apply, per_example: PerExample
-) -> Callable[[Params, Batch], tuple[Array, Array]]:
+def _compiled_sums(apply: Apply, per_example: PerExample) -> Callable[[Params, Batch], Array]:
     """The weighted sum of losses and the sum of weights; compiled once per network and loss."""
     objective = make_objective(apply, per_example)
 
     @jax.jit
     @in_full_precision
-    def sums(params: Params, batch: Batch) -> tuple[Array, Array]:
-        return objective.loss_sum(params, batch), jnp.sum(batch.weight)
+    def sums(params: Params, batch: Batch) -> Array:
+        # One array, since each costs a transfer from the device.
+        return jnp.stack([objective.loss_sum(params, batch), jnp.sum(batch.weight)])
 
     return sums
-
-
-def _add(loss: float, weight: float, block: tuple[Array, Array]) -> tuple[float, float]:
-    return loss + float(block[0]), weight + float(block[1])
 
 
 def blocks(

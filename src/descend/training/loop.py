@@ -21,7 +21,7 @@ from descend.training.accumulation import AccumulatedUpdate
 from descend.training.callback import Callback
 from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
-from descend.training.evaluation import Evaluate
+from descend.training.evaluation import Evaluate, EvaluateRows
 from descend.training.parallel import ALONE, Place
 from descend.training.schedules import Floats, Schedule
 from descend.training.state import at_average, copy_state
@@ -91,6 +91,17 @@ class LoopConfig:
     place: Place = ALONE
     metrics: Callable[[Params], Mapping[str, float]] | None = None
 
+    @property
+    def evaluates_ahead(self) -> bool:
+        """Whether the device can evaluate and go on while the host looks at the last losses."""
+        queues = isinstance(self.evaluate, EvaluateRows) and self.evaluate.queues
+        return self.plan.resident and queues
+
+    def start_evaluation(self, params: Params) -> Callable[[], float]:
+        """Give an evaluation to the device; the function returned waits for the loss."""
+        assert isinstance(self.evaluate, EvaluateRows)
+        return self.evaluate.start(params)
+
 
 def begin(state: TrainState) -> LoopState:
     """The loop state before the first update; the given state is copied."""
@@ -148,15 +159,23 @@ def fit(
                 loop = loop._replace(seconds=seconds + clock() - started)
                 continue
             loop = loop._replace(state=state, position=chunk.position)
+            due = _evaluation_due(config.plan, loop)
+            validation_loss = None
             if not stopping.stop_by_budget(config.limits, loop.position, seconds):
                 chunks.look_ahead()
+                if due and config.evaluates_ahead:
+                    # The device goes on while the host waits for the losses and looks at them.
+                    validation_loss = config.start_evaluation(loop.state.mean)
+                    rates = _next_rates(config, loop)
+                    ahead = updater.run_ahead(loop.state, chunks.peek(), rates)
+                    loop = loop._replace(state=ahead)
             loop, loss, share = _add_losses(config, loop, chunk, losses)
             loop = loop._replace(seconds=seconds + clock() - started)
             steps.begin("an evaluation, a checkpoint or a callback")
             if stopping.has_diverged(loop.progress, loss, share):
                 loop = _restart(config, loop, callback, loss)
-            elif _evaluation_due(config.plan, loop):
-                loop = _evaluate(config, loop, callback)
+            elif due:
+                loop = _evaluate(config, loop, callback, validation_loss)
             loop = loop._replace(seconds=seconds + clock() - started)
             callback.chunk(loop)
 
@@ -212,9 +231,14 @@ def _epochs_between(plan: BatchPlan) -> int:
     return -(-MIN_UPDATES_BETWEEN_EVALUATIONS // plan.updates_per_epoch)
 
 
-def _evaluate(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState:
+def _evaluate(
+    config: LoopConfig,
+    loop: LoopState,
+    callback: Callback,
+    validation_loss: Callable[[], float] | None = None,
+) -> LoopState:
     """The loop state after an evaluation: a history line more, or a restart if it diverged."""
-    loss = config.evaluate(loop.state.mean)
+    loss = validation_loss() if validation_loss else config.evaluate(loop.state.mean)
     if stopping.has_diverged(loop.progress, loss):
         return _restart(config, loop, callback, loss)
     progress = stopping.record_evaluation(loop.progress, loss)

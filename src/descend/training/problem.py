@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 
-from descend.data.rows.batches import BatchPlan, plan_batches, without_microbatches
+from descend.data.rows.batches import MICRO_ROWS, BatchPlan, plan_batches, without_microbatches
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
@@ -19,8 +21,9 @@ from descend.errors import SettingsError
 from descend.training.accumulation import AccumulatedUpdate, compile_accumulation
 from descend.training.averaging import longest_window
 from descend.training.chunk_loop import RunChunk, compile_chunk
-from descend.training.device_feed import for_device
-from descend.training.evaluation import Evaluate, make_evaluate
+from descend.training.device_feed import chunk_bytes, device_memory, for_device
+from descend.training.evaluation import Evaluate, EvaluateRows
+from descend.training.footprint import gradient_bytes
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
 from descend.training.objective import (
@@ -31,6 +34,7 @@ from descend.training.objective import (
     make_objective,
 )
 from descend.training.parallel import ALONE, Place, local
+from descend.training.resident_loop import compile_resident_chunk
 from descend.training.schedules import make_schedule
 from descend.training.state import initial_state
 from descend.training.step import make_step
@@ -39,6 +43,8 @@ from descend.types import Array, Params, split_variables
 
 EVALUATION_INTERVAL_ROWS = 1_000_000
 """Most training rows from one evaluation to the next."""
+GRADIENT_SHARE = 0.25
+"""Fraction of the memory of a device that the values computed for a gradient may take."""
 
 
 class Programs(NamedTuple):
@@ -46,6 +52,7 @@ class Programs(NamedTuple):
 
     objective: Objective
     chunk: Callable[[int], RunChunk]
+    resident_chunk: Callable[[int], RunChunk]
     parallel_chunk: Callable[[int], RunChunk]
     local_chunk: Callable[[int, int], RunChunk]
     accumulated: Callable[[int], AccumulatedUpdate]
@@ -70,6 +77,13 @@ def programs(
         functools.cache(
             lambda microbatches: compile_chunk(
                 make_step(objective, optimizer, microbatches), one_kernel=one_kernel, noisy=noisy
+            )
+        ),
+        functools.cache(
+            lambda microbatches: compile_resident_chunk(
+                objective,
+                make_step(objective, optimizer, microbatches, normalized=True),
+                noisy=noisy,
             )
         ),
         functools.cache(
@@ -160,7 +174,7 @@ class Problem:
 
     def evaluate_in(self, place: Place) -> Evaluate:
         """The same where each of several processes evaluates its share of the rows."""
-        evaluate = make_evaluate(self.apply, self.per_example, self.validation, place)
+        evaluate = EvaluateRows(self.apply, self.per_example, self.validation, place)
         penalty = self.objective.penalty
         if penalty is None or self.validation is not self.store:
             return evaluate
@@ -168,17 +182,35 @@ class Problem:
 
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is divided into updates at a batch size, on the device that trains."""
-        return for_device(self.store, self._host_plan(batch_size))
+        plan = for_device(self.store, self._host_plan(batch_size))
+        if plan.resident and not self.couples_rows:
+            plan = dataclasses.replace(plan, micro_rows=self._rows_at_once)
+        return plan
+
+    @functools.cached_property
+    def _rows_at_once(self) -> int:
+        """Most rows whose gradient a device with memory of its own computes at once."""
+        params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, self.init(self.seed)))
+        _, per_row = gradient_bytes(self.objective, self.store, params)
+        return max(MICRO_ROWS, int(GRADIENT_SHARE * device_memory() / per_row))
 
     def _host_plan(self, batch_size: int) -> BatchPlan:
         """The same where the host gathers the rows."""
         intervals = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
-        plan = plan_batches(self.store, batch_size, self.seed, intervals_per_epoch=intervals)
+        plan = plan_batches(
+            self.store,
+            batch_size,
+            self.seed,
+            intervals_per_epoch=intervals,
+            chunk_bytes=chunk_bytes(),
+        )
         return without_microbatches(plan) if self.couples_rows else plan
 
     def compiled(self, plan: BatchPlan) -> RunChunk:
         """The updates of a plan as one program; plans with equally many microbatches share it."""
-        return self._seeded(self._programs.chunk(plan.microbatches))
+        programs = self._programs
+        compile_plan = programs.resident_chunk if plan.resident else programs.chunk
+        return self._seeded(compile_plan(plan.microbatches))
 
     def _seeded(self, program: RunChunk) -> RunChunk:
         return functools.partial(program, seed=self.seed) if self.noisy else program

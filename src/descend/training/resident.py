@@ -26,10 +26,13 @@ from descend.data.rows.order import (
     range_bits,
     round_keys,
 )
+from descend.training.objective import Objective
 from descend.types import Array, Batch, Position
 
 MAX_UPDATES = 1 << 15
 """Most updates in one call, so that Ctrl-C and time limits are noticed within seconds."""
+MAX_ROWS = 1 << 26
+"""Most rows in one call: their numbers and weights take 8 bytes each."""
 
 
 class ResidentChunk(NamedTuple):
@@ -60,7 +63,18 @@ def batch_at(chunk: Batch | ResidentChunk, index: Array | int) -> Batch:
     if not isinstance(chunk, ResidentChunk):
         batch: Batch = jax.tree.map(lambda leaf: leaf[index], chunk)
         return batch
+    numbers, weight = row_numbers(chunk, index)
+    return gather_rows(chunk.table, numbers, weight)
+
+
+def row_numbers(chunk: ResidentChunk, index: Array | int) -> tuple[Array, Array]:
+    """The row numbers of an update, and their weights: each `[padded_rows]`.
+
+    The index may also be a column `[U, 1]` of updates; then both are `[U, padded_rows]`.
+    """
     rows = len(chunk.table.weight)
+    # Updates past the end of the epoch do not count; they repeat the last one.
+    index = jnp.minimum(index, (rows - 1 - chunk.first) // chunk.batch_size)
     start = chunk.first + index * chunk.batch_size
     count = jnp.minimum(chunk.batch_size, rows - start)
     places = start + chunk.lanes % count
@@ -68,9 +82,37 @@ def batch_at(chunk: Batch | ResidentChunk, index: Array | int) -> Batch:
         numbers = hashed_rows(places, chunk.keys, rows)
     else:
         numbers = jnp.take(chunk.permutation, places)
-    x = {name: jnp.take(values, numbers, axis=0) for name, values in chunk.table.x.items()}
-    weight = jnp.where(chunk.lanes < count, jnp.take(chunk.table.weight, numbers), 0.0)
-    return Batch(x, jnp.take(chunk.table.y, numbers, axis=0), weight)
+    return numbers, jnp.where(chunk.lanes < count, jnp.take(chunk.table.weight, numbers), 0.0)
+
+
+def rows_of_updates(
+    chunk: ResidentChunk, objective: Objective, updates: int
+) -> tuple[Array, Array]:
+    """The row numbers of all updates of a chunk and their normalized weights: `[U, padded_rows]`.
+
+    Args:
+        chunk: whose rows.
+        objective: it normalizes the weights of each batch.
+        updates: their number U.
+    """
+    index = jnp.arange(updates, dtype=jnp.int32)[:, None]
+    numbers, weights = row_numbers(chunk, index)
+
+    def normalize(weight: Array) -> Array:
+        return objective.normalize_weights(Batch({}, weight, weight)).weight
+
+    return numbers, jax.vmap(normalize)(weights)
+
+
+def gather_rows(table: Batch, numbers: Array, weight: Array) -> Batch:
+    """The rows with these numbers, with the given weights."""
+
+    def rows_of(values: Array) -> Array:
+        # All numbers are rows of the table; clipping is the cheapest way of not relying on it.
+        return jnp.take(values, numbers, axis=0, mode="clip")
+
+    x = {name: rows_of(values) for name, values in table.x.items()}
+    return Batch(x, rows_of(table.y), weight)
 
 
 def hashed_rows(places: Array, keys: Array, rows: int) -> Array:

@@ -39,6 +39,7 @@ def make_step(
     microbatches: int = 1,
     *,
     parallel: bool = False,
+    normalized: bool = False,
 ) -> Step:
     """One update: θ ← θ + learning rate · direction(gradient of the batch).
 
@@ -49,6 +50,7 @@ def make_step(
             so the update is the same up to rounding, in less memory.
         parallel: whether several processes have a slice of the batch each. Their sums meet in one
             all-reduce, and all of them make the same update.
+        normalized: whether the weights of the batches are normalized already.
 
     Returns:
         `((params, opt_state), batch, learning_rate) -> ((params, opt_state), metrics)`, pure.
@@ -71,8 +73,8 @@ def make_step(
         if parallel:
             loss, gradient, state = mean_gradient(carry[0], batch, key)
         else:
-            normalized = objective.normalize_weights(batch)
-            loss, gradient, state = sum_gradients(carry[0], normalized, key)
+            batch = batch if normalized else objective.normalize_weights(batch)
+            loss, gradient, state = sum_gradients(carry[0], batch, key)
         gradient = add_penalty(objective, carry[0], gradient)
         return apply_gradient(carry, loss, gradient, learning_rate, state), Metrics(loss)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,10 +10,25 @@ from descend.data.rows.batches import Chunk
 from descend.training.accumulation import GradientSums
 from descend.training.averaging import AveragingSchedule, averaging_schedule, no_averaging
 from descend.training.chunk_loop import Rates
+from descend.training.state import copy_state
 from descend.types import Array, TrainState
 
 if TYPE_CHECKING:
     from descend.training.loop import LoopConfig
+
+
+class _Ahead(NamedTuple):
+    """Updates made in advance.
+
+    Attributes:
+        state: a copy of what they began with.
+        rates: their learning rates.
+        result: the state after them, and their losses.
+    """
+
+    state: TrainState
+    rates: Rates
+    result: tuple[TrainState, Array]
 
 
 class ChunkUpdater:
@@ -27,6 +42,23 @@ class ChunkUpdater:
         self._config = config
         self._sums: GradientSums | None = None
         self._rows = 0
+        self._ahead: _Ahead | None = None
+
+    def run_ahead(self, state: TrainState, chunk: Chunk, rates: Rates) -> TrainState:
+        """Begin the next chunk before it is known whether it counts.
+
+        Args:
+            state: where the chunk begins; consumed.
+            chunk: the next rows.
+            rates: learning rates, if nothing changes them.
+
+        Returns:
+            A copy of the state. If `apply` gets it with the same rates, the updates are made
+            already; otherwise they are forgotten.
+        """
+        copy = copy_state(state)
+        self._ahead = _Ahead(copy, rates, self._run(state, chunk, rates))
+        return copy
 
     def apply(
         self, state: TrainState, chunk: Chunk, rates: Rates
@@ -44,8 +76,11 @@ class ChunkUpdater:
             unfinished update.
         """
         config = self._config
-        updates = min(chunk.updates, len(rates))
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.state is state and np.array_equal(ahead.rates, rates):
+            return ahead.result
         if config.accumulated is not None:
+            updates = min(chunk.updates, len(rates))
             self._sums = config.accumulated.add(self._sums, state, chunk.batch)
             self._rows += chunk.examples
             if not updates:
@@ -54,6 +89,11 @@ class ChunkUpdater:
             sums, rows = self._sums, self._rows
             self._sums, self._rows = None, 0
             return config.accumulated.finish(state, sums, rates[:1], rows, share)
+        return self._run(state, chunk, rates)
+
+    def _run(self, state: TrainState, chunk: Chunk, rates: Rates) -> tuple[TrainState, Array]:
+        config = self._config
+        updates = min(chunk.updates, len(rates))
         padded = np.zeros(config.plan.updates_per_chunk, np.float32)
         padded[:updates] = rates[:updates]
         examples = min(chunk.examples, updates * config.plan.batch_size)

@@ -89,6 +89,12 @@ class Feed(Generic[T, U]):
         if self._thread is None and not self._ready:
             self._ready.append(next(self._prepared))
 
+    def peek(self) -> U:
+        """The next item, which stays the next."""
+        if not self._ready:
+            self._ready.append(next(self._prepared))
+        return self._ready[-1]
+
     def close(self) -> None:
         """End the thread, if there is one."""
         if self._thread is not None:

@@ -79,6 +79,8 @@ class ChunkCache:
         self._next = number + 1
         if len(self._starts) == self._next:
             self._starts.append(chunk.position)
-        self._cached[number] = chunk._replace(batch=jax.device_put(chunk.batch))
+        if not self._plan.resident:
+            chunk = chunk._replace(batch=jax.device_put(chunk.batch))
+        self._cached[number] = chunk
         while len(self._cached) > self._capacity:
             self._cached.popitem(last=False)

@@ -15,9 +15,10 @@ import jax
 import numpy as np
 
 from descend.data.rows.batches import Chunk
-from descend.training.device_feed import chunk_source, feed
-from descend.training.gradient import make_gradient
+from descend.training.device_feed import chunk_source, device_memory, feed
+from descend.training.footprint import gradient_bytes
 from descend.training.problem import Problem
+from descend.training.resident_loop import block_length
 from descend.training.state import copy_state
 from descend.tuning.advice.trials import VALIDATION_ROWS, TrialRunner
 from descend.types import Speed, TrainState
@@ -30,11 +31,6 @@ SECONDS = 0.02
 """Shortest repeat, so that the resolution of the clock and waking threads do not matter."""
 REPEATS_ALONE = 2
 """Repeats of batch sizes so large that a chunk holds one update."""
-COUNTED_ROWS = (61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113)
-"""Primes: the first that divides no length in the model is the number of rows for which the memory
-of an update is counted."""
-FEW_UPDATES = 32
-"""Updates of the first timed call where a chunk holds thousands; then twice as many, and so on."""
 CHUNKS_HELD = 4
 """Chunks in memory: one in use, two ready, one being read."""
 ROW_COST = 6.0
@@ -62,7 +58,12 @@ def candidate_sizes(rows: int) -> tuple[int, ...]:
 
 
 def memory_limit() -> int:
-    """Half of the free memory of this machine in bytes; 1 GiB if the system does not report it."""
+    """Half of the memory in bytes that updates may use on the device that trains.
+
+    On a CPU that is the free memory of this machine; 1 GiB if the system does not report it.
+    """
+    if on_device := device_memory():
+        return on_device // 2
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):
@@ -72,28 +73,14 @@ def memory_limit() -> int:
 class Footprint:
     """Estimated bytes of training at a batch size: chunks, weights, gradients, layer outputs.
 
-    Layer outputs are counted as every value that the gradient of a microbatch computes. This is an
-    upper bound, since the compiler reuses some of them. The gradient is traced once, for a number
-    of rows that divides no length of the model or of a row: values with an axis that it divides
-    grow in proportion to the rows, all others do not grow.
+    Layer outputs are counted as every value that the gradient of a microbatch computes
+    (`training.footprint`).
     """
 
     def __init__(self, problem: Problem, state: TrainState) -> None:
         self._problem = problem
         self._fixed = 4 * _bytes(state.params) + 2 * _bytes(state.opt_state)
-        row = problem.store.gather(np.zeros(1, np.int64))
-        lengths = {length for leaf in jax.tree.leaves(state.params) for length in np.shape(leaf)}
-        lengths |= {length for leaf in jax.tree.leaves(row) for length in np.shape(leaf)[1:]}
-        rows = next(
-            (one for one in COUNTED_ROWS if all(length % one for length in lengths - {0})),
-            COUNTED_ROWS[-1],
-        )
-        microbatch = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), row
-        )
-        jaxpr = jax.make_jaxpr(make_gradient(problem.objective))(state.params, microbatch).jaxpr
-        self._values, growing = _computed_bytes(jaxpr, rows)
-        self._per_row = growing / rows
+        self._values, self._per_row = gradient_bytes(problem.objective, problem.store, state.params)
 
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""
@@ -136,7 +123,9 @@ class _TimedUpdates:
         self._state = copy_state(state)
         self._feed = feed(problem.store, plan)
         # A chunk of a resident table may hold an interval of updates, which would take too long.
-        self._most = FEW_UPDATES if plan.resident else plan.updates_per_chunk
+        # Its updates are made in blocks; a block cut short would take as long as a whole one.
+        length = plan.updates_per_chunk
+        self._most = block_length(length) if plan.resident else length
         self._run(self._feed.take(), 0)
 
     def seconds(self, clock: Clock, least: float) -> float:
@@ -280,29 +269,3 @@ def is_saturated(speed: Speed) -> bool:
 
 def _bytes(tree: Any) -> int:
     return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _computed_bytes(jaxpr: Any, rows: int) -> tuple[int, int]:
-    """Bytes of all values that a program computes, including its inner programs.
-
-    Args:
-        jaxpr: the program for a batch.
-        rows: in the batch.
-
-    Returns:
-        The bytes of values without an axis over the rows, and of those with one.
-    """
-    fixed = growing = 0
-    for equation in jaxpr.eqns:
-        for value in equation.outvars:
-            # Random keys have a type of their own, which NumPy does not know.
-            size = math.prod(value.aval.shape) * value.aval.dtype.itemsize
-            if any(length and length % rows == 0 for length in value.aval.shape):
-                growing += size
-            else:
-                fixed += size
-        for inner in equation.params.values():
-            if hasattr(inner, "jaxpr"):
-                within = _computed_bytes(inner.jaxpr, rows)
-                fixed, growing = fixed + within[0], growing + within[1]
-    return fixed, growing

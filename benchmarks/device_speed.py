@@ -151,7 +151,10 @@ def _prepare(
     """Those who are ready, and why the others are not; all compile at the same time."""
 
     def prepare(one: Apart) -> str | None:
-        return one.prepare(functools.partial(peer, one.name, hidden, rows, size, epochs))
+        try:
+            return one.prepare(functools.partial(peer, one.name, hidden, rows, size, epochs))
+        except (EOFError, OSError, RuntimeError) as error:
+            return f"its process ended: {error}"
 
     with ThreadPoolExecutor(len(apart)) as pool:
         answers = list(pool.map(prepare, apart))

@@ -45,7 +45,8 @@ def made_table(
     x = random.standard_normal((rows, columns), dtype=np.float32)
     direction = random.standard_normal((columns, 1), dtype=np.float32) / np.sqrt(columns)
     noise = random.standard_normal((rows, 1), dtype=np.float32)
-    return Problem(x, np.tanh(x @ direction) + 0.1 * noise, hidden)
+    y = np.tanh(x @ direction) + 0.1 * noise
+    return Problem(x, y.astype(np.float32), hidden)
 
 
 def linear_table(rows: int = 100_000, columns: int = 90, seed: int = 0) -> Problem:
@@ -53,7 +54,8 @@ def linear_table(rows: int = 100_000, columns: int = 90, seed: int = 0) -> Probl
     random = np.random.default_rng(seed)
     x = random.standard_normal((rows, columns), dtype=np.float32)
     slope = random.standard_normal((columns, 1), dtype=np.float32) / np.sqrt(columns)
-    return Problem(x, x @ slope + 0.1 * random.standard_normal((rows, 1), dtype=np.float32))
+    y = x @ slope + 0.1 * random.standard_normal((rows, 1), dtype=np.float32)
+    return Problem(x, y.astype(np.float32))
 
 
 def interpolating_table(rows: int = 4096, columns: int = 64, seed: int = 0) -> Problem:

@@ -132,9 +132,11 @@ def fit(
         loop = _evaluate(config, loop, callback)
         if not loop.history:
             return loop, StopReason.DIVERGED
-    updater = ChunkUpdater(config)
     plan = replace(config.plan, order=loop.order)
-    with closing(feed(config.store, plan, loop.position, config.place)) as chunks:
+    with (
+        closing(ChunkUpdater(config)) as updater,
+        closing(feed(config.store, plan, loop.position, config.place)) as chunks,
+    ):
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is None and early_decay.is_over(loop.progress, loop.state.update):

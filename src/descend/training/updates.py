@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,14 +29,14 @@ class _Ahead(NamedTuple):
 
     state: TrainState
     rates: Rates
-    result: tuple[TrainState, Array]
+    result: Future[tuple[TrainState, Array]]
 
 
 class ChunkUpdater:
     """Makes the updates of a chunk: pads rates, accumulates gradients, averages weights.
 
     Where a batch spans several chunks, the gradient sums of the chunks so far are kept here;
-    everything else is in the state that goes in and comes out.
+    everything else is in the state that goes in and comes out. Close it at the end.
     """
 
     def __init__(self, config: LoopConfig) -> None:
@@ -43,9 +44,17 @@ class ChunkUpdater:
         self._sums: GradientSums | None = None
         self._rows = 0
         self._ahead: _Ahead | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        """End the thread that runs ahead, if there is one."""
+        if self._thread is not None:
+            self._thread.shutdown()
 
     def run_ahead(self, state: TrainState, chunk: Chunk, rates: Rates) -> TrainState:
         """Begin the next chunk before it is known whether it counts.
+
+        In a thread, since a call returns only when the device has begun the last updates.
 
         Args:
             state: where the chunk begins; consumed.
@@ -57,7 +66,10 @@ class ChunkUpdater:
             already; otherwise they are forgotten.
         """
         copy = copy_state(state)
-        self._ahead = _Ahead(copy, rates, self._run(state, chunk, rates))
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="descend-ahead")
+        result = self._thread.submit(self._run, state, chunk, rates)
+        self._ahead = _Ahead(copy, rates, result)
         return copy
 
     def apply(
@@ -78,7 +90,7 @@ class ChunkUpdater:
         config = self._config
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.state is state and np.array_equal(ahead.rates, rates):
-            return ahead.result
+            return ahead.result.result()
         if config.accumulated is not None:
             updates = min(chunk.updates, len(rates))
             self._sums = config.accumulated.add(self._sums, state, chunk.batch)

@@ -166,11 +166,14 @@ class Speed:
         batch_sizes: rows per update, ascending.
         seconds_per_update: median over repeated runs, reading the rows included.
         peak_memory: bytes held by an update at that size.
+        spread: logarithm of the factor from the fastest of the repeated runs to half of them:
+            near 0 on an idle machine. Empty where it is not known.
     """
 
     batch_sizes: tuple[int, ...]
     seconds_per_update: tuple[float, ...]
     peak_memory: tuple[int, ...]
+    spread: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from descend.tuning.advice import selection
+from descend.tuning.advice import selection, speed
 from descend.tuning.advice.critical_batch import UpdatesLaw
 from descend.tuning.advice.trials import Trial
 from descend.types import Speed
@@ -86,3 +86,23 @@ def test_a_size_that_ran_to_the_end_tells_its_cost_itself_the_others_by_the_law(
     assert [line["batch_size"] for line in fallen] == [64]
     alone = selection.predict_costs(winner, {64: 1.0}, found, None, lambda size: 1.0)
     assert [line["batch_size"] for line in alone] == [64]
+
+
+def test_the_flat_region_is_wider_where_other_work_disturbed_the_timing() -> None:
+    winner, tried = trial(128, 0.1), {32: 1.4, 128: 1.0, 512: 1.05}
+    assert selection.flat_region(winner, tried, {}) == (128, 512)
+    busy = Speed((32, 128, 512), (1.0, 2.0, 4.0), (0, 0, 0), (0.3, 0.1, 0.0))
+
+    def timing(size: int) -> float:
+        return selection.timing_spread(busy, size, 128)
+
+    assert selection.flat_region(winner, tried, {}, timing) == (32, 512)
+    calm, disturbed = (selection.ratio_interval(1.4, one) for one in (0.0, timing(32)))
+    assert disturbed[0] < calm[0] < calm[1] < disturbed[1]
+
+
+def test_the_spread_of_timing_is_kept_when_two_measurements_are_joined() -> None:
+    calm = Speed((32, 128), (1.0, 2.0), (0, 0), (0.01, 0.02))
+    busy = Speed((128, 512), (4.0, 8.0), (0, 0), (0.5, 0.4))
+    assert speed.merge_speeds(calm, busy).spread == (0.01, 0.5, 0.4)
+    assert speed.spread_at(Speed((8,), (1.0,), (0,)), 8) == 0.0

@@ -143,6 +143,13 @@ def _make_advice(
     everyone = [*finalists, *others]
     fitted = law.law
     ratios, tried = selection.relative_to_winner(winner, finalists, ratios)
+
+    def timing(size: int) -> float:
+        """How uncertain timing leaves the cost of a size, over that of the advised one."""
+        if work.goal == "examples":
+            return 0.0
+        return selection.timing_spread(work.speed, size, winner.batch_size)
+
     if work.noise and work.noise[-1].noise_scale is None:
         work.undetermined.append("noise scale")
     if not law.bounded:
@@ -161,7 +168,7 @@ def _make_advice(
         speed=selection.speed_records(work.speed),
         trials=[
             *(
-                selection.trial_record(one, work.speed, ratio)
+                selection.trial_record(one, work.speed, ratio, timing(one.batch_size))
                 for one, ratio in zip(finalists, ratios, strict=True)
             ),
             *(selection.trial_record(one, work.speed) for one in others),
@@ -177,7 +184,7 @@ def _make_advice(
         batch_size=winner.batch_size,
         learning_rate=winner.learning_rate,
         interval=selection.good_rates(winner, finalists, ratios),
-        flat_region=selection.flat_region(winner, tried, _costs(work, winner, fitted)),
+        flat_region=selection.flat_region(winner, tried, _costs(work, winner, fitted), timing),
         evidence=work.evidence,
         cost=work.spent(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from descend.tuning.advice import critical_batch, lr_range, speed
@@ -233,9 +233,14 @@ def relative_to_winner(
 
 
 def flat_region(
-    winner: Trial, tried: Mapping[int, float], costs: Mapping[int, float]
+    winner: Trial,
+    tried: Mapping[int, float],
+    costs: Mapping[int, float],
+    timing: Callable[[int], float] = lambda size: 0.0,
 ) -> tuple[int, int]:
     """The range of batch sizes around the winner's that cost at most 10 % more.
+
+    Or that may do so, where other work on the machine disturbed the timing of their updates.
 
     For a size that ran to the end its trial counts, otherwise the prediction of the law. The range
     ends at the first size that costs more.
@@ -244,14 +249,17 @@ def flat_region(
         winner: its size is in the range.
         tried: measured cost over the winner's, of the batch sizes that ran to the end.
         costs: predicted by the law, by batch size.
+        timing: `batch size -> standard deviation` of the logarithm of its cost over the winner's,
+            as far as it comes from timing.
     """
     least = min(costs.values(), default=math.inf)
     sizes = sorted({*tried, *costs, winner.batch_size})
 
     def belongs(size: int) -> bool:
+        within = EQUAL_WITHIN * math.exp(timing(size))
         if size in tried:
-            return tried[size] <= EQUAL_WITHIN
-        return costs[size] <= EQUAL_WITHIN * min(least, costs.get(winner.batch_size, math.inf))
+            return tried[size] <= within
+        return costs[size] <= within * min(least, costs.get(winner.batch_size, math.inf))
 
     place = sizes.index(winner.batch_size)
     low = high = place
@@ -262,21 +270,37 @@ def flat_region(
     return sizes[low], sizes[high]
 
 
-def ratio_interval(ratio: float) -> list[float]:
+def timing_spread(found: Speed, size: int, other: int) -> float:
+    """Standard deviation of the logarithm of the ratio of two sizes' costs, from timing alone."""
+    if size == other:
+        return 0.0
+    return math.hypot(speed.spread_at(found, size), speed.spread_at(found, other))
+
+
+def ratio_interval(ratio: float, timing: float = 0.0) -> list[float]:
     """90 % interval of a cost ratio of two trials.
 
     From the standard deviation of the logarithm of a single trial's updates (`PRIOR_SPREAD`):
-    two seeds of one setting differ by about that much.
+    two seeds of one setting differ by about that much; and from that of the timing.
 
     >>> [round(end, 2) for end in ratio_interval(1.0)]
     [0.67, 1.49]
     """
-    width = NORMAL_95 * math.sqrt(2.0) * critical_batch.PRIOR_SPREAD
+    width = NORMAL_95 * math.hypot(math.sqrt(2.0) * critical_batch.PRIOR_SPREAD, timing)
     return [ratio * math.exp(-width), ratio * math.exp(width)]
 
 
-def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict[str, Any]:
-    """A trial as a record; `ratio` is its cost over the winner's, if it ran to the end."""
+def trial_record(
+    trial: Trial, found: Speed, ratio: float | None = None, timing: float = 0.0
+) -> dict[str, Any]:
+    """A trial as a record.
+
+    Args:
+        trial: what is recorded.
+        found: seconds of an update.
+        ratio: its cost over the winner's, if it ran to the end.
+        timing: standard deviation of the logarithm of that ratio, from timing alone.
+    """
     return {
         "batch_size": trial.batch_size,
         "learning_rate": trial.learning_rate,
@@ -286,7 +310,7 @@ def trial_record(trial: Trial, found: Speed, ratio: float | None = None) -> dict
         "judged": trial.score if math.isfinite(trial.score) else None,
         "diverged": trial.diverged,
         "ratio": ratio,
-        "ratio_interval": None if ratio is None else ratio_interval(ratio),
+        "ratio_interval": None if ratio is None else ratio_interval(ratio, timing),
         "losses": [list(evaluation) for evaluation in trial.losses],
         "marks": [list(score) for score in trial.scores],
     }

@@ -196,6 +196,7 @@ def measure_speed(
         ordered,
         tuple(_typical_seconds(found[size]) for size in ordered),
         tuple(footprint(size) for size in ordered),
+        tuple(_spread(found[size]) for size in ordered),
     )
 
 
@@ -220,6 +221,11 @@ def _typical_seconds(turns: Sequence[float]) -> float:
     )
 
 
+def _spread(turns: Sequence[float]) -> float:
+    """Logarithm of the factor from the fastest turn to the median one."""
+    return math.log(max(1.0, statistics.median(turns) / max(min(turns), 1e-12)))
+
+
 def merge_speeds(old: Speed, new: Speed) -> Speed:
     """Two measurements as one, in the units of the old one.
 
@@ -234,16 +240,27 @@ def merge_speeds(old: Speed, new: Speed) -> Speed:
     ]
     slower = statistics.geometric_mean(ratios) if ratios else 1.0
     lines = {
-        size: (seconds / slower, memory)
+        size: (seconds / slower, memory, spread_at(new, size))
         for size, seconds, memory in zip(
             new.batch_sizes, new.seconds_per_update, new.peak_memory, strict=True
         )
     }
-    kept = zip(old.seconds_per_update, old.peak_memory, strict=True)
-    lines.update(zip(old.batch_sizes, kept, strict=True))
+    for size, seconds, memory in zip(
+        old.batch_sizes, old.seconds_per_update, old.peak_memory, strict=True
+    ):
+        # Where the second measurement was more disturbed, so is what it says of the others.
+        spread = max(spread_at(old, size), spread_at(new, size))
+        lines[size] = seconds, memory, spread
     sizes = sorted(lines)
-    seconds, memory = zip(*(lines[size] for size in sizes), strict=True)
-    return Speed(tuple(sizes), tuple(seconds), tuple(memory))
+    seconds_of, memory_of, spread_of = zip(*(lines[size] for size in sizes), strict=True)
+    known = old.spread or new.spread
+    return Speed(tuple(sizes), seconds_of, memory_of, spread_of if known else ())
+
+
+def spread_at(speed: Speed, batch_size: int) -> float:
+    """How far the timed turns of a batch size lay apart; 0 where that is not known."""
+    known = dict(zip(speed.batch_sizes, speed.spread, strict=False))
+    return known.get(batch_size, 0.0)
 
 
 def seconds_at(speed: Speed, batch_size: float) -> float:

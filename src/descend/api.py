@@ -22,7 +22,7 @@ from descend.io.paths import named_path
 from descend.keywords import NetworkKeywords, TableKeywords, TrainKeywords
 from descend.model import Model, load
 from descend.reporting.notebook import ShownAdvice
-from descend.reporting.progress import make_progress
+from descend.reporting.progress import progress_for
 from descend.runs.folder import find_model
 from descend.runtime.run import Options
 from descend.runtime.table_run import Named, Run
@@ -56,7 +56,7 @@ def train(
     callbacks: Sequence[FunctionOfEvaluation] = (),
     name: str | None = None,
     note: str | None = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
     **options: Unpack[TrainKeywords],
 ) -> Run:
     """Train a model on a table by mini-batch gradient descent.
@@ -70,7 +70,7 @@ def train(
             params and metrics, stop the run and change the learning rate.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
         **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
 
     Returns:
@@ -108,7 +108,7 @@ def advise(
     validation: Any = 0.1,
     out: str | Path | None = None,
     force: bool = False,
-    quiet: bool = True,
+    quiet: bool | None = None,
     **options: Unpack[NetworkKeywords],
 ) -> Advice:
     """Which batch size and learning rate to take, by measuring.
@@ -125,7 +125,7 @@ def advise(
         validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
         **options: any field of `Settings`; a `batch_size` or `learning_rate` that is given is
             kept, and the other is found.
 
@@ -148,7 +148,7 @@ def advise(
     make_setup, settings = _setup(
         CustomParts(model, loss, optimizer, data, validation, trainable=trainable), target, options
     )
-    progress = make_progress("silent" if quiet else "auto")
+    progress = progress_for(quiet)
     advice, _ = find_advice(make_setup, settings, progress=progress, out=out, force=force)
     return ShownAdvice(**vars(advice))
 
@@ -170,7 +170,7 @@ def compare(
     out: str | Path | None = None,
     force: bool = False,
     play: bool = False,
-    quiet: bool = True,
+    quiet: bool | None = None,
     **options: Unpack[NetworkKeywords],
 ) -> Comparison:
     """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
@@ -195,7 +195,7 @@ def compare(
         out: the folder for compare.json and compare.html; None writes nothing.
         force: replace an existing comparison.
         play: also write play.html, which plays the runs over a plane of their weights.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
         **options: any field of `Settings`.
 
     Returns:
@@ -232,7 +232,7 @@ def compare(
         write=out is not None,
         force=force,
         play=play,
-        progress=make_progress("silent" if quiet else "auto"),
+        progress=progress_for(quiet),
     )
 
 
@@ -248,7 +248,7 @@ def landscape(
     directions: str = "path",
     out: str | Path | None = None,
     force: bool = False,
-    quiet: bool = True,
+    quiet: bool | None = None,
     **options: Unpack[NetworkKeywords],
 ) -> dict[str, Any]:
     """The loss on a plane through the paths of gradient descent, stochastic and mini-batch.
@@ -268,7 +268,7 @@ def landscape(
         directions: of the plane: `path`, the principal directions of the paths, or `random`.
         out: the folder for landscape.json and landscape.html; None writes nothing.
         force: replace an earlier landscape in that folder.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
         **options: any field of `Settings`; a batch size or rate that is not given is found.
 
     Returns:
@@ -298,7 +298,7 @@ def landscape(
         directions=directions,
         out=out,
         force=force,
-        progress=make_progress("silent" if quiet else "auto"),
+        progress=progress_for(quiet),
     )
 
 
@@ -342,7 +342,7 @@ def fit(
     metrics: Mapping[str, Any] | None = None,
     validation_sets: Mapping[str, Any] | None = None,
     stop: Callable[[Evaluation], object] | None = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
     **options: Unpack[TableKeywords],
 ) -> CustomRun:
     """Train a custom model by mini-batch gradient descent.
@@ -393,7 +393,7 @@ def fit(
             run ends where it says so, and the learning rate is not lowered.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
         **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup,
             averaging, l2, epochs, time_budget, patience, seed, goal, advice_budget, memory, store.
 
@@ -428,7 +428,7 @@ def fit(
 def _run_options(
     out: str | Path | None,
     force: bool,
-    quiet: bool,
+    quiet: bool | None,
     callbacks: Sequence[FunctionOfEvaluation],
     name: str | None,
     note: str | None,
@@ -437,7 +437,7 @@ def _run_options(
         if text is not None and not isinstance(text, str):
             raise SettingsError(f"{option} must be a text; found {text!r}.")
     return Options(
-        make_progress("silent" if quiet else "auto"),
+        progress_for(quiet),
         callbacks,
         out,
         write=out is not None,
@@ -454,7 +454,7 @@ def resume(
     validation: str | Path | None = None,
     store: str | Path | None = None,
     callbacks: Sequence[FunctionOfEvaluation] = (),
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never been interrupted.
 
@@ -466,7 +466,7 @@ def resume(
         validation: the validation rows, needed likewise.
         store: the folder for converted rows, where the one of the run is gone.
         callbacks: as for `train`; those of the interrupted run are not saved with it.
-        quiet: show no progress.
+        quiet: show no progress; None shows it in a notebook alone.
 
     Returns:
         The run.
@@ -480,7 +480,7 @@ def resume(
         >>> descend.resume("runs/bikes").stop_reason.name
         'EPOCHS'
     """
-    options = Options(make_progress("silent" if quiet else "auto"), callbacks)
+    options = Options(progress_for(quiet), callbacks)
     named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
     return resume_run(named_path(run), options, named)
 

@@ -14,7 +14,8 @@ from descend.reporting.pages.settings import distinct_cell
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.reporting.text.records import chosen_rate
-from descend.types import History, HistoryLine
+from descend.runtime.result import FinishedRun
+from descend.types import History, HistoryLine, StopReason
 from tests.reporting.test_render import Outline, history_of, record_of
 
 
@@ -156,6 +157,9 @@ def test_the_rate_of_a_custom_optimizer_is_not_told_as_1() -> None:
     outline = Outline(render(train_page(record, history_of())))
     assert "in your optimizer" in outline.text
     assert "learning-rate" not in outline.values("data-plot")
+    record["result"] |= {"metrics": {}, "stop_reason": "EPOCHS"}
+    shown = dict(FinishedRun((), StopReason.EPOCHS, record, None)._facts([]))
+    assert shown["learning rate"] == "in your optimizer"
     record["settings"]["learning_rate"] = 0.5
     assert chosen_rate(record) == 0.5
 

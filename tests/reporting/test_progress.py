@@ -15,6 +15,7 @@ from descend.reporting.progress import (
     Pace,
     SilentProgress,
     make_progress,
+    progress_for,
 )
 from descend.types import HistoryLine
 
@@ -108,3 +109,11 @@ def test_the_kind_of_progress_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -
         silent.evaluated(evaluation(1))
         silent.message("nobody hears this")
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_python_shows_progress_in_a_notebook_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    assert isinstance(progress_for(None), SilentProgress)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert not isinstance(progress_for(None), SilentProgress)
+    assert isinstance(progress_for(True), SilentProgress)

@@ -128,7 +128,8 @@ def _trace_path(surface: Surface, walk: Walk) -> Mapping[str, Any]:
     optimizer = make_optimizer(Settings("y", optimizer=walk.rule))
     size = walk.batch_size or len(surface.rows)
     updates = EPOCHS * (len(surface.rows) // size)
-    tuned = walk_rate(surface, optimizer, batch_size=size, updates=updates)
+    plain = walk.rule == "sgd" and walk.batch_size is None
+    tuned = walk_rate(surface, optimizer, batch_size=size, updates=updates, must_fall=plain)
     path = descend_path(
         surface,
         walk.title,

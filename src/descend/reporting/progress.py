@@ -261,6 +261,13 @@ def make_progress(kind: str = "auto") -> Progress:
     return LineProgress(apart=0.0) if kind == "each" else LineProgress()
 
 
+def progress_for(quiet: bool | None) -> Progress:
+    """What a Python function shows: nothing where `quiet`; None shows it in a notebook alone."""
+    if quiet is None:
+        quiet = "ipykernel" not in sys.modules
+    return make_progress("silent" if quiet else "auto")
+
+
 def clock_time(seconds: float) -> str:
     """A time like a clock.
 

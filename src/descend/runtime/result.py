@@ -9,6 +9,7 @@ from typing import Any
 
 from descend.errors import InputError
 from descend.reporting.notebook import Html, Lines, page_frame
+from descend.reporting.text.records import chosen_rate
 from descend.runs.contents import REPORT
 from descend.types import History, StopReason
 
@@ -70,7 +71,7 @@ class FinishedRun:
                 if baseline.get(name) is not None
             ),
             ("batch size", settings["batch_size"]),
-            ("learning rate", settings["learning_rate"]),
+            ("learning rate", chosen_rate(self.record) or "in your optimizer"),
             ("epochs", result["epochs"]),
             ("seconds", result["seconds"]),
             ("ended", self.stop_reason.value),

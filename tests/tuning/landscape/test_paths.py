@@ -108,6 +108,20 @@ def test_the_rate_of_gradient_descent_is_the_best_of_its_closed_form(make: type)
     assert found.learning_rate == RATES[int(np.argmin(known))]
 
 
+def test_gradient_descent_whose_loss_must_fall_does_not_bounce_between_minima() -> None:
+    surface = many_minima()
+    optimizer = make_optimizer(Settings("y", optimizer="sgd"))
+    size = len(surface.rows)
+    found = walk_rate(surface, optimizer, batch_size=size, updates=20, must_fall=True)
+    # The ripples of the mean are exp(-½ · 4² · 0.25²) of those of a row: no curvature is above 5.4.
+    assert found.learning_rate < 2 / (0.5 + 8 * np.exp(-0.5))
+    assert found.losses[RATES.index(0.5)] is None
+    path = descend_path(
+        surface, "", optimizer, batch_size=size, learning_rate=found.learning_rate, updates=20
+    )
+    assert np.all(np.diff(path.losses) < 1e-4)
+
+
 def test_a_noisier_gradient_gets_a_lower_rate() -> None:
     optimizer = make_optimizer(Settings("y", optimizer="sgd"))
     rates = [

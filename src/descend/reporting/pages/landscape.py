@@ -91,7 +91,8 @@ def landscape_sections(record: Record) -> list[Section]:
         note = (
             f"Each update rule reads the rows {record.get('epochs', 40)} times, at the learning "
             "rate, out of a grid of factors of two, that gives the lowest loss at the end, "
-            "averaged over several orders of rows."
+            "averaged over several orders of rows; for gradient descent on all rows among the "
+            "rates at which its loss never rises."
         )
     far = [path["method"] for path in record["paths"] if path.get("off", 0.0) > FAR_OFF]
     off = [
@@ -150,7 +151,9 @@ def _rates_section(record: Record) -> Section:
         [
             rate,
             *(
-                "diverged" if path["trials"][place] is None else _trial_text(path, place, rate)
+                "rose or diverged"
+                if path["trials"][place] is None
+                else _trial_text(path, place, rate)
                 for path in paths
             ),
         ]
@@ -174,6 +177,8 @@ def _rates_section(record: Record) -> Section:
 
 
 def _trial_text(path: Record, place: int, rate: float) -> str:
+    if path["trials"][place] is None:
+        return "rose or diverged"
     text = number_text(path["trials"][place])
     return f"{text} *" if rate == path["learning_rate"] else text
 

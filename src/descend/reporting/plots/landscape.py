@@ -63,7 +63,7 @@ def contours_plot(record: Record) -> Plot:
         line={"width": 0.6},
         colorscale=[list(one) for one in TERRAIN],
         reversescale=False,
-        showscale=False,
+        colorbar=_loss_scale(heights, low),
         customdata=[list(row) for row in grid["loss"]],
         hovertemplate="loss %{customdata:.4~g}<extra></extra>",
     )
@@ -105,6 +105,20 @@ def contours_plot(record: Record) -> Plot:
         "at the same point; choose paths in the legend.",
         tall=True,
     )
+
+
+def _loss_scale(heights: list[list[float]], low: float) -> dict[str, Any]:
+    """The scale of the colours, in losses: the heights are their logarithms."""
+    flat = [one for row in heights for one in row]
+    bottom, top = min(flat), max(flat)
+    places = [bottom + (top - bottom) * part / 4 for part in range(5)]
+    return {
+        "title": {"text": "loss"},
+        "thickness": 14,
+        "outlinewidth": 0,
+        "tickvals": places,
+        "ticktext": [number_text(float(f"{10**place + low - 1e-3:.3g}")) for place in places],
+    }
 
 
 def losses_plot(record: Record) -> Plot:

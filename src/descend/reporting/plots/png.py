@@ -65,7 +65,10 @@ def picture(plot: Plot) -> bytes:
         if drawn is not None:
             scale = trace.get("colorbar") or trace.get("marker", {}).get("colorbar", {})
             title = scale.get("title", {}).get("text", "")
-            canvas.colorbar(drawn, ax=axes).set_label(_text(title), parse_math=False)
+            shown = canvas.colorbar(drawn, ax=axes)
+            shown.set_label(_text(title), parse_math=False)
+            if scale.get("ticktext"):
+                shown.set_ticks(scale["tickvals"], labels=[_text(one) for one in scale["ticktext"]])
     _frame(axes, plot.figure, plot.title)
     sink = io.BytesIO()
     # Without a date and a version the same plot gives the same bytes.

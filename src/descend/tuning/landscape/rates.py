@@ -18,9 +18,11 @@ from descend.types import Array, Batch
 RATES = tuple(2.0**power for power in range(-16, 4))
 """Rates to try, in factors of two; no method's best rate is at the ends."""
 SEEDS = 8
+"""Number of row orders that the loss of a rate is averaged over, for mini-batches."""
 JITTER = 0.1
 """Deviation of the starts, where the surface has several minima."""
-"""Number of row orders that the loss of a rate is averaged over, for mini-batches."""
+ROUNDING = 1e-5
+"""A loss that rises by less has not risen."""
 
 
 class WalkRate(NamedTuple):
@@ -42,6 +44,7 @@ def walk_rate(
     *,
     batch_size: int,
     updates: int,
+    must_fall: bool = False,
 ) -> WalkRate:
     """The rate of `RATES` with the lowest loss at the end of a path.
 
@@ -53,12 +56,14 @@ def walk_rate(
         optimizer: an Optax transformation made with learning rate 1.
         batch_size: rows per update.
         updates: number of updates, the same for every rate.
+        must_fall: whether the loss may not rise in any update. Gradient descent on all rows at a
+            rate at which it rises bounces between slopes, and where it ends is luck.
     """
     # Without noise and on a quadratic one path says all. Elsewhere a path from one start may end
     # low by luck: others begin a little beside it.
     seeds = 1 if batch_size == len(surface.rows) and surface.hessian is not None else SEEDS
     orders = [batches_for(surface, batch_size, updates, seed + 1) for seed in range(seeds)]
-    found = _mean_losses(surface, optimizer, orders)
+    found = _mean_losses(surface, optimizer, orders, must_fall)
     best = int(np.argmin(np.where(np.isfinite(found), found, np.inf)))
     return WalkRate(
         RATES[best], tuple(float(loss) if np.isfinite(loss) else None for loss in found)
@@ -66,9 +71,15 @@ def walk_rate(
 
 
 def _mean_losses(
-    surface: Surface, optimizer: optax.GradientTransformation, orders: list[Batch]
+    surface: Surface,
+    optimizer: optax.GradientTransformation,
+    orders: list[Batch],
+    must_fall: bool,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The loss at the end of each rate, averaged over all row orders."""
+    """The loss at the end of each rate, averaged over all row orders.
+
+    Infinite for a rate at which it rose on the way, if it must fall.
+    """
     step = make_step(surface_objective(surface), optimizer)
     loss = full_loss(surface)
     random = np.random.default_rng(0)
@@ -77,11 +88,16 @@ def _mean_losses(
         starts[:] = surface.start
 
     def path_loss(rate: Array, batches: Batch, start: Array) -> Array:
-        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, None]:
+        def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, Array | None]:
             carry, _ = step(carry, batch, rate)
-            return carry, None
+            return carry, loss(carry[0]) if must_fall else None
 
-        return loss(jax.lax.scan(one, (start, optimizer.init(start)), batches)[0][0])
+        (end, _), losses = jax.lax.scan(one, (start, optimizer.init(start)), batches)
+        if losses is None:
+            return loss(end)
+        before = jnp.concatenate([loss(start)[None], losses[:-1]])
+        rises = jnp.any(losses > before + ROUNDING * (1.0 + jnp.abs(before)))
+        return jnp.where(rises, jnp.inf, losses[-1])
 
     losses_of_rates = jax.jit(jax.vmap(path_loss, in_axes=(0, None, None)))
     rates = jnp.asarray(RATES, jnp.float32)

@@ -315,7 +315,14 @@ class Model:
         budget = divide(memory)
         table = self._table(data, budget.reading, options)
         rows = budget.encoded_rows(self.encoder.row_bytes)
-        return self.encoder.encode(table, target=target, rows=rows, unseen=unseen, keep=keep)
+        return self.encoder.encode(
+            table,
+            target=target,
+            rows=rows,
+            most_bytes=budget.batch_bytes,
+            unseen=unseen,
+            keep=keep,
+        )
 
     def predicted(self, table: Table, unseen: UnseenValues | None = None) -> Iterator[Predicted]:
         """Predictions for a table, some rows at a time, in order."""

@@ -42,7 +42,7 @@ def design_of(places: list[Places]) -> tuple[Design, list[str]] | None:
                 codes = np.asarray(x["category"])[:, place.category]
                 parts.append((codes[:, None] == np.arange(size)).astype(np.float64))
             for one in place.numeric:
-                parts.append(np.asarray(x["numeric"], np.float64)[:, one : one + 1])
+                parts.append(np.asarray(np.asarray(x["numeric"])[:, one : one + 1], np.float64))
         return np.concatenate(parts, axis=1)
 
     return design, features

@@ -40,6 +40,12 @@ class Places(NamedTuple):
     category: int | None
 
 
+MOST_CELLS = 1 << 22
+"""Most values of a sample."""
+LEAST_DRAWN = 256
+"""Rows of a sample even where they are very wide."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """Rows with the model's predictions.
@@ -84,10 +90,20 @@ class Sample:
         return np.asarray(-np.log(np.maximum(chosen, 1e-15)))
 
 
+def rows_within(width: int, most: int) -> int:
+    """How many rows a sample may have: at most `most`, and of wide rows at most MOST_CELLS values.
+
+    >>> rows_within(20, 20_000), rows_within(4096, 20_000)
+    (20000, 1024)
+    """
+    return max(LEAST_DRAWN, min(most, MOST_CELLS // max(1, width)))
+
+
 def draw(store: RowStore, most: int, seed: int) -> Batch:
     """Rows of a store in random order, at most `most`, those of weight 0 left out."""
     random = np.random.default_rng(seed)
     count = len(store)
+    most = min(most, rows_within(store.row_bytes // 4, most))
     if count <= most:
         rows = random.permutation(count)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from descend.assessment import columns, linear
-from descend.assessment.sample import Sample, class_names, places_of
+from descend.assessment.sample import Sample, class_names, places_of, rows_within
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
@@ -50,7 +50,9 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
         classes' spread) between its values; `hints`: sentences.
     """
     encoder = Encoder(schema)
-    first = next(iter(encoder.encode(table, target=True, rows=MOST_ROWS)), None)
+    width = len(encoder.numeric_names) + len(encoder.category_names)
+    rows = rows_within(width, MOST_ROWS)
+    first = next(iter(encoder.encode(table, target=True, rows=rows)), None)
     if first is None:
         return {"explains": {}, "hints": column_hints(schema.columns)}
     batch, places = first.batch, places_of(schema)

@@ -286,6 +286,7 @@ def export(
     *("target", "exclude", "categorical", "numeric", "datetime", "missing"),
     *("date_order", "decimal"),
     *READING,
+    "memory",
 )
 def inspect(
     what: Annotated[

@@ -11,6 +11,7 @@ from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.options import reading_options
 from descend.data.reading.staging import in_memory
 from descend.data.reading.table import ROW, Table, open_table
+from descend.data.rows.budget import divide
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
@@ -30,7 +31,8 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
     Args:
         what: a path, or whatever `open_table` takes.
         target: the column to predict; None describes the columns alone.
-        **options: settings that say how a table is read: `exclude`, `delimiter` and the like.
+        **options: settings that say how a table is read: `exclude`, `delimiter` and the like, and
+            `memory`, bytes that the whole process may use.
     """
     path = Path(what)
     if is_store(path):
@@ -48,7 +50,8 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
             **_schema_record(loaded.schema),
         }
     settings = settings_from({"target": target or "-", **options})
-    table = open_table(what, options=reading_options(settings))
+    memory = divide(settings.memory).reading
+    table = open_table(what, memory=memory, options=reading_options(settings))
     with in_memory(table, settings) as copy:
         if target is not None:
             schema = learn_schema(copy, settings)

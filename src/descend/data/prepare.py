@@ -174,7 +174,7 @@ def prepare(
                 # More than the size of the source let expect: no process should keep all of it.
                 shared = settings.replace(share_rows="yes")
                 return prepare(data, shared, schema=schema, say=say, sharing=others)
-        parts = _parts(encoder, text_read, validation, settings, budget.encoded_rows(row_bytes))
+        parts = _parts(encoder, text_read, validation, settings, budget)
         if not layout.stored:
             rows = in_memory(parts, counts)
         else:
@@ -322,19 +322,25 @@ def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStor
 
 
 def _parts(
-    encoder: Encoder, table: Table, validation: Table | None, settings: Settings, rows: int
+    encoder: Encoder, table: Table, validation: Table | None, settings: Settings, budget: Budget
 ) -> Iterator[Part]:
     """One pass over the table, which divides its rows into training and validation."""
     # Of processes that share a table every one plans, even if its rows are in a store already.
     plan = encoder.plan(table, target=True)
     other = None if validation is None else encoder.plan(validation, target=True)
-    return _planned_parts(encoder, plan, other, settings, rows)
+    return _planned_parts(encoder, plan, other, settings, budget)
 
 
 def _planned_parts(
-    encoder: Encoder, plan: ReadPlan, other: ReadPlan | None, settings: Settings, rows: int
+    encoder: Encoder, plan: ReadPlan, other: ReadPlan | None, settings: Settings, budget: Budget
 ) -> Iterator[Part]:
-    for part in encoder.encode(plan.table, target=True, rows=rows, plan=plan):
+    encode = functools.partial(
+        encoder.encode,
+        target=True,
+        rows=budget.encoded_rows(encoder.row_bytes),
+        most_bytes=budget.batch_bytes,
+    )
+    for part in encode(plan.table, plan=plan):
         if other is not None:
             yield "training", part.batch
             continue
@@ -343,7 +349,7 @@ def _planned_parts(
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))
     if other is not None:
-        for part in encoder.encode(other.table, target=True, rows=rows, plan=other):
+        for part in encode(other.table, plan=other):
             yield "validation", part.batch
     # A share may have no row of a part, and even so its arrays have shapes.
     yield "training", encoder.no_rows()

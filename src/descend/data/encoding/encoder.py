@@ -21,6 +21,7 @@ from descend.data.encoding.read_plan import (
     plan_reading,
 )
 from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading.batch_size import BATCH_BYTES
 from descend.data.reading.numpy_arrays import as_numpy, fill_missing
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
@@ -97,6 +98,7 @@ class Encoder:
         *,
         target: bool,
         rows: int = 65536,
+        most_bytes: int = BATCH_BYTES,
         unseen: UnseenValues | None = None,
         keep: Sequence[str] | None = (),
         plan: ReadPlan | None = None,
@@ -108,6 +110,7 @@ class Encoder:
             target: True encodes target and weight too, and drops rows where a target is missing
                 or the weight is 0 or missing. False keeps every row, with y 0 and weight 1.
             rows: most rows at a time.
+            most_bytes: most bytes of raw rows at a time.
             unseen: collects values that training did not have. With it, rows of such a class are
                 left out; without it they are an error.
             keep: columns to return unencoded as well; None: all.
@@ -119,7 +122,7 @@ class Encoder:
         plan = plan or self.plan(table, target=target, keep=keep)
         if unseen is not None:
             unseen.add_units(plan.units)
-        for batch in plan.table.batches(plan.select, rows=rows):
+        for batch in plan.table.batches(plan.select, rows=rows, most_bytes=most_bytes):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
             kept = _rows_with_targets(plan, batch) if target else batch

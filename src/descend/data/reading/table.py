@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import numpy as np
 import pyarrow as pa
 
+from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batches
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
@@ -35,6 +37,7 @@ MARK = quote_name(f"{RESERVED}marked row")
 """SQL for the condition of `Table.marked`, by row."""
 
 _NUMBERS = itertools.count()
+_FIXED = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|BOOLEAN|DATE|TIME)")
 
 T = TypeVar("T")
 
@@ -388,12 +391,15 @@ class Table:
         table._rows = Rows([column.sql for column in self.columns], build)
         return table
 
-    def batches(self, select: Sequence[str], *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, select: Sequence[str], *, rows: int = 65536, most_bytes: int = BATCH_BYTES
+    ) -> Iterator[pa.RecordBatch]:
         """Batches of rows in source order.
 
         Args:
             select: SQL expressions; they become columns "0", "1", ... of the batches.
             rows: most rows of a batch.
+            most_bytes: most bytes of a batch, where a single row does not take more.
 
         Yields:
             Record batches; the last column, `row_number`, is int64 from 0.
@@ -402,7 +408,8 @@ class Table:
         if not select:
             listed = "true, "
         start = 0 if self._part is None else self._part.first
-        for batch in self.stream(f"SELECT {listed[:-2]} FROM {self._from(listed)}", rows=rows):
+        sql = f"SELECT {listed[:-2]} FROM {self._from(listed)}"
+        for batch in self.stream(sql, rows=rows, most_bytes=most_bytes):
             count = batch.num_rows
             # pa.array would import pandas, where that is installed.
             buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
@@ -412,11 +419,23 @@ class Table:
             yield pa.RecordBatch.from_arrays(arrays, names)
             start += count
 
-    def stream(self, sql: str, *, rows: int = 65536) -> Iterator[pa.RecordBatch]:
-        """The result of an SQL query over `self.rows`, at most `rows` rows at a time."""
+    def stream(
+        self, sql: str, *, rows: int = 65536, most_bytes: int = BATCH_BYTES
+    ) -> Iterator[pa.RecordBatch]:
+        """The result of an SQL query over `self.rows`, in batches of bounded rows and bytes.
+
+        Args:
+            sql: the query.
+            rows: most rows of a batch.
+            most_bytes: most bytes of a batch, where a single row does not take more.
+        """
         sql = self._filled(sql)
         with self._reading():
-            yield from self._cursor().sql(sql).to_arrow_reader(rows)
+            found = self._cursor().sql(sql)
+            # A cell of text may take any room: so batches of it are joined from small ones.
+            fixed = all(_FIXED.match(str(kind)) for kind in found.types)
+            small = found.to_arrow_reader(rows if fixed else min(rows, VECTOR_ROWS))
+            yield from small if fixed else join_batches(small, rows, most_bytes)
 
     def reading(self, types: Mapping[str, str]) -> Table:
         """The same table with named columns of CSV files read as `number` or `text`.

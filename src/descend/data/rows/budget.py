@@ -51,6 +51,11 @@ class Budget:
         """Bytes that remain for training: chunks, gradients, copies of the model."""
         return self.total - BASE - max(self.table, self.window + self.validation)
 
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of raw rows that are read at a time; four such batches are in memory at once."""
+        return self.encoding // 4
+
     def encoded_rows(self, row_bytes: int) -> int:
         """Rows to encode at a time; meanwhile a value takes about eight times its encoded size."""
         return max(256, min(65536, self.encoding // (8 * row_bytes)))

@@ -52,9 +52,10 @@ def leaking_columns(
         # Multiples of the golden ratio are spread evenly, whatever the order of the rows.
         most = round(2**32 * _SAMPLE / training_rows)
         sampled += f" AND {ROW} % {2**31} * {_GOLDEN} % {2**32} < {most}"
-    target_sql = category_sql(target) if classes else number_sql(target)
+    target_sql = _identity_sql(category_sql(target)) if classes else number_sql(target)
     asked = [(column, number_sql(column), True) for column in numbers]
-    asked += [(column, category_sql(column), False) for column in categories]
+    # Which rows share a value is all that counts: the text of a value may take any room.
+    asked += [(column, _identity_sql(category_sql(column)), False) for column in categories]
     found = []
     # DuckDB takes time in proportion to the square of the columns of a query.
     for start in range(0, len(asked), _COLUMNS_AT_ONCE):
@@ -72,6 +73,11 @@ def leaking_columns(
                     f"{option_text('exclude', [column.name])}."
                 )
     return found
+
+
+def _identity_sql(value: str) -> str:
+    """SQL: a number that stands for a value; NULL for none."""
+    return f"CASE WHEN ({value}) IS NOT NULL THEN hash({value}) END"
 
 
 def _describe_leak(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from descend.data.reading.numpy_arrays import as_numpy
+from descend.data.reading.table import open_table
+from descend.data.schema.learn import learn_schema
+from descend.errors import DataError
+from descend.settings import Settings
 
 VALUES = [3, 0, 7, 1, 2, 5, 4, 6, 9, 8]
 TYPES = ["int8", "int16", "int32", "int64", "uint8", "uint64", "float32", "float64"]
@@ -62,3 +68,26 @@ def test_a_file_is_read_without_pandas(tmp_path):
         [sys.executable, "-c", READ, str(table)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("odd", ["?", "n/a"])
+def test_numbers_and_texts_side_by_side_are_read_as_in_a_file(odd: str) -> None:
+    """What pandas makes of a column of numbers with a word in it."""
+    cells = [odd if row == 5 else row * 0.5 if row % 2 else str(row * 0.5) for row in range(60)]
+    cells[7] = None
+    y = np.arange(60) % 7 + 0.5
+    written = pa.table({"x": [None if one is None else str(one) for one in cells], "y": y})
+    objects = np.array(cells, object)
+    settings = Settings(target="y", task="regression")
+    expected = learn_schema(open_table(written), settings).columns[0]
+    assert expected.kind == "number"
+    frame = pd.DataFrame({"x": objects, "y": y})
+    assert learn_schema(open_table(frame), settings).columns[0] == expected
+    [column, *_] = learn_schema(open_table((objects[:, None], y)), settings).columns
+    assert replace(column, name="x") == expected
+
+
+def test_other_objects_are_refused() -> None:
+    frame = pd.DataFrame({"x": [1, "a", object()], "y": [1.0, 2.0, 3.0]})
+    with pytest.raises(DataError, match="column x"):
+        open_table(frame)

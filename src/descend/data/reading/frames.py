@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,7 @@ def _readable(table: pa.Table) -> pa.Table:
 
 
 def _plain_pandas(data: Any) -> Any:
-    """A pandas frame without sparse columns, of 64 bits at most, and with intervals as text."""
+    """A pandas frame without sparse columns, of 64 bits at most, intervals and mixtures as text."""
     import pandas as pd
 
     changed = {}
@@ -74,9 +76,34 @@ def _plain_pandas(data: Any) -> Any:
             getattr(getattr(kind, "categories", None), "dtype", None), pd.IntervalDtype
         ):
             changed[name] = data[name].astype(object).map(str, na_action="ignore")
+        elif kind.kind == "O" and pd.api.types.infer_dtype(data[name]).startswith("mixed"):
+            texts = _texts(data[name].to_numpy(), data[name].isna().to_numpy())
+            if texts is not None:
+                changed[name] = pd.Series(texts, index=data.index, dtype=object)
         elif kind == np.longdouble and kind != np.float64:
             changed[name] = in_64_bits(data[name].to_numpy(), f"Column {name!r}")
     return data.assign(**changed) if changed else data
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether an object is None, NaN, or pandas' NA or NaT."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _texts(values: np.ndarray, missing: np.ndarray) -> list[str | None] | None:
+    """The text of numbers, texts, true and false side by side, as JSON and CSV have them.
+
+    Returns:
+        None if other objects are among them, or numbers alone.
+    """
+    found = [value for value, none in zip(values, missing, strict=True) if not none]
+    if not all(isinstance(one, str | numbers.Number | np.bool_) for one in found):
+        return None
+    if not any(isinstance(one, str) for one in found):
+        return None
+    return [None if none else str(value) for value, none in zip(values, missing, strict=True)]
 
 
 def _from_frame(data: Any) -> pa.Table:
@@ -173,6 +200,11 @@ def _array(name: str, values: np.ndarray) -> pa.Array:
         # What lies under the mask may not even be readable.
         values = np.ma.filled(values, None) if values.dtype == object else values.data
     values = in_64_bits(np.ascontiguousarray(values), f"Column {name!r}")
+    if values.dtype == object:
+        absent = np.array([_is_missing(one) for one in values], bool)
+        texts = _texts(values, absent if mask is None else absent | mask)
+        if texts is not None:
+            return pa.array(texts, pa.string())
     try:
         return pa.array(values, from_pandas=True, mask=mask)
     except OverflowError:

@@ -55,7 +55,7 @@ bench: .venv/bench ## how fast, against the peers
 	$(BIN)/python -m benchmarks
 
 torture: venv ## does it hold under kills, faults and odd input
-	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks torture_processes && $(BIN)/python -m benchmarks fuzz --signals 300
+	$(BIN)/python -m benchmarks torture && $(BIN)/python -m benchmarks torture_processes && $(BIN)/python -m benchmarks fuzz --workers 2 --signals 300 --memory 40
 
 quality: .venv/bench ## how good is the default model, beside boosted trees
 	$(BIN)/python -m benchmarks quality $(if $(TABLES),--tables $(TABLES))

@@ -4,7 +4,10 @@ Real files are damaged (`benchmarks/mutations.py`) and given to what reads them.
 if it is read as an independent reader reads it, or refused by an error of ours. What counts as a
 defect: any other exception, more than ten seconds, code in the file that runs, another answer.
 
-    python -m benchmarks fuzz --inputs 10000
+Beside that commands get signals at random moments (`benchmarks/fuzz_signals.py`), and are run on
+tables of all shapes under `--memory` (`benchmarks/fuzz_memory.py`).
+
+    python -m benchmarks fuzz --inputs 20000 --workers 2 --signals 300 --memory 40
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import contextlib
 import faulthandler
 import io
+import multiprocessing
 import random
 import shutil
 import signal
@@ -23,9 +27,11 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import measure
+from benchmarks.fuzz_memory import fuzz_memory
 from benchmarks.fuzz_signals import fuzz_signals
 from benchmarks.fuzz_targets import TARGETS, Target, WrongAnswerError, make_seeds
 from descend.errors import DescendError
@@ -36,7 +42,7 @@ SIGNAL_OUTCOMES = {
     "hang": "hang",
     "defect": "traceback",
 }
-DEFECTS = ("traceback", "hang", "wrong answer", "long text")
+DEFECTS = ("traceback", "hang", "wrong answer", "long text", "memory")
 LONGEST = 10
 """Seconds of the processor that an input may take."""
 WAITED = 12
@@ -127,6 +133,31 @@ def fuzz(
     return counts
 
 
+def fuzz_side_by_side(
+    inputs: int, seed: int, workers: int, *, keep: Path | None, seconds: float
+) -> dict[str, Counter[str]]:
+    """`fuzz` in several processes, each with inputs of its own; the counts are added."""
+    if workers == 1:
+        return fuzz(inputs, seed, keep=keep, seconds=seconds)
+    counts: dict[str, Counter[str]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        tasks = [
+            pool.submit(
+                fuzz,
+                inputs // workers + (place < inputs % workers),
+                seed + place,
+                keep=keep and keep / str(place),
+                seconds=seconds,
+            )
+            for place in range(workers)
+        ]
+        for task in tasks:
+            for kind, found in task.result().items():
+                counts[kind] = counts.get(kind, Counter()) + found
+    return counts
+
+
 def defects(counts: dict[str, Counter[str]]) -> int:
     """Inputs that neither were read rightly nor refused in one text."""
     return sum(
@@ -141,6 +172,8 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--signals", type=int, default=0, help="commands to send signals to")
+    parser.add_argument("--memory", type=int, default=0, help="commands to run under --memory")
+    parser.add_argument("--workers", type=int, default=1, help="processes that try inputs")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="at most so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-save", action="store_true", help="print only")
@@ -148,7 +181,11 @@ def main(words: list[str] | None = None) -> int:
     given = parser.parse_args(words)
     began = time.perf_counter()
     keep = given.keep and given.keep.resolve()
-    counts = fuzz(given.inputs, given.seed, keep=keep, seconds=given.seconds)
+    counts = fuzz_side_by_side(
+        given.inputs, given.seed, given.workers, keep=keep, seconds=given.seconds
+    )
+    for shape, found in fuzz_memory(given.memory, random.Random(given.seed)).items():
+        counts[f"memory, {shape}"] = found
     for name, outcomes in fuzz_signals(given.signals, random.Random(given.seed)).items():
         counts[f"signals, {name}"] = Counter(
             {SIGNAL_OUTCOMES[outcome]: times for outcome, times in outcomes.items()}

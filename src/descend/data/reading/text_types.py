@@ -35,6 +35,10 @@ _FIRST_ROWS = 2_000
 _BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
 
 
+LONGEST_EXAMPLE = 60
+"""Letters of a cell in a message."""
+
+
 @dataclass(frozen=True)
 class TextRules:
     """How to read text columns, as far as the user says.
@@ -82,7 +86,13 @@ class Cells:
     example: str
 
     def __str__(self) -> str:
-        return f"{self.example[:40]!r}, first in data row {self.first + 1:,}"
+        return f"{self.shown}, first in data row {self.first + 1:,}"
+
+    @property
+    def shown(self) -> str:
+        """The example in quotes, cut where it is long: a cell may be a book."""
+        cut = len(self.example) > LONGEST_EXAMPLE
+        return repr(f"{self.example[: LONGEST_EXAMPLE - 3]}..." if cut else self.example)
 
 
 @dataclass(frozen=True)
@@ -317,7 +327,7 @@ def _find_type(
     elif seen.count(*_DIGITS) > 0.5 * cells:
         code = seen.joined(codes)
         assert code is not None
-        return TypedColumn(column, reason=f"codes such as {code.example!r}")
+        return TypedColumn(column, reason=f"codes such as {code.shown}")
     numbers = seen.count(*good)
     strays = seen.joined([one for one in seen.labels if one not in (*good, "null", "mark")])
     if name in rules.numeric and numbers == 0:
@@ -384,7 +394,7 @@ def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> Type
 
 
 def _example(cells: Cells | None) -> str:
-    return repr(cells.example) if cells is not None else "''"
+    return cells.shown if cells is not None else "''"
 
 
 def how_written(typed: TypedColumn) -> str:

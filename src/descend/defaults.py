@@ -39,8 +39,9 @@ TABULAR_OPTIMIZER, OPTIMIZER = "adamw", "momentum"
 TABULAR_SCHEDULE, SCHEDULE = "warmup-stable-decay", "constant"
 """Schedules of the tabular network and of every other model."""
 TABULAR_WEIGHT_DECAY = 0.1
-TABULAR_WIDTH = 4
-"""Numbers that a binned column and a code of the tabular network become."""
+TABULAR_WIDTHS, TABULAR_WIDEST = (4, 8), 128
+"""Least and greatest number of numbers that a binned column or a code of the tabular network
+becomes; between them all of these columns together become `TABULAR_WIDEST`."""
 TABULAR_LEARNING_RATE, TABULAR_BATCH = 0.012, 256
 """Learning rate of the tabular network at a batch size of `TABULAR_BATCH`. With smaller batches
 it falls as the square root of their size, as is right for rules that scale each weight's update

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from descend.defaults import TABULAR_WIDTH
+from descend.defaults import TABULAR_WIDEST, TABULAR_WIDTHS
 from descend.training.bins import ALL_BINS, Bins, as_params, compress
 from descend.training.models import (
     ACTIVATIONS,
@@ -73,20 +73,21 @@ def tabular(
         assert bins is not None
         random = np.random.default_rng(seed)
         binned, coded = len(bins.binned), len(bins.coded)
+        width = embedding_width(binned + coded)
         params: dict[str, Any] = {FIXED: as_params(bins)}
         if binned:
             params["bins"] = {
-                "kernel": normal(random, (binned, ALL_BINS, TABULAR_WIDTH), BIN_SPREAD),
-                "bias": normal(random, (binned * TABULAR_WIDTH,), EMBEDDING_SPREAD),
+                "kernel": normal(random, (binned, ALL_BINS, width), BIN_SPREAD),
+                "bias": normal(random, (binned * width,), EMBEDDING_SPREAD),
             }
         if coded:
-            params["codes"] = normal(random, (len(bins.middles), TABULAR_WIDTH), EMBEDDING_SPREAD)
+            params["codes"] = normal(random, (len(bins.middles), width), EMBEDDING_SPREAD)
         if inputs.category_sizes:
             values = sum(inputs.category_sizes)
             params["table"] = normal(random, (values, EMBEDDING_WIDTH), EMBEDDING_SPREAD)
             # A value never seen in training stands at the origin until some row moves it.
             params["table"][category_offsets(inputs)] = 0.0
-        embedded = (binned + coded) * TABULAR_WIDTH + len(inputs.category_sizes) * EMBEDDING_WIDTH
+        embedded = (binned + coded) * width + len(inputs.category_sizes) * EMBEDDING_WIDTH
         widths = (inputs.numeric + embedded, *hidden)
         if members > 1:
             signs = random.integers(0, 2, members * widths[0])
@@ -108,6 +109,18 @@ def tabular(
 
     each = _members_apply(inputs, activation)
     return Network(init, _make_apply(each, pool), each)
+
+
+def embedding_width(columns: int) -> int:
+    """Numbers that each of these binned columns and codes becomes.
+
+    The first layer, which each member has to itself, costs as much as it is wide.
+
+    >>> [embedding_width(columns) for columns in (9, 20, 200)]
+    [8, 6, 4]
+    """
+    least, greatest = TABULAR_WIDTHS
+    return min(greatest, max(least, TABULAR_WIDEST // max(1, columns)))
 
 
 @functools.lru_cache(maxsize=32)

@@ -22,6 +22,7 @@ QUESTIONS = (
     "torture",
     "torture_processes",
     "processes",
+    "shaped_link",
     "regret",
     "advise_twice",
     "batch_growth",

@@ -27,9 +27,16 @@ SECONDS = 0.5
 
 
 def ours(hidden: tuple[int, ...], sizes: Sequence[int], out: Path) -> None:
-    """Measure as one of the processes of a job of ours; process 0 writes."""
+    """Measure as one of the processes of a job of ours; process 0 writes.
+
+    Seconds per update by `batch size/updates between two averages`, and of several processes those
+    of an all-reduce of one number and of the `bytes` of the gradient.
+    """
+    import jax
+
     from benchmarks.epoch_speed import training_of
     from benchmarks.problems import made_table
+    from descend.runtime.measured_processes import seconds_of_sum
     from descend.runtime.synchrony import seconds_together
     from descend.training.parallel import this_place
 
@@ -40,6 +47,9 @@ def ours(hidden: tuple[int, ...], sizes: Sequence[int], out: Path) -> None:
         for every in (1, 16):
             repeats = seconds_together(problem, state, size, place, every)
             found[f"{size}/{every}"] = statistics.median(repeats)
+    if place.count > 1:
+        floats = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        found |= {"little": seconds_of_sum(1), "much": seconds_of_sum(floats), "bytes": 4 * floats}
     if place.first:
         out.write_text(json.dumps(found))
 

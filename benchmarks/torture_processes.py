@@ -25,11 +25,13 @@ OPTIONS += ["--patience", "1000", "--epochs"]
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 LONGEST_ENDING = 60.0
 """Seconds within which all processes must have ended after a kill."""
+WAYS = (["--sync-every", "1"], ["--sync-every", "8"], ["--share-rows", "yes"])
+"""Of training together: exact, with rare meetings, and each with its part of the rows."""
 MOST_KILLS = 3
 """Of one run."""
 
 
-def begun(out: Path, processes: int, sync_every: int, epochs: int) -> subprocess.Popen[bytes]:
+def begun(out: Path, processes: int, way: list[str], epochs: int) -> subprocess.Popen[bytes]:
     """A training that begins, or goes on where there is something to go on with."""
     program = [sys.executable, "-m", "descend"]
     if (out / "run.json").exists():
@@ -37,7 +39,7 @@ def begun(out: Path, processes: int, sync_every: int, epochs: int) -> subprocess
     else:
         shutil.rmtree(out, ignore_errors=True)
         command = [*program, "train", str(BIKE), *OPTIONS, str(epochs), "--out", str(out)]
-        command += ["--sync-every", str(sync_every)]
+        command += way
     command += ["--quiet", "--processes", str(processes)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -93,19 +95,19 @@ def main(arguments: list[str]) -> int:
     chance, kills, runs = random.Random(asked.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         expected, length = {}, 0.0
-        for every in (1, 8):
-            out = Path(folder) / f"whole-{every}"
+        for number, way in enumerate(WAYS):
+            out = Path(folder) / f"whole-{number}"
             started = time.monotonic()
-            done = begun(out, asked.processes, every, asked.epochs)
+            done = begun(out, asked.processes, way, asked.epochs)
             _, said = done.communicate()
             assert done.returncode == 0, said.decode()
             length = time.monotonic() - started
-            expected[every] = end_of(out)
+            expected[number] = end_of(out)
         while kills < asked.kills:
-            every, out, mine = chance.choice((1, 8)), Path(folder) / "run", 0
+            number, out, mine = chance.randrange(len(WAYS)), Path(folder) / "run", 0
             shutil.rmtree(out, ignore_errors=True)
             while True:
-                started = begun(out, asked.processes, every, asked.epochs)
+                started = begun(out, asked.processes, WAYS[number], asked.epochs)
                 wanted = mine < MOST_KILLS and kills < asked.kills
                 if wanted and killed(started, chance.uniform(0, length), chance):
                     kills, mine = kills + 1, mine + 1
@@ -114,7 +116,7 @@ def main(arguments: list[str]) -> int:
                 if started.returncode == 0:
                     break
                 raise AssertionError(said.decode())
-            assert end_of(out) == expected[every], f"run {runs} ended otherwise"
+            assert end_of(out) == expected[number], f"run {runs} ended otherwise"
             runs += 1
             print(f"{kills} kills, {runs} runs ended equal", flush=True)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -65,3 +66,23 @@ def test_two_processes_of_a_cluster_learn_what_one_learns(tmp_path: Path) -> Non
     assert np.array(predicted, float) == pytest.approx(one.model.predict(table)[:5], abs=1e-4)
     assert (out / "model.safetensors").exists()
     assert "no" in error
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
+def test_the_command_line(tmp_path: Path) -> None:
+    table, out = tmp_path / "t.csv", tmp_path / "run"
+    table.write_text("\n".join(["a,y", *(f"{one},{2 * one}" for one in range(60))]))
+    train = [sys.executable, "-m", "descend", "train", str(table), "--target", "y", "--quiet"]
+    train += ["--model", "linear", "--batch-size", "8", "--learning-rate", "0.05", "--epochs", "2"]
+    done = subprocess.run(
+        [*train, "--ray", "local", "--processes", "2", "--share-rows", "yes", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((out / "run.json").read_text())
+    assert record["processes"] == record["data"]["layout"]["processes"] == 2

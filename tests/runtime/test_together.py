@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from descend.runtime.launch import free_port
 from descend.settings import OPTIMIZERS
 from tests.runtime.programs import FIT, MISMATCHED, run_program
 
@@ -53,3 +57,42 @@ def test_other_rows_in_every_process_are_refused(tmp_path: Path) -> None:
         AssertionError, match="2 processes of this job have different training rows"
     ):
         run_program(MISMATCHED, tmp_path, 2)
+
+
+LISTENING = """
+import os, re
+import jax
+from descend.training.parallel import this_place
+
+own = {os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")
+       if os.path.islink(f"/proc/self/fd/{one}")}
+found = set()
+for line in open("/proc/self/net/tcp").read().splitlines()[1:]:
+    place, state, inode = line.split()[1], line.split()[3], line.split()[9]
+    if state == "0A" and f"socket:[{inode}]" in own:
+        number = place.split(":")[0]
+        found.add(".".join(str(int(number[at : at + 2], 16)) for at in (6, 4, 2, 0)))
+with open(os.environ["FOUND"], "w") as file:
+    file.write(" ".join(sorted(found)))
+"""
+
+
+def test_each_process_listens_at_its_interface_alone(tmp_path: Path) -> None:
+    program = tmp_path / "listening.py"
+    program.write_text(LISTENING)
+    started = []
+    port = free_port()
+    for index in range(2):
+        environment = os.environ | {
+            "DESCEND_COORDINATOR": f"127.0.0.2:{port}",
+            "DESCEND_PROCESSES": "2",
+            "DESCEND_PROCESS": str(index),
+            # As two hosts would have, whose names lead to other addresses.
+            "DESCEND_INTERFACE": f"127.0.0.{index + 2}",
+            "FOUND": str(tmp_path / str(index)),
+        }
+        command = [sys.executable, "-m", "descend", "run", str(program)]
+        started.append(subprocess.Popen(command, env=environment))
+    assert [one.wait(300) for one in started] == [0, 0]
+    assert (tmp_path / "0").read_text() == "127.0.0.2"
+    assert (tmp_path / "1").read_text() == "127.0.0.3"

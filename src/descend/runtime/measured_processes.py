@@ -137,13 +137,13 @@ def measure(asked: Mapping[str, Any]) -> None:
     floats = sum(leaf.size for leaf in jax.tree.leaves(weights))
     messages = None
     if place.count > 1:
-        messages = [_seconds_of_sum(number) for number in (1, floats)]
+        messages = [seconds_of_sum(number) for number in (1, floats)]
     if place.first:
         found = {"sizes": sizes, "seconds": seconds, "messages": messages, "bytes": 4 * floats}
         write_json(Path(asked["out"]), found)
 
 
-def _seconds_of_sum(floats: int) -> float:
+def seconds_of_sum(floats: int) -> float:
     """Seconds of an all-reduce of `floats` numbers; every process calls this."""
 
     def several(values: Params) -> Params:

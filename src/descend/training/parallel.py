@@ -120,9 +120,10 @@ def join() -> Place:
             f"The {job.count} processes that {job.starter} started could not join each other at "
             f"{job.coordinator}: {str(error).splitlines()[0]}"
         ) from error
-    _joined.append(Place(jax.process_index(), jax.process_count()))
     with _without_stdout(), _listening_at(job.interface):
-        # The first message makes the connections, and Gloo prints a line about each.
+        # The first question makes the backend, which chooses the address; the first message makes
+        # the connections, and Gloo prints a line about each.
+        _joined.append(Place(jax.process_index(), jax.process_count()))
         from_all(np.zeros(1))
     _watch_over_others()
     return this_place()

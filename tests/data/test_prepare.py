@@ -206,3 +206,21 @@ def test_arrays_can_have_a_store(tmp_path: Path) -> None:
         prepared = prepare.prepare((X, X @ [1.0, 2.0, 3.0]), settings, say=said.append)
     assert len(prepared.training) + len(prepared.validation) == 500
     assert ["for later" in text for text in said] == [True, False]
+
+
+def test_validation_rows_unlike_those_of_training_are_told(tmp_path: Path) -> None:
+    """A file of other spellings gives figures that say nothing about the model."""
+    path, other = tmp_path / "t.csv", tmp_path / "v.csv"
+    path.write_text("a,k,y\n" + "".join(f"{r % 90 + 0.5},{'ab'[r % 2]},{r}\n" for r in range(200)))
+    other.write_text("a;k;y\n" + "".join(f"{r % 9 + 1},125;{'AB'[r % 2]};{r}\n" for r in range(20)))
+    said: list[str] = []
+    settings = Settings(target="y", task="regression", validation=str(other))
+    prepare.prepare(path, settings, say=said.append)
+    told = [one for one in said if one.startswith("Warning: ")]
+    assert len(told) == 2
+    assert "v.csv (the validation rows): In column 'a'" in told[0]
+    assert "the first is 1125" in told[0]
+    assert "hardly ever saw 20 of 20 values" in told[1]
+    said.clear()
+    prepare.prepare(path, settings.replace(validation=str(path)), say=said.append)
+    assert not any(one.startswith("Warning: ") for one in said)

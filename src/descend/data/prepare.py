@@ -14,6 +14,7 @@ import numpy as np
 
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.encoding.read_plan import ReadPlan
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.options import reading_options
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import stage
@@ -174,7 +175,7 @@ def prepare(
                 # More than the size of the source let expect: no process should keep all of it.
                 shared = settings.replace(share_rows="yes")
                 return prepare(data, shared, schema=schema, say=say, sharing=others)
-        parts = _parts(encoder, text_read, validation, settings, budget)
+        parts = _parts(encoder, text_read, validation, settings, budget, say)
         if not layout.stored:
             rows = in_memory(parts, counts)
         else:
@@ -322,17 +323,27 @@ def in_memory(parts: Iterator[Part], counts: dict[str, int]) -> tuple[MemoryStor
 
 
 def _parts(
-    encoder: Encoder, table: Table, validation: Table | None, settings: Settings, budget: Budget
+    encoder: Encoder,
+    table: Table,
+    validation: Table | None,
+    settings: Settings,
+    budget: Budget,
+    say: Callable[[str], None],
 ) -> Iterator[Part]:
     """One pass over the table, which divides its rows into training and validation."""
     # Of processes that share a table every one plans, even if its rows are in a store already.
     plan = encoder.plan(table, target=True)
     other = None if validation is None else encoder.plan(validation, target=True)
-    return _planned_parts(encoder, plan, other, settings, budget)
+    return _planned_parts(encoder, plan, other, settings, budget, say)
 
 
 def _planned_parts(
-    encoder: Encoder, plan: ReadPlan, other: ReadPlan | None, settings: Settings, budget: Budget
+    encoder: Encoder,
+    plan: ReadPlan,
+    other: ReadPlan | None,
+    settings: Settings,
+    budget: Budget,
+    say: Callable[[str], None],
 ) -> Iterator[Part]:
     encode = functools.partial(
         encoder.encode,
@@ -349,8 +360,11 @@ def _planned_parts(
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))
     if other is not None:
-        for part in encode(other.table, plan=other):
+        unseen = UnseenValues(encoder.schema, drop_classes=False)
+        for part in encode(other.table, plan=other, unseen=unseen):
             yield "validation", part.batch
+        for sentence in unseen.sentences():
+            say(f"Warning: {other.table.name} (the validation rows): {sentence}")
     # A share may have no row of a part, and even so its arrays have shapes.
     yield "training", encoder.no_rows()
     yield "validation", encoder.no_rows()

@@ -111,8 +111,8 @@ class Encoder:
                 or the weight is 0 or missing. False keeps every row, with y 0 and weight 1.
             rows: most rows at a time.
             most_bytes: most bytes of raw rows at a time.
-            unseen: collects values that training did not have. With it, rows of such a class are
-                left out; without it they are an error.
+            unseen: collects values that training did not have. Rows of such a class are left out
+                if it says so; otherwise they are an error.
             keep: columns to return unencoded as well; None: all.
             plan: from `plan`, for the same table; None makes one.
 
@@ -126,7 +126,7 @@ class Encoder:
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
             kept = _rows_with_targets(plan, batch) if target else batch
-            if target and unseen is not None:
+            if target and unseen is not None and unseen.drop_classes:
                 kept = self._known_classes(plan, kept, unseen)
             if kept.num_rows == 0:
                 continue

@@ -34,10 +34,13 @@ class UnseenValues:
 
     Args:
         schema: what was learned.
+        drop_classes: whether rows of a class that training did not have are left out and counted,
+            or are an error.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, *, drop_classes: bool = True) -> None:
         self._schema = schema
+        self.drop_classes = drop_classes
         self._values: Counter[str] = Counter()
         self._unseen: Counter[str] = Counter()
         self._examples: dict[str, Counter[str]] = {}

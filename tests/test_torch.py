@@ -96,6 +96,15 @@ def test_its_noise_is_that_of_a_naive_loop_over_rows():
 
 
 @needs_torch
+def test_its_noise_along_a_training_holds_the_difference_between_its_weights():
+    bench = bench_of(linear(), problem(2.0))
+    found = bench.noise_along(16, 0.02, 30)
+    assert found.noise_scale is None or found.interval[0] < found.noise_scale < found.interval[1]
+    assert found.trace > 0.0
+    assert bench.noise_along(16, 1e6, 50) is None
+
+
+@needs_torch
 def test_a_rate_that_breaks_the_loss_is_not_taken():
     assert bench_of(linear(), problem(0.1)).train(16, 1e6, 50)[1] == math.inf
 

@@ -156,10 +156,10 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
         )
     updates = max(2, int(0.05 * budget / seconds[reference]))
     until = started + NOISE * budget
-    trained, _ = bench.train(reference, rate, updates, until=until - 0.1 * budget)
     noises = []
-    for count, model, end in ((0, None, until - 0.075 * budget), (updates, trained, until)):
-        noise = bench.noise(model, until=end) if clock() < end else None
+    start = bench.noise(None, until=until - 0.125 * budget)
+    later = bench.noise_along(reference, rate, updates, until) if clock() < until else None
+    for count, noise in ((0, start), (updates, later)):
         if noise is not None:
             interval = [one if math.isfinite(one) else None for one in noise.interval]
             rows = bench.group_rows * GROUPS

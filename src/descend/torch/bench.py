@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,14 @@ from descend.torch.rows import (
     Clock,
     Rows,
 )
-from descend.tuning.advice.noise import Products, gradient_noise
+from descend.tuning.advice.noise import Products, gradient_noise, noise_of_runs
 from descend.types import GradientNoise
 
 GROUPS, GROUP_ROWS = 48, 32
 FEWEST_GROUPS = 8
+POINTS, PART, TRAINED = 3, 0.6, 0.75
+"""Weights of a training whose noise is averaged, from this part of its updates on; and the fraction
+of the time that the training may take."""
 GROWTH = 4
 """Factor between the batch sizes that are timed."""
 TURNS = 3
@@ -210,15 +213,31 @@ class Bench:
         self, size: int, rate: float, updates: int, until: float = math.inf
     ) -> tuple[Any, float]:
         """A copy of the model after some updates, and its loss on the validation rows."""
+        for model, finite in self.train_past(size, rate, [max(1, updates)], until):
+            if finite:
+                return model, self.validation_loss(model)
+        return model, math.inf
+
+    def train_past(
+        self, size: int, rate: float, stops: Sequence[int], until: float = math.inf
+    ) -> Iterator[tuple[Any, bool]]:
+        """A copy of the model after these numbers of updates, and whether its loss is finite.
+
+        It is the same copy, trained on; there are no more once the loss is not finite, or the time
+        is over.
+        """
         model = self.copied()
         rule = self._rule(model, rate)
-        for number in range(updates):
+        for number in range(max(stops)):
             value = self.update(model, rule, self.draw(size))
             if number % CHECKED_EVERY == 0 and not math.isfinite(value.item()):
-                return model, math.inf
-            if number and self.clock() > until:
-                break
-        return model, self.validation_loss(model)
+                yield model, False
+                return
+            late = number > 0 and self.clock() > until
+            if late or number + 1 in stops:
+                yield model, True
+            if late:
+                return
 
     def validation_loss(self, model: Any) -> float:
         """The loss of a model on the validation rows; infinite where it is not finite."""
@@ -237,11 +256,42 @@ class Bench:
 
         None if time runs out before there are enough groups.
         """
+        measured = self._products(model, GROUPS, until)
+        return None if measured is None else gradient_noise(measured)
+
+    def noise_along(
+        self, size: int, rate: float, updates: int, until: float = math.inf
+    ) -> GradientNoise | None:
+        """The mean noise at some weights of the last updates of a training.
+
+        Its interval holds the difference between them. None if time runs out before that.
+
+        Args:
+            size: rows per update.
+            rate: learning rate.
+            updates: of the training.
+            until: when it is to be over, by the clock.
+        """
+        stops = sorted({max(1, round(one)) for one in np.linspace(PART * updates, updates, POINTS)})
+        trained_until = self.clock() + TRAINED * (until - self.clock())
+        measured = []
+        for model, finite in self.train_past(size, rate, stops, trained_until):
+            found = self._products(model, GROUPS // POINTS, until) if finite else None
+            if found is not None:
+                measured.append(found)
+        if not measured:
+            return None
+        groups = min(len(one.products) for one in measured)
+        kept = [one._replace(products=one.products[:groups, :groups]) for one in measured]
+        return noise_of_runs([kept])
+
+    def _products(self, model: Any, groups: int, until: float) -> Products | None:
+        """Inner products of the gradients of groups of rows; None if there are too few in time."""
         import torch
 
         model = self.copied(model)
         gradients = []
-        for _ in range(GROUPS):
+        for _ in range(groups):
             model.zero_grad()
             self._mean(self.step(model, self.draw(self.group_rows))).backward()
             parts = [one.grad.reshape(-1) for one in model.parameters() if one.grad is not None]
@@ -252,9 +302,7 @@ class Bench:
             return None
         together = np.stack(gradients)
         nothing = np.zeros((0, 0))
-        return gradient_noise(
-            Products(together @ together.T, self.group_rows, nothing, np.zeros(0))
-        )
+        return Products(together @ together.T, self.group_rows, nothing, np.zeros(0))
 
     @property
     def group_rows(self) -> int:

@@ -162,6 +162,18 @@ def test_a_planned_chunk_holds_about_its_bytes(batch_size: int) -> None:
     assert plan.updates_per_chunk <= plan.updates_per_epoch
 
 
+@pytest.mark.parametrize("batch_size", [64, 100, 256, 1000])
+@pytest.mark.parametrize("intervals", [1, 3])
+def test_the_chunks_of_an_interval_are_about_equally_long(batch_size: int, intervals: int) -> None:
+    store = numbered(32_768)
+    size = 61 * batch_size * store.row_bytes
+    plan = plan_batches(store, batch_size, 0, intervals_per_epoch=intervals, chunk_bytes=size)
+    number = -(-plan.updates_per_interval // plan.updates_per_chunk)
+    assert plan.updates_per_chunk <= 61
+    assert number == -(-plan.updates_per_interval // 61), "no more than are needed"
+    assert number * plan.updates_per_chunk - plan.updates_per_interval < number
+
+
 def test_chunks_of_any_size_hold_the_same_rows() -> None:
     store = numbers(500)
     orders = []

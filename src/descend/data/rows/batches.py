@@ -124,8 +124,10 @@ def plan_batches(
         rows, batch_size, seed, 1, intervals_per_epoch, accumulation_steps=steps, windows=windows
     )
     by_bytes = chunk_bytes // (store.row_bytes * batch_size)
-    updates = max(1, min(by_bytes, MAX_UPDATES, whole.updates_per_interval))
-    return replace(whole, updates_per_chunk=updates)
+    interval = whole.updates_per_interval
+    most = max(1, min(by_bytes, MAX_UPDATES, interval))
+    # The chunks of an interval are about equally long: a short one is filled up like the others.
+    return replace(whole, updates_per_chunk=-(-interval // -(-interval // most)))
 
 
 def without_microbatches(plan: BatchPlan) -> BatchPlan:

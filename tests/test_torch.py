@@ -254,6 +254,52 @@ def test_mode_random_state_and_weights_stay_as_they_were(mode):
 
 
 @needs_torch
+@pytest.mark.parametrize("kind", ["subset", "weighted", "batches"])
+def test_rows_come_from_the_sampler_of_the_loader(kind):
+    data = [(torch.tensor([float(row)]), torch.tensor([0.0])) for row in range(200)]
+    kept, source = list(range(100, 200)), torch.Generator().manual_seed(3)
+    before, of = source.get_state(), torch.utils.data
+    if kind == "batches":
+        loader = of.DataLoader(data, batch_sampler=[kept[:50], kept[50:]])
+    elif kind == "subset":
+        loader = of.DataLoader(data, sampler=of.SubsetRandomSampler(kept, generator=source))
+    else:
+        weights = [0.0] * 100 + [1.0] * 100
+        sampler = of.WeightedRandomSampler(weights, 500, generator=source)
+        loader = of.DataLoader(data, sampler=sampler)
+    bench = bench_of(torch.nn.Linear(1, 1), loader)
+    assert float(bench.rows.batch(np.arange(bench.rows.count))[0].min()) >= 100.0
+    assert torch.equal(source.get_state(), before)
+
+
+@needs_torch
+def test_a_loader_whose_data_set_makes_the_batches_is_refused():
+    loader = torch.utils.data.DataLoader(problem(0.5), batch_size=None)
+    with pytest.raises(InputError, match="batch_size=None"):
+        bench_of(linear(), loader)
+
+
+@needs_torch
+def test_only_the_parameters_of_the_optimizer_are_trained():
+    model = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.Linear(5, 1))
+    rule = torch.optim.AdamW(model[1].parameters(), lr=0.1)
+    bench = bench_of(model, problem(0.5), optimizer=rule)
+    trained, _ = bench.train(32, 0.1, 3)
+    assert torch.equal(trained[0].weight, model[0].weight)
+    assert not torch.equal(trained[1].weight, model[1].weight)
+
+
+@needs_torch
+def test_a_part_in_evaluation_mode_stays_so():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 1))
+    model[0].eval()
+    trained, _ = bench_of(model, problem(0.5)).train(32, 0.1, 3)
+    assert torch.equal(trained[0].running_mean, model[0].running_mean)
+    trained, _ = bench_of(model.eval(), problem(0.5)).train(32, 0.1, 3)
+    assert not torch.equal(trained[0].running_mean, model[0].running_mean)
+
+
+@needs_torch
 def test_a_slow_data_set_keeps_to_the_budget():
     class Clock:
         now = 0.0

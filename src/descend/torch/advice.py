@@ -45,19 +45,22 @@ def advise(
 ) -> Advice:
     """Find the batch size and the learning rate of a PyTorch model by measuring.
 
-    Copies of the module are trained, in training mode; the module itself, its mode, its optimizer
-    and the random states of PyTorch, NumPy and Python stay as they are. What is measured: seconds
-    per update, reading the rows from the data set included; the gradient noise, before and after
-    some updates; and short trials from the same weights, which decide.
+    Copies of the module are trained, in training mode (parts that are in evaluation mode while the
+    module is in training mode stay so). The module itself, its mode, its optimizer and the random
+    states of PyTorch, NumPy and Python stay as they are. What is measured: seconds per update,
+    reading the rows from the data set included; the gradient noise, before and after some
+    updates; and short trials from the same weights, which decide.
 
     Args:
         module: a `torch.nn.Module`, on the device it is to be trained on.
         loss: `(outputs, y) -> mean loss of the batch`; one loss for each row works too.
             None if `step` is given.
-        dataset: a map-style or iterable data set of pairs (x, y), or a `DataLoader` over one.
+        dataset: a map-style or iterable data set of pairs (x, y), or a `DataLoader` over one,
+            whose sampler says which rows there are.
         step: `(module, batch) -> mean loss`, for batches that are not (x, y).
         optimizer: `(parameters, learning_rate) -> torch.optim.Optimizer`, a class of these, or
-            an optimizer whose options are used; None is SGD with momentum 0.9.
+            an optimizer, whose options are used, and which of the module's parameters it has;
+            None is SGD with momentum 0.9.
         collate: makes a batch of a list of rows, as in a `DataLoader`; None takes the loader's.
         budget: seconds that the advice may take; a single step that takes longer is finished.
         seed: of the rows, their order, and dropout.

@@ -54,6 +54,7 @@ class Bench:
         random: draws the batches.
         device: of the module.
         clock: seconds.
+        trained: names of the parameters that are trained.
         smallest: the smallest batch that the module accepts in training mode.
     """
 
@@ -67,6 +68,7 @@ class Bench:
     random: np.random.Generator
     device: Any
     clock: Clock
+    trained: frozenset[str]
     smallest: int = 1
 
     @classmethod
@@ -88,13 +90,17 @@ class Bench:
         Raises:
             InputError: the module, the data or the loss cannot be used.
         """
-        parameters = list(module.parameters()) if hasattr(module, "parameters") else []
-        learned = [one for one in parameters if one.requires_grad]
+        named = dict(module.named_parameters()) if hasattr(module, "named_parameters") else {}
+        trained = {name: one for name, one in named.items() if one.requires_grad}
+        learned = list(trained.values())
         if not learned:
             raise InputError(
                 f"Expected a torch.nn.Module with parameters to train; {type(module).__name__} has "
                 "none that requires a gradient."
             )
+        held_by = _parameters_of(optimizer)
+        # An optimizer of other parameters gives its options alone.
+        trained = {name: one for name, one in trained.items() if id(one) in held_by} or trained
         device, dtype = learned[0].device, learned[0].dtype
         rows = Rows(data, collate, device, dtype, until, clock)
         random = np.random.default_rng(seed)
@@ -112,14 +118,20 @@ class Bench:
             random=random,
             device=device,
             clock=clock,
+            trained=frozenset(trained),
         )
         bench._try()
         return bench
 
     def copied(self, model: Any = None) -> Any:
-        """A copy of a model (None: the user's) in training mode."""
+        """A copy of a model (None: the user's) in training mode.
+
+        Parts of a module in training mode that are in evaluation mode stay so: that is how a loop
+        keeps the running means of a frozen trunk.
+        """
         try:
-            return copy.deepcopy(self.module if model is None else model).train()
+            made = copy.deepcopy(self.module if model is None else model)
+            return made if made.training else made.train()
         except (RuntimeError, TypeError) as error:
             raise InputError(f"The module cannot be copied (copy.deepcopy): {error}") from error
 
@@ -160,7 +172,7 @@ class Bench:
     def _rule(self, model: Any, rate: float) -> Any:
         try:
             rule = self.make_optimizer(
-                [one for one in model.parameters() if one.requires_grad], rate
+                [one for name, one in model.named_parameters() if name in self.trained], rate
             )
             if not (hasattr(rule, "step") and hasattr(rule, "zero_grad")):
                 raise TypeError(f"it gives {type(rule).__name__}")
@@ -294,7 +306,11 @@ class Bench:
         for _ in range(groups):
             model.zero_grad()
             self._mean(self.step(model, self.draw(self.group_rows))).backward()
-            parts = [one.grad.reshape(-1) for one in model.parameters() if one.grad is not None]
+            parts = [
+                one.grad.reshape(-1)
+                for name, one in model.named_parameters()
+                if name in self.trained and one.grad is not None
+            ]
             gradients.append(torch.cat(parts).double().cpu().numpy())
             if self.clock() > until:
                 break
@@ -362,6 +378,15 @@ def _usual_step(loss: Loss | None) -> Step:
         return loss(module(*x) if isinstance(x, list | tuple) else module(x), y)
 
     return step
+
+
+def _parameters_of(optimizer: Any) -> set[int]:
+    """The identities of the parameters that an optimizer moves; none where it is a factory."""
+    import torch
+
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return set()
+    return {id(one) for group in optimizer.param_groups for one in group["params"]}
 
 
 def _factory(optimizer: Any) -> MakeOptimizer:

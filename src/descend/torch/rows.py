@@ -23,8 +23,8 @@ class Rows:
     """Rows by number, in batches on a device.
 
     Args:
-        data: a map-style or iterable data set, or a data loader, whose data set and collate
-            function are used.
+        data: a map-style or iterable data set, or a data loader, whose data set, sampler and
+            collate function are used.
         collate: makes a batch of a list of rows; None takes the loader's, or PyTorch's own.
         device: where batches go.
         dtype: to which float64 tensors are converted for the model.
@@ -42,12 +42,21 @@ class Rows:
 
         self._torch = torch
         self._device, self._dtype = device, dtype
+        drawn: list[int] | None = None
         if isinstance(data, torch.utils.data.DataLoader):
+            if data.batch_size is None and data.batch_sampler is None:
+                raise InputError(
+                    "The DataLoader has batch_size=None: its data set makes the batches, so no "
+                    "other size can be tried. Give a data set of single rows."
+                )
             collate = collate or data.collate_fn
+            drawn = _drawn(data)
             data = data.dataset
         self._collate = collate or torch.utils.data.default_collate
         if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
             self._data, self.count = data, len(data)
+            if drawn is not None:
+                self._data, self.count = _Chosen(data, drawn), len(drawn)
         elif hasattr(data, "__iter__"):
             self._data = list(_read(data, until, clock))
             self.count = len(self._data)
@@ -86,6 +95,41 @@ class Rows:
         if hasattr(part, "_fields"):
             return type(part)(*(self.placed(one) for one in part))
         return part.to(self._device) if hasattr(part, "to") else part
+
+
+class _Chosen:
+    """Some rows of a data set, by their place among these."""
+
+    def __init__(self, data: Any, numbers: Sequence[int]) -> None:
+        self._data, self._numbers = data, numbers
+
+    def __getitem__(self, place: int) -> Any:
+        return self._data[self._numbers[place]]
+
+
+def _drawn(loader: Any) -> list[int] | None:
+    """The rows that the sampler of a loader draws, a sample of them; None where it takes all.
+
+    The random state of the sampler stays as it was.
+    """
+    from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, SequentialSampler
+
+    if isinstance(loader.dataset, IterableDataset):
+        return None
+    own = type(loader.batch_sampler) is not BatchSampler
+    sampler = loader.batch_sampler.sampler if not own else None
+    if type(sampler) is SequentialSampler:
+        return None
+    if type(sampler) is RandomSampler and not sampler.replacement:
+        return None
+    source = getattr(loader.batch_sampler if own else sampler, "generator", None)
+    state = source.get_state() if source is not None else None
+    found: Any = itertools.chain.from_iterable(loader.batch_sampler) if own else sampler
+    try:
+        return [int(number) for number in itertools.islice(found, SAMPLE_ROWS)]
+    finally:
+        if source is not None:
+            source.set_state(state)
 
 
 def _read(data: Any, until: float, clock: Clock) -> Any:

@@ -169,8 +169,8 @@ def test_the_axis_switch_redraws(page: Browser) -> None:
         assert shown[1][1] >= shown[0][-1]
 
 
-def test_an_axis_can_be_made_logarithmic_and_back(page: Browser) -> None:
-    for kind in ("log", "linear"):
+def test_an_axis_can_be_made_linear_and_logarithmic_again(page: Browser) -> None:
+    for kind in ("linear", "log"):
         page.click("[data-plot=loss] input[data-log=y]")
         page.wait_for(f"{LOSS} return plot._fullLayout.yaxis.type === arguments[0]", kind)
 
@@ -238,7 +238,7 @@ def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -
         progress = StoppingState(stale=2)
         page.evaluation(SimpleNamespace(history=history[:7], progress=progress))  # type: ignore[arg-type]
         browser.wait_for(counted, 7)
-        left = f"Patience left{PATIENCE - progress.stale} evaluations"
+        left = f"Patience left{PATIENCE - progress.stale}evaluations"
         assert left in browser.run("return document.body.textContent")
         page.finish(record, history)
     finally:

@@ -316,6 +316,13 @@ def test_a_browser_runs_no_text_from_the_data(browser: Browser, tmp_path: Path) 
     assert {url for url in browser.requests() if not url.startswith("data:")} <= {path.as_uri()}
 
 
+def test_a_table_that_is_narrow_enough_for_paper_is_marked() -> None:
+    assert "<table class=fits>" in table_html(Table(["a", "b"], [["some words", 3]]))
+    assert '<table class="sortable wide">' in table_html(
+        Table(["a"] * 30, [[1.25] * 30], sortable=True)
+    )
+
+
 def test_a_half_plot_that_stands_alone_takes_the_row() -> None:
     def halves(*half: bool) -> list[bool]:
         plots = [dataclasses.replace(plot_of(f"p{n}"), half=one) for n, one in enumerate(half)]

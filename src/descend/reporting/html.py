@@ -21,6 +21,8 @@ from descend.reporting.page_model import (
 )
 
 OPTION = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*")
+PAPER, LETTER, PADDING = 700, 7, 15
+"""Pixels between the margins of a page on paper, of a letter there, and around a cell."""
 LONG_TABLE = 20
 """A table of more rows than this scrolls within its own box."""
 TONES = {"good": ("✓", "Passed:"), "warn": ("!", "Caution:"), "bad": ("✗", "Failed:")}
@@ -156,15 +158,35 @@ def table_html(table: Table) -> str:
         rows.append(f"<tr>{''.join(cells)}</tr>")
     label = f' aria-label="{escape_html(table.caption)}"' if table.caption else ""
     long = '"scroll long"' if len(rows) > LONG_TABLE else "scroll"
-    sortable = " class=sortable" if table.sortable else ""
+    width = "fits" if _fits_paper(table) else "wide"
+    kind = f'class="sortable {width}"' if table.sortable else f"class={width}"
     body = (
-        f"<div class={long} tabindex=0 role=group{label}><table{sortable}>{caption}"
+        f"<div class={long} tabindex=0 role=group{label}><table {kind}>{caption}"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>\n"
     )
     if table.folded:
         title = escape_html(table.caption)
         return f"<details class=numbers><summary>{title}</summary>\n{body}</details>\n"
     return body
+
+
+def _fits_paper(table: Table) -> bool:
+    """Whether the table is narrow enough for paper without a word being broken.
+
+    >>> _fits_paper(Table(["a", "b"], [["some words", "more"]]))
+    True
+    >>> _fits_paper(Table([30 * "long"], []))
+    False
+    """
+    widths = []
+    for column in zip(table.header, *table.rows, strict=True):
+        words = [word for cell in column for word in _plain_text(cell).split()]
+        widths.append(max(map(len, words), default=0))
+    return sum(LETTER * width + PADDING for width in widths) <= PAPER
+
+
+def _plain_text(cell: Cell) -> str:
+    return f"{cell.value} {cell.span}" if isinstance(cell, Ranged) else cell_text(cell)
 
 
 def _swatch(colour: str) -> str:

@@ -116,8 +116,8 @@ def _patience_figure(progress: Record, since: int) -> KeyFigure:
         return KeyFigure("Since the best", count_text(since, "evaluation"))
     left = max(0, progress["patience"] - progress["stale"])
     can_lower = progress["lowerings"] < progress["lowers"]
-    then = "then the learning rate is lowered" if can_lower else "then training ends"
-    return KeyFigure("Patience left", count_text(left, "evaluation"), then)
+    then = "the learning rate is lowered" if can_lower else "training ends"
+    return KeyFigure("Patience left", f"{left:,}", f"evaluations, then {then}")
 
 
 def _best_metric(history: History, name: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,7 +22,8 @@ from descend.commands.train import train
 from descend.errors import InputError, InterruptedRunError
 from descend.io.event_files import EventWriter, crc32c
 from descend.reporting.progress import make_progress
-from descend.runtime.live_page import LOOPBACK, SECONDS_BETWEEN, LivePage
+from descend.runtime import live_page
+from descend.runtime.live_page import LOOPBACK, MOST_READERS, SECONDS_BETWEEN, LivePage
 from descend.runtime.run import Options
 from descend.runtime.table_run import Run
 from descend.runtime.tensorboard import TensorBoard
@@ -148,6 +151,47 @@ def test_only_this_machine_is_answered() -> None:
                 fetched(address, **({"Host": host} if host else {}))
     finally:
         page.close()
+
+
+class Silent(Callback):
+    """Readers who take all places and say nothing, half a request, or never read the answer."""
+
+    def __init__(self, page: LivePage) -> None:
+        self.page = page
+        self.sockets: list[socket.socket] = []
+        self.answered = False
+
+    def begin(self, record: Any, folder: Path | None, history: History) -> None:
+        port = int(self.page.address.rsplit(":", 1)[1].rstrip("/"))
+        asked = f"GET / HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\n\r\n".encode()
+        for said in (b"", asked[:9], asked) * MOST_READERS:
+            self.sockets.append(socket.create_connection((LOOPBACK, port)))
+            self.sockets[-1].sendall(said)
+
+    def finish(self, record: Any, history: History) -> None:
+        for _ in range(200):
+            try:
+                fetched(self.page.address)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                self.answered = True
+                return
+
+
+def test_readers_who_say_nothing_neither_stop_a_run_nor_keep_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live_page, "SECONDS_TO_ASK", 0.2)
+    page = LivePage(stay=0)
+    silent = Silent(page)
+    run = trained(tmp_path / "run", page, silent)
+    assert run.folder is not None
+    assert run.history[-1].epoch == 4
+    assert silent.answered
+    assert "Traceback" not in capfd.readouterr().err
+    for one in silent.sockets:
+        one.close()
 
 
 def test_names_in_the_data_cannot_become_markup() -> None:

@@ -37,7 +37,7 @@ def named_path(path: str | os.PathLike[str], option: str = "") -> Path:
     try:
         content = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(f"{where} in UTF-8; found {text!r}. Rename it first.") from None
+        raise InputError(f"{where} in UTF-8; found {_remedy(text)}") from None
     longest = max(map(len, content.split(b"/")))
     if longest > LONGEST_NAME:
         raise InputError(
@@ -94,3 +94,13 @@ def _temporary_cache() -> Path:
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o22:
             return own
     return Path(tempfile.mkdtemp(prefix="descend-"))
+
+
+def _remedy(text: str) -> str:
+    """What was found in place of a name in UTF-8, and what to do."""
+    try:
+        name = os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return f"{text!r}. Rename it first."
+    # The name is as it should be; Python reads what is typed in another encoding.
+    return f"another encoding in this terminal. For {name!r} set LC_ALL=C.UTF-8 and start again."

@@ -30,7 +30,7 @@ def record_of(name: str) -> dict[str, Any]:
     ("name", "drawn"),
     [
         ("valley", ["Gradient descent", "Steepest descent", METHODS[5], METHODS[6]]),
-        ("double-well", ["Gradient descent", "Mini-batch 32"]),
+        ("double-well", ["Mini-batch 32", "Gradient descent"]),
         ("many-minima", METHODS[:SHOWN]),
     ],
 )

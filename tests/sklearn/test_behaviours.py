@@ -257,3 +257,42 @@ def test_numbers_of_more_than_64_bits_are_carried_or_refused() -> None:
     if codes.min() != codes.max():  # Some processors have no such numbers.
         with pytest.raises(ValueError, match="64 bits cannot hold exactly"):
             model.fit(X, codes)
+
+
+def test_averaging_may_be_left_out_and_the_rate_may_rise():
+    X, y = numbers(300)
+    options = {"max_epochs": 2, "early_stopping": False, "schedule": "cosine", "model": "linear"}
+    made = [
+        MiniBatchRegressor(**{**FAST, "learning_rate": 0.02, **options, **more}).fit(X, y).coef_
+        for more in ({}, {"averaging": False}, {"averaging": False, "warmup": 0.0})
+    ]
+    assert not np.allclose(made[0], made[1])
+    assert not np.allclose(made[1], made[2])
+    with pytest.raises(ValueError, match="warmup must be"):
+        regressor(warmup=2.0).fit(X, y)
+
+
+def test_a_fit_ends_with_its_time_and_a_part_is_learned_whatever():
+    X, y = numbers(300)
+    options = {"max_epochs": 10**6, "time_budget": 1e-9, "learning_rate": 0.02}
+    estimator = MiniBatchRegressor("linear", random_state=0, **options)
+    assert estimator.fit(X, y).stop_reason_.name == "TIME_BUDGET"
+    before = estimator.partial_fit(X, y).coef_
+    assert not np.allclose(estimator.partial_fit(X, y).coef_, before)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_numbers_of_a_frame_may_be_codes(library):
+    frames = pytest.importorskip(library)
+    random = np.random.default_rng(0)
+    codes, x = random.integers(0, 5, size=400), random.normal(size=400)
+    y = np.array([3.0, -2.0, 0.0, 5.0, 1.0])[codes] + x
+    frame = frames.DataFrame({"zip": codes, "x": x})
+    options = {"max_epochs": 40, "random_state": 0, "learning_rate": 0.05}
+    estimator = MiniBatchRegressor("linear", categorical=["zip"], **options).fit(frame, y)
+    assert estimator.score(frame, y) > 0.98
+    assert MiniBatchRegressor("linear", **options).fit(frame, y).score(frame, y) < 0.6
+    with pytest.raises(ValueError, match="names columns of a frame; found ndarray"):
+        estimator.predict(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="'town', which is no column of X"):
+        MiniBatchRegressor("linear", categorical="town").fit(frame, y)

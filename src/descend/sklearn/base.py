@@ -104,6 +104,11 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         l2: penalty, l2/2 · |weights|², the same at every batch size.
         weight_decay: of the update rule; None is 0.1 for tabular, 0.01 for adamw, else 0.
         clip: largest gradient norm; longer gradients are scaled down. None: no limit.
+        averaging: whether a running average of the weights is evaluated and kept.
+        warmup: fraction of the updates over which the learning rate rises; `auto` is a few at the
+            beginning, for rules that need it.
+        time_budget: seconds after which `fit` ends; `partial_fit` goes through its rows whatever.
+        categorical: columns of a frame whose numbers are codes of categories.
         max_epochs: most passes over the training rows; None is by the effort for tabular, and 200
             for the others.
         patience: evaluations without improvement before the learning rate is lowered, and in the
@@ -147,6 +152,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         l2: float = 0.0,
         weight_decay: float | None = None,
         clip: float | None = None,
+        averaging: bool = True,
+        warmup: float | Literal["auto"] = "auto",
+        time_budget: float | None = None,
+        categorical: Sequence[str] = (),
         max_epochs: int | None = None,
         patience: int = 5,
         early_stopping: bool = True,
@@ -169,6 +178,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.l2 = l2
         self.weight_decay = weight_decay
         self.clip = clip
+        self.averaging = averaging
+        self.warmup = warmup
+        self.time_budget = time_budget
+        self.categorical = categorical
         self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.patience = patience
@@ -214,7 +227,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> tuple[Any, Any]:
         """X as an array of numbers, or as the frame it is where it holds text or dates."""
         X, y = read_array(X, "X", missing=True), read_array(y, "y")
-        if not holds_words(X):
+        if not self._reads_frame(X):
             X, y = validate_data(
                 self,
                 X,
@@ -310,6 +323,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         rows, weight = self._rows(X, y, sample_weight)
         params = None
         settings = self._settings(y)
+        settings = settings.replace(time_budget=None)  # It counts all calls, and rows still come.
         if self.schedule == "auto":
             # A course to an end is nothing for rows that go on coming.
             settings = settings.replace(schedule="constant")
@@ -388,11 +402,41 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             l2=self.l2,
             weight_decay=self.weight_decay,
             clip=self.clip,
+            averaging=self.averaging,
+            warmup=self.warmup,
+            time_budget=self.time_budget,
+            categorical=self._categories(),
             epochs=self._most_epochs(),
             patience=self.patience if self.early_stopping else NEVER,
             seed=same_number(seed_of(self.random_state)),
         )
         return with_model_defaults(settings)
+
+    def _categories(self) -> tuple[str, ...]:
+        if isinstance(self.categorical, str):
+            return (self.categorical,)
+        return tuple(str(name) for name in self.categorical)
+
+    def _reads_frame(self, X: Any) -> bool:
+        """Whether X is read as a frame, column by column, and not as an array of numbers.
+
+        Raises:
+            ValueError: `categorical` names columns, and X has none of this name.
+        """
+        named = self._categories()
+        if not named:
+            return holds_words(X)
+        if not hasattr(X, "columns"):
+            raise ValueError(
+                f"categorical={list(named)} names columns of a frame; found {type(X).__name__}."
+            )
+        lost = [name for name in named if name not in set(map(str, X.columns))]
+        if lost:
+            raise ValueError(
+                f"categorical names {lost[0]!r}, which is no column of X; it has "
+                f"{', '.join(map(str, list(X.columns)[:10]))}."
+            )
+        return True
 
     def _named_loss(self, y: NDArray[Any]) -> str:
         """The loss that the parameters name, for checked targets; or `auto`."""
@@ -467,7 +511,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Rows to predict, checked against those of `fit`."""
         check_is_fitted(self, "model_")
         X = read_array(X, "X", missing=True)
-        if holds_words(X):
+        if self._reads_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
             X = validate_data(

@@ -138,3 +138,15 @@ def test_other_files_under_the_same_name_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="Process 1 sees other data than process 0"):
         in_processes(2, work)
+
+
+def test_a_cell_that_only_one_process_reads_changes_the_column_for_all(tmp_path: Path) -> None:
+    # Beyond the rows that types are found from.
+    cells = [str(one % 50) for one in range(24_000)]
+    cells[23_900] = "C12"
+    lines = [f"{one % 7},{cell},{one}" for one, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,code,y", *lines]))
+    settings = Settings(target="y", share_rows="yes")
+    alone = prepare.prepare(str(tmp_path / "t.csv"), settings)
+    for one in shared(str(tmp_path / "t.csv"), settings, 2):
+        assert one.schema == alone.schema

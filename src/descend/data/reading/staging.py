@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -12,6 +13,7 @@ from descend.data.reading.errors import UnreadableCellError
 from descend.data.reading.number_text import code_sql
 from descend.data.reading.sql import quote_name
 from descend.data.reading.table import Table
+from descend.errors import DataError, option_text
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
 
@@ -39,12 +41,20 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
     if size == 0:
         yield table
         return
+    if table.sharing is not None:
+        size //= table.sharing.count
     table = _keep_spelling(table, settings)
     if size <= memory // 4:
         with _copy_and_retype(table, None, settings.exclude) as copy:
             yield copy
         return
     place = _place(store, 2 * size)
+    if place is None and table.sharing is not None:
+        # Read each time, an unreadable cell would come up in one process and not in the others.
+        raise DataError(
+            f"The disk lacks room for a copy of the rows beside {store} ({2 * size / 1e9:.2g} GB). "
+            f"{option_text('store')} names a folder on another disk."
+        )
     if place is None:
         yield table
         return
@@ -79,11 +89,29 @@ def _copy_and_retype(table: Table, path: Path | None, without: Collection[str]) 
     with ExitStack() as stack:
         copy: Table | None = None
         while copy is None:
+            refused: UnreadableCellError | None = None
             try:
                 copy = stack.enter_context(table.copied(path, without=without))
             except UnreadableCellError as error:
-                table = as_text(table, error)
+                refused = error
+            refused = _refused_anywhere(table, refused)
+            if refused is not None:
+                stack.close()
+                copy, table = None, as_text(table, refused)
         yield copy
+
+
+def _refused_anywhere(table: Table, own: UnreadableCellError | None) -> UnreadableCellError | None:
+    """The error of this process, else that of the first that has one and shares the rows."""
+    if table.sharing is None:
+        return own
+    words = [json.loads(one) for one in table.sharing.gather(_as_json(own))]
+    first = next(filter(None, words), None)
+    return own or (None if first is None else UnreadableCellError(*first))
+
+
+def _as_json(error: UnreadableCellError | None) -> bytes:
+    return json.dumps(None if error is None else [str(error), error.column]).encode()
 
 
 def as_text(table: Table, error: UnreadableCellError) -> Table:

@@ -350,7 +350,9 @@ class Table:
         ]
         listed = ", ".join(names) or "*"
         with self._reading():
-            cursor.execute(f"CREATE TABLE {to} AS SELECT {listed} FROM {self._relation}").fetchall()
+            cursor.execute(
+                f"CREATE OR REPLACE TABLE {to} AS SELECT {listed} FROM {self._relation}"
+            ).fetchall()
 
     @contextmanager
     def marked(self, conditions: Sequence[str]) -> Iterator[Table]:

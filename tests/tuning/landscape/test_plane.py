@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from descend.tuning.advice.trials import TrialRunner, make_runner
+from descend.tuning.landscape import plane
 from descend.tuning.landscape.plane import (
     Trajectory,
     flat,
@@ -72,15 +73,15 @@ def test_principal_axes_are_those_of_the_covariance(runner: TrialRunner) -> None
 def test_the_loss_on_the_plane_is_the_loss_of_the_weights(runner: TrialRunner) -> None:
     trajectories = [record_trajectory(runner, "", size, 0.1, [1, 4, 16]) for size in (8, 120)]
     centre = trajectories[0].snapshots[-1].astype(np.float64)
-    plane = loss_plane(runner, trajectories, centre, principal_axes(trajectories, centre), points=5)
+    found = loss_plane(runner, trajectories, centre, principal_axes(trajectories, centre), points=5)
     _, unravel = jax.flatten_util.ravel_pytree(runner.snapshot.params)
-    at = centre + plane.x[1] * plane.axes[0] + plane.y[3] * plane.axes[1]
-    assert plane.losses[3, 1] == pytest.approx(runner.evaluate(unravel(at.astype(np.float32))))
-    assert 0.5 < plane.explained <= 1.0 + 1e-9
+    at = centre + found.x[1] * found.axes[0] + found.y[3] * found.axes[1]
+    assert found.losses[3, 1] == pytest.approx(runner.evaluate(unravel(at.astype(np.float32))))
+    assert 0.5 < found.explained <= 1.0 + 1e-9
     for trajectory in trajectories:
-        seen = plane.points(trajectory)
-        assert plane.x[0] <= seen[:, 0].min() <= seen[:, 0].max() <= plane.x[-1]
-        assert plane.y[0] <= seen[:, 1].min() <= seen[:, 1].max() <= plane.y[-1]
+        seen = found.points(trajectory)
+        assert found.x[0] <= seen[:, 0].min() <= seen[:, 0].max() <= found.x[-1]
+        assert found.y[0] <= seen[:, 1].min() <= seen[:, 1].max() <= found.y[-1]
 
 
 def test_random_axes_are_as_long_as_the_weights_filter_by_filter() -> None:
@@ -99,3 +100,28 @@ def test_random_axes_are_as_long_as_the_weights_filter_by_filter() -> None:
             assert not np.any(drawn)
     assert abs(axes[0] @ axes[1]) < 1e-6 * np.linalg.norm(axes[0]) * np.linalg.norm(axes[1])
     assert len(flat(params)) == axes.shape[1]
+
+
+def drawn(snapshots: int, weights: int, seed: int) -> Trajectory:
+    random = np.random.default_rng(seed)
+    walk = random.normal(size=(snapshots, 3)) @ random.normal(size=(3, weights))
+    walk += 0.01 * random.normal(size=walk.shape)
+    found = walk.astype(np.float32)
+    return Trajectory("drawn", 8, 0.1, tuple(range(snapshots)), found, (1.0,) * snapshots)
+
+
+def test_axes_of_many_weights_are_found_in_blocks_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    trajectories = [drawn(6, 1000, 1), drawn(5, 1000, 2)]
+    centre = trajectories[0].snapshots[-1].astype(np.float64)
+    apart = np.concatenate([one.snapshots for one in trajectories]).astype(np.float64) - centre
+    expected = np.linalg.svd(apart, full_matrices=False)[2][:2]
+    monkeypatch.setattr(plane, "BLOCK_WEIGHTS", 64)
+    found = principal_axes(trajectories, centre)
+    np.testing.assert_allclose(np.abs(found @ expected.T), np.eye(2), atol=1e-6)
+
+
+def test_snapshots_on_a_line_determine_no_plane() -> None:
+    one = drawn(5, 200, 3)
+    line = np.linspace(0, 1, 5)[:, None] * one.snapshots[:1]
+    with pytest.raises(ValueError, match="on a line"):
+        principal_axes([dataclasses.replace(one, snapshots=line)], np.zeros(200))

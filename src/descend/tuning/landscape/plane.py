@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -18,6 +18,8 @@ from descend.types import Params, join_variables, split_variables
 
 Floats = npt.NDArray[np.float64]
 
+BLOCK_WEIGHTS = 1 << 14
+"""Weights of all snapshots that are in float64 at a time."""
 MARGIN = 0.15
 """Margin of the window around the trajectories, as a fraction of their extent."""
 
@@ -153,16 +155,35 @@ def flat(params: Params) -> npt.NDArray[np.float32]:
 
 
 def principal_axes(trajectories: Sequence[Trajectory], centre: Floats) -> Floats:
-    """The two principal directions of the snapshots around a centre."""
-    apart = (
-        np.concatenate([trajectory.snapshots for trajectory in trajectories]).astype(np.float64)
-        - centre
-    )
-    _, lengths, axes = np.linalg.svd(apart, full_matrices=False)
-    found: Floats = axes[:2] if len(axes) > 1 else np.concatenate([axes, np.zeros_like(axes)])
-    if len(lengths) < 2 or lengths[1] < 1e-9 * max(lengths[0], 1e-30):
+    """The two principal directions of the snapshots around a centre.
+
+    Found from the products of the snapshots with each other, a block of weights at a time: all
+    snapshots of a large model in float64, and their singular vectors, would fill the memory.
+    """
+    count = sum(len(trajectory.snapshots) for trajectory in trajectories)
+    products = np.zeros((count, count))
+    for _, apart in _blocks(trajectories, centre):
+        products += apart @ apart.T
+    squares, vectors = np.linalg.eigh(products)
+    lengths = np.sqrt(np.maximum(squares[::-1], 0.0))
+    # The square of a length is known to 1e-16 of the largest.
+    if len(lengths) < 2 or lengths[1] < 1e-7 * max(lengths[0], 1e-30):
         raise ValueError("all snapshots lie on a line, so no plane is determined")
-    return found
+    axes: Floats = np.zeros((2, len(centre)))
+    for block, apart in _blocks(trajectories, centre):
+        axes[:, block] = vectors[:, :-3:-1].T @ apart / lengths[:2, None]
+    axes[0] /= np.linalg.norm(axes[0])
+    axes[1] -= (axes[1] @ axes[0]) * axes[0]
+    axes[1] /= np.linalg.norm(axes[1])
+    return axes
+
+
+def _blocks(trajectories: Sequence[Trajectory], centre: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Some weights at a time: which, and `[n, b]`, all snapshots less the centre."""
+    for start in range(0, len(centre), BLOCK_WEIGHTS):
+        block = slice(start, start + BLOCK_WEIGHTS)
+        found = [trajectory.snapshots[:, block] for trajectory in trajectories]
+        yield block, np.concatenate(found).astype(np.float64) - centre[block]
 
 
 def random_axes(params: Params, seed: int) -> Floats:
@@ -206,10 +227,6 @@ def loss_plane(
     """
     empty = Plane(centre, axes, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 0)))
     projected = np.concatenate([empty.points(trajectory) for trajectory in trajectories])
-    apart = (
-        np.concatenate([trajectory.snapshots for trajectory in trajectories]).astype(np.float64)
-        - centre
-    )
     inside = float(np.sum((projected @ axes) ** 2)) if projected.size else 0.0
     low, high = projected.min(axis=0), projected.max(axis=0)
     # The window has some height even if all trajectories run along one axis.
@@ -228,5 +245,5 @@ def loss_plane(
         return runner.evaluate(join_variables(unravel(place), state, begun))
 
     losses = np.array([[loss(across, up) for across in x] for up in y])
-    total = float(np.sum(apart**2))
+    total = sum(float(np.sum(apart**2)) for _, apart in _blocks(trajectories, centre))
     return Plane(centre, axes, inside / total if total else 0.0, x, y, losses)

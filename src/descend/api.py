@@ -56,6 +56,7 @@ def train(
     callbacks: Sequence[FunctionOfEvaluation] = (),
     name: str | None = None,
     note: str | None = None,
+    stop: Callable[[Evaluation], object] | None = None,
     quiet: bool | None = None,
     **options: Unpack[TrainKeywords],
 ) -> Run:
@@ -70,6 +71,9 @@ def train(
             params and metrics, stop the run and change the learning rate.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
+        stop: a stopping rule of your own, `f(evaluation) -> bool`, in place of `patience`: the
+            run ends where it says so, and the learning rate is not lowered. A resumed run does
+            not know it; pass it again as a callback that calls `evaluation.stop()`.
         quiet: show no progress; None shows it in a notebook alone.
         **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
 
@@ -90,10 +94,11 @@ def train(
         >>> run.model.predict("bikes.csv").shape
         (240,)
     """
+    asked = _run_options(out, force, quiet, callbacks, name, note)
     return train_run(
         data,
         settings_from({"target": target, **options}),
-        _run_options(out, force, quiet, callbacks, name, note),
+        dataclasses.replace(asked, stop=stop),
     )
 
 

@@ -124,6 +124,14 @@ def test_a_function_stops_a_run(start: Start, tmp_path: Path) -> None:
 
 
 @STARTS
+def test_a_rule_of_ones_own_ends_a_run_in_place_of_patience(start: Start) -> None:
+    run = start(stop=lambda one: one.epoch >= 3, patience=1, learning_rate=1e-6)
+    assert run.stop_reason is StopReason.STOPPED
+    assert run.history[-1].epoch == 3.0
+    assert {line.learning_rate for line in run.history[1:]} == {run.history[-1].learning_rate}
+
+
+@STARTS
 def test_a_function_changes_the_learning_rate(start: Start) -> None:
     def halve(evaluation: Evaluation) -> None:
         if evaluation.epoch == 2:

@@ -101,7 +101,7 @@ def meaning(schema: Schema) -> list[Any]:
     found = []
     for column in schema.columns:
         record = {**vars(column), "kind": column.kind}
-        for name in ("type", "note", "written", "strays", "distinct", "pattern"):
+        for name in ("type", "note", "written", "unit", "strays", "distinct", "pattern"):
             record.pop(name, None)
         found.append(record)
     return found

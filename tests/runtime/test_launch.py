@@ -103,6 +103,18 @@ def resume_run(run: Path, processes: int) -> str:
     return done.stderr
 
 
+def test_an_interrupt_of_the_starter_alone_reaches_all(table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
+        time.sleep(0.01)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == 130
+    assert "everything is saved" in said
+
+
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_a_frozen_process_is_named(
     table: Path, tmp_path: Path, frozen: int, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
                     stderr=None if index == 0 else said[index - 1],
                 )
             )
+        # Ctrl-C in a terminal reaches them by itself as well, which they take for one wish.
+        signal.signal(signal.SIGINT, _passing_on(processes))
         before |= {signal.SIGTERM: signal.signal(signal.SIGTERM, _passing_on(processes))}
         return _wait(processes, said)
     finally:

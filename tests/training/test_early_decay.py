@@ -36,22 +36,18 @@ def test_it_is_due_where_a_window_brings_next_to_nothing(losses: list[float], du
     assert early_decay.is_due(losses, updates, PLAN) is due
 
 
-@pytest.mark.parametrize(
-    ("update", "best", "length"), [(50, 10, 10), (100, 50, 20), (180, 150, 20), (60, 0, 10)]
-)
-def test_it_takes_a_share_of_the_way_to_the_best_and_never_more_than_is_left(
-    update: int, best: int, length: int
-) -> None:
-    assert early_decay.begin(StoppingState(), update, best, PLAN).decay_updates == length
+def test_it_takes_a_share_of_the_evaluations_so_far_and_never_more_than_is_left() -> None:
+    lengths = [early_decay.begin(StoppingState(), u, PLAN).decay_updates for u in (50, 100, 180)]
+    assert lengths == [30, 40, 20]
 
 
 def test_the_factors_fall_from_1_to_the_least() -> None:
-    progress = early_decay.begin(StoppingState(stale=4), 110, 100, PLAN)
+    progress = early_decay.begin(StoppingState(stale=4), 100, PLAN)
     assert progress.stale == 0
-    found = early_decay.factors(progress, np.asarray([110, 130, 150, 160]))
+    found = early_decay.factors(progress, np.asarray([100, 120, 140, 150]))
     np.testing.assert_allclose(found, [1, 0.5, MIN_FACTOR, MIN_FACTOR])
-    assert not early_decay.is_over(progress, 149)
-    assert early_decay.is_over(progress, 150)
+    assert not early_decay.is_over(progress, 139)
+    assert early_decay.is_over(progress, 140)
 
 
 def noisy_run(scripted: list[float]) -> LoopConfig:
@@ -67,12 +63,12 @@ def test_the_run_ends_after_the_decay_with_the_rate_near_0() -> None:
     recorder = Recorder()
     loop, reason = fit(noisy_run(losses), network().begin(), recorder)
     assert reason is StopReason.NO_IMPROVEMENT
-    assert len(loop.history) == 1 + 6 + 1
+    assert len(loop.history) == 1 + 6 + 3
     rates = [line.learning_rate for line in loop.history]
     assert rates[6] == pytest.approx(0.01)
     assert rates[-1] < 0.002
     assert loop.best.update == loop.history[3].update
-    assert any("decays from here, over 1 evaluation." in text for text in recorder.messages)
+    assert any("decays from here, over 3 evaluations" in text for text in recorder.messages)
 
 
 def test_a_loss_that_falls_to_the_end_uses_all_epochs() -> None:

@@ -3,9 +3,8 @@
 A schedule with a constant stretch can end at any time: from its high rate a short decay brings
 most of what a whole planned course brings (Hägele et al. 2024, arXiv 2405.18392, section 4). So
 the decay begins where the best loss of the last evaluations is hardly lower than the best before
-them, from the best weights, and takes a share of the evaluations that led to them. Noisy tables,
-which would only fit their noise from there on, are finished after a few epochs; others use them
-all.
+them, from the best weights, and takes a share of the evaluations so far. Noisy tables, which
+would only fit their noise from there on, are finished after a few epochs; others use them all.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ WINDOW = 0.15
 IMPROVEMENT = 5e-3
 """By this fraction of the best loss before."""
 LENGTH = 0.4
-"""Length of the decay, as a fraction of the evaluations before the best weights: where these came
-early, what follows at a low rate soon fits noise."""
+"""Length of the decay, as a fraction of the evaluations before it."""
+SHORTEST = 3
+"""Evaluations that it takes at the least."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,16 +68,15 @@ def is_due(losses: Sequence[float], updates: Sequence[int], plan: Plan) -> bool:
     return min(losses[-window:]) > before - IMPROVEMENT * abs(before)
 
 
-def begin(progress: StoppingState, update: int, best: int, plan: Plan) -> StoppingState:
+def begin(progress: StoppingState, update: int, plan: Plan) -> StoppingState:
     """The state from which the learning rate decays.
 
     Args:
         progress: before.
         update: number of updates so far, a multiple of those between two evaluations.
-        best: number of updates that led to the best weights.
         plan: of the run; the decay does not take longer than is left of it.
     """
-    evaluations = max(1, round(LENGTH * best / plan.between))
+    evaluations = max(SHORTEST, round(LENGTH * update / plan.between))
     length = min(evaluations * plan.between, plan.updates - update)
     return progress._replace(stale=0, decay_start=update, decay_updates=length)
 

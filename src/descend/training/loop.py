@@ -304,7 +304,7 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
     losses = [line.validation_loss for line in loop.history]
     if not early_decay.is_due(losses, [line.update for line in loop.history], plan):
         return loop
-    progress = early_decay.begin(loop.progress, update, loop.best.update, plan)
+    progress = early_decay.begin(loop.progress, update, plan)
     last = losses[-1] <= loop.progress.best
     loop = loop._replace(progress=progress) if last else _return_to_best(loop, progress)
     evaluations = -(-progress.decay_updates // between)

@@ -68,9 +68,11 @@ class Plane:
 
     def points(self, trajectory: Trajectory) -> Floats:
         """`[n, 2]`: a trajectory projected on the plane."""
-        apart = trajectory.snapshots.astype(np.float64) - self.centre
-        found: Floats = apart @ self.axes.T / np.sum(self.axes**2, axis=1)
-        return found
+        found = np.zeros((len(trajectory.snapshots), 2))
+        for block, apart in _blocks([trajectory], self.centre):
+            found += apart @ self.axes[:, block].T
+        points: Floats = found / np.sum(self.axes**2, axis=1)
+        return points
 
     def distance(self, trajectory: Trajectory) -> float:
         """How far the end of a trajectory lies off the plane, as a share of its way from the start.
@@ -227,7 +229,8 @@ def loss_plane(
     """
     empty = Plane(centre, axes, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 0)))
     projected = np.concatenate([empty.points(trajectory) for trajectory in trajectories])
-    inside = float(np.sum((projected @ axes) ** 2)) if projected.size else 0.0
+    # The axes are orthogonal.
+    inside = float(np.sum(projected**2 * np.sum(axes**2, axis=1)))
     low, high = projected.min(axis=0), projected.max(axis=0)
     # The window has some height even if all trajectories run along one axis.
     extent = np.maximum(high - low, 0.3 * float(np.max(high - low)) + 1e-6)

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import descend
-from descend.errors import InputError
+from descend.errors import DataError, InputError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 ROWS = 200
@@ -155,6 +155,28 @@ def test_other_last_layers_are_refused(model: Any, y: Any, loss: str, said: str)
 def test_a_loss_that_couples_rows_is_refused(loss: Any) -> None:
     with pytest.raises(InputError, match="The loss couples the rows"):
         fit(linear(), NUMBERS, loss=loss)
+
+
+def test_a_loss_that_couples_rows_only_where_outputs_differ_is_refused() -> None:
+    def init(key: Any) -> Any:
+        return {"w": jnp.zeros((4, 1))}
+
+    def by_spread(outputs: Any, y: Any) -> Any:
+        spread = jax.lax.stop_gradient(jnp.var(outputs))
+        return jnp.square(outputs[:, 0] - y) / (1.0 + spread)
+
+    with pytest.raises(InputError, match="The loss couples the rows"):
+        fit((init, lambda params, x: x @ params["w"]), NUMBERS, loss=by_spread)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"), [("poisson", "counts of 0 or more"), ("binary_cross_entropy", "from 0 to 1")]
+)
+def test_targets_that_a_loss_is_not_made_for_are_found_in_any_row(loss: str, said: str) -> None:
+    y = np.ones(len(NUMBERS), np.float32)
+    y[-1] = -2.0
+    with pytest.raises(DataError, match=said):
+        fit(linear(), y, loss=loss)
 
 
 def test_a_loss_must_be_of_each_row() -> None:

@@ -27,20 +27,25 @@ class TargetFacts(NamedTuple):
     Attributes:
         labels: the smallest and the largest if they are whole numbers; else None.
         one_hot: whether every row has a single 1 and otherwise 0.
+        range: the smallest and the largest; None where they are not known.
     """
 
     labels: tuple[int, int] | None = None
     one_hot: bool = False
+    range: tuple[float, float] | None = None
 
 
 def facts_of(values: NDArray[Any], before: TargetFacts | None = None) -> TargetFacts:
     """The facts about targets, combined with those of earlier ones."""
     labels, one_hot = labels_of(values), is_one_hot(values)
+    low, high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
     if before is None:
-        return TargetFacts(labels, one_hot)
+        return TargetFacts(labels, one_hot, (low, high))
+    if before.range is not None:
+        low, high = min(low, before.range[0]), max(high, before.range[1])
     if labels is not None and before.labels is not None:
         labels = min(labels[0], before.labels[0]), max(labels[1], before.labels[1])
-    return TargetFacts(labels, one_hot and before.one_hot)
+    return TargetFacts(labels, one_hot and before.one_hot, (low, high))
 
 
 class UserBatch(NamedTuple):

@@ -122,6 +122,10 @@ def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tupl
     if name == "quantile":
         return _quantile(shape, part.y, quantiles or QUANTILES), name
     _check_widths(shape, y, name)
+    if name == "poisson" and _range(part)[0] < 0:
+        raise DataError(
+            f"loss='poisson' needs counts of 0 or more in y; found {_range(part)[0]:.4g}."
+        )
     if name == "poisson" and _is_within(part, 0.0, np.inf):
         raise SettingsError(
             "loss='poisson' takes outputs as logarithms of rates, and the last layer makes them "
@@ -200,14 +204,19 @@ def _soft(probabilities: bool) -> Loss:
     return Loss(per_example, link)
 
 
+def _range(part: Part) -> tuple[float, float]:
+    """The smallest and the largest target: of all rows, if that is known."""
+    values = np.asarray(part.y)
+    return part.facts.range or (float(values.min()), float(values.max()))
+
+
 def _binary(part: Part, shape: tuple[int, ...]) -> Loss:
     """Binary cross-entropy, one term per output."""
     values = np.asarray(part.y)
     _check_widths(shape, values, BINARY)
-    if values.min() < 0 or values.max() > 1:
-        raise DataError(
-            f"loss='{BINARY}' needs y from 0 to 1; found {values.min():.4g} to {values.max():.4g}."
-        )
+    low, high = _range(part)
+    if low < 0 or high > 1:
+        raise DataError(f"loss='{BINARY}' needs y from 0 to 1; found {low:.4g} to {high:.4g}.")
     if _is_within(part, 0.0, 1.0) or part.head == "sigmoid":
 
         def losses(outputs: Array, y: Array) -> Array:

@@ -142,6 +142,9 @@ def custom_problem(
     made, probe = _check_model(own, x, settings, progress)
     chosen, loss_name = _choose_loss(own.loss, rows, made, probe, x, y, settings)
     check_loss(chosen.per_example, probe.outputs, y)
+    # Initial outputs are often all equal, and their variance over the batch 0 like that of a row.
+    moved = made.apply(shaken(made.init(settings.seed), settings.seed, size=1.0), x)
+    check_loss(chosen.per_example, moved, y)
     params = shaken(made.init(settings.seed), settings.seed)
     weights, state = split_variables(params)
     check_differentiable(

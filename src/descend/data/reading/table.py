@@ -74,12 +74,12 @@ class Table:
         self._by_name = {column.name: column for column in columns}
         if self.wide:
             instance.plan_wide()
+        # Not through `self`: a table that is gone leaves nothing behind, at once.
+        relation = self._relation
         number = self._row_number if source.own else f"row_number() OVER () - 1{self._beyond_first}"
         self._rows = Rows(
             [column.sql for column in columns],
-            lambda names: (
-                f"(SELECT {', '.join([*names, f'{number} AS {ROW}'])} FROM {self._relation})"
-            ),
+            lambda names: f"(SELECT {', '.join([*names, f'{number} AS {ROW}'])} FROM {relation})",
         )
 
     @property

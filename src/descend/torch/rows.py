@@ -117,7 +117,7 @@ def _drawn(loader: Any) -> list[int] | None:
     if isinstance(loader.dataset, IterableDataset):
         return None
     own = type(loader.batch_sampler) is not BatchSampler
-    sampler = loader.batch_sampler.sampler if not own else None
+    sampler: Any = loader.batch_sampler.sampler if not own else None
     if type(sampler) is SequentialSampler:
         return None
     if type(sampler) is RandomSampler and not sampler.replacement:

@@ -100,7 +100,7 @@ def block_length(updates: int) -> int:
         updates: most updates in a chunk.
 
     >>> [block_length(updates) for updates in (3, 7, 61, 488, 3907)]
-    [3, 8, 64, 44, 48]
+    [3, 8, 64, 56, 44]
     """
     if updates <= UNROLLED:
         return updates

@@ -13,11 +13,13 @@ import pytest
 from descend.data import prepare
 from descend.data.prepare import Prepared
 from descend.data.reading.sharing import Sharing
+from descend.data.reading.table import open_table
 from descend.data.rows import write_store
 from descend.data.rows.budget import Budget, divide
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import MemoryStore
+from descend.data.share_rows import is_shared
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.build import problem_of, resolve_task
@@ -150,3 +152,16 @@ def test_a_cell_that_only_one_process_reads_changes_the_column_for_all(tmp_path:
     alone = prepare.prepare(str(tmp_path / "t.csv"), settings)
     for one in shared(str(tmp_path / "t.csv"), settings, 2):
         assert one.schema == alone.schema
+
+
+@pytest.mark.parametrize("beyond", [[False, False], [False, True]])
+def test_by_itself_a_table_is_shared_where_it_is_too_large_for_a_process(
+    beyond: list[bool], files: str
+) -> None:
+    def prepare_one(sharing: Sharing) -> bool:
+        table = open_table(files)
+        room = table.encoded_bytes() + (-1 if beyond[sharing.index] else 1)
+        budget = dataclasses.replace(divide(None), table=room)
+        return is_shared(table, SETTINGS.replace(share_rows="auto"), sharing, budget, None)
+
+    assert in_processes(2, prepare_one) == [any(beyond)] * 2

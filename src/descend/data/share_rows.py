@@ -53,7 +53,7 @@ def is_shared(
     if settings.share_rows != "auto":
         return settings.share_rows == "yes"
     # What is free differs between hosts, and the answer must not.
-    return any(same_everywhere(sharing, [table.encoded_bytes() > budget.table]))
+    return any(same_everywhere(sharing, table.encoded_bytes() > budget.table))
 
 
 def same_everywhere(sharing: Sharing, own: Any) -> list[Any]:

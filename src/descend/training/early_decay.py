@@ -19,7 +19,7 @@ import numpy.typing as npt
 from descend.training.schedules import MIN_FACTOR, RISE, fall
 from descend.training.stopping import StoppingState
 
-WINDOW = 0.15
+WINDOW = 0.25
 """Fraction of the planned evaluations in which the loss has to improve."""
 IMPROVEMENT = 5e-3
 """By this fraction of the best loss before."""
@@ -56,7 +56,7 @@ def is_due(losses: Sequence[float], updates: Sequence[int], plan: Plan) -> bool:
         updates: before each of them.
         plan: of the run.
 
-    >>> plan = Plan(updates=200, between=10)
+    >>> plan = Plan(updates=120, between=10)
     >>> falling, level = [9, 8, 7, 6, 5, 4], [9, 8, 5, 5, 5, 5]
     >>> [is_due(losses, range(0, 60, 10), plan) for losses in (falling, level)]
     [False, True]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -94,11 +93,11 @@ def train(
         >>> run.model.predict("bikes.csv").shape
         (240,)
     """
-    asked = _run_options(out, force, quiet, callbacks, name, note)
+    asked = _run_options(out, force, quiet, callbacks, name, note, stop)
     return train_run(
         data,
         settings_from({"target": target, **options}),
-        dataclasses.replace(asked, stop=stop),
+        asked,
     )
 
 
@@ -421,11 +420,11 @@ def fit(
         [1.0, 2.0, 3.0]
     """
     own = CustomParts(model, loss, optimizer, data, validation, metrics, validation_sets, trainable)
-    asked = _run_options(out, force, quiet, callbacks, name, note)
+    asked = _run_options(out, force, quiet, callbacks, name, note, stop)
     return fit_custom(
         own,
         _custom_settings(own, target, options),
-        dataclasses.replace(asked, stop=stop),
+        asked,
         resume=resume,
     )
 
@@ -437,6 +436,7 @@ def _run_options(
     callbacks: Sequence[FunctionOfEvaluation],
     name: str | None,
     note: str | None,
+    stop: Callable[[Evaluation], object] | None,
 ) -> Options:
     for option, text in (("name", name), ("note", note)):
         if text is not None and not isinstance(text, str):
@@ -448,6 +448,7 @@ def _run_options(
         write=out is not None,
         force=force,
         title=name,
+        stop=stop,
         note=note,
     )
 

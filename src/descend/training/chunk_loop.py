@@ -19,6 +19,10 @@ from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params, TrainState
 
 Rates = npt.NDArray[np.float32]
+AfterChunk = tuple[Carry, Params, Array]
+"""Weights and the memory of the optimizer, the average of the weights, and the losses `[U]`."""
+CallOfChunk = Callable[[TrainState, Any, Rates, AveragingSchedule, int], AfterChunk]
+"""`(state, batch, rates, averaging, seed)`: the updates up to the last stop of the averaging."""
 
 
 class RunChunk(Protocol):
@@ -133,6 +137,25 @@ def as_run_chunk(compiled: Callable[..., Any], *, numbered: bool) -> RunChunk:
         numbered: whether it needs the seed and the number of the first update; else `keys` is None.
     """
 
+    def call(
+        state: TrainState, batch: Batch, rates: Rates, averaging: AveragingSchedule, seed: int
+    ) -> AfterChunk:
+        result: AfterChunk = compiled(
+            (state.params, state.opt_state),
+            state.mean,
+            batch,
+            rates,
+            averaging._replace(used=np.asarray(averaging.used, np.int32)),
+            key_source(seed, state.update) if numbered else None,
+        )
+        return result
+
+    return count_updates(call)
+
+
+def count_updates(call: CallOfChunk) -> RunChunk:
+    """A call that makes the updates of a chunk, as a function that counts them in the state."""
+
     def run_chunk(
         state: TrainState,
         batch: Batch,
@@ -143,14 +166,7 @@ def as_run_chunk(compiled: Callable[..., Any], *, numbered: bool) -> RunChunk:
         seed: int = 0,
     ) -> tuple[TrainState, Array]:
         averaging = averaging or no_averaging(updates, len(rates))
-        (params, opt_state), mean, losses = compiled(
-            (state.params, state.opt_state),
-            state.mean,
-            batch,
-            rates,
-            averaging._replace(used=np.asarray(averaging.used, np.int32)),
-            key_source(seed, state.update) if numbered else None,
-        )
+        (params, opt_state), mean, losses = call(state, batch, rates, averaging, seed)
         update, examples = state.update + updates, state.examples + examples
         return TrainState(params, opt_state, mean, update, examples), losses
 

@@ -92,15 +92,12 @@ class LoopConfig:
     metrics: Callable[[Params], Mapping[str, float]] | None = None
 
     @property
-    def evaluates_ahead(self) -> bool:
-        """Whether the device can evaluate and go on while the host looks at the last losses."""
-        queues = isinstance(self.evaluate, EvaluateRows) and self.evaluate.queues
-        return self.plan.resident and queues
-
-    def start_evaluation(self, params: Params) -> Callable[[], float]:
-        """Give an evaluation to the device; the function returned waits for the loss."""
-        assert isinstance(self.evaluate, EvaluateRows)
-        return self.evaluate.start(params)
+    def queued_evaluation(self) -> EvaluateRows | None:
+        """The evaluation, if the device can make it and go on while the host looks at losses."""
+        evaluate = self.evaluate
+        if self.plan.resident and isinstance(evaluate, EvaluateRows) and evaluate.queues:
+            return evaluate
+        return None
 
 
 def begin(state: TrainState) -> LoopState:
@@ -165,9 +162,9 @@ def fit(
             validation_loss = None
             if not stopping.stop_by_budget(config.limits, loop.position, seconds):
                 chunks.look_ahead()
-                if due and config.evaluates_ahead:
+                if due and (queued := config.queued_evaluation) is not None:
                     # The device goes on while the host waits for the losses and looks at them.
-                    validation_loss = config.start_evaluation(loop.state.mean)
+                    validation_loss = queued.start(loop.state.mean)
                     rates = _next_rates(config, loop)
                     ahead = updater.run_ahead(loop.state, chunks.peek(), rates)
                     loop = loop._replace(state=ahead)

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.training.averaging import AveragingSchedule, blend, no_averaging
-from descend.training.chunk_loop import Rates, RunChunk
+from descend.training.averaging import AveragingSchedule, blend
+from descend.training.chunk_loop import AfterChunk, Rates, RunChunk, count_updates
 from descend.training.keys import update_key
 from descend.training.objective import Objective
 from descend.training.resident import ResidentChunk, gather_rows, rows_of_updates
@@ -56,7 +56,7 @@ def compile_resident_chunk(objective: Objective, step: Step, *, noisy: bool = Fa
         lanes: Array,
         integers: Array,
         numbers: Array,
-    ) -> tuple[Carry, Params, Array]:
+    ) -> AfterChunk:
         updates, first, batch_size = integers[:3].astype(jnp.int32)
         seed, first_update = integers[3:5]
         rates, shares = numbers
@@ -113,26 +113,23 @@ def block_length(updates: int) -> int:
 def _as_run_chunk(compiled: Any) -> RunChunk:
     """A compiled loop as a function of training states, its arguments packed into few arrays."""
 
-    def run_chunk(
+    def call(
         state: TrainState,
-        batch: Any,
+        chunk: ResidentChunk,
         rates: Rates,
-        updates: int,
-        examples: int,
-        averaging: AveragingSchedule | None = None,
-        seed: int = 0,
-    ) -> tuple[TrainState, Array]:
-        chunk: ResidentChunk = batch
+        averaging: AveragingSchedule,
+        seed: int,
+    ) -> AfterChunk:
         block = block_length(len(rates))
         numbers = np.zeros((2, -(-len(rates) // block) * block), np.float32)
         numbers[0, : len(rates)] = rates
-        averaging = averaging or no_averaging(updates, len(rates))
-        used = slice(0, int(averaging.used))
+        stops = averaging.stops[: int(averaging.used)]
+        updates = int(stops[-1])
         if updates:
-            numbers[1, averaging.stops[used] - 1] = averaging.shares[used]
+            numbers[1, stops - 1] = averaging.shares[: len(stops)]
         counts = (updates, chunk.first, chunk.batch_size, seed, state.update, *chunk.keys)
         integers = np.array([int(value) & 0xFFFFFFFF for value in counts], np.uint32)
-        (params, opt_state), mean, losses = compiled(
+        result: AfterChunk = compiled(
             (state.params, state.opt_state),
             state.mean,
             chunk.table,
@@ -141,10 +138,9 @@ def _as_run_chunk(compiled: Any) -> RunChunk:
             integers,
             numbers,
         )
-        update, examples = state.update + updates, state.examples + examples
-        return TrainState(params, opt_state, mean, update, examples), losses
+        return result
 
-    return run_chunk
+    return count_updates(call)
 
 
 def _choose(condition: Array, one: Any, other: Any) -> Any:

@@ -206,7 +206,7 @@ class Table:
 
     @property
     def wide(self) -> bool:
-        """Whether there are so many columns that a query should use some of them at a time."""
+        """Whether the table has too many columns for one query to use all of them."""
         return len(self.columns) > NARROW
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:

@@ -115,7 +115,7 @@ class SparseStore:
         return SparseStore(self.inputs.take(rows), self.y[rows], self.weight[rows])
 
     def padded(self, rows: int) -> SparseStore:
-        """With so many rows of weight 0 and without entries after the others."""
+        """With this number of rows of weight 0 and without entries after the others."""
         start = np.pad(self.inputs.start, (0, rows), mode="edge")
         y = np.pad(self.y, [(0, rows), *[(0, 0)] * (self.y.ndim - 1)])
         return SparseStore(self.inputs._replace(start=start), y, np.pad(self.weight, (0, rows)))

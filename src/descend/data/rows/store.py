@@ -110,7 +110,7 @@ class MemoryStore:
         return MemoryStore(*self.gather(rows))
 
     def padded(self, rows: int) -> MemoryStore:
-        """With so many rows of weight 0, all zeros, after the others."""
+        """With this number of rows of weight 0, all zeros, after the others."""
 
         def fill(values: AnyArray) -> AnyArray:
             return np.pad(values, [(0, rows), *[(0, 0)] * (values.ndim - 1)])

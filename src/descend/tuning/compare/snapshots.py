@@ -43,7 +43,7 @@ class Snapshots(Callback):
 
 
 def fits_in_memory(problem: Problem, methods: int) -> bool:
-    """Whether the snapshots of so many methods can be kept."""
+    """Whether the snapshots of this number of methods can be kept."""
     weights = len(flat(problem.begin().state.params))
     return weights * methods * MOST_SNAPSHOTS <= MOST_NUMBERS
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
-from descend.reporting.escaping import escape_html
+from descend.reporting.escaping import escape_html, escape_json
 from descend.reporting.html import anchors, figures_json, section_html, summary_html
 from descend.reporting.page_model import Page
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
@@ -35,7 +36,7 @@ def render(page: Page, *, live: float | None = None) -> str:
     if len(set(names)) < len(names):
         raise ValueError(f"two plots of a page have one name: {sorted(names)}")
     named = list(zip(anchors(page.sections), page.sections, strict=True))
-    scripts = [asset("plotly-cartesian.min.js"), asset("page.js")]
+    scripts = [asset("plotly-cartesian.min.js"), asset("theme.js") + asset("page.js")]
     policy = policy_for(scripts, live is not None)
     links = "".join(
         f'<a href="#{anchor}">{escape_html(section.heading)}</a>' for anchor, section in named
@@ -62,6 +63,35 @@ def render(page: Page, *, live: float | None = None) -> str:
             f"{figures_json(page.plots)}</script>",
             *(f"<script>{script}</script>" for script in scripts),
             "</body>\n</html>\n",
+        ]
+    )
+
+
+def page_to_play(
+    title: str, about: str, main: str, source: str, name: str, data: Mapping[str, Any]
+) -> str:
+    """A page that a script of its own draws and plays, as HTML, complete in itself.
+
+    Args:
+        title: of the page.
+        about: what it shows, one paragraph.
+        main: the HTML of its main part.
+        source: the line at its end.
+        name: of the script in `assets`, without its ending, and of the data for it.
+        data: what the script reads.
+    """
+    script = asset("theme.js") + asset(f"{name}.js")
+    return "\n".join(
+        [
+            head(title, policy_for([script]), asset("page.css") + asset("play.css")),
+            f"<body>\n<header><div class=top><h1>{escape_html(title)}</h1>",
+            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
+            f"<p class=lead>{escape_html(about)}</p>",
+            "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
+            main,
+            f"</main>\n<footer>{escape_html(source)}</footer>",
+            f'<script type="application/json" id="{name}">{escape_json(data)}</script>',
+            f"<script>{script}</script>\n</body>\n</html>\n",
         ]
     )
 

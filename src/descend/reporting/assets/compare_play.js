@@ -3,10 +3,9 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const data = JSON.parse(document.getElementById("runs").textContent);
+  const data = JSON.parse(document.getElementById("compare_play").textContent);
   const element = (id) => document.getElementById(id);
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches);
+  const { isDark } = theme;
   const ink = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const colour = (place) => (isDark() ? data.dark : data.colours)[place % data.colours.length];
   const DASHES = [[], [7, 4]];
@@ -255,19 +254,7 @@
       drawAll();
     });
   }
-  const button = document.querySelector(".theme");
-  const name = () => (button.textContent = isDark() ? "Light" : "Dark");
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    name();
-    drawAll();
-  });
-  name();
-  prefersDark.addEventListener("change", () => {
-    name();
-    drawAll();
-  });
+  theme.connect(drawAll);
   addEventListener("resize", drawAll);
   drawAll();
   root.dataset.drawn = "yes";

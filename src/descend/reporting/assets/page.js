@@ -4,7 +4,6 @@
 (() => {
   const root = document.documentElement;
   const narrow = matchMedia("(max-width: 40rem)");
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isTouch = matchMedia("(pointer: coarse)").matches || narrow.matches;
   const PAPER = { width: 680, height: 300, tall: 460 };
   let figures = JSON.parse(document.getElementById("figures").textContent);
@@ -13,8 +12,7 @@
   let onPaper = false;
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
-  const isDark = () =>
-    root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches;
+  const { isDark } = theme;
 
   function merged(one, other) {
     const result = { ...one };
@@ -174,19 +172,7 @@
   }
   sortable();
 
-  const button = document.querySelector(".theme");
-  const name = () => (button.textContent = isDark() ? "Light" : "Dark");
-  button.hidden = false;
-  name();
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    name();
-    drawAll();
-  });
-  prefersDark.addEventListener("change", () => {
-    name();
-    drawAll();
-  });
+  theme.connect(drawAll);
   narrow.addEventListener("change", drawAll);
 
   // Paper is light and has a width of its own: the plots, which no style sheet reaches, are drawn

@@ -6,8 +6,7 @@
   const data = JSON.parse(document.getElementById("play").textContent);
   const orders = Uint8Array.from(atob(data.orders), (letter) => letter.charCodeAt(0));
   const N = data.rows;
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches);
+  const { isDark } = theme;
   const ink = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const element = (id) => document.getElementById(id);
 
@@ -727,19 +726,7 @@
     requestAnimationFrame(loop);
   }
 
-  const button = document.querySelector(".theme");
-  const name = () => (button.textContent = isDark() ? "Light" : "Dark");
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    name();
-    drawAll();
-  });
-  name();
-  prefersDark.addEventListener("change", () => {
-    name();
-    drawAll();
-  });
+  theme.connect(drawAll);
   addEventListener("resize", drawAll);
 
   // The height over all rows in closed form, cheap enough to draw: but for a constant, that of a

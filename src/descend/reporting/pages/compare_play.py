@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.reporting.escaping import escape_html, escape_json
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
-from descend.reporting.render import asset, head, policy_for
+from descend.reporting.render import page_to_play
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -36,22 +35,12 @@ def compare_play_page(record: Record) -> str:
         f"<span>{text}</span></label>"
         for place, (name, text) in enumerate(AXES)
     )
-    script = asset("compare_play.js")
     known = {**plane, "far": FAR_OFF, "colours": COLOURS, "dark": DARK_COLOURS}
-    return "\n".join(
-        [
-            head(title, policy_for([script]), asset("page.css") + asset("play.css")),
-            f"<body>\n<header><div class=top><h1>{escape_html(title)}</h1>",
-            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
-            f"<p class=lead>{escape_html(about)}</p>",
-            "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
-            _STAGE.format(axes=axes),
-            f"</main>\n<footer>Made by descend {escape_html(record.get('descend', ''))} from "
-            "compare.json, from the runs of the first seed.</footer>",
-            f'<script type="application/json" id="runs">{escape_json(known)}</script>',
-            f"<script>{script}</script>\n</body>\n</html>\n",
-        ]
+    source = (
+        f"Made by descend {record.get('descend', '')} from compare.json, from the runs of the "
+        "first seed."
     )
+    return page_to_play(title, about, _STAGE.format(axes=axes), source, "compare_play", known)
 
 
 _STAGE = """<section class=runs>

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.reporting.escaping import escape_html, escape_json
+from descend.reporting.escaping import escape_html
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
-from descend.reporting.render import asset, head, policy_for
+from descend.reporting.render import page_to_play
 
 TITLE = "Methods on a loss surface, to play with"
 ABOUT = (
@@ -29,29 +29,18 @@ def play_page(data: Mapping[str, Any]) -> str:
             methods shown at first, and whether many runs are drawn.
     """
     known = {**data, "colours": COLOURS, "dark": DARK_COLOURS}
-    script = asset("play.js")
     names = [escape_html(one["name"]) for one in data["surfaces"]]
     options = "".join(f'<option value="{name}">{name.replace("-", " ")}</option>' for name in names)
     speeds = "".join(
         f'<option value="{speed}"{" selected" if speed == 10 else ""}>{name}</option>'
         for speed, name in SPEEDS
     )
-    return "\n".join(
-        [
-            head(TITLE, policy_for([script]), asset("page.css") + asset("play.css")),
-            f"<body>\n<header><div class=top><h1>{escape_html(TITLE)}</h1>",
-            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
-            f"<p class=lead>{escape_html(ABOUT)}</p>",
-            "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
-            _STAGE.format(
-                surfaces=options, speeds=speeds, seeds=data["seeds"], crowd=data["crowd"]
-            ),
-            "</main>\n<footer>Made by descend landscape --play. For the same rows and seed, the "
-            "paths are those of the Python engine.</footer>",
-            f'<script type="application/json" id="play">{escape_json(known)}</script>',
-            f"<script>{script}</script>\n</body>\n</html>\n",
-        ]
+    stage = _STAGE.format(surfaces=options, speeds=speeds, seeds=data["seeds"], crowd=data["crowd"])
+    source = (
+        "Made by descend landscape --play. For the same rows and seed, the paths are those of the "
+        "Python engine."
     )
+    return page_to_play(TITLE, ABOUT, stage, source, "play", known)
 
 
 def _slider(name: str, text: str) -> str:

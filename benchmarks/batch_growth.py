@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import measure
-from benchmarks.regret import CAP, FOLDER, SEEDS, Cells, Enough, Sweep
 from benchmarks.regret_cases import CASES
+from benchmarks.regret_cells import FOLDER, Cells
+from benchmarks.regret_sweep import CAP, SEEDS, Enough, Sweep
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, fit
 from descend.training.stopping import Limits

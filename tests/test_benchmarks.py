@@ -17,6 +17,7 @@ from benchmarks import (
     problems,
     regret,
     regret_cases,
+    regret_cells,
     small_batches,
 )
 from benchmarks.measure import Apart, Candidate
@@ -102,19 +103,19 @@ def test_the_epoch_that_is_timed_trains() -> None:
 
 def test_cells_are_kept_and_nothing_is_measured_after_the_end(tmp_path: Path) -> None:
     path = tmp_path / "cells" / "one.json"
-    assert regret.Cells(path).once("64 0.1 0", lambda: 3) == 3
-    over = regret.Cells(path, end=time.monotonic() - 1.0)
+    assert regret_cells.Cells(path).once("64 0.1 0", lambda: 3) == 3
+    over = regret_cells.Cells(path, end=time.monotonic() - 1.0)
     assert over.once("64 0.1 0", lambda: 4) == 3
-    with pytest.raises(regret.OutOfTimeError):
+    with pytest.raises(regret_cells.OutOfTimeError):
         over.once("advice 0", lambda: 5)
 
 
 def test_only_what_belongs_to_the_advice_is_measured_again(tmp_path: Path) -> None:
-    cells = regret.Cells(tmp_path / "one.json")
+    cells = regret_cells.Cells(tmp_path / "one.json")
     for key in ("speed", "target", "64 0.1 0", "advice 0", "known 64 0.1 0", "thorough"):
         cells.once(key, lambda: 1)
     cells.forget(regret.OF_ADVICE)
-    assert list(regret.Cells(tmp_path / "one.json").facts) == ["speed", "target", "64 0.1 0"]
+    assert list(regret_cells.Cells(tmp_path / "one.json").facts) == ["speed", "target", "64 0.1 0"]
 
 
 def test_a_report_of_some_problems_keeps_the_others(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from descend.settings import GOALS
 from descend.training.loop import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
-from descend.tuning.advice import search, selection, stages
+from descend.tuning.advice import first_trials, further_sizes, reference, search, selection
 from descend.tuning.advice.critical_batch import MeasuredLaw, UpdatesLaw
 from descend.tuning.advice.law_trials import run_law_trials
 from descend.tuning.advice.noise_growth import measure_noise
-from descend.tuning.advice.stages import Report, Work
 from descend.tuning.advice.trials import Trial
+from descend.tuning.advice.work import Report, Work
 from descend.types import Advice
 
 
@@ -74,7 +74,7 @@ def advise(
         learning_rate = 1.0
     if batch_size is not None and learning_rate is not None:
         return _advice_as_given(batch_size, learning_rate), None
-    work = stages.begin_work(
+    work = reference.begin_work(
         problem,
         batch_size=batch_size,
         memory=memory,
@@ -88,15 +88,17 @@ def advise(
     )
     given = {"batch size": batch_size, "learning rate": learning_rate}
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
-    stages.choose_reference(work, at_least)
-    stages.start_compiling(work)
-    trials = stages.run_reference_trials(work, learning_rate)
-    stages.reconsider_budget(work, trials, at_least)
-    stages.measure_speeds(work)
+    reference.choose_reference(work, at_least)
+    further_sizes.start_compiling(work)
+    trials = first_trials.run_reference_trials(work, learning_rate)
+    first_trials.reconsider_budget(work, trials, at_least)
+    further_sizes.measure_speeds(work)
     work.record_time("speed")
     measure_noise(work, learning_rate)
     work.record_time("noise")
-    chosen = [batch_size] if batch_size is not None else stages.shortlist_sizes(work, optimizer)
+    chosen = (
+        [batch_size] if batch_size is not None else further_sizes.shortlist_sizes(work, optimizer)
+    )
     finalists, others = search.search(work, chosen, learning_rate, trials)
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = search.select_lasting_finalist(work, finalists, ratios)

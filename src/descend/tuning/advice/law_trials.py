@@ -24,9 +24,10 @@ from descend.tuning.advice.critical_batch import (
     fit_law,
     updates_to,
 )
+from descend.tuning.advice.further_sizes import ensure_speed
 from descend.tuning.advice.selection import LATE_GAIN
-from descend.tuning.advice.stages import Work, ensure_speed
 from descend.tuning.advice.trials import Trial, TrialRunner
+from descend.tuning.advice.work import Work
 
 LAW_COST = 8.0
 """These trials together cost at most this many times as much as one that runs to the end."""

@@ -16,8 +16,9 @@ import numpy as np
 
 from descend.tuning.advice import lr_range, selection, speed
 from descend.tuning.advice.noise import NoiseMeter, Products, cosines, gradient_noise, noise_of_runs
-from descend.tuning.advice.stages import Work, first_probe
+from descend.tuning.advice.reference import first_probe
 from descend.tuning.advice.trials import TrialRunner
+from descend.tuning.advice.work import Work
 
 MOMENTS = (0, 100, 500)
 """Numbers of updates after which the noise is measured."""

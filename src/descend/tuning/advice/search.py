@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from descend.errors import DivergedError, option_text
 from descend.tuning.advice import lr_range, selection, speed
+from descend.tuning.advice.first_trials import record_stable_rates
+from descend.tuning.advice.further_sizes import ensure_speed
 from descend.tuning.advice.halving import Refine, successive_halving
-from descend.tuning.advice.stages import Work, ensure_speed, format_sizes, record_stable_rates
 from descend.tuning.advice.trials import Trial
+from descend.tuning.advice.work import Work, format_sizes
 
 OVERTIME = 2.0
 """The search stops after the rung in which this multiple of the planned time has elapsed, and at

@@ -1,0 +1,124 @@
+"""Further batch sizes: compiled beside the first trials, timed, and those worth trying listed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from descend.tuning.advice import critical_batch, selection, speed
+from descend.tuning.advice.work import SAVING_FRACTION, Work, format_sizes, typical_updates
+
+NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
+"""Update rules for which gradient noise predicts the critical batch size."""
+
+
+def start_compiling(work: Work) -> None:
+    """Compile the batch sizes around the reference in a thread, while its trials run.
+
+    As many as the budget allows. Where it allows none, `measure_speeds` decides.
+    """
+    per_row = speed.seconds_at(work.speed, work.reference) / work.reference
+    cheap = [size for size in _unmeasured(work) if 4 * size * per_row <= 0.1 * work.budget]
+    _compile(work, cheap[: work.affordable_sizes])
+
+
+def _unmeasured(work: Work) -> list[int]:
+    """The batch sizes that were not measured yet, those nearest to the reference first."""
+    return sorted(
+        (size for size in work.possible if size not in work.speed.batch_sizes),
+        key=lambda size: (abs(math.log(size / work.reference)), size),
+    )
+
+
+def _compile(work: Work, sizes: list[int]) -> None:
+    if not sizes:
+        return
+    problem, snapshot = work.runner.problem, work.runner.snapshot
+    pool = ThreadPoolExecutor(1)
+    compiled = [pool.submit(speed.compile_sizes, problem, snapshot, [one], 1) for one in sizes[:2]]
+    work.compilation = sizes, compiled
+    pool.shutdown(wait=False)
+
+
+def measure_speeds(work: Work) -> None:
+    """Measure the compiled batch sizes, the nearest ones in turns with the reference.
+
+    Where the budget allowed none and the first trials showed that training is worth it, the
+    nearest one is compiled now. Where training takes no longer than compilation, a better size
+    could not make up for compiling it.
+    """
+    nearest = _unmeasured(work)
+    if work.compilation is None and nearest and not work.budget_given:
+        saved = 1.0 - min(1.0, typical_updates(nearest[0]) / typical_updates(work.reference))
+        if work.compiling <= SAVING_FRACTION * saved * work.training:
+            _compile(work, nearest[:1])
+    if work.compilation is None:
+        sizes: list[int] = []
+    else:
+        sizes, compiled = work.compilation
+        # The first trials may have shown that there is less time than it seemed.
+        affordable = work.affordable_sizes
+        begun = [one for one in compiled if compiled.index(one) < affordable or not one.cancel()]
+        sizes = sizes[: max(affordable, len(begun))]
+        work.report(f"Measuring updates of {format_sizes(sorted(sizes[:2]))} rows")
+        for one in begun:
+            one.result()
+        measure_sizes(work, [work.reference, *sizes[:2]])
+        for size in sizes[2:]:
+            larger = size > work.reference
+            if not (larger and speed.is_saturated(work.speed)):
+                measure_sizes(work, [size])
+    if work.short_training:
+        work.left_out.append("noise")
+        if nearest and len(work.speed.batch_sizes) == 1:
+            work.left_out.append("other sizes")
+        elif len(sizes) < len(nearest):
+            work.left_out.append(f"sizes other than {format_sizes(work.speed.batch_sizes)}")
+
+
+def measure_sizes(work: Work, sizes: Sequence[int]) -> None:
+    """Measure batch sizes in turns with the reference, and add them to what is known.
+
+    The reference is measured again each time, since the machine may be busier than before.
+    """
+    new = speed.measure_speed(
+        work.runner.problem,
+        work.runner.snapshot,
+        sorted({work.reference, *sizes}),
+        footprint=work.footprint,
+        clock=work.clock,
+        repeats=speed.QUICK_REPEATS if work.short_training else speed.REPEATS,
+    )
+    work.speed = speed.merge_speeds(work.speed, new)
+
+
+def ensure_speed(work: Work, size: int) -> None:
+    """Measure a batch size unless it was measured before."""
+    if size not in work.speed.batch_sizes:
+        measure_sizes(work, [size])
+
+
+def shortlist_sizes(work: Work, optimizer: str) -> list[int]:
+    """Batch sizes that may be best for a critical batch size near the noise scale."""
+    low, high = 1.0, math.inf
+    if work.noise and work.noise[-1].noise_scale is not None:
+        low, high = work.noise[-1].interval
+    margin = 10.0 if optimizer in NOISE_DECIDES else 100.0
+    chosen = critical_batch.shortlist(
+        work.speed.batch_sizes, work.cost, (low / margin, high * margin)
+    )
+    if work.short_training:
+        chosen = [size for size in chosen if not _cannot_win(work, size)]
+    work.evidence["shortlist"] = chosen
+    return chosen
+
+
+def _cannot_win(work: Work, size: int) -> bool:
+    """Whether a batch size cannot be clearly better than the reference, whatever the noise.
+
+    A smaller batch never needs fewer updates, and a larger one never fewer examples.
+    """
+    ratio = work.cost(size) / work.cost(work.reference)
+    least = ratio if size < work.reference else ratio * work.reference / size
+    return size != work.reference and least * selection.required_gain(size, work.reference) > 1.0

@@ -1,0 +1,45 @@
+"""An advice that has begun on a machine whose seconds per update are made up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from descend.tuning.advice import speed
+from descend.tuning.advice.reference import begin_work
+from descend.tuning.advice.work import Work
+from descend.types import Speed
+from tests.problems import linear_problem, numbers
+
+PROBLEM = linear_problem(numbers(70_000, 2))
+
+
+def begun(
+    cost: Callable[[int], float],
+    monkeypatch: pytest.MonkeyPatch,
+    goal: str = "time",
+    epochs: int | None = None,
+) -> Work:
+    """An advice that has begun on such a machine."""
+
+    def measure(problem: Any, state: Any, sizes: Sequence[int], **_: Any) -> Speed:
+        ordered = tuple(sorted(sizes))
+        return Speed(ordered, tuple(map(cost, ordered)), (0,) * len(ordered))
+
+    monkeypatch.setattr(speed, "measure_speed", measure)
+    ticks = itertools.count()
+    return begin_work(
+        PROBLEM,
+        batch_size=None,
+        memory=None,
+        goal=goal,
+        epochs=epochs,
+        budget=None,
+        at_least=0.0,
+        clock=lambda: next(ticks) * 1e-6,
+        started=0.0,
+        report=lambda text: None,
+    )

@@ -1,0 +1,71 @@
+"""The first trials say how long training takes, and the budget follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from descend.tuning.advice.first_trials import reconsider_budget, updates_needed
+from descend.tuning.advice.trials import Trial, TrialRunner
+from tests.tuning.advice.made_machine import begun
+
+POWERS = [25, 50, 100, 200, 400]
+"""Updates, doubled each time."""
+
+
+def curve(rate: float) -> list[tuple[int, float]]:
+    """Losses that approach 1 like updates^-rate, from 3 on."""
+    return [(0, 3.0), *((updates, 1.0 + updates**-rate) for updates in POWERS)]
+
+
+def test_the_updates_needed_are_those_after_which_doubling_gains_too_little() -> None:
+    needed = updates_needed(curve(0.5), rise=0)
+    assert needed is not None
+    gain = (needed / 2) ** -0.5 - needed**-0.5
+    assert gain == pytest.approx(0.005 * (2.0 - 400**-0.5), rel=1e-2)
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0, 6.0])
+def test_a_loss_that_falls_fast_is_not_taken_to_have_arrived(rate: float) -> None:
+    losses = [(updates, 1.0 + (updates / 25) ** -rate) for updates in POWERS[:3]]
+    (_, before), (updates, last) = losses[-2:]
+    equal = 0.005 * (3.0 - last)
+    assert updates_needed([(0, 3.0), *losses], rise=0) == pytest.approx(
+        updates * max(1.0, (before - last) / equal), abs=1.0
+    )
+
+
+def test_the_updates_needed_are_unknown_in_the_warm_up_and_where_the_fall_grows() -> None:
+    assert updates_needed(curve(0.7), rise=201) is None
+    assert updates_needed(curve(0.7)[:3], rise=0) is None
+    assert updates_needed([(0, 3.0), (100, 2.9), (200, 2.7), (400, 2.2)], rise=0) is None
+
+
+def trial(runner: TrialRunner, losses: Sequence[tuple[int, float]]) -> Trial:
+    """A trial at the first probe that had these losses."""
+    begun = runner.start(128, 0.1)
+    return replace(begun, updates=losses[-1][0], losses=tuple(losses), scores=tuple(losses))
+
+
+def test_the_budget_shrinks_where_the_first_trials_show_the_end_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = begun(lambda size: 1e-3 * size, monkeypatch)
+    before, start = work.budget, work.runner.start_loss
+    flat = [(100, 0.5 * start), (200, 0.499 * start), (400, 0.4985 * start)]
+    reconsider_budget(work, [trial(work.runner, flat)])
+    assert work.needed == pytest.approx(400 * work.cost(128))
+    assert work.budget == pytest.approx(0.15 * work.needed)
+    assert work.budget < before
+
+
+def test_the_budget_stays_where_the_loss_falls_faster_and_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = begun(lambda size: 1e-3 * size, monkeypatch)
+    before, start = work.budget, work.runner.start_loss
+    falling = [(100, 0.99 * start), (200, 0.9 * start), (400, 0.5 * start)]
+    reconsider_budget(work, [trial(work.runner, falling)])
+    assert work.budget == before

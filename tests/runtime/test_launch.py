@@ -153,6 +153,26 @@ def test_rows_that_are_shared_out(table: Path, tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[2], abs=0.2)
 
 
+def test_gradient_descent_over_text_that_is_shared_out_is_that_of_one_process(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(4)
+    x, kind = random.normal(size=150), ["'a,\n\nb'", "c", "'say so'"]
+    lines = [f"{one},{kind[row % 3]},{one * (row % 3)}" for row, one in enumerate(x)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["x,kind,count", *lines]).replace("'", '"'))
+    # A batch of all rows has the same rows in every order.
+    options = ("--batch-size", "all", "--epochs", "8", "--share-rows", "yes")
+    for count in (1, 2, 4):
+        started = train(table, tmp_path / str(count), count, *options)
+        _, said = started.communicate(timeout=300)
+        assert started.returncode == 0, said
+    one = weights(tmp_path / "1")
+    for count in (2, 4):
+        for expected, found in zip(one, weights(tmp_path / str(count)), strict=True):
+            assert found == pytest.approx(expected, abs=2e-5)
+
+
 def _children(parent: int) -> list[int]:
     path = Path(f"/proc/{parent}/task/{parent}/children")
     return [int(one) for one in path.read_text().split()]

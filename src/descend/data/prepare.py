@@ -127,8 +127,11 @@ def prepare(
     others, is_new = sharing, layout is None
     if others is not None and is_shared(table, settings, others, budget, layout):
         check_same_files(fingerprint, others)
-        table = table.shared_out(others)
-        validation = None if validation is None else validation.shared_out(others)
+        beside = _store_of(table.name, fingerprint, settings, others)[0]
+        table = table.shared_out(others, beside)
+        validation = None if validation is None else validation.shared_out(others, beside)
+        for note in (*table.notes, *(validation.notes if validation is not None else ())):
+            say(f"Note: {note}")
         budget = joint_budget(budget, others)
     else:
         sharing = None

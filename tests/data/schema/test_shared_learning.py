@@ -68,7 +68,10 @@ def test_the_schema_is_that_of_one_process(name: str, tmp_path: Path) -> None:
     settings = SETTINGS.get(name, Settings(target="price", seed=1))
     alone = learn_schema(open_table(path), settings)
     shared = in_processes(
-        3, lambda sharing: learn_schema(open_table(path).shared_out(sharing), settings)
+        3,
+        lambda sharing: learn_schema(
+            open_table(path).shared_out(sharing, tmp_path / "store"), settings
+        ),
     )
     for schema in shared:
         assert schema.as_json() == alone.as_json()

@@ -48,12 +48,16 @@ class Part:
         stop: one past the last.
         relation: SQL of a relation that has these rows alone; None where they have to be picked
             from the whole source.
+        cut: whether the source itself has these rows alone.
+        note: a sentence for the user about how the rows are shared out, or an empty text.
     """
 
     sharing: Sharing
     first: int
     stop: int
     relation: str | None = None
+    cut: bool = False
+    note: str = ""
 
     def of(self, relation: str) -> str:
         """SQL for these rows of a source.
@@ -63,6 +67,8 @@ class Part:
         """
         if self.relation is not None:
             return self.relation
+        if self.cut:
+            return relation
         number = quote_name(_SOURCE_ROW)
         numbered = f"(SELECT *, row_number() OVER () - 1 AS {number} FROM {relation})"
         return f"({_between(numbered, number, self.first, self.stop)})"

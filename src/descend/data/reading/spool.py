@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any, final
 
 from descend.errors import DataError
+from descend.io.atomic import PARTIAL
 
 BLOCK = 1 << 20
 """Bytes that are copied at a time."""
@@ -20,20 +24,38 @@ class Spool:
     """The temporary files of one table, and the user's names for them."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folders: list[tempfile.TemporaryDirectory[str]] = []
         self._shown: dict[str, str] = {}
 
     def new(self, name: str, shown: str) -> str:
         """A path for a temporary copy, and the user's name for it."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="descend-", ignore_cleanup_errors=True
-            )
-        folder = Path(self._folder.name) / str(len(self._shown))
+        if not self._folders:
+            self._folders.append(_temporary_folder(prefix="descend-"))
+        folder = Path(self._folders[-1].name) / str(len(self._shown))
         folder.mkdir()
         path = str(folder / name)
         self._shown[path] = shown
         return path
+
+    def make_room(self, beside: Path, size: int) -> bool:
+        """Make further copies beside a row store; returns whether its disk has room for them.
+
+        Copies that a killed process of this host has left there are removed.
+        """
+        name = f".{beside.name}-text-{socket.gethostname()}-"
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            for left in beside.parent.glob(f"{name}*{PARTIAL}"):
+                if not _is_running(left.name.removeprefix(name).partition("-")[0]):
+                    shutil.rmtree(left, ignore_errors=True)
+            if shutil.disk_usage(beside.parent).free < size:
+                return False
+            prefix = f"{name}{os.getpid()}-"
+            folder = _temporary_folder(dir=beside.parent, prefix=prefix, suffix=PARTIAL)
+        except OSError:
+            return False
+        self._folders.append(folder)
+        return True
 
     def origin(self, path: str) -> str:
         """The user's name for a file."""
@@ -53,6 +75,21 @@ class Spool:
         except DataError as error:
             error.args = (self.told(str(error)),)
             raise
+
+
+def _temporary_folder(**where: Any) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True, **where)
+
+
+def _is_running(process: str) -> bool:
+    """Whether a process of this host is; what is no number of one counts as running."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, OSError):
+        return True
+    return True
 
 
 def copy_stream(stream: Any, path: str) -> str:

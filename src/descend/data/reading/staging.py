@@ -41,8 +41,6 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
     if size == 0:
         yield table
         return
-    if table.sharing is not None:
-        size //= table.sharing.count
     table = _keep_spelling(table, settings)
     if size <= memory // 4:
         with _copy_and_retype(table, None, settings.exclude) as copy:

@@ -25,6 +25,7 @@ from descend.data.reading.sources import Source, find_source
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
+from descend.data.reading.text_shares import cut_text
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
@@ -115,13 +116,28 @@ class Table:
         """With which processes this one shares the rows out; None where it reads all of them."""
         return None if self._part is None else self._part.sharing
 
-    def shared_out(self, sharing: Sharing) -> Table:
+    def shared_out(self, sharing: Sharing, beside: Path) -> Table:
         """The same table where this process reads only its share of the rows.
 
         The share is a contiguous range, and rows keep their numbers in the source. Of Parquet
-        files only the row groups of the range are read; of other sources every process reads all
-        and keeps the range.
+        files only the row groups of the range are read, of text files the rows that begin in a
+        range of bytes; of other sources every process reads all and keeps the range.
+
+        Args:
+            sharing: with the other processes; all of them call this.
+            beside: the row store of the table; parts of text files are copied beside it.
         """
+        note = ""
+        if self.text_bytes and self._source.query is None:
+            cut, reason = cut_text(self._source, sharing, beside)
+            if cut is not None:
+                own = Table(cut, self._instance, self.columns)
+                counts = [int(one) for one in sharing.gather(str(own.count()).encode())]
+                first = sum(counts[: sharing.index])
+                stop = first + counts[sharing.index]
+                part = Part(sharing, first, stop, cut=True)
+                return Table(cut, self._instance, self.columns, part)
+            note = f"{reason}: every process reads all of {self.name}, and keeps a share of it."
         files: list[tuple[str, int]] = []
         if self._source.parquet is not None and self.column(FILE_ROW) is None:
             listed = (
@@ -131,7 +147,7 @@ class Table:
         rows = sum(count for _, count in files) if files else self.count()
         first, stop = share_out(rows, sharing.index, sharing.count)
         relation = parquet_part(self._source.relation, files, first, stop) if files else None
-        part = Part(sharing, first, stop, relation)
+        part = Part(sharing, first, stop, relation, note=note)
         return Table(self._source, self._instance, self.columns, part)
 
     def merged(self, sql: str, merge: str) -> pa.Table:
@@ -298,9 +314,10 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user about how the source was read."""
+        """Sentences for the user about how the source was read, or how it is shared out."""
         spool = self._source.spool
-        return tuple(spool.told(note) if spool else note for note in self._source.notes)
+        found = self._source.notes if self._part is None else (self._part.note,)
+        return tuple(spool.told(note) if spool else note for note in found if note)
 
     @property
     def untyped(self) -> bool:
@@ -309,8 +326,13 @@ class Table:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
-        return self._source.text_bytes
+        """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources.
+
+        Of rows that are shared out, about those of this process.
+        """
+        part = self._part
+        others = 1 if part is None or part.cut else part.sharing.count
+        return -(-self._source.text_bytes // others)
 
     @contextmanager
     def copied(self, path: Path | None, *, without: Collection[str] = ()) -> Iterator[Table]:

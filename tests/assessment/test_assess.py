@@ -10,7 +10,7 @@ import pytest
 
 from descend.api import train
 from descend.assessment import linear, scores
-from descend.assessment.columns import strongest
+from descend.assessment.columns import slices, strongest
 from descend.assessment.sample import Places, Sample
 from descend.data.schema.columns import CategoryColumn
 
@@ -165,3 +165,39 @@ def test_the_variance_between_values_is_that_of_the_class_indicators() -> None:
         mean = share[rows] @ indicators[rows] / share[rows].sum()
         within += float(np.sum(share[rows] @ (indicators[rows] - mean) ** 2))
     assert found["explained"] == pytest.approx(1.0 - within / total * 399 / 395, rel=1e-9)
+
+
+def test_the_error_of_all_rows_is_told_beside_the_commonest_of_many_values() -> None:
+    random = np.random.default_rng(4)
+    names = tuple(f"v{one:02}" for one in range(30))
+    kind = np.sort(
+        random.choice(30, 600, p=np.linspace(2, 0.1, 30) / np.linspace(2, 0.1, 30).sum())
+    )
+    weight = random.uniform(0.5, 2.0, 600)
+    truth, predicted = np.zeros(600), (1.0 + kind) * random.normal(size=600)
+    column = CategoryColumn("kind", "text", 0, 30, names, (20,) * 30)
+    x = {"category": (kind + 1)[:, None].astype(np.int32)}
+    sample = Sample(x, truth, predicted, weight, lambda _: predicted, ())
+    [found] = slices(sample, [Places(column, (), 0)])
+    assert len(found["parts"]) == 12
+    assert found["all"] == pytest.approx(np.average(np.abs(predicted), weights=weight))
+    rows = kind == names.index(found["parts"][0]["value"])
+    mean = np.average(np.abs(predicted[rows]), weights=weight[rows])
+    assert found["parts"][0]["error"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 5])
+def test_rows_spread_along_their_predictions_have_the_mean_of_all(classes: int) -> None:
+    random = np.random.default_rng(5)
+    predicted = random.lognormal(size=5000)
+    if classes:
+        predicted = random.dirichlet(np.ones(classes), size=5000)
+    x = {"numeric": np.arange(5000.0)[:, None]}
+    names = tuple(map(str, range(classes)))
+    sample = Sample(x, np.zeros(5000), predicted, np.ones(5000), lambda _: predicted, names)
+    some = sample.spread(200)
+    assert len(some) == 200
+    np.testing.assert_array_equal(some.predicted, predicted[some.x["numeric"][:, 0].astype(int)])
+    deviation = np.abs(some.predicted.mean(axis=0) - predicted.mean(axis=0))
+    assert np.min(deviation / predicted.std(axis=0)) < 0.01  # By chance alone it would be 0.07.
+    assert sample.spread(9000) is sample

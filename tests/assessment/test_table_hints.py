@@ -59,3 +59,22 @@ def test_a_column_known_only_afterwards_is_asked_about(tmp_path: Path) -> None:
     assert "known before" in hints
     assert "arrival_delay" in hints
     assert "departure_delay" not in hints
+
+
+def test_excluded_columns_are_not_among_the_first_rows(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,size,y\n" + "".join(f"{n},{n % 7},{n * n}\n" for n in range(60)))
+    for target in ("y", None):
+        record = inspect(str(path), target, exclude=("id",))
+        assert list(record["first_rows"]) == ["size", "y"]
+        assert inspection_text(record)
+
+
+def test_an_empty_column_is_missing_in_100_percent_and_nothing_skipped_is_not_told(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("size,empty,y\n" + "".join(f"{n % 7},,{n * n}\n" for n in range(60)))
+    text = inspection_text(inspect(str(path), "y"))
+    assert "(100 %)" in text
+    assert "skipped" not in text

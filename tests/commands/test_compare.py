@@ -77,7 +77,7 @@ def test_the_played_runs_are_those_of_the_first_seed_and_meet_the_plane_at_the_b
     best = min(runs.values(), key=lambda run: float(run["measures"]["best"]))
     [own] = [one for one in plane["paths"] if one["method"] == best["method"]["title"]]
     assert own["points"][-1] == pytest.approx([0, 0], abs=1e-6)
-    assert own["off"] == pytest.approx(0, abs=1e-6)
+    assert own["away"] == pytest.approx(0, abs=1e-6)
     # A line of the grid may pass beside the centre, so its neighbours hold the loss between them.
     x, y = (np.asarray(plane["grid"][name]) for name in "xy")
     column, row = np.searchsorted(x, 0.0), np.searchsorted(y, 0.0)

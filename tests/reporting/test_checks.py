@@ -233,3 +233,18 @@ def test_better_than_a_linear_model_by_chance_is_no_pass() -> None:
     assert unsure["not surely better than a linear model"] == "warn"
     sure = tones(record_with(), assessment_of(metrics={"r2": {**metric, "low": 0.6}}))
     assert sure["better than a linear model"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("r2", "low", "tone"), [(0.97, 0.1, "warn"), (0.9, 0.1, None), (0.97, 0, None)]
+)
+def test_columns_named_like_a_result_are_asked_about_where_the_model_is_very_good(
+    r2: float, low: float, tone: str | None
+) -> None:
+    metric = {"model": r2, "low": 0.88, "high": 0.98, "trivial": 0.0, "linear": 0.5}
+    importance = [{"column": "ArrTime", "importance": 0.2, "low": low, "high": 0.3}]
+    changed = assessment_of(late=["ArrTime"], importance=importance, metrics={"r2": metric})
+    found = {one.name: one for one in checks_of(record_with(), STEADY, changed)}
+    check = found.get("columns that may be known only afterwards")
+    assert (check and check.tone) == tone
+    assert check is None or "exclude=['ArrTime']" in check.text

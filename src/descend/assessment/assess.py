@@ -19,6 +19,7 @@ from descend.assessment.sample import (
     draw,
     places_of,
 )
+from descend.assessment.table_hints import sounds_late
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import ClassificationTarget, RegressionTarget
 from descend.model import Model
@@ -81,7 +82,7 @@ def assess(
         small, places, seed, lambda: clock() - began > 0.6 * seconds
     )
     ranked = _rank_columns(places, found)
-    averaged = small.first(MOST_AVERAGED)
+    averaged = sample.spread(MOST_AVERAGED)
     dependences: list[dict[str, Any]] = []
     for place in ranked[: 2 * DEPENDENCES]:
         if len(dependences) == DEPENDENCES or clock() - began > seconds:
@@ -92,7 +93,12 @@ def assess(
     beside = fitted(sample.x) if fitted is not None else None
     learned = draw(training, MOST_ROWS // 2, seed)
     record = {
-        "rows": {"validation": len(validation), "used": len(sample), "permuted": len(small)},
+        "rows": {
+            "validation": len(validation),
+            "used": len(sample),
+            "permuted": len(small),
+            "averaged": len(averaged),
+        },
         "task": model.schema.task,
         "target": target.names[0],
         "metrics": _metrics(sample, trivial, beside, seed),
@@ -101,6 +107,7 @@ def assess(
         "dependence": dependences,
         "slices": columns.slices(sample, places),
         "strongest": columns.strongest(_sample_of(model, learned, predict=False), places)[:5],
+        "late": [p.column.name for p in ranked if sounds_late(p.column.name)],
         "worst": columns.worst_rows(sample, ranked),
         **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),
     }

@@ -120,7 +120,7 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
     """The error for each value of a column, of the columns where it differs most, and over time.
 
     For numbers the mean absolute error, for classes the share of wrong predictions, each with a
-    90 % interval.
+    90 % interval. `all` is that of all rows: of many values, only the commonest are in `parts`.
     """
     error = (
         (sample.predicted.argmax(axis=1) != sample.truth).astype(np.float64)
@@ -145,7 +145,8 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
                 parts = _by_value(values, error, sample.weight)
                 ranked.append((_excess_spread(parts), {"column": column.name, "parts": parts}))
     ranked.sort(key=lambda one: -one[0])
-    return [one for _, one in ranked[:4]]
+    overall = float(sample.weight @ error / sample.weight.sum())
+    return [{**one, "all": overall} for _, one in ranked[:4]]
 
 
 Between = Callable[[npt.NDArray[Any], Numbers], float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,15 +71,27 @@ class Sample:
 
     def first(self, rows: int) -> Sample:
         """The first rows of it."""
-        x = {name: values[:rows] for name, values in self.x.items()}
-        return Sample(
-            x,
-            self.truth[:rows],
-            self.predicted[:rows],
-            self.weight[:rows],
-            self.predict,
-            self.classes,
+        return self._rows(slice(rows))
+
+    def _rows(self, chosen: slice | npt.NDArray[np.int64]) -> Sample:
+        return replace(
+            self,
+            x={name: values[chosen] for name, values in self.x.items()},
+            truth=self.truth[chosen],
+            predicted=self.predicted[chosen],
+            weight=self.weight[chosen],
         )
+
+    def spread(self, rows: int) -> Sample:
+        """At most so many rows, taken evenly along their predictions: these keep their mean."""
+        if rows >= len(self):
+            return self
+        along = self.predicted
+        if along.ndim == 2:
+            # Of two classes the second; of more, the one that varies most between the rows.
+            along = along[:, 1 if along.shape[1] == 2 else int(np.argmax(along.var(axis=0)))]
+        order = np.argsort(along, kind="stable")
+        return self._rows(order[((np.arange(rows) + 0.5) * len(self) / rows).astype(np.int64)])
 
     def losses(self, predicted: Numbers) -> Numbers:
         """The loss of each row: squared error, or negative log-likelihood of the true class."""

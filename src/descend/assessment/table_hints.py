@@ -113,9 +113,19 @@ def _cycle(column: NumberColumn) -> str | None:
     return name if full else None
 
 
+def sounds_late(name: str) -> bool:
+    """Whether the name of a column speaks of something that comes late.
+
+    >>> sounds_late("ActualElapsedTime"), sounds_late("arr_time"), sounds_late("Arrangement")
+    (True, True, False)
+    """
+    words = re.sub("(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return LATE.search(words.lower()) is not None
+
+
 def _late(found: Mapping[str, Any]) -> bool:
     """Whether a column may be known only after the target is, by its strength and its name."""
-    least = NAMED_LATE if LATE.search(str(found["column"]).lower()) else EXPLAINS_MUCH
+    least = NAMED_LATE if sounds_late(str(found["column"])) else EXPLAINS_MUCH
     return least <= float(found["explained"]) < GIVES_AWAY
 
 

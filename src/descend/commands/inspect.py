@@ -56,7 +56,8 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
         if target is not None:
             schema = learn_schema(copy, settings)
             hints = table_hints(copy, schema)
-            seen = {**_schema_record(schema, table.notes), **hints, **first_rows(copy)}
+            seen = {**_schema_record(schema, table.notes), **hints}
+            seen |= first_rows(copy, settings.exclude)
             return {"kind": "table", "path": what, **seen}
         found = inspect_columns(copy, settings)
         return {
@@ -67,13 +68,18 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
             "warnings": [*table.notes, *found.warnings],
             "notes": list(found.notes),
             "hints": column_hints(found.columns),
-            **first_rows(copy),
+            **first_rows(copy, settings.exclude),
         }
 
 
-def first_rows(table: Table) -> dict[str, Any]:
-    """The first rows as text, `first_rows`: for each of the first columns its values."""
-    shown = table.columns[:MOST_SHOWN]
+def first_rows(table: Table, without: Sequence[str] = ()) -> dict[str, Any]:
+    """The first rows as text, `first_rows`: for each of the first columns its values.
+
+    Args:
+        table: to be shown.
+        without: columns that are left out; a staged copy does not have them.
+    """
+    shown = [column for column in table.columns if column.name not in without][:MOST_SHOWN]
     values = ", ".join(
         f"CAST({column.sql} AS VARCHAR) AS v{place}" for place, column in enumerate(shown)
     )

@@ -145,7 +145,7 @@ def _plane_record(
             {
                 "method": trajectory.title,
                 "points": found.points(trajectory).tolist(),
-                "off": found.distance(trajectory),
+                "away": found.distance(trajectory),
                 "losses": list(trajectory.losses),
                 "updates": list(trajectory.updates),
                 "rows_read": trajectory.batch_size,

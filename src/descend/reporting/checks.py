@@ -20,6 +20,8 @@ GIVES_AWAY = 0.98
 EXACT = 0.9999
 """From this R² of the linear model on, the target is a sum of its columns."""
 TOO_GOOD = 0.995
+VERY_GOOD, MATTERS = 0.95, 0.01
+"""From this metric and this importance on, a column named like a result is asked about."""
 OVERFITTED = 0.1
 """A loss that rose by this share of its whole fall after the best epoch is overfitting."""
 LATE = 0.9
@@ -217,9 +219,26 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             "The predictions are nearly exact. Check that no column is known only after the "
             f"target.{hint}",
         )
+    late = _late_columns(assessment)
+    if late and any(value is not None and value >= VERY_GOOD for value in best.values()):
+        names = ", ".join(late[:4])
+        return Check(
+            "columns that may be known only afterwards",
+            "warn",
+            f"The predictions are very good, and by their names {names} may be known only after "
+            f"the target. Leave out what is not known when predicting: "
+            f"{option_text('exclude', late[:4])}.",
+        )
     if named:
         return Check("a column may give the target away", "warn", " ".join(named))
     return Check("no single column gives the target away", "good", "") if strongest else None
+
+
+def _late_columns(assessment: Record) -> list[str]:
+    """Columns that matter and whose names speak of something that comes after the target."""
+    late = assessment.get("late") or ()
+    importance = assessment.get("importance") or ()
+    return [one["column"] for one in importance if one["column"] in late and one["low"] > MATTERS]
 
 
 def _range(assessment: Record) -> Check | None:

@@ -20,6 +20,7 @@ from descend.reporting.page_model import (
     Table,
 )
 
+PERCENT = re.compile(r"(?<=\d) %")
 OPTION = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*")
 PAPER, LETTER, PADDING = 700, 7, 15
 """Pixels between the margins of a page on paper, of a letter there, and around a cell."""
@@ -44,11 +45,11 @@ def summary_html(summary: Summary) -> str:
         f"<small>{escape_html(one.note)}</small></dd></div>"
         for one in summary.figures
     )
-    parts = [f"<p class=lead>{escape_html(summary.text)}</p>"]
+    parts = [f"<p class=lead>{prose_html(summary.text)}</p>"]
     if summary.outcome:
         parts.append(
             f'<p class="outcome {escape_html(summary.tone)}">{_mark(summary.tone)}'
-            f"{escape_html(summary.outcome)}</p>"
+            f"{prose_html(summary.outcome)}</p>"
         )
     if figures:
         parts.append(f"<dl class=keys>{figures}</dl>")
@@ -68,12 +69,13 @@ def _check_html(check: Check) -> str:
 
 
 def prose_html(text: str) -> str:
-    """Text as HTML in which an option such as `--batch-size` is not broken at its hyphens.
+    """Text as HTML in which no option such as `--batch-size` is broken, and no `5 %`.
 
     >>> prose_html("Type --l2 <0.1>.")
     'Type <span class=option>--l2</span> &lt;0.1&gt;.'
     """
-    return OPTION.sub(r"<span class=option>\g<0></span>", escape_html(text))
+    text = PERCENT.sub("\N{NO-BREAK SPACE}%", escape_html(text))
+    return OPTION.sub(r"<span class=option>\g<0></span>", text)
 
 
 def _mark(tone: str) -> str:
@@ -117,7 +119,7 @@ def _without_gaps(plots: Sequence[Plot]) -> list[Plot]:
 def plot_html(plot: Plot) -> str:
     """A plot with its switches, its caption and its numbers as a table."""
     name = escape_html(plot.name)
-    caption = f"<p class=caption>{escape_html(plot.caption)}</p>" if plot.caption else ""
+    caption = f"<p class=caption>{prose_html(plot.caption)}</p>" if plot.caption else ""
     shape = "canvas tall" if plot.tall else "canvas"
     half = " class=half" if plot.half else ""
     return (

@@ -177,7 +177,7 @@ def test_a_noise_that_cannot_be_told_from_none_has_no_plot_of_its_scale() -> Non
 def test_the_summary_says_what_to_take_and_what_decided() -> None:
     summary = advice_summary(record_of())
     assert "batches of 64 rows" in summary.text
-    assert "from 16 to 64 rows" in summary.text
+    assert "from 16 to 64" in summary.text
     assert "5 trials" in summary.outcome
     assert "0.5 to 0.25" in summary.outcome
     assert "1 diverged" in summary.outcome
@@ -219,3 +219,26 @@ def test_trials_of_one_size_are_drawn_by_their_rate() -> None:
     assert traces["diverged"]["x"] == [1.0]
     assert (traces["advised"]["x"], traces["advised"]["y"]) == ([0.1], [0.25])
     json.dumps(plots["trials"].figure, allow_nan=False)
+
+
+def test_a_region_of_sizes_that_took_longer_is_not_called_as_good() -> None:
+    advice = advice_of()  # 16 rows took 1.3 times as long, and are in the region.
+    shown = render(advice_page({"advice": advice, "settings": {"target": "y"}}))
+    assert "could not be told apart" in shown
+    assert "16 to 64 do about as well" not in shown
+    advice["evidence"]["trials"][1]["ratio"] = 1.05
+    shown = render(advice_page({"advice": advice, "settings": {"target": "y"}}))
+    assert "16 to 64 do about as well" in shown
+
+
+def test_the_measured_times_have_intervals_that_do_not_flatten_the_plot() -> None:
+    advice = advice_of()
+    advice["evidence"]["trials"][1]["ratio_interval"] = [0.01, 100.0]
+    plot = advice_sections(advice)[0].plots[0]
+    [measured] = [one for one in plot.figure["data"] if one["name"] == "measured by trials"]
+    values, bars = measured["y"], measured["error_y"]
+    assert bars["array"][1] == bars["arrayminus"][1] == 0.0  # The advised size is the unit.
+    assert values[0] + bars["array"][0] == pytest.approx(2 * max(values))
+    assert values[0] - bars["arrayminus"][0] == pytest.approx(min(values) / 2)
+    row = next(row for row in plot.table.rows if row[0] == 16)
+    assert row[-2:] == pytest.approx([2.0 * 0.01, 2.0 * 100.0])

@@ -25,7 +25,7 @@ def played_record(text: str = "cnt") -> dict[str, Any]:
         "method": f"{text} slow",
         "batch_size": 100,
         "learning_rate": 0.5,
-        "off": 0.0,
+        "away": 0.0,
         "points": [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]],
         "losses": [1.0, 0.5, 0.25],
         "updates": [0, 2, 4],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from descend.reporting.plots.model import slice_plot
+from descend.reporting.plots.model import dependence_plot, slice_plot
 
 
 def part(value: str, rows: int) -> dict[str, Any]:
@@ -17,3 +17,21 @@ def test_a_value_of_few_rows_is_named_and_zero_has_no_sign() -> None:
     assert plot.figure["layout"]["xaxis"]["ticktext"] == ["0", "1"]
     assert "1 (1 row)" in plot.caption
     assert "0 (50" not in plot.caption
+
+
+def test_the_line_of_all_rows_is_not_that_of_the_shown_values() -> None:
+    one = {"column": "hour", "parts": [part("0", 50), part("1", 50)], "all": 2.5}
+    trace = slice_plot({"slices": [one]}, 0).figure["data"][1]
+    assert list(trace["y"]) == [2.5, 2.5]
+
+
+def test_a_small_effect_looks_small_beside_a_large_one() -> None:
+    def record(column: str, y: list[float]) -> dict[str, Any]:
+        return {"column": column, "kind": "number", "x": [0.0, 1.0], "y": [y], "classes": []}
+
+    effects = [record("large", [0.0, 100.0]), record("small", [50.0, 51.0])]
+    assessment = {"target": "y", "dependence": effects, "rows": {"averaged": 500}}
+    plots = [dependence_plot(assessment, number) for number in range(2)]
+    for plot in plots:
+        assert plot.figure["layout"]["yaxis"]["range"] == [-5.0, 105.0]
+        assert "over 500 rows" in plot.caption

@@ -13,6 +13,8 @@
   const STEPS = 400;
   const SECONDS = 12;
   const shown = data.paths.map(() => true);
+  // Records of older versions measure it in another way.
+  const away = (path) => path.away ?? path.off;
   let axis = "seconds";
   let step = STEPS;
   let playing = false;
@@ -59,6 +61,7 @@
     const levels = known.map(level);
     const [bottom, top] = [Math.min(...levels), Math.max(...levels)];
     const [cell, tall] = [width / x.length, height / y.length];
+    element("lower").textContent = isDark() ? "Lighter" : "Darker";
     const [dark, light] = isDark() ? [[86, 104, 124], [24, 29, 36]] : [[168, 190, 214], [250, 251, 253]];
     // A point of the grid is a pixel of a small picture, which is drawn large and smooth.
     const image = document.createElement("canvas");
@@ -90,7 +93,7 @@
       const [p, q] = points[points.length - 1];
       pen.beginPath();
       pen.arc(across(p), up(q), 5, 0, 7);
-      if (path.off > data.far) {
+      if (away(path) > data.far) {
         pen.fillStyle = ink("page");
         pen.fill();
         pen.stroke();
@@ -111,7 +114,8 @@
       const reach = high - low || 1;
       return (one) => from + ((Math.log10(Math.max(one, 10 ** low)) - low) / reach) * (to - from);
     };
-    const across = scale(along, left, width - right);
+    // A logarithmic axis has no 0: its left edge, where all runs begin, stands for it.
+    const across = scale([...along, Math.min(...along) / 1.6], left, width - right);
     const up = scale(all, height - below, above);
     pen.font = "11px " + getComputedStyle(document.body).fontFamily;
     pen.strokeStyle = ink("line");
@@ -127,6 +131,7 @@
     };
     const text = (one) =>
       one >= 1e6 ? `${one / 1e6}M` : one >= 1000 ? `${one / 1000}k` : String(Number(one.toPrecision(3)));
+    pen.fillText("0", left - 3, height - below + 15);
     for (const one of ticks(along)) {
       pen.fillText(text(one), across(one) - 8, height - below + 15);
       pen.beginPath();
@@ -189,7 +194,7 @@
         for (let cell = 0; cell < 7; cell++) row.insertCell().className = "n";
         row.cells[1].textContent = path.batch_size.toLocaleString("en");
         row.cells[2].textContent = short(path.learning_rate);
-        row.cells[7].textContent = `${(100 * path.off).toFixed(0)} %`;
+        row.cells[7].textContent = `${(100 * away(path)).toFixed(0)} %`;
       });
     }
     data.paths.forEach((path, place) => {

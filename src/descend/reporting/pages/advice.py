@@ -16,6 +16,7 @@ from descend.reporting.plots.advice import (
     target_plot,
     trials_plot,
 )
+from descend.reporting.text.advice import region_text, timing_disturbed
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -49,9 +50,15 @@ def advice_summary(record: Record) -> Summary:
     size, rate = advice["batch_size"], advice["learning_rate"]
     text = f"Take batches of {count_text(size, 'row')} and a learning rate of {number_text(rate)}."
     if low < high:
-        text += f" Batches from {low:,} to {high:,} rows take at most 10 % longer."
+        text += f" {region_text(advice['flat_region'], evidence)}"
     figures = [
-        KeyFigure("Batch size", f"{size:,}", _as_well(low, high)),
+        KeyFigure(
+            "Batch size",
+            f"{size:,}",
+            f"{low:,} to {high:,} could not be told apart"
+            if timing_disturbed(advice["flat_region"], evidence)
+            else _as_well(low, high),
+        ),
         KeyFigure("Learning rate", number_text(rate), _as_well(slow, fast)),
     ]
     noise = evidence.get("noise") or []

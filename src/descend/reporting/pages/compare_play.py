@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.reporting.pages.landscape import FAR_OFF
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
 from descend.reporting.render import page_to_play
 from descend.reporting.text.records import subject
@@ -12,8 +13,6 @@ from descend.reporting.text.records import subject
 Record = Mapping[str, Any]
 
 AXES = (("seconds", "seconds"), ("updates", "updates"), ("examples", "rows read"))
-FAR_OFF = 0.2
-"""A run that ends this far off the plane, as a share of its way, is marked."""
 
 
 def compare_play_page(record: Record) -> str:
@@ -52,16 +51,17 @@ _STAGE = """<section class=runs>
 <div class=small>
 <figure><figcaption><h2>The weights</h2></figcaption>
 <canvas id=plane role=img aria-label="Paths of the weights over the loss"></canvas>
-<p class=caption>Darker is lower. The loss is drawn for the plane; a path with a hollow end is far
-off it, and its own loss is the one on the right.</p></figure>
+<p class=caption><span id=lower>Darker</span> is lower. The loss is drawn for the plane; a path with
+a hollow end is far off it, and its own loss is the one on the right.</p></figure>
 <figure><figcaption><h2>The validation loss</h2></figcaption>
 <canvas id=losses role=img aria-label="The validation loss of each method"></canvas>
-<p class=caption>Both axes are logarithmic.</p></figure>
+<p class=caption>Both axes are logarithmic; the left edge stands for 0.</p></figure>
 </div>
 <div class=scroll tabindex=0 role=group aria-label="The methods"><table id=methods>
 <thead><tr><th scope=col>method</th><th scope=col class=n>rows per update</th>
 <th scope=col class=n>learning rate</th><th scope=col class=n>updates</th>
 <th scope=col class=n>rows read</th><th scope=col class=n>seconds</th>
-<th scope=col class=n>validation loss</th><th scope=col class=n>off the plane at its end</th></tr>
+<th scope=col class=n>validation loss</th>
+<th scope=col class=n>end off the plane, in widths of the picture</th></tr>
 </thead><tbody></tbody></table></div>
 </section>"""

@@ -19,8 +19,8 @@ from descend.reporting.plots.landscape import (
 Record = Mapping[str, Any]
 
 HEADER = ("method", "rows per update", "learning rate", "updates", "loss at the end", "ends at")
-FAR_OFF = 0.2
-"""A path that ends this far off the plane, as a share of its way, is named."""
+FAR_OFF = 0.1
+"""A path that ends this far off the plane, as a share of the picture's width, is named."""
 PLANE_NOTES = {
     "path": "The directions are those in which the snapshots of the weights lie furthest apart.",
     "random": "The directions are random, filter by filter as long as the weights.",
@@ -94,10 +94,11 @@ def landscape_sections(record: Record) -> list[Section]:
             "averaged over several orders of rows; for gradient descent on all rows among the "
             "rates at which its loss never rises."
         )
-    far = [path["method"] for path in record["paths"] if path.get("off", 0.0) > FAR_OFF]
+    far = [path["method"] for path in record["paths"] if path.get("away", 0.0) > FAR_OFF]
     off = [
         f"Not on the plane at their ends: {', '.join(far)}. The surface under them is not their "
-        "loss; the table says how far off they are, as a share of their way, and their own loss."
+        "loss; the table says how far off they are, as a share of the width of the picture, and "
+        "their own loss."
     ]
     sections = [
         Section(
@@ -127,7 +128,7 @@ def landscape_sections(record: Record) -> list[Section]:
 
 
 def _ends(record: Record) -> Table:
-    off = all("off" in path for path in record["paths"])
+    away = all("away" in path for path in record["paths"])
     rows: list[list[Cell]] = [
         [
             path["method"],
@@ -135,12 +136,12 @@ def _ends(record: Record) -> Table:
             path["learning_rate"],
             path["updates"][-1],
             path["losses"][-1],
-            *([f"{100 * path['off']:.0f} %"] if off else []),
+            *([f"{100 * path['away']:.0f} %"] if away else []),
             "(" + ", ".join(f"{value:.3g}" for value in path["points"][-1]) + ")",
         ]
         for path in record["paths"]
     ]
-    header = [*HEADER[:-1], *(["off the plane"] if off else []), HEADER[-1]]
+    header = [*HEADER[:-1], *(["off the plane"] if away else []), HEADER[-1]]
     return Table(header, rows, caption="Where the paths end")
 
 

@@ -10,12 +10,18 @@ from descend.errors import option_text
 from descend.io.units import bytes_text, count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Section, Table
-from descend.reporting.text.records import chosen_rate
+from descend.reporting.text.records import chosen_rate, own_remark
 
 Record = Mapping[str, Any]
 
 IN_OPTIMIZER = "in your optimizer"
 """Where the learning rate of a run is, if the user passed an Optax transformation."""
+
+
+LEFT_OUT_ROWS = {
+    "missing_target": "left out: no target",
+    "unweighted": "left out: no weight",
+}
 
 
 def rate_figures(record: Record) -> list[KeyFigure]:
@@ -69,8 +75,7 @@ def data_section(record: Record) -> Section:
         rows=[
             ["training", rows["training"]],
             ["validation", rows["validation"]],
-            ["left out: no target", rows.get("missing_target", 0)],
-            ["left out: no weight", rows.get("unweighted", 0)],
+            *([why, rows[name]] for name, why in LEFT_OUT_ROWS.items() if rows.get(name)),
             ["in the table", rows["total"]],
         ],
         caption="What became of the rows",
@@ -82,7 +87,7 @@ def data_section(record: Record) -> Section:
                 *(str(column[name]) for name in ("name", "type", "becomes", "values")),
                 column["missing"],
                 distinct_cell(column, rows["training"]),
-                str(column["remark"]),
+                own_remark(column),
             ]
             for column in data["columns"]
         ],

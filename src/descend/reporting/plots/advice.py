@@ -13,6 +13,7 @@ from descend.reporting.plots.colours import FADED, SEQUENTIAL
 from descend.reporting.plots.figures import (
     Trace,
     band,
+    error_bars,
     figure,
     hollow,
     line,
@@ -24,6 +25,8 @@ Record = Mapping[str, Any]
 
 COSTS = {"examples": ("examples", "rows seen")}
 """The cost that a goal counts, where that is not seconds."""
+FURTHEST = 2.0
+"""Intervals are drawn to this many times the largest value, and to that part of the smallest."""
 CURVE = ("updates", "examples", "seconds")
 
 
@@ -43,19 +46,23 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
     if winner is not None:
         for one in sorted(finalists, key=lambda one: float(-one["ratio"])):
             found[one["batch_size"]] = one["ratio"] * winner[key]
+    spreads = _spreads(finalists, advice["batch_size"])
     traces: list[Trace] = []
     if len(curve) > 1:
         sizes, costs = [one["batch_size"] for one in curve], [one[key] for one in curve]
         traces.append(hollow(line("predicted from the trials", sizes, costs, 0, dash="dash")))
     if found:
-        sizes = sorted(found)
-        traces.append(
-            points("measured by trials", sizes, [found[one] for one in sizes], 1, size=11)
-        )
+        traces.append(_measured_trace(found, spreads))
     if winner is not None:
         traces.append(_ring(winner["batch_size"], winner[key], size=20))
     rows: list[list[Cell]] = [
-        [size, *(predicted.get(size, {}).get(name) for name in CURVE), found.get(size)]
+        [
+            size,
+            *(predicted.get(size, {}).get(name) for name in CURVE),
+            found.get(size),
+            *(found[size] * end if size in found else None for end in spreads.get(size, ())),
+            *([] if size in spreads else [None, None]),
+        ]
         for size in sorted({*predicted, *found})
     ]
     target = number_text(evidence.get("target"))
@@ -67,17 +74,46 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
             sorted({*predicted, *found}),
         ),
         table=Table(
-            ["batch size", *CURVE, f"{title} by trial"],
+            ["batch size", *CURVE, f"{title} by trial", "from", "to"],
             rows,
             caption=f"What each batch size needs to a validation loss of {target}",
         ),
         caption="Measured: how much later than the winner a trial that ran to the end passed the "
-        "same losses. Hollow: predicted from the relation of updates to batch size. The ring marks "
-        "the advice. Trials are short and noisy, so another batch size is chosen only if it is "
-        "clearly faster: a point may lie lower than the ring.",
+        "same losses, with a 90 % interval (cut off at twice the largest value): two runs of one "
+        "setting differ by chance. Hollow: predicted from the relation of updates to batch size. "
+        "The ring marks the advice. Trials are short and noisy, so another batch size is chosen "
+        "only if it is clearly faster: a point may lie lower than the ring.",
         log_x=True,
         log_y=True,
     )
+
+
+def _spreads(finalists: Sequence[Record], advised: int) -> dict[int, tuple[float, float]]:
+    """By batch size the 90 % interval of its cost, as a share of it: of the best trial of each."""
+    found = {}
+    for one in sorted(finalists, key=lambda one: float(-one["ratio"])):
+        interval, ratio = one.get("ratio_interval"), one["ratio"]
+        if interval and ratio and one["batch_size"] != advised:
+            found[one["batch_size"]] = (interval[0] / ratio, interval[1] / ratio)
+    return found
+
+
+def _measured_trace(
+    found: Mapping[int, float], spreads: Mapping[int, tuple[float, float]]
+) -> Trace:
+    """What was measured, with intervals; none is drawn further than the plot is worth."""
+    sizes = sorted(found)
+    values = [found[one] for one in sizes]
+    trace = points("measured by trials", sizes, values, 1, size=11)
+    if spreads:
+        low, high = min(values) / FURTHEST, max(values) * FURTHEST
+        ends = [spreads.get(size, (1.0, 1.0)) for size in sizes]
+        trace["error_y"] = error_bars(
+            values,
+            [max(low, value * end) for value, (end, _) in zip(values, ends, strict=True)],
+            [min(high, value * end) for value, (_, end) in zip(values, ends, strict=True)],
+        )
+    return trace
 
 
 def map_plot(advice: Record, evidence: Record) -> Plot:

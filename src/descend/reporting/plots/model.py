@@ -95,7 +95,8 @@ def target_plot(assessment: Record) -> Plot:
         trace = bars("rows", list(range(len(names))), values, 0)
         drawn = named_ticks(figure([trace], assessment["target"], "rows", zero=True), "x", names)
         table = Table(["class", "rows"], [list(one) for one in counts], caption="Rows by class")
-        return Plot("target", "The classes", drawn, table, half=True)
+        caption = "Of the validation rows."
+        return Plot("target", "The classes", drawn, table, caption, half=True)
     return _histogram_plot(
         "target", "The target", assessment["target_values"], str(assessment["target"])
     )
@@ -249,6 +250,7 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
     else:
         traces = [line(name, one["x"], y, at) for at, (name, y) in _each(names, one["y"])]
         drawn = figure(traces, one["column"], title)
+    drawn["layout"]["yaxis"]["range"] = _common_range(assessment["dependence"])
     return Plot(
         name=f"dependence-{number + 1}",
         title=f"How the prediction depends on {one['column']}",
@@ -258,7 +260,28 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
             [[value, *ys] for value, *ys in zip(one["x"], *one["y"], strict=True)],
             caption="Partial dependence",
         ),
+        caption=_dependence_note(assessment, len(names)),
         half=True,
+    )
+
+
+def _common_range(dependences: Sequence[Record]) -> list[float]:
+    """One vertical axis for all columns, so that a small effect does not look like a large one."""
+    values = [y for one in dependences for line_ in one["y"] for y in line_]
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return [low - room, high + room]
+
+
+def _dependence_note(assessment: Record, shown: int) -> str:
+    rows = (assessment.get("rows") or {}).get("averaged")
+    over = f" over {count_text(rows, 'row')}" if rows else ""
+    classes = assessment.get("classes") or 0
+    of = f" Shown: the {shown} commonest of {classes:,} classes." if classes > shown > 1 else ""
+    return (
+        f"The mean prediction{over} when this column alone is set to the value, the other columns "
+        "as they are. The vertical axis is the same for all columns. A column that matters and "
+        f"looks flat here works together with others.{of}"
     )
 
 
@@ -277,7 +300,9 @@ def slice_plot(assessment: Record, number: int) -> Plot:
         names = [_date(part["value"]) for part in parts]
     else:
         names = [_plain_zero(str(part["value"])) for part in parts]
-    mean = sum(part["error"] * part["rows"] for part in parts) / sum(p["rows"] for p in parts)
+    # Records of older versions do not have it; with many values theirs is that of the shown ones.
+    shown = sum(part["error"] * part["rows"] for part in parts) / sum(p["rows"] for p in parts)
+    mean = one.get("all", shown)
     overall = line("all rows", [0, len(parts) - 1], [mean, mean], 1, dash="dash")
     drawn = named_ticks(figure([trace, overall], one["column"], unit, zero=True), "x", names)
     rows: list[list[Cell]] = [
@@ -327,7 +352,7 @@ def _histogram_plot(name: str, title: str, values: Record, axis: str) -> Plot:
         title,
         drawn,
         Table(["from", "to", "rows"], rows, caption=title),
-        caption="The outermost bars hold what lies beyond.",
+        caption="Of the validation rows. The outermost bars hold what lies beyond.",
         half=True,
     )
 

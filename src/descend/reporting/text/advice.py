@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
@@ -15,6 +15,8 @@ GOALS = {
     "examples": "the fewest examples to a good validation loss",
     "quality": "the best validation loss",
 }
+AS_GOOD = 1.1
+"""A batch size that takes at most this many times as long does about as well."""
 CLEARLY = 0.9
 """A batch size that needs less than this share of the time is mentioned."""
 
@@ -64,11 +66,35 @@ def _what(advice: Advice) -> str:
     lines = [f"{size}; {rate}."]
     low, high = advice.flat_region
     if low < high:
-        lines.append(f"Batch sizes from {low:,} to {high:,} do about as well.")
+        lines.append(region_text(advice.flat_region, advice.evidence))
     slow, fast = advice.interval
     if slow < fast:
         lines.append(f"Learning rates from {slow:g} to {fast:g} did about as well.")
     return " ".join(lines)
+
+
+def region_text(region: Sequence[int], evidence: Mapping[str, Any]) -> str:
+    """What is known of the batch sizes around the advised one.
+
+    Where other work on the machine disturbed the timing, sizes that took longer belong to them too.
+    """
+    low, high = region
+    if timing_disturbed(region, evidence):
+        return (
+            f"Batch sizes from {low:,} to {high:,} could not be told apart: other work on the "
+            "machine disturbed the timing."
+        )
+    return f"Batch sizes from {low:,} to {high:,} do about as well."
+
+
+def timing_disturbed(region: Sequence[int], evidence: Mapping[str, Any]) -> bool:
+    """Whether a size of the region took more than a tenth longer in its trial."""
+    best: dict[int, float] = {}
+    for trial in evidence.get("trials") or ():
+        size, ratio = trial["batch_size"], trial.get("ratio")
+        if ratio is not None and region[0] <= size <= region[1]:
+            best[size] = min(ratio, best.get(size, ratio))
+    return any(ratio > AS_GOOD for ratio in best.values())
 
 
 def _why(advice: Advice) -> str:

@@ -142,9 +142,8 @@ def inspection_text(record: Mapping[str, Any]) -> str:
         lines += [
             record["task_reason"],
             paragraph(
-                f"{counts['training']:,} training rows, {counts['validation']:,} validation rows; "
-                f"skipped: {counts['missing_target']:,} without target, "
-                f"{counts['unweighted']:,} without weight."
+                f"{counts['training']:,} training rows, {counts['validation']:,} validation rows"
+                f"{_skipped(counts)}."
             ),
         ]
     rows = counts.get("training", counts["total"])
@@ -157,6 +156,15 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     lines += [f"\n{paragraph(f'Warning: {warning}')}" for warning in record["warnings"]]
     lines += [f"\n{paragraph(f'Hint: {hint}')}" for hint in record.get("hints", ())]
     return "\n".join(lines)
+
+
+def _skipped(counts: Mapping[str, int]) -> str:
+    parts = [
+        f"{counts[name]:,} {why}"
+        for name, why in (("missing_target", "without target"), ("unweighted", "without weight"))
+        if counts.get(name)
+    ]
+    return f"; skipped: {', '.join(parts)}" if parts else ""
 
 
 def _store_text(record: Mapping[str, Any]) -> str:
@@ -189,12 +197,12 @@ def columns_text(
         missing, distinct = column["missing"], column["distinct"]
         if distinct is not None and rows:
             distinct = min(distinct, rows)
-        share = f" ({100 * missing / rows:.2g} %)" if missing and rows else ""
+        share = f" ({_percent(missing / rows)})" if missing and rows else ""
         line = [
             _shorten(column["name"], 24),
             column["becomes"],
             textwrap.shorten(column["values"], 40, placeholder=" …"),
-            textwrap.shorten("; ".join(_parts_told_here(column["remark"])), 100, placeholder=" …"),
+            textwrap.shorten(own_remark(column), 100, placeholder=" …"),
             f"{_count(missing)}{share}",
             f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
@@ -219,9 +227,10 @@ def _one_line(value: str | None) -> str:
     return "" if value is None else " ".join(value.split())
 
 
-def _parts_told_here(remark: str) -> list[str]:
-    """The parts of a remark; what all columns with few values share is said once, as a hint."""
-    return [part for part in remark.split("; ") if "would make it a category" not in part]
+def own_remark(column: Mapping[str, Any]) -> str:
+    """What is remarkable about a column; what all those with few values share is said once."""
+    parts = str(column["remark"]).split("; ")
+    return "; ".join(part for part in parts if "would make it a category" not in part)
 
 
 def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
@@ -260,6 +269,16 @@ def _run_text(record: Mapping[str, Any]) -> str:
             f"{last['validation_loss']:.4g}, at best {last['best_validation_loss']:.4g}."
         )
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    """A share above 0 in percent; 100 only where it is all.
+
+    >>> _percent(1.0), _percent(0.998), _percent(0.0012)
+    ('100 %', '99.8 %', '0.12 %')
+    """
+    percent = 100 * share
+    return f"{percent:.1f} %" if 99 <= percent < 100 else f"{float(f'{percent:.2g}'):g} %"
 
 
 def _place(figure: tuple[str, float]) -> int:

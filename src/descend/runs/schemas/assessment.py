@@ -17,6 +17,7 @@ class SampleRows(Struct, kw_only=True):
     validation: Count
     used: Count
     permuted: Count = 0
+    averaged: Count = 0
 
 
 class Metric(Struct, kw_only=True):
@@ -65,12 +66,13 @@ class Part(Struct, kw_only=True):
     high: float
 
 
-class Slice(Struct, kw_only=True):
+class Slice(Struct, kw_only=True, rename={"overall": "all"}):
     """The errors by the value of a column."""
 
     column: str
     parts: Annotated[list[Part], Meta(min_length=1)]
     time: bool = False
+    overall: float | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse a time that is text."""
@@ -207,6 +209,7 @@ class AssessmentRecord(Labelled, kw_only=True):
     dependence: list[Dependence] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     strongest: list[Strongest] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     worst: list[WorstRow] = field(default_factory=list)
     points: Points | UnsetType = UNSET
     residuals: Residuals | UnsetType = UNSET

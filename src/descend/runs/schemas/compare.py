@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from descend.runs.schemas.landscape import Grid
 from descend.runs.schemas.parts import Count, Labelled, Number, Positive, Rows, Size, Value
@@ -137,7 +137,8 @@ class PlayedPath(Struct, kw_only=True):
     method: str
     batch_size: Size
     learning_rate: Number
-    off: float
+    away: float | UnsetType = UNSET
+    off: float | UnsetType = UNSET
     points: list[tuple[float, float]]
     losses: list[Number]
     updates: list[Count]

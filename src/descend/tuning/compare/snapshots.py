@@ -96,7 +96,7 @@ def plane_record(
                 "batch_size": run.method.batch_size,
                 "learning_rate": run.learning_rate,
                 "points": found.points(trajectory).tolist(),
-                "off": found.distance(trajectory),
+                "away": found.distance(trajectory),
                 "losses": list(trajectory.losses),
                 "updates": list(trajectory.updates),
                 "examples": [line.examples for line in lines],

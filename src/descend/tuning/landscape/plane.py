@@ -75,16 +75,16 @@ class Plane:
         return points
 
     def distance(self, trajectory: Trajectory) -> float:
-        """How far the end of a trajectory lies off the plane, as a share of its way from the start.
+        """How far the end of a trajectory lies off the plane, as a share of the window's width.
 
         At 0 the loss at its place on the plane is its own; the larger the distance, the less the
-        drawn height says about it.
+        drawn height says about it. The width is that of the longer side.
         """
-        first, last = trajectory.snapshots[[0, -1]].astype(np.float64)
-        apart = last - self.centre
+        apart = trajectory.snapshots[-1].astype(np.float64) - self.centre
         inside = (apart @ self.axes.T / np.sum(self.axes**2, axis=1)) @ self.axes
-        way = float(np.linalg.norm(last - first))
-        return float(np.linalg.norm(apart - inside)) / max(1e-12, way)
+        lengths = np.linalg.norm(self.axes, axis=1)
+        width = max(float(np.ptp(self.x) * lengths[0]), float(np.ptp(self.y) * lengths[1]))
+        return float(np.linalg.norm(apart - inside)) / max(1e-12, width)
 
 
 def record_trajectory(

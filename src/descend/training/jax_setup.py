@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from descend.errors import InputError
 from descend.io.paths import cache_folder
+from descend.training.program_cache import tidy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +67,7 @@ def _set_up() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
+    tidy(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -271,6 +271,8 @@ COARSE = (64, 256, 16, 1024, 32, 128, 512, 4)
 """Where a cell takes a minute."""
 LARGE = (64, 256, 1024, 4096, 16384)
 """Where an epoch takes a minute at small batch sizes."""
+DENSE = (64, 256, 1024, 128, 512, 2048)
+"""Where an update takes milliseconds whatever its rows."""
 CASES = (
     Case("bike", _table(TASKS["bike"])),
     Case("diamonds", _table(TASKS["diamonds"])),
@@ -286,7 +288,7 @@ CASES = (
     Case(
         "wide",
         teacher(50_000, 100, (1024, 1024)),
-        COARSE,
+        DENSE,
         1,
         1,
         longest=20.0,
@@ -311,11 +313,11 @@ CASES = (
         target_seeds=3,
         held_out=True,
     ),
-    Case("store", _linear_from_store, COARSE, 1, 1, longest=20.0, fresh=3, held_out=True),
+    Case("store", _linear_from_store, LARGE, 1, 1, longest=20.0, fresh=3, held_out=True),
     Case(
         "convolutional",
         _convolutional("fashion_mnist"),
-        COARSE,
+        DENSE,
         1,
         1,
         longest=20.0,

@@ -46,6 +46,8 @@ TABULAR_LEARNING_RATE, TABULAR_BATCH = 0.012, 256
 """Learning rate of the tabular network at a batch size of `TABULAR_BATCH`. With smaller batches
 it falls as the square root of their size, as is right for rules that scale each weight's update
 (Malladi et al. 2022, arXiv 2205.10287)."""
+BATCH_SCHEDULE = "constant"
+"""A batch that grows gains too little on tables: docs/decisions/batch-growth.md."""
 PLANNED_PATIENCE = 0.5
 """Fraction of a planned schedule that may pass without improvement. While the learning rate is
 at its highest, the validation loss often stops falling for a while."""

@@ -13,6 +13,7 @@ class RunKeywords(TypedDict, total=False):
     """How a run goes, whatever is trained."""
 
     batch_size: int | Literal["auto", "all"]
+    batch_schedule: Literal["constant", "auto"]
     learning_rate: float | Literal["auto"]
     momentum: float
     schedule: str

@@ -15,6 +15,7 @@ from typing import Any
 
 from descend.defaults import (
     ACTIVATION,
+    BATCH_SCHEDULE,
     EFFORT,
     EFFORTS,
     MODEL,
@@ -48,6 +49,7 @@ OWN_SCALE = ("poisson", "binary_cross_entropy")
 """Losses whose target is learned in its own units, not in deviations from its mean."""
 GOALS = ("time", "examples", "quality")
 SHARE_ROWS = ("auto", "yes", "no")
+BATCH_SCHEDULES = ("constant", "auto")
 SCHEDULES = ("constant", "cosine", "one-cycle", "warmup-stable-decay", "inverse-time")
 OPTIMIZERS = (
     "momentum",
@@ -115,6 +117,8 @@ class Settings:
             (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
         batch_size: rows per update; `all` is gradient descent, 1 stochastic gradient descent.
+        batch_schedule: `constant` keeps the batch size; `auto` lets it grow by measured gradient
+            noise while training goes on, at the same learning rate.
         learning_rate: peak learning rate, or `auto`.
         optimizer: name of an update rule; `auto` is adamw for tabular, else momentum.
         momentum: for momentum and nesterov.
@@ -168,6 +172,7 @@ class Settings:
     hidden: tuple[int, ...] | None = None
     activation: str = ACTIVATION
     batch_size: int | str = "auto"
+    batch_schedule: str = BATCH_SCHEDULE
     learning_rate: float | str = "auto"
     optimizer: str = "auto"
     momentum: float = MOMENTUM
@@ -226,6 +231,7 @@ class Settings:
             ("effort", tuple(EFFORTS)),
             ("activation", ACTIVATIONS),
             ("optimizer", ("auto", *OPTIMIZERS)),
+            ("batch_schedule", BATCH_SCHEDULES),
             ("schedule", ("auto", *SCHEDULES)),
             ("loss", LOSSES),
             ("goal", GOALS),

@@ -18,6 +18,7 @@ from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
 from descend.settings import (
     ACTIVATIONS,
+    BATCH_SCHEDULES,
     GOALS,
     LOSSES,
     MODELS,
@@ -175,6 +176,10 @@ SETTINGS: dict[str, Option] = {
         parse=_number_or_word("batch_size", ("auto", "all"), whole=True),
         metavar="N|auto|all",
     ),
+    "batch_schedule": Option(
+        "Whether the batch grows while training goes on; auto: by the measured gradient noise.",
+        metavar="|".join(BATCH_SCHEDULES),
+    ),
     "learning_rate": Option(
         "Peak learning rate, or auto.",
         parse=_number_or_word("learning_rate", ("auto",), whole=False),
@@ -247,7 +252,8 @@ GROUP_OF: dict[str, str] = {
         ),
         "Model": ("model", "effort", "members", "hidden", "activation", "averaging"),
         "Optimization": (
-            *("batch_size", "learning_rate", "optimizer", "momentum", "schedule", "warmup"),
+            *("batch_size", "batch_schedule", "learning_rate", "optimizer", "momentum"),
+            *("schedule", "warmup"),
             *("loss", "quantiles", "l2", "weight_decay", "clip"),
         ),
         "When to stop": ("epochs", "time_budget", "patience"),

@@ -16,6 +16,7 @@ from descend.data.rows.shared_store import SharedStore
 from descend.errors import InputError, LostProcessError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
+from descend.runtime.batch_schedule import check_batch_schedule, with_batch_schedule
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
@@ -48,6 +49,7 @@ def choose_together(
 
     All begin with the initial weights: the trials of process 0 are not known to the others.
     """
+    check_batch_schedule(settings, place)
     if place.count == 1:
         alone = choose(problem, settings, progress)
         return alone._replace(settings=with_sync_every(problem, alone.settings, place, progress))
@@ -67,8 +69,9 @@ def config_for(
     problem: Problem, config: LoopConfig, place: Place, settings: Settings
 ) -> LoopConfig:
     """A run in this process as one of several; the time budget is kept by `KeepTime`."""
+    check_batch_schedule(settings, place)
     if place.count == 1:
-        return config
+        return with_batch_schedule(problem, config, settings)
     # Something that was not measured for several processes is as exact as one.
     every = settings.sync_every if isinstance(settings.sync_every, int) else 1
     shared = problem.in_parallel(config, place, every)

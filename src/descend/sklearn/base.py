@@ -91,6 +91,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         batch_size: rows per update, or `all` for gradient descent. `auto` is measured from 20,000
             training rows on; with fewer, and for tabular, it is a power of two, 256 at most, that
             makes 64 updates an epoch.
+        batch_schedule: `constant`, or `auto`: `fit` lets the batch grow by measured gradient noise,
+            at the same learning rate.
         learning_rate: peak learning rate. `auto` is measured together with the batch size, or
             with fewer rows the usual rate of the optimizer.
         optimizer: the name of an update rule, as for `descend.train`; `auto` is adamw for tabular,
@@ -127,7 +129,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         loss_curve_: mean loss of the batches before each evaluation.
         validation_scores_: minus the loss over the validation rows, at each evaluation.
         best_validation_score_: the highest of them, that of the weights that are kept.
-        batch_size_: rows per update, as decided.
+        batch_size_: rows per update, as decided; the first where it grows.
         learning_rate_: as decided.
         advice_: what was measured for `auto`, or None.
         stop_reason_: why training ended.
@@ -144,6 +146,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         hidden: tuple[int, ...] | None = None,
         activation: str = "relu",
         batch_size: int | str = "auto",
+        batch_schedule: Literal["constant", "auto"] = "constant",
         learning_rate: float | str = "auto",
         optimizer: str = "auto",
         momentum: float = 0.9,
@@ -170,6 +173,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.hidden = hidden
         self.activation = activation
         self.batch_size = batch_size
+        self.batch_schedule = batch_schedule
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.momentum = momentum
@@ -393,6 +397,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             hidden=None if self.hidden is None else tuple(np.atleast_1d(self.hidden).tolist()),
             activation=self.activation,
             batch_size=self.batch_size,
+            batch_schedule=self.batch_schedule,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,
             momentum=self.momentum,

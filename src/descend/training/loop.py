@@ -16,8 +16,9 @@ from descend.data.rows.batches import BatchPlan, Chunk
 from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
 from descend.io.units import count_text
-from descend.training import early_decay, plateau, stopping
+from descend.training import batch_schedule, early_decay, plateau, stopping
 from descend.training.accumulation import AccumulatedUpdate
+from descend.training.batch_schedule import BatchSchedule, Growth
 from descend.training.callback import Callback
 from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
@@ -47,6 +48,7 @@ class LoopState(NamedTuple):
         loss_sum: sum of the batch losses since the last evaluation.
         loss_count: number of batch losses in that sum.
         order: which order of `data.rows.order` the run uses; it keeps the one it began with.
+        growth: the newest growth of the batch; None while it has its first size.
     """
 
     state: TrainState
@@ -58,6 +60,7 @@ class LoopState(NamedTuple):
     loss_sum: float = 0.0
     loss_count: int = 0
     order: int = HASHED
+    growth: Growth | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class LoopConfig:
         window: longest window of the averaged weights, in updates; None: no averaging.
         place: which of several processes that share the batches this is.
         metrics: `params -> figures by name`, for the history; None measures none.
+        batch_schedule: lets the batch grow; None: `plan` holds for the whole run.
     """
 
     store: RowStore
@@ -90,6 +94,7 @@ class LoopConfig:
     window: float | None = None
     place: Place = ALONE
     metrics: Callable[[Params], Mapping[str, float]] | None = None
+    batch_schedule: BatchSchedule | None = None
 
     @property
     def queued_evaluation(self) -> EvaluateRows | None:
@@ -129,6 +134,17 @@ def fit(
         loop = _evaluate(config, loop, callback)
         if not loop.history:
             return loop, StopReason.DIVERGED
+    schedule, reason = config.batch_schedule, None
+    while reason is None:
+        current = config if schedule is None else schedule.config(config, loop.growth)
+        loop, reason = _fit_at_one_size(current, loop, callback, clock)
+    return loop, reason
+
+
+def _fit_at_one_size(
+    config: LoopConfig, loop: LoopState, callback: Callback, clock: Callable[[], float]
+) -> tuple[LoopState, StopReason | None]:
+    """Train until a limit is met, or until the batch grows: the reason is then None."""
     plan = replace(config.plan, order=loop.order)
     with (
         closing(ChunkUpdater(config)) as updater,
@@ -150,6 +166,9 @@ def fit(
             if config.limits.early_decay:
                 loop = _decay_early(config, loop, callback)
             started, seconds = clock(), loop.seconds
+            grown = _grow_batch(config, loop, callback)
+            if grown is not None:
+                return grown._replace(seconds=seconds + clock() - started), None
             steps.begin("the rows of the next batches")
             chunk = chunks.take()
             steps.begin("the updates of some batches")
@@ -193,7 +212,7 @@ def _factors(config: LoopConfig, loop: LoopState, numbers: npt.NDArray[np.int64]
     """The factors of updates on the peak rate."""
     if early_decay.has_begun(loop.progress):
         return early_decay.factors(loop.progress, numbers)
-    return config.schedule(numbers)
+    return config.schedule(batch_schedule.course_of(loop.growth, numbers))
 
 
 def _next_rates(config: LoopConfig, loop: LoopState) -> Rates:
@@ -294,14 +313,16 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
     if epochs is None or early_decay.has_begun(loop.progress):
         return loop
     # Only right after an evaluation, so that the decay ends with one.
-    if loop.history[-1].update != update or config.schedule(np.asarray([update]))[0] < 1.0:
+    factor = _factors(config, loop, np.asarray([update]))[0]
+    if loop.history[-1].update != update or factor < 1.0:
         return loop
     between = updates_between(config.plan)
     plan = early_decay.Plan(epochs * config.plan.updates_per_epoch, between)
     losses = [line.validation_loss for line in loop.history]
-    if not early_decay.is_due(losses, [line.update for line in loop.history], plan):
+    made = _updates_at_this_size(config, loop)
+    if not early_decay.is_due(losses, made, plan):
         return loop
-    progress = early_decay.begin(loop.progress, update, plan)
+    progress = early_decay.begin(loop.progress, made[-1], plan)._replace(decay_start=update)
     last = losses[-1] <= loop.progress.best
     loop = loop._replace(progress=progress) if last else _return_to_best(loop, progress)
     evaluations = -(-progress.decay_updates // between)
@@ -310,6 +331,33 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
         f"over {count_text(evaluations, 'evaluation')}."
     )
     return loop
+
+
+def _updates_at_this_size(config: LoopConfig, loop: LoopState) -> list[int]:
+    """Updates before each evaluation, had the batch had the size of now from the beginning."""
+    if loop.growth is None:
+        return [line.update for line in loop.history]
+    return [round(line.epoch * config.plan.updates_per_epoch) for line in loop.history]
+
+
+def _grow_batch(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState | None:
+    """The loop state with a larger batch where the gradient is mostly noise, else None.
+
+    Not once the rate decays early, whose end is planned in updates of one size.
+    """
+    schedule, size = config.batch_schedule, config.plan.batch_size
+    if schedule is None or early_decay.has_begun(loop.progress) or not schedule.is_due(loop, size):
+        return None
+    noise = schedule.noise(loop.state.params)
+    if not batch_schedule.can_grow(noise, size):
+        return None
+    larger = batch_schedule.GROWTH * size
+    callback.message(
+        f"{batch_schedule.noise_text(noise)}, at a validation loss of "
+        f"{loop.history[-1].validation_loss:.4g}: from here on batches of "
+        f"{count_text(larger, 'row')} instead of {size:,}, at the same learning rate."
+    )
+    return batch_schedule.grow(loop, config, schedule.at_size(config, larger))
 
 
 def _restart(config: LoopConfig, loop: LoopState, callback: Callback, loss: float) -> LoopState:

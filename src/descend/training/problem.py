@@ -315,6 +315,17 @@ class Problem:
             window=self.window(plan),
         )
 
+    def at_size(self, config: LoopConfig, batch_size: int) -> LoopConfig:
+        """The same run with another batch size; the schedule of its rate stays as it is."""
+        plan = self.plan(batch_size)
+        return dataclasses.replace(
+            config,
+            plan=plan,
+            run_chunk=self.compiled(plan),
+            accumulated=self.accumulated(plan),
+            window=self.window(plan),
+        )
+
     def rise(self, plan: BatchPlan) -> int:
         """Number of updates of the automatic warm-up; 0 without one."""
         return min(RISE_UPDATES, plan.updates_per_epoch) if self.rising else 0

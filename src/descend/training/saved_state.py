@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from descend.errors import FileFormatError, option_text
 from descend.io.json_records import read_as
 from descend.runs.history import COLUMNS
+from descend.training.batch_schedule import Growth
 from descend.training.loop import LoopState
 from descend.training.stopping import StoppingState
 from descend.types import History, HistoryLine, Position, TrainState
@@ -35,6 +36,8 @@ class SavedLoop(Struct):
     """Of the rows (`data.rows.order`); records without it were written when there was `DRAWN`."""
     metrics: list[dict[str, Written]] = []
     """Of the lines of the history; records without it have none."""
+    growth: Growth | None = None
+    """Of the batch; records without it are of batches that did not grow."""
 
 
 def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -56,6 +59,7 @@ def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, A
         "loss_sum": _encode(loop.loss_sum),
         "loss_count": loop.loss_count,
         "order": loop.order,
+        **({} if loop.growth is None else {"growth": list(loop.growth)}),
     }
     return arrays, record
 
@@ -85,6 +89,7 @@ def restore_loop_state(
             loss_sum=float(_decode(saved.loss_sum)),
             loss_count=saved.loss_count,
             order=saved.order,
+            growth=saved.growth,
         )
     except (KeyError, OverflowError, ValueError) as error:
         raise FileFormatError(

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Schedule = Callable[[npt.NDArray[np.int64]], Floats]
+Updates = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+"""Numbers of updates, from 0; between whole numbers where the batch has grown."""
+Schedule = Callable[[Updates], Floats]
 
 MIN_FACTOR = 1e-3
 """Factors never go below it, so that no update is wasted."""
@@ -43,7 +45,7 @@ def make_schedule(name: str, total: int | None, warmup: float = 0.0, rise: int =
     horizon = max(1, total if total is not None else ENDLESS)
     rising = max(warmup * horizon, rise)
 
-    def schedule(updates: npt.NDArray[np.int64]) -> Floats:
+    def schedule(updates: Updates) -> Floats:
         done = np.minimum(updates / horizon, 1.0)
         factor = curve(done)
         if rising > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from descend.reporting.pages.advice import advice_sections
 from descend.reporting.pages.model import model_sections
 from descend.reporting.pages.settings import data_section, rate_section, settings_section
 from descend.reporting.pages.summary import train_summary
-from descend.reporting.plots.figures import loss_plot, metric_plots, rate_plot
+from descend.reporting.plots.figures import batch_plot, loss_plot, metric_plots, rate_plot
 from descend.reporting.text.records import chosen_rate, subject
 from descend.types import History
 
@@ -80,13 +81,32 @@ def _training_section(record: Record, history: History) -> Section:
             f"The loss exploded {_times(result['rescues'])}: training went back to the last good "
             "weights and went on with a lower learning rate."
         )
+    if grown := _growth_text(history):
+        text.append(grown)
     runs = {"this run": history}
     plots = [loss_plot(runs)]
+    if grown:
+        plots.append(batch_plot(runs))
     if chosen_rate(record) is None:
         text.append("The learning rate is part of the optimizer that you passed, so not shown.")
     elif len(history) > 1:
         plots.append(rate_plot(runs))
     return Section("How it was trained", text=text, plots=[*plots, *metric_plots(history)])
+
+
+def _growth_text(history: History) -> str:
+    """When the batch grew; empty where it did not."""
+    steps = [
+        f"to {count_text(after.batch_size, 'row')} after {count_text(before.update, 'update')}"
+        for before, after in itertools.pairwise(history)
+        if after.batch_size != before.batch_size
+    ]
+    if not steps:
+        return ""
+    return (
+        f"The batch grew from {count_text(history[0].batch_size, 'row')} {', '.join(steps)}, where "
+        "the measured gradient noise scale was several times the batch size."
+    )
 
 
 def _times(number: int) -> str:

@@ -331,33 +331,53 @@ def metric_plots(history: History) -> list[Plot]:
 
 def rate_plot(runs: Mapping[str, History]) -> Plot:
     """The learning rate during training, of one run or of several."""
-    # The line before the first update has no rate yet. A line's rate is that of its last update:
-    # it has held since the evaluation before.
+    # The line before the first update has no rate yet.
     kept = {name: _with_rates(thin_history(history)) for name, history in runs.items()}
+    return _steps_plot(runs, kept, "learning_rate", "batch_size")
+
+
+def batch_plot(runs: Mapping[str, History]) -> Plot:
+    """The batch size during training, where it grows."""
+    kept = {name: thin_history(history) for name, history in runs.items()}
+    return _steps_plot(runs, kept, "batch_size", "learning_rate")
+
+
+def _steps_plot(
+    runs: Mapping[str, History], kept: Mapping[str, History], field: str, beside: str
+) -> Plot:
+    """What held between two evaluations, of one run or of several.
+
+    A line of the history tells it of its last update: it has held since the evaluation before.
+
+    Args:
+        runs: their whole histories.
+        kept: the lines that are drawn.
+        field: of a line, which is drawn.
+        beside: another one, for the table.
+    """
+    name = field.replace("_", " ")
     traces = [
         line(
-            name,
+            run,
             [one.update for one in history],
-            [one.learning_rate for one in history],
+            [getattr(one, field) for one in history],
             place,
             shape="vh",
         )
-        for place, (name, history) in enumerate(kept.items())
+        for place, (run, history) in enumerate(kept.items())
     ]
-    rates = [value for trace in traces for value in trace["y"] if value]
-    wide = bool(rates) and max(rates) >= 5 * min(rates)
+    values = [value for trace in traces for value in trace["y"] if value]
+    wide = bool(values) and max(values) >= 5 * min(values)
     return Plot(
-        name="learning-rate",
-        title="Learning rate",
-        figure=figure(traces, X_AXES[0][0], "learning rate", log_y=wide),
-        table=_history_table(
-            runs, ("learning_rate", "batch_size"), "Learning rate at the evaluations"
-        ),
-        caption="The rate of the last update before each evaluation, drawn back to the evaluation "
-        "before.",
+        name=field.replace("_", "-"),
+        title=name.capitalize(),
+        figure=figure(traces, X_AXES[0][0], name, log_y=wide),
+        table=_history_table(runs, (field, beside), f"{name.capitalize()} at the evaluations"),
+        caption=f"The {name.split()[-1]} of the last update before each evaluation, drawn back to "
+        "the evaluation before.",
         x_choices=_x_choices(list(kept.values())),
         log_x=True,
-        log_y=bool(rates),
+        log_y=bool(values),
     )
 
 

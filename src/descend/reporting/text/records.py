@@ -79,7 +79,7 @@ def summary_text(
         "",
         paragraph(
             f"{count_text(result['updates'], 'update')} of "
-            f"{count_text(settings['batch_size'], 'row')}, "
+            f"{batch_text(settings['batch_size'], history)}, "
             f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
@@ -103,6 +103,17 @@ def summary_text(
     if folder is not None and not record.get("own"):
         lines.append(f"Predict  descend predict {folder} DATA -o predictions.csv")
     return "\n".join(lines)
+
+
+def batch_text(batch_size: int, history: History) -> str:
+    """The rows of an update, from the first to the last where the batch grew.
+
+    >>> batch_text(32, ())
+    '32 rows'
+    """
+    last = history[-1].batch_size if history else batch_size
+    grew = f"{batch_size:,} to " if last != batch_size else ""
+    return f"{grew}{count_text(last, 'row')}"
 
 
 def _rate(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from descend.training.convolutions import with_fast_convolutions
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Params, join_variables, split_variables
 
@@ -92,7 +93,7 @@ def _value_gradient_state(objective: Objective) -> SumGradients:
         (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
         return loss, gradient, jax.lax.stop_gradient(after)
 
-    return evaluate
+    return with_fast_convolutions(evaluate)
 
 
 def value_and_gradient(function: Callable[..., Array]) -> Callable[..., tuple[Array, Params]]:
@@ -107,7 +108,7 @@ def value_and_gradient(function: Callable[..., Array]) -> Callable[..., tuple[Ar
         found: tuple[Array, Params] = jax.value_and_grad(by_weights)(weights)
         return found
 
-    return both
+    return with_fast_convolutions(both)
 
 
 def mean_over_rows(

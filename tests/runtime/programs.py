@@ -48,6 +48,43 @@ print("done")
 """Trains a custom model by the rules that are named, and an estimator; writes what was learned."""
 
 
+SHARED = """
+import sys
+from pathlib import Path
+import jax, jax.numpy as jnp, numpy as np
+import descend
+from descend.data.rows.shared_store import SharedStore
+
+folder = Path(sys.argv[1]).parent
+
+def init(key):
+    return {"w": jnp.full((3, 4), 0.3), "v": jnp.full((4, 1), 0.2)}
+
+def apply(params, x):
+    x = jnp.stack([x[name] for name in "abc"], axis=1) if isinstance(x, dict) else x
+    return jnp.tanh(x @ params["w"]) @ params["v"]
+
+def from_table(params, x):
+    return apply(params, x["numeric"])
+
+arrays = tuple(np.load(folder / f"{name}.npy", mmap_mode="r") for name in "Xy")
+# A batch of all rows has the same rows in every order.
+common = dict(batch_size="all", epochs=4, learning_rate=0.1, loss="squared_error")
+common |= dict(optimizer="momentum", share_rows="yes", validation=0.2, warmup=0.0)
+found = {}
+for name, model, data in (
+    ("arrays", (init, apply), arrays), ("table", (init, from_table), str(folder / "t.csv"))
+):
+    run = descend.fit(model, data, **common)
+    found[name] = np.concatenate([leaf.ravel() for leaf in run.params.values()])
+    found[name + " loss"] = np.array([line.validation_loss for line in run.history])
+    assert run.record["data"]["layout"].get("processes", 1) == jax.process_count()
+if jax.process_index() == 0:
+    np.savez(sys.argv[1], **found)
+"""
+"""Trains a custom model on arrays in files and on a table, both shared out."""
+
+
 def run_program(
     text: str, folder: Path, processes: int, *arguments: str, starter: Sequence[str] = ()
 ) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from descend.runtime.launch import free_port
 from descend.settings import OPTIMIZERS
-from tests.runtime.programs import FIT, MISMATCHED, run_program
+from tests.runtime.programs import FIT, MISMATCHED, SHARED, run_program
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +39,20 @@ def test_four_processes(tmp_path: Path) -> None:
     # Of the last batch of 3 rows two processes have one each, one has one, and one has none.
     for count in (1, 4):
         run_program(FIT, tmp_path, count, "momentum,adamw")
+    assert_same(tmp_path, "4")
+
+
+def test_custom_models_on_rows_that_are_shared_out(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(103, 3)).astype(np.float32)
+    y = (X @ [1.0, -2.0, 0.5]).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y[:, None])
+    lines = [",".join(map(str, [*row, target])) for row, target in zip(X, y, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,y", *lines]))
+    for count in (1, 2, 4):
+        run_program(SHARED, tmp_path, count)
+    assert_same(tmp_path, "2")
     assert_same(tmp_path, "4")
 
 

@@ -35,17 +35,20 @@ class TargetFacts(NamedTuple):
     range: tuple[float, float] | None = None
 
 
-def facts_of(values: NDArray[Any], before: TargetFacts | None = None) -> TargetFacts:
-    """The facts about targets, combined with those of earlier ones."""
-    labels, one_hot = labels_of(values), is_one_hot(values)
+def facts_of(values: NDArray[Any]) -> TargetFacts:
+    """The facts about targets, at least one row."""
     low, high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
-    if before is None:
-        return TargetFacts(labels, one_hot, (low, high))
-    if before.range is not None:
-        low, high = min(low, before.range[0]), max(high, before.range[1])
-    if labels is not None and before.labels is not None:
-        labels = min(labels[0], before.labels[0]), max(labels[1], before.labels[1])
-    return TargetFacts(labels, one_hot and before.one_hot, (low, high))
+    return TargetFacts(labels_of(values), is_one_hot(values), (low, high))
+
+
+def join_facts(first: TargetFacts, second: TargetFacts) -> TargetFacts:
+    """The facts about targets of which some rows are known and others."""
+    labels, span = second.labels, second.range
+    if first.range is not None and span is not None:
+        span = min(first.range[0], span[0]), max(first.range[1], span[1])
+    if first.labels is not None and labels is not None:
+        labels = min(first.labels[0], labels[0]), max(first.labels[1], labels[1])
+    return TargetFacts(labels, first.one_hot and second.one_hot, span)
 
 
 class UserBatch(NamedTuple):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.arrays import TargetFacts, UserBatch, facts_of, read_batch
+from descend.custom.arrays import TargetFacts, UserBatch, facts_of, join_facts, read_batch
+from descend.custom.share_arrays import own_share, rows_of_block
 from descend.custom.trees import TARGET, Form
 from descend.data.prepare import in_memory
+from descend.data.reading.sharing import Sharing
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore
 from descend.data.rows.store_header import Group, groups_of, leaves_of
 from descend.data.rows.write_store import Part
+from descend.data.share_rows import same_everywhere
 from descend.data.split import is_validation
 from descend.errors import DataError
 from descend.types import Batch
@@ -25,6 +28,21 @@ REPEATS = 3
 """An iterator that repeats its first chunk this often is taken to be endless."""
 DISK_PART = 0.5
 """Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
+
+
+class Share(NamedTuple):
+    """A range of the rows of arrays that are shared out among processes.
+
+    Attributes:
+        first: the number of the first row.
+        rows: of all processes.
+        sharing: with the others; None where this process has them all, as a run that began with
+            several goes on in one.
+    """
+
+    first: int
+    rows: int
+    sharing: Sharing | None
 
 
 @final
@@ -43,6 +61,7 @@ class Chunks:
         most: bytes that may be held in memory; None: any number.
         disk: bytes that the rows of an iterator may take on disk; None for other data.
         say: called now and then with the number of rows so far.
+        share: where the rows are a range of arrays that several processes share out, else None.
     """
 
     inputs: Form
@@ -56,7 +75,10 @@ class Chunks:
         most: int | None,
         disk: float | None = None,
         say: Callable[[str], None] = lambda text: None,
+        share: Share | None = None,
     ) -> None:
+        self._share = share
+        self._before = 0 if share is None else share.first
         self._fraction = validation if isinstance(validation, int | float) else None
         given = None if self._fraction is not None else validation
         self._given: UserBatch | None = given
@@ -66,7 +88,7 @@ class Chunks:
         self._most = most
         self._held: list[Batch] = []
         self._bytes = 0
-        self._digest = _Digest()
+        self._digest = _Digest() if share is None else _BlockDigest(share)
         self._first: Batch | None = None
         self._rows = self._held_out = 0
         self._disk = disk
@@ -90,7 +112,8 @@ class Chunks:
         self._check_ends(batch)
         self._digest.add(batch)
         self._note_targets(batch)
-        self._held_out += int(self._which(self._rows, len(batch.weight)).sum())
+        start = self._before + self._rows
+        self._held_out += int(self._which(start, len(batch.weight)).sum())
         self._rows += len(batch.weight)
         self._bytes += sum(values.nbytes for values in leaves_of(batch).values())
         self._held.append(batch)
@@ -135,7 +158,9 @@ class Chunks:
     def _note_targets(self, batch: Batch) -> None:
         for name, values in leaves_of(batch).items():
             if _role(name) == "target":
-                self.facts[name] = facts_of(values, self.facts.get(name))
+                found = facts_of(values)
+                before = self.facts.get(name)
+                self.facts[name] = found if before is None else join_facts(before, found)
 
     def check(self) -> None:
         """Raise DataError if the training rows or the validation rows are missing."""
@@ -144,17 +169,53 @@ class Chunks:
         if self._given is not None:
             _check_alike(self._first, self._given.batch)
             self._check_form(self._given)
-        if min(self.counts) == 0:
+        if min(self._totals()) == 0:
+            rows = self._rows if self._share is None else self._share.rows
             raise DataError(
-                f"validation={self._fraction} of {self._rows} rows leaves none to train on or to "
+                f"validation={self._fraction} of {rows} rows leaves none to train on or to "
                 "validate on; give another fraction, or validation rows."
             )
 
     @property
     def counts(self) -> tuple[int, int]:
-        """The numbers of training and validation rows."""
-        held_out = self._held_out if self._validation is None else len(self._validation.weight)
-        return self._rows - self._held_out, held_out
+        """The numbers of training and validation rows, of this process where it has a share."""
+        if self._validation is None:
+            return self._rows - self._held_out, self._held_out
+        return self._rows, len(self._own_validation().weight)
+
+    def most_counts(self) -> tuple[int, int]:
+        """The most training rows that a process has, and the validation rows of all together."""
+        if self._sharing is None:
+            return self.counts
+        found = same_everywhere(self._sharing, list(self.counts))
+        return max(one[0] for one in found), sum(one[1] for one in found)
+
+    def _totals(self) -> tuple[int, int]:
+        """The numbers of training and validation rows of all processes."""
+        if self._sharing is None:
+            return self.counts
+        found = same_everywhere(self._sharing, list(self.counts))
+        return sum(one[0] for one in found), sum(one[1] for one in found)
+
+    def _own_validation(self) -> Batch:
+        """The rows given for validation, or the share of this process of them."""
+        given: Batch | None = self._validation
+        assert given is not None
+        return given if self._sharing is None else own_share(given, self._sharing)
+
+    def meet(self) -> None:
+        """Learn from the other processes what there is in their shares; each calls it, once."""
+        if self._sharing is None:
+            return
+        own = {name: list(facts) for name, facts in self.facts.items()}
+        for found in same_everywhere(self._sharing, own):
+            for name, (labels, one_hot, span) in found.items():
+                facts = TargetFacts(labels and tuple(labels), one_hot, span and tuple(span))
+                self.facts[name] = join_facts(self.facts[name], facts)
+
+    @property
+    def _sharing(self) -> Sharing | None:
+        return None if self._share is None else self._share.sharing
 
     @property
     def row_bytes(self) -> int:
@@ -199,7 +260,7 @@ class Chunks:
         return self._split(self._spool.read(rows))
 
     def _split(self, batches: Iterator[Batch]) -> Iterator[Part]:
-        start = 0
+        start = self._before
         for batch in batches:
             held_out = self._which(start, len(batch.weight))
             start += len(batch.weight)
@@ -209,7 +270,11 @@ class Chunks:
             yield "training", _some(batch, ~held_out)
             yield "validation", _some(batch, held_out)
         if self._validation is not None:
-            yield "validation", self._validation
+            yield "validation", self._own_validation()
+        assert self._first is not None
+        # A share may have no row of a part, and even so its arrays have shapes.
+        yield "training", self._first
+        yield "validation", self._first
 
     def _given_up(self) -> Iterator[Batch]:
         """The batches in memory, each released when the next is requested."""
@@ -244,6 +309,38 @@ class _Digest:
         whole = hashlib.blake2b(" ".join(self._kinds).encode(), digest_size=16)
         for one in self._arrays.values():
             whole.update(one.digest())
+        return whole.hexdigest()
+
+
+@final
+class _BlockDigest:
+    """A checksum of a range of rows; the sum over ranges is the same however rows are divided."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._row = share.first
+        self._sum = 0
+        self._kinds = ""
+
+    def add(self, batch: Batch) -> None:
+        """Add rows, whole blocks of them."""
+        leaves = leaves_of(batch)
+        kinds = [f"{name} {values.dtype}{values.shape[1:]}" for name, values in leaves.items()]
+        self._kinds = " ".join(kinds)
+        size = rows_of_block(self._share.rows)
+        for start in range(0, len(batch.weight), size):
+            block = hashlib.blake2b(str(self._row + start).encode(), digest_size=16)
+            for values in leaves.values():
+                block.update(np.ascontiguousarray(values[start : start + size]).data)
+            self._sum += int.from_bytes(block.digest(), "big")
+        self._row += len(batch.weight)
+
+    def text(self) -> str:
+        """The checksum of the rows of all processes; every process asks for it."""
+        sharing = self._share.sharing
+        found = [self._sum] if sharing is None else same_everywhere(sharing, self._sum)
+        whole = hashlib.blake2b(self._kinds.encode(), digest_size=16)
+        whole.update((sum(found) % (1 << 128)).to_bytes(16, "big"))
         return whole.hexdigest()
 
 

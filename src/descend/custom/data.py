@@ -13,7 +13,8 @@ import numpy as np
 
 import descend
 from descend.custom.arrays import TargetFacts
-from descend.custom.chunks import DISK_PART, Chunks
+from descend.custom.chunks import DISK_PART, Chunks, Share
+from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
@@ -22,14 +23,17 @@ from descend.data.reading.table import open_table
 from descend.data.rows.budget import divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
+from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.store_cache import Say, default_folder, open_cached_store, store_folder
 from descend.data.rows.store_header import groups_of
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
+from descend.data.share_rows import join_stores, joint_budget, shared_otherwise
 from descend.errors import DataError
 from descend.settings import Settings
+from descend.training.parallel import sharing_with_others
 from descend.types import Batch
 
 
@@ -58,6 +62,11 @@ class CustomRows(NamedTuple):
     facts: Mapping[str, TargetFacts]
     encoder: Encoder | None = None
 
+    @property
+    def sampled(self) -> RowStore:
+        """Training rows drawn from all of them: all, if this process has them."""
+        return self.training.sample if isinstance(self.training, SharedStore) else self.training
+
 
 def custom_rows(
     data: Any, settings: Settings, validation: Any, *, layout: Layout | None, say: Say
@@ -77,8 +86,15 @@ def custom_rows(
     Raises:
         DataError: arrays that do not fit each other, or too few rows.
     """
+    sharing = sharing_with_others()
     if is_table(data):
-        prepared = prepare(data, settings.replace(validation=validation), layout=layout, say=say)
+        prepared = prepare(
+            data,
+            settings.replace(validation=validation),
+            layout=layout,
+            say=say,
+            sharing=sharing,
+        )
         return CustomRows(
             prepared.training,
             prepared.validation,
@@ -92,6 +108,17 @@ def custom_rows(
         )
     chunked = not is_arrays(data)
     budget = divide(settings.memory)
+    share = None
+    if sharing is not None and is_shared(data, settings, sharing, budget, layout):
+        data, first, rows = cut(data, settings, sharing)
+        share, budget = Share(first, rows, sharing), joint_budget(budget, sharing)
+    elif layout is not None and layout.processes:
+        # The checksum is that over blocks of rows, as it was when they were shared out.
+        share = Share(0, len(read_whole(data, settings.target).batch.weight), None)
+    count = 0 if share is None or sharing is None else sharing.count
+    if layout is not None and layout.processes != count:
+        say(shared_otherwise(layout.processes, count))
+        layout = None if count else dataclasses.replace(layout, processes=0)
     if layout is not None:
         most = 0 if layout.stored else None
     elif settings.store is not None:
@@ -103,17 +130,26 @@ def custom_rows(
         disk = _disk_limit(kept_in) if chunked else None
         fraction = isinstance(validation, int | float)
         validation_rows = validation if fraction else read_whole(validation, settings.target)
-        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say)
+        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say, share)
         for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
         chunks.check()
-        if spool.rows:
-            stored = _store_rows(chunks, kept_in, settings, say)
-            layout = layout or decide_layout(*chunks.counts, chunks.row_bytes, budget, stored=True)
-            training, held_out = load_or_map(stored, layout, budget)
+        chunks.meet()
+        if layout is None:
+            layout = Layout(stored=False)
+            if settings.store is not None or spool.rows:
+                counts = chunks.most_counts()
+                layout = decide_layout(*counts, chunks.row_bytes, budget, stored=True)
+            layout = dataclasses.replace(layout, processes=count)
+        if layout.stored:
+            written = _store_rows(chunks, kept_in, settings, say, share)
+            training, held_out = load_or_map(written, layout, budget)
         else:
-            layout = layout or Layout(stored=False)
             training, held_out = chunks.in_memory()
+        if count and sharing is not None:
+            training, held_out = join_stores(
+                training, held_out, chunks.row_bytes, sharing, budget, settings.seed
+            )
     return CustomRows(
         training,
         held_out,
@@ -149,7 +185,7 @@ def further_rows(
         else:
             read = read_whole(data, settings.target)
             batch = read.batch
-            alike = groups_of(batch) == groups_of(rows.training.gather(np.arange(1)))
+            alike = groups_of(batch) == groups_of(rows.sampled.gather(np.arange(1)))
             if (read.inputs, read.targets) != (rows.inputs, rows.targets) or not alike:
                 raise DataError(
                     f"Expected validation_sets[{name!r}] as rows like those of training: the same "
@@ -168,7 +204,7 @@ def _disk_limit(folder: Path) -> float:
 
 
 def _store_rows(
-    chunks: Chunks, kept_in: Path, settings: Settings, say: Say
+    chunks: Chunks, kept_in: Path, settings: Settings, say: Say, share: Share | None
 ) -> tuple[MappedStore, MappedStore]:
     """The row store for rows spooled to disk; an existing store of the same rows is reused."""
     training, held_out = chunks.counts
@@ -176,6 +212,7 @@ def _store_rows(
         "fingerprint": chunks.fingerprint(),
         "options": {"validation": [training, held_out], "seed": settings.seed},
         "descend": descend.__version__,
+        **({} if share is None else {"share": [share.first, share.rows]}),
     }
     folder = store_folder(kept_in, "chunks", key)
     budget = divide(settings.memory)

@@ -58,7 +58,7 @@ def custom_cause(
         settings = settings.replace(loss=own.loss_name or "auto")
         explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
         return explain(encoder.schema, settings)
-    columns = list(_columns(own.rows.training))
+    columns = list(_columns(own.rows.sampled))
     extremes = [one for one in map(_extreme, columns) if one is not None]
     if reason is not StopReason.DIVERGED:
         return rescue_text(settings, extremes)
@@ -157,7 +157,7 @@ def _infinite_gradient(own: CustomProblem, params: Params) -> str | None:
 
         return jax.lax.map(one, rows)
 
-    store = own.rows.training
+    store = own.rows.sampled
     found, first, read = 0, "", 0
     for block in blocks(store):
         losses, slopes = (np.asarray(one) for one in finite(params, block))

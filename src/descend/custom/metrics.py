@@ -155,7 +155,7 @@ def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Met
         if few.y.dtype.kind not in "iub" or few.y.size > 1:
             return {}  # Probabilities of classes, or a class for each place of a sequence.
         kind = HingeScore if custom.loss_name == "hinge" else ClassificationScore
-        classes = kind(_shares(rows.training, outputs(params, few.x).shape[-1]))
+        classes = kind(_shares(rows.sampled, outputs(params, few.x).shape[-1]))
         for block, probabilities, weight in found:
             codes = block.y.reshape(-1).astype(np.int32)
             classes.add(codes, probabilities.astype(np.float64), weight)
@@ -163,9 +163,9 @@ def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Met
     numbers: RegressionScore | LabelScore | QuantileScore
     if custom.loss_name == "quantile":
         levels = custom.setup.settings.quantiles or QUANTILES
-        numbers = QuantileScore(levels, _quantiles(rows.training, outputs, levels))
+        numbers = QuantileScore(levels, _quantiles(rows.sampled, outputs, levels))
     else:
-        mean = _flat(outputs.in_units(_mean(rows.training)[None]))[0]
+        mean = _flat(outputs.in_units(_mean(rows.sampled)[None]))[0]
         labels = custom.loss_name == "binary_cross_entropy"
         numbers = LabelScore(mean) if labels else RegressionScore(mean)
     for block, predicted, weight in found:

@@ -136,7 +136,7 @@ def custom_problem(
     rows = custom_rows(own.data, learned, own.validation, layout=layout, say=progress.message)
     settings = resolve_for_rows(settings, len(rows.training))
     inputs_of, targets_of = _forms(rows)
-    few = rows.training.gather(np.arange(min(PROBED_ROWS, len(rows.training))))
+    few = rows.sampled.gather(np.arange(min(PROBED_ROWS, len(rows.sampled))))
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _check_model(own, x, settings, progress)
@@ -157,7 +157,7 @@ def custom_problem(
     made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)
-    if probe.couples_rows and (_has_idle_rows(rows.training)):
+    if probe.couples_rows and (_has_idle_rows(rows.sampled)):
         raise InputError(
             "The model takes the rows of a batch together (batch normalization), so rows of "
             "weight 0 would change what is learned from the others. Leave these rows out."

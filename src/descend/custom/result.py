@@ -163,7 +163,7 @@ class Outputs:
         def apply(params: Params, x: Any) -> Any:
             return own.model.apply(params, own.inputs_of(x))
 
-        groups = groups_of(own.rows.training.gather(np.arange(1)))
+        groups = groups_of(own.rows.sampled.gather(np.arange(1)))
         rows = {one.name: one for one in groups}
         return cls(apply, own.loss.link, own.rows.inputs, encoder, scaled, rows)
 

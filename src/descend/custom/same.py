@@ -31,7 +31,8 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
     """
     problem = custom.setup.problem
     params = _fixed_weights(problem.init(problem.seed))
-    rows = problem.store.gather(np.arange(min(PROBED_ROWS, len(problem.store))))
+    store = custom.rows.sampled
+    rows = store.gather(np.arange(min(PROBED_ROWS, len(store))))
     _, gradient = jax.jit(make_gradient(problem.objective))(params, rows, jax.random.key(0))
     weights, _ = split_variables(params)
     return {

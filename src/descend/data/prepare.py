@@ -43,6 +43,7 @@ from descend.data.share_rows import (
     largest_counts,
     own_counts,
     same_everywhere,
+    shared_otherwise,
 )
 from descend.data.split import is_validation
 from descend.errors import DataError
@@ -137,10 +138,7 @@ def prepare(
         sharing = None
     count = 0 if sharing is None else sharing.count
     if layout is not None and layout.processes != count:
-        say(
-            f"The rows of the run were shared out among {layout.processes} processes, and are now "
-            f"among {max(1, count)}: it goes on from the same update, and its bytes will differ."
-        )
+        say(shared_otherwise(layout.processes, count))
         layout = None
     rows: tuple[RowStore, RowStore]
     folder, key = _store_of(table.name, fingerprint, settings, sharing)

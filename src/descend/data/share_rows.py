@@ -67,6 +67,14 @@ def joint_budget(budget: Budget, sharing: Sharing) -> Budget:
     return Budget(**{name: min(one[name] for one in found) for name in found[0]})
 
 
+def shared_otherwise(before: int, now: int) -> str:
+    """What is told where a run goes on with its rows shared out among another number."""
+    return (
+        f"The rows of the run were shared out among {before} processes, and are now among "
+        f"{max(1, now)}: it goes on from the same update, and its bytes will differ."
+    )
+
+
 def check_same_files(fingerprint: Mapping[str, Any], sharing: Sharing) -> None:
     """Raise DataError if the processes see different data under the same name."""
     found = same_everywhere(sharing, [_content(one) for one in fingerprint.values()])

@@ -17,7 +17,7 @@ from scipy.stats import norm
 import descend
 from descend.commands.compare import Comparison
 from descend.errors import SettingsError
-from descend.reporting.pages.compare import compare_page
+from descend.reporting.pages.compare import compare_page, compare_summary
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
 from descend.settings import COMPARE_DEFAULTS
@@ -327,3 +327,20 @@ def test_an_existing_comparison_is_kept(table: Any, comparison: Comparison, tmp_
     assert comparison.folder is not None
     with pytest.raises(descend.InputError, match="force=True"):
         descend.compare(table, epochs=1, out=comparison.folder)
+
+
+@pytest.mark.slow
+def test_methods_that_read_all_rows_have_fewer_seeds(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Repeats(fewest=2, most=2, alike=1, whole=1)
+    monkeypatch.setattr("descend.commands.compare.Repeats", lambda: few)
+    record = descend.compare(
+        table, model="linear", batch_size=16, epochs=2, budget=600.0, advice_budget=0.2, out=None
+    ).record
+    seeds: dict[str, set[int]] = {}
+    for run in record["runs"]:
+        if run["panel"] == "tuned":
+            seeds.setdefault(run["method"]["family"], set()).add(run["seed"])
+    assert seeds == {"full": {0}, "mini": {0, 1}, "stochastic": {0, 1}}
+    assert "2 seeds (1 of methods that read all rows)" in compare_summary(record).text

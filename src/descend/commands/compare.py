@@ -97,7 +97,8 @@ def compare(
         name: what the folder is called where `out` is None.
         sizes: further batch sizes.
         methods: further update rules and classical methods.
-        seeds: runs of each method; None takes 5 to 8, as many as `Repeats.seconds` allow.
+        seeds: runs of each method; None takes 5 to 8, as many as `Repeats.seconds` allow
+            (3 of methods that read all rows for each step).
         budget: seconds of training for each run; the settings' epochs end it too.
         same_rate: whether a second panel runs all at one learning rate.
         out: the folder to write; None takes the next free name under `runs/`.

@@ -102,7 +102,7 @@ def compare_summary(record: Record) -> Summary:
     ]
     text = (
         f"{count_text(len(lines), 'method')} on {count_text(rows, 'row')}, "
-        f"{count_text(record['seeds'], 'seed')}, the same time for each."
+        f"{_seeds_text(record, lines)}, the same time for each."
     )
     fastest = fastest_of(lines)
     if fastest is not None:
@@ -111,6 +111,13 @@ def compare_summary(record: Record) -> Summary:
             f"{span_text(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."
         )
     return Summary(text, figures, outcome=f"Common claims on this table: {told}.")
+
+
+def _seeds_text(record: Record, lines: Sequence[Record]) -> str:
+    """How many seeds; those that read all rows for each step have fewer."""
+    text = count_text(record["seeds"], "seed")
+    fewest = min((one["runs"] for one in lines), default=record["seeds"])
+    return text if fewest == record["seeds"] else f"{text} ({fewest} of methods that read all rows)"
 
 
 def fastest_of(lines: Sequence[Record]) -> Record | None:

@@ -31,6 +31,9 @@ from descend.types import Params
 TARGET_FRACTION = 0.05
 """Distance of the target above the best loss of all methods, as a fraction of the best gain."""
 
+READ_ALL = ("full", "classical")
+"""Families of methods that read all rows for each step."""
+
 Make = Callable[[str, int], Problem]
 Report = Callable[[str], None]
 
@@ -47,17 +50,21 @@ class Repeats:
         most: maximum number of seeds.
         seconds: time that all runs together may take, about.
         alike: seeds that are run at one common rate, too; the later ones at tuned rates only.
+        whole: seeds of the methods that read all rows for each step. They have no noise but that
+            of their initial weights, and where they differ from mini-batches they differ by
+            factors; the other claims are about smaller ratios and get the later seeds.
     """
 
     fewest: int = 5
     most: int = 8
     seconds: float = 80.0
     alike: int = 3
+    whole: int = 3
 
     @classmethod
     def exactly(cls, seeds: int) -> Repeats:
         """A fixed number of seeds, whatever they cost."""
-        return cls(seeds, seeds, alike=seeds)
+        return cls(seeds, seeds, alike=seeds, whole=seeds)
 
     @property
     def told(self) -> str:
@@ -112,7 +119,8 @@ def compare(
     while repeats.needs_another(done, time.perf_counter() - begin, last):
         seed, started = first_seed + done, time.perf_counter()
         # Rotate, so that a machine that is slow for a while is not slow for the same method.
-        rotated = [*methods[done % len(methods) :], *methods[: done % len(methods)]]
+        chosen = [one for one in methods if done < repeats.whole or one.family not in READ_ALL]
+        rotated = [*chosen[done % len(chosen) :], *chosen[: done % len(chosen)]]
         which = f"Seed {done + 1} of {repeats.told}"
         kept: dict[str, Snapshots] = {}
         if with_plane and done == 0:

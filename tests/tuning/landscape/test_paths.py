@@ -168,3 +168,9 @@ def test_annealing_finds_the_deep_minimum_where_descent_stays_in_a_shallow_one()
         found = classical_path(surface, "simulated-annealing")
         stuck = walked(surface, "sgd", 0.1, 100)
         assert min(found.losses) < stuck.losses[-1] - 0.05
+
+
+def test_a_step_of_conjugate_gradient_reads_as_many_rows_as_one_of_steepest_descent() -> None:
+    surface = valley()
+    paths = [classical_path(surface, name) for name in ("conjugate-gradient", "steepest-descent")]
+    assert [path.rows_read for path in paths] == [len(surface.rows)] * 2

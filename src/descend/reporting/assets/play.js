@@ -367,8 +367,9 @@
   function drawGround({ pen, width, height, back }) {
     const key = [surface.name, width, height, isDark()].join();
     if (!ground || ground.key !== key) {
+      // The surface is computed at every third pixel; between them it is interpolated.
       const step = 3;
-      const [columns, lines] = [Math.ceil(width / step), Math.ceil(height / step)];
+      const [columns, lines] = [Math.ceil(width / step) + 1, Math.ceil(height / step) + 1];
       const heights = new Float64Array(columns * lines);
       let [low, high] = [Infinity, -Infinity];
       for (let line = 0; line < lines; line++) {
@@ -380,25 +381,30 @@
           high = Math.max(high, value);
         }
       }
+      const levels = heights.map((value) => 18 * Math.sqrt((value - low) / (high - low || 1)));
       const image = document.createElement("canvas");
-      [image.width, image.height] = [columns, lines];
+      [image.width, image.height] = [Math.max(1, Math.floor(width)), Math.max(1, height)];
       const brush = image.getContext("2d");
-      const pixels = brush.createImageData(columns, lines);
+      const pixels = brush.createImageData(image.width, image.height);
       const [dark, light] = isDark() ? [[22, 27, 34], [70, 84, 100]] : [[214, 226, 238], [255, 255, 255]];
-      heights.forEach((value, place) => {
-        const level = Math.floor(18 * Math.sqrt((value - low) / (high - low || 1)));
-        const edge = [1, columns].some(
-          (apart) =>
-            place + apart < heights.length &&
-            Math.floor(18 * Math.sqrt((heights[place + apart] - low) / (high - low || 1))) !== level,
-        );
-        const part = level / 18;
+      for (let place = 0; place < image.width * image.height; place++) {
+        const [column, line] = [(place % image.width) / step, Math.floor(place / image.width) / step];
+        const corner = Math.floor(line) * columns + Math.floor(column);
+        const [p, q] = [column % 1, line % 1];
+        const [a, b] = [levels[corner], levels[corner + 1]];
+        const [c, d] = [levels[corner + columns], levels[corner + columns + 1]];
+        const level = (1 - q) * (a + p * (b - a)) + q * (c + p * (d - c));
+        const slope = Math.hypot((1 - q) * (b - a) + q * (d - c), (1 - p) * (c - a) + p * (d - b)) / step;
+        // Lines of equal height, about a pixel wide and smooth at their edges.
+        const near = Math.round(level);
+        const edge = near ? Math.max(0, 1.2 - Math.abs(level - near) / (slope || 1e-9)) : 0;
+        const bright = 1 + Math.min(1, edge) * (isDark() ? 0.5 : -0.14);
         for (let channel = 0; channel < 3; channel++) {
-          const shade = dark[channel] + part * (light[channel] - dark[channel]);
-          pixels.data[4 * place + channel] = edge ? shade * (isDark() ? 1.5 : 0.86) : shade;
+          const shade = dark[channel] + (Math.floor(level) / 18) * (light[channel] - dark[channel]);
+          pixels.data[4 * place + channel] = shade * bright;
         }
         pixels.data[4 * place + 3] = 255;
-      });
+      }
       brush.putImageData(pixels, 0, 0);
       ground = { key, image };
     }

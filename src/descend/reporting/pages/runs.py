@@ -54,7 +54,7 @@ def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History
     return [
         Section(
             "Side by side",
-            text=[f"All have {', '.join(alike)}."] if alike else [],
+            text=[f"The same in all: {', '.join(alike)}."] if alike else [],
             warnings=_warnings(records),
             tables=[
                 _metrics_table(records, histories),

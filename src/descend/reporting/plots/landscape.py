@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,10 @@ from descend.reporting.plots.figures import (
 
 Record = Mapping[str, Any]
 
+LEVELS = 24
+"""Lines of equal loss."""
+NEAR_BOTTOM = 0.05
+"""Losses this close to the lowest, as a share of the median's distance, have one colour."""
 SHOWN = 4
 """Paths that are drawn at first: all at once would hide each other."""
 TITLE_METHODS = {
@@ -52,18 +57,27 @@ def paths_in_order(record: Record) -> tuple[list[Record], int]:
 def contours_plot(record: Record) -> Plot:
     """The paths over lines of equal loss."""
     grid = record["grid"]
-    low = min(min(row) for row in grid["loss"])
-    heights = [[math.log10(value - low + 1e-3) for value in row] for row in grid["loss"]]
+    values = [value for row in grid["loss"] for value in row]
+    low = min(values)
+    # Without it, most lines would lie about the lowest point, and shallow minima would have none.
+    room = NEAR_BOTTOM * (statistics.median(values) - low) or 1e-3
+    heights = [[math.log10(value - low + room) for value in row] for row in grid["loss"]]
+    bottom, top = math.log10(room), math.log10(max(values) - low + room)
     ground = contour(grid["x"], grid["y"], heights)
     # Filled, but faintly: the paths are on top.
     ground.update(
-        contours={"coloring": "fill"},
-        ncontours=24,
-        opacity=0.35,
-        line={"width": 0.6},
+        autocontour=False,
+        contours={
+            "coloring": "fill",
+            "start": bottom,
+            "end": top,
+            "size": (top - bottom) / LEVELS or 1.0,
+        },
+        opacity=0.45,
+        line={"width": 0.7},
         colorscale=[list(one) for one in TERRAIN],
         reversescale=False,
-        colorbar=_loss_scale(heights, low),
+        colorbar=_loss_scale(bottom, top, low - room),
         customdata=[list(row) for row in grid["loss"]],
         hovertemplate="loss %{customdata:.4~g}<extra></extra>",
     )
@@ -107,17 +121,15 @@ def contours_plot(record: Record) -> Plot:
     )
 
 
-def _loss_scale(heights: list[list[float]], low: float) -> dict[str, Any]:
-    """The scale of the colours, in losses: the heights are their logarithms."""
-    flat = [one for row in heights for one in row]
-    bottom, top = min(flat), max(flat)
+def _loss_scale(bottom: float, top: float, floor: float) -> dict[str, Any]:
+    """The scale of the colours, in losses: the heights are logarithms of what is above a floor."""
     places = [bottom + (top - bottom) * part / 4 for part in range(5)]
     return {
         "title": {"text": "loss"},
         "thickness": 14,
         "outlinewidth": 0,
         "tickvals": places,
-        "ticktext": [number_text(float(f"{10**place + low - 1e-3:.3g}")) for place in places],
+        "ticktext": [number_text(float(f"{10**place + floor:.3g}")) for place in places],
     }
 
 

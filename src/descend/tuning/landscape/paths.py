@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,17 +187,16 @@ def _conjugate_gradient(
 
 def _linear_conjugate_gradient(gradient: Gradient, start: Floats, hessian: Floats) -> list[Floats]:
     """Conjugate gradient on a quadratic: two exact steps (Hestenes & Stiefel 1952)."""
-    points = [start]
-    residual = -gradient(start)
-    direction = residual
+    points, direction, before = [start], np.zeros_like(start), math.inf
     for _ in range(2):
-        if not residual @ residual:
+        residual = -gradient(points[-1])  # Reads all rows, as a step of steepest descent does.
+        square = float(residual @ residual)
+        if not square:
             break
-        length = (residual @ residual) / (direction @ hessian @ direction)
+        direction = residual + square / before * direction
+        length = (residual @ direction) / (direction @ hessian @ direction)
         points.append(points[-1] + length * direction)
-        following = residual - length * hessian @ direction
-        direction = following + (following @ following) / (residual @ residual) * direction
-        residual = following
+        before = square
     return points
 
 

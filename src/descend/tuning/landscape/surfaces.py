@@ -51,7 +51,8 @@ def bowl(rows: int = 512, seed: int = 0) -> Surface:
     """½ |θ − c|², a centre c for each row with mean 0: the same curvature in every direction."""
     return _quadratic(
         "bowl",
-        "A round bowl: every method gets there; noise decides how close.",
+        "A round bowl: the gradient points at the bottom. Momentum swings past it, and at a high "
+        "learning rate the noise of small batches keeps them from settling.",
         np.eye(2),
         (-2.0, 1.5),
         rows,
@@ -112,7 +113,7 @@ def many_minima(rows: int = 1024, seed: int = 0) -> Surface:
 
     return Surface(
         "many-minima",
-        "Many shallow minima: noise decides in which of them a path ends.",
+        "Many shallow minima: noise or momentum decides in which of them a path ends.",
         centres,
         loss,
         (-2.9, 2.9),

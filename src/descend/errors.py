@@ -24,6 +24,8 @@ from contextvars import ContextVar
 
 LONGEST_ERROR = 1200
 """Characters of a message; what is longer is cut in the middle."""
+LONGEST_CELL = 60
+"""Characters of a cell that a message quotes."""
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
 
 
@@ -44,14 +46,37 @@ def printable(text: object, longest: int | None = None) -> str:
     red: \x1b[31m aaaaaaaaaaaaaaaaaaaaa ... (4,958 more) ... aaaaaaaaaaaaaaaaaaaaa
     """
     text = str(text)
-    if longest is not None and len(text) > longest:
-        # Cut first: what is left out need not be looked at.
-        end = (longest - 18) // 2
-        left_out = len(text) - 2 * end
-        text = f"{text[:end]} ... ({left_out:,} more) ... {text[-end:]}"
+    if longest is not None:
+        text = _cut(text, longest)  # First: what is left out need not be looked at.
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_printable_letter, text))
+
+
+def quoted_cell(text: str) -> str:
+    """A cell of a table in quotes, cut where it is long: a cell may be a book.
+
+    >>> quoted_cell("n/a"), quoted_cell("a" * 100)
+    ("'n/a'", "'aaaaaaaaaaaaaaaaaaaaa ... (58 more) ... aaaaaaaaaaaaaaaaaaaaa'")
+    """
+    return repr(_cut(text, LONGEST_CELL))
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    end = (longest - 18) // 2
+    return f"{text[:end]} ... ({len(text) - 2 * end:,} more) ... {text[-end:]}"
+
+
+def cell_option_text(name: str, text: str, placeholder: str) -> str:
+    """An option with a cell of a table as its value, or a placeholder for a cell too long to type.
+
+    >>> cell_option_text("missing", "n/a", "TEXT"), cell_option_text("missing", "a" * 100, "TEXT")
+    ("missing=['n/a']", "missing=['TEXT']")
+    """
+    typeable = len(text) <= LONGEST_CELL and text.isprintable()
+    return option_text(name, [text if typeable else placeholder])
 
 
 def _printable_letter(letter: str) -> str:
@@ -138,6 +163,9 @@ def parameters_named(names: Mapping[str, str]) -> Iterator[None]:
 
 class DataWarning(UserWarning):
     """What a table holds may not be what the model expects; the message names column and cells."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message, LONGEST_ERROR))
 
 
 class DescendError(Exception):

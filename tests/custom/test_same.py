@@ -30,6 +30,13 @@ def model(bend: Any = lambda values: values, noise: float = 0.0) -> Any:
     return init, apply
 
 
+def initial_of_two(key: Any) -> Any:
+    return {"hidden": jnp.zeros((4, 2)), "kernel": jnp.zeros((2, 1))}
+
+
+wider = (initial_of_two, lambda params, x: x @ params["hidden"] @ params["kernel"])
+
+
 def square(outputs: Any, y: Any) -> Any:
     return jnp.square(outputs[:, 0] - y)
 
@@ -56,9 +63,18 @@ def fit(folder: Path, epochs: int = 2, **options: Any) -> Any:
     [
         ({"model": model(jnp.tanh, 0.1)}, "validation loss of the saved weights was"),
         ({"loss": other}, "validation loss of the saved weights was"),
-        ({"model": model(noise=0.5)}, "the model while it is trained"),
+        ({"model": model(noise=0.5)}, "what it does while it is trained"),
         ({"optimizer": optax.adam(0.5)}, "the optimizer or its hyperparameters"),
         ({"optimizer": optax.adam(0.02, b1=0.5)}, "the optimizer or its hyperparameters"),
+        pytest.param(
+            *({"optimizer": optax.adamw(0.02)}, "hyperparameters, such as a weight decay"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *({"optimizer": optax.sgd(0.02)}, "the optimizer or its hyperparameters"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"model": wider}, r"the model \(its shapes", marks=pytest.mark.slow),
     ],
 )
 def test_another_function_of_the_same_shapes_is_refused(
@@ -90,3 +106,18 @@ def test_a_gradient_that_is_not_finite_names_its_rows() -> None:
             batch_size=16,
             learning_rate=0.01,
         )
+
+
+@pytest.mark.slow
+def test_a_mean_loss_too_large_before_the_first_update_is_not_blamed_on_the_rate() -> None:
+    with pytest.raises(DivergedError, match="whose mean over the rows is too large") as caught:
+        descend.fit(
+            model(),
+            (X, np.full(len(X), 1.5e19)),
+            loss="squared_error",
+            optimizer="sgd",
+            learning_rate=1e-3,
+            batch_size=16,
+            epochs=1,
+        )
+    assert "learning rate is not the cause" in str(caught.value)

@@ -221,6 +221,12 @@ def test_validation_rows_unlike_those_of_training_are_told(tmp_path: Path) -> No
     assert "v.csv (the validation rows): In column 'a'" in told[0]
     assert "the first is 1125" in told[0]
     assert "hardly ever saw 20 of 20 values" in told[1]
+    kept = settings.replace(store=str(tmp_path / "kept"))
+    for _ in range(2):  # From rows that are kept too.
+        said.clear()
+        prepare.prepare(path, kept, say=said.append)
+        assert [one for one in said if one.startswith("Warning: ")] == told
+    assert "written earlier" in said[0]
     said.clear()
     prepare.prepare(path, settings.replace(validation=str(path)), say=said.append)
     assert not any(one.startswith("Warning: ") for one in said)

@@ -38,7 +38,7 @@ from descend.cli.processes import (
     measure_processes,
     run_program,
 )
-from descend.errors import InputError, printable
+from descend.errors import LONGEST_ERROR, InputError, printable
 from descend.settings import split_names
 
 app = typer.Typer(
@@ -321,7 +321,7 @@ def _callbacks(live: bool, tensorboard: bool) -> list[Any]:
 
 
 def _say(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(text, LONGEST_ERROR), file=sys.stderr, flush=True)
 
 
 add_views(app)

@@ -26,7 +26,7 @@ from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore, RowStore
-from descend.data.rows.store_cache import Say, default_folder, open_cached_store, store_folder
+from descend.data.rows.store_cache import Say, folder_of_stores, open_cached_store, store_folder
 from descend.data.rows.store_header import groups_of
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
@@ -125,7 +125,7 @@ def custom_rows(
         most = 0
     else:
         most = budget.table if chunked else None
-    kept_in = Path(settings.store) if settings.store is not None else default_folder()
+    kept_in = folder_of_stores(settings.store)
     with Spool(kept_in) as spool:
         disk = _disk_limit(kept_in) if chunked else None
         fraction = isinstance(validation, int | float)

@@ -49,6 +49,11 @@ def custom_cause(
         row = _infinite_loss(own)
         if row is not None:
             return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
+        return (
+            "Probable cause: the loss, whose mean over the rows is too large for float32 at the "
+            "initial weights, although that of each row is finite. Divide the targets by a "
+            "constant, or begin with smaller weights. The learning rate is not the cause."
+        )
     for params in (loop.best.mean, own.setup.problem.init(own.setup.problem.seed)):
         cause = _infinite_gradient(own, params)
         if cause is not None:

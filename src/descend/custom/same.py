@@ -27,7 +27,8 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
 
     Returns:
         `gradient`: the norm of the gradient of each array of weights, of the first rows, in
-        training; `updates`: the norms of what the update rule makes of gradients.
+        training; `updates`: the norms of what the update rule makes of gradients; `decay`: of
+        small gradients at large weights, where a weight decay shows.
     """
     problem = custom.setup.problem
     params = _fixed_weights(problem.init(problem.seed))
@@ -37,7 +38,14 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
     weights, _ = split_variables(params)
     return {
         "gradient": _norms(gradient),
-        "updates": _norms(jax.jit(lambda tree: _directions(problem.optimizer, tree))(weights)),
+        "updates": _norms(
+            jax.jit(lambda tree: _directions(problem.optimizer, tree, 0.3, 0.01))(weights)
+        ),
+        "decay": _norms(
+            jax.jit(lambda tree: _directions(problem.optimizer, tree, 0.0, 1e-3))(
+                jax.tree.map(lambda leaf: 1e3 * leaf + 1e2, weights)
+            )
+        ),
     }
 
 
@@ -64,10 +72,12 @@ def check_same_functions(
     texts = {
         "gradient": "The gradient of the loss for the same rows and weights",
         "updates": "What the optimizer makes of the same gradients",
+        "decay": "What the optimizer makes of the same gradients at large weights",
     }
     causes = {
-        "gradient": "the model while it is trained (a rate of dropout), or the loss",
+        "gradient": "the model (its shapes, or what it does while it is trained), or the loss",
         "updates": "the optimizer or its hyperparameters",
+        "decay": "the optimizer or its hyperparameters, such as a weight decay,",
     }
     for name, text in texts.items():
         before = (recorded or {}).get(name)
@@ -91,13 +101,22 @@ def _fixed_weights(params: Params) -> Params:
     return params._replace(params=fixed, state=state) if weights is not params else fixed
 
 
-def _directions(rule: optax.GradientTransformation, weights: Params) -> Any:
-    """The updates that an optimizer makes from growing gradients."""
+def _directions(
+    rule: optax.GradientTransformation, weights: Params, slope: float, offset: float
+) -> Any:
+    """The updates that an optimizer makes from growing gradients.
+
+    Args:
+        rule: the optimizer.
+        weights: where it begins.
+        slope: of the gradients, as a multiple of the weights.
+        offset: of the gradients.
+    """
     supported = optax.with_extra_args_support(rule)
     state = supported.init(weights)
     found = []
     for number in range(1, UPDATES + 1):
-        gradient = jax.tree.map(lambda leaf, times=number: 0.3 * times * leaf + 0.01, weights)
+        gradient = jax.tree.map(lambda leaf, times=number: slope * times * leaf + offset, weights)
         direction, state = supported.update(gradient, state, weights, value=jnp.float32(1.0))
         weights = jax.tree.map(jnp.add, weights, direction)
         found.append(direction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import Filler, MemoryStore, RowStore
 from descend.data.rows.store_cache import (
     Say,
-    default_folder,
+    folder_of_stores,
     open_cached_store,
     store_folder,
     usable_store,
@@ -158,6 +158,7 @@ def prepare(
         layout = layout or _choose_layout(counts, kept[0].row_bytes, budget, settings, sharing)
         say(f"Rows are read from {folder}, written earlier from the same data.")
         rows = load_or_map(kept, layout, budget)
+        _say_unseen(kept[0].header.key.get("unseen", ()), say)
         if sharing is not None:
             rows = join_stores(*rows, kept[0].row_bytes, sharing, budget, settings.seed)
             _say_shares(rows, schema, say)
@@ -176,13 +177,18 @@ def prepare(
                 # More than the size of the source let expect: no process should keep all of it.
                 shared = settings.replace(share_rows="yes")
                 return prepare(data, shared, schema=schema, say=say, sharing=others)
-        parts = _parts(encoder, text_read, validation, settings, budget, say)
+        unseen: list[str] = []
+        parts = _parts(encoder, text_read, validation, settings, budget, unseen)
         if not layout.stored:
             rows = in_memory(parts, counts)
         else:
             key = {"asked": asked, **key, "schema": schema.as_json()}
-            write = functools.partial(write_rows, folder, parts, key, counts, settings, budget)
-            rows = load_or_map(open_cached_store(folder, key, write, say), layout, budget)
+            written = {**key, "unseen": unseen}
+            write = functools.partial(write_rows, folder, parts, written, counts, settings, budget)
+            stored = open_cached_store(folder, key, write, say)
+            unseen = stored[0].header.key.get("unseen", [])
+            rows = load_or_map(stored, layout, budget)
+    _say_unseen(unseen, say)
     _check_same(table, fingerprint["data"])
     if sharing is not None:
         rows = join_stores(*rows, row_bytes, sharing, budget, settings.seed)
@@ -217,6 +223,12 @@ def write_rows(
             seed=settings.seed,
             bucket_bytes=budget.shuffling,
         )
+
+
+def _say_unseen(unseen: Iterable[str], say: Say) -> None:
+    """Say what the validation rows hold that training did not have."""
+    for sentence in unseen:
+        say(f"Warning: {sentence}")
 
 
 def _say_shares(rows: tuple[RowStore, RowStore], schema: Schema, say: Say) -> None:
@@ -259,7 +271,7 @@ def _store_of(
 
     options = {option: getattr(settings, option) for option in _DECIDES}
     sources = {part: _source(record) for part, record in fingerprint.items()}
-    kept_in = Path(settings.store) if settings.store is not None else default_folder()
+    kept_in = folder_of_stores(settings.store)
     share = {} if sharing is None else {"share": [sharing.index, sharing.count]}
     identity = {"sources": sources, "options": options, **_of_loss(settings), **share}
     folder = store_folder(kept_in, name, identity)
@@ -329,13 +341,17 @@ def _parts(
     validation: Table | None,
     settings: Settings,
     budget: Budget,
-    say: Callable[[str], None],
+    unseen: list[str],
 ) -> Iterator[Part]:
-    """One pass over the table, which divides its rows into training and validation."""
+    """One pass over the table, which divides its rows into training and validation.
+
+    At its end, `unseen` holds sentences on what training did not have in a table of validation
+    rows.
+    """
     # Of processes that share a table every one plans, even if its rows are in a store already.
     plan = encoder.plan(table, target=True)
     other = None if validation is None else encoder.plan(validation, target=True)
-    return _planned_parts(encoder, plan, other, settings, budget, say)
+    return _planned_parts(encoder, plan, other, settings, budget, unseen)
 
 
 def _planned_parts(
@@ -344,7 +360,7 @@ def _planned_parts(
     other: ReadPlan | None,
     settings: Settings,
     budget: Budget,
-    say: Callable[[str], None],
+    sentences: list[str],
 ) -> Iterator[Part]:
     encode = functools.partial(
         encoder.encode,
@@ -365,7 +381,7 @@ def _planned_parts(
         for part in encode(other.table, plan=other, unseen=unseen):
             yield "validation", part.batch
         for sentence in unseen.sentences():
-            say(f"Warning: {other.table.name} (the validation rows): {sentence}")
+            sentences.append(f"{other.table.name} (the validation rows): {sentence}")
     # A share may have no row of a part, and even so its arrays have shapes.
     yield "training", encoder.no_rows()
     yield "validation", encoder.no_rows()

@@ -17,14 +17,17 @@ LONGEST_NAME = 255
 
 
 def named_path(path: str | os.PathLike[str], option: str = "") -> Path:
-    """A path that the user typed.
+    """A path that the user typed; `~` is the user's home.
+
+    A shell puts the home in place of `~` only where a word begins with it, not in `--out=~/runs`.
 
     Args:
         path: as it was typed.
         option: where it was typed, for the message.
 
     Raises:
-        InputError: no file can have this name, or none that a record could hold.
+        InputError: no file can have this name, or none that a record could hold; or there is no
+            home.
     """
     try:
         text = os.fspath(path)
@@ -44,7 +47,14 @@ def named_path(path: str | os.PathLike[str], option: str = "") -> Path:
             f"{where}; found a name of {longest:,} bytes: {text!r}. "
             f"A name has at most {LONGEST_NAME} bytes between two slashes."
         )
-    return Path(text)
+    if not text.startswith("~") or os.path.lexists(text):
+        return Path(text)
+    found = os.path.expanduser(text)
+    if found == text and text.partition("/")[0] == "~":
+        raise InputError(
+            f"{where}; found {text!r}, and this user has no home. Name it in full, or set HOME."
+        )
+    return Path(found)
 
 
 def check_writable(folder: Path) -> None:

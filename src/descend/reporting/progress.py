@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, final
 
-from descend.errors import printable
+from descend.errors import LONGEST_ERROR, printable
 from descend.types import HistoryLine
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class LineProgress(Progress):
 
     def message(self, text: str) -> None:
         """Write the text."""
-        print(printable(text), file=self._stream, flush=True)
+        print(printable(text, LONGEST_ERROR), file=self._stream, flush=True)
 
 
 @final
@@ -217,7 +217,7 @@ class BarProgress(Progress):
 
     def message(self, text: str) -> None:
         """Print the text above the bar."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        self._console.print(printable(text, LONGEST_ERROR), markup=False, highlight=False)
 
     def _drawn(self, epoch: int, examples: int, loss: float | None) -> Text:
         """The bar; what does not fit the terminal is left out, the least important first."""

@@ -228,7 +228,12 @@ def resume_run(
         loop = trainable.problem.begin()
         saved = load_checkpoint(path / "checkpoint")
         if saved is not None:
-            loop = restore_loop_state(*saved, like=loop)
+            try:
+                loop = restore_loop_state(*saved, like=loop)
+            except FileFormatError:
+                # Another model or optimizer, if the check finds one, tells more than its arrays.
+                trainable.check_resumed(record, loop)
+                raise
         trainable.check_resumed(record, loop)
         return _train_to_end(trainable, settings, loop, record, folder, options)
 

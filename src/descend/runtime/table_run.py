@@ -16,6 +16,7 @@ from descend.data.rows.layout import Layout, layout_from
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
 from descend.errors import FileFormatError, InputError, command_text, option_text
+from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 from descend.model import Model
 from descend.reporting.notebook import card, curve_svg
@@ -227,7 +228,7 @@ def _store(recorded: str | None, named: str | None, progress: Progress) -> str |
     """The folder for rows: a recorded one only where rows are kept there already."""
     if named is not None or recorded is None:
         return named
-    if any(is_store(entry) for entry in _entries(Path(recorded))):
+    if any(is_store(entry) for entry in _entries(named_path(recorded))):
         return recorded
     progress.message(
         f"The record names the folder {recorded} for rows, where none are: they are kept in the "

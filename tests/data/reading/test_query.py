@@ -165,3 +165,8 @@ def test_a_query_of_a_record_is_read_only_when_the_user_names_it() -> None:
 def test_the_text_of_a_query_ends_before_its_semicolon() -> None:
     assert check_query("SELECT 1 AS a ; -- x\n/* y */ ;").sql == "SELECT 1 AS a"
     assert check_query("SELECT '--' || ';' AS a").sql == "SELECT '--' || ';' AS a"
+
+
+def test_a_file_that_a_reader_names_and_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no file .*none\.parquet"):
+        open_table(f"SELECT * FROM read_parquet(['{tmp_path}/none.parquet'])")

@@ -214,6 +214,44 @@ def test_text_from_an_address_is_read_as_its_file_is(site: tuple[Path, str]) -> 
         open_table(f"{address}/none.csv?token=secret")
 
 
+def test_parquet_from_an_address_is_read_as_its_file_is(site: tuple[Path, str]) -> None:
+    """Also where DuckDB lacks its extension for the network, and in a query."""
+    folder, address = site
+    table = pa.table({"k": [2**53 + 1, 2**53, None], "x": [0.5, 1.5, 2.5]})
+    pa.parquet.write_table(table, folder / "t.parquet")
+    (folder / "t.csv").write_text("k,x\n007,NA\n1,2\n")
+    url = f"{address}/t.parquet?token=secret"
+    assert rows_of(open_table(url)) == rows_of(open_table(folder / "t.parquet"))
+    for suffix in ("parquet", "csv"):
+        query = f"SELECT k, x FROM '{address}/t.{suffix}' WHERE k IS NOT NULL"
+        found = open_table(query)
+        assert rows_of(found) == rows_of(open_table(query.replace(address, str(folder))))
+        assert found.fingerprint()["hash"]
+    with pytest.raises(DataError, match=r"none\.parquet.*404"):
+        open_table(f"SELECT * FROM '{address}/none.parquet'")
+
+
+def test_a_download_that_ends_too_early_is_no_shorter_table() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"a,b\n1,2\n3,4\n")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(DataError, match="ended after 12 of 1,000 bytes"):
+                open_table(f"http://127.0.0.1:{server.server_address[1]}/t.csv")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.xz"
     path.write_bytes(lzma.compress(UTF8))

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from descend import load_model, predict, train
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
-from descend.data.schema.columns import Schema
+from descend.data.schema.columns import CategoryColumn, Schema
 from descend.data.schema.learn import learn_schema
+from descend.errors import DataError
 from descend.settings import settings_from
 
 ROWS = 60
@@ -242,3 +243,77 @@ def test_class_labels_keep_every_digit(tmp_path: Path, labels: Any) -> None:
     lines = (tmp_path / "predictions.csv").read_text().splitlines()[1:3]
     told = [line.split(",")[0].strip('"') for line in lines]
     assert [float(one) if "." in one else int(one) for one in told] == expected[:2]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda n: f'"{n:,}"',
+        lambda n: f'"{n:,}.0"',
+        lambda n: f'"€ {n:,}"',
+        lambda n: f"{n:,}".replace(",", " "),
+        lambda n: f"{n:,}".replace(",", "."),
+        lambda n: f"+{n}",
+    ],
+)
+def test_a_code_keeps_every_digit_however_it_is_grouped(tmp_path: Path, written: Any) -> None:
+    """Neighbours from 2⁵³ on share a float."""
+    codes = [2**53 + one for one in (0, 1, 2, 3)] * (ROWS // 4)
+    y = RANDOM.normal(size=ROWS)
+    lines = [f"{written(code)};{one:.3f}" for code, one in zip(codes, y, strict=True)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["k;y", *lines]), encoding="utf-8")
+    plain = pa.table({"k": codes, "y": y})
+    for trained in (str(path), plain):
+        schema = learned(trained, categorical=["k"])
+        expected = encoded(schema, plain)[1]
+        assert len(np.unique(expected)) == 4
+        np.testing.assert_array_equal(encoded(schema, str(path))[1], expected)
+
+
+def files_of_types(folder: Path, kind: str, types: Sequence[pa.DataType], values: Values) -> str:
+    """A glob of files that hold the same values, each as another type."""
+    y = RANDOM.normal(size=len(values))
+    for place, one in enumerate(types):
+        table = pa.table({"k": pa.array(values, one), "y": y})
+        path = folder / f"{place}.{kind}"
+        if kind == "parquet":
+            pa.parquet.write_table(table, path)
+        else:
+            with pa.ipc.new_file(str(path), table.schema) as writer:
+                writer.write_table(table)
+    return str(folder / f"*.{kind}")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("types", [("float32", "float64"), ("float64", "float32")])
+def test_files_of_two_widths_hold_one_value(
+    tmp_path: Path, kind: str, types: tuple[str, str]
+) -> None:
+    values = [0.1, 0.7, 2.5, 16_777_217.0] * 15
+    arrow = [getattr(pa, one)() for one in types]
+    data = files_of_types(tmp_path, kind, arrow, values)
+    for source in (data, f"SELECT * FROM '{data}'"):
+        if source != data and kind == "arrow":
+            continue  # Queries read no globs of Arrow files.
+        schema = learned(source, categorical=["k"])
+        column = schema.columns[0]
+        assert isinstance(column, CategoryColumn)
+        assert {"0.1", "0.7", "2.5"} <= set(column.values)
+        assert column.distinct == 5  # 2²⁴ + 1 is no number of float32.
+        same = pa.table({"k": values, "y": RANDOM.normal(size=len(values))})
+        assert np.bincount(encoded(schema, same)[1][:, 0]).max() == 15
+
+
+def test_arrow_files_together_have_the_widest_type(tmp_path: Path) -> None:
+    data = files_of_types(tmp_path, "arrow", [pa.int32(), pa.int64()], [1, 2, 3])
+    more = pa.table({"k": pa.array([2**40, None, 5]), "y": [0.1, 0.2, 0.3]})
+    with pa.ipc.new_file(str(tmp_path / "2.arrow"), more.schema) as writer:
+        writer.write_table(more)
+    found = open_table(data).query("SELECT k FROM source").column("k").to_pylist()
+    assert found == [1, 2, 3, 1, 2, 3, 2**40, None, 5]
+    words = pa.table({"k": ["a", "b"], "y": [0.1, 0.2]})
+    with pa.ipc.new_file(str(tmp_path / "3.arrow"), words.schema) as writer:
+        writer.write_table(words)
+    with pytest.raises(DataError, match=r"column 'k' as int32, and .*3\.arrow as string"):
+        open_table(data)

@@ -12,7 +12,7 @@ from descend.data.encoding.categories import as_text, other_width
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.targets import read_label
-from descend.errors import DataError
+from descend.errors import LONGEST_CELL, DataError, printable, quoted_cell
 
 LARGEST = 1e18
 """Largest standardised target, and largest weight: their squares fit in float32."""
@@ -130,8 +130,8 @@ def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
 
 
 def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:
-    shown = ", ".join(str(label) for label in target.labels[:10])
+    shown = ", ".join(printable(label, LONGEST_CELL) for label in target.labels[:10])
     raise DataError(
         f"{table}, target {target.names[0]!r}: expected a class known from training ({shown}"
-        f"{', ...' if len(target.labels) > 10 else ''}), found {found!r}."
+        f"{', ...' if len(target.labels) > 10 else ''}), found {quoted_cell(found)}."
     )

@@ -36,7 +36,7 @@ from descend.data.schema.columns import (
     Schema,
     Target,
 )
-from descend.errors import DataError, option_text
+from descend.errors import DataError, option_text, quoted_cell
 
 DATES = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
@@ -191,8 +191,8 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     ).to_pylist()[0]["value"]
     raise DataError(
         f"{table.name}, column {needed.column.name!r}, data row {row + 1}: expected "
-        f"{_WORDS[needed.kind]}, as in training, found {found!r}. Correct it, or leave it empty "
-        "if it is missing."
+        f"{_WORDS[needed.kind]}, as in training, found {quoted_cell(found)}. Correct it, or "
+        "leave it empty if it is missing."
     )
 
 

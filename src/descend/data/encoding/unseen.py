@@ -19,6 +19,7 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.data.schema.describe import moment_text
+from descend.errors import quoted_cell
 from descend.io.units import count_text
 
 MANY = 0.05
@@ -201,5 +202,7 @@ def _of_unit(column: NumberColumn, found: str) -> list[str]:
 
 
 def _list_examples(counts: Counter[str]) -> str:
-    shown = ", ".join(f"{text[:40]!r} ({count:,})" for text, count in counts.most_common(_SHOWN))
+    shown = ", ".join(
+        f"{quoted_cell(text)} ({count:,})" for text, count in counts.most_common(_SHOWN)
+    )
     return shown + (", ..." if len(counts) > _SHOWN else "")

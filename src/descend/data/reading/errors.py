@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_text import open_text, records
 from descend.data.reading.sql import RESERVED
-from descend.errors import DataError, option_text
+from descend.errors import DataError, option_text, quoted_cell
 
 _KINDS = {
     "DOUBLE": "a number",
@@ -155,6 +155,9 @@ def _explain(text: str, table: str, query: bool) -> str:
         )
     denied = re.search(r'Cannot access file "([^"]*)"', text)
     if query and denied:
+        named = denied[1].partition("/**/")[0]  # DuckDB takes what is no file for a folder.
+        if named != denied[1] and not os.path.exists(named):
+            return str(missing_file(named))
         return (
             f"The query reads {denied[1]}, which it does not name; expected every file as a "
             "string after FROM or in read_csv('...')."
@@ -243,8 +246,8 @@ def _explain_csv(text: str, table: str) -> str:
         column, found, wanted = value.groups()
         kind = _KINDS.get(wanted, wanted)
         return (
-            f"{where}, column {column!r}: expected {kind}, found {found!r}. Correct the value, "
-            "leave it empty if it is missing, or leave the column out with "
+            f"{where}, column {column!r}: expected {kind}, found {quoted_cell(found)}. Correct the "
+            "value, leave it empty if it is missing, or leave the column out with "
             f"{option_text('exclude', [column])}."
         )
     fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from descend.data.reading.missing import missing_sql
-from descend.data.reading.number_text import SPACES, number_text_sql
+from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_sql, whole_text_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 
@@ -26,6 +26,9 @@ def epoch_unit(largest: float) -> str:
     """The unit of numbers that count from 1970, by the largest: up to the year 5138 seconds."""
     return next((one for one, size in EPOCHS.items() if largest * size < 1e17), "epoch ns")
 
+
+_EXACT_DIGITS = 16
+"""Whole numbers with fewer digits are below 2⁵³, up to which a DOUBLE holds each."""
 
 _COARSE_TIMES = ("TIMESTAMP_S", "TIMESTAMP_MS")
 """Types that hold times of which DuckDB cannot write the text."""
@@ -106,7 +109,7 @@ def _value_text(column: TableColumn) -> str:
     if column.is_text:
         return text_sql(column)
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
-        return _double_text(column.sql)
+        return _double_text(column.sql, decimal=column.two_widths)
     if column.sql_type.startswith("TIMESTAMP"):
         return _moment_text(f"try_cast({column.sql} AS TIMESTAMP)")
     if column.sql_type.startswith("DECIMAL"):
@@ -115,12 +118,20 @@ def _value_text(column: TableColumn) -> str:
     return f"{column.sql}::VARCHAR"
 
 
-def _double_text(value: str) -> str:
-    """SQL: the shortest text of a DOUBLE or FLOAT."""
+def _double_text(value: str, *, decimal: bool = False) -> str:
+    """SQL: the shortest text of a DOUBLE or FLOAT.
+
+    Args:
+        value: SQL of the number.
+        decimal: whether a number that float32 holds has the text that it has in float32: 0.1,
+            where float64 has made 0.10000000149011612 of it.
+    """
     # Whole numbers in full, where DuckDB would write 1e+18. Adding 0 turns -0 into 0.
+    narrow = f"try_cast({value} AS FLOAT)"
+    short = f"WHEN {narrow} = {value} THEN {narrow}::VARCHAR" if decimal else ""
     return f"""CASE WHEN isnan({value}) THEN NULL
         WHEN {value} = floor({value}) AND abs({value}) < 1e18 THEN {value}::BIGINT::VARCHAR
-        ELSE {value}::VARCHAR END"""
+        {short} ELSE {value}::VARCHAR END"""
 
 
 def _moment_text(stamp: str) -> str:
@@ -143,11 +154,16 @@ def _number_text(text: str, written: str) -> str:
     """SQL: the canonical text of a number; other text is unchanged."""
     integer = quote_text(r"[-+]?(?:0|[1-9][0-9]*)(?:\.0*)?")
     digits = f"regexp_replace({text}, '^\\+|\\.0*$', '', 'g')"
-    number = number_text_sql(text, written)
+    number = with_value(number_text_sql(text, written), _double_text)
+    if written in (POINT, COMMA):
+        long = (
+            f"CASE WHEN length({text}) >= {_EXACT_DIGITS} THEN {whole_text_sql(text, written)} END"
+        )
+        number = f"{long}, {number}"
     return f"""CASE WHEN regexp_full_match({text}, {integer})
         THEN CASE WHEN {digits} = '-0' THEN '0' ELSE {digits} END
         WHEN lower({text}) = 'true' THEN '1' WHEN lower({text}) = 'false' THEN '0'
-        ELSE coalesce({with_value(number, _double_text)}, {text}) END"""
+        ELSE coalesce({number}, {text}) END"""
 
 
 def time_sql(column: TableColumn, pattern: str | None) -> str:

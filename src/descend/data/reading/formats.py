@@ -29,7 +29,7 @@ Run = Callable[[str], pa.Table]
 
 def expand(path: str) -> list[str]:
     """The files of a path or glob, sorted by name."""
-    path = os.path.expanduser(str(named_path(path)))
+    path = str(named_path(path))
     if os.path.isdir(path):
         raise _folder_error(path)
     if os.path.exists(path):
@@ -76,38 +76,86 @@ def format_of(path: str) -> str:
     return "json" if head.lstrip().startswith((b"{", b"[")) else "csv"
 
 
-def check_footers(paths: Sequence[str]) -> None:
-    """Raise DataError unless Parquet files are complete and have the same columns."""
+def check_footers(paths: Sequence[str]) -> list[pa.Schema]:
+    """The schemas of Parquet files; a DataError unless they are complete and have the same columns.
+
+    Args:
+        paths: of the files.
+    """
     from pyarrow import parquet
 
-    first: list[str] = []
+    schemas = []
     for path in paths:
         try:
-            names = parquet.read_schema(path).names
+            schemas.append(parquet.read_schema(path))
         except (pa.ArrowException, OSError) as error:
             said = str(error).splitlines()[0]
             raise DataError(f"{path} is not a complete Parquet file: {said}") from None
-        check_names(path, names)
-        first = first or names
-        check_same_columns(paths[0], first, path, names)
+    _check_alike(paths, schemas)
+    return schemas
 
 
-def arrow_dataset(paths: Sequence[str]) -> Any:
-    """Arrow files with the same columns as one data set."""
-    from pyarrow import dataset
-
-    first: list[str] = []
+def arrow_schemas(paths: Sequence[str]) -> list[pa.Schema]:
+    """The schemas of Arrow files; a DataError unless they have the same columns."""
+    schemas = []
     for path in paths:
         try:
             with pa.memory_map(path) as stream:
-                names = pa.ipc.open_file(stream).schema.names
+                schemas.append(pa.ipc.open_file(stream).schema)
         except (pa.ArrowException, OSError) as error:
             said = str(error).splitlines()[0]
             raise DataError(
                 f"{path} is not an Arrow or Feather file: {said} "
                 "(Arrow streams and Feather version 1 are not read; write it anew.)"
             ) from None
-        check_names(path, names)
-        first = first or names
-        check_same_columns(paths[0], first, path, names)
-    return dataset.dataset(list(paths), format="ipc")
+    _check_alike(paths, schemas)
+    return schemas
+
+
+def arrow_dataset(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> Any:
+    """Arrow files as one data set, whose types hold the values of all files."""
+    from pyarrow import dataset
+
+    try:
+        together = pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException:
+        raise DataError(_describe_difference(paths, schemas)) from None
+    return dataset.dataset(list(paths), format="ipc", schema=together)
+
+
+def columns_of_two_widths(schemas: Sequence[pa.Schema]) -> frozenset[str]:
+    """The columns that some of several files hold in float32 and others in float64.
+
+    >>> narrow, wide = pa.schema({"k": pa.float32()}), pa.schema({"k": pa.float64()})
+    >>> columns_of_two_widths([narrow, wide]), columns_of_two_widths([wide, wide])
+    (frozenset({'k'}), frozenset())
+    """
+
+    def named(kind: pa.DataType) -> set[str]:
+        return {field.name for schema in schemas for field in schema if field.type == kind}
+
+    return frozenset(named(pa.float32()) & named(pa.float64()))
+
+
+def _check_alike(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> None:
+    for path, schema in zip(paths, schemas, strict=True):
+        check_names(path, schema.names)
+        check_same_columns(paths[0], schemas[0].names, path, schema.names)
+
+
+def _describe_difference(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> str:
+    """Which column two files hold as types that no type contains."""
+    first = schemas[0]
+    for path, schema in zip(paths, schemas, strict=True):
+        for field in schema:
+            ours = first.field(field.name)
+            try:
+                pa.unify_schemas(
+                    [pa.schema([ours]), pa.schema([field])], promote_options="permissive"
+                )
+            except pa.ArrowException:
+                return (
+                    f"{paths[0]} holds column {field.name!r} as {ours.type}, and {path} as "
+                    f"{field.type}; expected one type. Convert one of the files."
+                )
+    return f"{paths[0]} and others hold the same columns as types that cannot be read together."

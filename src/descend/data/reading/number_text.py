@@ -82,15 +82,28 @@ def number_text_sql(text: str, written: str) -> str:
     return f"coalesce({quick}, CASE WHEN regexp_matches({text}, '[0-9]') THEN {slow} END)"
 
 
+def whole_text_sql(text: str, written: str) -> str:
+    """SQL: all digits of a whole number with currency or grouped digits; NULL for other text.
+
+    A DOUBLE holds whole numbers up to 2⁵³ only.
+
+    Args:
+        text: SQL of a text without spaces around it.
+        written: `POINT` or `COMMA`.
+    """
+
+    def whole(body: str) -> str:
+        sign = f"CASE WHEN {_negative(text)} THEN '-' ELSE '' END"
+        digits = f"regexp_extract({body}, '^0*([1-9][0-9]*)[.]?0*$', 1)"
+        return f"CASE WHEN {digits} <> '' THEN concat({sign}, {digits}) END"
+
+    return with_value(_digits(_undecorated(text, written), written), whole)
+
+
 def _decorated_number(text: str, written: str) -> str:
     """SQL: the DOUBLE of a text with currency, per cent sign, grouped digits or parentheses."""
-    bodies = (
-        (_COMMA, _COMMA_GROUPS, _COMMA_GAPS)
-        if written == COMMA
-        else (_POINT, _POINT_GROUPS, _POINT_GAPS)
-    )
-    body = "|".join(bodies)
-    found = f"regexp_extract({text}, {quote_text(_decorated_pattern(body))}, 1)"
+    body = _body(written)
+    found = _undecorated(text, written)
     both = ", ".join(
         f"regexp_extract({text}, {quote_text(_decorated_pattern(body, _LETTERS))}, {group})"
         for group in (1, 2)
@@ -101,10 +114,25 @@ def _decorated_number(text: str, written: str) -> str:
     )
     multiplied = f"{_cast(_digits(f'concat({both})', written))} * CASE {letters} {factors} END"
     lettered = f"CASE WHEN regexp_matches({text}, '[A-Za-z]') THEN {multiplied} END"
-    negative = f"starts_with({text}, '(') OR contains({text}, '-') OR contains({text}, '−')"
     return f"""CASE WHEN starts_with({text}, '(') = suffix({text}, ')')
         THEN coalesce({_cast(_digits(found, written))}, {lettered})
-            * CASE WHEN {negative} THEN -1 ELSE 1 END END"""
+            * CASE WHEN {_negative(text)} THEN -1 ELSE 1 END END"""
+
+
+def _body(written: str) -> str:
+    """A pattern of the digits, points, commas and gaps of a number."""
+    if written == COMMA:
+        return f"{_COMMA}|{_COMMA_GROUPS}|{_COMMA_GAPS}"
+    return f"{_POINT}|{_POINT_GROUPS}|{_POINT_GAPS}"
+
+
+def _undecorated(text: str, written: str) -> str:
+    """SQL: the part of a text that `_body` describes; empty where it is no such number."""
+    return f"regexp_extract({text}, {quote_text(_decorated_pattern(_body(written)))}, 1)"
+
+
+def _negative(text: str) -> str:
+    return f"(starts_with({text}, '(') OR contains({text}, '-') OR contains({text}, '−'))"
 
 
 def _cast(text: str) -> str:

@@ -14,7 +14,9 @@ from descend.data.reading.databases import is_database_address, is_database_file
 from descend.data.reading.formats import (
     Run,
     arrow_dataset,
+    arrow_schemas,
     check_footers,
+    columns_of_two_widths,
     expand,
     format_by_name,
     format_of,
@@ -66,6 +68,7 @@ class Source:
         untyped: whether it is CSV, which declares no types.
         own: whether it is a table inside DuckDB, which numbers its rows.
         parquet: SQL of the list of Parquet files, if it is no other format.
+        two_widths: columns that some files hold in float32 and others in float64.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Source:
     untyped: bool = False
     own: bool = False
     parquet: str | None = None
+    two_widths: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -221,13 +225,21 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
     objects: dict[str, Any] = {}
     files: list[str] = []
     reads: list[str] = []
+    two_widths: frozenset[str] = frozenset()
+    hashes: list[str] = []
     urls = [name for name in (*query.tables, *query.files) if _URL.match(name)]
     for name in query.tables:
-        if name in urls:
+        if name not in urls:
+            found = _file_source(name, _expand(name), run, options, spool)
+        elif _is_downloaded(name, run):
+            urls = [one for one in urls if one != name]
+            found = _remote_source(name, run, options, spool)
+        else:
             continue
-        found = _file_source(name, _expand(name), run, options, spool)
+        hashes += [found.hash] if found.hash is not None else []
         files += found.files
         reads += found.reads
+        two_widths |= found.two_widths
         if found.objects:
             objects[name] = found.objects["source"]
         elif found.csv is not None:
@@ -243,19 +255,21 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         tuple(dict.fromkeys(files)),
         objects=objects,
         reads=tuple(reads),
+        hash=" ".join(hashes) or None,
         spool=spool,
         query=query.sql,
         views=views,
         patterns=(*query.tables, *query.files),
         urls=tuple(urls),
+        two_widths=two_widths,
     )
 
 
 def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
     """The source of a URL: a database table, a downloaded file, or one that DuckDB reads.
 
-    Text is downloaded, since it is read several times; of Parquet only the needed parts are read,
-    if DuckDB has its extension for that.
+    Text is downloaded, since it is read several times. Of Parquet only the needed parts are read
+    where DuckDB has its extension for that; else it is downloaded too.
     """
     shown = without_secrets(url)
     if is_database_address(url):
@@ -264,7 +278,7 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
         found = _plain_source(shown, [path], run, options, spool)
         return replace(found, hash=digest, spool=spool)
     kind = format_by_name(url.partition("?")[0].partition("#")[0])
-    if re.match("https?://", url, re.IGNORECASE) and kind != "parquet":
+    if _is_downloaded(url, run):
         address, _, part = url.partition("#")
         path, digest = download(address, spool)
         path = plain_file(path, part, spool)
@@ -276,6 +290,16 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
     more = ", header = true, skip = 0" if reader == "read_csv" else ""
     parquet = quote_text(url) if reader == "read_parquet" else None
     return Source(shown, f"{reader}({quote_text(url)}{more})", urls=(url,), parquet=parquet)
+
+
+def _is_downloaded(url: str, run: Run) -> bool:
+    """Whether a URL is of a file that has to be downloaded before it is read."""
+    if not re.match("https?://", url, re.IGNORECASE):
+        return False
+    if format_by_name(url.partition("?")[0].partition("#")[0]) != "parquet":
+        return True
+    asked = "SELECT installed FROM duckdb_extensions() WHERE extension_name = 'httpfs'"
+    return True not in run(asked).column(0).to_pylist()
 
 
 def _file_source(
@@ -331,11 +355,19 @@ def _plain_source(
         json = find_json(files, run)
         return Source(name, json.relation(), json=json, reads=files)
     if kind == "parquet":
-        check_footers(files)
+        two_widths = columns_of_two_widths(check_footers(files))
         by_name = ", union_by_name = true" if len(files) > 1 else ""
         listed = path_list(files)
-        return Source(name, f"read_parquet({listed}{by_name})", reads=files, parquet=listed)
-    return Source(name, "source", objects={"source": arrow_dataset(files)}, reads=files)
+        relation = f"read_parquet({listed}{by_name})"
+        return Source(name, relation, reads=files, parquet=listed, two_widths=two_widths)
+    schemas = arrow_schemas(files)
+    return Source(
+        name,
+        "source",
+        objects={"source": arrow_dataset(files, schemas)},
+        reads=files,
+        two_widths=columns_of_two_widths(schemas),
+    )
 
 
 def _split_part(name: str) -> tuple[str, str]:

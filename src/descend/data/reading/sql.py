@@ -41,4 +41,7 @@ def with_value(value: str, expression: Callable[[str], str]) -> str:
 
     DuckDB plans for seconds where a long text is repeated in each of many columns.
     """
-    return f"list_transform([{value}], lambda each_value: {expression('each_value')})[1]"
+    name = "each_value"
+    while name in value:  # Inside another such expression, which may be used in this one too.
+        name += "_"
+    return f"list_transform([{value}], lambda {name}: {expression(name)})[1]"

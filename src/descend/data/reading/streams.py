@@ -65,7 +65,7 @@ def download(url: str, spool: Spool) -> tuple[str, str]:
     """(a file downloaded from an http URL, its hash).
 
     Raises:
-        DataError: there is no answer, or it is an error.
+        DataError: there is no answer, it is an error, or it ends too early.
     """
     import urllib.error
     import urllib.request
@@ -76,9 +76,16 @@ def download(url: str, spool: Spool) -> tuple[str, str]:
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "descend"})
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return path, copy_stream(answer, path)
+            digest = copy_stream(answer, path)
+            announced = int(answer.headers.get("Content-Length") or -1)
     except urllib.error.HTTPError as error:
         raise DataError(f"{shown}: the server answered {error.code} ({error.reason}).") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(f"{shown} cannot be read: {reason}.") from None
+    received = os.path.getsize(path)
+    if announced not in (-1, received):
+        raise DataError(
+            f"{shown}: the connection ended after {received:,} of {announced:,} bytes. Try again."
+        )
+    return path, digest

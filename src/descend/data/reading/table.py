@@ -70,7 +70,10 @@ class Table:
             with self._reading():  # DESCRIBE takes the square of the columns.
                 found = self._cursor().sql(f"SELECT * FROM {source.relation}")
                 named = zip(found.columns, found.types, strict=True)
-                columns = tuple(column_of(name, str(kind)) for name, kind in named)
+                columns = tuple(
+                    column_of(name, str(kind), two_widths=name in source.two_widths)
+                    for name, kind in named
+                )
         self.columns = columns
         self._by_name = {column.name: column for column in columns}
         if self.wide:
@@ -256,13 +259,14 @@ class Table:
                     "mtime_ns": status.st_mtime_ns,
                 }
             )
+        known, given = self._source.hash, self._source.objects.get("source")
+        if known is None and not files and isinstance(given, pa.Table):
+            known = content_hash(given)
         if files:
             record["files"] = files
-        elif self._source.hash is not None:
-            record["hash"] = self._source.hash
-        elif isinstance(self._source.objects.get("source"), pa.Table):
-            record["hash"] = content_hash(self._source.objects["source"])
-        else:
+        if known is not None:
+            record["hash"] = known
+        elif not files:
             record["name"] = self.name
         if self._source.parts:
             record["parts"] = list(self._source.parts)

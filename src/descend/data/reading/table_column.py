@@ -24,6 +24,7 @@ class TableColumn:
         stored: its name in SQL if that differs, see `stored_name`.
         written: how numbers are written, if they are text: `POINT`, `COMMA`, `DURATION`.
         nulls: texts for missing; in a column of numbers, the texts of numbers.
+        two_widths: whether some of the files hold its numbers in float32 and others in float64.
     """
 
     name: str
@@ -32,6 +33,7 @@ class TableColumn:
     stored: str | None = None
     written: str = POINT
     nulls: tuple[str, ...] = ()
+    two_widths: bool = False
 
     @property
     def sql(self) -> str:
@@ -44,13 +46,14 @@ class TableColumn:
         return _type_of(self.sql_type) == "text"
 
 
-def column_of(name: str, sql_type: str) -> TableColumn:
-    """The column with a name and a type of DuckDB."""
+def column_of(name: str, sql_type: str, *, two_widths: bool = False) -> TableColumn:
+    """The column with a name and a type of DuckDB; see `TableColumn` for the rest."""
     kind = _type_of(sql_type)
     nulls = NULLS if kind == "text" else ()
+    stored = None
     if name.startswith(RESERVED):
-        return TableColumn(name[len(RESERVED) :], kind, sql_type, name, nulls=nulls)
-    return TableColumn(name, kind, sql_type, nulls=nulls)
+        name, stored = name[len(RESERVED) :], name
+    return TableColumn(name, kind, sql_type, stored, nulls=nulls, two_widths=two_widths)
 
 
 def stored_name(name: str) -> str:

@@ -24,7 +24,7 @@ from descend.data.reading.number_text import (
 )
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.errors import DataError
+from descend.errors import DataError, quoted_cell
 from descend.io.units import count_text
 
 FEW = 0.05
@@ -33,10 +33,6 @@ FEW = 0.05
 _LEAST_GOOD = 10
 _FIRST_ROWS = 2_000
 _BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
-
-
-LONGEST_EXAMPLE = 60
-"""Letters of a cell in a message."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +86,8 @@ class Cells:
 
     @property
     def shown(self) -> str:
-        """The example in quotes, cut where it is long: a cell may be a book."""
-        cut = len(self.example) > LONGEST_EXAMPLE
-        return repr(f"{self.example[: LONGEST_EXAMPLE - 3]}..." if cut else self.example)
+        """The example in quotes, cut where it is long."""
+        return quoted_cell(self.example)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,18 @@ from typing import Any
 from descend.data.rows.mapped_store import MappedStore, open_store
 from descend.errors import DataError, FileFormatError, option_text
 from descend.io.atomic import write_error
-from descend.io.paths import cache_folder
+from descend.io.paths import cache_folder, named_path
 
 Say = Callable[[str], None]
 
 
-def default_folder() -> Path:
-    """The folder of all stores unless the option `store` names another."""
-    return cache_folder() / "stores"
+def folder_of_stores(named: str | None) -> Path:
+    """The folder of all stores.
+
+    Args:
+        named: the option `store`; None: the cache.
+    """
+    return cache_folder() / "stores" if named is None else named_path(named)
 
 
 def store_folder(kept_in: Path, name: str, identity: Mapping[str, Any]) -> Path:

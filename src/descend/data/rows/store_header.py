@@ -121,6 +121,8 @@ class StoredKey(Struct):
 
     fingerprint: dict[str, StoredSource] = {}
     options: dict[str, Any] = {}
+    unseen: list[str] = []
+    """Sentences on what training did not have in the validation rows; older stores have none."""
 
 
 def groups_of(batch: Batch) -> tuple[Group, ...]:

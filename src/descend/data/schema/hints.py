@@ -14,7 +14,7 @@ from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
-from descend.errors import option_text
+from descend.errors import cell_option_text, option_text
 from descend.io.units import count_text
 
 _PILE = 3
@@ -46,7 +46,7 @@ def text_warnings(
             said.append(
                 f"Column {name!r} holds no number in {count_text(one.strays.count, 'cell')} "
                 f"({one.strays}); such cells count as missing. "
-                f"{option_text('missing', [one.strays.example])} says that "
+                f"{cell_option_text('missing', one.strays.example, 'TEXT')} says that "
                 f"this is meant; {option_text('categorical', [name])} makes the column one of "
                 "categories."
             )

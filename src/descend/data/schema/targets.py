@@ -25,6 +25,8 @@ MOST_CLASSES = 20
 
 _ROWS_PER_CLASS = 10
 _FEW_ROWS = 10
+_FARTHEST = 1e50
+"""Largest target: the fourth power of its errors still fits in float64."""
 _INTEGER = re.compile(r"[-+]?\d+$")
 
 
@@ -162,15 +164,22 @@ def _regression(
                 "regression needs numbers. For classes give "
                 f"{option_text('task', 'classification')}."
             )
-        if one.minimum == one.maximum or not one.deviation > 0:
+        if one.minimum == one.maximum:
             raise DataError(
                 f"{table}: the target {target.name!r} is constant ({one.minimum:g}) in the "
                 "training rows; there is nothing to learn."
             )
-        if not one.deviation < float("inf"):
+        largest = max(abs(one.minimum), abs(one.maximum))
+        if largest > _FARTHEST or not one.deviation < float("inf"):
             raise DataError(
-                f"{table}: the target {target.name!r} has values as large as "
-                f"{max(abs(one.minimum), abs(one.maximum)):g}. Divide it by a constant."
+                f"{table}: the target {target.name!r} has values as large as {largest:g}; expected "
+                f"at most {_FARTHEST:g}. Divide it by a constant."
+            )
+        if one.deviation < 1 / _FARTHEST:
+            raise DataError(
+                f"{table}: the values of the target {target.name!r} differ by at most "
+                f"{one.maximum - one.minimum:g}; expected a deviation of at least "
+                f"{1 / _FARTHEST:g}. Multiply it by a constant."
             )
         if settings.loss == "poisson" and one.lowest < 0:
             raise DataError(

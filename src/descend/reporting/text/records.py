@@ -251,7 +251,7 @@ def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
     """
     left_out = [column for column in columns if column["becomes"] == "left out"]
     reasons = [
-        f"{column['name']} ({column['remark']})"
+        f"{_shorten(column['name'], 60)} ({column['remark']})"
         for column in left_out
         if column["remark"] != "excluded"
     ]

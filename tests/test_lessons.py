@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ def cells(page: str) -> list[dict[str, Any]]:
     return found
 
 
-def _hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notebook", ROOT / "docs/hooks/notebook.py")
+def _hook(name: str = "notebook") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/hooks/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -99,3 +100,42 @@ def test_the_notebook_runs_and_shows_what_it_says(
     # 7, 8
     assert known["scores"][64] > known["scores"][4096]
     assert known["advice"].batch_size >= 1
+
+
+def test_every_formula_of_the_documentation_becomes_mathml() -> None:
+    """Whole elements, and no dollar is left; code and shell variables stay as they are."""
+    formulas = _hook("formulas")
+    found = 0
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        shown = formulas.with_formulas(text)
+        elements = re.findall("<math.*?</math>", shown, re.DOTALL)
+        for one in elements:
+            ElementTree.fromstring(one)
+        assert "$$" not in re.sub("```.*?```", "", shown, flags=re.DOTALL)
+        found += len(elements)
+    assert found > 20
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (r"\frac{a}{b+1}", "<mfrac><mi>a</mi><mrow><mi>b</mi><mo>+</mo><mn>1</mn></mrow></mfrac>"),
+        ("x_i^2", "<msubsup><mi>x</mi><mi>i</mi><mn>2</mn></msubsup>"),
+        ("a < b", "<mi>a</mi><mo>&lt;</mo><mi>b</mi>"),
+        (r"\text{a~b}", "<mtext>a\N{NO-BREAK SPACE}b</mtext>"),
+    ],
+)
+def test_a_formula_is_what_it_says(formula: str, expected: str) -> None:
+    assert _hook("formulas").mathml(formula) == f"<math>{expected}</math>"
+
+
+@pytest.mark.parametrize("formula", [r"\unknown", "{a", "a}", "_1", r"\frac{a}"])
+def test_what_is_not_known_ends_the_build(formula: str) -> None:
+    with pytest.raises(ValueError, match=r"known|absent|beginning|nothing|early"):
+        _hook("formulas").mathml(formula)
+
+
+def test_code_keeps_its_dollars() -> None:
+    text = "Type `echo $A $B`.\n\n    cost $5 and $6\n\n```\n$$x$$\n```\nIt costs $5, or $6."
+    assert _hook("formulas").with_formulas(text) == text

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import descend
 from descend import defaults, settings
 from descend.errors import SettingsError
 from descend.settings import Settings, read_config, settings_from
@@ -277,3 +279,10 @@ def test_no_content_of_a_configuration_breaks_the_program(
 def test_an_array_is_taken_or_refused_in_one_sentence(name: str, value: Any) -> None:
     with contextlib.suppress(SettingsError):
         settings_from({"target": "y", name: value})
+
+
+@pytest.mark.parametrize("name", ["train", "advise", "compare", "landscape"])
+def test_the_target_of_a_table_is_never_guessed(name: str) -> None:
+    table = pa.table({"x": [0.1, 0.2] * 50, "y": [1.0, 2.0] * 50, "price": [3.0, 4.0] * 50})
+    with pytest.raises(SettingsError, match="target='COLUMN'"):
+        getattr(descend, name)(table, model="linear")

@@ -49,7 +49,7 @@ __all__ = [
 def train(
     data: Any,
     *,
-    target: str = "y",
+    target: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
     callbacks: Sequence[FunctionOfEvaluation] = (),
@@ -63,7 +63,7 @@ def train(
 
     Args:
         data: a path, glob, URL or SQL query; a pandas, Polars or PyArrow table; or arrays (X, y).
-        target: the column to predict.
+        target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         out: the run directory to write; None writes nothing.
         force: replace an existing run directory.
         callbacks: functions called with an `Evaluation` after each evaluation; they may ask for
@@ -96,7 +96,7 @@ def train(
     asked = _run_options(out, force, quiet, callbacks, name, note, stop)
     return train_run(
         data,
-        settings_from({"target": target, **options}),
+        settings_from({"target": _target(data, target), **options}),
         asked,
     )
 
@@ -104,7 +104,7 @@ def train(
 def advise(
     data: Any,
     *,
-    target: str = "y",
+    target: str | None = None,
     model: Any = "tabular",
     loss: Any = "auto",
     optimizer: Any = "auto",
@@ -119,7 +119,7 @@ def advise(
 
     Args:
         data: whatever `train` takes; for a custom model, what `fit` takes.
-        target: the column to predict.
+        target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `tabular`, `mlp`, `linear`, or a custom model as `fit` takes it.
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the name of an update rule; for a custom model also one of Optax. The rate of
@@ -160,7 +160,7 @@ def advise(
 def compare(
     data: Any,
     *,
-    target: str = "y",
+    target: str | None = None,
     model: Any = "mlp",
     loss: Any = "auto",
     optimizer: Any = "momentum",
@@ -181,7 +181,7 @@ def compare(
 
     Args:
         data: whatever `train` takes; for a custom model, what `fit` takes.
-        target: the column to predict.
+        target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `mlp`, `tabular`, `linear`, or a custom model as `fit` takes it. A model that comes
             with weights (Flax, Equinox, Keras) begins at them with every seed, and a custom model
             keeps the validation rows of the first seed.
@@ -243,7 +243,7 @@ def compare(
 def landscape(
     data: Any,
     *,
-    target: str = "y",
+    target: str | None = None,
     model: Any = "mlp",
     loss: Any = "auto",
     optimizer: Any = "momentum",
@@ -263,7 +263,7 @@ def landscape(
 
     Args:
         data: whatever `train` takes; for a custom model, what `fit` takes.
-        target: the column to predict.
+        target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `mlp`, `linear`, or a custom model as `fit` takes it.
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the rule of the first path; for a custom model also one of Optax.
@@ -306,7 +306,9 @@ def landscape(
     )
 
 
-def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[MakeSetup, Settings]:
+def _setup(
+    own: CustomParts, target: str | None, options: Mapping[str, Any]
+) -> tuple[MakeSetup, Settings]:
     """What is to be measured, a network on a table or a custom model, and the settings."""
     model, loss, optimizer, data, validation = own[:5]
     if not isinstance(model, str):
@@ -320,12 +322,21 @@ def _setup(own: CustomParts, target: str, options: Mapping[str, Any]) -> tuple[M
     if own.trainable is not None:
         raise SettingsError(f"trainable= is for custom models; found model={model!r}.")
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
-    return table_setup(data), settings_from({"target": target, **named, **options})
+    return table_setup(data), settings_from({"target": _target(data, target), **named, **options})
 
 
-def _custom_settings(own: CustomParts, target: str, options: Mapping[str, Any]) -> Settings:
+def _target(data: Any, target: str | None) -> str:
+    """The column to predict; of a pair of arrays it is `y`. Empty where it has to be named.
+
+    A table may have a column `y` that nobody wants to predict.
+    """
+    return target or ("y" if isinstance(data, tuple) else "")
+
+
+def _custom_settings(own: CustomParts, target: str | None, options: Mapping[str, Any]) -> Settings:
     named = {"optimizer": own.optimizer} if isinstance(own.optimizer, str) else {}
-    return settings_from({"target": target, **named, **options})
+    unnamed = "" if isinstance(own.data, str | Path) else "y"
+    return settings_from({"target": target or unnamed, **named, **options})
 
 
 def fit(
@@ -335,7 +346,7 @@ def fit(
     loss: Any = "auto",
     optimizer: Any = "momentum",
     trainable: Any = None,
-    target: str = "y",
+    target: str | None = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
     resume: bool = False,
@@ -380,7 +391,8 @@ def fit(
             otherwise. Booleans in the form of the weights, where one may stand for a branch, or a
             function of the weights that gives them; of NNX also a filter such as `nnx.LoRAParam`;
             of Equinox a `filter_spec`.
-        target: of a table or a mapping, the column or array to predict.
+        target: of a table or a mapping, the column or array to predict; of a mapping `y` where it
+            is not named.
         validation: the fraction of the rows to hold out, or validation rows.
         out: the run directory to write, with checkpoints and a report; None writes nothing.
         resume: go on with the run in `out`, with the same model, data and settings; `epochs`,

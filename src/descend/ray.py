@@ -15,7 +15,7 @@ __all__ = ["train"]
 def train(
     data: Any,
     *,
-    target: str = "y",
+    target: str | None = None,
     processes: int,
     address: str | None = None,
     cores: int = 1,
@@ -30,7 +30,7 @@ def train(
 
     Args:
         data: whatever `descend.train` takes; files must be reachable from every host.
-        target: the column to predict.
+        target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         processes: how many; each is placed where Ray finds its cores.
         address: of the Ray cluster, as `ray.init` takes it; None joins the one that this program
             runs in, or starts one on this machine.
@@ -50,7 +50,9 @@ def train(
     Example:
         `descend.ray.train("s3://bucket/flights/*.parquet", target="arr_delay", processes=8)`
     """
-    settings = settings_from({"target": target, **options})
+    settings = settings_from(
+        {"target": target or ("y" if isinstance(data, tuple) else ""), **options}
+    )
     return train_with_ray(
         data, settings, processes=processes, address=address, cores=cores, out=out, force=force
     )

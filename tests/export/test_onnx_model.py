@@ -108,6 +108,7 @@ def agrees(model, path, data):
 
 def trained(data, target, **options):
     defaults = {
+        "target": "y",
         "categorical": ["floor"],
         "epochs": 3,
         "batch_size": 16,

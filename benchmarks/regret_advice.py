@@ -26,18 +26,18 @@ THOROUGH = 10.0
 
 
 def advice_of(sweep: Sweep, seed: int) -> dict[str, Any]:
-    """The advice of a seed, and what a user waits for with it: advice, then training.
+    """The advice of a seed, and the seconds with it: advice, then training.
 
     Everything is compiled anew, as in the first run on a table.
     """
 
     def measure() -> dict[str, Any]:
         problem = _uncompiled(sweep, seed)
-        started = time.perf_counter()
-        advice, loop = advise(problem)
+        started = sweep.clock()
+        advice, loop = advise(problem, clock=sweep.clock)
         assert loop is not None
         reached = _reaches_target(sweep, problem, advice.batch_size, advice.learning_rate, loop)
-        waited = time.perf_counter() - started
+        waited = sweep.clock() - started
         return {
             "batch_size": advice.batch_size,
             "learning_rate": advice.learning_rate,
@@ -50,13 +50,13 @@ def advice_of(sweep: Sweep, seed: int) -> dict[str, Any]:
 
 
 def seconds_typed_in(sweep: Sweep, size: int, rate: float, seed: int) -> float:
-    """What a user waits for who knows the best setting: compiling, updates, evaluations."""
+    """Seconds with the best setting typed in: compiling, updates, evaluations."""
 
     def measure() -> float | None:
         problem = _uncompiled(sweep, seed)
-        started = time.perf_counter()
+        started = sweep.clock()
         reached = _reaches_target(sweep, problem, size, rate, problem.begin())
-        return time.perf_counter() - started if reached else None
+        return sweep.clock() - started if reached else None
 
     found = sweep.cells.once(f"known {size} {rate:.4g} {seed}", measure)
     return math.inf if found is None else float(found)
@@ -84,7 +84,7 @@ def thorough_advice(sweep: Sweep) -> dict[str, Any]:
     """What `descend advise` says, which may take longer, and the noise scale it measures."""
 
     def measure() -> dict[str, Any]:
-        advice, _ = advise(sweep.problem, at_least=THOROUGH)
+        advice, _ = advise(sweep.problem, at_least=THOROUGH, clock=sweep.clock)
         noise = advice.evidence["noise"]
         return {
             "batch_size": advice.batch_size,
@@ -151,8 +151,9 @@ def ratio_interval(ones: Sequence[float], others: Sequence[float]) -> list[float
     return [float(np.quantile(ratios, part, method="nearest")) for part in (0.05, 0.95)]
 
 
-def _circumstances() -> dict[str, Any]:
-    return {"when": time.strftime("%Y-%m-%d"), **versions(), **machine()}
+def _circumstances(sweep: Sweep) -> dict[str, Any]:
+    seconds = "processor" if sweep.clock is time.process_time else "wall"
+    return {"when": time.strftime("%Y-%m-%d"), "seconds": seconds, **versions(), **machine()}
 
 
 def figures_of(sweep: Sweep) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
         baselines["noise scale alone"] = min(table, key=lambda s: abs(math.log(s / scale)))
     return {
         "problem": sweep.case.name,
-        "measured": sweep.cells.once("measured", _circumstances),
+        "measured": sweep.cells.once("measured", lambda: _circumstances(sweep)),
         "held_out": sweep.case.held_out,
         "rows": len(sweep.problem.store),
         "target": sweep.target,

@@ -28,9 +28,10 @@ best of four runs by 1 % of the way back to the start, or by 10 % of that loss w
 "Not reached" means: not within three times the time of the best. The best is taken over all that
 was run until then; below 1 is an advised rate that lies between those of the sweep.
 
-With its cost, the advice is compared by what a user waits for: seconds on the clock until the
-target is reached, compiling and evaluations included, with `auto` and with the best setting typed
-in. All programs are compiled anew, as in the first run on a table.
+With its cost, the advice is compared by the seconds until the target is reached, compiling and
+evaluations included, with `auto` and with the best setting typed in. All programs are compiled
+anew, as in the first run on a table. Where the column says "processor", seconds of the processor
+were counted, on a machine with other work; else those of a clock on the wall, on an idle one.
 
 No choice that the advice rests on was made with the problems held out in sight; those made with the
 others in sight are [listed](../decisions/advice.md#what-was-chosen-with-the-sweeps-in-sight).
@@ -93,17 +94,19 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
             ", ".join(f"{cost:.2g}" for cost in one["cost"]),
             ", ".join(f"{seconds:.2g}" for seconds in one["waited"]["advised"]),
             f"{one['waited']['known']:.2g}",
+            one.get("measured", {}).get("seconds", "wall"),
             f"{one['whole_run']:.2g}",
             _several(one["regret_with_cost"]),
         ]
         for one in found
     ]
-    costs += _medians(found, lambda one: statistics.median(one["regret_with_cost"]), ("",) * 4)
+    costs += _medians(found, lambda one: statistics.median(one["regret_with_cost"]), ("",) * 5)
     cost_heads = [
         "problem",
         "seconds of the advice",
         "until the target, advised",
         "best typed in",
+        "clock",
         "updates of a whole run",
         "regret with cost",
     ]

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.regret_cases import Case
@@ -36,6 +37,8 @@ ROUNDS = 3
 """Times that all batch sizes are timed."""
 LOOKS, LOOK_AGAIN = 64, 1.05
 """The loss is looked at up to so many times an epoch, when the updates grew by the factor."""
+FIRST_LOOK = 16
+"""And after so many updates at the latest: millions of rows are learned within an epoch's 64th."""
 MOST_RATES = 10
 
 
@@ -93,7 +96,7 @@ def updates_until(
     """Updates until the target (None where it was not reached), and the best loss."""
     run = problem.loop_config(size, rate)
     plan = run.plan
-    chunk = max(1, min(plan.updates_per_chunk, plan.updates_per_epoch // LOOKS))
+    chunk = max(1, min(plan.updates_per_chunk, plan.updates_per_epoch // LOOKS, FIRST_LOOK))
     watch = Watch(problem, target, most)
     watch.curve.append((0, problem.evaluate(loop.state.mean)))
     plan = dataclasses.replace(plan, updates_per_chunk=chunk)
@@ -108,9 +111,23 @@ def updates_until(
 
 
 class Sweep:
-    """A full sweep of batch sizes and learning rates of one problem."""
+    """A full sweep of batch sizes and learning rates of one problem.
 
-    def __init__(self, case: Case, problem: Problem, cells: Cells) -> None:
+    Args:
+        case: which problem.
+        problem: the same, ready to be trained.
+        cells: what was measured before.
+        clock: seconds, of the wall or of the processor.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        problem: Problem,
+        cells: Cells,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.clock = clock
         self.case, self.problem, self.cells = case, problem, cells
         rows = len(problem.store)
         self.sizes = [size for size in case.sizes if size <= rows // 2]

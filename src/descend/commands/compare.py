@@ -123,6 +123,11 @@ def compare(
         )
     if play and folder is not None:
         check_replaceable(folder / PLAY, PAGE, option_text("out"), force=force)
+    if settings.batch_schedule != "constant":
+        raise SettingsError(
+            f"compare trains each method with one batch size; leave "
+            f"{option_text('batch_schedule', settings.batch_schedule)} out."
+        )
     asked = settings
     if settings.time_budget is None and (budget is not None or settings.epochs is None):
         settings = settings.replace(time_budget=budget or COMPARE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from descend.data.rows.budget import divide
 from descend.defaults import LEAST_UPDATES
@@ -13,15 +14,15 @@ from descend.training.loop import LoopConfig
 from descend.training.parallel import Place
 from descend.training.problem import Problem
 from descend.tuning.advice.noise import NoiseMeter, gradient_noise
-from descend.tuning.advice.speed import Footprint, memory_limit
+from descend.tuning.advice.speed import Footprint
 from descend.types import GradientNoise, Params
 
 
 def with_batch_schedule(problem: Problem, config: LoopConfig, settings: Settings) -> LoopConfig:
     """The run with a batch that grows by measured noise, where the settings ask for it.
 
-    It grows no further than to `LEAST_UPDATES` updates an epoch, and only while a batch fits in
-    memory and in one chunk.
+    It grows no further than to `LEAST_UPDATES` updates an epoch, and only while a batch fits in one
+    chunk and in the memory that was given. Free memory does not count: a resumed run has other.
     """
     if settings.batch_schedule == "constant":
         return config
@@ -41,7 +42,7 @@ def with_batch_schedule(problem: Problem, config: LoopConfig, settings: Settings
 
 def _largest(problem: Problem, batch_size: int, memory: int | None) -> int:
     footprint = Footprint(problem, problem.begin().state)
-    limit = memory_limit() if memory is None else divide(memory).working
+    limit = math.inf if memory is None else divide(memory).working
     size = batch_size
     while (larger := GROWTH * size) <= len(problem.store) // LEAST_UPDATES:
         if problem.plan(larger).accumulation_steps > 1 or footprint(larger) > limit:

@@ -19,8 +19,9 @@ def text_of(
     *trials: dict[str, Any],
     noise: list[dict[str, Any]] | None = None,
     law: dict[str, Any] | None = None,
+    evidence: dict[str, Any] | None = None,
 ) -> str:
-    evidence = {
+    whole = {
         "trials": [trial(128, 1.0), *trials],
         "goal": "time",
         "start_loss": 1.0,
@@ -30,8 +31,9 @@ def text_of(
         "curve": [],
         "speed": [],
         "required_gain": {"larger": 1.25, "smaller": 1.4},
+        **(evidence or {}),
     }
-    text = advice_text(Advice(128, 0.1, (0.1, 0.1), (128, 128), evidence), "descend train x")
+    text = advice_text(Advice(128, 0.1, (0.1, 0.1), (128, 128), whole), "descend train x")
     return " ".join(text.split())
 
 
@@ -58,8 +60,27 @@ def test_the_noise_is_told_with_the_losses_it_was_measured_at() -> None:
         for updates, loss, scale in moments
     ]
     text = text_of(noise=noise)
-    assert "after 100 updates (validation loss 0.5), a batch of 80 rows (75 to 85)" in text
-    assert "20 at the start (validation loss 0.9)" in text
+    assert "has 20 rows (15 to 25) at the start (validation loss 0.9)" in text
+    assert "80 (75 to 85) after 100 updates (validation loss 0.5)." in text
+    assert "It grew 4-fold while the loss fell" in text
+    overlapping = [{**one, "interval": [10.0, 90.0]} for one in noise]
+    assert "does not show in so few updates" in text_of(noise=overlapping)
+
+
+def test_costs_that_were_not_measured_are_marked_as_guesses() -> None:
+    def line(size: int) -> dict[str, Any]:
+        return {"batch_size": size, "updates": 1e3, "examples": 1e3 * size, "seconds": 1.0}
+
+    def speed(size: int) -> dict[str, Any]:
+        return {"batch_size": size, "seconds_per_update": 1e-3, "peak_memory": 1 << 20}
+
+    sizes = (128, 512)
+    evidence = {"curve": [*map(line, sizes)], "speed": [*map(speed, sizes)]}
+    text = text_of(trial(512, None), evidence=evidence)
+    assert " 1,000 128,000 1 s" in text
+    assert "~1,000 ~512,000 ~1 s" in text
+    assert "~ not measured: predicted from the other batch sizes." in text
+    assert "~" not in text_of(trial(512, 1.0), evidence=evidence)
 
 
 def test_the_critical_batch_size_is_told_with_its_loss() -> None:

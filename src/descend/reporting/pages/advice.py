@@ -16,7 +16,12 @@ from descend.reporting.plots.advice import (
     target_plot,
     trials_plot,
 )
-from descend.reporting.text.advice import region_text, timing_disturbed
+from descend.reporting.text.advice import (
+    noise_growth_text,
+    region_text,
+    timing_disturbed,
+    why_not_faster,
+)
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -87,6 +92,7 @@ def advice_sections(advice: Record) -> list[Section]:
 
 
 def _trials_section(advice: Record, evidence: Record) -> Section:
+    reason = why_not_faster(evidence, advice["batch_size"])
     return Section(
         "How batch size and rate were chosen",
         text=[
@@ -94,6 +100,7 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
             "each rung the better half of the trials goes on for twice as long. A batch size other "
             "than the reference is chosen only if it is clearly faster, because short trials are "
             "noisy.",
+            *([reason] if reason else []),
             *_left_out_notes(evidence),
         ],
         plots=[
@@ -134,8 +141,11 @@ def _noise_section(evidence: Record) -> Section:
     plots += [cosine_plot(measured)] if any(one.get("cosine") for one in measured) else []
     text = [
         "The noise scale is the batch size at which a mini-batch gradient has as much noise as "
-        "gradient. It changes while the model learns: each number belongs to its moment."
+        "gradient. It changes while the model learns: each number belongs to its moment and to the "
+        "validation loss there."
     ]
+    if growth := noise_growth_text(told):
+        text.append(growth)
     if measured and (runs := measured[-1].get("runs")):
         text.append(
             f"Each is a mean over {count_text(runs, 'run')} from different initial weights; the "

@@ -320,15 +320,18 @@ def scale_plot(measured: Sequence[Record]) -> Plot:
         ],
         "arrayminus": [one["noise_scale"] - one["interval"][0] for one in measured],
     }
+    if all(one.get("loss") is not None for one in measured):
+        trace["text"] = [f"validation loss {number_text(one['loss'])}" for one in measured]
     rows: list[list[Cell]] = [
-        [one["updates"], one["noise_scale"], *one["interval"], one.get("rows")] for one in measured
+        [one["updates"], one.get("loss"), one["noise_scale"], *one["interval"], one.get("rows")]
+        for one in measured
     ]
     return Plot(
         name="noise-scale",
         title="Noise scale, with its 90 % interval",
         figure=figure([trace], "updates", "rows", log_y=True),
         table=Table(
-            ["updates", "noise scale", "from", "to", "rows measured"],
+            ["updates", "validation loss", "noise scale", "from", "to", "rows measured"],
             rows,
             caption="Noise scale in rows; a dash is an open end",
         ),

@@ -114,28 +114,34 @@ def _why(advice: Advice) -> str:
     others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
     if others:
         text += f" Other batch sizes would take, to the same loss: {', '.join(others)} as long."
-    text += _why_not_faster(advice)
+    if reason := why_not_faster(evidence, advice.batch_size):
+        text += f" {reason}"
     if failed:
         text += f" {count_text(failed, 'trial')} diverged."
     return text
 
 
-def _why_not_faster(advice: Advice) -> str:
-    """Why another batch size that looks faster was not chosen; empty if there is none."""
+def why_not_faster(evidence: Mapping[str, Any], advised: int) -> str:
+    """Why another batch size that looks faster was not chosen; empty if there is none.
+
+    Args:
+        evidence: of the advice.
+        advised: its batch size.
+    """
     trials = [
         one
-        for one in advice.evidence["trials"]
-        if one["ratio"] is not None and one["batch_size"] != advice.batch_size
+        for one in evidence["trials"]
+        if one.get("ratio") is not None and one["batch_size"] != advised
     ]
     fastest = min(trials, key=lambda one: float(one["ratio"]), default=None)
     if fastest is not None and fastest["ratio"] < CLEARLY:
         interval = fastest.get("ratio_interval")
         within = f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval else ""
-        kind = "larger" if fastest["batch_size"] > advice.batch_size else "smaller"
-        gain = advice.evidence.get("required_gain", {}).get(kind)
+        kind = "larger" if fastest["batch_size"] > advised else "smaller"
+        gain = evidence.get("required_gain", {}).get(kind)
         bar = f" at least {gain:g} times as fast" if gain else " clearly faster"
         looks = (
-            f" {fastest['batch_size']:,} rows look faster, at {fastest['ratio']:.2g} times the "
+            f"{fastest['batch_size']:,} rows look faster, at {fastest['ratio']:.2g} times the "
             f"time{within}"
         )
         if gain and fastest["ratio"] * gain < 1.0:
@@ -144,18 +150,18 @@ def _why_not_faster(advice: Advice) -> str:
             f"{looks}, but two runs of one setting differ that much by chance: a {kind} batch "
             f"size is chosen only if it is{bar}."
         )
-    if min(_relative_seconds(advice), default=1.0) < CLEARLY:
+    if min(_relative_seconds(evidence, advised), default=1.0) < CLEARLY:
         return (
-            " A size below that looks faster was not tried to the end: its time is predicted from "
+            "A size below that looks faster was not tried to the end: its time is predicted from "
             "the other sizes."
         )
     return ""
 
 
-def _relative_seconds(advice: Advice) -> list[float]:
+def _relative_seconds(evidence: Mapping[str, Any], advised: int) -> list[float]:
     """Predicted seconds of each size, as a share of those of the advised one."""
-    curve = {one["batch_size"]: one["seconds"] for one in advice.evidence.get("curve") or ()}
-    own = curve.get(advice.batch_size)
+    curve = {one["batch_size"]: one["seconds"] for one in evidence.get("curve") or ()}
+    own = curve.get(advised)
     return [seconds / own for seconds in curve.values()] if own else []
 
 
@@ -180,17 +186,39 @@ def _noise(evidence: Mapping[str, Any]) -> str:
             "The gradient noise scale is undetermined: over the rows that were read, the gradient "
             "cannot be distinguished from zero. The trials alone decided."
         )
-    low, high = last["interval"]
-    upper = "more" if high is None else f"{high:,.3g}"
+    told = [one for one in evidence["noise"] if one["noise_scale"] is not None]
+    first, *later = (f"{_scale(one)} {_moment(one)}" for one in told)
     text = (
-        f"Gradient noise: {_moment(last)}, a batch of {last['noise_scale']:,.3g} rows "
-        f"({low:,.3g} to {upper}) has as much noise as gradient."
+        "Gradient noise: the batch with as much noise as gradient has "
+        f"{', '.join([first.replace(' (', ' rows (', 1), *later])}."
     )
-    before = [one for one in evidence["noise"][:-1] if one["noise_scale"] is not None]
-    if before:
-        scales = ", ".join(f"{one['noise_scale']:,.3g} {_moment(one)}" for one in before)
-        text += f" Before, it was {scales}. It changes while the model learns."
-    return text
+    growth = noise_growth_text(told)
+    return f"{text} {growth}" if growth else text
+
+
+def _scale(noise: Mapping[str, Any]) -> str:
+    low, high = noise["interval"]
+    upper = "more" if high is None else f"{high:,.3g}"
+    return f"{noise['noise_scale']:,.3g} ({low:,.3g} to {upper})"
+
+
+def noise_growth_text(measured: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the noise scale grew while the loss fell; empty for a single measurement.
+
+    Args:
+        measured: noise scales that are known, in their order.
+    """
+    if len(measured) < 2:
+        return ""
+    first, last = measured[0], measured[-1]
+    end = first["interval"][1]
+    if end is not None and last["interval"][0] > end:
+        times = last["noise_scale"] / first["noise_scale"]
+        return (
+            f"It grew {times:.2g}-fold while the loss fell, and goes on growing as long as it "
+            "does: late in training larger batches pay more than at the beginning."
+        )
+    return "Whether it grows while the loss falls does not show in so few updates."
 
 
 def _moment(noise: Mapping[str, Any]) -> str:
@@ -218,6 +246,7 @@ def _law(evidence: Mapping[str, Any]) -> str:
 def _costs(evidence: Mapping[str, Any]) -> str:
     """A line for each batch size."""
     curve = {line["batch_size"]: line for line in evidence["curve"]}
+    measured = {one["batch_size"] for one in evidence["trials"] if one["ratio"] is not None}
     header = ["batch size", "per update", "memory"]
     header += ["updates", "examples", f"time to loss {evidence['target']:.4g}"] if curve else []
     rows = []
@@ -226,9 +255,14 @@ def _costs(evidence: Mapping[str, Any]) -> str:
         row = [f"{size:,}", span_text(line["seconds_per_update"]), bytes_text(line["peak_memory"])]
         if size in curve:
             to = curve[size]
-            row += [f"{to['updates']:,.0f}", f"{to['examples']:,.0f}", span_text(to["seconds"])]
+            guess = "" if size in measured else "~"
+            costs = f"{to['updates']:,.0f}", f"{to['examples']:,.0f}", span_text(to["seconds"])
+            row += [f"{guess}{cost}" for cost in costs]
         rows.append(row + [""] * (len(header) - len(row)))
-    return table_text(header, rows, numbers=len(header))
+    text = table_text(header, rows, numbers=len(header))
+    if curve.keys() - measured:
+        text += "\n~ not measured: predicted from the other batch sizes."
+    return text
 
 
 def _times(ratio: float) -> str:

@@ -315,6 +315,7 @@ def test_methods_and_their_names() -> None:
         ({"methods": ("adma",)}, "methods"),
         ({"sizes": (0,)}, "sizes"),
         ({"seeds": 0}, "seeds"),
+        ({"batch_schedule": "auto"}, "one batch size; leave batch_schedule=.auto. out"),
         ({"methods": ("simulated-annealing",), "model": "mlp"}, "model='linear'"),
     ],
 )

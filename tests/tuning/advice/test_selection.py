@@ -42,6 +42,13 @@ def test_the_flat_region_ends_at_the_first_size_that_does_not_belong() -> None:
     assert selection.flat_region(winner, tried, {}) == (64, 256)
 
 
+def test_sizes_that_look_faster_than_the_winner_belong_to_the_flat_region() -> None:
+    """The winner need not be the cheapest: only a size that is clearly cheaper replaces it."""
+    winner, tried = trial(128, 0.1), {32: 0.81, 128: 1.0}
+    costs = {16: 0.6, 32: 0.6, 64: 0.7, 128: 1.0, 256: 1.2}
+    assert selection.flat_region(winner, tried, costs) == (16, 128)
+
+
 def test_rates_that_did_as_well_are_of_the_same_size() -> None:
     winner = trial(64, 0.1)
     finalists = [winner, trial(64, 0.2), trial(64, 0.4), trial(16, 0.01)]

@@ -252,14 +252,14 @@ def flat_region(
         timing: `batch size -> standard deviation` of the logarithm of its cost over the winner's,
             as far as it comes from timing.
     """
-    least = min(costs.values(), default=math.inf)
+    own = costs.get(winner.batch_size, min(costs.values(), default=math.inf))
     sizes = sorted({*tried, *costs, winner.batch_size})
 
     def belongs(size: int) -> bool:
         within = EQUAL_WITHIN * math.exp(timing(size))
         if size in tried:
             return tried[size] <= within
-        return costs[size] <= within * min(least, costs.get(winner.batch_size, math.inf))
+        return costs[size] <= within * own
 
     place = sizes.index(winner.batch_size)
     low = high = place

@@ -30,6 +30,7 @@ QUESTIONS = (
     "device_speed",
     "small_batches",
     "custom_speed",
+    "custom_accuracy",
     "large",
     "fuzz",
     "wheel",

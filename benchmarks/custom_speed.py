@@ -5,9 +5,7 @@ on sequences with a mask, and two inputs with two outputs. An epoch is all of it
 updates. `descend` also evaluates 256 rows after each epoch, and keeps the mean of the weights; the
 others do not. JAX by hand is a `lax.scan` over the batches of a chunk that NumPy gathers, PyTorch
 a loop over slices of the permuted rows. All have momentum 0.9 and one compiled or warm program.
-
-With `--data fashion_mnist.npz` the convolution is also trained by `descend.fit` and by the PyTorch
-loop, with Adam and for equal epochs, and their test accuracies are put side by side.
+Whether the convolution learns as well as in a PyTorch loop is asked by `custom_accuracy`.
 """
 
 from __future__ import annotations
@@ -16,16 +14,13 @@ import argparse
 import dataclasses
 import functools
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import measure
 from benchmarks.measure import Apart, Candidate
-from benchmarks.small_batches import accuracy
 
 DESCEND, JAX, TORCH = "descend.fit", "JAX by hand", "PyTorch by hand"
 AT_MOST = 1.10
@@ -55,15 +50,17 @@ def rows_of(network: str, rows: int | None = None, seed: int = 0) -> tuple[Any, 
     return {"left": left, "right": right}, {"kind": labels, "number": left[:, :1]}
 
 
-def flax_model(network: str) -> Any:
+def flax_model(network: str, seed: int = 0) -> Any:
     """The network as a Flax NNX module."""
     from flax import nnx
 
     class Convolution(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
-            self.first = nnx.Conv(1, 16, (3, 3), strides=2, rngs=rngs)
-            self.norm = nnx.BatchNorm(16, rngs=rngs)
-            self.second = nnx.Conv(16, 32, (3, 3), strides=2, rngs=rngs)
+            # Padding and momentum as PyTorch has them.
+            around = {"strides": 2, "padding": ((1, 1), (1, 1)), "rngs": rngs}
+            self.first = nnx.Conv(1, 16, (3, 3), **around)
+            self.norm = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
+            self.second = nnx.Conv(16, 32, (3, 3), **around)
             self.dropout = nnx.Dropout(DROPPED, rngs=rngs)
             self.last = nnx.Linear(7 * 7 * 32, 10, rngs=rngs)
 
@@ -102,7 +99,7 @@ def flax_model(network: str) -> Any:
             return {"kind": self.kind(hidden), "number": self.number(hidden)}
 
     kinds = dict(zip(NETWORKS, (Convolution, Transformer, TwoOutputs), strict=True))
-    return kinds[network](nnx.Rngs(0))
+    return kinds[network](nnx.Rngs(seed))
 
 
 def loss(network: str) -> Callable[[Any, Any], Any]:
@@ -320,87 +317,12 @@ def candidate(name: str, network: str, batch_size: int) -> Candidate:
     return Candidate(name, MAKERS[name](network, batch_size), EPOCHS)
 
 
-def accuracies(path: Path, rows: int, epochs: int, seeds: int) -> list[list[Any]]:
-    """Test accuracy and processor seconds of the convolution: `descend.fit`, a PyTorch loop."""
-    with np.load(path) as file:
-        train = file["x_train"][:rows], file["y_train"][:rows].astype(np.int32)
-        test = file["x_test"], file["y_test"].astype(np.int32)
-    runs = {DESCEND: _accuracy_here, TORCH: _accuracy_there}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for seed in range(seeds):
-        for name, run in runs.items():
-            found[name].append(run(train, test, epochs, seed))
-            print(name, seed, *found[name][-1], flush=True)
-    lines = []
-    for name, each in found.items():
-        scores, seconds = zip(*each, strict=True)
-        lines.append(
-            [
-                name,
-                f"{100 * statistics.mean(scores):.2f} %",
-                ", ".join(f"{100 * one:.2f}" for one in scores),
-                f"{statistics.median(seconds):.1f}",
-            ]
-        )
-    return lines
-
-
-def _accuracy_here(train: Any, test: Any, epochs: int, seed: int) -> tuple[float, float]:
-    import optax
-    from flax import nnx
-
-    import descend
-
-    model = type(flax_model("convolution"))(nnx.Rngs(seed))
-    begun = time.process_time()
-    # The weights at the end, as in the loop: no rows are held out to choose by.
-    run = descend.fit(
-        model,
-        train,
-        validation=(train[0][:VALIDATION_ROWS], train[1][:VALIDATION_ROWS]),
-        optimizer=optax.adam(1e-3),
-        batch_size=64,
-        epochs=epochs,
-        seed=seed,
-        stop=lambda evaluation: False,
-    )
-    seconds = time.process_time() - begun
-    return accuracy(run.predict(test[0]), test[1]), seconds
-
-
-def _accuracy_there(train: Any, test: Any, epochs: int, seed: int) -> tuple[float, float]:
-    import torch
-
-    torch.manual_seed(seed)
-    model = torch_network("convolution")
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    x, y = map(_tensors, train)
-    begun = time.process_time()
-    for _ in range(epochs):
-        order = torch.randperm(len(y))
-        for start in range(0, len(y), 64):
-            chosen = order[start : start + 64]
-            value = torch.nn.functional.cross_entropy(model(x[chosen]), y[chosen])
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-    seconds = time.process_time() - begun
-    model.eval()
-    with torch.no_grad():
-        outputs = model(_tensors(test[0])).numpy()
-    return accuracy(outputs, test[1]), seconds
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--data", type=Path, help="fashion_mnist.npz, for the accuracy")
-    parser.add_argument("--rows", type=int, default=20_000, help="training rows of the accuracy")
-    parser.add_argument("--epochs", type=int, default=6, help="of the accuracy")
-    parser.add_argument("--seeds", type=int, default=3, help="of the accuracy")
     parser.add_argument("--no-save", action="store_true")
     options = parser.parse_args(arguments)
     apart = [Apart(name) for name in MAKERS]
@@ -441,12 +363,6 @@ def main(arguments: list[str] | None = None) -> None:
     parts = [measure.table(heads, lines), ""]
     parts.append(f"Above {AT_MOST} times JAX by hand: {', '.join(missed) or 'none'}.")
     facts: dict[str, Any] = {"speeds": records}
-    if options.data is not None:
-        found = accuracies(options.data, options.rows, options.epochs, options.seeds)
-        heads = ["convolution on Fashion-MNIST", "test accuracy", "each seed", "processor seconds"]
-        what = f"{options.rows:,} rows, {options.epochs} epochs, Adam at 0.001, batches of 64:"
-        parts += ["", what, "", measure.table(heads, found)]
-        facts["accuracy"] = found
     measure.record("custom_speed", "\n".join(parts), facts, save=not options.no_save)
 
 

@@ -23,6 +23,7 @@ from descend.model import Model, load
 from descend.reporting.notebook import ShownAdvice
 from descend.reporting.progress import progress_for
 from descend.runs.folder import find_model
+from descend.runtime.own_metrics import Asked
 from descend.runtime.run import Options
 from descend.runtime.table_run import Named, Run
 from descend.runtime.trial_setup import MakeSetup, table_setup
@@ -55,6 +56,8 @@ def train(
     callbacks: Sequence[FunctionOfEvaluation] = (),
     name: str | None = None,
     note: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    validation_sets: Mapping[str, Any] | None = None,
     stop: Callable[[Evaluation], object] | None = None,
     quiet: bool | None = None,
     **options: Unpack[TrainKeywords],
@@ -70,6 +73,13 @@ def train(
             params and metrics, stop the run and change the learning rate.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
+        metrics: figures of your own by name, `f(predictions, y) -> number` over all validation
+            rows, both as `model.predict` gives them: in the units of the target, or labels. They
+            are measured at each evaluation and stand in `line.metrics` of the history, in
+            history.csv, progress and event files, on the page and in `run.metrics`.
+        validation_sets: further tables by name, `{"winter": "winter.csv"}`, whose loss and
+            metrics are measured beside, as `winter/loss`; `validation` alone decides which
+            weights are kept.
         stop: a stopping rule of your own, `f(evaluation) -> bool`, in place of `patience`: the
             run ends where it says so, and the learning rate is not lowered. A resumed run does
             not know it; pass it again as a callback that calls `evaluation.stop()`.
@@ -98,6 +108,7 @@ def train(
         data,
         settings_from({"target": _target(data, target), **options}),
         asked,
+        Asked(metrics or {}, validation_sets or {}),
     )
 
 
@@ -472,6 +483,8 @@ def resume(
     validation: str | Path | None = None,
     store: str | Path | None = None,
     callbacks: Sequence[FunctionOfEvaluation] = (),
+    metrics: Mapping[str, Any] | None = None,
+    validation_sets: Mapping[str, Any] | None = None,
     quiet: bool | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never been interrupted.
@@ -484,6 +497,8 @@ def resume(
         validation: the validation rows, needed likewise.
         store: the folder for converted rows, where the one of the run is gone.
         callbacks: as for `train`; those of the interrupted run are not saved with it.
+        metrics: as for `train`; they are not saved with the run either.
+        validation_sets: likewise.
         quiet: show no progress; None shows it in a notebook alone.
 
     Returns:
@@ -500,7 +515,8 @@ def resume(
     """
     options = Options(progress_for(quiet), callbacks)
     named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
-    return resume_run(named_path(run), options, named)
+    asked = Asked(metrics or {}, validation_sets or {})
+    return resume_run(named_path(run), options, named, asked)
 
 
 def load_model(path: str | Path) -> Model:

@@ -369,6 +369,22 @@ class Model:
             numbers.add(truth, predicted, part.weight.astype(np.float64))
         return numbers.result()
 
+    def told(self, parts: Iterator[Batch]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Predictions for encoded rows as `predict` gives them, and their targets likewise.
+
+        Rows of weight 0 are left out.
+        """
+        classes = isinstance(self.schema.target, ClassificationTarget)
+        values, truths = [], []
+        for part in self.pieces(parts):
+            used = part.weight > 0
+            values.append(self.decoded(self.outputs(part.x)).values[used])
+            encoder = self.encoder
+            decode = encoder.decode_classes if classes else encoder.decode_regression
+            truths.append(np.asarray(decode(part.y))[used])
+        y = np.concatenate(truths)
+        return self.shaped(np.concatenate(values)), y if classes or y.shape[1] > 1 else y[:, 0]
+
     def pieces(self, parts: Iterable[Batch]) -> Iterator[Batch]:
         """The rows of batches in pieces whose outputs fit in OUTPUT_BYTES: few where K is large."""
         target = self.schema.target

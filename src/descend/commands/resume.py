@@ -7,17 +7,31 @@ from typing import Any
 
 from descend.errors import InputError
 from descend.runs.fingerprint import check_unchanged
+from descend.runtime.own_metrics import Asked
 from descend.runtime.run import Options, resume_run
-from descend.runtime.table_run import NOTHING_NAMED, Named, Run, TableRun, reopen_run
+from descend.runtime.table_run import (
+    NOTHING_ASKED,
+    NOTHING_NAMED,
+    Named,
+    Run,
+    TableRun,
+    reopen_run,
+)
 
 
-def resume(path: Path, options: Options, named: Named = NOTHING_NAMED) -> Run:
+def resume(
+    path: Path,
+    options: Options,
+    named: Named = NOTHING_NAMED,
+    asked: Asked = NOTHING_ASKED,
+) -> Run:
     """Continue the run in a folder; see `resume_run`.
 
     Args:
         path: of the run.
         options: only its progress and callbacks are used.
         named: what the user names himself of what stands in the record.
+        asked: what is to be measured beside the usual.
 
     Raises:
         InputError: there is no run, its data was not a file, or its model is a custom one.
@@ -37,6 +51,7 @@ def resume(path: Path, options: Options, named: Named = NOTHING_NAMED) -> Run:
             options.progress,
             lambda now: check_unchanged(path, before, now),
             named,
+            asked,
         )
 
     return resume_run(path, make, options)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 import descend
@@ -18,8 +17,8 @@ from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import load_or_map, prepare, write_rows
-from descend.data.reading.table import open_table
 from descend.data.rows.budget import divide
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
@@ -34,7 +33,6 @@ from descend.data.share_rows import join_stores, joint_budget, shared_otherwise
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.parallel import sharing_with_others
-from descend.types import Batch
 
 
 class CustomRows(NamedTuple):
@@ -178,10 +176,7 @@ def further_rows(
     found = {}
     for name, data in sets.items():
         if rows.encoder is not None:
-            parts = [part.batch for part in rows.encoder.encode(open_table(data), target=True)]
-            if not parts:
-                raise DataError(f"validation_sets[{name!r}] has no rows.")
-            batch: Batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+            found[name] = encode_whole(rows.encoder, data, f"validation_sets[{name!r}]", settings)
         else:
             read = read_whole(data, settings.target)
             batch = read.batch
@@ -191,7 +186,7 @@ def further_rows(
                     f"Expected validation_sets[{name!r}] as rows like those of training: the same "
                     "arrays with the same shapes and types."
                 )
-        found[name] = MemoryStore(batch.x, batch.y, batch.weight)
+            found[name] = MemoryStore(batch.x, batch.y, batch.weight)
     return found
 
 

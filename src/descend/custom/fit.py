@@ -11,7 +11,7 @@ import jax
 
 from descend.custom.data import further_rows
 from descend.custom.diagnosis import custom_cause
-from descend.custom.metrics import Measured, check_names
+from descend.custom.metrics import Measured
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
 from descend.custom.result import CustomRun
 from descend.custom.same import check_same_functions, fingerprint_of_functions
@@ -20,6 +20,7 @@ from descend.errors import SettingsError, command_text
 from descend.reporting.progress import Progress
 from descend.runs.fingerprint import check_unchanged
 from descend.runs.model_file import save_model_file
+from descend.runtime.own_metrics import check_names
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Options, Trainable, resume_run, start_run
 from descend.settings import Settings, settings_from

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from descend.custom.problem import CustomProblem, with_targets
 from descend.custom.result import Outputs
 from descend.data.rows.store import RowStore
 from descend.defaults import QUANTILES
-from descend.errors import DescendError, InputError
 from descend.metrics import (
     ClassificationScore,
     HingeScore,
@@ -24,39 +22,12 @@ from descend.metrics import (
     QuantileScore,
     RegressionScore,
 )
-from descend.runs.history import COLUMNS
+from descend.runtime.own_metrics import Metric, OwnMetrics, losses_over
 from descend.runtime.result import Metrics
 from descend.settings import CLASS_LOSSES
-from descend.training.evaluation import Evaluate, EvaluateRows, blocks
+from descend.training.evaluation import blocks
 from descend.training.losses import LOSSES
 from descend.types import Params
-
-Metric = Callable[[Any, Any], float]
-LOSS = "loss"
-"""What the loss on further validation rows is called, after their name: `winter/loss`."""
-
-
-def check_names(metrics: Any, sets: Any) -> None:
-    """Raise InputError unless metrics and further validation sets are given by name."""
-    if not isinstance(metrics, Mapping) or not all(map(callable, metrics.values())):
-        raise InputError(
-            "Expected metrics={'name': f} with f(predictions, y) -> a number, over all validation "
-            f"rows; found {metrics!r}."
-        )
-    if not isinstance(sets, Mapping):
-        raise InputError(
-            "Expected validation_sets={'name': (X, y)}, further rows that the model is measured "
-            f"on; found {type(sets).__name__}."
-        )
-    for what, names in (("metrics", metrics), ("validation_sets", sets)):
-        for name in names:
-            if not isinstance(name, str) or not name.isprintable() or not name.strip():
-                raise InputError(f"Expected a name for each of {what}, found {name!r}.")
-            if "/" in name or name in (*COLUMNS, LOSS):
-                raise InputError(
-                    f"{name!r} cannot be a name in {what}: a name has no slash, and is none of "
-                    f"{', '.join((*COLUMNS, LOSS))}."
-                )
 
 
 @dataclass(frozen=True)
@@ -79,24 +50,14 @@ class Measured:
         return Outputs.of(self.custom)
 
     @functools.cached_property
-    def _losses(self) -> dict[str, Evaluate]:
-        problem = self.custom.setup.problem
-        return {
-            name: EvaluateRows(problem.apply, problem.per_example, rows)
-            for name, rows in self.sets.items()
-        }
+    def _asked(self) -> OwnMetrics:
+        losses = losses_over(self.custom.setup.problem, self.sets)
+        validation = self.custom.rows.validation
+        return OwnMetrics(self.own, validation, self.sets, losses, self._predicted)
 
     def watched(self, params: Params) -> dict[str, float]:
-        """The user's metrics on the validation rows; on further sets all metrics and the loss.
-
-        Those of further rows have the name of the rows before theirs, as in `winter/accuracy`.
-        """
-        found = self._of_the_user(params, self.custom.rows.validation)
-        for name, rows in self.sets.items():
-            found[f"{name}/{LOSS}"] = self._losses[name](params)
-            values = self._of_the_user(params, rows)
-            found |= {f"{name}/{metric}": value for metric, value in values.items()}
-        return found
+        """The user's metrics on the validation rows; on further sets all metrics and the loss."""
+        return self._asked.watched(params)
 
     def metrics(self, params: Params) -> Metrics:
         """Metrics on the validation rows.
@@ -105,16 +66,9 @@ class Measured:
             `{"model": {...}, "baseline": {...}}`; of the user's own the baseline is None. Empty
             where the loss is the user's own and there are no metrics.
         """
-        found = _of_the_task(self.custom, params, self.outputs)
-        values = self.watched(params)
-        if not values:
-            return found
-        baseline: dict[str, Any] = {**dict.fromkeys(values), **found.get("baseline", {})}
-        return {"model": {**found.get("model", {}), **values}, "baseline": baseline}
+        return self._asked.beside(_of_the_task(self.custom, params, self.outputs), params)
 
-    def _of_the_user(self, params: Params, rows: RowStore) -> dict[str, float]:
-        if not self.own:
-            return {}
+    def _predicted(self, params: Params, rows: RowStore) -> tuple[Any, Any]:
         predictions, targets = [], []
         for block in blocks(rows):
             predictions.append(self.outputs(params, block.x))
@@ -125,20 +79,7 @@ class Measured:
             jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
             for parts in (predictions, targets)
         )
-        return {name: _value(name, metric, whole, y) for name, metric in self.own.items()}
-
-
-def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
-    try:
-        value = float(metric(predictions, y))
-    except DescendError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"metrics[{name!r}] fails: {type(error).__name__}: {error}. It gets predictions and y "
-            "as NumPy arrays of all validation rows, and returns a number."
-        ) from error
-    return value if math.isfinite(value) else math.nan
+        return whole, y
 
 
 def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Metrics:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from descend.assessment.assess import assess
+from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import Prepared, prepare
 from descend.data.reading.sources import accept_recorded_source
 from descend.data.rows.layout import Layout, layout_from
+from descend.data.rows.store import RowStore
 from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.describe import describe
 from descend.errors import FileFormatError, InputError, command_text, option_text
@@ -23,6 +25,7 @@ from descend.reporting.notebook import card, curve_svg
 from descend.reporting.progress import Progress
 from descend.runs.contents import RECORD, is_store
 from descend.runtime.diagnosis import cause_at_start, cause_of_divergence, cause_of_rescue
+from descend.runtime.own_metrics import Asked, OwnMetrics, losses_over
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
 from descend.settings import Settings, settings_from
@@ -36,6 +39,7 @@ from descend.types import Params, StopReason
 
 SCORED_ROWS = 65536
 """Validation rows that are scored at once."""
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,12 @@ class TableRun(Trainable[Run]):
         settings: task and loss resolved.
         prepared: the rows.
         source: the path, URL or query of the table; None where it was in memory.
+        asked: metrics and further rows that the user wants to be measured.
     """
 
     prepared: Prepared
     source: str | Path | None = None
+    asked: Asked = NOTHING_ASKED
 
     @cached_property
     def problem(self) -> Problem:
@@ -115,8 +121,32 @@ class TableRun(Trainable[Run]):
         return explain(self.prepared.schema, settings)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
-        """The metrics that `Model.evaluate` gives."""
-        return self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
+        """The metrics that `Model.evaluate` gives, and the user's own."""
+        found = self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
+        return self._own_metrics.beside(found, params)
+
+    def watched(self, params: Params) -> Mapping[str, float]:
+        """The user's metrics, and the figures on further validation sets."""
+        return self._own_metrics.watched(params)
+
+    @cached_property
+    def _own_metrics(self) -> OwnMetrics:
+        encoder, rows = self.prepared.encoder, self.prepared.validation
+        sets = {
+            name: encode_whole(encoder, data, f"validation_sets[{name!r}]", self.settings)
+            for name, data in self.asked.sets.items()
+        }
+        losses = losses_over(self.problem, sets)
+        return OwnMetrics(self.asked.metrics, rows, sets, losses, self._predicted)
+
+    def check(self) -> None:
+        """Read the further rows that are asked for, and raise DataError where they do not fit."""
+        if self.asked.sets:
+            _ = self._own_metrics
+
+    def _predicted(self, params: Params, rows: RowStore) -> tuple[Any, Any]:
+        """Predictions as `Model.predict` gives them, and the target in the same form."""
+        return self._model(params, self.settings).told(blocks(rows, SCORED_ROWS))
 
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """On samples of the rows, in about two seconds."""
@@ -139,19 +169,24 @@ class TableRun(Trainable[Run]):
         return Model(self.prepared.schema, settings, params)
 
 
-def table_run(data: Any, settings: Settings, progress: Progress) -> TableRun:
+def table_run(
+    data: Any, settings: Settings, progress: Progress, asked: Asked = NOTHING_ASKED
+) -> TableRun:
     """Prepare a new run on a table.
 
     Args:
         data: whatever `open_table` takes.
         settings: as the user gave them.
         progress: told where the rows are stored.
+        asked: what is to be measured beside the usual.
     """
     steps.begin("reading the table")
     prepared = prepare(data, settings, say=progress.message, sharing=sharing_with_others())
     named = isinstance(data, str | Path) and str(data)
     source = without_secrets(str(data)) if named else None
-    return TableRun(resolve_task(settings, prepared.schema), prepared, source)
+    run = TableRun(resolve_task(settings, prepared.schema), prepared, source, asked)
+    run.check()
+    return run
 
 
 class Named(NamedTuple):
@@ -177,6 +212,7 @@ def reopen_run(
     progress: Progress,
     check: Callable[[dict[str, Any]], None] | None = None,
     named: Named = NOTHING_NAMED,
+    asked: Asked = NOTHING_ASKED,
 ) -> TableRun:
     """Prepare the run that a record describes, on the same rows.
 
@@ -189,6 +225,7 @@ def reopen_run(
         progress: told where the rows are stored.
         check: called with the fingerprint of the data as it is now, before any row is read.
         named: what the user typed himself.
+        asked: what is to be measured beside the usual.
 
     Raises:
         InputError: its data was not a file, or its model is a custom one.
@@ -215,7 +252,9 @@ def reopen_run(
         say=progress.message,
         sharing=sharing_with_others(),
     )
-    return TableRun(settings, prepared, source)
+    run = TableRun(settings, prepared, source, asked)
+    run.check()
+    return run
 
 
 def _accept_source(source: str, path: Path, named: str | None, option: str) -> str:

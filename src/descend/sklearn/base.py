@@ -110,6 +110,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         warmup: fraction of the updates over which the learning rate rises; `auto` is a few at the
             beginning, for rules that need it.
         time_budget: seconds after which `fit` ends; `partial_fit` goes through its rows whatever.
+        goal: what is looked for where `auto` is measured: `time` to a good validation loss,
+            `examples` to it, or `quality` whatever the time.
         categorical: columns of a frame whose numbers are codes of categories.
         max_epochs: most passes over the training rows; None is by the effort for tabular, and 200
             for the others.
@@ -158,6 +160,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         averaging: bool = True,
         warmup: float | Literal["auto"] = "auto",
         time_budget: float | None = None,
+        goal: Literal["time", "examples", "quality"] = "time",
         categorical: Sequence[str] = (),
         max_epochs: int | None = None,
         patience: int = 5,
@@ -185,6 +188,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.averaging = averaging
         self.warmup = warmup
         self.time_budget = time_budget
+        self.goal = goal
         self.categorical = categorical
         self.early_stopping = early_stopping
         self.max_epochs = max_epochs
@@ -410,6 +414,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             averaging=self.averaging,
             warmup=self.warmup,
             time_budget=self.time_budget,
+            goal=self.goal,
             categorical=self._categories(),
             epochs=self._most_epochs(),
             patience=self.patience if self.early_stopping else NEVER,

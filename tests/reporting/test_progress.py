@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -117,3 +119,43 @@ def test_python_shows_progress_in_a_notebook_alone(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     assert not isinstance(progress_for(None), SilentProgress)
     assert isinstance(progress_for(True), SilentProgress)
+
+
+def test_what_takes_long_is_told_in_logs_unless_a_line_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("descend.reporting.progress.SECONDS_WITHOUT_LINE", 0.02)
+    stream = io.StringIO()
+    progress = LineProgress(stream)
+    with progress.doing("Reading the table"):
+        _wait_for(stream.getvalue)
+    assert stream.getvalue() == "Reading the table ...\n"
+    monkeypatch.setattr("descend.reporting.progress.SECONDS_WITHOUT_LINE", 0.1)
+    with progress.doing("Measuring"):
+        progress.message("Measuring updates of 32 rows")
+        time.sleep(0.2)
+    with progress.doing("Assessing"):
+        pass
+    time.sleep(0.2)
+    assert stream.getvalue().splitlines()[1:] == ["Measuring updates of 32 rows"]
+
+
+def test_a_terminal_shows_what_is_being_done_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    progress = BarProgress()
+    progress._console.file = stream
+    with progress.doing("Reading the table"):
+        _wait_for(lambda: "Reading the table" in stream.getvalue())
+        progress.message("32 rows left out")
+    with progress.open(4, 100):
+        assert "Compiling the updates" in stream.getvalue()
+    assert "32 rows left out" in stream.getvalue()
+
+
+def _wait_for(seen: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not seen() and time.monotonic() < end:
+        time.sleep(0.005)

@@ -183,15 +183,16 @@ def advise(
         def measure(advice: Any) -> dict[str, Any]:
             return processes_record(data, settings, advice, counts, progress)
 
-    advice, record = find(
-        table_setup(data),
-        settings,
-        progress=progress,
-        out=out,
-        force=force,
-        command=command_as_typed(),
-        processes=measure,
-    )
+    with progress.doing("Measuring"):
+        advice, record = find(
+            table_setup(data),
+            settings,
+            progress=progress,
+            out=out,
+            force=force,
+            command=command_as_typed(),
+            processes=measure,
+        )
     command = train_command(command_as_typed(), advice.batch_size, advice.learning_rate)
     text = advice_text(advice, command)
     if "processes" in record:
@@ -247,7 +248,10 @@ def predict(
     from descend import api
 
     kept = "all" if keep.strip() == "all" else split_names(keep)
-    rows = api.predict(model, data, output, keep=kept, interval=interval, force=force, **given)
+    # Rows on a terminal are progress enough, and the sign of it would stand among them.
+    shown = output is None and sys.stdout.isatty()
+    with progress_of(quiet=shown).doing("Predicting"):
+        rows = api.predict(model, data, output, keep=kept, interval=interval, force=force, **given)
     if output is not None:
         _say(f"{rows:,} predictions written to {output}")
 
@@ -264,7 +268,8 @@ def evaluate(
     from descend import api
     from descend.reporting.text.records import metrics_text
 
-    metrics = api.evaluate(model, data, **given)
+    with progress_of(quiet=False).doing("Evaluating"):
+        metrics = api.evaluate(model, data, **given)
     show(metrics, json, metrics_text(metrics))
 
 
@@ -277,7 +282,8 @@ def export(
     """Write a model as ONNX: descend export MODEL_OR_RUN model.onnx."""
     from descend import api
 
-    api.export(model, output, force=force)
+    with progress_of(quiet=False).doing("Exporting"):
+        api.export(model, output, force=force)
     _say(f"{output} written")
 
 
@@ -300,7 +306,8 @@ def inspect(
     from descend.commands.inspect import inspect as describe
     from descend.reporting.text.records import inspection_text
 
-    record = describe(what, **given)
+    with progress_of(quiet=False).doing("Reading"):
+        record = describe(what, **given)
     show(record, json, inspection_text(record))
 
 

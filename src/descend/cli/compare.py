@@ -78,22 +78,25 @@ def compare(
     from descend.reporting.text.compare import compare_text
     from descend.runtime.trial_setup import data_name, table_setup
 
-    done = run_comparison(
-        table_setup(data),
-        gather_settings(given, config, like, COMPARE_DEFAULTS),
-        name=data_name(data, "table"),
-        sizes=_sizes(sizes),
-        methods=split_names(methods),
-        seeds=seeds,
-        budget=None if budget is None else parse_duration(budget, "budget"),
-        same_rate=one_rate,
-        out=out,
-        write=True,
-        force=force,
-        play=play,
-        progress=progress_of(quiet),
-        command=command_as_typed(),
-    )
+    settings = gather_settings(given, config, like, COMPARE_DEFAULTS)
+    progress = progress_of(quiet)
+    with progress.doing("Comparing methods"):
+        done = run_comparison(
+            table_setup(data),
+            settings,
+            name=data_name(data, "table"),
+            sizes=_sizes(sizes),
+            methods=split_names(methods),
+            seeds=seeds,
+            budget=None if budget is None else parse_duration(budget, "budget"),
+            same_rate=one_rate,
+            out=out,
+            write=True,
+            force=force,
+            play=play,
+            progress=progress,
+            command=command_as_typed(),
+        )
     assert done.folder is not None
     if png is not None:
         save_pictures(compare_page(done.record), png)
@@ -139,15 +142,17 @@ def landscape(
         first = what if what in SURFACES else "valley"
         print(write_play(out, first, force=force))
         return
-    record = measure(
-        what,
-        out=out,
-        directions=directions,
-        force=force,
-        progress=progress_of(quiet),
-        command=command_as_typed(),
-        named=Named(data, validation, store),
-    )
+    progress = progress_of(quiet)
+    with progress.doing("Following the methods"):
+        record = measure(
+            what,
+            out=out,
+            directions=directions,
+            force=force,
+            progress=progress,
+            command=command_as_typed(),
+            named=Named(data, validation, store),
+        )
     if png is not None:
         save_pictures(landscape_page(record), png)
     show(record, json, f"{landscape_text(record)}\n\nPage     {out / 'landscape.html'}")

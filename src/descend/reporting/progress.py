@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ SECONDS_BETWEEN_DRAWINGS = 0.12
 SECONDS_BETWEEN_LINES = 2.0
 SECONDS_WITHOUT_LINE = 5.0
 """After this time a line is written between evaluations too."""
+COMPILING = "Compiling the updates"
 BAR = 20
 """Characters of the bar, where the terminal is wide enough."""
 
@@ -37,6 +39,15 @@ class Progress(ABC):
             epochs: most epochs, or None where only the stopping rule decides.
             rows: training rows of an epoch.
             budget: most seconds of training, or None.
+        """
+        yield
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Say what is being done while the block runs, where it takes long; no bar is open.
+
+        Args:
+            what: like `Reading the table`.
         """
         yield
 
@@ -131,6 +142,8 @@ class LineProgress(Progress):
         self._pace = Pace(clock)
         self._rows = 1
         self._next_line = -math.inf
+        self._lines = 0
+        self._compiling = threading.Timer(0.0, lambda: None)
 
     @contextmanager
     def open(self, epochs: int | None, rows: int, budget: float | None = None) -> Iterator[None]:
@@ -138,10 +151,37 @@ class LineProgress(Progress):
         self._pace.begin(epochs, rows, budget)
         self._rows = max(1, rows)
         self._next_line = self._clock()
-        yield
+        self._compiling = self._later(COMPILING)
+        try:
+            yield
+        finally:
+            self._compiling.cancel()
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Write what is being done, if it takes more than a few seconds."""
+        waiting = self._later(what)
+        try:
+            yield
+        finally:
+            waiting.cancel()
+
+    def _later(self, what: str) -> threading.Timer:
+        """A timer that says what is being done, unless it is cancelled or a line comes before."""
+        lines = self._lines
+
+        def say() -> None:
+            if self._lines == lines:
+                self.message(f"{what} ...")
+
+        timer = threading.Timer(SECONDS_WITHOUT_LINE, say)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Write a line if the last one is long ago."""
+        self._compiling.cancel()
         if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - self._apart:
             return
         parts = [f"epoch {examples / self._rows:.3g}"]
@@ -168,6 +208,7 @@ class LineProgress(Progress):
 
     def message(self, text: str) -> None:
         """Write the text."""
+        self._lines += 1
         print(printable(text, LONGEST_ERROR), file=self._stream, flush=True)
 
 
@@ -198,9 +239,16 @@ class BarProgress(Progress):
         self._line, self._best = None, math.inf
         try:
             with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+                self._live.update(f"{COMPILING} ...", refresh=True)
                 yield
         finally:
             self._live = None
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show what is being done, with a sign that moves; messages stand above it."""
+        with self._console.status(printable(what)):
+            yield
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Draw again if the last drawing is a while ago."""

@@ -182,11 +182,14 @@ def start_run(
         folder: RunFolder | None = None
         if options.write:
             folder = held.enter_context(claim_run(out, options.name, force=options.force))
-        trainable = make(settings, options.progress)
-        chosen = choose_together(trainable.problem, trainable.settings, options.progress, place)
+        progress = options.progress
+        with progress.doing("Reading the table"):
+            trainable = make(settings, progress)
+        with progress.doing("Measuring the batch size and the learning rate"):
+            chosen = choose_together(trainable.problem, trainable.settings, progress, place)
         record = _first_record(trainable, settings, chosen.settings, options)
         if chosen.advice is not None:
-            options.progress.message(short_text(chosen.advice))
+            progress.message(short_text(chosen.advice))
             record["advice"] = dataclasses.asdict(chosen.advice)
         if folder is not None:
             folder.begin()
@@ -220,7 +223,8 @@ def resume_run(
         record = read_run_record(path)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
-        trainable = make(path, record)
+        with options.progress.doing("Reading the table"):
+            trainable = make(path, record)
         measured = ("batch_size", "learning_rate", "sync_every")
         known = record["settings"]
         found = {name: known[name] for name in measured if name in known}
@@ -304,7 +308,8 @@ def _train_to_end(
                 f"Stopped after {count_text(loop.state.update, 'update')}; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
             )
-        run = _finish(trainable, settings, loop, reason, record, folder)
+        with options.progress.doing("Assessing the model"):
+            run = _finish(trainable, settings, loop, reason, record, folder)
         if loop.progress.rescues:
             said = DIVERGED if run.history else AT_START
             if folder is not None and run.history:

@@ -146,12 +146,14 @@ def inspection_text(record: Mapping[str, Any]) -> str:
     lines = [paragraph(f"{record['path']}: {rows}, {columns}{besides}")]
     if record["kind"] == "model":
         lines = [
-            f"{record['path']}: a {record['model']} model with {record['weights']:,} weights for "
-            f"{record['task']} of {', '.join(record['target'])}"
+            paragraph(
+                f"{record['path']}: a {record['model']} model with {record['weights']:,} weights "
+                f"for {record['task']} of {', '.join(record['target'])}"
+            )
         ]
     if "task_reason" in record:
         lines += [
-            record["task_reason"],
+            paragraph(record["task_reason"]),
             paragraph(
                 f"{counts['training']:,} training rows, {counts['validation']:,} validation rows"
                 f"{_skipped(counts)}."

@@ -9,14 +9,22 @@ import optax
 import pytest
 
 from descend.settings import Settings
-from descend.training.bins import find_bins
+from descend.training.bins import BEYOND, find_bins
 from descend.training.loop import fit
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, Network
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
-from descend.training.tabular import FIXED, each_member, first_layer_inputs, mask_fixed, tabular
+from descend.training.tabular import (
+    FIXED,
+    each_member,
+    find_places,
+    first_layer_inputs,
+    in_pieces,
+    mask_fixed,
+    tabular,
+)
 from descend.types import Array
 from tests.problems import Recorder, same_loop, store_of
 
@@ -175,3 +183,24 @@ def test_the_gradient_of_what_is_fixed_is_zero() -> None:
     slope = jax.grad(lambda params: jnp.sum(members(params, x)))(made.init(0))
     assert all(not np.any(values) for values in slope[FIXED].values())
     assert optax.global_norm(slope) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
+def test_rows_in_pieces_give_what_they_give_at_once(count: int) -> None:
+    made, x = network(2), rows(count)
+    assert made.members is not None
+    params, members = made.init(2), made.members
+    pieces = in_pieces(lambda piece: members(params, piece), x, rows=8)
+    np.testing.assert_allclose(pieces, members(params, x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_place_of_a_code_is_the_number_of_middles_below() -> None:
+    random = np.random.default_rng(3)
+    middles = np.sort(random.normal(size=(5, 16)), axis=1).astype(np.float32)
+    middles[:, -1] = BEYOND
+    middles[0, 3:] = BEYOND
+    values = random.normal(size=(200, 5)).astype(np.float32)
+    values[:16, 1] = middles[1]  # a value on a middle belongs to the code below it
+    expected = np.sum(values[:, :, None] > middles, axis=2) + 16 * np.arange(5)
+    np.testing.assert_array_equal(find_places(values, middles), expected)

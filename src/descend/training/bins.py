@@ -156,7 +156,8 @@ def from_params(fixed: Any, numbers: int) -> Bins:
         "rate": len(bins.binned) * ALL_BINS,
     }
     wrong = [name for name, length in lengths.items() if found[name].shape != (length,)]
-    if any(values.ndim != 1 for values in bins) or len(bins.middles) % max(1, len(bins.coded)):
+    values, rest = divmod(len(bins.middles), max(1, len(bins.coded)))
+    if any(array.ndim != 1 for array in bins) or rest or values & (values - 1):
         wrong.append("middles")
     for name in ("binned", "coded"):
         if not np.isin(found[name], np.arange(numbers)).all():

@@ -82,11 +82,12 @@ class Forward:
 
     @property
     def _has_members(self) -> bool:
-        return self._network.members is not None and self._settings.members != 1
+        return self._network.pooled_and_each is not None and self._settings.members != 1
 
     @property
     def _pooled_and_each(self) -> Any:
-        return _compile(self._network.apply, self._link, self._network.members)
+        assert self._network.pooled_and_each is not None
+        return _compile(self._network.pooled_and_each, self._link)
 
     def _network_for(self, x: Inputs) -> Network:
         return self._network if "numeric" in x else self._sparse_network
@@ -120,18 +121,18 @@ class Forward:
 
 
 @functools.lru_cache(maxsize=32)
-def _compile(apply: Any, link: Any, members: Any = None) -> Any:
-    """`(params, x) -> (outputs, those of each member)`, compiled once for all models of one form.
+def _compile(apply: Any, link: Any) -> Any:
+    """`(params, x) -> (outputs, ...)`, compiled once for all models of one form.
 
-    What the two have in common, XLA computes once. Without members it gives the outputs alone.
+    A function that gives the pooled outputs and those of each member gives both.
     """
     import jax
 
     from descend.training.jax_setup import in_full_precision
 
     def forward(params: Params, x: Any) -> Any:
-        pooled = link(apply(params, x))
-        return (pooled,) if members is None else (pooled, link(members(params, x)))
+        found = apply(params, x)
+        return tuple(map(link, found if isinstance(found, tuple) else (found,)))
 
     return jax.jit(in_full_precision(forward))
 

@@ -32,6 +32,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 Apply = Callable[[Params, Mapping[str, Array]], Array]
+PooledAndEach = Callable[[Params, Mapping[str, Array]], tuple[Array, Array]]
 
 
 class Network(NamedTuple):
@@ -42,11 +43,13 @@ class Network(NamedTuple):
         apply: `(params, x) -> outputs [B, k]`, each row by itself.
         members: `(params, x) -> outputs [B, M, k]` of each member, where there are several in
             one; `apply` gives them pooled.
+        pooled_and_each: `(params, x) -> (outputs of apply, outputs of members)`.
     """
 
     init: Callable[[int], Params]
     apply: Apply
     members: Apply | None = None
+    pooled_and_each: PooledAndEach | None = None
 
 
 class Inputs(NamedTuple):

@@ -69,19 +69,26 @@ def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
         parts.append(graph.add("Relu", graph.add("Add", values, bias)))
     if "codes" in params:
         columns = len(fixed["coded"])
-        middles = fixed["middles"].reshape(columns, -1)
-        above = graph.add(
-            "Greater",
-            _add_choice(graph, numeric, fixed["coded"]),
-            graph.constant(middles, np.float32),
-        )
-        axes = graph.constant([2], np.int64)
-        places = graph.add("ReduceSum", graph.cast(above, "int64"), axes, keepdims=0)
-        first = graph.constant(middles.shape[1] * np.arange(columns), np.int64)
-        places = graph.add("Add", places, first)
+        chosen = graph.add("Gather", numeric, graph.constant(fixed["coded"], np.int64), axis=1)
+        places = _add_places(graph, chosen, fixed["middles"].reshape(columns, -1))
         values = graph.add("Gather", graph.constant(params["codes"], np.float32), places)
         parts.append(_flat(graph, values, columns * np.shape(params["codes"])[1]))
     return parts
+
+
+def _add_places(graph: Graph, values: str, middles: np.ndarray) -> str:
+    """See `descend.training.tabular.find_places`."""
+    columns, count = middles.shape
+    places = graph.constant(count * np.arange(columns), np.int64)
+    flat = graph.constant(middles.ravel(), np.float32)
+    step = count // 2
+    while step:
+        middle = graph.add("Add", places, graph.constant(step - 1, np.int64))
+        above = graph.add("Greater", values, graph.add("Gather", flat, middle))
+        moved = graph.add("Mul", graph.cast(above, "int64"), graph.constant(step, np.int64))
+        places = graph.add("Add", places, moved)
+        step //= 2
+    return places
 
 
 def _add_compression(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:

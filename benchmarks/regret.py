@@ -12,7 +12,7 @@ with which nothing was chosen.
 
 Evaluations and compiling are left out of T; what the advice costs contains both. Seconds are those
 of a clock on the wall, so the stages `speed` and `advice` want a machine that does nothing else;
-`sweep`, which counts updates, does not mind. With `--processor-seconds` the stage `advice` counts
+`sweep`, which counts updates, does not mind. With `--processor-seconds` both count
 the seconds that the processor spends on this program, which other work changes little; two threads
 that run at once then count twice, as where two programs are compiled at a time.
 

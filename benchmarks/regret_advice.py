@@ -102,7 +102,7 @@ def seconds_of_sklearn(sweep: Sweep) -> float:
     size = min(200, len(adam.store))
 
     def measure() -> dict[str, Any]:
-        each = measure_speed(adam, [size]).seconds_per_update[0]
+        each = measure_speed(adam, [size], sweep.clock).seconds_per_update[0]
         most = min(20 * sweep.best, sweep.case.longest) / each
         runs = [
             updates_until(adam, size, 1e-3, sweep.target, most, adam.begin(seed))[0]

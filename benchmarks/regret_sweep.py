@@ -56,14 +56,17 @@ class Enough(Callback):
         return StopReason.INTERRUPTED if self.stopped else None
 
 
-def measure_speed(problem: Problem, sizes: Sequence[int]) -> Speed:
+def measure_speed(
+    problem: Problem, sizes: Sequence[int], clock: Callable[[], float] = time.perf_counter
+) -> Speed:
     """Seconds per update of each batch size: the least of several rounds.
 
     Other work on the machine only makes them longer.
     """
     state = problem.begin().state
     rounds = [
-        speed.measure_speed(problem, state, sizes, repeats=7, seconds=0.03) for _ in range(ROUNDS)
+        speed.measure_speed(problem, state, sizes, clock=clock, repeats=7, seconds=0.03)
+        for _ in range(ROUNDS)
     ]
     each = zip(*(one.seconds_per_update for one in rounds), strict=True)
     return dataclasses.replace(rounds[0], seconds_per_update=tuple(map(min, each)))
@@ -137,7 +140,7 @@ class Sweep:
     def _speed(self) -> Speed:
         def measure() -> dict[str, Any]:
             sizes = sorted({*self.sizes, *(s for s in (200,) if s <= len(self.problem.store))})
-            return dataclasses.asdict(measure_speed(self.problem, sizes))
+            return dataclasses.asdict(measure_speed(self.problem, sizes, self.clock))
 
         return Speed(**{k: tuple(v) for k, v in self.cells.once("speed", measure).items()})
 

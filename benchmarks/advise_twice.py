@@ -36,8 +36,10 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def noise_agrees(first: Advice, second: Advice) -> bool:
-    """Whether the intervals of the noise scale overlap at every moment."""
-    pairs = list(zip(first.evidence["noise"], second.evidence["noise"], strict=False))
+    """Whether the same moments were measured, and the intervals of the noise scale overlap."""
+    if len(first.evidence["noise"]) != len(second.evidence["noise"]):
+        return False
+    pairs = list(zip(first.evidence["noise"], second.evidence["noise"], strict=True))
 
     def interval(record: dict[str, Any]) -> tuple[float, float]:
         low, high = record["interval"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import descend.torch
-from descend.errors import InputError
+from descend.errors import DivergedError, InputError
 from descend.reporting.pages.advice import advice_page
 from descend.reporting.text.advice import advice_text
 from descend.torch.bench import Bench
@@ -338,6 +338,7 @@ def test_a_slow_data_set_keeps_to_the_budget():
         ({"optimizer": 3}, "Expected optimizer="),
         ({"optimizer": dict}, "Expected optimizer="),
         ({"budget": 0}, "budget must be seconds"),
+        ({"data": "ragged"}, "Rows cannot be made into a batch.*collate= says how"),
     ],
 )
 def test_what_cannot_be_used_is_named(change, said):
@@ -346,6 +347,7 @@ def test_what_cannot_be_used_is_named(change, said):
         "mappings": mapped(problem(0.5)),
         "triples": [(x, y, 1.0) for x, y in problem(0.5)],
         "sum": torch.nn.MSELoss(reduction="sum"),
+        "ragged": [(torch.ones(1 + row % 3), row) for row in range(40)],
         "number": lambda outputs, y: 3.0,
         "broken": lambda outputs, y: outputs.nothing,
     }
@@ -356,6 +358,13 @@ def test_what_cannot_be_used_is_named(change, said):
     model, data = given.pop("module", linear()), given.pop("data", problem(0.5))
     with pytest.raises(InputError, match=said):
         quick(model, data, **given)
+
+
+@needs_torch
+def test_a_loss_that_is_no_number_at_the_start_is_not_blamed_on_the_rate():
+    x, y = problem(0.5).tensors
+    with pytest.raises(DivergedError, match="before the first update"):
+        quick(linear(), torch.utils.data.TensorDataset(x * torch.nan, y))
 
 
 @needs_torch

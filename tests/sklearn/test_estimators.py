@@ -309,6 +309,18 @@ def test_partial_fit_warns_of_columns_that_it_will_never_use():
 def test_names_of_other_libraries_are_answered_with_ours():
     with pytest.raises(TypeError, match="MiniBatchClassifier has no max_iter; it takes max_epochs"):
         MiniBatchClassifier(max_iter=5)
+    with pytest.raises(ValueError, match="has no alpha; it takes l2"):
+        MiniBatchClassifier().set_params(alpha=5)
+    with pytest.raises(TypeError, match="has no n_jobs: it uses all processors"):
+        MiniBatchRegressor(n_jobs=2)
+    with pytest.raises(TypeError, match=r"no parameter 'patient'\. Did you mean 'patience'"):
+        MiniBatchRegressor(patient=2)
+
+
+def test_a_single_row_at_first_is_answered_with_the_reason():
+    X, y = numbers(40)
+    with pytest.raises(ValueError, match="learn from their rows how to scale"):
+        linear().partial_fit(X[:1], y[:1])
 
 
 def test_errors_use_the_words_of_an_estimator():

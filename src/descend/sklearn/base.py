@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.sparse import can_be_sparse, encode_sparse
+from descend.data.reading.errors import closest
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
@@ -65,17 +66,42 @@ NETWORK = ("model", "members", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 ELSEWHERE = {
     "alpha": "l2",
+    "class_weights": "class_weight",
+    "early_stop": "early_stopping",
+    "epochs": "max_epochs",
     "eta0": "learning_rate",
     "hidden_layer_sizes": "hidden",
     "learning_rate_init": "learning_rate",
+    "lr": "learning_rate",
     "max_iter": "max_epochs",
+    "n_epochs": "max_epochs",
+    "n_iter": "max_epochs",
     "n_iter_no_change": "patience",
     "penalty": "l2",
+    "random_seed": "random_state",
+    "seed": "random_state",
     "solver": "optimizer",
+    "validation": "validation_fraction",
 }
-"""Parameters of scikit-learn's SGD and MLP estimators, and what they are called here."""
+"""Parameters of other libraries' estimators, and of `descend.train`, and what they are here."""
+ABSENT = {
+    "C": "a penalty is l2, about 1/(C·rows)",
+    "n_jobs": "it uses all processors",
+    "tol": "patience, in evaluations, says when training stops",
+}
+"""Parameters of scikit-learn's estimators that have no counterpart, and what there is instead."""
 PARAMETERS = {"epochs": "max_epochs", "seed": "random_state", "validation": "validation_fraction"}
 """Settings whose parameter has scikit-learn's name instead of ours."""
+
+
+def _unknown_parameter(estimator: str, name: str, known: Sequence[str]) -> str:
+    """What to say about a parameter that an estimator does not have."""
+    if name in ABSENT:
+        return f"{estimator} has no {name}: {ABSENT[name]}."
+    if name in ELSEWHERE and (not known or ELSEWHERE[name] in known):
+        return f"{estimator} has no {name}; it takes {ELSEWHERE[name]} instead."
+    near = closest(name, known)
+    return f"{estimator} has no parameter {name!r}.{near} It takes {', '.join(known)}."
 
 
 class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -211,10 +237,19 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def __new__(cls, *args: Any, **parameters: Any) -> Self:
         """A name that another library uses is answered with the one used here."""
-        for name in parameters.keys() & ELSEWHERE.keys():
-            raise TypeError(f"{cls.__name__} has no {name}; it takes {ELSEWHERE[name]} instead.")
+        known = cls.__signature__.parameters
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
+            for name in parameters.keys() - known.keys():
+                raise TypeError(_unknown_parameter(cls.__name__, name, list(known)))
         made: Self = super().__new__(cls)
         return made
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters; a name that another library uses is answered with the one used here."""
+        for name in parameters.keys() & {*ELSEWHERE, *ABSENT}:
+            raise ValueError(_unknown_parameter(type(self).__name__, name, ()))
+        changed: Self = super().set_params(**parameters)
+        return changed
 
     model_: Model
     advice_: Advice | None
@@ -235,6 +270,12 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> tuple[Any, Any]:
         """X as an array of numbers, or as the frame it is where it holds text or dates."""
         X, y = read_array(X, "X", missing=True), read_array(y, "y")
+        shape = getattr(X, "shape", ())
+        if reset and len(shape) == 2 and shape[0] == 1:
+            raise ValueError(
+                "Found 1 sample (n_samples = 1); fit and the first partial_fit learn from their "
+                "rows how to scale them, and need at least 2. Collect some rows first."
+            )
         if not self._reads_frame(X):
             X, y = validate_data(
                 self,

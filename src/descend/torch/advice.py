@@ -154,6 +154,11 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
     )
     rate = min(rates, key=lambda one: rates[one])
     if not math.isfinite(rates[rate]):
+        if not math.isfinite(bench.validation_loss(bench.copied())):
+            raise DivergedError(
+                "The loss is NaN or infinite before the first update: look at the rows and the "
+                "initial weights. The learning rate is not the cause."
+            )
         raise DivergedError(
             "No learning rate was low enough: the loss always became NaN or infinite."
         )

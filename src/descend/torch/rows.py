@@ -72,7 +72,7 @@ class Rows:
 
     def batch(self, numbers: Sequence[int] | np.ndarray) -> Any:
         """The rows with these numbers, collated."""
-        return self.placed(self._collate([self._data[int(number)] for number in numbers]))
+        return self._joined([self._data[int(number)] for number in numbers])
 
     def batch_until(self, numbers: np.ndarray, until: float, clock: Clock) -> tuple[Any, int]:
         """As many of these rows as can be read in time, at least a few, and their number."""
@@ -81,7 +81,17 @@ class Rows:
             rows.append(self._data[int(number)])
             if clock() > until and len(rows) >= FEWEST_VALIDATION_ROWS:
                 break
-        return self.placed(self._collate(rows)), len(rows)
+        return self._joined(rows), len(rows)
+
+    def _joined(self, rows: list[Any]) -> Any:
+        try:
+            batch = self._collate(rows)
+        except Exception as error:
+            raise InputError(
+                f"Rows cannot be made into a batch: {type(error).__name__}: {error}. Where they "
+                "differ in size, collate= says how, as in a DataLoader (collate_fn)."
+            ) from error
+        return self.placed(batch)
 
     def placed(self, part: Any) -> Any:
         """The tensors of a batch on the device, with float64 converted to the model's type."""

@@ -170,3 +170,12 @@ def test_the_text_of_a_query_ends_before_its_semicolon() -> None:
 def test_a_file_that_a_reader_names_and_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no file .*none\.parquet"):
         open_table(f"SELECT * FROM read_parquet(['{tmp_path}/none.parquet'])")
+
+
+def test_a_reader_takes_no_existing_file_for_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "t[1].csv").write_text("a\n1\n")
+    (tmp_path / "t1.csv").write_text("a\n2\n")
+    with pytest.raises(DataError, match=r"After FROM it is read as itself: FROM '.*t\[1\]\.csv'"):
+        open_table(f"SELECT * FROM read_csv('{tmp_path}/t[1].csv')")
+    found = open_table(f"SELECT * FROM '{tmp_path}/t[1].csv'")
+    assert found.query("SELECT a FROM " + found.rows).column("a").to_pylist() == [1]

@@ -247,6 +247,11 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         else:
             views[name] = found.relation
     for name in query.files:
+        if glob.has_magic(name) and os.path.exists(name):
+            raise DataError(
+                f"{name} is a file, and in the query a reader would take its name for a pattern of "
+                f"other names. After FROM it is read as itself: FROM {quote_text(name)}"
+            )
         if name not in urls:
             files += [one for one in sorted(glob.glob(name, recursive=True)) if os.path.isfile(one)]
     return Source(

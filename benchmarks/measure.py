@@ -17,7 +17,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +81,17 @@ def seconds_each(candidates: Sequence[Candidate | Apart], repeats: int) -> dict[
         for candidate in (*candidates[first:], *candidates[:first]):
             seconds[candidate.name].append(_timed(candidate))
     return seconds
+
+
+def turns_within(minutes: float, most: int) -> Iterator[int]:
+    """The numbers of turns, from 0: at least one, then while another one can be done in time."""
+    began, longest = time.monotonic(), 0.0
+    for number in range(most):
+        started = time.monotonic()
+        if number and started + longest > began + 60 * minutes:
+            return
+        yield number
+        longest = max(longest, time.monotonic() - started)
 
 
 class Apart:

@@ -1,8 +1,9 @@
 """Updates per second in 1, 2 and 4 processes, against torch DistributedDataParallel with Gloo.
 
-The network and the table of `epoch_speed`, momentum. Both take turns: for each number of processes
-a job of ours, a job of torch's, and again. A job measures all batch sizes; each of its figures is
-the median of several repeats, and torch gathers its rows from memory as we do.
+The network and the table of `epoch_speed` and a wide network, momentum. Both take turns: a job of
+ours, a job of torch's, for each number of processes, and all again. A job measures all batch sizes;
+each of its figures is the median of several repeats, and torch gathers its rows from memory as we
+do. What counts is the ratio within a turn. Turns begin while they can be expected to end in time.
 """
 
 from __future__ import annotations
@@ -20,13 +21,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SIZES = (128, 1024, 8192, 65536)
-WIDE = (1024, 1024)
+# The jobs run this file by its path.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import measure
+
+NETWORKS = {
+    "default": ((128, 64), (128, 1024, 8192, 65536)),
+    "wide": ((1024, 1024), (128, 1024)),
+}
+"""Hidden layers, and batch sizes; with larger ones an update of the wide network takes seconds."""
+AT_LEAST = 1.5
+"""Times torch's updates per second that are wanted."""
 SECONDS = 0.5
 """Of each figure of torch's."""
 
 
-def ours(hidden: tuple[int, ...], sizes: Sequence[int], out: Path) -> None:
+def ours(
+    hidden: tuple[int, ...], sizes: Sequence[int], out: Path, meetings: Sequence[int] = (1, 16)
+) -> None:
     """Measure as one of the processes of a job of ours; process 0 writes.
 
     Seconds per update by `batch size/updates between two averages`, and of several processes those
@@ -44,7 +57,7 @@ def ours(hidden: tuple[int, ...], sizes: Sequence[int], out: Path) -> None:
     state = problem.begin().state
     found = {}
     for size in sizes:
-        for every in (1, 16):
+        for every in meetings:
             repeats = seconds_together(problem, state, size, place, every)
             found[f"{size}/{every}"] = statistics.median(repeats)
     if place.count > 1:
@@ -116,41 +129,76 @@ def job(kind: str, count: int, hidden: tuple[int, ...], sizes: Sequence[int]) ->
         return found
 
 
+def report(turns: Sequence[dict[str, Any]]) -> str:
+    """The table of all turns so far."""
+    lines, missed = [], 0
+    for key in turns[0]:
+        network, count, size = key.split("/")
+        mine, seldom, other = (
+            [turn[key][kind] for turn in turns] for kind in ("ours", "seldom", "torch")
+        )
+        found = measure.ratio(other, mine)
+        missed += found.median < AT_LEAST
+        updates = 1 / statistics.median(mine)
+        lines.append(
+            (
+                *(network, count, size),
+                *(f"{updates:,.1f}", f"{updates * int(size):,.0f}"),
+                *(f"{1 / statistics.median(times):,.1f}" for times in (seldom, other)),
+                f"{found}{'' if found.median >= AT_LEAST else ': MISSED'}",
+            )
+        )
+    heads = ("network", "processes", "batch", "updates/s", "rows/s", "updates/s, --sync-every 16")
+    found = measure.table((*heads, "torch's updates/s", "ours / torch's"), lines)
+    return (
+        f"Medians of {len(turns)} turns. Wanted are {AT_LEAST} times torch's updates per second "
+        f"(DistributedDataParallel, Gloo): missed in {missed} of {len(lines)}.\n\n{found}"
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=5, help="At most.")
+    parser.add_argument("--minutes", type=float, default=7.0, help="Within which turns begin.")
     parser.add_argument("--counts", default="1,2,4")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
-    parser.add_argument("--wide", action="store_true", help="1024-1024 in place of 128-64.")
+    parser.add_argument("--sizes", help="Batch sizes in place of those of each network.")
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--no-save", action="store_true")
     asked = parser.parse_args(arguments)
-    sizes = [int(size) for size in asked.sizes.split(",")]
-    hidden = WIDE if asked.wide else (128, 64)
-    print("processes  batch  updates/s  with --sync-every 16  torch  ours/torch (range)")
-    for count in map(int, asked.counts.split(",")):
-        turns = [
-            (job("ours", count, hidden, sizes), job("torchs", count, hidden, sizes))
-            for _ in range(asked.turns)
-        ]
-        for size in sizes:
-            mine = [one[f"{size}/1"] for one, _ in turns]
-            seldom = [one[f"{size}/16"] for one, _ in turns]
-            other = [one[str(size)] for _, one in turns]
-            ratios = sorted(there / here for here, there in zip(mine, other, strict=True))
-            figures = (1 / statistics.median(times) for times in (mine, seldom, other))
-            print(
-                f"{count:9}  {size:5}  " + "  ".join(f"{figure:9.1f}" for figure in figures),
-                f" {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
-                flush=True,
-            )
+    networks = {name: NETWORKS[name] for name in asked.networks.split(",")}
+    if asked.sizes:
+        sizes = tuple(int(size) for size in asked.sizes.split(","))
+        networks = {name: (hidden, sizes) for name, (hidden, _) in networks.items()}
+    began = time.monotonic()
+    turns: list[dict[str, Any]] = []
+    for number in measure.turns_within(asked.minutes, asked.turns):
+        # Now one, now the other goes first: what comes second finds warmer caches.
+        kinds = ("ours", "torchs") if number % 2 == 0 else ("torchs", "ours")
+        turn = {}
+        for name, (hidden, batches) in networks.items():
+            for count in map(int, asked.counts.split(",")):
+                found = {kind: job(kind, count, hidden, batches) for kind in kinds}
+                mine, other = found["ours"], found["torchs"]
+                for size in batches:
+                    turn[f"{name}/{count}/{size}"] = {
+                        "ours": mine[f"{size}/1"],
+                        "seldom": mine[f"{size}/16"],
+                        "torch": other[str(size)],
+                    }
+                print(f"{name}, {count} processes: {time.monotonic() - began:.0f} s", flush=True)
+        turns.append(turn)
+        # Kept after every turn: nothing is lost if the next one does not end.
+        measure.record("processes", report(turns), {"turns": turns}, save=not asked.no_save)
     return 0
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    kind, layers, batches, out, *place = sys.argv[1:]
+    kind, layers, batches, out, *rest = sys.argv[1:]
     shape, batch_sizes = tuple(json.loads(layers)), json.loads(batches)
     if kind == "ours":
         ours(shape, batch_sizes, Path(out))
+    elif kind == "exact":
+        ours(shape, batch_sizes, Path(out), meetings=(1,))
     else:
-        torchs(*map(int, place), shape, batch_sizes, Path(out))
+        torchs(*map(int, rest), shape, batch_sizes, Path(out))

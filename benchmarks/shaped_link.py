@@ -3,9 +3,9 @@
 Network namespaces stand for hosts: each has an interface of its own, whose bandwidth and delay are
 limited, on one switch. The link is measured between two of them, as `advise` measures it, and one
 process measures updates by itself; from both follows how long updates should take in more hosts.
-That is compared with what they take. Needs Linux, root, and `ip` and `tc`; a kernel without netem
-limits bandwidth alone. All hosts share the cores of this machine, so each process gets half a core
-from four on: the gradients are small and the link is slow enough for messages to dominate.
+That is compared with what they take, turn by turn. One host and two are measured while the other
+hosts do the same work among themselves, since all share the cores of this machine. Needs Linux,
+root, and `ip` and `tc`; a kernel without netem limits bandwidth alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from benchmarks import measure
+from descend.tuning.advice.processes import extrapolated_seconds, link_of
+from descend.types import Speed
+
+NETWORK = (128, 64)
+CLOSE = 1.2
+"""A prediction within 20 % is wanted."""
 PORT = 61440
 SWITCH = "descend-switch"
 
@@ -30,6 +41,10 @@ def ip(*words: str) -> None:
 
 def host(index: int) -> str:
     return f"descend-host-{index}"
+
+
+def address(index: int) -> str:
+    return f"10.77.0.{index + 1}"
 
 
 @contextmanager
@@ -49,7 +64,7 @@ def hosts(count: int, mbit: float, delay: float) -> Iterator[bool]:
             ip("link", "set", ends[0], "netns", host(index))
             ip("link", "set", ends[1], "netns", SWITCH)
             ip("-n", SWITCH, "link", "set", ends[1], "master", "switch", "up")
-            ip("-n", host(index), "addr", "add", f"10.77.0.{index + 1}/24", "dev", ends[0])
+            ip("-n", host(index), "addr", "add", f"{address(index)}/24", "dev", ends[0])
             ip("-n", host(index), "link", "set", ends[0], "up")
             rule = ["tc", "-n", host(index), "qdisc", "add", "dev", ends[0], "root"]
             rate = f"{mbit}mbit"
@@ -57,7 +72,7 @@ def hosts(count: int, mbit: float, delay: float) -> Iterator[bool]:
             if delayed and subprocess.run(netem, check=False, capture_output=True).returncode:
                 delayed = False
             if not delayed:
-                shape = ["tbf", "rate", rate, "burst", "16kb", "latency", "400ms"]
+                shape = ["tbf", "rate", rate, "burst", "4kb", "latency", "400ms"]
                 subprocess.run([*rule, *shape], check=True)
         yield delayed
     finally:
@@ -65,69 +80,119 @@ def hosts(count: int, mbit: float, delay: float) -> Iterator[bool]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def job(count: int, hidden: Sequence[int], sizes: Sequence[int]) -> dict[str, float]:
-    """Seconds per update of one process on each of so many hosts."""
+def jobs(groups: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[dict[str, float]]:
+    """Seconds per update in jobs that run at the same time.
+
+    Args:
+        groups: the hosts of each job.
+        sizes: batch sizes.
+    """
     program = [sys.executable, "-m", "descend", "run", str(Path(__file__).parent / "processes.py")]
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "found.json"
-        asked = ["--", "ours", json.dumps(list(hidden)), json.dumps(list(sizes)), str(out)]
-        started = []
-        for index in range(count):
-            environment = dict(os.environ)
-            if count > 1:
-                environment |= {
-                    "DESCEND_COORDINATOR": f"10.77.0.1:{PORT}",
-                    "DESCEND_PROCESSES": str(count),
-                    "DESCEND_PROCESS": str(index),
-                    "DESCEND_INTERFACE": f"10.77.0.{index + 1}",
-                }
-            core = str(index % (os.cpu_count() or 1))
-            inside = ["ip", "netns", "exec", host(index), "taskset", "-c", core]
-            started.append(subprocess.Popen([*inside, *program, *asked], env=environment))
+        started, outs = [], []
+        for group in groups:
+            outs.append(Path(folder) / f"{group[0]}.json")
+            asked = ["--", "exact", json.dumps(NETWORK), json.dumps(list(sizes)), str(outs[-1])]
+            for index, number in enumerate(group):
+                environment = dict(os.environ)
+                if len(group) > 1:
+                    environment |= {
+                        "DESCEND_COORDINATOR": f"{address(group[0])}:{PORT}",
+                        "DESCEND_PROCESSES": str(len(group)),
+                        "DESCEND_PROCESS": str(index),
+                        "DESCEND_INTERFACE": address(number),
+                    }
+                core = str(number % (os.cpu_count() or 1))
+                inside = ["ip", "netns", "exec", host(number), "taskset", "-c", core]
+                whole = [*inside, *program, *asked]
+                started.append(subprocess.Popen(whole, env=environment, stdout=subprocess.DEVNULL))
         statuses = [one.wait() for one in started]
         if any(statuses):
             raise RuntimeError("a process failed")
-        found: dict[str, float] = json.loads(out.read_text())
-        return found
+        return [json.loads(out.read_text()) for out in outs]
+
+
+def turn(count: int, sizes: Sequence[int]) -> dict[str, Any]:
+    """What updates take on so many hosts, and what follows from one host and from two.
+
+    One host and two are measured while the others do the same, since all share this machine.
+    """
+    everyone = list(range(count))
+    shares = sorted({-(-size // count) for size in sizes} | set(sizes))
+    alone = jobs([[one] for one in everyone], shares)[0]
+    pairs = jobs([everyone[at : at + 2] for at in range(0, count, 2)], sizes)[0]
+    all_hosts = pairs if count == 2 else jobs([everyone], sizes)[0]
+    size = int(pairs["bytes"])
+    link = link_of(pairs["little"], pairs["much"], size)
+    speed = Speed(tuple(shares), tuple(alone[f"{one}/1"] for one in shares), ())
+    lines = {
+        batch: {
+            "alone": alone[f"{batch}/1"],
+            "took": all_hosts[f"{batch}/1"],
+            "predicted": extrapolated_seconds(speed, link, count, batch, size),
+        }
+        for batch in sizes
+    }
+    message = {"took": all_hosts["much"], "predicted": link.all_reduce(count, size)}
+    return {"lines": lines, "link": asdict(link), "bytes": size, "message": message}
+
+
+def report(found: dict[int, list[dict[str, Any]]], place: str) -> str:
+    """The table of all turns so far."""
+    rows, outside = [], 0
+    for count, turns in found.items():
+        for batch in turns[0]["lines"]:
+            lines = [one["lines"][batch] for one in turns]
+            off = measure.ratio([one["took"] for one in lines], [one["predicted"] for one in lines])
+            outside += not 1 / CLOSE <= off.median <= CLOSE
+            took, expected, alone = (
+                statistics.median(one[kind] for one in lines)
+                for kind in ("took", "predicted", "alone")
+            )
+            rows.append(
+                (
+                    *(count, batch, f"{took * 1e3:.2f}", f"{expected * 1e3:.2f}"),
+                    *(f"{alone / (count * one):.1%}" for one in (took, expected)),
+                    off,
+                )
+            )
+        messages = [one["message"] for one in turns]
+        off = measure.ratio([m["took"] for m in messages], [m["predicted"] for m in messages])
+        rows.append((count, "sum alone", "", "", "", "", off))
+    turns = [one for several in found.values() for one in several]
+    latency = statistics.median(one["link"]["latency"] for one in turns)
+    bandwidth = statistics.median(one["link"]["bandwidth"] for one in turns)
+    heads = ("hosts", "batch", "ms/update", "predicted", "efficiency", "predicted efficiency")
+    return (
+        f"{place} Measured between two: {latency * 1e3:.2f} ms, {bandwidth * 8e-6:.1f} Mbit/s; a "
+        f"gradient has {turns[0]['bytes'] / 1e3:.0f} kB. Wanted is a prediction within 20 %: "
+        f"missed in {outside} of {sum(batch != 'sum alone' for _, batch, *_ in rows)}.\n\n"
+        f"{measure.table((*heads, 'measured / predicted'), rows)}"
+    )
 
 
 def main(arguments: list[str]) -> int:
     """Measure and report."""
-    from descend.tuning.advice.processes import extrapolated_seconds, link_of
-    from descend.types import Speed
-
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mbit", type=float, default=20.0)
+    parser.add_argument("--mbit", type=float, default=100.0)
     parser.add_argument("--delay", type=float, default=1.0, help="Milliseconds, one way.")
-    parser.add_argument("--counts", default="2,4")
+    parser.add_argument("--counts", default="2,4", help="Even numbers.")
     parser.add_argument("--sizes", default="128,512,2048")
+    parser.add_argument("--turns", type=int, default=5, help="At most.")
+    parser.add_argument("--minutes", type=float, default=7.0, help="Within which turns begin.")
+    parser.add_argument("--no-save", action="store_true")
     asked = parser.parse_args(arguments)
     counts = [int(count) for count in asked.counts.split(",")]
     sizes = [int(size) for size in asked.sizes.split(",")]
-    shares = sorted({-(-size // count) for size in sizes for count in counts})
+    began = time.monotonic()
+    found: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
     with hosts(max(counts), asked.mbit, asked.delay) as delayed:
-        alone = job(1, (128, 64), sorted({*sizes, *shares}))
-        of_one = sorted({*sizes, *shares})
-        speed = Speed(tuple(of_one), tuple(alone[f"{size}/1"] for size in of_one), ())
-        two = job(2, (128, 64), sizes)
-        size = int(two["bytes"])
-        link = link_of(two["little"], two["much"], size)
-        delay = f", {asked.delay} ms" if delayed else "; no delay, for want of netem"
-        print(
-            f"{asked.mbit} Mbit/s{delay}. Measured: {link.latency * 1e3:.2f} ms, "
-            f"{link.bandwidth * 8e-6:.1f} Mbit/s; a gradient has {size / 1e3:.0f} kB."
-        )
-        print("hosts  batch  ms/update  predicted  efficiency  predicted  measured/predicted")
-        for count in counts:
-            found = two if count == 2 else job(count, (128, 64), sizes)
-            for batch in sizes:
-                took, one = found[f"{batch}/1"], alone[f"{batch}/1"]
-                expected = extrapolated_seconds(speed, link, count, batch, size)
-                efficiencies = (one / (count * seconds) for seconds in (took, expected))
-                here, there = efficiencies
-                print(
-                    f"{count:5}  {batch:5}  {took * 1e3:9.2f}  {expected * 1e3:9.2f}  "
-                    f"{here:10.1%}  {there:9.1%}  {took / expected:18.2f}",
-                    flush=True,
-                )
+        delay = f" and {asked.delay} ms" if delayed else "; no delay, for want of netem"
+        for number in measure.turns_within(asked.minutes, asked.turns):
+            for count in counts:
+                found[count].append(turn(count, sizes))
+                print(f"{count} hosts: {time.monotonic() - began:.0f} s", flush=True)
+            # Kept after every turn: nothing is lost if the next one does not end.
+            text = report(found, f"{number + 1} turns. Links of {asked.mbit} Mbit/s{delay}.")
+            measure.record("shaped_link", text, {"turns": found}, save=not asked.no_save)
     return 0

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +19,10 @@ import pytest
 import descend
 from descend.commands.train_with_ray import train_with_ray
 from descend.errors import InputError
+from descend.runtime.launch import free_port
 from descend.settings import Settings
 
+RAY_ENVIRONMENT = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
 HAS_RAY = importlib.util.find_spec("ray") is not None
 
 PROGRAM = """
@@ -55,7 +61,7 @@ def test_two_processes_of_a_cluster_learn_what_one_learns(tmp_path: Path) -> Non
         text=True,
         check=False,
         timeout=600,
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+        env=RAY_ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     figures, error = done.stdout.strip().split("\n", 1)
@@ -81,8 +87,81 @@ def test_the_command_line(tmp_path: Path) -> None:
         text=True,
         check=False,
         timeout=600,
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+        env=RAY_ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((out / "run.json").read_text())
     assert record["processes"] == record["data"]["layout"]["processes"] == 2
+
+
+@contextmanager
+def head_node() -> Iterator[str]:
+    """The address of a cluster that `ray start --head` made on this machine, for two processes."""
+    port = free_port()
+    # Not in the folder of the test: names of sockets have a hundred bytes at most.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        command = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+        command += ["--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
+        started = subprocess.Popen(
+            [str(Path(sys.executable).with_name("ray")), *command, "--include-dashboard=false"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=RAY_ENVIRONMENT,
+            start_new_session=True,
+        )
+        try:
+            assert started.stdout is not None
+            said = ""
+            while "--block" not in said:
+                line = started.stdout.readline()
+                assert line, said
+                said += line
+            yield f"127.0.0.1:{port}"
+        finally:
+            os.killpg(started.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(30)
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+AT_ADDRESS = """
+import sys
+import descend, descend.ray
+
+run = descend.ray.train(
+    sys.argv[1], target="y", processes=2, address=sys.argv[2],
+    model="mlp", hidden=(4,), batch_size=16, learning_rate=0.02, epochs=3,
+)
+print(*run.model.predict(sys.argv[1])[:5].ravel())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
+def test_a_cluster_at_an_address(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(103, 2))
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["a,b,y", *(f"{a},{b},{a - 2 * b}" for a, b in x)]))
+    options = ["--target", "y", "--model", "mlp", "--hidden", "4", "--epochs", "3"]
+    options += ["--batch-size", "16", "--learning-rate", "0.02", "--quiet"]
+    train = [sys.executable, "-m", "descend", "train", str(table), *options]
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=600, env=RAY_ENVIRONMENT
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    with head_node() as address:
+        run(*train, "--ray", address, "--processes", "2", "--out", str(tmp_path / "ray"))
+        printed = run(sys.executable, "-c", AT_ADDRESS, str(table), address)
+    run(*train, "--out", str(tmp_path / "one"))
+    assert json.loads((tmp_path / "ray" / "run.json").read_text())["processes"] == 2
+    expected = descend.load_model(tmp_path / "one").predict(table)[:5].ravel()
+    found = descend.load_model(tmp_path / "ray").predict(table)[:5].ravel()
+    assert found == pytest.approx(expected, abs=2e-5)
+    assert [float(one) for one in printed.split()] == pytest.approx(expected, abs=2e-5)

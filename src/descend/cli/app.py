@@ -34,6 +34,7 @@ from descend.cli.process import run_command_line
 from descend.cli.processes import (
     Processes,
     Ray,
+    check_started_once,
     in_processes,
     measure_processes,
     run_program,
@@ -61,6 +62,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -69,6 +71,7 @@ def options(
     ] = False,
 ) -> None:
     """Mini-batch gradient descent for tables of any size."""
+    check_started_once(context.invoked_subcommand)
 
 
 ModelOrRun = Annotated[
@@ -114,6 +117,7 @@ def train(
     if ray is not None:
         from descend.commands.train_with_ray import train_with_ray
 
+        check_started_once("train --ray")
         if out is None:
             raise InputError("--ray needs --out FOLDER, a folder that all hosts see.")
         run = train_with_ray(

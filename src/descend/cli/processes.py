@@ -29,6 +29,26 @@ Ray = Annotated[
 ]
 
 
+SHARED = ("train", "resume", "run", "measure-processes")
+"""The commands that several processes carry out together."""
+
+
+def check_started_once(command: str | None) -> None:
+    """Raise InputError where several processes were started to do what one does by itself.
+
+    Each would do all of it, and all would write the same files.
+    """
+    from descend.training.starters import expected_processes
+
+    count = expected_processes()
+    if count > 1 and command not in (None, *SHARED):
+        raise InputError(
+            f"{command} works in one process; this job has {count}, of which each would do the "
+            "same. Start it once, without mpirun, srun or DESCEND_PROCESSES. train, resume and "
+            "run share their work among processes."
+        )
+
+
 @contextmanager
 def in_processes(processes: int) -> Iterator[Place]:
     """Work in one of the processes of this job; where there are none yet, start them and wait.

@@ -105,7 +105,8 @@ def check_alone(command: str) -> None:
     if count > 1:
         raise SettingsError(
             f"{command} measures in one process; found {count}. Call it in a program that is "
-            "started once."
+            "started once, and pass the batch size and the learning rate that it finds to "
+            "descend.train or descend.fit here."
         )
 
 

@@ -205,7 +205,7 @@ def test_what_was_not_worth_measuring_is_said() -> None:
 
     text = " ".join(advice_sections({**advice_of(), "evidence": told})[0].text)
 
-    assert "Not measured: other sizes and noise. Training takes about" in text
+    assert "so other sizes and noise were not measured: that would take longer" in text
 
 
 def test_trials_of_one_size_are_drawn_by_their_rate() -> None:

@@ -90,6 +90,23 @@ def test_the_critical_batch_size_is_told_with_its_loss() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        ("training", "Training takes about 800 ms here, so noise was not measured: that would"),
+        ("compiling", "Compiling a batch size takes about 7 s here, so noise was not measured"),
+        ("budget", "In the time that was given, noise was not measured."),
+    ],
+)
+def test_what_was_left_out_is_told_with_the_reason_and_the_time_that_it_takes(
+    by: str, said: str
+) -> None:
+    times = {"expected": 0.8, "compiling": 7.0, "budget_for_all": 70.2}
+    text = text_of(evidence={"left_out": ["noise"], "left_out_by": by, **times})
+    assert said in text
+    assert "advice_budget=71 measures them." in text
+
+
 def test_it_ends_with_the_command_to_type() -> None:
     assert text_of().endswith("descend train x")
     assert "training goes on" not in text_of()

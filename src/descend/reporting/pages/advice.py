@@ -17,6 +17,7 @@ from descend.reporting.plots.advice import (
     trials_plot,
 )
 from descend.reporting.text.advice import (
+    left_out_text,
     noise_growth_text,
     region_text,
     timing_disturbed,
@@ -93,6 +94,7 @@ def advice_sections(advice: Record) -> list[Section]:
 
 def _trials_section(advice: Record, evidence: Record) -> Section:
     reason = why_not_faster(evidence, advice["batch_size"])
+    missing = left_out_text(evidence)
     return Section(
         "How batch size and rate were chosen",
         text=[
@@ -101,7 +103,7 @@ def _trials_section(advice: Record, evidence: Record) -> Section:
             "than the reference is chosen only if it is clearly faster, because short trials are "
             "noisy.",
             *([reason] if reason else []),
-            *_left_out_notes(evidence),
+            *([missing] if missing else []),
         ],
         plots=[
             *([target_plot(advice, evidence)] if _several(evidence.get("curve")) else []),
@@ -121,17 +123,6 @@ def _speed_section(evidence: Record) -> Section:
     if _several(evidence["speed"]):
         return Section("What an update costs", plots=[plot])
     return Section("What an update costs", tables=[plot.table])
-
-
-def _left_out_notes(evidence: Record) -> list[str]:
-    left_out = evidence.get("left_out")
-    if not left_out:
-        return []
-    seconds = span_text(evidence["expected"])
-    return [
-        f"Not measured: {' and '.join(left_out)}. Training takes about {seconds} here, and "
-        "measuring them would take longer than it could save."
-    ]
 
 
 def _noise_section(evidence: Record) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ GOALS = {
 }
 AS_GOOD = 1.1
 """A batch size that takes at most this many times as long does about as well."""
+USUAL_BUDGET = 20.0
+"""Seconds in which everything is measured, for records that do not say so."""
 CLEARLY = 0.9
 """A batch size that needs less than this share of the time is mentioned."""
 
@@ -37,7 +40,7 @@ def advice_text(advice: Advice, command: str = "") -> str:
     parts = [
         paragraph(_what(advice)),
         paragraph(_why(advice)),
-        paragraph(_left_out_text(evidence)),
+        paragraph(left_out_text(evidence)),
         paragraph(_noise(evidence)),
         paragraph(_law(evidence)),
         _costs(evidence),
@@ -165,16 +168,25 @@ def _relative_seconds(evidence: Mapping[str, Any], advised: int) -> list[float]:
     return [seconds / own for seconds in curve.values()] if own else []
 
 
-def _left_out_text(evidence: Mapping[str, Any]) -> str:
+def left_out_text(evidence: Mapping[str, Any]) -> str:
+    """What was not measured, why, and what to type to have it measured; empty where all was."""
     left_out = evidence.get("left_out")
     if not left_out:
         return ""
-    verb = "was" if left_out == ["noise"] else "were"
-    return (
-        f"Training takes about {span_text(evidence['expected'])} here, so {' and '.join(left_out)} "
-        f"{verb} not measured: that would take longer than it could save. "
-        f"{option_text('advice_budget', 20, typed='20s')} measures them."
-    )
+    what = f"{' and '.join(left_out)} {'was' if left_out == ['noise'] else 'were'} not measured"
+    by = evidence.get("left_out_by")
+    if by == "budget":
+        reason = f"In the time that was given, {what}."
+    elif by == "compiling":
+        compiling = span_text(evidence["compiling"])
+        reason = f"Compiling a batch size takes about {compiling} here, so {what} within a minute."
+    else:
+        reason = (
+            f"Training takes about {span_text(evidence['expected'])} here, so {what}: that would "
+            "take longer than it could save."
+        )
+    seconds = math.ceil(evidence.get("budget_for_all", USUAL_BUDGET))
+    return f"{reason} {option_text('advice_budget', seconds, typed=f'{seconds}s')} measures them."
 
 
 def _noise(evidence: Mapping[str, Any]) -> str:

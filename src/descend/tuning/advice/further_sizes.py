@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from descend.tuning.advice import critical_batch, selection, speed
-from descend.tuning.advice.work import SAVING_FRACTION, Work, format_sizes, typical_updates
+from descend.tuning.advice.work import (
+    NOISE_COST,
+    SAVING_FRACTION,
+    Work,
+    format_sizes,
+    typical_updates,
+)
 
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Update rules for which gradient noise predicts the critical batch size."""
@@ -70,6 +76,11 @@ def measure_speeds(work: Work) -> None:
             if not (larger and speed.is_saturated(work.speed)):
                 measure_sizes(work, [size])
     if work.short_training:
+        work.evidence.update(
+            left_out_by=work.limited_by,
+            compiling=work.compiling,
+            budget_for_all=work.seconds_for(max(NOISE_COST, len(nearest))),
+        )
         work.left_out.append("noise")
         if nearest and len(work.speed.batch_sizes) == 1:
             work.left_out.append("other sizes")

@@ -113,13 +113,23 @@ class Work:
     @property
     def affordable_sizes(self) -> int:
         """Number of further batch sizes that the budget has time to measure."""
-        each = self.compiling + speed.REPEATS * speed.SECONDS
-        return math.floor(SPEED_FRACTION * self.budget / each + ROUNDING)
+        return math.floor(self.budget / self.seconds_for(1) + ROUNDING)
+
+    def seconds_for(self, sizes: int) -> float:
+        """The budget that has time to measure so many further batch sizes."""
+        return budget_for(self.compiling, sizes)
 
     @property
     def short_training(self) -> bool:
         """Whether training is too short for everything to be measured."""
         return self.affordable_sizes < NOISE_COST
+
+    @property
+    def limited_by(self) -> str:
+        """What keeps the budget short: it was given, compiling takes long, or training is short."""
+        if self.budget_given:
+            return "budget"
+        return "compiling" if self.budget >= MAX_BUDGET else "training"
 
     def cost(self, batch_size: int) -> float:
         """Cost of an update: seconds, or rows where the goal is to see few examples."""
@@ -171,8 +181,16 @@ def time_to_measure_all(at_least: float, compiling: float) -> float:
     >>> time_to_measure_all(10.0, 0.4), time_to_measure_all(10.0, 2.0)
     (10.0, 21.0)
     """
-    each = compiling + speed.REPEATS * speed.SECONDS
-    return max(at_least, NOISE_COST * each / SPEED_FRACTION) if at_least > 0.0 else 0.0
+    return max(at_least, budget_for(compiling, NOISE_COST)) if at_least > 0.0 else 0.0
+
+
+def budget_for(compiling: float, sizes: int) -> float:
+    """Seconds of an advice that has time to measure so many further batch sizes.
+
+    >>> round(budget_for(compiling=0.5, sizes=4), 3)
+    6.0
+    """
+    return sizes * (compiling + speed.REPEATS * speed.SECONDS) / SPEED_FRACTION
 
 
 def typical_updates(size: int) -> float:

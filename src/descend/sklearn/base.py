@@ -270,7 +270,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> tuple[Any, Any]:
         """X as an array of numbers, or as the frame it is where it holds text or dates."""
         X, y = read_array(X, "X", missing=True), read_array(y, "y")
-        shape = getattr(X, "shape", ())
+        shape: tuple[int, ...] = getattr(X, "shape", ())
         if reset and len(shape) == 2 and shape[0] == 1:
             raise ValueError(
                 "Found 1 sample (n_samples = 1); fit and the first partial_fit learn from their "

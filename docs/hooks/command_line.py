@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import typer.main
@@ -37,9 +38,14 @@ def command_line_page() -> str:
         if examples:
             parts += ["For example:", "\n".join(f"    {example}" for example in examples)]
         for heading, records in group_options(command, context):
-            lines = [f"| `{_cell(typed)}` | {_cell(text)} |" for typed, text in records]
+            lines = [f"| {_code(typed)} | {_cell(text)} |" for typed, text in records]
             parts.append("\n".join([f"| {heading.lower()} | |", "|---|---|", *lines]))
     return "\n\n".join(parts) + "\n"
+
+
+def _code(typed: str) -> str:
+    """An option as code; in Markdown's own code a bar within a table keeps its backslash."""
+    return f"<code>{escape(' '.join(typed.split())).replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:

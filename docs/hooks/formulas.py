@@ -43,7 +43,8 @@ def with_formulas(text: str) -> str:
 
 def _replaced(text: str) -> str:
     text = BLOCK.sub(lambda found: mathml(found[1], alone=True), text)
-    return INLINE.sub(lambda found: mathml(found[1]), text)
+    # Within an inline element, since Markdown takes <math> at the start of a line for a block.
+    return INLINE.sub(lambda found: f"<span>{mathml(found[1])}</span>", text)
 
 
 def mathml(formula: str, *, alone: bool = False) -> str:

@@ -201,3 +201,17 @@ def test_rows_spread_along_their_predictions_have_the_mean_of_all(classes: int) 
     deviation = np.abs(some.predicted.mean(axis=0) - predicted.mean(axis=0))
     assert np.min(deviation / predicted.std(axis=0)) < 0.01  # By chance alone it would be 0.07.
     assert sample.spread(9000) is sample
+
+
+def test_few_rows_that_are_all_right_leave_room_for_errors() -> None:
+    kind = np.array([0] * 3 + [1] * 300)
+    predicted = np.tile([1.0, 0.0], (303, 1))
+    predicted[100:150] = [0.0, 1.0]
+    column = CategoryColumn("kind", "text", 0, 2, ("few", "many"), (3, 300))
+    x = {"category": (kind + 1)[:, None].astype(np.int32)}
+    sample = Sample(x, np.zeros(303), predicted, np.ones(303), lambda _: predicted, ("a", "b"))
+    [found] = slices(sample, [Places(column, (), 0)])
+    few, many = found["parts"]
+    assert few["error"] == few["low"] == 0.0
+    assert few["high"] > 0.4
+    assert many["low"] < many["error"] < many["high"] < few["high"]

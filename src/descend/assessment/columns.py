@@ -17,6 +17,7 @@ from descend.assessment.sample import (
     category_names,
     values_of,
 )
+from descend.assessment.scores import wilson
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 
 REPEATS = 3
@@ -127,22 +128,25 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
         if sample.classes
         else np.abs(sample.predicted - sample.truth)
     )
+    shares = bool(sample.classes)
     ranked = []
     for place in places:
         column = place.column
         if isinstance(column, DatetimeColumn):
             days = values_of(place, sample.x)
             if np.isfinite(days).sum() >= 2 * TIME_BINS:
-                ranked.append((math.inf, _over_time(column.name, days, error, sample.weight)))
+                ranked.append(
+                    (math.inf, _over_time(column.name, days, error, sample.weight, shares))
+                )
         elif isinstance(column, CategoryColumn):
-            parts = _by_value(values_of(place, sample.x), error, sample.weight)
+            parts = _by_value(values_of(place, sample.x), error, sample.weight, shares)
             if len(parts) > 1:
                 ranked.append((_excess_spread(parts), {"column": column.name, "parts": parts}))
         else:
             values = values_of(place, sample.x)
             known = np.unique(values[np.isfinite(values)])
             if 2 <= len(known) <= 2 * MOST_VALUES:
-                parts = _by_value(values, error, sample.weight)
+                parts = _by_value(values, error, sample.weight, shares)
                 ranked.append((_excess_spread(parts), {"column": column.name, "parts": parts}))
     ranked.sort(key=lambda one: -one[0])
     overall = float(sample.weight @ error / sample.weight.sum())
@@ -276,35 +280,42 @@ def _shown_classes(sample: Sample) -> list[int]:
     return [int(one) for one in np.argsort(-counts, kind="stable")[:3]]
 
 
-def _by_value(values: Any, error: Numbers, weight: Numbers) -> list[dict[str, Any]]:
+def _by_value(values: Any, error: Numbers, weight: Numbers, shares: bool) -> list[dict[str, Any]]:
     names, groups = np.unique(_texts(values), return_inverse=True)
     counts = np.bincount(groups)
     most = MOST_VALUES if values.dtype == object else 2 * MOST_VALUES
     kept = np.argsort(-counts, kind="stable")[:most]
-    parts = [_part(names[one], error[groups == one], weight[groups == one]) for one in kept]
+    parts = [_part(names[one], error[groups == one], weight[groups == one], shares) for one in kept]
     return sorted(parts, key=lambda part: _order(part["value"]))
 
 
-def _over_time(name: str, days: Numbers, error: Numbers, weight: Numbers) -> dict[str, Any]:
+def _over_time(
+    name: str, days: Numbers, error: Numbers, weight: Numbers, shares: bool
+) -> dict[str, Any]:
     known = np.isfinite(days)
     order = np.flatnonzero(known)[np.argsort(days[known], kind="stable")]
     parts = [
-        {**_part(float(np.median(days[some])), error[some], weight[some]), "time": True}
+        {**_part(float(np.median(days[some])), error[some], weight[some], shares), "time": True}
         for some in np.array_split(order, TIME_BINS)
     ]
     return {"column": name, "parts": parts, "time": True}
 
 
-def _part(value: Any, error: Numbers, weight: Numbers) -> dict[str, Any]:
+def _part(value: Any, error: Numbers, weight: Numbers, shares: bool) -> dict[str, Any]:
     share = weight / weight.sum()
     mean = float(share @ error)
-    half = Z * math.sqrt(float(share**2 @ (error - mean) ** 2))
+    if shares:
+        # A share: few rows that are all right do not mean that none is ever wrong.
+        low, high = wilson(mean, 1.0 / float(share @ share))
+    else:
+        half = Z * math.sqrt(float(share**2 @ (error - mean) ** 2))
+        low, high = max(0.0, mean - half), mean + half
     return {
         "value": _plain(value),
         "rows": len(error),
         "error": mean,
-        "low": max(0.0, mean - half),
-        "high": mean + half,
+        "low": low,
+        "high": high,
     }
 
 

@@ -162,7 +162,7 @@ def calibration(sample: Sample, bins: int = 10) -> list[dict[str, float]]:
         if not len(part):
             continue
         share = float(right[part].mean())
-        low, high = _wilson(share, len(part))
+        low, high = wilson(share, len(part))
         found.append(
             {
                 "predicted": float(probability[part].mean()),
@@ -193,7 +193,8 @@ def per_class(sample: Sample) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: -int(one["rows"]))[: 2 * MOST_CLASSES]
 
 
-def _wilson(share: float, rows: int, z: float = 1.645) -> tuple[float, float]:
+def wilson(share: float, rows: float, z: float = 1.645) -> tuple[float, float]:
+    """The 90 % interval of a share, of so many rows (Wilson 1927)."""
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))

@@ -10,6 +10,7 @@ from typing import Any
 from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Figure, Plot, Table
+from descend.reporting.plots.by_name import by_name
 from descend.reporting.plots.colours import FADED
 from descend.reporting.plots.figures import (
     Trace,
@@ -93,7 +94,7 @@ def target_plot(assessment: Record) -> Plot:
         counts = assessment["class_counts"]
         names, values = [name for name, _ in counts], [count for _, count in counts]
         trace = bars("rows", list(range(len(names))), values, 0)
-        drawn = named_ticks(figure([trace], assessment["target"], "rows", zero=True), "x", names)
+        drawn = by_name(figure([trace], assessment["target"], "rows", zero=True), names)
         table = Table(["class", "rows"], [list(one) for one in counts], caption="Rows by class")
         caption = "Of the validation rows."
         return Plot("target", "The classes", drawn, table, caption, half=True)
@@ -241,16 +242,19 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
     target = assessment["target"]
     names = one["classes"] or ["mean prediction"]
     title = f"predicted {target}" if not one["classes"] else "mean probability"
+    title += f" of {names[0]}" if len(one["classes"]) == 1 else ""
+    shared = _common_range(assessment["dependence"])
+    drawn: Figure
     if one["kind"] == "category" or len(one["x"]) <= FEW_VALUES:
         x = list(range(len(one["x"])))
         traces: list[Trace] = [points(name, x, y, at) for at, (name, y) in _each(names, one["y"])]
-        drawn: Figure = named_ticks(
-            figure(traces, one["column"], title), "x", map(_value_text, one["x"])
-        )
+        drawn = figure(traces, one["column"], title)
+        drawn["layout"]["yaxis"]["range"] = shared
+        drawn = by_name(drawn, [_value_text(value) for value in one["x"]])
     else:
         traces = [line(name, one["x"], y, at) for at, (name, y) in _each(names, one["y"])]
         drawn = figure(traces, one["column"], title)
-    drawn["layout"]["yaxis"]["range"] = _common_range(assessment["dependence"])
+        drawn["layout"]["yaxis"]["range"] = shared
     return Plot(
         name=f"dependence-{number + 1}",
         title=f"How the prediction depends on {one['column']}",
@@ -304,7 +308,7 @@ def slice_plot(assessment: Record, number: int) -> Plot:
     shown = sum(part["error"] * part["rows"] for part in parts) / sum(p["rows"] for p in parts)
     mean = one.get("all", shown)
     overall = line("all rows", [0, len(parts) - 1], [mean, mean], 1, dash="dash")
-    drawn = named_ticks(figure([trace, overall], one["column"], unit, zero=True), "x", names)
+    drawn = by_name(figure([trace, overall], one["column"], unit, zero=True), names)
     rows: list[list[Cell]] = [
         [name, part["rows"], part["error"], part["low"], part["high"]]
         for name, part in zip(names, parts, strict=True)

@@ -87,6 +87,15 @@ def _draw(axes: Axes, trace: Mapping[str, Any]) -> AxesImage | ContourSet | Any 
                 return _draw_coloured_points(axes, trace)
             _draw_line(axes, trace)
             return None
+        case "bar" if trace.get("orientation") == "h":
+            axes.barh(
+                trace["y"],
+                _numbers(trace["x"]),
+                label=_text(trace.get("name", "")),
+                color=trace.get("marker", {}).get("color"),
+                height=_bar_width(trace["y"]),
+            )
+            return None
         case "bar":
             axes.bar(
                 [_text(x) if isinstance(x, str) else x for x in trace["x"]],

@@ -32,14 +32,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.regret_advice import figures_of
+from benchmarks.regret_advice import cost_text, figures_of
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_cells import FOLDER, Cells, OutOfTimeError
 from benchmarks.regret_report import report
 from benchmarks.regret_sweep import Sweep
 from descend.training.jax_setup import set_up
 
-STAGES = ("speed", "sweep", "advice")
+STAGES = ("speed", "sweep", "cost", "advice")
+"""The cost alone takes a minute a problem and measures no cell of the sweep."""
 OF_ADVICE = ("advice", "known", "thorough", "quality", "whole", "measured")
 """What is measured anew for another version of the advice."""
 
@@ -75,7 +76,9 @@ def main(arguments: list[str]) -> None:
             cells.forget(OF_ADVICE)
         try:
             sweep = Sweep(case, problem, cells, clock)
-            if options.stage != "speed":
+            if options.stage == "cost":
+                print(cost_text(sweep), flush=True)
+            elif options.stage != "speed":
                 sweep.run()
             if options.stage == "advice":
                 found.append(figures_of(sweep))

@@ -151,6 +151,26 @@ def ratio_interval(ones: Sequence[float], others: Sequence[float]) -> list[float
     return [float(np.quantile(ratios, part, method="nearest")) for part in (0.05, 0.95)]
 
 
+def cost_text(sweep: Sweep) -> str:
+    """Seconds to the target with the advice over those with the best setting of the sweep so far.
+
+    For every seed, the advice and compiling included.
+    """
+    table = sweep.table()
+    if not table:
+        return "Nothing of its sweep is known; run the stage sweep first."
+    size = min(table, key=lambda one: table[one][1])
+    rate, ratios = table[size][0], []
+    for seed in SEEDS:
+        waited = advice_of(sweep, seed)["waited"]
+        ratios.append((waited or math.inf) / seconds_typed_in(sweep, size, rate, seed))
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    return (
+        f"  advised over {size:,} at {rate:.3g} typed in, with its cost: "
+        f"{statistics.median(ratios):.2f} ({each})"
+    )
+
+
 def _circumstances(sweep: Sweep) -> dict[str, Any]:
     seconds = "processor" if sweep.clock is time.process_time else "wall"
     return {"when": time.strftime("%Y-%m-%d"), "seconds": seconds, **versions(), **machine()}

@@ -271,8 +271,8 @@ COARSE = (64, 256, 16, 1024, 32, 128, 512, 4)
 """Where a cell takes a minute."""
 LARGE = (64, 256, 1024, 4096, 16384)
 """Where an epoch takes a minute at small batch sizes."""
-DENSE = (64, 256, 1024, 128, 512, 2048)
-"""Where an update takes milliseconds whatever its rows."""
+DENSE = (64, 256, 16, 128, 32, 512, 1024)
+"""Where an update of any size takes milliseconds."""
 CASES = (
     Case("bike", _table(TASKS["bike"])),
     Case("diamonds", _table(TASKS["diamonds"])),

@@ -16,11 +16,14 @@ from benchmarks import (
     measure,
     problems,
     regret,
+    regret_advice,
     regret_cases,
     regret_cells,
+    regret_sweep,
     small_batches,
 )
 from benchmarks.measure import Apart, Candidate
+from tests.problems import linear_problem, numbers
 
 
 @pytest.mark.slow
@@ -85,6 +88,21 @@ def test_a_fifth_is_held_out_by_the_seed() -> None:
     assert mask.sum() == 20
     np.testing.assert_array_equal(mask, problems.held_out(100, seed=1))
     assert (mask != problems.held_out(100, seed=2)).any()
+
+
+def test_the_cost_of_the_advice_is_told_from_what_was_measured(tmp_path: Path) -> None:
+    cells = regret_cells.Cells(tmp_path / "one.json")
+    waited = {0: 3.0, 1: None, 2: 4.0}
+    cells.facts = {
+        "speed": {"batch_sizes": [64], "seconds_per_update": [0.1], "peak_memory": [0]},
+        "64 0.1 0": {"updates": 10},
+        **{f"advice {seed}": {"waited": seconds} for seed, seconds in waited.items()},
+        **{f"known 64 0.1 {seed}": 2.0 for seed in waited},
+    }
+    case = regret_cases.Case("one", lambda folder: None, sizes=(64,))
+    sweep = regret_sweep.Sweep(case, linear_problem(numbers(200)), cells)
+    text = regret_advice.cost_text(sweep)
+    assert text == "  advised over 64 at 0.1 typed in, with its cost: 2.00 (1.50, inf, 2.00)"
 
 
 def test_the_made_problems_of_the_regret_train() -> None:

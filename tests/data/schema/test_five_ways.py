@@ -317,3 +317,15 @@ def test_arrow_files_together_have_the_widest_type(tmp_path: Path) -> None:
         writer.write_table(words)
     with pytest.raises(DataError, match=r"column 'k' as int32, and .*3\.arrow as string"):
         open_table(data)
+
+
+def test_on_and_off_are_known_in_a_column_of_booleans() -> None:
+    which = RANDOM.integers(0, 2, ROWS)
+    y = RANDOM.normal(size=ROWS)
+    booleans, words = (
+        pa.table({"it": [two[one] for one in which], "y": y})
+        for two in ([True, False], ["On", "OFF"])
+    )
+    schema = learned(booleans)
+    for ours, theirs in zip(encoded(schema, words), encoded(schema, booleans), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

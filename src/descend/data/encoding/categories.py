@@ -6,6 +6,7 @@ SQL has the same rule in `expressions.category_sql`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,10 +27,11 @@ def category_codes(column: CategoryColumn) -> dict[str, int]:
 def known_values(column: CategoryColumn) -> dict[str, int]:
     """The code of each value, also under the text that this version gives it.
 
-    Models of version 0.1 may have learned 1.0 or 2024-12-31T00:00:00 from a CSV file.
+    Models of version 0.1 may have learned 1.0 or 2024-12-31T00:00:00 from a CSV file, or accents
+    that stand apart from their letters.
     """
     codes = category_codes(column)
-    found = {_plain(value): code for value, code in codes.items()}
+    found = {unicodedata.normalize("NFC", _plain(value)): code for value, code in codes.items()}
     if column.type == "number":
         for value, code in codes.items():
             for text in _of_other_width(value):
@@ -45,7 +47,7 @@ def category_text(column: CategoryColumn, value: object) -> str:
         return "true" if lower in TRUE else "false" if lower in FALSE else text
     if column.type == "number":
         return {"true": "1", "false": "0"}.get(text.lower(), text)
-    return text
+    return unicodedata.normalize("NFC", text)
 
 
 def spellings(column: CategoryColumn) -> dict[str, int]:
@@ -61,9 +63,19 @@ def spellings(column: CategoryColumn) -> dict[str, int]:
             others += [spelled for word in words for spelled in (word.capitalize(), word.upper())]
         if column.type == "number":
             others += _of_other_width(value)
+        others += unicode_forms(value)
         for other in others:
             found.setdefault(other, code)
     return found
+
+
+def unicode_forms(text: str) -> list[str]:
+    """The same letters with accents as one character with them, and as characters of their own.
+
+    >>> [len(form) for form in unicode_forms("Zürich")], unicode_forms("Rome")
+    ([6, 7], [])
+    """
+    return [] if text.isascii() else [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
 
 
 def _of_other_width(text: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from descend.data.encoding.categories import as_text, other_width
+from descend.data.encoding.categories import as_text, other_width, unicode_forms
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.targets import read_label
@@ -126,6 +126,8 @@ def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
         other = other_width(label) if isinstance(label, float) else None
         if other is not None:
             known.setdefault(other, code)
+        for form in unicode_forms(label) if isinstance(label, str) else []:
+            known.setdefault(form, code)
     return known
 
 

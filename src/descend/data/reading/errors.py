@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +47,12 @@ class UnreadableCellError(DataError):
 def closest(name: str, names: Iterable[str]) -> str:
     """A sentence that offers the closest of the names, or an empty text."""
     known = list(names)
+    letters = unicodedata.normalize("NFC", name)
+    if any(one != name and unicodedata.normalize("NFC", one) == letters for one in known):
+        return (
+            " There is one of the same letters whose accents have another Unicode form (NFC or "
+            "NFD): write both alike."
+        )
     lower = {known_name.lower(): known_name for known_name in reversed(known)}
     near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
     return f" Did you mean {lower[near[0]]!r}?" if near else ""

@@ -33,8 +33,8 @@ _EXACT_DIGITS = 16
 _COARSE_TIMES = ("TIMESTAMP_S", "TIMESTAMP_MS")
 """Types that hold times of which DuckDB cannot write the text."""
 
-TRUE = ("true", "t", "yes", "y", "1")
-FALSE = ("false", "f", "no", "n", "0")
+TRUE = ("true", "t", "yes", "y", "on", "1")
+FALSE = ("false", "f", "no", "n", "off", "0")
 """Texts for true and false in a column of booleans, in any letter case."""
 
 
@@ -71,7 +71,8 @@ def category_sql(column: TableColumn, kind: str | None = None) -> str:
     """SQL: the text that identifies a value, however it is stored; NULL for missing.
 
     Whole numbers have no decimal point and no plus sign; true is `true` in a column of booleans
-    and `1` in one of numbers; leading zeros stay.
+    and `1` in one of numbers; leading zeros stay. An accent is the same whether it is one
+    character with its letter or one of its own (Unicode's NFC and NFD).
 
     Args:
         column: where the values are.
@@ -96,7 +97,7 @@ def _category(text: str, column: TableColumn, kind: str) -> str:
     elif kind == "number" and column.is_text:
         value = _number_text(text, column.written)
     elif kind != "label" and column.is_text:
-        value = _whole(text)
+        value = f"CASE WHEN {_is_foreign(text)} THEN nfc_normalize({text}) ELSE {_whole(text)} END"
     nulls = (column.nulls or ("",)) if column.is_text else column.nulls
     if not nulls:
         return value
@@ -137,6 +138,11 @@ def _double_text(value: str, *, decimal: bool = False) -> str:
 def _moment_text(stamp: str) -> str:
     """SQL: the text of a TIMESTAMP; at midnight that of its date, which tables mix with it."""
     return f"regexp_replace({stamp}::VARCHAR, ' 00:00:00$', '')"
+
+
+def _is_foreign(text: str) -> str:
+    """SQL: whether a text has letters beyond ASCII, which take more than a byte."""
+    return f"strlen({text}) > length({text})"
 
 
 def _whole(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -313,15 +314,16 @@ def _class_warnings(target: ClassificationTarget) -> list[str]:
 
 
 def _alike_warnings(target: ClassificationTarget) -> list[str]:
-    """A sentence for classes that differ only in letter case or in spaces."""
+    """A sentence for classes that differ only in letter case, spaces or the form of accents."""
     groups: dict[str, list[str]] = {}
     for label in target.labels:
         if isinstance(label, str):
-            groups.setdefault("".join(label.casefold().split()), []).append(label)
+            letters = unicodedata.normalize("NFC", label).casefold()
+            groups.setdefault("".join(letters.split()), []).append(label)
     alike = [group for group in groups.values() if len(group) > 1]
     return [
         f"The classes {' and '.join(map(repr, group))} of the target {target.names[0]!r} differ "
-        "only in letter case or spaces, and are different classes. If they are one, write them "
-        "alike."
+        "only in letter case, spaces or the Unicode form of accents, and are different classes. "
+        "If they are one, write them alike."
         for group in alike[:5]
     ]

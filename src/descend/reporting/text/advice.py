@@ -208,10 +208,19 @@ def _noise(evidence: Mapping[str, Any]) -> str:
     return f"{text} {growth}" if growth else text
 
 
+def _rows(number: float) -> str:
+    """Rows to about three digits.
+
+    >>> _rows(1258.9), _rows(86.23)
+    ('1,259', '86.2')
+    """
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def _scale(noise: Mapping[str, Any]) -> str:
     low, high = noise["interval"]
-    upper = "more" if high is None else f"{high:,.3g}"
-    return f"{noise['noise_scale']:,.3g} ({low:,.3g} to {upper})"
+    upper = "more" if high is None else f"{_rows(high)}"
+    return f"{_rows(noise['noise_scale'])} ({_rows(low)} to {upper})"
 
 
 def noise_growth_text(measured: Sequence[Mapping[str, Any]]) -> str:
@@ -250,7 +259,7 @@ def _law(evidence: Mapping[str, Any]) -> str:
     level = law.get("level")
     loss = f"To reach a validation loss of {level:.4g}, batches" if level else "Batches"
     return (
-        f"{loss} up to about {law['critical']:,.3g} rows ({low:,.3g} to {high:,.3g}) need "
+        f"{loss} up to about {_rows(law['critical'])} rows ({_rows(low)} to {_rows(high)}) need "
         "proportionally fewer updates the larger they are; beyond, larger ones save few."
     )
 

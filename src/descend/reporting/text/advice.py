@@ -219,7 +219,7 @@ def _rows(number: float) -> str:
 
 def _scale(noise: Mapping[str, Any]) -> str:
     low, high = noise["interval"]
-    upper = "more" if high is None else f"{_rows(high)}"
+    upper = "more" if high is None else _rows(high)
     return f"{_rows(noise['noise_scale'])} ({_rows(low)} to {upper})"
 
 

@@ -18,6 +18,7 @@ import pytest
 import descend
 from descend.errors import LostProcessError
 from descend.runtime.launch import launch
+from descend.training.watch import SLOW
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +132,29 @@ def test_a_frozen_process_is_named(
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"descend: Process {frozen} ")
     assert "says nothing any more (for 6 seconds)" in last
+
+
+def test_a_process_that_stands_still_for_a_while_is_named_and_the_run_goes_on(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESCEND_DEADLINE", "150")
+    run = tmp_path / "run"
+    started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
+        time.sleep(0.01)
+    second = _children(started.pid)[1]
+    os.kill(second, signal.SIGSTOP)
+    time.sleep(SLOW + 20)
+    os.kill(second, signal.SIGCONT)
+    before = history.stat().st_size
+    while started.poll() is None and history.stat().st_size < before + 100:
+        time.sleep(0.01)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == 130, said
+    assert "Process 1 on " in said
+    assert "is behind the others, at " in said
 
 
 def test_rows_that_are_shared_out(table: Path, tmp_path: Path) -> None:

@@ -77,8 +77,12 @@ def _train_on_workers(ray: Any, asked: tuple[Any, ...], count: int, cores: int) 
             f"{count} processes of {cores} cores each need {count * cores} cores; the Ray cluster "
             f"has {room}. Type fewer processes."
         )
-    # A process of its own for each: JAX joins the others before its first array, once.
-    remote = ray.remote(num_cpus=cores, max_restarts=0)(Worker)
+    # Ray hides the GPUs of a host from what asks for none.
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    needed = {"num_cpus": cores, "num_gpus": 1 if gpus >= count else 0}
+    # A process of its own for each: JAX joins the others before its first array, once. They take
+    # the cores of as many hosts as there are.
+    remote = ray.remote(**needed, max_restarts=0, scheduling_strategy="SPREAD")(Worker)
     workers = [remote.remote() for _ in range(count)]
     try:
         host, port = ray.get(workers[0].address.remote())

@@ -9,9 +9,10 @@ runtime; nothing here opens a connection.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,17 @@ import numpy.typing as npt
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
 from descend.training.starters import CORES, WATCHED, job_of
-from descend.training.watch import Watch, steps
+from descend.training.watch import Watch, deadline, steps
 from descend.types import Array, Batch, Params
 
 T = TypeVar("T")
 
 AXIS = "data"
 """The name of the mesh axis along which batches are cut."""
-HEARTBEAT = 60
-"""Seconds after which a process that says nothing counts as lost; a broken connection is noticed at
-once."""
+HEARTBEAT = 4.0
+"""Times the deadline after which JAX ends the job of a process that says nothing, without saying
+which. It may do so after half of that: the process beats twice within it. The watch comes first,
+and a broken connection is noticed at once."""
 MESSAGE_BYTES = 16 << 20
 """Most bytes that a process sends to all others at once."""
 FAREWELL = 30
@@ -105,11 +107,11 @@ def join() -> Place:
         "coordinator_address": job.coordinator,
         "num_processes": job.count,
         "process_id": job.index,
-        "heartbeat_timeout_seconds": HEARTBEAT,
+        "heartbeat_timeout_seconds": math.ceil(HEARTBEAT * deadline()),
         "shutdown_timeout_seconds": FAREWELL,
     }
     if _has_accelerators():
-        options["local_device_ids"] = [job.local_index]
+        options["local_device_ids"] = [device_of(job.local_index)]
     if job.interface is not None:
         port = job.coordinator.rpartition(":")[2]
         options["coordinator_bind_address"] = f"{job.interface}:{port}"
@@ -187,6 +189,21 @@ def _listening_at(interface: str | None) -> Iterator[None]:
         yield
     finally:
         library.make_gloo_tcp_collectives = make
+
+
+def device_of(local_index: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Which of the GPUs that it sees a process takes.
+
+    Args:
+        local_index: of the process among those of its host.
+        environment: its variables.
+
+    >>> device_of(1, {"CUDA_VISIBLE_DEVICES": "0,1"}), device_of(1, {"CUDA_VISIBLE_DEVICES": "1"})
+    (1, 0)
+    """
+    seen = environment.get("CUDA_VISIBLE_DEVICES", "")
+    # SLURM (--gpus-per-task) and Ray show each process a GPU of its own, whose number there is 0.
+    return local_index if not seen or "," in seen else 0
 
 
 def _has_accelerators() -> bool:

@@ -9,6 +9,7 @@ fewer steps is slow, and whose beat has stopped is frozen, or its host is.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import sys
@@ -18,17 +19,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, final
 
-from descend.errors import LostProcessError
+from descend.errors import InputError, LostProcessError
 
 DEADLINE = "DESCEND_DEADLINE"
 """Seconds after which a process that says nothing at all ends the job."""
 SILENT = 45.0
-"""The same where nobody sets it: less than JAX waits, which would not say whom it waited for."""
+"""The same where nobody sets it."""
 SLOW = 30.0
 """Seconds of waiting after which a process that is behind is named; then after twice as long."""
 BEAT = 1.0
 """Seconds from one beat to the next."""
 _KEY = "descend/steps/"
+
+
+def deadline(environment: Mapping[str, str] = os.environ) -> float:
+    """Seconds after which a process that says nothing at all ends the job.
+
+    Raises:
+        InputError: the variable that sets them is no number above 0.
+
+    >>> deadline({}), deadline({"DESCEND_DEADLINE": "120"})
+    (45.0, 120.0)
+    """
+    text = environment.get(DEADLINE) or str(SILENT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise InputError(f"{DEADLINE} must be a number of seconds above 0; found {text!r}.")
+    return seconds
 
 
 class Client(Protocol):
@@ -136,7 +156,7 @@ class Watch:
         self._count = count
         self._say = say or _to_stderr
         self._end = end
-        self._deadline = float(os.environ.get(DEADLINE) or SILENT)
+        self._deadline = deadline()
         self._over = threading.Event()
         self._found: dict[int, Seen] = {}
         # Of the last answer of process 0, which holds the store.

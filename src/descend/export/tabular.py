@@ -8,7 +8,7 @@ import numpy as np
 
 from descend.export.graph import Graph, add_activation
 from descend.settings import Settings
-from descend.training.tabular import FIXED
+from descend.training.tabular import FIXED, with_mean_of_days
 
 
 def tabular_network(
@@ -71,7 +71,8 @@ def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
         columns = len(fixed["coded"])
         chosen = graph.add("Gather", numeric, graph.constant(fixed["coded"], np.int64), axis=1)
         places = _add_places(graph, chosen, fixed["middles"].reshape(columns, -1))
-        values = graph.add("Gather", graph.constant(params["codes"], np.float32), places)
+        codes = with_mean_of_days(params) if "days" in fixed else params["codes"]
+        values = graph.add("Gather", graph.constant(codes, np.float32), places)
         parts.append(_flat(graph, values, columns * np.shape(params["codes"])[1]))
     return parts
 

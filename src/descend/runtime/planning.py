@@ -12,6 +12,7 @@ from descend.defaults import EFFORTS
 from descend.runtime.table_run import TableRun
 from descend.settings import Settings
 from descend.training.build import with_default_numbers
+from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
 from descend.training.parallel import from_first, this_place
 from descend.training.tabular import FIXED
@@ -67,14 +68,22 @@ def input_notes(run: TableRun) -> Iterator[str]:
     if run.settings.model != "tabular":
         return
     fixed = run.problem.init(run.settings.seed)[FIXED]
-    names = run.prepared.encoder.numeric_names
-    coded = [names[int(place)] for place in np.asarray(fixed.get("coded", ()))]
+    names, days = run.prepared.encoder.numeric_names, elapsed_days(run.prepared.schema)
+    places = np.asarray(fixed.get("coded", ()), int).tolist()
+    coded = [names[place] for place in places if place not in days]
     if coded:
         more = f" and {len(coded) - NAMED_COLUMNS} more" if len(coded) > NAMED_COLUMNS else ""
         yield (
             f"{', '.join(coded[:NAMED_COLUMNS])}{more}: few distinct values, "
             "so learned as numbers and as categories."
         )
+    for place in places:
+        if place in days:
+            yield (
+                f"{names[place].removesuffix(' elapsed days')}: what each day has of its own is "
+                "learned too, since the validation rows are of the same days. To predict later "
+                "days, let later rows be the validation rows."
+            )
     target = run.prepared.schema.target
     if isinstance(target, RegressionTarget):
         for name, counted in zip(target.names, target.counts, strict=False):

@@ -5,14 +5,16 @@ Learned from a sample of the training rows, kept among the parameters, and never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from descend.data.rows.store import RowStore
+from descend.data.schema.columns import DatetimePart
 from descend.data.share_rows import SAMPLE_ROWS, sampled_rows
+from descend.training.day_codes import find_days
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,11 +35,15 @@ LEAST_COVERED = 0.8
 """Part of the rows whose value has an embedding, for a column to be learned as a category too."""
 MOST_BINNED, MOST_CODED = 256, 64
 """With more columns than that, bins or codes would make most of the network."""
+NO_DAYS: Mapping[int, DatetimePart] = {}
 BEYOND = 1e30
 """More than any standardised number."""
 REACH = 10.0
 """A number is taken as it is within this multiple of the distance from the median to the outer
 percentiles; beyond, its logarithm."""
+
+
+NONE = np.zeros(0, np.float32)
 
 
 class Bins(NamedTuple):
@@ -52,6 +58,8 @@ class Bins(NamedTuple):
         rate: `[p·T]` one over its width; 0 for a bin that is not there.
         coded: `[c]` which numbers are categories too.
         middles: `[c·V]` between neighbouring values; `BEYOND` behind the last.
+        days: `[c·V]` 1 for the code of a day that training has, −1 for that of other days, 0 for
+            all other codes; empty where no column of dates has codes.
     """
 
     centre: Floats
@@ -62,6 +70,7 @@ class Bins(NamedTuple):
     rate: Floats
     coded: Floats
     middles: Floats
+    days: Floats = NONE
 
 
 class Sample(NamedTuple):
@@ -83,7 +92,12 @@ def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Sample:
     return Sample(np.asarray(found.x["numeric"], np.float32), np.asarray(found.weight, np.float32))
 
 
-def find_bins(numeric: Floats, weight: Floats | None = None) -> Bins:
+def find_bins(
+    numeric: Floats,
+    weight: Floats | None = None,
+    days: Mapping[int, DatetimePart] = NO_DAYS,
+    held_out: Floats | None = None,
+) -> Bins:
     """Bins, codes and scales of each column.
 
     The edges are quantiles (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2.1) of the
@@ -93,11 +107,15 @@ def find_bins(numeric: Floats, weight: Floats | None = None) -> Bins:
         numeric: `[n, d]`, standardised.
         weight: `[n]` of the rows: quantiles count each so often, and one of weight 0 not at all.
             None: 1.
+        days: which of the numbers count days, and how they are standardised.
+        held_out: `[m, d]` validation rows, which decide whether days are codes.
     """
     if weight is not None and np.any(weight > 0):
         numeric, weight = numeric[weight > 0], weight[weight > 0]
     alike = weight is None or len(weight) == 0 or np.ptp(weight) == 0.0
-    scales, edges, codes = [], {}, {}
+    scales, edges = [], {}
+    codes: dict[int, tuple[Floats, Floats]] = {}
+    held_out = numeric[:0] if held_out is None else held_out
     for place in range(numeric.shape[1]):
         column = numeric[:, place]
         values, counts = np.unique(column, return_counts=True)
@@ -108,14 +126,19 @@ def find_bins(numeric: Floats, weight: Floats | None = None) -> Bins:
         if len(values) <= 2:
             continue
         edges[place] = _edges(values, shares)
-        frequent = values[counts >= LEAST_COUNT]
-        covered = counts[counts >= LEAST_COUNT].sum()
-        if 2 < len(frequent) <= MOST_CODES and covered >= LEAST_COVERED * len(column):
-            codes[place] = frequent
+        if place in days:
+            found = find_days(column, days[place], held_out[:, place])
+        else:
+            found = _between_codes(values, counts)
+        if found is not None:
+            codes[place] = found
     if len(edges) > MOST_BINNED:
         edges = {}
     if len(codes) > MOST_CODED:
         codes = {}
+    middles, of_days = zip(*codes.values(), strict=True) if codes else ((), ())
+    # A power of two, and a middle fewer than codes.
+    width = 1 << max(2, max(map(len, middles), default=1).bit_length())
     low, rate = _laid_out(list(edges.values()))
     centre, reach, scale = np.asarray(scales, np.float32).reshape(-1, 3).T
     return Bins(
@@ -126,7 +149,8 @@ def find_bins(numeric: Floats, weight: Floats | None = None) -> Bins:
         low=low,
         rate=rate,
         coded=np.asarray(list(codes), np.float32),
-        middles=_middles(list(codes.values())),
+        middles=_padded(middles, width, BEYOND),
+        days=_padded(of_days, width, 0.0) if any(map(np.any, of_days)) else NONE,
     )
 
 
@@ -145,8 +169,7 @@ def from_params(fixed: Any, numbers: int) -> Bins:
     Raises:
         ValueError: they are not those of such a row.
     """
-    none = np.zeros(0, np.float32)
-    found = {name: np.asarray(fixed.get(name, none)) for name in Bins._fields}
+    found = {name: np.asarray(fixed.get(name, NONE)) for name in Bins._fields}
     bins = Bins(**found)
     lengths = {
         "centre": numbers,
@@ -159,6 +182,8 @@ def from_params(fixed: Any, numbers: int) -> Bins:
     values, rest = divmod(len(bins.middles), max(1, len(bins.coded)))
     if any(array.ndim != 1 for array in bins) or rest or values & (values - 1):
         wrong.append("middles")
+    if bins.days.shape not in ((0,), bins.middles.shape):
+        wrong.append("days")
     for name in ("binned", "coded"):
         if not np.isin(found[name], np.arange(numbers)).all():
             wrong.append(name)
@@ -220,10 +245,22 @@ def _laid_out(edges: Sequence[Floats]) -> tuple[Floats, Floats]:
     return low.ravel(), rate.ravel()
 
 
-def _middles(codes: Sequence[Floats]) -> Floats:
-    """Between neighbouring values, padded to one power of two."""
-    most = 1 << max(2, (max((len(one) for one in codes), default=1) - 1).bit_length())
-    middles = np.full((len(codes), most), BEYOND, np.float32)
-    for place, one in enumerate(codes):
-        middles[place, : len(one) - 1] = 0.5 * (one[1:] + one[:-1])
-    return middles.ravel()
+def _between_codes(values: Floats, counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats] | None:
+    """Between the frequent values of a column, and a 0 for each: none of them is a day.
+
+    None where the column is not to be learned as a category.
+    """
+    frequent = values[counts >= LEAST_COUNT]
+    covered = counts[counts >= LEAST_COUNT].sum()
+    if not 2 < len(frequent) <= MOST_CODES or covered < LEAST_COVERED * counts.sum():
+        return None
+    middles = np.asarray(0.5 * (frequent[1:] + frequent[:-1]), np.float32)
+    return middles, np.zeros(len(frequent), np.float32)
+
+
+def _padded(columns: Sequence[Floats], width: int, filling: float) -> Floats:
+    """Numbers of all columns, each padded to one width."""
+    padded = np.full((len(columns), width), filling, np.float32)
+    for place, one in enumerate(columns):
+        padded[place, : len(one)] = one
+    return padded.ravel()

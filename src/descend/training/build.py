@@ -32,6 +32,7 @@ from descend.defaults import (
 from descend.errors import SettingsError, option_text
 from descend.settings import CLASS_LOSSES, Settings
 from descend.training.bins import Bins, find_bins, sample
+from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
 from descend.training.losses import make_loss, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
@@ -91,7 +92,9 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     """The training problem for a prepared table; `loss` must be resolved."""
     bins = None
     if settings.model == "tabular":
-        bins = find_bins(*sample(prepared.sampled, settings.seed))
+        days = elapsed_days(prepared.schema)
+        held_out = sample(prepared.validation, settings.seed).numeric if days else None
+        bins = find_bins(*sample(prepared.sampled, settings.seed), days, held_out)
     sparse = isinstance(prepared.training, SparseStore)
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
     if settings.memory is not None:

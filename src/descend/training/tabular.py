@@ -4,7 +4,8 @@ A number x of a column comes in three ways. As a scaled number, whose logarithm 
 As a piecewise-linear encoding, max(0, min(1, (x − e_t)/(e_{t+1} − e_t))) for each of its bins,
 which a learned matrix and a rectifier turn into a short embedding (Gorishniy et al. 2022,
 arXiv 2203.05556, sections 3.2 and 3.3). And where a column has few distinct values, as an
-embedding of the nearest of them, as a category has: so it may be a code.
+embedding of the nearest of them, as a category has: so it may be a code. Days of a column of dates
+have such embeddings too (`day_codes`).
 
 The members see the same embedded row, each with signs of its own, go through the same hidden
 layers and end in a layer of their own (BatchEnsemble, Wen et al. 2020, arXiv 2002.06715; TabM,
@@ -133,6 +134,8 @@ def _pooled_and_each(members_apply: Apply, pool: Pool) -> PooledAndEach:
     """`(params, x) -> (pooled outputs [B, k], those of each member [B, M, k])`."""
 
     def apply(params: Params, x: Mapping[str, Array]) -> tuple[Array, Array]:
+        if "days" in params[FIXED]:
+            params = {**params, "codes": with_mean_of_days(params, xp=jnp)}
         each = in_pieces(lambda piece: members_apply(params, piece), x)
         return pool(each), each
 
@@ -218,6 +221,21 @@ def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -
     if inputs.category_sizes:
         parts.append(look_up(params["table"], x["category"], inputs).reshape(rows, -1))
     return jnp.concatenate(parts, axis=1)
+
+
+def with_mean_of_days(params: Params, xp: Any = np) -> Any:
+    """`[c·V, w]`: the embeddings of codes, the mean of the known days of a column for its others.
+
+    Hardly any training row is of another day, so what stands there has not been learned.
+    """
+    columns = params[FIXED]["coded"].shape[0]
+    codes = params["codes"].reshape(columns, -1, params["codes"].shape[-1])
+    days = params[FIXED]["days"].reshape(columns, -1, 1)
+    known = (days > 0).astype(codes.dtype)
+    mean = (codes * known).sum(axis=1, keepdims=True) / xp.maximum(
+        1.0, known.sum(axis=1, keepdims=True)
+    )
+    return xp.where(days < 0, mean, codes).reshape(params["codes"].shape)
 
 
 def find_places(values: Array, middles: Array) -> Array:

@@ -37,7 +37,7 @@ from benchmarks import measure
 from benchmarks.problems import TASKS, Task, find_table, held_out, read_frame
 from descend import defaults
 from descend.defaults import EFFORTS
-from descend.training import early_decay
+from descend.training import bins, day_codes, early_decay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,8 @@ def version(side: str) -> str:
     if side in PEERS:
         return "defaults"
     network = [value for name, value in vars(defaults).items() if name.startswith("TABULAR_")]
-    network += [value for name, value in vars(early_decay).items() if name.isupper()]
+    for module in (early_decay, bins, day_codes):
+        network += [value for name, value in vars(module).items() if name.isupper()]
     return f"{EFFORTS[side]}, {defaults.HIDDEN['tabular']}, {network}"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,19 @@ def test_what_the_network_makes_of_columns_is_said() -> None:
     assert said[0].startswith("month: few distinct values")
     assert said[1].startswith("sold: whole numbers")
     assert not list(planning.input_notes(run_of(Settings("sold", task="regression", model="mlp"))))
+
+
+def test_days_that_are_learned_each_are_said_with_what_to_do_for_later_ones(tmp_path: Path) -> None:
+    days = np.repeat(np.datetime64("2024-01-01") + np.arange(30), 20)
+    frame = pd.DataFrame({"when": days, "x": np.arange(600.0), "y": np.arange(600.0) % 7 + 0.5})
+    settings = Settings("y", task="regression")
+    said = list(planning.input_notes(table_run(frame, settings, make_progress("silent"))))
+    assert [one for one in said if one.startswith("when: what each day has of its own")]
+    later = tmp_path / "later.parquet"
+    frame.assign(when=frame["when"] + pd.Timedelta(days=30)).to_parquet(later)
+    settings = settings.replace(validation=str(later))
+    said = list(planning.input_notes(table_run(frame, settings, make_progress("silent"))))
+    assert not [one for one in said if "each day" in one]
 
 
 def _taking(seconds: float) -> Any:

@@ -248,3 +248,18 @@ def test_columns_named_like_a_result_are_asked_about_where_the_model_is_very_goo
     check = found.get("columns that may be known only afterwards")
     assert (check and check.tone) == tone
     assert check is None or "exclude=['ArrTime']" in check.text
+
+
+def test_the_time_left_of_a_running_run_leaves_out_the_compilation() -> None:
+    """An epoch takes a second after the first, which had its updates compiled for 20 more."""
+    record = record_of(state="running")
+    record["settings"] |= {"epochs": 10, "time_budget": None}
+    del record["result"]
+    history = tuple(
+        HistoryLine(10 * n, float(n), 640 * n, n and 20.0 + n, 1.0, 1.0, 64, 0.1) for n in range(5)
+    )
+    figures = {one.label: one for one in train_page(record, history).summary.figures}
+    assert figures["Time left"].value == "0:06"
+    assert figures["Elapsed"].note == "640 rows/s"
+    only = train_page(record, history[:1])
+    assert not any(plot.name == "loss" for plot in only.plots)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
 import descend
-from descend.reporting.notebook import Lines, ShownAdvice, comparison_html, curve_svg
+from descend.reporting.notebook import Lines, ShownAdvice, bars_svg, comparison_html, curve_svg
 from tests.reporting.test_render import history_of
 
 
@@ -18,7 +20,8 @@ def test_a_run_and_its_model_show_themselves_escaped():
     )
     shown = run._repr_html_() + run.model._repr_html_()
     assert "trivial prediction" in shown
-    assert run.stop_reason.value in shown
+    assert "The number of epochs was reached." in shown
+    assert ">R²<" in shown
     assert "<script>" not in shown
     assert "&lt;script&gt; (number)" in shown
 
@@ -44,9 +47,21 @@ def test_a_comparison_shows_its_claims_and_losses_escaped() -> None:
     ]
     claims = [{"claim": "Mini-batch is faster.", "verdict": "held"}]
     shown = comparison_html({"table": table, "claims": claims, "seeds": 3})
-    assert "<td>held</td>" in shown
+    assert ">held</td>" in shown
     assert shown.count("<rect") == 2
     assert "<b>Mini" not in shown
+
+
+def test_the_longest_name_beside_a_bar_is_not_cut_off() -> None:
+    shown = bars_svg([("Gradient descent + momentum", 1.0, "0.2375"), ("SGD", 0.5, "0.08")])
+    place = float(re.findall(r'<text x="([\d.]+)" y="15" text-anchor="end"', shown)[0])
+    assert place >= 7 * len("Gradient descent + momentum")
+
+
+def test_an_advice_names_no_range_of_one_size() -> None:
+    shown = ShownAdvice(128, 0.1, (0.1, 0.1), (128, 128), {}, 1.0)._repr_html_()
+    assert ">128</td>" in shown
+    assert "as well" not in shown
 
 
 def test_a_history_is_a_tuple_with_a_frame_and_a_plot() -> None:

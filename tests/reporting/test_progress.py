@@ -68,13 +68,25 @@ def test_the_pace_counts_from_where_a_resumed_run_began() -> None:
     clock = Clock()
     pace = Pace(clock)
     pace.begin(epochs=10, rows=1000)
+    pace.start(5000)
     assert pace.text(5000) == ""
     clock.now = 10.0
     assert pace.text(6000) == "0:10 elapsed · 0:40 left at most · 100 rows/s"
     pace.begin(epochs=None, rows=1000)
-    pace.text(0)
+    pace.start(0)
     clock.now = 20.0
     assert pace.text(1000) == "0:10 elapsed · 100 rows/s"
+
+
+def test_the_pace_leaves_out_the_time_before_the_first_updates() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.begin(epochs=10, rows=1000)
+    clock.now = 30.0  # Compiling.
+    pace.start(1000)
+    clock.now = 40.0
+    pace.start(2000)
+    assert pace.text(2000) == "0:40 elapsed · 1:20 left at most · 100 rows/s"
 
 
 def test_the_bar_shows_loss_and_pace_without_wearing_out_the_terminal(

@@ -11,9 +11,15 @@ from typing import Any
 
 from descend.errors import InputError
 from descend.reporting.plots.colours import COLOURS
+from descend.reporting.text.advice import timing_disturbed
 from descend.types import Advice, HistoryLine
 
 WIDTH, HEIGHT, EDGE = 420, 160, 8
+LEFT = ' style="text-align:left"'
+"""Notebooks set tables to the right or in the middle."""
+LONGEST_BAR = 200
+LETTER = 7
+"""Width of a letter in the pictures, about."""
 
 
 class Lines(tuple[HistoryLine, ...]):
@@ -82,7 +88,9 @@ def curve_svg(history: Sequence[HistoryLine]) -> str:
             if math.isfinite(getattr(one, name))
         )
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-    title = f"validation loss (blue) and training loss (orange) over {last:.3g} epochs"
+    losses = [one.validation_loss for one in history if math.isfinite(one.validation_loss)]
+    told = f", {losses[0]:.4g} at first and {min(losses):.4g} at best," if losses else ""
+    title = f"validation loss (blue){told} and training loss (orange) over {last:.3g} epochs"
     return (
         f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{title}">'
         f"<title>{title}</title>{''.join(drawn)}</svg><div><small>{title}</small></div>"
@@ -96,10 +104,10 @@ def bars_svg(parts: Sequence[tuple[str, float, str]]) -> str:
         parts: of each bar its name, its length (0 or more), and its value as text.
     """
     longest = max((length for _, length, _ in parts), default=0.0) or 1.0
-    step, left = 22, 170
+    step, left = 22, 20 + LETTER * max((len(name) for name, _, _ in parts), default=0)
     drawn = []
     for place, (name, length, value) in enumerate(parts):
-        y, wide = place * step, (WIDTH - left - 80) * length / longest
+        y, wide = place * step, LONGEST_BAR * length / longest
         drawn.append(
             f'<text x="{left - 6}" y="{y + 15}" text-anchor="end" font-size="12" '
             f'fill="currentColor">{escape(name)}</text>'
@@ -108,7 +116,7 @@ def bars_svg(parts: Sequence[tuple[str, float, str]]) -> str:
             f"{escape(value)}</text>"
         )
     return (
-        f'<svg width="{WIDTH}" height="{step * len(parts)}" role="img" '
+        f'<svg width="{left + LONGEST_BAR + 90}" height="{step * len(parts)}" role="img" '
         f'aria-label="{escape("; ".join(f"{name} {value}" for name, _, value in parts))}">'
         f"{''.join(drawn)}</svg>"
     )
@@ -123,10 +131,15 @@ class ShownAdvice(Advice):
 
 def advice_html(advice: Advice) -> str:
     """An advice: what it says, and the seconds of each batch size that was measured."""
-    sizes, rates = (f"{low:,g} to {high:,g}" for low, high in (advice.flat_region, advice.interval))
+    words = "about as well"
+    if timing_disturbed(advice.flat_region, advice.evidence):
+        words = "not to be told apart"
     facts = [
-        ("batch size", f"{advice.batch_size:,} (about as well: {sizes})"),
-        ("learning rate", f"{advice.learning_rate:g} (about as well: {rates})"),
+        ("batch size", f"{advice.batch_size:,}{_ends_text(words, *advice.flat_region)}"),
+        (
+            "learning rate",
+            f"{advice.learning_rate:g}{_ends_text('about as well', *advice.interval)}",
+        ),
         ("measured in", f"{advice.cost:.3g} s"),
     ]
     parts = [
@@ -136,6 +149,10 @@ def advice_html(advice: Advice) -> str:
     ]
     figure = f"<div><small>Time per update</small></div>{bars_svg(parts)}" if parts else ""
     return card("descend.Advice", facts) + figure
+
+
+def _ends_text(words: str, low: float, high: float) -> str:
+    return f" ({words}: {low:,g} to {high:,g})" if low < high else ""
 
 
 def comparison_html(record: Mapping[str, Any]) -> str:
@@ -157,11 +174,11 @@ def card(title: str, facts: Sequence[tuple[str, object]]) -> str:
     """A title and a table of facts as HTML; what the user named is escaped.
 
     Example:
-        >>> card("a <b>", [("rows", 3)])
+        >>> card("a <b>", [("rows", 3)]).replace(LEFT, "")
         '<div><strong>a &lt;b&gt;</strong><table><tr><th>rows</th><td>3</td></tr></table></div>'
     """
     lines = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(_fact_text(value))}</td></tr>"
+        f"<tr><th{LEFT}>{escape(name)}</th><td{LEFT}>{escape(_fact_text(value))}</td></tr>"
         for name, value in facts
     )
     return f"<div><strong>{escape(title)}</strong><table>{lines}</table></div>"

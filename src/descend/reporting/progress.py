@@ -85,6 +85,7 @@ class Pace:
         self._clock = clock
         self._began = clock()
         self._rows_before: int | None = None
+        self._counted_from = self._began
         self._epochs: int | None = None
         self._budget: float | None = None
         self._rows = 1
@@ -97,6 +98,16 @@ class Pace:
         self._rows = max(1, rows)
         self._rows_before = None
 
+    def start(self, examples: int) -> None:
+        """Count rows from here on, unless they are counted already.
+
+        Called after the first updates: before them lies their compilation, which says nothing of
+        the speed.
+        """
+        if self._rows_before is None:
+            self._rows_before = examples
+            self._counted_from = self._clock()
+
     def share(self, examples: int) -> float | None:
         """How much of the run is done at least, from 0 to 1; None where nothing limits it."""
         shares = []
@@ -108,13 +119,13 @@ class Pace:
 
     def text(self, examples: int) -> str:
         """Like `0:20 elapsed · 0:12 left at most · 1,200,000 rows/s`."""
-        if self._rows_before is None:
-            self._rows_before = examples
-        seconds = self._clock() - self._began
-        done = examples - self._rows_before
-        if seconds <= 0 or done <= 0:
+        if self._rows_before is None or examples <= self._rows_before:
             return ""
-        speed = done / seconds
+        now = self._clock()
+        seconds, counted = now - self._began, now - self._counted_from
+        if counted <= 0:
+            return ""
+        speed = (examples - self._rows_before) / counted
         parts = [f"{clock_time(seconds)} elapsed"]
         left = []
         if self._epochs is not None:
@@ -182,6 +193,7 @@ class LineProgress(Progress):
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Write a line if the last one is long ago."""
         self._compiling.cancel()
+        self._pace.start(examples)
         if self._clock() < self._next_line + SECONDS_WITHOUT_LINE - self._apart:
             return
         parts = [f"epoch {examples / self._rows:.3g}"]
@@ -253,6 +265,7 @@ class BarProgress(Progress):
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Draw again if the last drawing is a while ago."""
         now = self._clock()
+        self._pace.start(examples)
         if self._live is None or now < self._next_drawing:
             return
         self._next_drawing = now + SECONDS_BETWEEN_DRAWINGS

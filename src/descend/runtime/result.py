@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from descend.errors import InputError
+from descend.io.units import span_text
+from descend.reporting.checks import ending_text
 from descend.reporting.notebook import Html, Lines, page_frame
-from descend.reporting.text.records import chosen_rate
+from descend.reporting.text.records import NAMES, chosen_rate, round_metric
 from descend.runs.contents import REPORT
 from descend.types import History, StopReason
 
@@ -66,14 +68,19 @@ class FinishedRun:
         return [
             *first,
             *(
-                (name, f"{value:.4g} (trivial prediction: {baseline[name]:.4g})")
+                (NAMES.get(name, name), _beside_text(name, value, baseline[name]))
                 for name, value in self.metrics.get("model", {}).items()
                 if baseline.get(name) is not None
             ),
             ("batch size", settings["batch_size"]),
             ("learning rate", chosen_rate(self.record) or "in your optimizer"),
             ("epochs", result["epochs"]),
-            ("seconds", result["seconds"]),
-            ("ended", self.stop_reason.value),
+            ("training time", span_text(result["seconds"])),
+            ("ended", ending_text(result, self.history) or self.stop_reason.value),
             *([("folder", self.folder)] if self.folder else []),
         ]
+
+
+def _beside_text(name: str, value: float, trivial: float) -> str:
+    model, simple = (round_metric(name, one) for one in (value, trivial))
+    return f"{model:.4g} (trivial prediction: {simple:.4g})"

@@ -11,8 +11,8 @@ from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import KeyFigure, Summary
 from descend.reporting.pages.settings import rate_figures
 from descend.reporting.progress import clock_time
-from descend.reporting.text.records import NAMES
-from descend.types import History
+from descend.reporting.text.records import NAMES, epochs_text
+from descend.types import History, HistoryLine
 
 Record = Mapping[str, Any]
 
@@ -36,8 +36,7 @@ def train_summary(
             KeyFigure(
                 "Training time",
                 span_text(result["seconds"]),
-                f"{count_text(result['updates'], 'update')}, "
-                f"{number_text(result['epochs'])} epochs",
+                f"{count_text(result['updates'], 'update')}, {epochs_text(result['epochs'])}",
             ),
         ],
         outcome=sentence,
@@ -77,9 +76,11 @@ def _running_summary(record: Record, history: History) -> Summary:
         left = []
         if budget:
             left.append(budget - last.seconds)
-        if epochs and last.epoch > 0:
-            left.append((epochs - last.epoch) * last.seconds / last.epoch)
-        rows = last.examples / last.seconds if last.seconds > 0 else 0.0
+        first = _counted_from(history)
+        seconds = last.seconds - first.seconds
+        if epochs and last.epoch > first.epoch:
+            left.append((epochs - last.epoch) * seconds / (last.epoch - first.epoch))
+        rows = (last.examples - first.examples) / seconds if seconds > 0 else 0.0
         since = sum(one.update > best.update for one in history)
         note = "left at most" if left else "no limit but the stopping rule"
         figures = [
@@ -108,6 +109,12 @@ def _running_summary(record: Record, history: History) -> Summary:
         outcome=outcome,
         facts=facts_text(record),
     )
+
+
+def _counted_from(history: History) -> HistoryLine:
+    """From where the pace is counted: before the first updates lies their compilation."""
+    updated = [one for one in history if one.update > 0]
+    return updated[0] if len(updated) > 1 else history[0]
 
 
 def _patience_figure(progress: Record, since: int) -> KeyFigure:

@@ -15,7 +15,7 @@ from descend.reporting.pages.model import model_sections
 from descend.reporting.pages.settings import data_section, rate_section, settings_section
 from descend.reporting.pages.summary import train_summary
 from descend.reporting.plots.figures import batch_plot, loss_plot, metric_plots, rate_plot
-from descend.reporting.text.records import chosen_rate, subject
+from descend.reporting.text.records import chosen_rate, epochs_text, subject
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -68,7 +68,7 @@ def _training_section(record: Record, history: History) -> Section:
     if best is not None:
         text.append(
             f"The {'saved' if result else 'best'} model is the one after "
-            f"{count_text(best.update, 'update')} ({number_text(best.epoch)} epochs): validation "
+            f"{count_text(best.update, 'update')} ({epochs_text(best.epoch)}): validation "
             f"loss {number_text(best.validation_loss)}."
         )
     if result.get("lowerings"):
@@ -84,7 +84,7 @@ def _training_section(record: Record, history: History) -> Section:
     if grown := _growth_text(history):
         text.append(grown)
     runs = {"this run": history}
-    plots = [loss_plot(runs)]
+    plots = [loss_plot(runs)] if len(history) > 1 else []  # A single point is no chart.
     if grown:
         plots.append(batch_plot(runs))
     if chosen_rate(record) is None:

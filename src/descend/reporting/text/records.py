@@ -80,7 +80,7 @@ def summary_text(
         paragraph(
             f"{count_text(result['updates'], 'update')} of "
             f"{batch_text(settings['batch_size'], history)}, "
-            f"{result['epochs']:.4g} epochs, {span_text(result['seconds'])}, "
+            f"{epochs_text(result['epochs'])}, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
         paragraph(ending_text(result, history)),
@@ -277,7 +277,7 @@ def _run_text(record: Mapping[str, Any]) -> str:
     if "progress" in record:
         last = record["progress"]
         lines.append(
-            f"{count_text(last['update'], 'update')}, {last['epoch']:.4g} epochs, "
+            f"{count_text(last['update'], 'update')}, {epochs_text(last['epoch'])}, "
             f"{span_text(last['seconds'])} so far; validation loss "
             f"{last['validation_loss']:.4g}, at best {last['best_validation_loss']:.4g}."
         )
@@ -300,6 +300,15 @@ def _place(figure: tuple[str, float]) -> int:
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
+
+
+def epochs_text(epochs: float) -> str:
+    """A number of epochs.
+
+    >>> epochs_text(1.0), epochs_text(0.25), epochs_text(40)
+    ('1 epoch', '0.25 epochs', '40 epochs')
+    """
+    return f"{epochs:.4g} epoch{'' if epochs == 1 else 's'}"
 
 
 def round_metric(name: str, value: float | None) -> float | None:

@@ -55,6 +55,13 @@ def read(text: str, written: str) -> float | None:
         ("€3 Mio", 3e6, 3e6),
         ("US$ 3.5bn", 3.5e9, None),
         ("  7\u00a0", 7, 7),
+        ("1,10,100", 110_100, None),
+        ("₹ 12,34,567.50", 1_234_567.5, None),
+        ("3.50-", -3.5, None),
+        ("1.234,50-", None, -1234.5),
+        ("$5.00-", -5, None),
+        *((text, None, None) for text in ("1,10,10", "1,1,100", "5-6", "2-", "3+", "(5.0-)")),
+        *((text, None, None) for text in ("-5.0-", "+5.0-", "5.0--", "5.0- €")),
         # A code or a word is no number.
         *((text, None, None) for text in ("", "abc", "1_12", "5kg", "12M", "1.2k", "1,2,3")),
         *((text, None, None) for text in ("12,34.5", "(5", "5)", "1 23", "--5", "5 5", "€", "%")),

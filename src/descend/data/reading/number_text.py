@@ -1,10 +1,10 @@
 """The grammar of numbers written as text, the same for every source.
 
 A number may have a decimal point or comma, digits in groups of three (`1,234.50`, `1.234,50`,
-`1 234,50`, `1'234.50`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent sign, an exponent, or
-stand in parentheses where it is negative. Durations (`25:10:00`, `1 days 02:03:04`) are numbers of
-seconds. Text that may also be a code (`00501`, `2E3`, `1_12`) has labels of its own; the labels of
-all cells decide what a column holds.
+`1 234,50`, `1'234.50`) or in lakhs (`12,34,567`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent
+sign, an exponent, and where it is negative a minus after it or parentheses around it. Durations
+(`25:10:00`, `1 days 02:03:04`) are numbers of seconds. Text that may also be a code (`00501`,
+`2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _CURRENCY = (
 )
 _POINT = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _COMMA = r"(?:[0-9]+,?[0-9]*|,[0-9]+)"
-_POINT_GROUPS = r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?"
+_LAKHS = r"[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
+_POINT_GROUPS = rf"(?:[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+|{_LAKHS})(?:\.[0-9]*)?"
 _COMMA_GROUPS = r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]*)?"
 _POINT_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:\.[0-9]*)?"
 _COMMA_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:,[0-9]*)?"
@@ -52,7 +53,7 @@ def _decorated_pattern(body: str, letters: str = "") -> str:
         money = rf"(?:{_CURRENCY}{_SP}*{sign}{number}|{number}{_SP}*{_CURRENCY})"
         return rf"^\(?{sign}{_SP}*{money}\)?$"
     before = rf"(?:{sign}{_SP}*(?:{_CURRENCY}{_SP}*)?|{_CURRENCY}{_SP}*{sign})"
-    return rf"^\(?{before}({body})(?:{_SP}*(?:{_CURRENCY}|%))?\)?$"
+    return rf"^\(?{before}({body})(?:(?:{_SP}*(?:{_CURRENCY}|%))?\)?|-)$"
 
 
 def number_text_sql(text: str, written: str) -> str:
@@ -114,7 +115,7 @@ def _decorated_number(text: str, written: str) -> str:
     )
     multiplied = f"{_cast(_digits(f'concat({both})', written))} * CASE {letters} {factors} END"
     lettered = f"CASE WHEN regexp_matches({text}, '[A-Za-z]') THEN {multiplied} END"
-    return f"""CASE WHEN starts_with({text}, '(') = suffix({text}, ')')
+    return f"""CASE WHEN {_has_one_sign(text)}
         THEN coalesce({_cast(_digits(found, written))}, {lettered})
             * CASE WHEN {_negative(text)} THEN -1 ELSE 1 END END"""
 
@@ -129,6 +130,16 @@ def _body(written: str) -> str:
 def _undecorated(text: str, written: str) -> str:
     """SQL: the part of a text that `_body` describes; empty where it is no such number."""
     return f"regexp_extract({text}, {quote_text(_decorated_pattern(_body(written)))}, 1)"
+
+
+def _has_one_sign(text: str) -> str:
+    """SQL: whether parentheses are a pair, and a minus after the digits can be meant as one.
+
+    It has decimals before it and no other sign: 2- and 3+ are grades.
+    """
+    pair = f"starts_with({text}, '(') = suffix({text}, ')')"
+    after = f"regexp_matches({text}, '^[^-−+(]*[.,][0-9]+-$')"
+    return f"{pair} AND (NOT suffix({text}, '-') OR {after})"
 
 
 def _negative(text: str) -> str:
@@ -205,7 +216,7 @@ def undecorated_sql(text: str) -> str:
     found = (
         f"concat({plain}, translate(concat({gapped}, {great}), ' \u00a0\u2007\u2009\u202f''’', ''))"
     )
-    return f"CASE WHEN starts_with({text}, '(') = suffix({text}, ')') THEN {found} ELSE '' END"
+    return f"CASE WHEN {_has_one_sign(text)} THEN {found} ELSE '' END"
 
 
 def unit_sql(text: str) -> str:

@@ -205,8 +205,8 @@ def test_what_is_no_function_is_refused(start: Start) -> None:
         start(callbacks=[3])
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_rate_must_be_a_number_above_zero(rate: float) -> None:
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), "fast", None])
+def test_a_rate_must_be_a_number_above_zero(rate: Any) -> None:
     def change(evaluation: Evaluation) -> None:
         evaluation.learning_rate = rate
 

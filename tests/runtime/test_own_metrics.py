@@ -119,3 +119,13 @@ def test_a_metric_that_is_not_finite_ends_nothing(tmp_path: Path) -> None:
     run = train(metrics={"own": lambda p, y: np.inf}, out=tmp_path / "run")
     assert np.isnan(run.metrics["model"]["own"])
     assert np.isnan(read_history(tmp_path / "run")[-1].metrics["own"])
+
+
+def test_a_metric_that_changes_its_arrays_changes_no_other() -> None:
+    def sorts(predictions: Any, y: Any) -> float:
+        predictions.sort()
+        y.fill(0.0)
+        return 0.0
+
+    run = train(metrics={"sorts": sorts, "own": rmse})
+    assert run.metrics["model"]["own"] == pytest.approx(run.metrics["model"]["rmse"], rel=1e-5)

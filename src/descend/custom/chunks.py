@@ -107,7 +107,7 @@ class Chunks:
         if self._first is None:
             self._first = Batch(*_some(batch, slice(0)))
             self.inputs, self.targets = read.inputs, read.targets
-        _check_alike(self._first, batch)
+        check_alike(self._first, batch)
         self._check_form(read)
         self._check_ends(batch)
         self._digest.add(batch)
@@ -167,7 +167,7 @@ class Chunks:
         if self._first is None:
             raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
         if self._given is not None:
-            _check_alike(self._first, self._given.batch)
+            check_alike(self._first, self._given.batch, "validation rows like those of training")
             self._check_form(self._given)
         if min(self._totals()) == 0:
             rows = self._rows if self._share is None else self._share.rows
@@ -356,11 +356,12 @@ def _role(name: str) -> str:
     return "weight" if name == "weight" else "input"
 
 
-def _check_alike(first: Batch, batch: Batch) -> None:
+def check_alike(first: Batch, batch: Batch, what: str = "chunks that are alike") -> None:
+    """Raise DataError unless rows have the arrays, shapes and types of the first ones."""
     expected, found = groups_of(first), groups_of(batch)
     if expected != found:
         raise DataError(
-            f"Expected chunks that are alike, {_shapes(expected)}; found one with {_shapes(found)}."
+            f"Expected {what}, {_shapes(expected)} as in the first rows; found {_shapes(found)}."
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import descend
 from descend.custom.arrays import TargetFacts
-from descend.custom.chunks import DISK_PART, Chunks, Share
+from descend.custom.chunks import DISK_PART, Chunks, Share, check_alike
 from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
@@ -26,7 +26,6 @@ from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.spool import Spool
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.store_cache import Say, folder_of_stores, open_cached_store, store_folder
-from descend.data.rows.store_header import groups_of
 from descend.data.schema.columns import ClassificationTarget, Target
 from descend.data.schema.describe import describe
 from descend.data.share_rows import join_stores, joint_budget, shared_otherwise
@@ -178,13 +177,17 @@ def further_rows(
         if rows.encoder is not None:
             found[name] = encode_whole(rows.encoder, data, f"validation_sets[{name!r}]", settings)
         else:
-            read = read_whole(data, settings.target)
+            what = f"validation_sets[{name!r}]"
+            try:
+                read = read_whole(data, settings.target)
+            except DataError as error:
+                raise DataError(f"{what}: {error}") from error
             batch = read.batch
-            alike = groups_of(batch) == groups_of(rows.sampled.gather(np.arange(1)))
-            if (read.inputs, read.targets) != (rows.inputs, rows.targets) or not alike:
+            check_alike(rows.training.gather(np.arange(1)), batch, f"{what} like the training rows")
+            if (read.inputs, read.targets) != (rows.inputs, rows.targets):
                 raise DataError(
-                    f"Expected validation_sets[{name!r}] as rows like those of training: the same "
-                    "arrays with the same shapes and types."
+                    f"Expected {what} in the form of the training rows, with the arrays in the "
+                    "same mappings, lists or tuples."
                 )
             found[name] = MemoryStore(batch.x, batch.y, batch.weight)
     return found

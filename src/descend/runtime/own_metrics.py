@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+import numpy as np
+
 from descend.data.rows.store import RowStore
 from descend.errors import DescendError, InputError
 from descend.runs.history import COLUMNS
@@ -114,7 +117,8 @@ class OwnMetrics:
 
 def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
     try:
-        value = float(metric(predictions, y))
+        # Copies: a metric that changes its arrays must not change what the next one gets.
+        value = float(metric(*jax.tree.map(np.array, (predictions, y))))
     except DescendError:
         raise
     except Exception as error:

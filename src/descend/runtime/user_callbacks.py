@@ -92,9 +92,13 @@ class Evaluation:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if not (math.isfinite(value) and value > 0):
+        try:
+            rate = float(value)
+        except (TypeError, ValueError):
+            rate = math.nan
+        if not (math.isfinite(rate) and rate > 0):
             raise SettingsError(f"learning_rate must be a number greater than 0; found {value!r}.")
-        self._rate = float(value)
+        self._rate = rate
 
     @functools.cached_property
     def params(self) -> Params:

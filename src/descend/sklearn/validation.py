@@ -58,8 +58,8 @@ def as_read(X: Any, model: str) -> Any:
             X = X.copy()
             X.sum_duplicates()
         return X
-    # As it is, and encoded in 32 bits.
-    needed, free = math.prod(X.shape) * (X.dtype.itemsize + 4), usable_memory()
+    # As it is, its training and validation rows, and these encoded in 32 bits.
+    needed, free = math.prod(X.shape) * (2 * X.dtype.itemsize + 4), usable_memory()
     if needed > free:
         raise ValueError(
             f"The tabular network reads sparse X as an array, and one of shape {X.shape} takes "

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import (
     advise_twice,
+    custom_accuracy,
     epoch_speed,
     measure,
     problems,
@@ -174,3 +175,18 @@ def test_runs_cover_sizes_and_rates_that_can_learn() -> None:
     assert {one.batch_size for one in cells} == {2**power for power in range(1, 11)}
     assert len({one.key for one in cells}) == len(cells)
     assert all(2.0**-8 <= one.rate <= 4.0 for one in cells)
+
+
+def test_an_interval_of_paired_differences() -> None:
+    mean, low, high = custom_accuracy.interval([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    # Student's t with two degrees of freedom: 4.303 standard errors.
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+
+
+def test_pairs_have_training_rows_of_their_own(tmp_path: Path) -> None:
+    x = np.arange(40, dtype=np.uint8)
+    y = np.zeros(40, int)
+    np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x[:3], y_test=y[:3])
+    pairs = [custom_accuracy.rows_of_pair(tmp_path / "small.npz", 10, seed) for seed in range(3)]
+    assert len({int(row) for pair in pairs for row in pair.train[0]}) == 30

@@ -33,6 +33,7 @@ QUESTIONS = (
     "custom_accuracy",
     "large",
     "fuzz",
+    "fuzz_memory",
     "wheel",
 )
 

@@ -1,16 +1,21 @@
 """Does a command keep to `--memory`, whatever the shape of the table?
 
-Tables of many classes, many columns, many rows, long texts and many values are made, and commands
-run on them in processes of their own. Counted is the most private memory of the whole tree of
-processes: pages that no file backs, as `--memory` promises (docs/larger-than-memory.md). A command
-passes if it ends rightly or is refused in one text, and never held more than the bound.
+Tables of many classes, many columns, many rows, long texts, many values, several targets and row
+weights are made, and commands run on them in processes of their own. Counted is the most private
+memory of the whole tree of processes: pages that no file backs, as `--memory` promises
+(docs/larger-than-memory.md). A command passes if it ends rightly or is refused in one text, and
+never held more than the bound.
+
+    python -m benchmarks fuzz_memory --memory 640
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +24,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from benchmarks import measure
 
 ROOT = Path(__file__).parents[1]
 MIB = 1 << 20
@@ -29,20 +36,33 @@ LONGEST = 600.0
 """Seconds that a command may take."""
 PERIOD = 0.01
 """Seconds between two looks at a tree of processes."""
-FIXED = "--model mlp --batch-size 256 --learning-rate 0.01 --epochs 1 --quiet --force"
+FIXED = "--model mlp --batch-size 256 --learning-rate 0.01 --quiet --force"
 OUT = "--quiet --force --out work"
 COMMANDS = {
-    "train": f"train t.csv --target y {FIXED} --out run",
-    "inspect": "inspect t.csv --target y",
+    "train": f"train t.csv {{roles}} {FIXED} --epochs 1 --out run",
+    "train, store": f"train t.csv {{roles}} {FIXED} --epochs 1 --out other --store rows",
+    "train, tabular": "train t.csv {roles} --effort quick --epochs 1 --quiet --force --out tabular",
+    "inspect": "inspect t.csv {roles}",
+    "inspect, no target": "inspect t.csv",
+    "inspect run": "inspect run",
     "evaluate": "evaluate run t.csv",
+    "evaluate, tabular": "evaluate tabular t.csv",
     "predict": "predict run t.csv -o p.csv --force",
-    "predict all": "predict run t.csv -o p.csv --force --keep all",
-    "advise": f"advise t.csv --target y --model mlp --advice-budget 2s {OUT}",
-    "compare": f"compare t.csv --target y --batch-size 256 --learning-rate 0.01 --budget 0.5s "
+    "predict, all columns": "predict run t.csv -o p.csv --force --keep all",
+    "predict, tabular": "predict tabular t.csv -o p.csv --force",
+    "report": "report run",
+    "export": "export run m.onnx --force",
+    "advise": f"advise t.csv {{roles}} --model mlp --advice-budget 2s {OUT}",
+    "compare": f"compare t.csv {{roles}} --batch-size 256 --learning-rate 0.01 --budget 0.5s "
     f"--seeds 1 {OUT}",
     "landscape": f"landscape run {OUT}",
+    "resume": "resume stopped --quiet",
 }
-"""By name; `landscape` keeps to the bound of the run that it shows."""
+"""By name. `landscape` and `resume` keep to the bound of the run that they are given."""
+STOPPED = f"train t.csv {{roles}} {FIXED} --epochs 3 --out stopped"
+"""A run that is interrupted after its first evaluation, for `resume`."""
+TAKE_MEMORY = ("train", "inspect t", "evaluate", "predict", "advise", "compare")
+"""How commands that take `--memory` begin."""
 
 
 class Peak(NamedTuple):
@@ -59,54 +79,101 @@ class Peak(NamedTuple):
     error: str
 
 
-def many_classes(path: Path, dice: random.Random) -> None:
+class Largest(random.Random):
+    """Dice that always show the most."""
+
+    def randint(self, a: int, b: int) -> int:
+        return b
+
+    def choice(self, seq: Any) -> Any:
+        return seq[-1]
+
+
+def many_classes(path: Path, dice: random.Random) -> str:
     """A target of thousands of classes."""
-    _make(path, 20_000, "random() AS a", f"'class' || (i % {dice.randint(300, 3000)})")
+    return _make(path, 20_000, "random() AS a", f"'class' || (i % {dice.randint(300, 3000)}) AS y")
 
 
-def many_columns(path: Path, dice: random.Random) -> None:
-    """Rows of up to 2,000 numbers."""
-    columns = dice.randint(300, 2000)
+def many_columns(path: Path, dice: random.Random) -> str:
+    """Rows of up to 4,000 numbers."""
+    columns = dice.randint(300, 4000)
     numbers = ", ".join(f"round(random(), 3) AS c{place}" for place in range(columns))
-    _make(path, 4_000_000 // columns, numbers, "random()")
+    return _make(path, 4_000_000 // columns, numbers)
 
 
-def many_rows(path: Path, dice: random.Random) -> None:
+def many_rows(path: Path, dice: random.Random) -> str:
     """Up to two million rows."""
     numbers = ", ".join(f"round(random(), 3) AS c{place}" for place in range(8))
-    _make(path, dice.randint(200_000, 2_000_000), f"{numbers}, 'k' || (i % 50) AS k", "random()")
+    return _make(path, dice.randint(200_000, 2_000_000), f"{numbers}, 'k' || (i % 50) AS k")
 
 
-def long_texts(path: Path, dice: random.Random) -> None:
+def long_texts(path: Path, dice: random.Random) -> str:
     """Cells of up to many pages."""
     letters = dice.choice([1_000, 10_000, 100_000])
     text = f"repeat('word' || (i * 7919 % 1000003) || ' ', {letters // 10})"
     kinds = f"'k' || (i % 7) AS k, repeat('kind ' || (i % 5), {letters // 50}) AS page"
-    _make(path, 200_000_000 // letters, f"{text} AS note, {kinds}", "random()")
+    return _make(path, 200_000_000 // letters, f"{text} AS note, {kinds}")
 
 
-def many_values(path: Path, dice: random.Random) -> None:
+def many_values(path: Path, dice: random.Random) -> str:
     """Columns of hundreds of thousands of different texts."""
     values = dice.randint(50_000, 500_000)
     texts = f"'user ' || (hash(i) % {values}) AS u, 'a long name ' || (hash(i + 1) % {values}) AS v"
-    _make(path, 600_000, texts, "random()")
+    return _make(path, 600_000, texts)
 
 
-SHAPES: dict[str, Callable[[Path, random.Random], None]] = {
+def many_categories(path: Path, dice: random.Random) -> str:
+    """Columns of text by the hundred, each of thousands of values."""
+    columns = dice.randint(50, 400)
+    texts = ", ".join(
+        f"'value ' || (hash(i + {place * 7919}) % 3000) AS k{place}" for place in range(columns)
+    )
+    return _make(path, 8_000_000 // columns, texts)
+
+
+def weighted_outputs(path: Path, dice: random.Random) -> str:
+    """Several targets and row weights."""
+    numbers = ", ".join(f"round(random(), 3) AS c{place}" for place in range(8))
+    targets = [f"y{place}" for place in range(dice.randint(2, 20))]
+    made = ", ".join(f"random() AS {one}" for one in targets)
+    _make(path, dice.randint(100_000, 500_000), numbers, f"random() + 0.5 AS w, {made}")
+    return f"--target {','.join(targets)} --weight w"
+
+
+SHAPES: dict[str, Callable[[Path, random.Random], str]] = {
     one.__name__.replace("_", " "): one
-    for one in (many_classes, many_columns, many_rows, long_texts, many_values)
+    for one in (
+        many_classes,
+        many_columns,
+        many_rows,
+        long_texts,
+        many_values,
+        many_categories,
+        weighted_outputs,
+    )
 }
+"""What makes a table of a shape, and returns the options that say what is predicted."""
 
 
-def _make(path: Path, rows: int, columns: str, target: str) -> None:
+def _make(path: Path, rows: int, columns: str, target: str = "random() AS y") -> str:
     import duckdb
 
-    made = f"SELECT {columns}, {target} AS y FROM range({rows}) AS t(i)"
+    made = f"SELECT {columns}, {target} FROM range({rows}) AS t(i)"
     duckdb.connect().execute(f"COPY ({made}) TO '{path}' (FORMAT csv)").fetchall()
+    return "--target y"
 
 
-def peak(words: list[str], folder: Path, *, seconds: float = LONGEST) -> Peak:
-    """Run `descend` with some words, and watch the memory of all its processes."""
+def peak(
+    words: list[str], folder: Path, *, seconds: float = LONGEST, stop_after: Path | None = None
+) -> Peak:
+    """Run `descend` with some words, and watch the memory of all its processes.
+
+    Args:
+        words: of the command line.
+        folder: where it runs.
+        seconds: after which it is killed.
+        stop_after: a history; once an evaluation stands in it, the command is interrupted.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "descend", *words],
         cwd=folder,
@@ -121,12 +188,19 @@ def peak(words: list[str], folder: Path, *, seconds: float = LONGEST) -> Peak:
     most, end = 0, time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         most = max(most, sum(map(private_bytes, tree(process.pid))))
+        if stop_after is not None and stop_after.exists() and _lines(stop_after) > 2:
+            process.send_signal(signal.SIGINT)
+            stop_after = None
         time.sleep(PERIOD)
     if process.poll() is None:
         process.kill()
     status = process.wait()
     reader.join(5)
     return Peak(status, most, b"".join(printed).decode(errors="replace")[-1500:])
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
 
 
 def tree(process: int) -> Iterator[int]:
@@ -158,30 +232,85 @@ def outcome(found: Peak, bound: int) -> str:
     return {0: "read", 2: "refused"}.get(found.status, "hang" if found.status < 0 else "traceback")
 
 
+def run_command(kind: str, roles: str, bound: int, folder: Path) -> Peak | None:
+    """Run a command on the table of a folder; None where the run that it needs is not there."""
+    words = COMMANDS[kind].format(roles=roles).split()
+    if kind == "resume":
+        stopped = STOPPED.format(roles=roles).split()
+        history = folder / "stopped" / "history.csv"
+        peak([*stopped, "--memory", f"{bound}MiB"], folder, stop_after=history)
+    given = words[1]
+    if given in ("run", "tabular", "stopped") and not (folder / given / "run.json").exists():
+        return None
+    if COMMANDS[kind].startswith(TAKE_MEMORY):
+        words += ["--memory", f"{bound}MiB"]
+    return peak(words, folder)
+
+
 def fuzz_memory(
     inputs: int, dice: random.Random, *, keep: Callable[[str], None] = print
 ) -> dict[str, Counter[str]]:
     """Run so many commands on tables of all shapes; those over the bound are told to `keep`."""
     counts: dict[str, Counter[str]] = {}
-    done = 0
-    while done < inputs:
-        shape = list(SHAPES)[done // len(COMMANDS) % len(SHAPES)]
+    others = [kind for kind in COMMANDS if not kind.startswith("train")]
+    each = -(-inputs // len(SHAPES))
+    for shape, make in SHAPES.items():
         bound = dice.choice(BOUNDS)
+        left = min(each, inputs - sum(found.total() for found in counts.values()))
+        kinds = ["train", *dice.sample(others, min(len(others), max(0, left - 1)))][:left]
+        if any("tabular" in kind for kind in kinds):
+            kinds.insert(1, "train, tabular")
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            SHAPES[shape](folder / "t.csv", dice)
-            for kind, typed in list(COMMANDS.items())[: inputs - done]:
-                done += 1
-                if "run" in typed.split()[1:2] and not (folder / "run" / "run.json").exists():
-                    counts.setdefault(shape, Counter())["refused"] += 1
-                    continue
-                words = typed.split()
-                if kind != "landscape":
-                    words += ["--memory", f"{bound}MiB"]
-                found = peak(words, folder)
-                said = outcome(found, bound * MIB)
+            roles = make(Path(name) / "t.csv", dice)
+            for kind in kinds:
+                found = run_command(kind, roles, bound, Path(name))
+                said = "refused" if found is None else outcome(found, bound * MIB)
                 counts.setdefault(shape, Counter())[said] += 1
-                held = f"{found.private / MIB:.0f} of {bound} MiB"
-                if said not in ("read", "refused"):
+                if found is not None and said not in ("read", "refused"):
+                    held = f"{found.private / MIB:.0f} of {bound} MiB"
                     keep(f"{shape}, {kind}: {said}, {held}, status {found.status}\n{found.error}")
     return counts
+
+
+def main(words: list[str] | None = None) -> int:
+    """Every command on the largest table of every shape, under one bound."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--memory", type=int, default=640, help="MiB")
+    parser.add_argument("--shape", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--command", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    given = parser.parse_args(words)
+    peaks: dict[str, dict[str, str]] = {kind: {} for kind in given.command}
+    over = 0
+    for shape in given.shape:
+        with tempfile.TemporaryDirectory() as name:
+            roles = SHAPES[shape](Path(name) / "t.csv", Largest())
+            for kind in given.command:
+                began = time.monotonic()
+                found = run_command(kind, roles, given.memory, Path(name))
+                said = "refused" if found is None else outcome(found, given.memory * MIB)
+                over += said not in ("read", "refused")
+                peaks[kind][shape] = _cell(found, said)
+                seconds = time.monotonic() - began
+                print(f"{shape}, {kind}: {peaks[kind][shape]} {seconds:.0f} s", flush=True)
+                if found is not None and said != "read":
+                    print(found.error, flush=True)
+    lines = [[kind, *(of.get(shape, "") for shape in given.shape)] for kind, of in peaks.items()]
+    text = (
+        f"Peak of private memory in MiB under `--memory {given.memory}MiB`, by command and shape "
+        f"of the table; a number in brackets: refused in one text.\n\n"
+        f"{measure.table(['command', *given.shape], lines)}\n\n{over} over the bound."
+    )
+    measure.record("memory", text, {"bound": given.memory, "peaks": peaks}, save=not given.no_save)
+    return 1 if over else 0
+
+
+def _cell(found: Peak | None, said: str) -> str:
+    if found is None:
+        return "no run"
+    held = f"{found.private / MIB:.0f}"
+    return {"read": held, "refused": f"({held})"}.get(said, f"{held}: {said}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from descend.api import train
-from descend.assessment import linear, scores
+from descend.assessment import columns, linear, scores
 from descend.assessment.columns import slices, strongest
 from descend.assessment.sample import Places, Sample
-from descend.data.schema.columns import CategoryColumn
+from descend.data.schema.columns import CategoryColumn, NumberColumn
 
 ROWS = 1500
 
@@ -215,3 +215,40 @@ def test_few_rows_that_are_all_right_leave_room_for_errors() -> None:
     assert few["error"] == few["low"] == 0.0
     assert few["high"] > 0.4
     assert many["low"] < many["error"] < many["high"] < few["high"]
+
+
+@pytest.mark.parametrize("classes", [0, 4])
+def test_columns_are_grouped_together_as_one_by_one(classes: int) -> None:
+    random = np.random.default_rng(4)
+    rows = 300
+    kinds = [
+        random.normal(size=rows),
+        random.integers(0, 7, rows).astype(float),
+        np.repeat(np.arange(60.0), 5),
+        np.zeros(rows),
+        np.where(random.random(rows) < 0.6, 0.0, random.normal(size=rows)),
+    ]
+    places = [
+        Places(NumberColumn(f"n{place}", "number", 0, None, 0.0, 1.0, -9.0, 9.5), (place,), None)
+        for place in range(len(kinds))
+    ]
+    x = {"numeric": np.stack(kinds, axis=1).astype(np.float32)}
+    truth = random.integers(0, classes, rows).astype(float) if classes else kinds[0] + kinds[1]
+    weight = random.uniform(0.5, 2.0, rows)
+    names = tuple(f"c{one}" for one in range(classes))
+    sample = Sample(x, truth, np.zeros((rows, max(1, classes))), weight, lambda _: truth, names)
+    share = weight / weight.sum()
+    outcome = np.eye(classes)[truth.astype(int)] if classes else truth[:, None]
+    total = float(np.sum(share @ (outcome - share @ outcome) ** 2))
+    expected = {}
+    for place in places:
+        groups = columns._groups(place, x)
+        within = 0.0
+        for one in np.unique(groups):
+            some = groups == one
+            mean = share[some] @ outcome[some] / share[some].sum()
+            within += float(np.sum(share[some] @ (outcome[some] - mean) ** 2))
+        rest = rows - len(np.unique(groups))
+        expected[place.column.name] = max(0.0, 1.0 - within / total * (rows - 1) / rest)
+    found = {one["column"]: one["explained"] for one in strongest(sample, places)}
+    assert found == pytest.approx(expected, abs=1e-9)

@@ -62,3 +62,24 @@ def test_the_penalty_counts_in_the_evaluation_where_the_training_rows_validate()
     assert free.objective.penalty is None
     assert bound.objective.penalty is not None
     assert float(bound.objective.penalty(params)) == 3.0
+
+
+def test_a_gradient_takes_few_rows_at_once_where_each_takes_much() -> None:
+    rows = numbers(2000)
+    usual = mlp_problem(rows, rows)
+    assert usual.plan(2000).microbatches == 1
+    least = problem_module.FEWEST_AT_ONCE
+    tight = dataclasses.replace(usual, working=1 << 16)
+    assert tight.rows_at_once == least
+    assert tight.plan(2000).microbatches > 1
+    assert tight.plan(least).microbatches == 1
+    # Rows are divided by the bound that was set, never by what happens to be free.
+    assert dataclasses.replace(usual, working=1 << 40).plan(2000) == usual.plan(2000)
+
+
+def test_a_batch_is_divided_under_a_bound_of_memory() -> None:
+    rows = numbers(2000)
+    usual = mlp_problem(rows, rows)
+    bound = dataclasses.replace(usual, working=4 * 2000 * usual.store.row_bytes)
+    assert usual.plan(2000).accumulation_steps == 1
+    assert bound.plan(2000).accumulation_steps == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -161,17 +161,11 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
     if isinstance(column, CategoryColumn):
         names = np.asarray(category_names(column), dtype=object)
         return np.asarray(names[np.asarray(x["category"])[:, place.category]])
+    if isinstance(column, NumberColumn):
+        return np.asarray(number_values([place], x)[:, 0])
     # Of the one column: to convert all for each would take the square of their number.
     numeric = np.asarray(np.asarray(x["numeric"])[:, list(place.numeric)], np.float64)
-    if isinstance(column, NumberColumn):
-        values = numeric[:, 0] * column.deviation + column.mean
-        if abs(column.maximum) < 1e15 and float(column.maximum).is_integer():
-            # Standardised float32 gives 14 back as 13.999999.
-            near = np.round(values)
-            values = np.where(
-                np.abs(values - near) < 1e-5 * column.deviation, near + 0.0, values
-            )  # no -0
-    elif isinstance(column, DatetimeColumn):
+    if isinstance(column, DatetimeColumn):
         names_ = [part.name for part in column.parts]
         if "elapsed days" not in names_:
             return np.full(len(numeric), np.nan)
@@ -181,6 +175,25 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
         return np.full(len(numeric), np.nan)
     if column.missing > 0:
         values = np.where(numeric[:, -1] > 0.5, np.nan, values)
+    return np.asarray(values)
+
+
+def number_values(places: Sequence[Places], x: Inputs) -> Numbers:
+    """Columns of numbers `[n, k]` in the units of the table; NaN: missing."""
+    columns = [place.column for place in places if isinstance(place.column, NumberColumn)]
+    numeric = np.asarray(x["numeric"])
+    encoded = np.asarray(numeric[:, [place.numeric[0] for place in places]], np.float64)
+    deviation = np.asarray([column.deviation for column in columns])
+    values = encoded * deviation + np.asarray([column.mean for column in columns])
+    whole = [abs(one.maximum) < 1e15 and float(one.maximum).is_integer() for one in columns]
+    if any(whole):
+        # Standardised float32 gives 14 back as 13.999999.
+        near = np.round(values)
+        close = np.abs(values - near) < 1e-5 * deviation
+        values = np.where(close & np.asarray(whole), near + 0.0, values)  # no -0
+    for number, place in enumerate(places):
+        if columns[number].missing > 0:
+            values[numeric[:, place.numeric[-1]] > 0.5, number] = np.nan
     return np.asarray(values)
 
 

@@ -114,6 +114,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         rising=rises(settings),
         members=None if network.members is None else (network.members, each_member(per_example)),
         one_kernel=settings.model == "linear",
+        working=None if settings.memory is None else divide(settings.memory).working,
     )
 
 

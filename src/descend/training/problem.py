@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from descend.data.rows.batches import MICRO_ROWS, BatchPlan, plan_batches, without_microbatches
+from descend.data.rows.batches import (
+    MAX_BATCH_BYTES,
+    MICRO_ROWS,
+    BatchPlan,
+    plan_batches,
+    without_microbatches,
+)
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.slices import slice_plan
 from descend.data.rows.store import RowStore
@@ -43,6 +49,13 @@ from descend.types import Array, Params, split_variables
 
 EVALUATION_INTERVAL_ROWS = 1_000_000
 """Most training rows from one evaluation to the next."""
+GRADIENT_BYTES = 128 << 20
+"""Bytes of the values that the host computes for a gradient at once; about half are in memory."""
+BATCH_SHARE, WORKING_SHARE = 0.125, 0.5
+"""Under a bound of memory: the fraction of the working memory that the rows of a chunk take at
+most, of which several are in memory, and that the values of a gradient do."""
+FEWEST_AT_ONCE = 256
+"""Rows whose gradient is computed at once whatever it takes."""
 GRADIENT_SHARE = 0.25
 """Fraction of the memory of a device that the values computed for a gradient may take."""
 
@@ -129,6 +142,9 @@ class Problem:
         couples_rows: whether `training_apply` processes the rows of a batch together; then a batch
             is never split into microbatches, and one too large for that is refused.
         penalty: `params -> penalty` that the model itself asks for, or None.
+        working: bytes for batches, gradients and copies of the model under the bound that the user
+            set; None where none is set. A run keeps it, since it decides how a large batch is
+            divided, and so the last bits of its sum.
     """
 
     store: RowStore
@@ -147,6 +163,7 @@ class Problem:
     noisy: bool = False
     couples_rows: bool = False
     penalty: Callable[[Params], Array] | None = None
+    working: int | None = None
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -184,15 +201,21 @@ class Problem:
         """How an epoch is divided into updates at a batch size, on the device that trains."""
         plan = for_device(self.store, self._host_plan(batch_size))
         if plan.resident and not self.couples_rows:
-            plan = dataclasses.replace(plan, micro_rows=self._rows_at_once)
+            plan = dataclasses.replace(plan, micro_rows=self._device_rows_at_once)
         return plan
 
     @functools.cached_property
-    def _rows_at_once(self) -> int:
+    def _device_rows_at_once(self) -> int:
         """Most rows whose gradient a device with memory of its own computes at once."""
+        return max(MICRO_ROWS, int(GRADIENT_SHARE * device_memory() / self._gradient_row_bytes))
+
+    @functools.cached_property
+    def _gradient_row_bytes(self) -> float:
+        """Bytes of the values that the gradient of a row computes, above 0."""
         params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, self.init(self.seed)))
-        _, per_row = gradient_bytes(self.objective, self.store, params)
-        return max(MICRO_ROWS, int(GRADIENT_SHARE * device_memory() / per_row))
+        store = self.store.sample if isinstance(self.store, SharedStore) else self.store
+        _, per_row = gradient_bytes(self.objective, store, params)
+        return max(1.0, per_row)
 
     def _host_plan(self, batch_size: int) -> BatchPlan:
         """The same where the host gathers the rows."""
@@ -203,8 +226,27 @@ class Problem:
             self.seed,
             intervals_per_epoch=intervals,
             chunk_bytes=chunk_bytes(),
+            most_bytes=self._within(MAX_BATCH_BYTES, BATCH_SHARE),
         )
-        return without_microbatches(plan) if self.couples_rows else plan
+        if self.couples_rows:
+            return without_microbatches(plan)
+        if plan.chunk_rows <= FEWEST_AT_ONCE:
+            return plan
+        return dataclasses.replace(plan, micro_rows=self.rows_at_once)
+
+    @functools.cached_property
+    def rows_at_once(self) -> int:
+        """Most rows whose gradient the host computes at once.
+
+        Thousands of classes, or wide layers, take far more than the row they are for. However much
+        memory is free, it is the same in every run: the order of a sum decides its last bits.
+        """
+        most = self._within(GRADIENT_BYTES, WORKING_SHARE)
+        return max(FEWEST_AT_ONCE, min(MICRO_ROWS, int(most / self._gradient_row_bytes)))
+
+    def _within(self, usual: int, share: float) -> int:
+        """Bytes that something may take: the usual ones, or a share of the working memory."""
+        return usual if self.working is None else min(usual, int(share * self.working))
 
     def compiled(self, plan: BatchPlan) -> RunChunk:
         """The updates of a plan as one program; plans with equally many microbatches share it."""

@@ -125,3 +125,13 @@ def test_snapshots_on_a_line_determine_no_plane() -> None:
     line = np.linspace(0, 1, 5)[:, None] * one.snapshots[:1]
     with pytest.raises(ValueError, match="on a line"):
         principal_axes([dataclasses.replace(one, snapshots=line)], np.zeros(200))
+
+
+def test_snapshots_in_a_file_are_those_in_memory(
+    runner: TrialRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = record_trajectory(runner, "a", 8, 0.05, [1, 4])
+    monkeypatch.setattr(plane, "MOST_IN_MEMORY", 0)
+    kept = record_trajectory(runner, "a", 8, 0.05, [1, 4])
+    assert isinstance(kept.snapshots, np.memmap)
+    np.testing.assert_array_equal(kept.snapshots, usual.snapshots)

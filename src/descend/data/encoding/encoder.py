@@ -22,7 +22,7 @@ from descend.data.encoding.read_plan import (
 )
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.batch_size import BATCH_BYTES
-from descend.data.reading.numpy_arrays import as_numpy, fill_missing
+from descend.data.reading.numpy_arrays import as_numpy, fill_missing, without_nan
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -237,6 +237,8 @@ class Encoder:
                 category[code] = self._category(column, values, unseen)
                 code += 1
                 continue
+            if isinstance(column, NumberColumn):
+                values = without_nan(values)
             if unseen is not None:
                 unseen.add_values(column, values)
             if isinstance(column, NumberColumn):

@@ -18,6 +18,7 @@ from descend.data.reading.expressions import (
     category_sql,
     cell_sql,
     class_sql,
+    float_sql,
     number_sql,
     time_sql,
     time_written_sql,
@@ -242,7 +243,8 @@ def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> 
         assert isinstance(learned, ClassificationTarget)
         return class_sql(column, learned.type)
     if kind == "number" and column.type in ("number", "boolean"):
-        return number_sql(column)
+        # Of the inputs NaN is missing; a row whose target is NaN is left out, so that one is NULL.
+        return float_sql(column) if isinstance(learned, NumberColumn) else number_sql(column)
     if isinstance(learned, DatetimeColumn):
         times: tuple[str, ...] = ("time", "text", "datetime") if learned.pattern == TIME else DATES
         times = ("number",) if learned.pattern in EPOCHS else times

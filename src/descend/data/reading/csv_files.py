@@ -14,6 +14,7 @@ import pyarrow as pa
 from descend.data.reading.csv_delimiter import SPACES
 from descend.data.reading.csv_dialect import Dialect, find_dialect
 from descend.data.reading.csv_text import read_head
+from descend.data.reading.csv_wide import THOUSANDS, CellsFound, wide_first_cells
 from descend.data.reading.errors import check_names, closest
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.number_text import PLAIN, code_sql
@@ -39,6 +40,7 @@ class CsvFiles:
         types: DuckDB type of each column: DOUBLE or VARCHAR.
         words: the texts for missing (`NULLS`) among the numbers of a column in the first rows.
         longer: whether there are rows beyond those that the types were found from.
+        filled: whether a cell of the first rows is known to hold a value.
     """
 
     paths: tuple[str, ...]
@@ -46,6 +48,7 @@ class CsvFiles:
     types: Mapping[str, str]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     longer: bool = False
+    filled: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,8 +165,10 @@ def find_csv(
         check_same_columns(paths[0], dialects[0].names, path, dialect.names)
     text_columns = dict.fromkeys(dialects[0].names, "VARCHAR")
     files = CsvFiles(tuple(paths), tuple(dialects), text_columns)
-    types, words = _find_types(files, run)
-    return replace(files, types=types, words=words, longer=_is_longer(files, run))
+    found = wide_first_cells(files.paths, files.dialects, _sample_rows(len(files.names)))
+    surveyed, longer = found or (None, _is_longer(files, run))
+    types, words = _find_types(files, run, surveyed)
+    return replace(files, types=types, words=words, longer=longer, filled=bool(surveyed))
 
 
 def _sample_rows(columns: int) -> int:
@@ -266,16 +271,21 @@ def check_same_columns(
 
 
 def _find_types(
-    files: CsvFiles, run: Callable[[str], pa.Table]
+    files: CsvFiles, run: Callable[[str], pa.Table], found: CellsFound | None
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """DOUBLE for each column whose first rows hold plain numbers, VARCHAR for the others.
 
     Also the texts for missing among those numbers. A column that is empty in the first rows is
     read as a whole. What text stands for is decided later, by one rule for every source.
+
+    Args:
+        files: to read.
+        run: runs SQL.
+        found: what `_survey` gives for the first rows, where that is known.
     """
     names = files.names
-    rows = _sample_rows(len(names))
-    found = _survey(names, files.relation(first=rows), run)
+    if found is None:
+        found = _survey(names, files.relation(first=_sample_rows(len(names))), run)
     empty = [name for name in names if name not in found]
     if empty:
         found |= _survey(empty, files.relation(), run)
@@ -283,9 +293,7 @@ def _find_types(
     return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, numbers
 
 
-def _survey(
-    names: Sequence[str], source: str, run: Callable[[str], pa.Table]
-) -> dict[str, tuple[bool, tuple[str, ...]]]:
+def _survey(names: Sequence[str], source: str, run: Callable[[str], pa.Table]) -> CellsFound:
     """Whether all values of each column are plain numbers, and which texts for missing it has.
 
     Columns without values are left out.
@@ -296,7 +304,7 @@ def _survey(
         run: runs SQL.
     """
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
-    thousands = quote_text(r"[-+]?[1-9][0-9]{0,2}[.][0-9]{3}")
+    thousands = quote_text(THOUSANDS)
     # Unpivoted, since DuckDB plans for seconds if each of many columns has its own aggregate.
     # If every point is followed by three digits, it may also be a thousands separator.
     table = run(

@@ -67,6 +67,15 @@ def number_sql(column: TableColumn) -> str:
     return number
 
 
+def float_sql(column: TableColumn) -> str:
+    """SQL: as `number_sql`, for readers that take NaN for missing as well as NULL.
+
+    DuckDB plans a column as it stands in a quarter of the time of an expression.
+    """
+    plain = column.sql_type == "DOUBLE" and next(_numbers(column.nulls), None) is None
+    return column.sql if plain else number_sql(column)
+
+
 def category_sql(column: TableColumn, kind: str | None = None) -> str:
     """SQL: the text that identifies a value, however it is stored; NULL for missing.
 

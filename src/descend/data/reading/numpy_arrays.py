@@ -60,6 +60,16 @@ def fill_missing(values: pa.Array, number: float) -> pa.Array:
     return pc.fill_null(values, pa.Array.from_buffers(values.type, 1, [None, one])[0])
 
 
+def without_nan(values: pa.Array) -> pa.Array:
+    """The numbers, of which those that are NaN are missing."""
+    if not pa.types.is_floating(values.type):
+        return values
+    flags = pc.is_nan(values)
+    if not pc.any(flags).as_py():
+        return values
+    return pc.if_else(flags, pa.nulls(1, values.type)[0], values)
+
+
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse an array with masked values where none may be missing; NumPy would use what is hidden.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batches
 from descend.data.reading.connection import Instance, in_order
+from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.narrow import NARROW, Build, Rows
@@ -474,7 +475,9 @@ class Table:
         changed = self._source.reading({name: sql_types[kind] for name, kind in types.items()})
         if changed is self._source:
             return self
-        return Table(changed, self._instance, part=self._part)
+        # Of CSV the types are known: DuckDB would look at every column to say the same.
+        columns = None if changed.csv is None else _columns_of(changed.csv)
+        return Table(changed, self._instance, columns, self._part)
 
     def _filled(self, sql: str) -> str:
         """SQL with the placeholder for the rows replaced; there is none while the table is made."""
@@ -542,12 +545,19 @@ def open_table(
             instance.lock(source.views, (*source.files, *source.reads), source.patterns)
     if source.query is not None:
         source = in_order(source, instance)
-    table = Table(source, instance)
+    csv = source.csv
+    table = Table(source, instance, None if csv is None else _columns_of(csv))
     check_names(table.name, [column.name for column in table.columns])
-    if table.query(f"SELECT 1 FROM {source.relation} LIMIT 1").num_rows == 0:
+    filled = csv is not None and csv.filled
+    if not filled and table.query(f"SELECT 1 FROM {source.relation} LIMIT 1").num_rows == 0:
         header = " It has a header and nothing else." if source.csv else ""
         raise DataError(f"{table.name} has no rows.{header} Expected at least one row.")
     return table
+
+
+def _columns_of(csv: CsvFiles) -> tuple[TableColumn, ...]:
+    """The columns of CSV files."""
+    return tuple(column_of(name, csv.types[name]) for name in csv.names)
 
 
 def _is_paths(data: Any) -> bool:

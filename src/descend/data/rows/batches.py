@@ -113,10 +113,14 @@ def plan_batches(
     *,
     intervals_per_epoch: int = 1,
     chunk_bytes: int = CHUNK_BYTES,
+    most_bytes: int = MAX_BATCH_BYTES,
 ) -> BatchPlan:
-    """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call."""
+    """A plan whose chunks hold about `chunk_bytes`: large enough to hide the cost of a call.
+
+    A batch of more than `most_bytes` is divided into several chunks.
+    """
     rows, windows = len(store), store.windows
-    most = MAX_BATCH_BYTES
+    most = most_bytes
     if windows is not None:
         most = max(chunk_bytes, windows.rows * store.row_bytes // CHUNKS_PER_WINDOW)
     steps = max(1, -(-batch_size * store.row_bytes // most))

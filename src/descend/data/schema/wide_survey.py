@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.data.reading.expressions import number_sql
+from descend.data.reading.expressions import float_sql
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
@@ -40,7 +40,7 @@ def wide_surveys(
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(columns), size):
         group = columns[start : start + size]
-        select = ", ".join(f'{number_sql(one)} AS "{place}"' for place, one in enumerate(group))
+        select = ", ".join(f'{float_sql(one)} AS "{place}"' for place, one in enumerate(group))
         read = table.query(f"SELECT {select}, {MARK} AS marked FROM {table.rows}")
         marked = np.asarray(as_numpy(read.column(len(group))), dtype=bool)
         values = np.stack(

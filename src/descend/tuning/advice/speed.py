@@ -138,7 +138,8 @@ class _TimedUpdates:
             updates += count
             self._most *= 2
             took = clock() - started
-            if took >= least:
+            # A batch that is divided into chunks is complete with the last of them.
+            if updates and took >= least:
                 return took / updates
 
     def close(self) -> None:

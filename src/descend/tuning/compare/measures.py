@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -137,13 +138,17 @@ def gradient_deviations(
     """The same at several weights, from the same mini-batches; `rows_drawn` for each size."""
     store = problem.store
     # The rows' scatter alone: the model as it predicts, without a noise of its own.
-    gradient = make_gradient(problem.objective._replace(training_sum=None))
+    objective = problem.objective._replace(training_sum=None)
     value_and_gradients = full_value_and_gradient(problem)
     wholes = [value_and_gradients(params)[1] for params in moments]
     norms = [float(np.linalg.norm(_flat(whole))) for whole in wholes]
 
-    @jax.jit
-    def squared_distances(params: Params, whole: Params, batches: Batch) -> Array:
+    @functools.partial(jax.jit, static_argnames="microbatches")
+    def squared_distances(
+        params: Params, whole: Params, batches: Batch, microbatches: int
+    ) -> Array:
+        gradient = make_gradient(objective, microbatches)
+
         def of_one(batch: Batch) -> Array:
             apart = jax.tree.map(jnp.subtract, gradient(params, batch)[1], whole)
             return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(apart)), jnp.float32(0.0))
@@ -158,13 +163,25 @@ def gradient_deviations(
                 one[size] = Deviation(0.0, 0.0, 1)
             continue
         distances: list[list[Array]] = [[] for _ in moments]
+        parts = 1 if problem.couples_rows else _parts(size, problem.rows_at_once)
         for batches in _draw_batches(store, size, problem.seed, rows_drawn):
             for place, (params, whole) in enumerate(zip(moments, wholes, strict=True)):
-                distances[place].append(squared_distances(params, whole, batches))
+                distances[place].append(
+                    squared_distances(params, whole, batches, microbatches=parts)
+                )
         for place, norm in enumerate(norms):
             squares = np.concatenate([np.asarray(one, np.float64) for one in distances[place]])
             found[place][size] = _deviation(squares, norm)
     return found
+
+
+def _parts(rows: int, most: int) -> int:
+    """Into how many equal parts a batch is divided so that each has at most `most` rows.
+
+    >>> _parts(4096, 1000), _parts(10, 20), _parts(15, 4)
+    (8, 1, 5)
+    """
+    return next(parts for parts in range(-(-rows // most), rows + 1) if rows % parts == 0)
 
 
 def _deviation(squares: npt.NDArray[np.float64], norm: float) -> Deviation:
@@ -209,13 +226,14 @@ def full_gradient(problem: Problem, params: Params) -> Params:
 def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float, Params]]:
     """`params -> (objective over all training rows, its gradient)`, in blocks of rows."""
     store, objective = problem.store, problem.objective
+    at_once = BLOCK if problem.couples_rows else min(BLOCK, problem.rows_at_once)
     summed = jax.jit(value_and_gradient(objective.loss_sum))
     penalty = jax.jit(jax.value_and_grad(objective.penalty)) if objective.penalty else None
 
     def both(params: Params) -> tuple[float, Params]:
         value, rows, gradient = 0.0, 0, None
-        for start in range(0, len(store), BLOCK):
-            block = store.gather(np.arange(start, min(start + BLOCK, len(store))))
+        for start in range(0, len(store), at_once):
+            block = store.gather(np.arange(start, min(start + at_once, len(store))))
             loss, part = summed(params, block)
             value += float(loss)
             rows += int(np.count_nonzero(block.weight))

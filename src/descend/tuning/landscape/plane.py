@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 
 BLOCK_WEIGHTS = 1 << 14
 """Weights of all snapshots that are in float64 at a time."""
+MOST_IN_MEMORY = 4 << 20
+"""Bytes of the snapshots of a method that stay in memory."""
 MARGIN = 0.15
 """Margin of the window around the trajectories, as a fraction of their extent."""
 
@@ -105,7 +108,10 @@ def record_trajectory(
     trial = runner.start(batch_size, learning_rate)
     assert trial.state is not None
     schedule = runner.problem.loop_config(batch_size, learning_rate).schedule
-    snapshots, losses, updates = [flat(trial.state.params)], [runner.start_loss], [0]
+    begun = flat(trial.state.params)
+    snapshots = _space_for(1 + len(stops), len(begun))
+    snapshots[0] = begun
+    losses, updates = [runner.start_loss], [0]
     for stop in stops:
         rates = learning_rate * schedule(np.arange(trial.updates, stop))
         trial, batch_losses = runner.advance(trial, rates.astype(np.float32))
@@ -113,12 +119,28 @@ def record_trajectory(
         loss = runner.evaluate(trial.state.params)
         if not np.isfinite(batch_losses).all() or runner.has_diverged(loss):
             break
-        snapshots.append(flat(trial.state.params))
+        snapshots[len(updates)] = flat(trial.state.params)
         losses.append(loss)
         updates.append(trial.updates)
     return Trajectory(
-        title, batch_size, learning_rate, tuple(updates), np.stack(snapshots), tuple(losses)
+        title,
+        batch_size,
+        learning_rate,
+        tuple(updates),
+        snapshots[: len(updates)],
+        tuple(losses),
     )
+
+
+def _space_for(count: int, weights: int) -> npt.NDArray[np.float32]:
+    """Room for so many snapshots: a temporary file where they are large, else memory.
+
+    Of each method as many copies of the model are kept as training never has.
+    """
+    if 4 * count * weights <= MOST_IN_MEMORY:
+        return np.zeros((count, weights), np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=(count, weights))
 
 
 def run_classical_trajectory(
@@ -144,9 +166,16 @@ def run_classical_trajectory(
         len(problem.store),
         None,
         tuple(lines),
-        np.stack([weights[line] for line in lines]),
+        _stacked([weights[line] for line in lines]),
         tuple(history[line].validation_loss for line in lines),
     )
+
+
+def _stacked(rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    found = _space_for(len(rows), len(rows[0]))
+    for place, row in enumerate(rows):
+        found[place] = row
+    return found
 
 
 def flat(params: Params) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import pytest
 
 from descend.api import train
 from descend.assessment import columns, linear, scores
-from descend.assessment.columns import slices, strongest
+from descend.assessment.columns import importances, slices, strongest
 from descend.assessment.sample import Places, Sample
 from descend.data.schema.columns import CategoryColumn, NumberColumn
 
@@ -252,3 +252,21 @@ def test_columns_are_grouped_together_as_one_by_one(classes: int) -> None:
         expected[place.column.name] = max(0.0, 1.0 - within / total * (rows - 1) / rest)
     found = {one["column"]: one["explained"] for one in strongest(sample, places)}
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_first_columns_are_measured_however_busy_the_machine_is() -> None:
+    codes = np.random.default_rng(6).integers(1, 3, (50, 25)).astype(np.int32)
+    places = [
+        Places(CategoryColumn(f"c{place}", "text", 0, 2, ("a", "b"), (25, 25)), (), place)
+        for place in range(25)
+    ]
+
+    def predict(x: Any) -> np.ndarray:
+        return np.asarray(x["category"].sum(axis=1), np.float64)
+
+    x = {"category": codes}
+    sample = Sample(x, predict(x), predict(x), np.ones(50), predict, ())
+    found, left_out = importances(sample, places, 0, lambda: True)
+    assert len(found) == 20
+    assert left_out == 5
+    assert min(one["importance"] for one in found) > 0

@@ -26,7 +26,8 @@ Z = 1.645
 """Of a 90 % interval."""
 GRID = 16
 MOST_VALUES = 12
-MOST_COLUMNS = 60
+LEAST_COLUMNS, MOST_COLUMNS = 20, 60
+"""Columns that are shuffled however long it takes, and at most."""
 TIME_BINS = 12
 WORST = 12
 MOST_GROUPS = 50
@@ -55,8 +56,8 @@ def importances(
     share = sample.weight / sample.weight.sum()
     unit = 1.0 if sample.classes else _variance(sample.truth, share)
     found = []
-    for place in places[:MOST_COLUMNS]:
-        if ended():
+    for number, place in enumerate(places[:MOST_COLUMNS]):
+        if number >= LEAST_COLUMNS and ended():
             break
         grown = np.zeros(len(sample))
         for _ in range(REPEATS):

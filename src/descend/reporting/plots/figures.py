@@ -371,7 +371,7 @@ def _steps_plot(
     return Plot(
         name=field.replace("_", "-"),
         title=name.capitalize(),
-        figure=figure(traces, X_AXES[0][0], name, log_y=wide),
+        figure=figure(traces, X_AXES[0][0], name, log_y=wide, zero=True),
         table=_history_table(runs, (field, beside), f"{name.capitalize()} at the evaluations"),
         caption=f"The {name.split()[-1]} of the last update before each evaluation, drawn back to "
         "the evaluation before.",

@@ -150,6 +150,26 @@ def test_one_kind_of_column_is_enough(columns, tmp_path):
     agrees(made, tmp_path / "model.onnx", table(seed=2)[columns])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [1, 24])
+def test_days_that_are_learned_each_and_days_that_training_has_not(hours, tmp_path):
+    random = np.random.default_rng(4)
+    day = random.choice([*range(12), *range(20, 30)], 600)
+    clock = 60 * random.integers(0, hours, 600)
+    start = pd.Timestamp("2024-01-01")
+    data = pd.DataFrame(
+        {"when": start + pd.to_timedelta(1440 * day + clock, "min"), "x": random.normal(size=600)}
+    )
+    y = 20.0 + data["x"] + random.normal(size=30)[day]
+    model = trained(data, y, categorical=[], epochs=9)
+    agrees(model, tmp_path / "known.onnx", data)
+    other = pd.DataFrame({"when": start + pd.to_timedelta(np.arange(-9, 60), "D"), "x": 0.0})
+    agrees(model, tmp_path / "other.onnx", other)
+    model.save(tmp_path / "model.safetensors")
+    read = descend.load_model(tmp_path / "model.safetensors")
+    assert np.array_equal(read.predict(other), model.predict(other))
+
+
 def codes(*values):
     places = np.random.default_rng(2).integers(0, len(values), ROWS)
     return np.array(values)[places], 10.0 * places

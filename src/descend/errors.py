@@ -137,10 +137,14 @@ def _as_typed(value: object) -> str:
 
 
 @contextmanager
-def command_line_words() -> Iterator[None]:
-    """Within this block, in every thread, messages name options as on the command line."""
+def command_line_words(on: bool = True) -> Iterator[None]:
+    """Inside the `with`, messages name options as they are typed on the command line.
+
+    Args:
+        on: False names them as in Python, as a program does that the command line runs.
+    """
     global _on_command_line  # noqa: PLW0603 - a process has one caller
-    before, _on_command_line = _on_command_line, True
+    before, _on_command_line = _on_command_line, on
     try:
         yield
     finally:

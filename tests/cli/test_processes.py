@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from descend.cli.app import main
@@ -29,3 +31,16 @@ def test_what_one_process_does_is_refused_in_several(
     said = capfd.readouterr().err
     assert "works in one process; this job has 4" in said
     assert said.startswith("descend (process 1 of 4): ")
+
+
+def test_a_program_reads_of_options_as_python_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from descend.errors import option_text\nprint(option_text('batch_size', 8))\n"
+    )
+    monkeypatch.setattr("sys.argv", ["descend", "run", str(program)])
+    with pytest.raises(SystemExit):
+        main()
+    assert capfd.readouterr().out == "batch_size=8\n"

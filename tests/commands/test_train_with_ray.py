@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,7 +23,11 @@ from descend.errors import InputError
 from descend.runtime.launch import free_port
 from descend.settings import Settings
 
-RAY_ENVIRONMENT = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+RAY_ENVIRONMENT = os.environ | {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
 HAS_RAY = importlib.util.find_spec("ray") is not None
 
 PROGRAM = """
@@ -78,7 +83,7 @@ def test_two_processes_of_a_cluster_learn_what_one_learns(tmp_path: Path) -> Non
 @pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
 def test_the_command_line(tmp_path: Path) -> None:
     table, out = tmp_path / "t.csv", tmp_path / "run"
-    table.write_text("\n".join(["a,y", *(f"{one},{2 * one}" for one in range(60))]))
+    table.write_text("\n".join(["a,y", *(f"{one % 17},{2 * (one % 17)}" for one in range(60))]))
     train = [sys.executable, "-m", "descend", "train", str(table), "--target", "y", "--quiet"]
     train += ["--model", "linear", "--batch-size", "8", "--learning-rate", "0.05", "--epochs", "2"]
     done = subprocess.run(

@@ -72,10 +72,11 @@ arrays = tuple(np.load(folder / f"{name}.npy", mmap_mode="r") for name in "Xy")
 common = dict(batch_size="all", epochs=4, learning_rate=0.1, loss="squared_error")
 common |= dict(optimizer="momentum", share_rows="yes", validation=0.2, warmup=0.0)
 found = {}
-for name, model, data in (
-    ("arrays", (init, apply), arrays), ("table", (init, from_table), str(folder / "t.csv"))
+for name, model, data, more in (
+    ("arrays", (init, apply), arrays, {}),
+    ("table", (init, from_table), str(folder / "t.csv"), {"target": "y"}),
 ):
-    run = descend.fit(model, data, **common)
+    run = descend.fit(model, data, **common, **more)
     found[name] = np.concatenate([leaf.ravel() for leaf in run.params.values()])
     found[name + " loss"] = np.array([line.validation_loss for line in run.history])
     assert run.record["data"]["layout"].get("processes", 1) == jax.process_count()

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from descend.errors import InputError, InterruptedRunError, LostProcessError
+from descend.errors import (
+    InputError,
+    InterruptedRunError,
+    LostProcessError,
+    command_line_words,
+)
 
 if TYPE_CHECKING:
     from descend.training.parallel import Place
@@ -111,7 +116,8 @@ def _run(program: Path, arguments: list[str]) -> None:
     sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
     try:
-        runpy.run_path(str(program), run_name="__main__")
+        with command_line_words(on=False):
+            runpy.run_path(str(program), run_name="__main__")
     except SystemExit as ended:
         if ended.code not in (None, 0):
             raise

@@ -55,7 +55,8 @@ def train_with_ray(
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"The Ray cluster {address!r} cannot be reached: {str(error).splitlines()[0]} "
-                f"Type the address that `ray status` works with, or {HERE}."
+                f"Type the address that `ray status` works with, or {HERE}; a cluster that asks "
+                "for a token is reached with RAY_AUTH_TOKEN set."
             ) from error
     try:
         # A worker has another working directory.

@@ -70,7 +70,8 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str], run: Path, table:
             assert process.stdout.readline() == b'"y"\n'
         process.stdout.close()
         error = process.stderr.read()
-    assert error == b""
+    # A slow machine says what it is doing.
+    assert not [line for line in error.splitlines() if not line.endswith(b" ...")]
     assert process.returncode == 141  # As a shell shows it for other programs.
 
 

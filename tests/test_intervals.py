@@ -11,7 +11,7 @@ from descend.training.intervals import MOST_SCORES, calibrate, half_widths
 
 def test_half_widths_are_the_conformal_quantile_of_the_errors() -> None:
     errors = np.abs(np.random.default_rng(0).normal(size=(99, 1)))
-    calibration = calibrate(errors, np.zeros((99, 1)))
+    calibration = calibrate(errors, np.zeros((99, 1)), np.ones(99))
     width = half_widths(calibration, np.zeros((1, 1)), 0.9)[0, 0]
     # The ⌈(99 + 1)·0.9⌉-th smallest.
     assert width == pytest.approx(np.sort(errors[:, 0])[89])
@@ -21,7 +21,7 @@ def test_a_row_on_which_the_members_disagree_has_a_wider_interval() -> None:
     random = np.random.default_rng(1)
     spread = np.exp(random.normal(size=(5_000, 1)))
     errors = np.abs(spread * random.normal(size=(5_000, 1)))
-    calibration = calibrate(errors, spread)
+    calibration = calibrate(errors, spread, np.ones(5_000))
     assert len(calibration.scores[0]) == MOST_SCORES
     narrow, wide = half_widths(calibration, np.array([[0.1], [5.0]]), 0.95)[:, 0]
     assert wide > 3 * narrow
@@ -31,9 +31,21 @@ def test_a_row_on_which_the_members_disagree_has_a_wider_interval() -> None:
     assert 0.93 < inside.mean() < 0.97
 
 
+@pytest.mark.parametrize("rows", [400, 3 * MOST_SCORES])
+def test_intervals_hold_that_part_of_the_weight_of_the_rows(rows: int) -> None:
+    random = np.random.default_rng(2)
+    weight = random.choice([1.0, 9.0], rows)
+    errors = np.abs(random.normal(size=(rows, 1))) * weight[:, None]
+    calibration = calibrate(errors, np.zeros((rows, 1)), weight)
+    for level in (0.5, 0.9):
+        inside = errors <= half_widths(calibration, np.zeros((rows, 1)), level)
+        assert np.average(inside[:, 0], weights=weight) == pytest.approx(level, abs=0.03)
+        assert inside.mean() > level + 0.03
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 0.999])
 def test_a_level_that_cannot_be_is_refused(level: float) -> None:
-    calibration = calibrate(np.ones((50, 1)), np.zeros((50, 1)))
+    calibration = calibrate(np.ones((50, 1)), np.zeros((50, 1)), np.ones(50))
     with pytest.raises(SettingsError, match="interval"):
         half_widths(calibration, np.zeros((1, 1)), level)
 

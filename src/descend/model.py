@@ -179,14 +179,15 @@ class Model:
         """The model with intervals calibrated on rows that it has not learned from."""
         if self._no_intervals:
             return self
-        errors, spreads = [], []
+        errors, spreads, weights = [], [], []
         for part in parts:
             used = part.weight > 0
             values, spread = self._values_and_spread(part.x)
             truth = self.encoder.decode_regression(part.y)
             errors.append(np.abs(truth - values)[used])
             spreads.append(spread[used])
-        found = calibrate(np.concatenate(errors), np.concatenate(spreads))
+            weights.append(part.weight[used].astype(np.float64))
+        found = calibrate(*map(np.concatenate, (errors, spreads, weights)))
         return Model(self.schema, self.settings, self.params, found)
 
     def check_interval(self, level: float) -> Calibration:

@@ -4,6 +4,7 @@ import pytest
 from descend.training.bins import (
     BEYOND,
     BINS,
+    LEAN,
     LEAST_COUNT,
     MOST_BINNED,
     TAILS,
@@ -49,13 +50,25 @@ def test_a_column_of_few_values_is_learned_as_a_category_too() -> None:
     assert bins.coded.tolist() == [0]
     assert bins.binned.tolist() == [0, 1]
     middles = bins.middles[bins.middles < BEYOND]
-    assert middles.tolist() == [hour + 0.5 for hour in range(23)]
+    np.testing.assert_allclose(middles, [hour + LEAN for hour in range(23)], rtol=1e-6)
 
 
 def test_a_rare_value_takes_the_code_of_its_neighbour() -> None:
     values = np.repeat([0.0, 1.0, 2.0, 10.0], [50, 50, 50, LEAST_COUNT - 1])
     bins = find_bins(column(values))
-    assert bins.middles[bins.middles < BEYOND].tolist() == [0.5, 1.5]
+    np.testing.assert_allclose(bins.middles[bins.middles < BEYOND], [LEAN, 1 + LEAN], rtol=1e-6)
+
+
+def test_rounding_does_not_decide_the_code_of_a_value_between_two_frequent_ones() -> None:
+    # Every second value of a grid is rare, so it lies in the middle of its neighbours.
+    grid = 0.01 * np.arange(20, 220)
+    values = np.repeat(grid, np.where(np.arange(200) % 2, 1, LEAST_COUNT))
+    middles = find_bins(column((values - 1.2) / 0.58)).middles
+    once, again = (
+        np.searchsorted(middles, ((one.astype(np.float64) - 1.2) / 0.58).astype(np.float32))
+        for one in (grid, grid.astype(np.float32))
+    )
+    np.testing.assert_array_equal(once, again)
 
 
 def test_the_arrays_are_finite_for_any_table() -> None:

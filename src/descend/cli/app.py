@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -312,7 +313,17 @@ def inspect(
 
     with progress_of(quiet=False).doing("Reading"):
         record = describe(what, **given)
-    show(record, json, inspection_text(record))
+    show(record, json, inspection_text(record, *_told_of_run(record)))
+
+
+def _told_of_run(record: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The history and the assessment of a finished run that is inspected, where it has them."""
+    if record["kind"] != "run" or "progress" not in record or "result" not in record:
+        return (), None
+    from descend.runs.folder import read_assessment
+    from descend.runs.history import read_history
+
+    return read_history(Path(record["path"])), read_assessment(Path(record["path"]))
 
 
 def run_text(run: Any) -> str:

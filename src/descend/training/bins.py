@@ -36,6 +36,9 @@ LEAST_COVERED = 0.8
 MOST_BINNED, MOST_CODED = 256, 64
 """With more columns than that, bins or codes would make most of the network."""
 NO_DAYS: Mapping[int, DatetimePart] = {}
+LEAN = 0.51
+"""Where two frequent values part, as a share of the way between them. Not in the middle: a rarer
+value often lies there, and the rounding of float32 would decide which of the two it takes."""
 BEYOND = 1e30
 """More than any standardised number."""
 REACH = 10.0
@@ -57,7 +60,7 @@ class Bins(NamedTuple):
         low: `[p·T]` where each bin begins.
         rate: `[p·T]` one over its width; 0 for a bin that is not there.
         coded: `[c]` which numbers are categories too.
-        middles: `[c·V]` between neighbouring values; `BEYOND` behind the last.
+        middles: `[c·V]` where neighbouring values part; `BEYOND` behind the last.
         days: `[c·V]` 1 for the code of a day that training has, −1 for that of other days, 0 for
             all other codes; empty where no column of dates has codes.
     """
@@ -246,7 +249,7 @@ def _laid_out(edges: Sequence[Floats]) -> tuple[Floats, Floats]:
 
 
 def _between_codes(values: Floats, counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats] | None:
-    """Between the frequent values of a column, and a 0 for each: none of them is a day.
+    """Where the frequent values of a column part, and a 0 for each: none of them is a day.
 
     None where the column is not to be learned as a category.
     """
@@ -254,7 +257,7 @@ def _between_codes(values: Floats, counts: npt.NDArray[np.int64]) -> tuple[Float
     covered = counts[counts >= LEAST_COUNT].sum()
     if not 2 < len(frequent) <= MOST_CODES or covered < LEAST_COVERED * counts.sum():
         return None
-    middles = np.asarray(0.5 * (frequent[1:] + frequent[:-1]), np.float32)
+    middles = np.asarray(frequent[:-1] + LEAN * np.diff(frequent), np.float32)
     return middles, np.zeros(len(frequent), np.float32)
 
 

@@ -23,6 +23,9 @@ Numbers = npt.NDArray[np.float64]
 MOST_SCORES = 1999
 """Scores that a model file keeps of each target."""
 
+ROUNDING = 1e-3
+"""Of a sum of weights, in rows."""
+
 
 class Calibration(Struct, frozen=True):
     """What intervals are made from, for each target.
@@ -36,22 +39,30 @@ class Calibration(Struct, frozen=True):
     constant: tuple[float, ...]
 
 
-def calibrate(errors: Numbers, spread: Numbers) -> Calibration:
+def calibrate(errors: Numbers, spread: Numbers, weight: Numbers) -> Calibration:
     """The calibration of a model.
 
     Args:
         errors: `[n, k]` |y − ŷ| on the validation rows.
         spread: `[n, k]` deviation of the members there; 0 where there is one.
+        weight: `[n]` of the rows, above 0: a row of weight 2 counts as two.
     """
     constant = np.maximum(np.median(errors, axis=0), np.finfo(np.float32).tiny)
-    scores = np.sort(errors / np.sqrt(spread**2 + constant**2), axis=0)
+    scores = errors / np.sqrt(spread**2 + constant**2)
     rows = len(scores)
-    if rows > MOST_SCORES:
-        ranks = np.ceil(np.arange(1, MOST_SCORES + 1) * (rows + 1) / (MOST_SCORES + 1))
-        scores = scores[np.minimum(ranks.astype(int), rows) - 1]
+    kept = min(rows, MOST_SCORES)
+    ranks = np.minimum(np.ceil(np.arange(1, kept + 1) * (rows + 1) / (kept + 1)), rows)
     return Calibration(
-        tuple(tuple(map(float, column)) for column in scores.T), tuple(map(float, constant))
+        tuple(_at_ranks(column, weight, ranks) for column in scores.T), tuple(map(float, constant))
     )
+
+
+def _at_ranks(scores: Numbers, weight: Numbers, ranks: Numbers) -> tuple[float, ...]:
+    """The scores at some ranks, from 1; with weights, at the same shares of their sum."""
+    order = np.argsort(scores, kind="stable")
+    below = np.cumsum(weight[order] / weight.mean())
+    places = np.searchsorted(below, ranks - ROUNDING)
+    return tuple(map(float, scores[order][np.minimum(places, len(scores) - 1)]))
 
 
 def half_widths(calibration: Calibration, spread: Numbers, level: float) -> Numbers:

@@ -41,6 +41,22 @@ def write(path: Path, content: str | bytes) -> str:
     return str(path)
 
 
+WRAPPED = ["in\ntwo" if one % 2 else "one" for one in range(30)]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("header", ['a,"b\nc"', 'a,"b\r\nc"', '"a\n\n",b', '# x\n"a",b'])
+def test_a_header_may_have_line_breaks_of_another_kind_than_rows(
+    mark: bytes, end: str, header: str, tmp_path: Path
+) -> None:
+    text = (
+        mark + end.join([header, *(f'{n},"{one}"' for n, one in enumerate(WRAPPED)), ""]).encode()
+    )
+    table = open_table(write(tmp_path / "t.csv", text))
+    assert rows_of(table) == list(enumerate(WRAPPED))
+
+
 CONTENTS = {
     "plain.csv": CSV.encode(),
     "mark.csv": b"\xef\xbb\xbf" + CSV.encode(),

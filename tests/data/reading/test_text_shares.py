@@ -70,6 +70,18 @@ def test_quoted_line_breaks_do_not_cut_rows(
     assert notes == [()] * count
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_file_that_each_process_converts_for_itself_is_shared_out_alike(
+    count: int, tmp_path: Path
+) -> None:
+    rows = [f'{one},"two{chr(10)}lines, {one % 3}"' for one in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\r\n".join(["n,text", *rows]) + "\n", encoding="utf-16", newline="")
+    parts, _, _ = shares(path, count)
+    assert joined(parts) == rows_of(open_table(path))
+    assert min(map(len, parts)) > 0
+
+
 @pytest.mark.slow
 @given(
     cells=st.lists(st.tuples(*[st.text('a",\n', max_size=6)] * 2), min_size=1, max_size=12),

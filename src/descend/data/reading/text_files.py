@@ -29,12 +29,16 @@ def utf8_file(path: str, spool: Spool) -> str:
         head: bytes = stream.read(1 << 18)
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
     if encoding is not None:
-        return _recode(path, encoding, spool)
+        return utf8_file(_recode(path, encoding, spool), spool)
     tail = _tail(path, len(head))
     # Line breaks inside quotes belong to values; the first and last line end outside of quotes.
     whole = b"".join([*head.split(b'"')[::2], *tail.split(b'"')[::-2]])
     returns, both, feeds = whole.count(b"\r"), whole.count(b"\r\n"), whole.count(b"\n")
-    if (both > 0 and (both < feeds or both < returns)) or (feeds and returns and not both):
+    mixed = (both > 0 and (both < feeds or both < returns)) or (feeds and returns and not both)
+    # A spreadsheet breaks a name by LF and ends rows by CRLF; DuckDB takes the first it meets.
+    # Nor does it see quotes behind a byte order mark that reach beyond their line.
+    marked = head.startswith(codecs.BOM_UTF8) and head.partition(b"\n")[0].count(b'"') % 2 == 1
+    if mixed or marked or _first_end(head) != _first_end(whole):
         return _with_uniform_ends(path, spool)
     return path
 
@@ -61,6 +65,12 @@ def first_text(path: str) -> bytes:
             return bytes(stream.read(16))
     except (OSError, ValueError):
         return b""
+
+
+def _first_end(text: bytes) -> bytes:
+    """How the first line of a text ends."""
+    lines = text.splitlines(keepends=True)
+    return lines[0][len(lines[0].rstrip(b"\r\n")) :] if lines else b""
 
 
 def _tail(path: str, known: int) -> bytes:
@@ -97,17 +107,23 @@ def _recode(path: str, encoding: str, spool: Spool) -> str:
 
 
 def _with_uniform_ends(path: str, spool: Spool) -> str:
-    """A copy in which every line ends with a line feed; quoted text is unchanged."""
+    """A copy without a mark in which every line ends with a line feed.
+
+    Quoted text is unchanged below the first line.
+    """
     target = spool.new(_unpacked_name(path), spool.origin(path))
     with open_text(path) as stream, open(target, "wb") as sink:
         held = b""
-        quoted = 0
+        quoted, below = 0, False
         while block := stream.read(BLOCK):
-            block = held + block
+            block = held + (block if below or held else block.removeprefix(codecs.BOM_UTF8))
             held = b"\r" if block.endswith(b"\r") else b""
             parts = block[: len(block) - len(held)].split(b'"')
-            for place in range(quoted, len(parts), 2):
-                parts[place] = parts[place].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            for place, part in enumerate(parts):
+                outside = place % 2 == quoted
+                if outside or not below:
+                    parts[place] = part.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                below = below or (outside and b"\n" in parts[place])
             quoted = (quoted + len(parts) - 1) % 2
             sink.write(b'"'.join(parts))
         sink.write(b"\n" if held else b"")

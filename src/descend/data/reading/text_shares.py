@@ -97,19 +97,20 @@ def cut_text(source: Source, sharing: Sharing, beside: Path) -> tuple[Source | N
     reason = _too_large(files, sharing.count)
     if reason:
         return None, reason
+    # By number: of a file that had to be converted each process has a copy of its own.
     own = {
-        file.path: _quotes_in(file, *_range(file, bounds, sharing.index))
-        for file in files
+        str(number): _quotes_in(file, *_range(file, bounds, sharing.index))
+        for number, file in enumerate(files)
         if _is_cut(file, bounds) and _touches(file, bounds, sharing.index)
     }
     found = [json.loads(one) for one in sharing.gather(json.dumps(own).encode())]
-    begins: dict[str, list[bool]] = {}
+    begins: list[list[bool]] = []
     for number, file in enumerate(files):
         inside = False
-        begins[file.path] = []
+        begins.append([])
         for process in found:
-            begins[file.path].append(inside)
-            odd, regular = process.get(file.path, (False, (True, True)))
+            begins[number].append(inside)
+            odd, regular = process.get(str(number), (False, (True, True)))
             if not regular[inside]:
                 files[number] = replace(file, whole="it has quotes within fields")
             inside ^= odd
@@ -241,10 +242,10 @@ def _quotes_in(file: _File, low: int, high: int) -> _Quotes:
 
 
 def _parts(
-    files: Sequence[_File], bounds: Sequence[int], index: int, begins: dict[str, list[bool]]
+    files: Sequence[_File], bounds: Sequence[int], index: int, begins: Sequence[Sequence[bool]]
 ) -> Iterator[_Part]:
     """What the process reads of each file."""
-    for file in files:
+    for file, inside in zip(files, begins, strict=True):
         if file.whole:
             if bounds[index] <= file.place < bounds[index + 1]:
                 yield _Part(file, 0, file.size)
@@ -252,7 +253,6 @@ def _parts(
         low, high = _range(file, bounds, index)
         if low == high:
             continue
-        inside = begins[file.path]
         start = _first_row(file, low, inside[index])
         after = inside[index + 1] if index + 1 < len(inside) else False
         stop = _first_row(file, high, after)

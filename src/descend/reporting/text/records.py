@@ -133,10 +133,18 @@ def chosen_rate(record: Mapping[str, Any]) -> float | None:
     return rate
 
 
-def inspection_text(record: Mapping[str, Any]) -> str:
-    """What `descend inspect` prints of a table, a model or a run."""
+def inspection_text(
+    record: Mapping[str, Any], history: History = (), assessment: Any = None
+) -> str:
+    """What `descend inspect` prints of a table, a model or a run.
+
+    Args:
+        record: what `descend.commands.inspect` found.
+        history: of a run.
+        assessment: what assessment.json of a run holds, or None.
+    """
     if record["kind"] == "run":
-        return _run_text(record)
+        return _run_text(record, history, assessment)
     if record["kind"] == "row store":
         return _store_text(record)
     counts = record["rows"]
@@ -266,10 +274,11 @@ def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
     return f"Left out: {'; '.join(shown)}." if shown else ""
 
 
-def _run_text(record: Mapping[str, Any]) -> str:
+def _run_text(record: Mapping[str, Any], history: History, assessment: Any) -> str:
     path = Path(record["path"])
     if "result" in record:
-        return f"{path}: {record['state']}\n\n{summary_text(record, path)}"
+        summary = summary_text(record, path, history, assessment)
+        return f"{path}: {record['state']}\n\n{summary}"
     command = f"descend resume {path}"
     if record.get("own"):
         command = f"descend.fit(..., out={str(path)!r}, resume=True)"

@@ -22,7 +22,8 @@ def test_short_names_stand_and_long_ones_lie_with_the_first_at_the_top() -> None
     layout, [first, second] = lying["layout"], lying["data"]
     assert layout["yaxis"]["ticktext"] == LONG
     assert layout["yaxis"]["range"] == [2.5, -0.5]
-    assert layout["yaxis"]["title"]["text"] == "status"
+    assert layout["yaxis"]["title"]["text"] == ""  # It would lie on the names.
+    assert drawn["layout"]["xaxis"]["title"]["text"] == "status"
     assert layout["xaxis"]["rangemode"] == "tozero"
     assert (first["x"], first["y"]) == ([0.1, 0.2, 0.3], [0, 1, 2])
     assert first["error_x"] == trace["error_y"]

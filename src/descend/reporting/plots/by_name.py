@@ -29,6 +29,8 @@ def by_name(drawn: Mapping[str, Any], names: Sequence[object]) -> dict[str, Any]
     layout["xaxis"], layout["yaxis"] = layout["yaxis"], layout["xaxis"]
     layout["hovermode"] = "closest"
     lying = named_ticks({**drawn, "data": traces, "layout": layout}, "y", names)
+    # The title of the plot says what the names are; beside them there is no room for it.
+    lying["layout"]["yaxis"]["title"] = {"text": ""}
     # Half a step above the first and below the last; the larger number is at the bottom.
     lying["layout"]["yaxis"]["range"] = [len(names) - 0.5, -0.5]
     return lying

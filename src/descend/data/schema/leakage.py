@@ -17,7 +17,9 @@ from descend.data.schema.surveys import Selection
 from descend.errors import option_text
 
 _SAMPLE = 20_000
-_COLUMNS_AT_ONCE = 256
+_MOST_COLUMNS = 1024
+_SAMPLED_CELLS = 5 << 20
+"""Most columns and values of a query for the sample; each query costs as much as 100 columns."""
 _CELLS_AT_ONCE = 1 << 20
 _CORRELATION = 0.999
 _NEAR_CORRELATION = 0.99
@@ -59,9 +61,9 @@ def leaking_columns(
     # Which rows share a value is all that counts: the text of a value may take any room.
     asked += [(column, _identity_sql(category_sql(column)), False) for column in categories]
     found = []
-    # DuckDB takes time in proportion to the square of the columns of a query.
-    for start in range(0, len(asked), _COLUMNS_AT_ONCE):
-        group = asked[start : start + _COLUMNS_AT_ONCE]
+    most = min(_MOST_COLUMNS, _SAMPLED_CELLS // max(1, min(training_rows, _SAMPLE)))
+    for start in range(0, len(asked), most):
+        group = asked[start : start + most]
         select = [target_sql, *(sql for _, sql, _ in group)]
         listed = ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select))
         sample = table.joined(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")

@@ -110,6 +110,17 @@ def test_several_files_with_dialects_of_their_own(tmp_path: Path) -> None:
         assert joined(shares(data, count)[0]) == rows_of(open_table(data))
 
 
+def test_a_file_that_every_process_copies(tmp_path: Path) -> None:
+    # Lines that end in different ways: each process reads a copy with a path of its own.
+    path = tmp_path / "t.csv"
+    lines = [f'{one},"a\n\nb"' + ("\r\n" if one % 2 else "\n") for one in range(60)]
+    path.write_text("".join(["n,t\n", *lines]), newline="")
+    for count in (2, 3):
+        parts, notes, _ = shares(path, count)
+        assert joined(parts) == rows_of(open_table(path))
+        assert notes == [()] * count
+
+
 def test_more_processes_than_rows(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('a,b\n1,"' + "x\n" * 40 + '"\n2,y\n')

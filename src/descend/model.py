@@ -341,7 +341,10 @@ class Model:
         """Predictions from what the network puts out through its link, `[n, k]`."""
         if isinstance(self.schema.target, ClassificationTarget):
             labels = self.encoder.decode_classes(outputs.argmax(axis=1).astype(np.int32))
-            return Predicted(labels, None if self.settings.loss == "hinge" else outputs)
+            if self.settings.loss == "hinge":
+                return Predicted(labels, None)
+            # A softmax of float32 sums to 1 within 1e-7; scikit-learn warns beyond 1.5e-8.
+            return Predicted(labels, outputs / outputs.sum(axis=1, keepdims=True))
         values = self.encoder.decode_regression(outputs)
         for place in self._counted:
             values[:, place] = np.maximum(values[:, place], 0.0)

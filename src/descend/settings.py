@@ -448,8 +448,12 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _check_no_array(name: str, value: object) -> None:
     """Raise SettingsError for an array, which compares element by element."""
     if getattr(value, "ndim", 0):
+        expected = "a single value, a list or a tuple"
+        if name == "validation":
+            expected = "a fraction of the rows, or the name of a file with further rows"
         raise SettingsError(
-            f"{option_text(name)} must be a single value, a list or a tuple; found {value!r}."
+            f"{option_text(name)} must be {expected}; found an array or a table "
+            f"({type(value).__name__})."
         )
 
 

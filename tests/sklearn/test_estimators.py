@@ -93,6 +93,8 @@ def test_a_linear_classifier_gives_the_log_odds():
     estimator = MiniBatchClassifier("linear", l2=1e-3, max_epochs=30, random_state=0).fit(X, y)
     odds = X @ estimator.coef_.T + estimator.intercept_
     probabilities = estimator.predict_proba(X)
+    # Beyond 1.5e-8 scikit-learn's log_loss warns that they are no probabilities.
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=0, atol=1e-15)
     assert probabilities[:, 1] == pytest.approx(1 / (1 + np.exp(-odds[:, 0])), abs=1e-4)
     truth = LogisticRegression().fit(StandardScaler().fit_transform(X), y)
     assert estimator.score(X, y) > truth.score(StandardScaler().fit_transform(X), y) - 0.02

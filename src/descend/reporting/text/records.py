@@ -85,7 +85,11 @@ def summary_text(
         ),
         paragraph(ending_text(result, history)),
     ]
-    checks = [one for one in checks_of(record, history, assessment) if one.tone != "good"]
+    checks = [
+        one
+        for one in checks_of(record, history, assessment)
+        if one.tone != "good" and one.text != ending_text(result, history)
+    ]
     if checks:
         lines += [
             "",

@@ -65,6 +65,25 @@ def test_the_batch_grows_fourfold_where_the_noise_is_at_least_four_times_the_bat
     )
 
 
+@pytest.mark.parametrize(
+    ("largest", "measured_rows", "why"),
+    [
+        (4, 1, "too few updates an epoch"),
+        (64, 1000, "first measured after 20,000 rows"),
+        (64, 1, "nowhere measured to be several times"),
+    ],
+)
+def test_a_run_says_why_its_batch_did_not_grow(largest: int, measured_rows: int, why: str) -> None:
+    config = growing(0.0, largest=largest, limits=Limits(epochs=2))
+    assert config.batch_schedule is not None
+    schedule = dataclasses.replace(config.batch_schedule, measured_rows=measured_rows)
+    looked = Recorder()
+    fit(dataclasses.replace(config, batch_schedule=schedule), network().begin(), looked)
+    [message] = looked.messages
+    assert message.startswith("The batch did not grow: ")
+    assert why in message
+
+
 def test_after_it_grew_the_run_is_that_of_the_larger_batch_from_there_on() -> None:
     begun, _ = fit(growing(0.0, limits=Limits(epochs=2)), network().begin())
     grown, _ = fit(growing(0.0, 100.0, 0.0), network().begin())

@@ -78,8 +78,24 @@ class BatchSchedule:
         before, last = loop.history[-2:]
         if loop.position.index != 0 or last.update != loop.state.update:
             return False
-        every = round(self.measured_rows / MEASURING_PART)
-        return last.examples // every > before.examples // every
+        return last.examples // self._every > before.examples // self._every
+
+    def why_constant(self, loop: LoopState, batch_size: int) -> str:
+        """Why the batch has not grown in a run that ended."""
+        larger = GROWTH * batch_size
+        if larger > self.largest:
+            return (
+                f"a batch of {larger:,} rows would make too few updates an epoch, or does not fit "
+                "in the memory"
+            )
+        if loop.history[-1].examples < self._every:
+            return f"the noise is first measured after {self._every:,} rows"
+        return "its gradient noise scale was nowhere measured to be several times its rows"
+
+    @property
+    def _every(self) -> int:
+        """Rows of training from one measurement to the next."""
+        return round(self.measured_rows / MEASURING_PART)
 
 
 def can_grow(noise: GradientNoise, batch_size: int) -> bool:

@@ -294,6 +294,9 @@ def _conclude(
     if loop.progress.rescues and len(loop.history) < 2:
         # The epochs are used up and no evaluation was ever finite: there is no trained model.
         reason = StopReason.DIVERGED
+    elif config.batch_schedule is not None and loop.growth is None:
+        why = config.batch_schedule.why_constant(loop, config.plan.batch_size)
+        callback.message(f"The batch did not grow: {why}.")
     return loop, reason
 
 

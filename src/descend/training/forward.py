@@ -69,16 +69,26 @@ class Forward:
     def _in_blocks(self, forward: Any, x: Inputs) -> list[Numbers]:
         """Each output of a program `(params, block) -> outputs`, for all rows."""
         rows = len(next(iter(x.values())))
-        size = FEW_ROWS if rows < MANY_ROWS else BLOCK_ROWS
-        size = LEAST_ROWS if rows <= LEAST_ROWS else size
+        size = self._block_rows(rows)
         parts = []
         # No row at all still tells the shape of the outputs.
         for start in range(0, max(1, rows), size):
             block = {name: _pad(values[start : start + size], size) for name, values in x.items()}
-            parts.append([np.asarray(values) for values in forward(self._on_device, block)])
+            parts.append(forward(self._on_device, block))
         return [
-            np.concatenate(values)[:rows].astype(np.float64) for values in zip(*parts, strict=True)
+            np.concatenate([np.asarray(one) for one in values])[:rows].astype(np.float64)
+            for values in zip(*parts, strict=True)
         ]
+
+    def _block_rows(self, rows: int) -> int:
+        """The number of rows of a block, for so many rows."""
+        import jax
+
+        in_pieces = self._network.pooled_and_each is not None and jax.default_backend() == "cpu"
+        if rows <= LEAST_ROWS or in_pieces:
+            # One piece: loops of other lengths over pieces would be compiled into other sums.
+            return LEAST_ROWS
+        return FEW_ROWS if rows < MANY_ROWS else BLOCK_ROWS
 
     @property
     def _has_members(self) -> bool:

@@ -40,6 +40,7 @@ def test_two_outputs_learn_together():
     assert error < 0.45
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_is_unchanged():
     accuracy, frozen = main_of("5_frozen_trunk.py", "keras")()
     assert accuracy > 0.6

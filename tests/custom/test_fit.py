@@ -207,6 +207,7 @@ def test_a_function_of_the_rate_is_the_transformation_with_that_rate() -> None:
     assert one.params["kernel"] == pytest.approx(other.params["kernel"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_methods_are_compared_and_a_custom_rule_beside_them(tmp_path: Path) -> None:
     data = rows()
     done = descend.compare(

@@ -84,6 +84,7 @@ def test_shapes_that_do_not_fit_are_named(outputs: int, y: Any, options: Any, sa
         fit(linear(outputs), y, **options)
 
 
+@pytest.mark.slow
 def test_classes_come_as_codes_columns_or_one_hot() -> None:
     codes = fit(linear(3), THREE)
     assert codes.record["own"]["loss"] == "cross_entropy"

@@ -418,6 +418,7 @@ def test_several_outputs_have_a_loss_each():
         fit((init, apply), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("required", [True, False])
 def test_an_nnx_module_may_get_its_streams_in_the_call(required, tmp_path):
     nnx = pytest.importorskip("flax.nnx")

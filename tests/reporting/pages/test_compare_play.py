@@ -49,6 +49,7 @@ def test_names_cannot_become_markup() -> None:
 
 @pytest.mark.browser
 @pytest.mark.skipif(missing_browser() is not None, reason=missing_browser() or "")
+@pytest.mark.slow
 def test_each_run_is_shown_up_to_the_same_seconds_updates_or_rows(tmp_path: Path) -> None:
     path = tmp_path / "play.html"
     path.write_text(compare_play_page(played_record()), encoding="utf-8")

@@ -150,6 +150,7 @@ def test_a_run_of_every_kind_goes_on_and_has_its_report(
 
 
 @KINDS
+@pytest.mark.slow
 def test_every_kind_is_exported_for_jax(make: Callable[[], Made], tmp_path: Path) -> None:
     made = make()
     run = descend.fit(**made, **OPTIONS)

@@ -245,6 +245,7 @@ def test_methods_are_compared_and_a_custom_rule_beside_them(tmp_path: Path) -> N
         (lambda X, y: (X, y), r"learning rate 1e\+06"),
     ],
 )
+@pytest.mark.slow
 def test_a_divergence_names_its_cause(change: Any, said: str, tmp_path: Path) -> None:
     X, y = change(*rows(count=4000))
     rate = 1e6 if "learning" in said else 10.0

@@ -104,6 +104,7 @@ def test_questions_of_their_own_are_asked_apart() -> None:
     assert both.predict(X)[:, 0] == pytest.approx(one.predict(X)[:, 1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_places_of_a_sequence_are_added_up() -> None:
     y = np.stack([TWO, TWO], 1)
     run = fit(linear(4, lambda values: values.reshape(-1, 2, 2)), y, epochs=1)

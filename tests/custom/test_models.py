@@ -76,6 +76,7 @@ def test_every_kind_of_model_learns_and_comes_back(make):
     assert np.asarray(again).ravel() == pytest.approx(predicted, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_weights_given_stay_as_they_were():
     model = flax_model()
     before = np.array(model.first.kernel[...])
@@ -254,6 +255,7 @@ def test_running_means_are_those_of_the_framework():
     assert found["var"] == pytest.approx(decayed + (1 - decayed) * X.var(axis=0), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_coupled_rows_are_said_once_and_advised_on(capsys):
     said = []
     run = descend.fit(flax_normalised(), rows(), epochs=2, advice_budget=0.5, learning_rate=0.05)

@@ -217,6 +217,7 @@ def _known(ratio: dict[str, Any]) -> bool:
     return ratio["value"] is not None
 
 
+@pytest.mark.slow
 def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -> None:
     record, history = record_of(), history_of()
     running = {name: one for name, one in record.items() if name != "result"}
@@ -259,6 +260,7 @@ def test_the_live_page_grows_and_keeps_what_the_reader_chose(browser: Browser) -
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_live_page_says_when_nobody_serves_it_any_more(browser: Browser) -> None:
     page = LivePage()
     page.begin({**record_of(), "state": "running", "result": None}, None, history_of(3))

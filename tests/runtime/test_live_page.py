@@ -180,6 +180,7 @@ class Silent(Callback):
                 return
 
 
+@pytest.mark.slow
 def test_readers_who_say_nothing_neither_stop_a_run_nor_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

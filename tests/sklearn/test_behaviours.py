@@ -154,6 +154,7 @@ def test_verbose_writes_a_line_for_each_evaluation(capsys):
     assert len(lines) == 3  # Before training, then after ten updates each: two epochs.
 
 
+@pytest.mark.slow
 def test_balanced_weights_of_a_stream_go_by_all_rows_seen():
     X, _ = numbers(400)
     y = (X[:, 0] > 1.3).astype(int)

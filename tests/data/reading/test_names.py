@@ -87,6 +87,7 @@ def test_the_name_of_a_column_changes_nothing(tmp_path: Path, way: str) -> None:
         assert outcome(name, CONTENTS[key](rows)) == expected[key], (name, key)
 
 
+@pytest.mark.slow
 def test_all_the_names_together_and_text_in_them(tmp_path: Path) -> None:
     names = [name for name in NAMES if name not in ("ROWID", "Row Number")]
     table = pa.table({name: [f"{name} {row % 4}" for row in range(80)] for name in names})

@@ -57,6 +57,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, "csv"])
+@pytest.mark.slow
 def test_the_schema_is_that_of_one_process(name: str, tmp_path: Path) -> None:
     rows, path = table(np.random.default_rng(5)), tmp_path / f"t.{name.split(maxsplit=1)[0]}"
     if name == "csv":

@@ -60,6 +60,7 @@ def advise_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Advice]:
 
 @pytest.mark.parametrize("at_least", [0.0, 10.0], ids=["auto", "advise"])
 @pytest.mark.parametrize(("flat", "fewest", "most"), [(1024, 512, 2048), (4096, 2048, 8192)])
+@pytest.mark.slow
 def test_a_large_size_is_chosen_where_larger_updates_cost_the_same(
     advise_on: Callable[..., Advice], flat: int, fewest: int, most: int, at_least: float
 ) -> None:

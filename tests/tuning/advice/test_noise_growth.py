@@ -35,6 +35,7 @@ def test_the_noise_is_measured_at_the_same_moments_on_fast_and_slow_machines() -
     assert fast == slow
 
 
+@pytest.mark.slow
 def test_every_moment_names_its_loss() -> None:
     losses = [one["loss"] for one in noise_at(1e-4)]
     assert all(isinstance(loss, float) for loss in losses)

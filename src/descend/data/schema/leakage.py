@@ -130,11 +130,7 @@ def _describe_leak(
 ) -> str:
     """How a column determines y; empty if it does not."""
     # NaN is a missing number.
-    valid = (
-        pc.fill_null(pc.invert(pc.is_nan(values)), fill_value=False)
-        if number
-        else (pc.is_valid(values))
-    )
+    valid = pc.invert(pc.is_null(values, nan_is_null=number))
     present = np.asarray(as_numpy(valid), dtype=bool)
     if present.sum() < 20:
         return ""

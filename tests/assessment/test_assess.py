@@ -11,7 +11,8 @@ import pytest
 from descend.api import train
 from descend.assessment import columns, linear, scores
 from descend.assessment.columns import importances, slices, strongest
-from descend.assessment.sample import Places, Sample
+from descend.assessment.sample import Sample
+from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn, NumberColumn
 
 ROWS = 1500

@@ -13,13 +13,12 @@ from descend.assessment import columns, linear, scores
 from descend.assessment.sample import (
     Inputs,
     Numbers,
-    Places,
     Sample,
     class_names,
     draw,
-    places_of,
 )
 from descend.assessment.table_hints import sounds_late
+from descend.data.encoding.places import Places, places_of
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import ClassificationTarget, RegressionTarget
 from descend.model import Model

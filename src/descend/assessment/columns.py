@@ -12,13 +12,13 @@ import numpy.typing as npt
 from descend.assessment.sample import (
     Inputs,
     Numbers,
-    Places,
     Sample,
     category_names,
     number_values,
     values_of,
 )
 from descend.assessment.scores import wilson
+from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 
 REPEATS = 3

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from descend.assessment.sample import Inputs, Numbers, Places, category_names
+from descend.assessment.sample import Inputs, Numbers, category_names
+from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn
 
 MOST_FEATURES = 600

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from descend.data.encoding.places import Places
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
-    Column,
     DatetimeColumn,
-    LeftOutColumn,
     NumberColumn,
     Schema,
 )
@@ -24,21 +23,6 @@ from descend.types import Batch
 Numbers = npt.NDArray[np.float64]
 Inputs = Mapping[str, npt.NDArray[Any]]
 OTHER, MISSING = "(other)", "(missing)"
-
-
-class Places(NamedTuple):
-    """Which arrays of an encoded row a column became.
-
-    Attributes:
-        column: of the schema.
-        numeric: indices into `numeric`.
-        category: index into `category`, or None.
-    """
-
-    column: Column
-    numeric: tuple[int, ...]
-    category: int | None
-
 
 MOST_CELLS = 1 << 22
 """Most values of a sample."""
@@ -83,7 +67,7 @@ class Sample:
         )
 
     def spread(self, rows: int) -> Sample:
-        """At most so many rows, taken evenly along their predictions: these keep their mean."""
+        """At most `rows` rows, evenly spaced in the order of predictions: the mean stays."""
         if rows >= len(self):
             return self
         along = self.predicted
@@ -126,24 +110,6 @@ def draw(store: RowStore, most: int, seed: int) -> Batch:
     order = order[np.asarray(batch.weight)[order] > 0]
     x = {name: np.asarray(values)[order] for name, values in batch.x.items()}
     return Batch(x, np.asarray(batch.y)[order], np.asarray(batch.weight)[order])
-
-
-def places_of(schema: Schema) -> list[Places]:
-    """The columns that a model uses and where they are in an encoded row, as `Encoder` has them."""
-    found: list[Places] = []
-    number = code = 0
-    for column in schema.columns:
-        if isinstance(column, LeftOutColumn):
-            continue
-        if isinstance(column, CategoryColumn):
-            found.append(Places(column, (), code))
-            code += 1
-            continue
-        width = len(column.parts) if isinstance(column, DatetimeColumn) else 1
-        width += column.missing > 0
-        found.append(Places(column, tuple(range(number, number + width)), None))
-        number += width
-    return found
 
 
 def category_names(column: CategoryColumn) -> list[str]:

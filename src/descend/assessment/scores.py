@@ -194,7 +194,7 @@ def per_class(sample: Sample) -> list[dict[str, Any]]:
 
 
 def wilson(share: float, rows: float, z: float = 1.645) -> tuple[float, float]:
-    """The 90 % interval of a share, of so many rows (Wilson 1927)."""
+    """The 90 % interval of a share that was found in `rows` rows (Wilson 1927)."""
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))

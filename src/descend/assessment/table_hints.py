@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from descend.assessment import columns, linear
-from descend.assessment.sample import Sample, class_names, places_of, rows_within
+from descend.assessment.sample import Sample, class_names, rows_within
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.places import places_of
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
     CategoryColumn,

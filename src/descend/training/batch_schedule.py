@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from descend.training.loop import LoopConfig, LoopState
 
 GROWTH = 4
-"""The batch grows by this factor, where the noise scale is at least so many times the batch."""
+"""The batch grows by this factor, once the noise scale is at least this multiple of the batch."""
 MEASURING_PART = 0.05
 """Rows read to measure the noise, as a fraction of the rows that training reads meanwhile."""
 

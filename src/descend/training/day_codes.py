@@ -12,13 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.schema.columns import (
-    CategoryColumn,
-    DatetimePart,
-    LeftOutColumn,
-    NumberColumn,
-    Schema,
-)
+from descend.data.encoding.places import places_of
+from descend.data.schema.columns import DatetimeColumn, DatetimePart, Schema
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,18 +29,14 @@ ROUNDING = 1e-4
 
 def elapsed_days(schema: Schema) -> dict[int, DatetimePart]:
     """Which of the encoded numbers count days since 1970, and how they are standardised."""
-    found = {}
-    place = 0
-    for column in schema.columns:
-        if isinstance(column, LeftOutColumn | CategoryColumn):
-            continue
-        parts = [None] if isinstance(column, NumberColumn) else list(column.parts)
-        for part in parts:
-            if part is not None and part.name == "elapsed days":
-                found[place] = part
-            place += 1
-        place += column.missing > 0
-    return found
+    return {
+        place: part
+        for column, places, _ in places_of(schema)
+        if isinstance(column, DatetimeColumn)
+        # The last place is that of the indicator of missing dates, where there is one.
+        for place, part in zip(places, column.parts, strict=False)
+        if part.name == "elapsed days"
+    }
 
 
 def find_days(column: Floats, part: DatetimePart, held_out: Floats) -> tuple[Floats, Floats] | None:

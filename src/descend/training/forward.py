@@ -81,7 +81,7 @@ class Forward:
         ]
 
     def _block_rows(self, rows: int) -> int:
-        """The number of rows of a block, for so many rows."""
+        """Rows per block, to compute the outputs of `rows` rows."""
         import jax
 
         in_pieces = self._network.pooled_and_each is not None and jax.default_backend() == "cpu"

@@ -116,7 +116,7 @@ class Work:
         return math.floor(self.budget / self.seconds_for(1) + ROUNDING)
 
     def seconds_for(self, sizes: int) -> float:
-        """The budget that has time to measure so many further batch sizes."""
+        """The budget that leaves time to measure a number of further batch sizes."""
         return budget_for(self.compiling, sizes)
 
     @property
@@ -185,7 +185,7 @@ def time_to_measure_all(at_least: float, compiling: float) -> float:
 
 
 def budget_for(compiling: float, sizes: int) -> float:
-    """Seconds of an advice that has time to measure so many further batch sizes.
+    """Seconds of an advice that leaves time to measure a number of further batch sizes.
 
     >>> round(budget_for(compiling=0.5, sizes=4), 3)
     6.0

@@ -47,6 +47,14 @@ except descend.InputError as error:
 """
 
 
+def made_table(folder: Path) -> Path:
+    """A table of two numbers and their linear target."""
+    x = np.random.default_rng(0).normal(size=(103, 2))
+    table = folder / "t.csv"
+    table.write_text("\n".join(["a,b,y", *(f"{a},{b},{a - 2 * b}" for a, b in x)]))
+    return table
+
+
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_what_to_type_where_ray_is_missing() -> None:
     with pytest.raises(InputError, match="pip install ray"):
@@ -56,9 +64,7 @@ def test_what_to_type_where_ray_is_missing() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
 def test_two_processes_of_a_cluster_learn_what_one_learns(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(103, 2))
-    table = tmp_path / "t.csv"
-    table.write_text("\n".join(["a,b,y", *(f"{a},{b},{a - 2 * b}" for a, b in x)]))
+    table = made_table(tmp_path)
     out = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(table), str(out)],
@@ -147,9 +153,7 @@ print(*run.model.predict(sys.argv[1])[:5].ravel())
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
 def test_a_cluster_at_an_address(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(103, 2))
-    table = tmp_path / "t.csv"
-    table.write_text("\n".join(["a,b,y", *(f"{a},{b},{a - 2 * b}" for a, b in x)]))
+    table = made_table(tmp_path)
     options = ["--target", "y", "--model", "mlp", "--hidden", "4", "--epochs", "3"]
     options += ["--batch-size", "16", "--learning-rate", "0.02", "--quiet"]
     train = [sys.executable, "-m", "descend", "train", str(table), *options]

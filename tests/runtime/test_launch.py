@@ -48,6 +48,14 @@ def train(table: Path, out: Path, processes: int, *options: str) -> subprocess.P
     )
 
 
+def wait_for_history(started: subprocess.Popen[str], run: Path) -> Path:
+    """The history of a run, once a few lines of it are written or the run has ended."""
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
+        time.sleep(0.01)
+    return history
+
+
 def weights(run: Path) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(descend.load_model(run).params)]
 
@@ -78,9 +86,7 @@ def test_a_lost_process_ends_the_job_and_the_run_goes_on(
     assert whole.wait(300) == 0
     run = tmp_path / "run"
     started = train(table, run, 2, *epochs)
-    history = run / "history.csv"
-    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
-        time.sleep(0.01)
+    wait_for_history(started, run)
     second = _children(started.pid)[1]
     os.kill(second, signal.SIGKILL)
     _, said = started.communicate(timeout=60)
@@ -107,9 +113,7 @@ def resume_run(run: Path, processes: int) -> str:
 def test_an_interrupt_of_the_starter_alone_reaches_all(table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
-    history = run / "history.csv"
-    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
-        time.sleep(0.01)
+    wait_for_history(started, run)
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=120)
     assert started.returncode == 130
@@ -123,9 +127,7 @@ def test_a_frozen_process_is_named(
     monkeypatch.setenv("DESCEND_DEADLINE", "6")
     run = tmp_path / "run"
     started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
-    history = run / "history.csv"
-    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
-        time.sleep(0.01)
+    wait_for_history(started, run)
     os.kill(_children(started.pid)[frozen], signal.SIGSTOP)
     _, said = started.communicate(timeout=120)
     assert started.returncode == LostProcessError.exit_status
@@ -140,9 +142,7 @@ def test_a_process_that_stands_still_for_a_while_is_named_and_the_run_goes_on(
     monkeypatch.setenv("DESCEND_DEADLINE", "150")
     run = tmp_path / "run"
     started = train(table, run, 2, "--epochs", "100000", "--patience", "100000")
-    history = run / "history.csv"
-    while started.poll() is None and not (history.exists() and history.stat().st_size > 400):
-        time.sleep(0.01)
+    history = wait_for_history(started, run)
     second = _children(started.pid)[1]
     os.kill(second, signal.SIGSTOP)
     time.sleep(SLOW + 20)

@@ -72,12 +72,14 @@ def test_running_ahead_changes_nothing(
     ahead = 0
     run_ahead = ChunkUpdater.run_ahead
 
-    def count(self: ChunkUpdater, *arguments: Any) -> Any:
+    def count(self: ChunkUpdater, *arguments: Any, apart: bool) -> Any:
         nonlocal ahead
         ahead += 1
-        return run_ahead(self, *arguments)
+        return run_ahead(self, *arguments, apart=apart)
 
     monkeypatch.setattr(ChunkUpdater, "run_ahead", count)
+    # What a CPU does ahead is another test.
+    monkeypatch.setattr("descend.training.loop.AHEAD_SECONDS", 0.0)
 
     def end(queues: bool) -> tuple[LoopState, StopReason]:
         monkeypatch.setattr(EvaluateRows, "queues", queues)
@@ -88,7 +90,7 @@ def test_running_ahead_changes_nothing(
     plain, reason = end(queues=False)
     assert ahead == 0
     found, same_reason = end(queues=True)
-    assert ahead > 3
+    assert ahead >= 2
     assert same_bits(found.state, plain.state)
     assert same_bits(found.best, plain.best)
     assert losses_of(found) == losses_of(plain)

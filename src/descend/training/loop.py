@@ -9,10 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
-from descend.data.rows.batches import BatchPlan, Chunk
+from descend.data.rows.batches import CHUNK_BYTES, BatchPlan, Chunk
 from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
 from descend.io.units import count_text
@@ -33,6 +34,11 @@ from descend.types import Array, History, HistoryLine, Params, Position, StopRea
 
 MIN_UPDATES_BETWEEN_EVALUATIONS = 10
 """Fewer updates between two evaluations would measure noise where batches are large."""
+AHEAD_SECONDS = 0.25
+"""Chunks that take longer are not begun in advance: a call costs a thousandth of them, and one that
+is dropped would keep the processor busy for as long."""
+AHEAD_BYTES = CHUNK_BYTES
+"""Larger states are not copied for it: the copy takes as long as what it saves."""
 
 
 class LoopState(NamedTuple):
@@ -104,6 +110,17 @@ class LoopConfig:
             return evaluate
         return None
 
+    def runs_ahead(self, state: TrainState) -> bool:
+        """Whether a CPU may begin the next chunk while the host looks at the newest losses.
+
+        Otherwise it waits for the host between two chunks and during each evaluation: a tenth of
+        the time where epochs take some milliseconds. The updates are the same.
+        """
+        if jax.default_backend() != "cpu" or self.accumulated is not None or self.store.waits:
+            return False
+        leaves = jax.tree.leaves((state.params, state.opt_state, state.mean))
+        return self.place.count == 1 and sum(leaf.nbytes for leaf in leaves) <= AHEAD_BYTES
+
 
 def begin(state: TrainState) -> LoopState:
     """The loop state before the first update; the given state is copied."""
@@ -146,6 +163,7 @@ def _fit_at_one_size(
 ) -> tuple[LoopState, StopReason | None]:
     """Train until a limit is met, or until the batch grows: the reason is then None."""
     plan = replace(config.plan, order=loop.order)
+    runs_ahead, newest = config.runs_ahead(loop.state), math.inf
     with (
         closing(ChunkUpdater(config)) as updater,
         closing(feed(config.store, plan, loop.position, config.place)) as chunks,
@@ -181,14 +199,17 @@ def _fit_at_one_size(
             validation_loss = None
             if not stopping.stop_by_budget(config.limits, loop.position, seconds):
                 chunks.look_ahead()
-                if due and (queued := config.queued_evaluation) is not None:
-                    # The device goes on while the host waits for the losses and looks at them.
+                # The device goes on while the host waits for the losses and looks at them.
+                pays = updater.ahead_pays or not due
+                if due and pays and (queued := config.queued_evaluation) is not None:
                     validation_loss = queued.start(loop.state.mean)
+                if validation_loss or (runs_ahead and pays and newest < AHEAD_SECONDS):
                     rates = _next_rates(config, loop)
-                    ahead = updater.run_ahead(loop.state, chunks.peek(), rates)
+                    ahead = updater.run_ahead(loop.state, chunks.peek(), rates, apart=due)
                     loop = loop._replace(state=ahead)
             loop, loss, share = _add_losses(config, loop, chunk, losses)
-            loop = loop._replace(seconds=seconds + clock() - started)
+            newest = clock() - started
+            loop = loop._replace(seconds=seconds + newest)
             steps.begin("an evaluation, a checkpoint or a callback")
             if stopping.has_diverged(loop.progress, loss, share):
                 loop = _restart(config, loop, callback, loss)

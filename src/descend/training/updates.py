@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
     from descend.training.loop import LoopConfig
 
 
+KEPT_FOR_DROPPED = 8
+"""Updates are made ahead of evaluations as long as so many times more are kept than dropped."""
+
+
 class _Ahead(NamedTuple):
     """Updates made in advance.
 
     Attributes:
         state: a copy of what they began with.
         rates: their learning rates.
-        result: the state after them, and their losses.
+        result: waits for the state after them, and their losses.
     """
 
     state: TrainState
     rates: Rates
-    result: Future[tuple[TrainState, Array]]
+    result: Callable[[], tuple[TrainState, Array]]
 
 
 class ChunkUpdater:
@@ -44,6 +49,7 @@ class ChunkUpdater:
         self._sums: GradientSums | None = None
         self._rows = 0
         self._ahead: _Ahead | None = None
+        self._kept = self._dropped = 0
         self._thread: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
@@ -51,25 +57,41 @@ class ChunkUpdater:
         if self._thread is not None:
             self._thread.shutdown()
 
-    def run_ahead(self, state: TrainState, chunk: Chunk, rates: Rates) -> TrainState:
-        """Begin the next chunk before it is known whether it counts.
+    @property
+    def ahead_pays(self) -> bool:
+        """Whether what follows an evaluation was mostly as expected.
 
-        In a thread, since a call returns only when the device has begun the last updates.
+        A callback that changes the learning rate at each evaluation makes all updates in advance
+        useless.
+        """
+        return self._dropped <= 1 + self._kept // KEPT_FOR_DROPPED
+
+    def run_ahead(
+        self, state: TrainState, chunk: Chunk, rates: Rates, *, apart: bool = True
+    ) -> TrainState:
+        """Begin the next chunk before it is known whether it counts.
 
         Args:
             state: where the chunk begins; consumed.
             chunk: the next rows.
             rates: learning rates, if nothing changes them.
+            apart: whether in a thread of its own. JAX runs what a thread calls on a CPU one after
+                the other, so that an evaluation would wait for the chunk; and a device with memory
+                of its own lets a call return only when it has begun the last updates.
 
         Returns:
             A copy of the state. If `apply` gets it with the same rates, the updates are made
             already; otherwise they are forgotten.
         """
         copy = copy_state(state)
+        if not apart:
+            made = self._run(state, chunk, rates)
+            self._ahead = _Ahead(copy, rates, lambda: made)
+            return copy
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="descend-ahead")
         result = self._thread.submit(self._run, state, chunk, rates)
-        self._ahead = _Ahead(copy, rates, result)
+        self._ahead = _Ahead(copy, rates, result.result)
         return copy
 
     def apply(
@@ -90,7 +112,9 @@ class ChunkUpdater:
         config = self._config
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.state is state and np.array_equal(ahead.rates, rates):
-            return ahead.result.result()
+            self._kept += 1
+            return ahead.result()
+        self._dropped += ahead is not None
         if config.accumulated is not None:
             updates = min(chunk.updates, len(rates))
             self._sums = config.accumulated.add(self._sums, state, chunk.batch)

@@ -103,6 +103,7 @@ def assess(
         },
         "task": model.schema.task,
         "target": target.names[0],
+        "weighted": sample.weighted,
         "metrics": _metrics(sample, trivial, beside, seed),
         "importance": found,
         "columns_left_out": left_out,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.assessment.sample import (
+    MISSING,
     Inputs,
     Numbers,
     Sample,
@@ -26,6 +27,8 @@ Z = 1.645
 """Of a 90 % interval."""
 GRID = 16
 MOST_VALUES = 12
+FEW_ROWS = 10
+"""A value that fewer rows have is rare: what is measured of it says little."""
 LEAST_COLUMNS, MOST_COLUMNS = 20, 60
 """Columns that are shuffled however long it takes, and at most."""
 TIME_BINS = 12
@@ -126,6 +129,7 @@ def slices(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
 
     For numbers the mean absolute error, for classes the share of wrong predictions, each with a
     90 % interval. `all` is that of all rows: of many values, only the commonest are in `parts`.
+    Rare values are taken together: of numbers neighbours, of categories all.
     """
     error = (
         (sample.predicted.argmax(axis=1) != sample.truth).astype(np.float64)
@@ -343,12 +347,46 @@ def _shown_classes(sample: Sample) -> list[int]:
 
 
 def _by_value(values: Any, error: Numbers, weight: Numbers, shares: bool) -> list[dict[str, Any]]:
-    names, groups = np.unique(_texts(values), return_inverse=True)
+    names, groups = _joined_rare(*np.unique(_texts(values), return_inverse=True), values.dtype)
     counts = np.bincount(groups)
     most = MOST_VALUES if values.dtype == object else 2 * MOST_VALUES
-    kept = np.argsort(-counts, kind="stable")[:most]
-    parts = [_part(names[one], error[groups == one], weight[groups == one], shares) for one in kept]
-    return sorted(parts, key=lambda part: _order(part["value"]))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    return [_part(names[one], error[groups == one], weight[groups == one], shares) for one in kept]
+
+
+def _joined_rare(names: Any, groups: Any, kind: Any) -> tuple[list[str], Any]:
+    """Values in order, and the value of each row; rare values are joined, of numbers neighbours.
+
+    A chart of many values with a row or two each shows nothing but chance.
+    """
+    counts = np.bincount(groups)
+    order = sorted(range(len(names)), key=lambda one: _order(names[one]))
+    if kind == object:
+        rare = [one for one in order if counts[one] < FEW_ROWS]
+        joined = [[one] for one in order if len(rare) < 2 or counts[one] >= FEW_ROWS]
+        joined += [rare] if len(rare) > 1 else []
+    else:
+        joined = []
+        for one in order:
+            is_rare = counts[one] < FEW_ROWS and names[one] != MISSING
+            before = joined[-1] if joined else []
+            grows = is_rare and before and max(counts[before]) < FEW_ROWS
+            if grows and counts[before].sum() < FEW_ROWS and names[before[-1]] != MISSING:
+                before.append(one)
+            else:
+                joined.append([one])
+    place = np.empty(len(names), np.int64)
+    for number, some in enumerate(joined):
+        place[some] = number
+    told = [
+        names[some[0]]
+        if len(some) == 1
+        else f"({len(some):,} rare values)"
+        if kind == object
+        else f"{names[some[0]]} to {names[some[-1]]}"
+        for some in joined
+    ]
+    return told, place[groups]
 
 
 def _over_time(
@@ -394,7 +432,7 @@ def _excess_spread(parts: Sequence[dict[str, Any]]) -> float:
 def _texts(values: Any) -> Any:
     if values.dtype == object:
         return values.astype(str)
-    return np.asarray(["(missing)" if math.isnan(one) else f"{one:g}" for one in values])
+    return np.asarray([MISSING if math.isnan(one) else f"{one:g}" for one in values])
 
 
 def _order(value: Any) -> tuple[int, float, str]:

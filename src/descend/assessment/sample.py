@@ -53,6 +53,11 @@ class Sample:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def weighted(self) -> bool:
+        """Whether some rows count more than others."""
+        return bool(np.ptp(self.weight) > 0) if len(self) else False
+
     def first(self, rows: int) -> Sample:
         """The first rows of it."""
         return self._rows(slice(rows))

@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const narrow = matchMedia("(max-width: 40rem)");
   const isTouch = matchMedia("(pointer: coarse)").matches || narrow.matches;
-  const PAPER = { width: 680, height: 300, tall: 460 };
+  const PAPER = { width: 680, half: 322, height: 300, low: 250, tall: 460 };
   let figures = JSON.parse(document.getElementById("figures").textContent);
   // On a dark page every line takes the lighter of its two colours.
   const darker = JSON.parse(document.getElementById("figures").dataset.dark || "{}");
@@ -51,6 +51,11 @@
 
   // A trace with the colours of the page.
   function coloured(trace) {
+    // No share is a colour that the numbers in the cells could not be read on.
+    if (trace.meta === "shares") {
+      const colorscale = [[0, colour("card")], [1, colour("most")]];
+      return { ...trace, colorscale, textfont: { color: colour("ink") } };
+    }
     if (!isDark() || onPaper) return trace;
     const swap = (value) =>
       typeof value === "string" ? darker[value.toUpperCase()] || value : value;
@@ -64,7 +69,7 @@
   // Rows that the legend takes above the plot: it may not eat what it explains.
   function legendRows(data, width) {
     const named = data.filter((trace) => trace.name && trace.showlegend !== false);
-    if (named.length < 2) return 1;
+    if (named.length < 2) return 0;
     const longest = Math.max(...named.map((trace) => 48 + 6.8 * trace.name.length));
     const columns = Math.max(1, Math.floor((width - 76) / longest));
     return Math.ceil(named.length / columns);
@@ -84,9 +89,10 @@
       coloured(choice ? { ...trace, x: figure.x_choices[choice.value][number] } : { ...trace }),
     );
     const isTall = canvas.classList.contains("tall");
-    const width = onPaper ? PAPER.width : canvas.clientWidth;
+    const isHalf = place.classList.contains("half");
+    const width = !onPaper ? canvas.clientWidth : isHalf ? PAPER.half : PAPER.width;
     const rows = legendRows(data, width);
-    canvas.style.setProperty("--legend", `${19 * (rows - 1)}px`);
+    canvas.style.setProperty("--legend", `${19 * Math.max(0, rows - 1)}px`);
     const layout = merged(
       merged(
         {
@@ -108,8 +114,9 @@
     }
     if (choice) layout.xaxis.title.text = choice.value;
     if (onPaper) {
-      const height = (isTall ? PAPER.tall : PAPER.height) + 19 * (rows - 1);
-      Object.assign(layout, { autosize: false, width: PAPER.width, height });
+      const height = isTall ? PAPER.tall : isHalf ? PAPER.low : PAPER.height;
+      const legend = 19 * Math.max(0, rows - 1);
+      Object.assign(layout, { autosize: false, width, height: height + legend });
     }
     return { data, layout };
   }

@@ -49,7 +49,12 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
         if assessment.get("classes", 0) > 2:
             tables.append(_classes_table(assessment))
         sections.append(
-            Section("How good it is", tables=tables, plots=plots, text=_sample_notes(assessment))
+            Section(
+                "How good it is",
+                tables=tables,
+                plots=plots,
+                text=_sample_notes(record["settings"], assessment),
+            )
         )
     if assessment.get("importance"):
         left_out = assessment.get("columns_left_out") or 0
@@ -73,14 +78,26 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
     return sections
 
 
-def _sample_notes(assessment: Record) -> list[str]:
+def _sample_notes(settings: Record, assessment: Record) -> list[str]:
+    """On which rows the figures are, and whether some count more than others."""
+    notes = []
     rows = assessment.get("rows")
-    if not rows or rows["used"] == rows["validation"]:
-        return []
-    return [
-        f"The intervals and the figures are from {rows['used']:,} of the {rows['validation']:,} "
-        "validation rows, drawn at random."
-    ]
+    if rows and rows["used"] != rows["validation"]:
+        notes.append(
+            f"The intervals and the figures are from {rows['used']:,} of the "
+            f"{rows['validation']:,} validation rows, drawn at random."
+        )
+    if assessment.get("weighted"):
+        column = settings.get("weight")
+        by = f"its weight in the column {column}" if column else "its weight"
+        notes.append(
+            f"A row counts by {by} in every metric, mean, share and curve; numbers of rows, the "
+            "histograms and the errors by size of the prediction count each row once."
+            if "residuals" in assessment
+            else f"A row counts by {by} in every metric, share and curve; numbers of rows count "
+            "each row once."
+        )
+    return notes
 
 
 def _metrics_table(record: Record, assessment: Record) -> Table:

@@ -17,6 +17,8 @@ FADED = "#8A8A8A"
 """Of lines that stay in the background."""
 SEQUENTIAL = "Cividis"
 """A scale for values: even in lightness, alike for people with colour-blindness."""
+SHARES = ((0.0, "#f6f7f9"), (1.0, COLOURS[0]))
+"""From nothing to all; `assets/page.js` takes the colours of a light or dark page instead."""
 TERRAIN = ((0.0, "#d98c00"), (0.5, "#8a8a8a"), (1.0, "#4f86c6"))
 """Of contour lines: low to high, of one middling lightness, seen on light and on dark pages."""
 

@@ -11,7 +11,7 @@ from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Figure, Plot, Table
 from descend.reporting.plots.by_name import by_name
-from descend.reporting.plots.colours import FADED
+from descend.reporting.plots.colours import FADED, SHARES
 from descend.reporting.plots.figures import (
     Trace,
     band,
@@ -111,10 +111,23 @@ def error_plot(assessment: Record) -> Plot:
 def confusion_plot(assessment: Record) -> Plot:
     """Rows by true and predicted class."""
     names, counts = assessment["confusion"]["classes"], assessment["confusion"]["counts"]
-    shares = [[100 * cell / max(1, sum(row)) for cell in row] for row in counts]
+    weighted = "weights" in assessment["confusion"]
+    shares = [
+        [100 * cell / (sum(row) or 1) for cell in row]
+        for row in assessment["confusion"].get("weights", counts)
+    ]
     places = list(range(len(names)))
     ground = heatmap(places, places, shares, title="% of the true class")
-    ground.update(showscale=False, zmin=0, zmax=100, texttemplate="%{z:.0f}", hoverinfo="skip")
+    ground.update(
+        showscale=False,
+        zmin=0,
+        zmax=100,
+        texttemplate="%{z:.0f}",
+        hoverinfo="skip",
+        colorscale=[list(one) for one in SHARES],
+        reversescale=False,
+        meta="shares",
+    )
     drawn = figure([ground], "predicted", "true")
     drawn = named_ticks(named_ticks(drawn, "x", names), "y", names)
     drawn["layout"]["yaxis"]["autorange"] = "reversed"
@@ -125,8 +138,8 @@ def confusion_plot(assessment: Record) -> Plot:
         title="Confusion matrix",
         figure=drawn,
         table=Table(["true class", *(f"predicted {name}" for name in names)], rows, caption="Rows"),
-        caption="Of the rows of each true class, the percentage predicted as each class; right "
-        "predictions are on the diagonal.",
+        caption=f"Of the {'weight of the ' if weighted else ''}rows of each true class, the "
+        "percentage predicted as each class; right predictions are on the diagonal.",
         half=True,
     )
 

@@ -357,7 +357,7 @@ def test_the_calibration_of_two_classes_is_that_of_scikit_learn(
     rows: int, share: float, ties: bool, weights: bool
 ) -> None:
     calibration = pytest.importorskip("sklearn.calibration")
-    truth, score, weight = two_classes(rows, share, False, False)
+    truth, score, _ = two_classes(rows, share, False, False)
     sample = classified(truth, np.stack([1 - score, score], axis=1))
     observed, predicted = calibration.calibration_curve(
         truth, score, n_bins=min(10, rows // 10), strategy="quantile"

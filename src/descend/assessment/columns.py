@@ -347,21 +347,23 @@ def _shown_classes(sample: Sample) -> list[int]:
 
 
 def _by_value(values: Any, error: Numbers, weight: Numbers, shares: bool) -> list[dict[str, Any]]:
-    names, groups = _joined_rare(*np.unique(_texts(values), return_inverse=True), values.dtype)
+    names, groups = _joined_rare(
+        *np.unique(_texts(values), return_inverse=True), values.dtype != object
+    )
     counts = np.bincount(groups)
     most = MOST_VALUES if values.dtype == object else 2 * MOST_VALUES
     kept = np.sort(np.argsort(-counts, kind="stable")[:most])
     return [_part(names[one], error[groups == one], weight[groups == one], shares) for one in kept]
 
 
-def _joined_rare(names: Any, groups: Any, kind: Any) -> tuple[list[str], Any]:
+def _joined_rare(names: Any, groups: Any, numbers: bool) -> tuple[list[str], Any]:
     """Values in order, and the value of each row; rare values are joined, of numbers neighbours.
 
     A chart of many values with a row or two each shows nothing but chance.
     """
     counts = np.bincount(groups)
     order = sorted(range(len(names)), key=lambda one: _order(names[one]))
-    if kind == object:
+    if not numbers:
         rare = [one for one in order if counts[one] < FEW_ROWS]
         joined = [[one] for one in order if len(rare) < 2 or counts[one] >= FEW_ROWS]
         joined += [rare] if len(rare) > 1 else []
@@ -381,9 +383,9 @@ def _joined_rare(names: Any, groups: Any, kind: Any) -> tuple[list[str], Any]:
     told = [
         names[some[0]]
         if len(some) == 1
-        else f"({len(some):,} rare values)"
-        if kind == object
         else f"{names[some[0]]} to {names[some[-1]]}"
+        if numbers
+        else f"({len(some):,} rare values)"
         for some in joined
     ]
     return told, place[groups]

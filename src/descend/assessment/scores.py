@@ -149,12 +149,10 @@ def _thinned(x: Numbers, y: Numbers, most: int = CURVE_POINTS) -> tuple[Numbers,
         inner = slice(first + 1, last)
         apart = np.abs(along * (y[inner] - y[first]) - up * (x[inner] - x[first]))
         length = float(np.hypot(along, up))
-        if length > 0:
-            apart = apart / length
-        else:
-            apart = np.hypot(x[inner] - x[first], y[inner] - y[first])
+        if length == 0:  # Two points at one place: their line is that place.
+            apart, length = np.hypot(x[inner] - x[first], y[inner] - y[first]), 1.0
         place = int(np.argmax(apart))
-        return -float(apart[place]), first + 1 + place, first, last
+        return -float(apart[place]) / length, first + 1 + place, first, last
 
     kept = {0, len(x) - 1}
     parts = [farthest(0, len(x) - 1)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
 from descend.defaults import ADVICE_SECONDS
+from descend.io.machine import utc_now
 from descend.reporting.progress import Progress
 from descend.runtime.auto import choose
 from descend.runtime.together import check_alone
@@ -40,6 +41,7 @@ def advise(
         processes: measures how many processes pay, for the record.
     """
     check_alone("advise")
+    began = utc_now()
     set_up()
     folder = None if out is None else free_folder(out, ADVICE, force=force)
     setup = make_setup(settings, progress)
@@ -52,6 +54,7 @@ def advise(
         evidence={"decided_by": "given", "given": ["batch size", "learning rate"]},
     )
     content = {
+        "started": began,
         "advice": dataclasses.asdict(advice),
         "settings": setup.recorded(chosen.settings),
         "rows": setup.data["rows"],

@@ -12,6 +12,7 @@ from descend.commands.outputs import COMPARISON, free_folder, write_record_and_p
 from descend.defaults import COMPARE_SECONDS
 from descend.errors import SettingsError, option_text
 from descend.io.atomic import write_whole
+from descend.io.machine import utc_now
 from descend.io.ownership import PAGE, check_replaceable
 from descend.reporting.measures import MEASURES
 from descend.reporting.notebook import comparison_html
@@ -114,6 +115,7 @@ def compare(
         raise SettingsError(f"{option_text('budget')} must be greater than 0; found {budget}.")
     check_methods(sizes, methods)
     check_alone("compare")
+    began = utc_now()
     set_up()
     folder = free_folder(out, COMPARISON, stem=name, force=force) if write else None
     if play and folder is None:
@@ -175,6 +177,7 @@ def compare(
     )
     records = [run_record(run) for run in runs]
     content = {
+        "started": began,
         "asked": asked.as_json(),
         "settings": setup.recorded(settings),
         "own": dict(setup.own),

@@ -10,6 +10,7 @@ from descend.commands.landscape_run import run_record, setup_record
 from descend.commands.landscape_surface import surface_record
 from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_page
 from descend.errors import InputError, SettingsError, option_text
+from descend.io.machine import utc_now
 from descend.reporting.progress import Progress
 from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
@@ -50,6 +51,7 @@ def landscape(
     folder = free_folder(out, LANDSCAPE, force=force)
     _check_directions(directions)
     check_alone("landscape")
+    began = utc_now()
     set_up()
     if what in SURFACES:
         record = surface_record(SURFACES[what](), progress)
@@ -61,7 +63,7 @@ def landscape(
         raise InputError(
             f"{what} is neither a surface ({', '.join(SURFACES)}) nor a run directory.{hint}"
         )
-    return write_record_and_page(folder, LANDSCAPE, record, command)
+    return write_record_and_page(folder, LANDSCAPE, {"started": began, **record}, command)
 
 
 def landscape_of(
@@ -85,9 +87,10 @@ def landscape_of(
     """
     folder = None if out is None else free_folder(out, LANDSCAPE, force=force)
     _check_directions(directions)
+    began = utc_now()
     set_up()
     record = setup_record(make_setup, settings, directions, progress)
-    return write_record_and_page(folder, LANDSCAPE, record, None)
+    return write_record_and_page(folder, LANDSCAPE, {"started": began, **record}, None)
 
 
 def _check_directions(directions: str) -> None:

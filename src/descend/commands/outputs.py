@@ -12,12 +12,14 @@ import descend
 from descend.errors import InputError, option_text
 from descend.io import ownership
 from descend.io.atomic import write_error, write_json, write_whole
+from descend.io.machine import machine, utc_now
 from descend.io.paths import check_writable, named_path
 from descend.reporting.page_model import Page
 from descend.reporting.pages.advice import advice_page
 from descend.reporting.pages.compare import compare_page
 from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.render import render
+from descend.training.jax_setup import versions
 
 Record = Mapping[str, Any]
 
@@ -98,7 +100,7 @@ def write_record_and_page(
     Args:
         folder: from `free_folder`; None writes nothing.
         kind: what the record is of.
-        content: what was measured.
+        content: what was measured, and when that began as `started`.
         command: what was typed, for the record.
 
     Returns:
@@ -107,7 +109,15 @@ def write_record_and_page(
     Raises:
         InputError: the folder cannot be written.
     """
-    record = {"kind": kind.name, "descend": descend.__version__, "command": command, **content}
+    record = {
+        "kind": kind.name,
+        "descend": descend.__version__,
+        "command": command,
+        "ended": utc_now(),
+        "versions": versions(),
+        "machine": machine(),
+        **content,
+    }
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Describe the machine that a run was made on, for its record."""
+"""Say when and on which machine something was made, for its record."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 from pathlib import Path
@@ -16,6 +17,11 @@ def machine() -> dict[str, Any]:
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}".strip(),
     }
+
+
+def utc_now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _processor() -> str | None:

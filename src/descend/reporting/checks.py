@@ -163,7 +163,7 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
 
 
 def _trivial_name(name: str) -> str:
-    named = {"r2": "the mean", "pinball": "the quantiles of all rows"}
+    named = {"r2": "the mean of these rows", "pinball": "the quantiles of all rows"}
     return named.get(name, "the class frequencies")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 
 import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
-from descend.io.machine import machine
+from descend.io.machine import machine, utc_now
 from descend.io.units import count_text
 from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress, make_progress
@@ -334,7 +333,7 @@ def _finish(
         result["metrics"] = trainable.metrics(params, settings)
     if loop.progress.rescues:
         result["cause"] = trainable.cause(settings, loop, reason)
-    record = {**record, "state": "finished", "ended": _now(), "result": result}
+    record = {**record, "state": "finished", "ended": utc_now(), "result": result}
     if folder is not None:
         trainable.save(folder.model, params, settings)
         folder.write_record(record)
@@ -424,7 +423,7 @@ def _first_record(
         **({"name": options.title} if options.title else {}),
         **({"note": options.note} if options.note else {}),
         **({"stop_rule": True} if options.stop is not None else {}),
-        "started": _now(),
+        "started": utc_now(),
         "command": options.command,
         "asked": asked.as_json(),
         **trainable.described(settings),
@@ -433,8 +432,3 @@ def _first_record(
         "machine": machine(),
         "processes": this_place().count,
     }
-
-
-def _now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -86,9 +86,10 @@ def advise(
     if not isinstance(budget, int | float) or not budget > 0:
         raise InputError(f"budget must be seconds, above 0; found {budget!r}.")
     from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
+    from descend.io.machine import utc_now
 
     folder = None if out is None else free_folder(out, ADVICE, force=force)
-    started = clock()
+    began, started = utc_now(), clock()
     with _own_random_state(torch, module, seed):
         bench = Bench.make(
             module,
@@ -105,6 +106,7 @@ def advise(
     if folder is not None:
         training, validation = len(bench.training), bench.validation_rows
         content = {
+            "started": began,
             "advice": dataclasses.asdict(advice),
             "settings": {
                 "batch_size": advice.batch_size,

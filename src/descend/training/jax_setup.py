@@ -102,13 +102,11 @@ def versions() -> dict[str, str]:
     """Versions that the numbers of a run depend on, for records."""
     import platform
     import sys
-
-    import jax
-    import numpy as np
+    from importlib.metadata import version
 
     return {
         "python": platform.python_version(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
+        "jax": version("jax"),
+        "numpy": version("numpy"),
         "platform": sys.platform,
     }

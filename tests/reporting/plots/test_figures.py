@@ -199,3 +199,14 @@ def test_many_numbers_along_an_axis_are_thinned_and_names_are_not() -> None:
 def test_a_loss_that_falls_far_is_drawn_logarithmically() -> None:
     assert loss_plot({"a": history_of([1.0, 0.01])}).figure["layout"]["yaxis"]["type"] == "log"
     assert loss_plot({"a": history_of([1.0, 0.5])}).figure["layout"]["yaxis"]["type"] == "linear"
+
+
+def test_losses_of_different_kinds_are_drawn_as_the_share_that_is_left() -> None:
+    losses = [3.0, 2.0, 1.5, 1.0, 1.2]
+    squared, poisson = history_of(losses), history_of([one - 900 for one in losses])
+    traces = loss_plot({"a": squared, "b": poisson}, alike=False).figure["data"]
+    lines = {one["name"]: one["y"] for one in traces if one["name"].endswith(": validation")}
+    for y in lines.values():
+        assert y[0] == 1.0
+        assert min(y) == 0.0
+    assert lines["a: validation"] == pytest.approx(lines["b: validation"])

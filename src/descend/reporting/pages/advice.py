@@ -8,6 +8,7 @@ from typing import Any
 from descend.io.units import count_text, span_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import KeyFigure, Page, Section, Summary
+from descend.reporting.pages.facts import facts_text
 from descend.reporting.plots.advice import (
     cosine_plot,
     map_plot,
@@ -72,7 +73,7 @@ def advice_summary(record: Record) -> Summary:
         scale = f"{noise[-1]['noise_scale']:,.0f}"
         figures.append(KeyFigure("Noise scale", scale, _moment(noise[-1])))
     figures.append(KeyFigure("Measuring took", span_text(advice.get("cost", 0.0))))
-    return Summary(text, figures, outcome=_outcome(evidence))
+    return Summary(text, figures, outcome=_outcome(evidence), facts=facts_text(record))
 
 
 def advice_sections(advice: Record) -> list[Section]:

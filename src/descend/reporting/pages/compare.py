@@ -19,6 +19,7 @@ from descend.reporting.page_model import (
     Summary,
     Table,
 )
+from descend.reporting.pages.facts import facts_text
 from descend.reporting.plots.compare import arrival_plot, curves_plot, noise_plot
 from descend.reporting.text.records import subject
 
@@ -110,7 +111,9 @@ def compare_summary(record: Record) -> Summary:
             f" {fastest['method']['title']} reached the target first, after "
             f"{span_text(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."
         )
-    return Summary(text, figures, outcome=f"Common claims on this table: {told}.")
+    return Summary(
+        text, figures, outcome=f"Common claims on this table: {told}.", facts=facts_text(record)
+    )
 
 
 def _seeds_text(record: Record, lines: Sequence[Record]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from descend.io.units import count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
+from descend.reporting.pages.facts import facts_text
 from descend.reporting.plots.landscape import (
     contours_plot,
     law_plot,
@@ -68,7 +69,7 @@ def landscape_summary(record: Record) -> Summary:
             "have many more directions: a path far off the plane is drawn at a height that is "
             "not its own loss."
         )
-        return Summary(text, figures, outcome=lowest)
+        return Summary(text, figures, outcome=lowest, facts=facts_text(record))
     law = record.get("escape_law")
     if law:
         lowest += (
@@ -76,7 +77,7 @@ def landscape_summary(record: Record) -> Summary:
             f"rate (R² {law['explained']:.3f}); two learning rates agree to a factor of "
             f"{law['apart']:.2f}."
         )
-    return Summary(record["title"], figures, outcome=lowest)
+    return Summary(record["title"], figures, outcome=lowest, facts=facts_text(record))
 
 
 def _lowest_text(paths: Sequence[Record]) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
+from descend.io.units import bytes_text
 from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
+from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS
 from descend.reporting.plots.figures import loss_plot, rate_plot
 from descend.reporting.text.records import NAMES
@@ -18,10 +20,20 @@ Record = Mapping[str, Any]
 
 ALWAYS = ("batch_size", "learning_rate")
 """Settings that are shown even where all runs have the same."""
-ALIKE = ("model", "hidden", "optimizer", "schedule", "l2", "loss")
+ALIKE = ("model", "hidden", "optimizer", "schedule", "loss")
 """Settings that are named where all runs have the same."""
 TITLES = {"epochs": "most epochs"}
 HEADER = ("best validation loss", "updates", "epochs", "seconds", "ended")
+MACHINE_HEADER = [
+    "run",
+    "started",
+    "training rows",
+    "validation rows",
+    "processor",
+    "cores",
+    "memory",
+    "versions",
+]
 METRICS = ("r2", "rmse", "mae", "accuracy", "log_loss", "auc")
 CLOSE = 1.02
 """Losses within this factor may differ by chance."""
@@ -59,9 +71,16 @@ def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History
             tables=[
                 _metrics_table(records, histories),
                 _settings_table(records, differing),
+                _machines_table(records),
             ],
         ),
-        Section("How they were trained", plots=[loss_plot(histories), rate_plot(histories)]),
+        Section(
+            "How they were trained",
+            plots=[
+                loss_plot(histories, alike=not _have_different_targets(records)),
+                rate_plot(histories),
+            ],
+        ),
     ]
 
 
@@ -163,19 +182,29 @@ def _settings_table(records: Mapping[str, Record], differing: Sequence[str]) -> 
         ]
         for option in differing
     ]
-    for title, known in (
-        ("rows", [_rows(record) for record in records.values()]),
-        ("processor", [_processor(record) for record in records.values()]),
-        ("descend", [str(record.get("descend", "")) for record in records.values()]),
-    ):
-        if len(set(known)) > 1:
-            rows.append([title, *known])
     return Table(["setting", *records], rows, caption="What differs between them")
 
 
-def _rows(record: Record) -> str:
-    rows = record["data"]["rows"]
-    return f"{rows['training']:,} + {rows['validation']:,}"
+def _machines_table(records: Mapping[str, Record]) -> Table:
+    """When and where each run was made, and on how many rows."""
+    rows: list[list[Cell]] = []
+    for name, record in records.items():
+        machine, known = record.get("machine") or {}, record.get("versions") or {}
+        counts = record["data"]["rows"]
+        memory = machine.get("memory")
+        rows.append(
+            [
+                name,
+                moment_text(record["started"]) if record.get("started") else "—",
+                counts["training"],
+                counts["validation"],
+                _processor(record),
+                machine.get("cores"),
+                bytes_text(memory) if memory else "—",
+                f"descend {record.get('descend', '')}, JAX {known.get('jax', '—')}",
+            ]
+        )
+    return Table(MACHINE_HEADER, rows, caption="When and where each was made")
 
 
 def _metrics(record: Record) -> Mapping[str, float | None]:

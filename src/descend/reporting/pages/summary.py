@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.io.units import bytes_text, count_text, span_text
+from descend.io.units import count_text, span_text
 from descend.reporting.checks import assessment_line, best_line, checks_of
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import KeyFigure, Summary
+from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.settings import rate_figures
 from descend.reporting.progress import clock_time
-from descend.reporting.text.records import NAMES, epochs_text
+from descend.reporting.text.records import NAMES, epochs_text, round_metric
 from descend.types import History, HistoryLine
 
 Record = Mapping[str, Any]
@@ -44,26 +45,6 @@ def train_summary(
         checks=checks,
         facts=facts_text(record),
     )
-
-
-def facts_text(record: Record) -> str:
-    """When and where a run was made, in one line; what is not known is left out."""
-    machine = record.get("machine") or {}
-    parts = [str(record["note"])] if record.get("note") else []
-    if record.get("started"):
-        parts.append(str(record["started"]).replace("T", " ").removesuffix("+00:00") + " UTC")
-    rows = record["data"]["rows"]
-    parts.append(count_text(rows.get("total") or rows["training"], "row"))
-    if machine.get("processor"):
-        parts.append(str(machine["processor"]))
-    if machine.get("cores"):
-        parts.append(count_text(int(machine["cores"]), "core"))
-    if machine.get("memory"):
-        parts.append(f"{bytes_text(machine['memory'])} memory")
-    device = str(record.get("device", ""))
-    parts += [device] if device and not device.startswith("cpu") else []
-    parts.append(f"descend {record.get('descend', '')}")
-    return " · ".join(part for part in parts if part.strip())
 
 
 def _running_summary(record: Record, history: History) -> Summary:
@@ -176,7 +157,8 @@ def _metric_figures(
             notes.append(_beside(name, baseline[name]))
         if one.get("linear") is not None:
             notes.append(f"linear: {three_text(one['linear'])}")
-        figures.append(KeyFigure(NAMES.get(name, name), number_text(model[name]), "; ".join(notes)))
+        value = number_text(round_metric(name, model[name]))
+        figures.append(KeyFigure(NAMES.get(name, name), value, "; ".join(notes)))
     return figures
 
 

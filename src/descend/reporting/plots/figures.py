@@ -220,13 +220,17 @@ def _far_apart(traces: Sequence[Trace], axis: str) -> bool:
     return not values or max(values) >= FAR_APART * min(values)
 
 
-def loss_plot(runs: Mapping[str, History]) -> Plot:
+def loss_plot(runs: Mapping[str, History], *, alike: bool = True) -> Plot:
     """Training and validation loss of one run, or of several laid over each other.
 
     Args:
         runs: histories by the name of the run; the name is not shown where there is one.
+        alike: whether the losses of the runs are of one kind. Where they are not, each is drawn
+            as the share of its fall that is left, from 1 at the start to 0 at its lowest.
     """
     kept = {name: thin_history(history) for name, history in runs.items()}
+    if not alike:
+        kept = {name: _share_left(history) for name, history in kept.items()}
     traces, lines = [], []
     for place, (name, history) in enumerate(kept.items()):
         prefix = f"{name}: " if len(kept) > 1 else ""
@@ -268,7 +272,7 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
         figure=figure(
             traces,
             X_AXES[0][0],
-            "loss (mean over rows)",
+            "loss (mean over rows)" if alike else "share of the fall that is left",
             log_y=positive and max(losses) > FAR_FALL * min(losses),
         ),
         table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
@@ -277,6 +281,12 @@ def loss_plot(runs: Mapping[str, History]) -> Plot:
             "on its name in the legend. "
             if len(kept) > 1
             else ""
+        )
+        + (
+            ""
+            if alike
+            else "The runs have losses of different kinds: each falls from 1, its validation loss "
+            "at the start, to 0, its lowest. Whose model is better cannot be seen here. "
         )
         + "Lower is better. The saved model is the one with the lowest validation loss. "
         "Where the training loss falls while the validation loss rises, the model overfits. The "
@@ -327,6 +337,23 @@ def metric_plots(history: History) -> list[Plot]:
             )
         )
     return plots
+
+
+def _share_left(history: History) -> History:
+    """The losses of a run as the share of the fall of its validation loss that is left."""
+    best = best_line(history)
+    if best is None:
+        return history
+    first, lowest = history[0].validation_loss, best.validation_loss
+    fall = first - lowest if math.isfinite(first) and first > lowest else 1.0
+    return tuple(
+        dataclasses.replace(
+            one,
+            train_loss=(one.train_loss - lowest) / fall,
+            validation_loss=(one.validation_loss - lowest) / fall,
+        )
+        for one in history
+    )
 
 
 def rate_plot(runs: Mapping[str, History]) -> Plot:

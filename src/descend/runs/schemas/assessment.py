@@ -151,11 +151,13 @@ class Confusion(Struct, kw_only=True):
 
     classes: Annotated[list[str], Meta(min_length=1)]
     counts: list[list[Count]]
+    weights: list[list[NotNegative]] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse what is no square."""
-        if [len(row) for row in self.counts] != [len(self.classes)] * len(self.classes):
-            raise ValueError("the confusion matrix is no square")
+        for rows in (self.counts, self.counts if self.weights is UNSET else self.weights):
+            if [len(row) for row in rows] != [len(self.classes)] * len(self.classes):
+                raise ValueError("the confusion matrix is no square")
 
 
 class ClassScore(Struct, kw_only=True, rename={"name": "class"}):
@@ -202,6 +204,7 @@ class AssessmentRecord(Labelled, kw_only=True):
     failed: str = ""
     target: str = ""
     task: str = ""
+    weighted: bool = False
     rows: SampleRows | UnsetType = UNSET
     metrics: dict[str, Metric] = field(default_factory=dict)
     importance: list[Importance] = field(default_factory=list)

@@ -78,6 +78,7 @@ class LandscapeRecord(Labelled, kw_only=True):
     paths: Annotated[list[WalkedPath], Meta(min_length=1)]
     directions: Literal["path", "random"] | UnsetType = UNSET
     explained: float | UnsetType = UNSET
+    rows: Count | UnsetType = UNSET
     lowest: float = 0.0
     updates: Count | UnsetType = UNSET
     """Of every path, in records of version 0.1; since then the methods have equally many rows."""

@@ -62,12 +62,21 @@ class PlainSettings(Struct, kw_only=True):
     machine: dict[str, Scalar] | None = None
 
 
+class Machine(Struct, kw_only=True):
+    """Where something was measured, as far as a page counts with it."""
+
+    cores: Count | None = None
+    memory: NotNegative | None = None
+
+
 class Labelled(Struct, kw_only=True):
     """What every record says of itself."""
 
     descend: str | UnsetType = UNSET
     command: list[Scalar] | None = None
     own: dict[str, str] = {}
+    versions: dict[str, Scalar] = {}
+    machine: Machine | None = None
 
     def __post_init__(self) -> None:
         """Refuse a custom model without its name."""

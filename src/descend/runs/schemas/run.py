@@ -11,7 +11,6 @@ from descend.runs.schemas.parts import (
     Count,
     Labelled,
     Metrics,
-    NotNegative,
     Number,
     Rows,
     Scalar,
@@ -75,13 +74,6 @@ class Result(Struct, kw_only=True):
     cause: str = ""
 
 
-class Machine(Struct, kw_only=True):
-    """Where a run was made, as far as a page counts with it."""
-
-    cores: Count | None = None
-    memory: NotNegative | None = None
-
-
 class RunRecord(Labelled, kw_only=True):
     """run.json."""
 
@@ -92,6 +84,4 @@ class RunRecord(Labelled, kw_only=True):
     seal: str | UnsetType = UNSET
     advice: Advice | None = None
     result: Result | UnsetType = UNSET
-    versions: dict[str, Scalar] = field(default_factory=dict)
     device: Scalar = ""
-    machine: Machine | None = None

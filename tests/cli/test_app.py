@@ -279,6 +279,32 @@ def test_importing_descend_imports_no_engine() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_the_functions_and_train_import_no_optimizer_of_scipy() -> None:
+    code = "import sys, descend.api; print({'scipy.optimize', 'scipy.special'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_what_a_command_imports_is_left_out_of_collections_and_nothing_else_is() -> None:
+    code = """
+import gc
+from descend.cli.process import importing
+with importing():
+    import xml.dom.minidom
+    assert not gc.isenabled()
+once = gc.get_freeze_count()
+with importing():
+    import xml.dom.minidom
+print(gc.isenabled(), once > 0, gc.get_freeze_count() == once)
+gc.disable()
+with importing():
+    import sqlite3
+print(gc.isenabled())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True", "False"]
+
+
 def test_the_public_list_is_what_type_checkers_see() -> None:
     import ast
 

@@ -31,7 +31,7 @@ from descend.cli.options import (
     show,
     with_options,
 )
-from descend.cli.process import run_command_line
+from descend.cli.process import importing, run_command_line
 from descend.cli.processes import (
     Processes,
     Ray,
@@ -110,9 +110,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
-    from descend.commands.train import train as run_training
-    from descend.runtime.run import Options
-    from descend.runtime.trial_setup import data_name
+    with importing():
+        from descend.commands.train import train as run_training
+        from descend.runtime.run import Options
+        from descend.runtime.trial_setup import data_name
 
     settings = gather_settings(given, config, like)
     if ray is not None:
@@ -172,10 +173,11 @@ def advise(
     quiet: Quiet = False,
 ) -> None:
     """Find the batch size and the learning rate, and say why."""
-    from descend.commands.advise import advise as find
-    from descend.reporting.text.advice import advice_text
-    from descend.reporting.text.processes import processes_text
-    from descend.runtime.trial_setup import table_setup
+    with importing():
+        from descend.commands.advise import advise as find
+        from descend.reporting.text.advice import advice_text
+        from descend.reporting.text.processes import processes_text
+        from descend.runtime.trial_setup import table_setup
 
     settings = gather_settings(given, config, like)
     progress = progress_of(quiet)
@@ -218,9 +220,10 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Continue an interrupted run: descend resume RUN."""
-    from descend.commands.resume import resume as resume_run
-    from descend.runtime.run import Options
-    from descend.runtime.table_run import Named
+    with importing():
+        from descend.commands.resume import resume as resume_run
+        from descend.runtime.run import Options
+        from descend.runtime.table_run import Named
 
     with in_processes(processes) as place:
         named = Named(data, validation, store)
@@ -250,7 +253,8 @@ def predict(
     force: ForceFile = False,
 ) -> None:
     """Predict raw rows: descend predict MODEL_OR_RUN DATA -o FILE."""
-    from descend import api
+    with importing():
+        from descend import api
 
     kept = "all" if keep.strip() == "all" else split_names(keep)
     # Rows on a terminal are progress enough, and the sign of it would stand among them.
@@ -270,8 +274,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Metrics on raw rows with the target: descend evaluate MODEL_OR_RUN DATA."""
-    from descend import api
-    from descend.reporting.text.records import metrics_text
+    with importing():
+        from descend import api
+        from descend.reporting.text.records import metrics_text
 
     with progress_of(quiet=False).doing("Evaluating"):
         metrics = api.evaluate(model, data, **given)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special
+import scipy  # Its parts are imported when they are used.
 
 HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
 RISK = 0.05

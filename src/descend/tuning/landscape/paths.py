@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
-import scipy.optimize
+import scipy  # Its parts are imported when they are used.
 
 from descend.data.rows.order import epoch_rows
 from descend.training.objective import Objective, make_objective

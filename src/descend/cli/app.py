@@ -110,12 +110,16 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a table: descend train DATA --target COLUMN."""
+    settings = gather_settings(given, config, like)
     with importing():
+        from descend.runtime.early_reading import begin_reading
+
+        # From here on DuckDB reads the table, while Python imports the rest.
+        reading = begin_reading(data, settings) if processes == 1 and ray is None else None
         from descend.commands.train import train as run_training
         from descend.runtime.run import Options
         from descend.runtime.trial_setup import data_name
 
-    settings = gather_settings(given, config, like)
     if ray is not None:
         from descend.commands.train_with_ray import train_with_ray
 
@@ -149,6 +153,7 @@ def train(
                 title=name,
                 note=note,
             ),
+            reading=reading,
         )
         if place.first:
             show(run.record, json, run_text(run))
@@ -341,10 +346,16 @@ def run_text(run: Any) -> str:
 
 
 def _callbacks(live: bool, tensorboard: bool) -> list[Any]:
-    from descend.runtime.live_page import LivePage
-    from descend.runtime.tensorboard import TensorBoard
+    found: list[Any] = []
+    if live:
+        from descend.runtime.live_page import LivePage
 
-    return [*([LivePage(_say)] if live else []), *([TensorBoard()] if tensorboard else [])]
+        found.append(LivePage(_say))
+    if tensorboard:
+        from descend.runtime.tensorboard import TensorBoard
+
+        found.append(TensorBoard())
+    return found
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,6 @@ from descend.settings import Settings
 from descend.training.build import PLANNED, with_default_numbers
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
-from descend.tuning.advice.advise import advise as measure
 from descend.types import Advice
 
 
@@ -54,6 +53,8 @@ def choose(
     if batch_size is not None and rate is not None:
         numbers = {"batch_size": batch_size, "learning_rate": rate}
         return Chosen(settings.replace(**numbers), problem.begin(), None)
+    from descend.tuning.advice.advise import advise as measure
+
     advice, loop = measure(
         problem.alone,
         batch_size=batch_size,

@@ -23,14 +23,13 @@ import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
 from descend.io.machine import machine, utc_now
 from descend.io.units import count_text
-from descend.reporting.pages.train import train_page
 from descend.reporting.progress import Progress, make_progress
-from descend.reporting.render import render
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
 from descend.runs.contents import RECORD
 from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment, read_run_record
 from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
+from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
 from descend.runtime.interrupts import StopRequest, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
@@ -107,6 +106,13 @@ class Trainable(ABC, Generic[R]):
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """What assessment.json says of a finished model; empty where nothing more is known."""
         return {}
+
+    def for_the_end(self, settings: Settings) -> Callable[[], object] | None:
+        """What imports and compiles what is needed after training, while the updates are compiled.
+
+        None, as for a model of the user's, means that all of it is done in turn, in one thread.
+        """
+        return None
 
     def shown(self, params: Params) -> Params:
         """The weights in the form in which a user knows them."""
@@ -339,6 +345,9 @@ def _finish(
         folder.write_record(record)
         # Only now: whatever happens from here on, the model is saved and the run is finished.
         folder.write_assessment(_assess(trainable, params, settings))
+        from descend.reporting.pages.train import train_page
+        from descend.reporting.render import render
+
         # From the files, so that `descend report` builds the same page.
         page = train_page(folder.read_record(), loop.history, read_assessment(folder.path))
         folder.write_report(render(page))
@@ -394,7 +403,9 @@ def _run_loop(
             check_same(problem, loop)
             loop = in_all_processes(loop)
             together = callbacks_that_agree([stop_request, callbacks], settings.time_budget)
-        loop, reason = fit(config, loop, together)
+        meanwhile = trainable.for_the_end(settings)
+        with compiled_ahead(config, loop.state, meanwhile) as ready:
+            loop, reason = fit(ready, loop, together)
         loop = in_this_process(loop) if place.count > 1 else loop
         callbacks.end(loop, reason)
     return loop, reason

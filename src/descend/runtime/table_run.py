@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from descend.assessment.assess import assess
+import numpy as np
+
 from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import Prepared, prepare
 from descend.data.reading.sources import accept_recorded_source
@@ -25,6 +26,7 @@ from descend.reporting.notebook import card, curve_svg
 from descend.reporting.progress import Progress
 from descend.runs.contents import RECORD, is_store
 from descend.runtime.diagnosis import cause_at_start, cause_of_divergence, cause_of_rescue
+from descend.runtime.early_reading import EarlyReading
 from descend.runtime.own_metrics import Asked, OwnMetrics, losses_over
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
@@ -150,8 +152,25 @@ class TableRun(Trainable[Run]):
 
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """On samples of the rows, in about two seconds."""
+        from descend.assessment.assess import assess
+
         model = self._model(params, settings)
         return assess(model, self.prepared.sampled, self.prepared.validation, seed=settings.seed)
+
+    def for_the_end(self, settings: Settings) -> Callable[[], object]:
+        """The modules of the assessment and the page, and the program that predicts."""
+
+        def get_ready() -> None:
+            import descend.assessment.assess
+            import descend.reporting.pages.train
+            import descend.reporting.render  # noqa: F401 - `_finish` uses it
+
+            if settings.model == "tabular":
+                # One row is enough: all predictions of this network come from blocks of one size.
+                row = self.prepared.validation.gather(np.zeros(1, np.int64))
+                self._model(self.problem.init(settings.seed), settings).outputs(row.x)
+
+        return get_ready
 
     def save(self, path: Path, params: Params, settings: Settings) -> None:
         """Write the model with its schema."""
@@ -170,7 +189,11 @@ class TableRun(Trainable[Run]):
 
 
 def table_run(
-    data: Any, settings: Settings, progress: Progress, asked: Asked = NOTHING_ASKED
+    data: Any,
+    settings: Settings,
+    progress: Progress,
+    asked: Asked = NOTHING_ASKED,
+    reading: EarlyReading | None = None,
 ) -> TableRun:
     """Prepare a new run on a table.
 
@@ -179,9 +202,13 @@ def table_run(
         settings: as the user gave them.
         progress: told where the rows are stored.
         asked: what is to be measured beside the usual.
+        reading: of the same table with the same settings, where it has begun.
     """
     steps.begin("reading the table")
-    prepared = prepare(data, settings, say=progress.message, sharing=sharing_with_others())
+    if reading is not None:
+        prepared = reading.prepared(progress.message)
+    else:
+        prepared = prepare(data, settings, say=progress.message, sharing=sharing_with_others())
     named = isinstance(data, str | Path) and str(data)
     source = without_secrets(str(data)) if named else None
     run = TableRun(resolve_task(settings, prepared.schema), prepared, source, asked)

@@ -35,6 +35,8 @@ FLAGS = (
 )
 PATIENCE = 60.0
 """Seconds until a browser that does not answer is given up."""
+LONGEST = 240.0
+"""The same for one script."""
 
 
 def missing_browser() -> str | None:
@@ -175,6 +177,8 @@ def chromium() -> Iterator[Browser]:
                 "args": [*FLAGS, f"--user-data-dir={profile}"],
             },
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+            # axe-core takes long on a page with many cells, and longer beside other work.
+            "timeouts": {"script": int(1000 * LONGEST)},
         }
         body = {"capabilities": {"alwaysMatch": wanted}}
         session = _request("POST", f"{address}/session", body)["sessionId"]
@@ -233,7 +237,7 @@ def _request(method: str, url: str, body: dict[str, Any] | None) -> Any:
     # A proxy of the environment has no part in talking to this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=PATIENCE) as answer:
+        with opener.open(request, timeout=LONGEST) as answer:
             return cast("dict[str, Any]", json.load(answer))["value"]
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{method} {url}: {error.read().decode()}") from error

@@ -74,12 +74,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(request: pytest.FixtureRequest, browser: Browser, folder: Path) -> Browser:
     """Each page in turn, in the colours of the day."""
     browser.resize(1280, 900)
-    browser.open(_path_of(request.param, folder).as_uri())
+    browser.open(path_of(request.param, folder).as_uri())
     browser.wait_for(DRAWN)
     return browser
 
 
-def _path_of(kind: str, folder: Path) -> Path:
+def path_of(kind: str, folder: Path) -> Path:
     path = folder / f"{kind}.html"
     if path.exists():
         return path

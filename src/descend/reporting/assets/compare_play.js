@@ -189,7 +189,9 @@
         });
         const swatch = document.createElement("span");
         swatch.className = "swatch";
-        label.append(box, " ", swatch, path.method);
+        const named = document.createElement("span");
+        named.textContent = path.method;
+        label.append(box, swatch, named);
         row.insertCell().append(label);
         for (let cell = 0; cell < 7; cell++) row.insertCell().className = "n";
         row.cells[1].textContent = path.batch_size.toLocaleString("en");

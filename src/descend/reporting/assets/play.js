@@ -202,10 +202,14 @@
     { key: "annealing", title: "Simulated annealing", shown: false,
       walk: (s, p, o) => annealing(s, p, 0, o) },
   ];
+  const RULES = METHODS.findIndex((one) => one.key === "steepest");
   METHODS.forEach((method, place) => {
-    method.light = data.colours[place % data.colours.length];
-    method.dark = data.dark[place % data.dark.length];
-    method.dash = place < data.colours.length ? [] : [6, 4];
+    // The classical methods are dashed, and begin again with the second colour: beside gradient
+    // descent, which has the first, they can all be told apart.
+    const paint = place < RULES ? place : place - RULES + 1;
+    method.light = data.colours[paint];
+    method.dark = data.dark[paint];
+    method.dash = place < RULES ? [] : [6, 4];
   });
   const colour = (method) => (isDark() ? method.dark : method.light);
 
@@ -533,7 +537,8 @@
     const shown = walks.filter((one) => one.method.shown && one.losses.length > 1);
     const byRows = element("pace").value === "rows";
     const x = (one, place) => (byRows ? one.losses[place][0] : place);
-    const most = Math.max(1, ...shown.map((one) => x(one, one.losses.length - 1)));
+    const far = Math.max(0, ...shown.map((one) => x(one, one.losses.length - 1)));
+    const most = Math.max(1, far);
     const floor = surface.lowest;
     const above = (loss) => Math.log10(Math.max(1e-6, loss - floor));
     const top = Math.max(0, above(surface.at(start[0], start[1], null)[0])) + 0.2;
@@ -550,7 +555,7 @@
       pen.stroke();
       pen.fillText(power < 0 ? `1e${power}` : String(10 ** power), 0, up(power) + 4);
     }
-    pen.fillText(`${Math.round(most).toLocaleString("en")} ${byRows ? "rows read" : "updates"}`, width - 110, height - 4);
+    pen.fillText(`${Math.round(far).toLocaleString("en")} ${byRows ? "rows read" : "updates"}`, width - 110, height - 4);
     for (const one of shown) {
       pen.strokeStyle = colour(one.method);
       pen.setLineDash(one.method.dash);
@@ -617,7 +622,7 @@
         });
         const swatch = document.createElement("span");
         swatch.className = "swatch";
-        label.append(box, " ", swatch, document.createElement("span"));
+        label.append(box, swatch, document.createElement("span"));
         row.insertCell().append(label);
         for (let cell = 0; cell < 3; cell++) row.insertCell().className = "n";
         row.dataset.method = METHODS[place].key;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.landscape import FAR_OFF
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
 from descend.reporting.render import page_to_play
@@ -37,7 +38,7 @@ def compare_play_page(record: Record) -> str:
     known = {**plane, "far": FAR_OFF, "colours": COLOURS, "dark": DARK_COLOURS}
     source = (
         f"Made by descend {record.get('descend', '')} from compare.json, from the runs of the "
-        "first seed."
+        f"first seed. {facts_text(record)}"
     )
     return page_to_play(title, about, _STAGE.format(axes=axes), source, "compare_play", known)
 

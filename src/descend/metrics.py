@@ -33,6 +33,7 @@ class RegressionScore:
     absolute_trivial: float = 0.0
     total: Floats = field(init=False)
     total_squared: Floats = field(init=False)
+    origin: Floats | None = None
 
     def __post_init__(self) -> None:
         """Begin at nothing."""
@@ -45,14 +46,23 @@ class RegressionScore:
         self.weight += float(weight.sum())
         self.squared += float(np.sum(w * (predicted - truth) ** 2))
         self.absolute += float(np.sum(w * np.abs(predicted - truth)))
-        centred = truth - self.mean
-        self.squared_trivial += float(np.sum(w * centred**2))
-        self.absolute_trivial += float(np.sum(w * np.abs(centred)))
+        trivial = truth - self.mean
+        self.squared_trivial += float(np.sum(w * trivial**2))
+        self.absolute_trivial += float(np.sum(w * np.abs(trivial)))
+        if len(truth) == 0:
+            return
+        origin = self.origin = truth[0] if self.origin is None else self.origin
+        # From a value of these rows itself: no digits are lost if their spread is small beside
+        # their distance from the mean of training, and equal values have exactly no spread.
+        centred = truth - origin
         self.total += np.sum(w * centred, axis=0)
         self.total_squared += np.sum(w * centred**2, axis=0)
 
     def result(self) -> dict[str, dict[str, float]]:
-        """`{"model": {...}, "baseline": {...}}` with r2, rmse and mae."""
+        """`{"model": {...}, "baseline": {...}}` with r2, rmse and mae.
+
+        R² is NaN where all targets are equal: it has no value there.
+        """
         cells = self.weight * len(self.mean)
         spread = float(np.sum(self.total_squared - self.total**2 / self.weight))
 

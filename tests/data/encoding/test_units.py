@@ -61,3 +61,43 @@ def test_another_unit_is_told(trained: list[object], asked: list[object], found:
 )
 def test_the_same_unit_or_none_is_not(trained: list[object], asked: list[object]) -> None:
     assert told(trained, asked) == []
+
+
+LOCAL = [f"2024-03-{1 + place % 28:02d} {place % 24:02d}:30:00" for place in range(ROWS)]
+OFFSET = [f"{one}+02:00" for one in LOCAL]
+MOMENTS = pa.array(LOCAL).cast(pa.timestamp("us"))
+INSTANTS = MOMENTS.cast(pa.timestamp("us", tz="UTC"))
+CLOCKS = [f"{1 + place % 28:02d}/03/2024 {1 + place % 12}:30 PM" for place in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "found"),
+    [
+        (LOCAL, OFFSET, "without a time zone in training and are written with one here"),
+        (OFFSET, LOCAL, "with a time zone in training and are written without here"),
+        (INSTANTS, MOMENTS, "with a time zone in training and are written without here"),
+        (MOMENTS, OFFSET, "without a time zone in training and are written with one here"),
+        (CLOCKS, INSTANTS, None),
+    ],
+)
+def test_times_with_a_zone_and_without_are_told_apart(
+    trained: list[object], asked: list[object], found: str | None
+) -> None:
+    said = [one for one in told(trained, asked) if "time zone" in one]
+    assert len(said) == 1
+    assert found is None or found in said[0]
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked"),
+    [
+        (LOCAL, MOMENTS),
+        (OFFSET, INSTANTS),
+        (OFFSET, [f"{one}Z" for one in LOCAL]),
+        (MOMENTS, [one[:10] for one in LOCAL]),
+        ([one[:10] for one in LOCAL], OFFSET),
+        (CLOCKS, CLOCKS),
+    ],
+)
+def test_times_of_one_kind_are_not_told(trained: list[object], asked: list[object]) -> None:
+    assert not [one for one in told(trained, asked) if "time zone" in one]

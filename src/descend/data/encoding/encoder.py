@@ -122,6 +122,7 @@ class Encoder:
         plan = plan or self.plan(table, target=target, keep=keep)
         if unseen is not None:
             unseen.add_units(plan.units)
+            unseen.add_zones(plan.zoned)
         for batch in plan.table.batches(plan.select, rows=rows, most_bytes=most_bytes):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)

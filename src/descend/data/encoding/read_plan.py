@@ -82,6 +82,7 @@ class ReadPlan:
         kept: names of the unencoded columns, and the index of the first.
         units: the per cent sign or currency of each column of numbers whose first rows show it,
             empty for none.
+        zoned: whether the times of each column whose first rows show it have an offset from UTC.
     """
 
     table: Table
@@ -91,6 +92,7 @@ class ReadPlan:
     weight: Needed | None
     kept: tuple[tuple[str, ...], int] = ((), 0)
     units: Mapping[str, str] = field(default_factory=dict)
+    zoned: Mapping[str, bool] = field(default_factory=dict)
 
 
 def plan_reading(
@@ -132,6 +134,7 @@ def plan_reading(
     typed = _columns(schema, table, dict(asked))
     columns = {name: one.column for name, one in typed.items()}
     units = {name: one.unit for name, one in typed.items() if one.column.type == "number"}
+    zoned = {name: one.zoned for name, one in typed.items() if one.zoned is not None}
     needed: list[Needed] = []
     select: list[str] = []
     for name, learned in asked:
@@ -154,9 +157,8 @@ def plan_reading(
     weight = needed[-1] if target and schema.weight is not None else None
     first = len(select)
     select += [_as_it_is(one) for one in map(table.column, kept) if one is not None]
-    return ReadPlan(
-        table, tuple(select), tuple(needed[:count]), tuple(targets), weight, (kept, first), units
-    )
+    found = tuple(needed[:count]), tuple(targets), weight
+    return ReadPlan(table, tuple(select), *found, (kept, first), units, zoned)
 
 
 def _as_it_is(column: TableColumn) -> str:

@@ -49,6 +49,7 @@ class UnseenValues:
         self._rows: Counter[str] = Counter()
         self._classes: Counter[str] = Counter()
         self._units: dict[str, str] = {}
+        self._zoned: dict[str, bool] = {}
         self._missing: Counter[str] = Counter()
         self._all: Counter[str] = Counter()
         self._far: Counter[str] = Counter()
@@ -101,6 +102,10 @@ class UnseenValues:
         """Take the per cent sign or currency of columns of numbers."""
         self._units.update(units)
 
+    def add_zones(self, zoned: Mapping[str, bool]) -> None:
+        """Take whether the times of columns have an offset from UTC."""
+        self._zoned.update(zoned)
+
     def sentences(self) -> list[str]:
         """The warnings: a sentence for each column with many unseen values."""
         said = []
@@ -109,6 +114,8 @@ class UnseenValues:
                 said += self._of_column(column)
             elif isinstance(column, NumberColumn) and column.name in self._units:
                 said += _of_unit(column, self._units[column.name])
+            elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
+                said += _of_zone(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):
                 said += self._of_far_values(column)
             if not isinstance(column, LeftOutColumn):
@@ -198,6 +205,18 @@ def _of_unit(column: NumberColumn, found: str) -> list[str]:
     return [
         f"The numbers of column {column.name!r} were {learned} in training and are {now} here; "
         f"nothing is converted.{example}"
+    ]
+
+
+def _of_zone(column: DatetimeColumn, *, zoned: bool) -> list[str]:
+    """A sentence if only the times of training, or only those of now, have an offset from UTC."""
+    if column.zoned in (None, zoned):
+        return []
+    learned, now = ("without a time zone", "with one") if zoned else ("with a time zone", "without")
+    return [
+        f"The times of column {column.name!r} were written {learned} in training and are written "
+        f"{now} here. A time with a zone is read as its time in UTC, one without as it is "
+        "written, so the hours may be shifted: write them as in training."
     ]
 
 

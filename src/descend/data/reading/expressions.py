@@ -30,6 +30,7 @@ def epoch_unit(largest: float) -> str:
 _EXACT_DIGITS = 16
 """Whole numbers with fewer digits are below 2⁵³, up to which a DOUBLE holds each."""
 
+_OFFSET = "(?:[Zz]|UTC|GMT|[-+][0-9]{2}(?::?[0-9]{2})?)"
 _COARSE_TIMES = ("TIMESTAMP_S", "TIMESTAMP_MS")
 """Types that hold times of which DuckDB cannot write the text."""
 
@@ -259,12 +260,26 @@ def iso_sql(value: str) -> str:
     usual = f"""(length({value}) = 10 OR length({value}) = 19 AND substr({value}, 17, 1) = ':'
         AND substr({value}, 19, 1) BETWEEN '0' AND '9')"""
     bare = f"NOT regexp_matches(substr({value}, 9), '[^0-9:. T]')"
-    zoned = quote_text(r".*[0-9] ?(?:[Zz]|UTC|GMT|[-+][0-9]{2}(?::?[0-9]{2})?)")
+    zoned = quote_text(f".*[0-9] ?{_OFFSET}")
     joined = f"regexp_replace({value}, ' ?(?:GMT|([-+][0-9:]+))$', '\\1')"
     return f"""CASE WHEN {digits} THEN
         CASE WHEN {usual} OR {bare} THEN try_cast({value} AS TIMESTAMP)
             WHEN regexp_full_match(substr({value}, 11), {zoned})
                 THEN try_cast(try_cast({joined} AS TIMESTAMPTZ) AS TIMESTAMP) END END"""
+
+
+LOCAL, ZONED = "local", "zoned"
+"""A text that ends in a time of day, and one that ends in such a time with an offset from UTC."""
+
+
+def clock_zone_sql(value: str) -> str:
+    """SQL: `LOCAL` or `ZONED` for a text with a date and a time of day, else an empty text."""
+    clock = r"[0-9].*[ T][0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?"
+    local = quote_text(rf"{clock}(?: ?[AaPp]\.?[Mm]\.?)?")
+    zoned = quote_text(f"{clock} ?{_OFFSET}")
+    return f"""CASE WHEN NOT contains({value}, ':') THEN ''
+        WHEN regexp_full_match({value}, {local}) THEN {quote_text(LOCAL)}
+        WHEN regexp_full_match({value}, {zoned}) THEN {quote_text(ZONED)} ELSE '' END"""
 
 
 def time_written_sql(column: TableColumn, pattern: str | None) -> str:

@@ -64,6 +64,11 @@ def stored_name(name: str) -> str:
     return f"{RESERVED}{name}" if name.lower() == "rowid" else name
 
 
+def is_zoned(sql_type: str) -> bool | None:
+    """Whether values of a type of DuckDB are instants; None for what is no day with a time."""
+    return "TIME ZONE" in sql_type if sql_type.startswith("TIMESTAMP") else None
+
+
 def _type_of(sql_type: str) -> str:
     if _NUMBER.match(sql_type):
         return "number"

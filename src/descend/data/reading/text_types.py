@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from descend.data.reading.expressions import category_sql, text_sql
+from descend.data.reading.expressions import (
+    LOCAL,
+    ZONED,
+    category_sql,
+    clock_zone_sql,
+    text_sql,
+)
 from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
 from descend.data.reading.number_text import (
     COMMA,
@@ -23,7 +29,7 @@ from descend.data.reading.number_text import (
     unit_sql,
 )
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, is_zoned
 from descend.errors import DataError, quoted_cell
 from descend.io.units import count_text
 
@@ -103,6 +109,8 @@ class TypedColumn:
         marks: cells with a text for missing.
         strays: cells that are neither numbers nor texts for missing.
         reason: why text with digits is not taken as numbers.
+        zoned: whether its times have an offset from UTC; None where it holds no times of a day,
+            or some of either kind.
     """
 
     column: TableColumn
@@ -113,6 +121,7 @@ class TypedColumn:
     marks: Cells | None = None
     strays: Cells | None = None
     reason: str = ""
+    zoned: bool | None = None
 
 
 @dataclass
@@ -131,6 +140,12 @@ class _Seen:
         return sum(
             cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
         )
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether times have an offset from UTC; None for no times, or some of either kind."""
+        zoned, local = self.units.get(ZONED, 0), self.units.get(LOCAL, 0)
+        return None if (zoned > 0) == (local > 0) else zoned > 0
 
     def joined(self, labels: Sequence[str]) -> Cells | None:
         """The cells of several labels together."""
@@ -170,9 +185,14 @@ def find_types(
     default = rules.decimal or (
         COMMA if any(_decimal(one, None) == COMMA for one in seen.values()) else POINT
     )
-    found = {column.name: TypedColumn(column) for column in prepared if not column.is_text}
+    found = {
+        column.name: TypedColumn(column, zoned=is_zoned(column.sql_type))
+        for column in prepared
+        if not column.is_text
+    }
     for column in texts:
-        found[column.name] = _find_type(table.name, column, seen[column.name], rules, default)
+        typed = _find_type(table.name, column, seen[column.name], rules, default)
+        found[column.name] = replace(typed, zoned=seen[column.name].zoned)
     return {name: _check_spellings(table, found[name], rules) for name in names}
 
 
@@ -252,7 +272,8 @@ def _labels_sql(table: Table, columns: Sequence[TableColumn], where: str) -> str
     )
     return f"""
         SELECT place, label, decorated,
-            CASE WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
+            CASE WHEN label = 'other' THEN {clock_zone_sql("value")}
+                WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
             count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
         FROM (
             SELECT place, value, row, own = '' AS decorated,
@@ -335,7 +356,7 @@ def _find_type(
         if strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
         return TypedColumn(column, reason=reason)
-    units = {unit: count for unit, count in seen.units.items() if unit}
+    units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
     mixed = len(units) > 1 or ("%" in units and units["%"] < (1 - FEW) * numbers)
     if mixed and not asked:
         listed = " and ".join(sorted(units)) if len(units) > 1 else "numbers with and without %"

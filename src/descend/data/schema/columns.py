@@ -112,6 +112,7 @@ class DatetimeColumn:
         parts: the numbers it becomes, without those that are constant in training.
         strays: cells that are neither a time nor a text for missing; they count as missing.
         note: a remark on how it is read.
+        zoned: whether its times have an offset from UTC; None for dates alone, and if unknown.
     """
 
     kind: ClassVar[str] = "datetime"
@@ -125,6 +126,7 @@ class DatetimeColumn:
     parts: tuple[DatetimePart, ...]
     strays: int = 0
     note: str = ""
+    zoned: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
+from descend.training.all_reduce import all_reduce
 from descend.training.starters import CORES, WATCHED, job_of
 from descend.training.watch import Watch, deadline, steps
 from descend.types import Array, Batch, Params
@@ -283,11 +284,10 @@ def over_processes(
 
 def sum_over_processes(tree: Params) -> Params:
     """The sum over all processes, as one message; called within `over_processes`."""
-    import jax
     from jax.flatten_util import ravel_pytree
 
     flat, rebuilt = ravel_pytree(tree)
-    total: Params = rebuilt(jax.lax.psum(flat, AXIS))
+    total: Params = rebuilt(all_reduce(flat, AXIS))
     return total
 
 

@@ -16,12 +16,16 @@ from descend.tuning.advice.processes import (
 from descend.types import Speed
 
 
-def test_all_reduce_in_a_ring() -> None:
+def test_the_seconds_of_an_all_reduce() -> None:
     link = link_of(little=2e-5, much=1.2e-4, size=1000)
-    assert link == Link(latency=1e-5, bandwidth=pytest.approx(1e7))
-    # Between two processes each byte goes out once; of P processes each sends 2(P-1)/P of them.
+    assert link == Link(latency=2e-5, bandwidth=pytest.approx(1e7))
     assert link.all_reduce(2, 1000) == pytest.approx(1.2e-4)
-    assert link.all_reduce(4, 1000) == pytest.approx(6e-5 + 1.5e-4)
+    # Sums of two, then of four: two exchanges of the whole array.
+    assert link.all_reduce(4, 1000) == pytest.approx(2.4e-4)
+    # Of three processes each sends a third to two others, twice.
+    assert link.all_reduce(3, 1000) == pytest.approx(4e-5 + 4 / 3 * 1e-4)
+    # In a ring each byte goes out 2(P-1)/P times.
+    assert link.all_reduce(4, 1_000_000) == pytest.approx(12e-5 + 1.5e-1)
 
 
 def test_extrapolation_shares_the_rows_and_adds_the_messages() -> None:

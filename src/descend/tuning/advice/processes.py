@@ -6,8 +6,8 @@ an update is measured; what a larger batch saves in updates follows from B_crit 
 2018, arXiv 1812.06162, section 2.3).
 
 More processes than this machine has cores are not measured but extrapolated: each with a machine
-like this one, t(P, B) = t(1, B/P) + 2(P − 1)·latency + 2(P − 1)/P · bytes/bandwidth, a ring
-all-reduce over links as fast as those between the processes here.
+like this one, t(P, B) = t(1, B/P) + steps·latency + sent/bandwidth, with the steps and the bytes of
+an all-reduce of the gradient, over links as fast as those between the processes here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from descend.training.all_reduce import all_reduce_cost
 from descend.tuning.advice.speed import seconds_at
 from descend.types import Speed
 
@@ -36,9 +37,9 @@ class Link:
     bandwidth: float
 
     def all_reduce(self, count: int, size: int) -> float:
-        """Seconds of a ring all-reduce of `size` bytes over `count` processes."""
-        steps = 2 * (count - 1)
-        return steps * self.latency + steps / count * size / self.bandwidth
+        """Seconds of an all-reduce of `size` bytes over `count` processes."""
+        cost = all_reduce_cost(count, size)
+        return cost.steps * self.latency + cost.sent / self.bandwidth
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def link_of(little: float, much: float, size: int) -> Link:
         much: seconds of one of `size` bytes.
         size: in bytes.
     """
-    return Link(little / 2, size / max(much - little, 1e-9))
+    return Link(little, size / max(much - little, 1e-9))
 
 
 def extrapolated_seconds(alone: Speed, link: Link, count: int, batch: int, size: int) -> float:

@@ -30,11 +30,13 @@ class Cost(NamedTuple):
 
     Attributes:
         steps: messages that wait for each other.
-        sent: bytes, to all others together.
+        passed: bytes that pass one after the other. Of an exchange these are those of both
+            directions: XLA sends before it says that it is ready to receive, so the process that
+            comes first waits until all of the other's bytes have come.
     """
 
     steps: int
-    sent: float
+    passed: float
 
 
 def all_reduce_cost(count: int, size: int) -> Cost:
@@ -45,15 +47,17 @@ def all_reduce_cost(count: int, size: int) -> Cost:
         size: of the array, in bytes.
 
     >>> all_reduce_cost(2, 80_000), all_reduce_cost(4, 80_000)
-    (Cost(steps=1, sent=80000), Cost(steps=2, sent=160000))
+    (Cost(steps=1, passed=160000), Cost(steps=2, passed=320000))
     >>> all_reduce_cost(4, 8_000_000)  # A ring.
-    Cost(steps=6, sent=12000000.0)
+    Cost(steps=6, passed=12000000.0)
     """
     if _pairs_up(count, size):
         steps = (count - 1).bit_length()
-        return Cost(steps, steps * size)
-    steps = 2 if _is_small(count, size) else 2 * (count - 1)
-    return Cost(steps, 2 * (count - 1) / count * size)
+        return Cost(steps, 2 * steps * size)
+    in_ring = 2 * (count - 1) / count * size
+    if _is_small(count, size):
+        return Cost(2, 2 * in_ring)
+    return Cost(2 * (count - 1), in_ring)
 
 
 def all_reduce(values: Array, axis: str) -> Array:
@@ -71,7 +75,9 @@ def all_reduce(values: Array, axis: str) -> Array:
         return total
     if _pairs_up(count, size):
         return _by_doubling(values, axis, count)
-    return _in_two_steps(values, axis, count) if _is_small(count, size) else jax.lax.psum(values, axis)
+    return (
+        _in_two_steps(values, axis, count) if _is_small(count, size) else jax.lax.psum(values, axis)
+    )
 
 
 def _is_small(count: int, size: int) -> bool:
@@ -80,8 +86,8 @@ def _is_small(count: int, size: int) -> bool:
 
 
 def _pairs_up(count: int, size: int) -> bool:
-    """Whether sums double from step to step; two processes send no more bytes so than in a ring."""
-    return count <= 2 or (_is_small(count, size) and count.bit_count() == 1)
+    """Whether sums double from step to step."""
+    return _is_small(count, size) and count.bit_count() == 1
 
 
 def _by_doubling(values: Array, axis: str, count: int) -> Array:

@@ -128,8 +128,17 @@ def join() -> Place:
         # the connections, and Gloo prints a line about each.
         _joined.append(Place(jax.process_index(), jax.process_count()))
         from_all(np.zeros(1))
+        _connect_pairs()
     _watch_over_others()
     return this_place()
+
+
+def _connect_pairs() -> None:
+    """Make the connections of the exchanges of `all_reduce`: one sum does."""
+    import jax
+
+    summed = jax.jit(over_processes(sum_over_processes, (False,)))
+    jax.block_until_ready(summed(replicate(np.zeros(1, np.float32))))
 
 
 def _watch_over_others() -> None:

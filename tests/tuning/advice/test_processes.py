@@ -17,15 +17,18 @@ from descend.types import Speed
 
 
 def test_the_seconds_of_an_all_reduce() -> None:
-    link = link_of(little=2e-5, much=1.2e-4, size=1000)
+    link = link_of(little=2e-5, much=2.2e-4, size=1000)
+    # An exchange: both directions one after the other.
     assert link == Link(latency=2e-5, bandwidth=pytest.approx(1e7))
-    assert link.all_reduce(2, 1000) == pytest.approx(1.2e-4)
-    # Sums of two, then of four: two exchanges of the whole array.
-    assert link.all_reduce(4, 1000) == pytest.approx(2.4e-4)
+    assert link.all_reduce(2, 1000) == pytest.approx(2.2e-4)
+    # Sums of two, then of four.
+    assert link.all_reduce(4, 1000) == pytest.approx(4.4e-4)
     # Of three processes each sends a third to two others, twice.
-    assert link.all_reduce(3, 1000) == pytest.approx(4e-5 + 4 / 3 * 1e-4)
+    assert link.all_reduce(3, 1000) == pytest.approx(4e-5 + 8 / 3 * 1e-4)
     # In a ring each byte goes out 2(P-1)/P times.
     assert link.all_reduce(4, 1_000_000) == pytest.approx(12e-5 + 1.5e-1)
+    ring = link_of(little=2e-5, much=1.0, size=1_000_000)
+    assert ring.all_reduce(2, 1_000_000) == pytest.approx(1.0)
 
 
 def test_extrapolation_shares_the_rows_and_adds_the_messages() -> None:

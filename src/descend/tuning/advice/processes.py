@@ -6,7 +6,7 @@ an update is measured; what a larger batch saves in updates follows from B_crit 
 2018, arXiv 1812.06162, section 2.3).
 
 More processes than this machine has cores are not measured but extrapolated: each with a machine
-like this one, t(P, B) = t(1, B/P) + steps·latency + sent/bandwidth, with the steps and the bytes of
+like this one, t(P, B) = t(1, B/P) + steps·latency + bytes/bandwidth, with the steps and the bytes of
 an all-reduce of the gradient, over links as fast as those between the processes here.
 """
 
@@ -39,7 +39,7 @@ class Link:
     def all_reduce(self, count: int, size: int) -> float:
         """Seconds of an all-reduce of `size` bytes over `count` processes."""
         cost = all_reduce_cost(count, size)
-        return cost.steps * self.latency + cost.sent / self.bandwidth
+        return cost.steps * self.latency + cost.passed / self.bandwidth
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def link_of(little: float, much: float, size: int) -> Link:
         much: seconds of one of `size` bytes.
         size: in bytes.
     """
-    return Link(little, size / max(much - little, 1e-9))
+    small, large = all_reduce_cost(2, 4), all_reduce_cost(2, size)
+    latency = little / small.steps
+    return Link(latency, large.passed / max(much - large.steps * latency, 1e-9))
 
 
 def extrapolated_seconds(alone: Speed, link: Link, count: int, batch: int, size: int) -> float:

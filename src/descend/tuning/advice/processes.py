@@ -6,8 +6,8 @@ an update is measured; what a larger batch saves in updates follows from B_crit 
 2018, arXiv 1812.06162, section 2.3).
 
 More processes than this machine has cores are not measured but extrapolated: each with a machine
-like this one, t(P, B) = t(1, B/P) + steps·latency + bytes/bandwidth, with the steps and the bytes of
-an all-reduce of the gradient, over links as fast as those between the processes here.
+like this one, t(P, B) = t(1, B/P) + steps·latency + bytes/bandwidth, with the steps and the bytes
+of an all-reduce of the gradient, over links as fast as those between the processes here.
 """
 
 from __future__ import annotations

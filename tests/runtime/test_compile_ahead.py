@@ -15,6 +15,8 @@ from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from tests.problems import mlp_problem, numbers
 
+pytestmark = pytest.mark.slow  # Each compiles networks of its own.
+
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,8 @@ def compiled_ahead(
 
     XLA compiles without Python. So a thread compiles the updates, by a call that makes none of
     them, while the run makes its first evaluation. Whoever needs the first update waits for it.
+    The block begins when only XLA has work left: while Python traces the updates, a thread that
+    traces the evaluation would delay them.
 
     The block does nothing where the updates were compiled before, and where a call is not known
     before the rows are: on a device with memory of its own, with sparse rows, among several
@@ -55,7 +58,9 @@ def compiled_ahead(
         return
     pool = ThreadPoolExecutor(1, thread_name_prefix="descend-compile")
     try:
-        done = pool.submit(_compile, config, copy_state(state))
+        with _lowering() as lowered:
+            done = pool.submit(_compile, config, copy_state(state), lowered)
+            lowered.wait()
         run_chunk = _AfterCompilation(config.run_chunk, done, meanwhile)
         yield dataclasses.replace(config, run_chunk=run_chunk)
         _compiled.setdefault(config.run_chunk, set()).add(key)
@@ -108,8 +113,37 @@ def _shapes(config: LoopConfig, state: TrainState) -> tuple[Any, ...]:
     return arrays, form, plan.updates_per_chunk, plan.padded_rows
 
 
-def _compile(config: LoopConfig, state: TrainState) -> None:
-    """Call the updates with rows of zeros, and make none."""
+@contextmanager
+def _lowering() -> Iterator[threading.Event]:
+    """An event that is set when the other thread has given a program to XLA."""
+    lowered, here = threading.Event(), threading.get_ident()
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event.endswith("/jaxpr_to_mlir_module_duration") and threading.get_ident() != here:
+            lowered.set()
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield lowered
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def _compile(config: LoopConfig, state: TrainState, lowered: threading.Event) -> None:
+    """Call the updates with rows of zeros, and make none.
+
+    Args:
+        config: of the run.
+        state: consumed.
+        lowered: set at the end at the latest.
+    """
+    try:
+        _call(config, state)
+    finally:
+        lowered.set()
+
+
+def _call(config: LoopConfig, state: TrainState) -> None:
     length = config.plan.updates_per_chunk
     row = config.store.gather(np.zeros(1, np.int64))
     batch: Batch = jax.tree.map(

@@ -85,6 +85,10 @@ def make_apply(optimizer: optax.GradientTransformation) -> ApplyGradient:
     """`((params, opt_state), loss, gradient, learning_rate, state) -> (params, opt_state)`."""
     rule = optax.with_extra_args_support(optimizer)
 
+    def moved(change: Array | None, weights: Params, learning_rate: Array) -> Params:
+        # Where the rule says None, as of what is never trained, there is nothing to compute.
+        return weights if change is None else weights + learning_rate.astype(weights.dtype) * change
+
     def apply_gradient(
         carry: Carry, loss: Array, gradient: Params, learning_rate: Array, state: Any
     ) -> Carry:
@@ -92,9 +96,10 @@ def make_apply(optimizer: optax.GradientTransformation) -> ApplyGradient:
         params, _ = split_variables(variables)
         direction, opt_state = rule.update(gradient, opt_state, params, value=loss)
         params = jax.tree.map(
-            lambda weight, change: weight + learning_rate.astype(weight.dtype) * change,
-            params,
+            lambda change, weights: moved(change, weights, learning_rate),
             direction,
+            params,
+            is_leaf=lambda change: change is None,
         )
         return join_variables(params, state, variables), opt_state
 

@@ -274,9 +274,20 @@ def each_member(per_example: Callable[[Array, Array], Array]) -> Callable[[Array
 
 @functools.lru_cache(maxsize=32)
 def mask_fixed(rule: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The update rule for what is trained; the fixed arrays it does not see."""
+    """The update rule for what is trained; the fixed arrays it does not see.
+
+    Its direction for them is None: they stay, and nothing is compiled that would add 0 to them.
+    """
 
     def is_trained(params: Params) -> Params:
         return {name: name != FIXED for name in params}
 
-    return optax.masked(rule, is_trained)
+    masked = optax.with_extra_args_support(optax.masked(rule, is_trained))
+
+    def update(
+        gradient: Params, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Params, Any]:
+        direction, state = masked.update(gradient, state, params, **extra)
+        return {**direction, FIXED: None}, state
+
+    return optax.GradientTransformationExtraArgs(masked.init, update)

@@ -1,6 +1,6 @@
 """Does a custom model reach the test accuracy of the same network in a PyTorch loop?
 
-The convolution of `custom_speed`, with batch normalization and dropout, on Fashion-MNIST. A pair
+The convolution of `custom_networks`, with batch normalization and dropout, on Fashion-MNIST. A pair
 of runs has the same training rows, the same initial weights, the same number of updates, batch
 size and Adam; the order of rows and the dropped units differ. Every pair has training rows of its
 own. The difference is given with its interval over the pairs, for `descend.fit` as it is, which
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import measure
-from benchmarks.custom_speed import flax_model, torch_network
+from benchmarks.custom_networks import flax_model, torch_network
 from benchmarks.small_batches import accuracy
 
 AVERAGED, LAST, TORCH = "descend.fit", "descend.fit, last weights", "PyTorch by hand"
@@ -131,25 +131,13 @@ def run_there(rows: Rows, epochs: int, seed: int) -> Ended:
     return Ended(100 * score, time.process_time() - begun)
 
 
-def interval(differences: Sequence[float]) -> tuple[float, float, float]:
-    """The mean of differences, and the ends of its 95 % interval (Student's t)."""
-    from scipy import stats
-
-    mean = statistics.mean(differences)
-    if len(differences) < 2:
-        return mean, -np.inf, np.inf
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    reach = float(stats.t.ppf(0.975, len(differences) - 1)) * error
-    return mean, mean - reach, mean + reach
-
-
 def report(found: dict[str, list[Ended]], rows: int, epochs: int) -> str:
     """A line for each candidate."""
     there = [one.accuracy for one in found[TORCH]]
     lines = []
     for name, each in found.items():
         scores = [one.accuracy for one in each]
-        mean, low, high = interval([a - b for a, b in zip(scores, there, strict=True)])
+        mean, low, high = measure.interval([a - b for a, b in zip(scores, there, strict=True)])
         lines.append(
             [
                 name,
@@ -190,7 +178,7 @@ def plot(found: dict[str, list[Ended]], path: Path) -> None:
     for place, name in enumerate(sides):
         y = top + step * place
         differences = [one.accuracy - b for one, b in zip(found[name], there, strict=True)]
-        mean, low, high = interval(differences)
+        mean, low, high = measure.interval(differences)
         parts += [
             f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{name}</text>',
             *(

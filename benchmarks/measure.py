@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -65,6 +66,44 @@ class Spread:
 def spread(values: Sequence[float]) -> Spread:
     """Summarise repeated measurements."""
     return Spread(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The mean ratio of paired measurements and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+    def as_json(self) -> dict[str, float]:
+        """Four significant digits: the rest is noise."""
+        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of differences, and the ends of its 95 % interval (Student's t)."""
+    from scipy import stats
+
+    mean = statistics.mean(differences)
+    if len(differences) < 2:
+        return mean, -math.inf, math.inf
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    reach = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return mean, mean - reach, mean + reach
+
+
+def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
+    """`over` / `under` within each turn: the geometric mean and its 95 % interval.
+
+    >>> str(paired_ratio([2.0, 2.0, 2.0], [1.0, 1.0, 1.0]))
+    '2 (2 to 2)'
+    """
+    logs = [math.log(a / b) for a, b in zip(over, under, strict=True)]
+    return Ratio(*(math.exp(min(end, 700.0)) for end in interval(logs)))
 
 
 def seconds_each(candidates: Sequence[Candidate | Apart], repeats: int) -> dict[str, list[float]]:

@@ -178,7 +178,7 @@ def test_runs_cover_sizes_and_rates_that_can_learn() -> None:
 
 
 def test_an_interval_of_paired_differences() -> None:
-    mean, low, high = custom_accuracy.interval([1.0, 2.0, 3.0])
+    mean, low, high = measure.interval([1.0, 2.0, 3.0])
     assert mean == 2.0
     # Student's t with two degrees of freedom: 4.303 standard errors.
     assert high - mean == pytest.approx(mean - low) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)

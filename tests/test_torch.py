@@ -300,6 +300,23 @@ def test_a_part_in_evaluation_mode_stays_so():
 
 
 @needs_torch
+def test_where_time_is_short_higher_rates_are_tried_and_the_rate_is_called_undetermined():
+    def advised(seconds_per_call):
+        ticks = itertools.count()
+        return quick(
+            linear(), problem(0.5), budget=4.0, clock=lambda: seconds_per_call * next(ticks)
+        )
+
+    short = advised(0.1).evidence
+    rates = short["rates_at_reference"]
+    assert min(rates, key=rates.get) == max(rates), "the time was over before a rate was too high"
+    assert max(one["learning_rate"] for one in short["trials"]) > 5 * max(rates)
+    assert "learning rate" in short["undetermined"]
+    assert "No rate that was tried was too high" in " ".join(advice_text(advised(0.1)).split())
+    assert "learning rate" not in advised(1e-4).evidence["undetermined"]
+
+
+@needs_torch
 def test_a_slow_data_set_keeps_to_the_budget():
     class Clock:
         now = 0.0

@@ -310,6 +310,26 @@ def test_a_keras_model_is_the_users_again_when_the_run_is_over():
     assert run.predict(rows()[0][:7]) == pytest.approx(before[:7], abs=1e-4)
 
 
+def test_what_is_done_with_the_model_of_a_run_stays_done():
+    run = fit(flax_normalised(), rows(), epochs=2)
+    assert run.model is run.model
+    run.model.eval()
+    X, _ = rows()
+    assert np.asarray(run.model(X)) == pytest.approx(run.predict(X), abs=1e-5)
+
+
+def test_a_keras_model_has_the_weights_of_the_run_that_was_asked_last():
+    model = keras_with_constants()
+    X, y = rows()
+    one = fit(model, (X, y), epochs=1)
+    assert one.model is model
+    other = fit(model, (X, -y), epochs=2)
+    for run in (one, other, one):
+        assert run.model.predict(X, verbose=0) == pytest.approx(run.predict(X), abs=1e-4)
+    model.set_weights([np.zeros_like(values) for values in model.get_weights()])
+    assert not any(values.any() for values in one.model.get_weights()), "what the user did stays"
+
+
 def test_keras_regularizers_are_obeyed():
     """L2(s) of Keras is s·|w|², l2 here l2/2·|w|²."""
     keras = pytest.importorskip("keras")
@@ -365,6 +385,16 @@ def linen_as_weights():
     return init, lambda params, x: apply(params, x, train=False)
 
 
+def always_noisy():
+    init, apply = linear()
+
+    def noisy(params, x):
+        values = apply(params, x)
+        return values + jax.random.normal(jax.random.key(0), values.shape)
+
+    return init, noisy
+
+
 def equinox_without_state():
     return equinox_normalised()[0]
 
@@ -377,6 +407,7 @@ def keras_with(**options):
     ("make", "said"),
     [
         (coupled, "couples the rows of a batch: alone"),
+        (always_noisy, "draws random numbers when it predicts"),
         (deciding, "decides in Python"),
         (linen_as_weights, "would train the running means"),
         (equinox_without_state, "give \\(module, state\\)"),

@@ -89,8 +89,18 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
 
 
 def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> None:
-    """Raise InputError if a row's prediction depends on the rows beside it."""
+    """Raise InputError if a row's prediction depends on the rows beside it, or on chance."""
     count = len(jax.tree.leaves(x)[0])
+    # What is drawn for a batch differs from place to place, but not from call to call.
+    copies = predict(_take(x, np.zeros(count, int)))
+    if not same(copies, _take(copies, np.zeros(count, int))):
+        raise InputError(
+            "The model draws random numbers when it predicts: copies of one row have different "
+            "outputs. Draw them only while it is trained, and predict without (with the mean of a "
+            "code, say): the call of a Flax module gets training=False if it has such an argument, "
+            "an Equinox or Keras layer is told in its own way, and functions are "
+            "apply(params, state, x, key, training) -> (outputs, state)."
+        )
     for place in range(count):
         alone = predict(_take(x, slice(place, place + 1)))
         if not same(alone, _take(together, slice(place, place + 1)), together):

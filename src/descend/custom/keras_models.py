@@ -82,6 +82,7 @@ def keras_model(model: Any) -> CustomModel:
         has_weights=True,
         head=_head(model),
         chosen=_no_choice,
+        fills=True,
     )
 
 

@@ -53,6 +53,7 @@ class CustomModel(NamedTuple):
         has_weights: whether it comes with weights, the same for every seed.
         head: the function that the last layer ends with, where the framework tells.
         chosen: `(trainable, weights) -> which leaves are trained`.
+        fills: whether `rebuilt` gives the weights to the user's own model.
     """
 
     init: Callable[[int], Params]
@@ -64,6 +65,7 @@ class CustomModel(NamedTuple):
     has_weights: bool = False
     head: str | None = None
     chosen: Callable[[Any, Params], list[bool]] = choose_leaves
+    fills: bool = False
 
 
 def as_before(state: Any, before: Any) -> Any:

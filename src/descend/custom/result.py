@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,19 @@ class CustomRun(FinishedRun):
 
     @property
     def model(self) -> Any:
-        """The model as it was given, with the best weights; a Keras model gets them itself."""
-        return self._model.rebuilt(copy_tree(self._weights))
+        """The model as it was given, with the best weights; a Keras model gets them itself.
+
+        It is made once: what you do with it (`run.model.eval()`, training it further) stays. It is
+        in the mode in which it was given, so a Flax model draws its dropout after `model.train()`
+        or where no mode was set, until `run.model.eval()`; `run.predict` never does.
+        """
+        made, fills = self.__dict__.get("_made"), self._model.fills
+        if made is None or (fills and _filled[made]() is not self):
+            made = self._model.rebuilt(copy_tree(self._weights))
+            self.__dict__["_made"] = made
+            if fills:
+                _filled[made] = weakref.ref(self)
+        return made
 
     @property
     def params(self) -> Params:
@@ -128,6 +140,9 @@ class CustomRun(FinishedRun):
         model = self.record["settings"]["model"]
         return card("descend.CustomRun", self._facts([("model", model), ("validation loss", loss)]))
 
+
+_filled: weakref.WeakKeyDictionary[Any, weakref.ref[CustomRun]] = weakref.WeakKeyDictionary()
+"""Models that runs gave their weights to, and the run that did so last."""
 
 OwnRun = CustomRun
 """The name of `CustomRun` in version 0.1."""

@@ -24,6 +24,8 @@ NEAR = 1.25
 """Batch sizes within this factor of the shortest time count as equally good."""
 SPREADS = (1.0, 0.5, 2.0)
 """Factors of the expected learning rate to try; if time is short, only the first ones."""
+OPEN_SPREADS = (10.0, 100.0, 1.0)
+"""The same where the time did not suffice for rates so high that the loss grows."""
 SIZES = 3
 READING, SPEED, RATES, NOISE = 0.1, 0.25, 0.5, 0.65
 """Fractions of the budget by which reading, timing, the search for rates and the noise end."""
@@ -180,9 +182,10 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
     expected = {size: cost * (1.0 + (scale or 1.0) / size) for size, cost in seconds.items()}
     chosen = sorted(expected, key=lambda size: expected[size])[:SIZES]
     trials: list[dict[str, Any]] = []
+    still_falling = rate == max(rates)
     settings = [
         (size, spread * rate * _rate_factor(scale, size, reference))
-        for spread, size in itertools.product(SPREADS, chosen)
+        for spread, size in itertools.product(OPEN_SPREADS if still_falling else SPREADS, chosen)
     ]
     for number, (size, tried) in enumerate(settings):
         left = started + budget - clock()
@@ -211,6 +214,11 @@ def _conclude(
         raise DivergedError("No trial stayed finite at the rates that went well before.")
     best = min(alive, key=lambda one: float(one["loss"]))
     size = best["batch_size"]
+    rates = measured["rates"]
+    unknown = ["critical batch size"] + ([] if scale else ["noise scale"])
+    # No rate that was tried is too high.
+    if min(rates, key=lambda one: rates[one]) == max(rates) and len(alive) == len(trials):
+        unknown.append("learning rate")
     near = [one for one in expected if expected[one] <= NEAR * expected[size]]
     good = [
         one["learning_rate"]
@@ -241,7 +249,7 @@ def _conclude(
             "shortlist": sorted({one["batch_size"] for one in trials}),
             "law": None,
             "curve": [],
-            "undetermined": ["critical batch size"] + ([] if scale else ["noise scale"]),
+            "undetermined": unknown,
         },
         cost=bench.clock() - started,
     )

@@ -73,6 +73,11 @@ def _what(advice: Advice) -> str:
     slow, fast = advice.interval
     if slow < fast:
         lines.append(f"Learning rates from {slow:g} to {fast:g} did about as well.")
+    if "learning rate" in advice.evidence.get("undetermined", ()):
+        lines.append(
+            "No rate that was tried was too high, so a higher one may do better: give the "
+            "measurements more time (budget=)."
+        )
     return " ".join(lines)
 
 

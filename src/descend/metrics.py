@@ -49,9 +49,10 @@ class RegressionScore:
         trivial = truth - self.mean
         self.squared_trivial += float(np.sum(w * trivial**2))
         self.absolute_trivial += float(np.sum(w * np.abs(trivial)))
-        if len(truth) == 0:
+        if not np.any(weight > 0):
             return
-        origin = self.origin = truth[0] if self.origin is None else self.origin
+        first = truth[int(np.argmax(weight > 0))]
+        origin = self.origin = first if self.origin is None else self.origin
         # From a value of these rows itself: no digits are lost if their spread is small beside
         # their distance from the mean of training, and equal values have exactly no spread.
         centred = truth - origin

@@ -28,7 +28,7 @@ from descend.data.schema.columns import (
     Schema,
     schema_from_json,
 )
-from descend.errors import DataWarning, FileFormatError, InputError, SettingsError
+from descend.errors import DataError, DataWarning, FileFormatError, InputError, SettingsError
 from descend.io.json_records import read_as
 from descend.io.units import count_text
 from descend.metrics import (
@@ -282,12 +282,16 @@ class Model:
 
         Returns:
             `{"model": {"r2": ..., ...}, "baseline": {...}}`.
+
+        Raises:
+            DataError: the table cannot be read, lacks a column, or has no row to be scored on.
         """
         unseen = UnseenValues(self.schema)
         parts = self.encoded(data, target=True, memory=memory, options=options, unseen=unseen)
-        metrics = self.score(part.batch for part in parts)
-        warn_of(unseen)
-        return metrics
+        try:
+            return self.score(part.batch for part in parts)
+        finally:
+            warn_of(unseen)
 
     def encoded(
         self,
@@ -358,7 +362,7 @@ class Model:
             classes = kind(np.asarray(target.shares, dtype=np.float64))
             for part in self.pieces(parts):
                 classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
-            return classes.result()
+            return _result(classes)
         numbers: RegressionScore | QuantileScore | LabelScore
         if self.settings.quantiles:
             trivial = np.asarray(target.quantiles, dtype=np.float64)
@@ -371,7 +375,7 @@ class Model:
             truth = self.encoder.decode_regression(part.y)
             predicted = self.decoded(self.outputs(part.x)).values
             numbers.add(truth, predicted, part.weight.astype(np.float64))
-        return numbers.result()
+        return _result(numbers)
 
     def told(self, parts: Iterator[Batch]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Predictions for encoded rows as `predict` gives them, and their targets likewise.
@@ -540,6 +544,18 @@ def _check_weights(model: Model) -> None:
         raise ValueError(f"expected the weights {here}, found {there}")
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
         raise ValueError("a weight is not a finite number")
+
+
+def _result(
+    score: ClassificationScore | RegressionScore | QuantileScore | LabelScore,
+) -> dict[str, dict[str, float]]:
+    """The metrics, or a DataError where no row was counted."""
+    if not score.weight > 0:
+        raise DataError(
+            "No row is left to compute metrics on: every row lacks its target or its weight, or "
+            "has a class that training did not have. Expected rows with a target as in training."
+        )
+    return score.result()
 
 
 def warn_of(unseen: UnseenValues) -> None:

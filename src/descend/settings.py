@@ -101,7 +101,8 @@ class Settings:
         exclude: columns to leave out.
         categorical: columns to treat as categories although they hold numbers.
         numeric: columns to treat as numbers, whatever they look like.
-        datetime: columns of numbers that count seconds or parts of them since 1970.
+        datetime: columns of numbers that are dates: 20240131, or seconds or parts of them since
+            1970.
         missing: further texts for a missing value; `COLUMN=TEXT` for one column only.
         date_order: `dmy` or `mdy` if 01/02/2024 is ambiguous; `auto` decides by the other rows.
         decimal: `point` or `comma` if 1,234 is ambiguous; `auto` decides.

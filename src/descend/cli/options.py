@@ -149,7 +149,7 @@ SETTINGS: dict[str, Option] = {
     ),
     "numeric": Option("Columns to treat as numbers.", parse=split_names, metavar="COL,COL"),
     "datetime": Option(
-        "Number columns that count seconds (or ms, µs, ns) since 1970.",
+        "Number columns that are dates: 20240131, or seconds (or ms, µs, ns) since 1970.",
         parse=split_names,
         metavar="COL,COL",
     ),

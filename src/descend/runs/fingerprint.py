@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,26 @@ def check_unchanged(path: Path, before: Any, now: Any) -> None:
     changed = "; ".join(_differences(before, now)) or "its content"
     raise DataError(
         f"The data of the run {path} changed since: {changed}. Bring the old data back, or train "
-        "again on the new data."
+        f"again on the new data.{_touched(before, now)}"
     )
+
+
+def _touched(before: Any, now: Any) -> str:
+    """What to type where files differ in their times alone, as copies do."""
+    files, others = before.get("files") or [], now.get("files") or []
+    timeless = [
+        {**one, "mtime_ns": old["mtime_ns"]} for old, one in zip(files, others, strict=False)
+    ]
+    if not files or {**now, "files": timeless} != before:
+        return ""
+    commands = [
+        f"touch -d @{old['mtime_ns'] // 10**9}.{old['mtime_ns'] % 10**9:09d} "
+        f"{shlex.quote(old['path'])}"
+        for old, one in zip(files, others, strict=True)
+        if old != one
+    ]
+    more = f" and {len(commands) - 1:,} more" if len(commands) > 1 else ""
+    return f" If only the time of the file changed, and not its content: {commands[0]}{more}"
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
@@ -42,4 +62,14 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
             for one, other in zip(before, now, strict=True)
             for line in _differences(one, other, name)
         ]
+    if name == "mtime_ns":
+        return [f"last written at {_moment(before)}, now {_moment(now)}"]
     return [f"{name} was {before}, is {now}"]
+
+
+def _moment(nanoseconds: Any) -> str:
+    try:
+        moment = datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(nanoseconds)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from descend.data.reading.errors import closest, no_column
 from descend.data.reading.expressions import (
-    EPOCHS,
+    NUMBER_PATTERNS,
     TIME,
     category_sql,
     cell_sql,
@@ -213,7 +213,7 @@ def _columns(
     kinds = {}
     for name, one in learned.items():
         text = isinstance(one, CategoryColumn | ClassificationTarget) and one.type != "number"
-        date = isinstance(one, DatetimeColumn) and one.pattern not in EPOCHS
+        date = isinstance(one, DatetimeColumn) and one.pattern not in NUMBER_PATTERNS
         kinds[name] = "text" if text or date else "number"
     written = {name: one.written for name, one in learned.items() if isinstance(one, NumberColumn)}
     if isinstance(schema.target, RegressionTarget):
@@ -249,7 +249,7 @@ def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> 
         return float_sql(column) if isinstance(learned, NumberColumn) else number_sql(column)
     if isinstance(learned, DatetimeColumn):
         times: tuple[str, ...] = ("time", "text", "datetime") if learned.pattern == TIME else DATES
-        times = ("number",) if learned.pattern in EPOCHS else times
+        times = ("number",) if learned.pattern in NUMBER_PATTERNS else times
         if column.type in times:
             return time_sql(column, learned.pattern)
     raise DataError(

@@ -21,6 +21,12 @@ EPOCHS = {"epoch s": 1e6, "epoch ms": 1e3, "epoch us": 1.0, "epoch ns": 1e-3}
 """Names for numbers that count from 1970, used like strptime patterns, and their unit in
 microseconds."""
 
+DAY_NUMBER = "yyyymmdd"
+"""The pattern of whole numbers such as 20240131, which are dates."""
+
+NUMBER_PATTERNS = (*EPOCHS, DAY_NUMBER)
+"""The patterns of times that are stored as numbers."""
+
 
 def epoch_unit(largest: float) -> str:
     """The unit of numbers that count from 1970, by the largest: up to the year 5138 seconds."""
@@ -188,11 +194,13 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     Args:
         column: of dates, times, text or numbers.
         pattern: of text: None for ISO 8601, `TIME` for times of day, or a strptime pattern; of
-            numbers one of `EPOCHS`.
+            numbers one of `NUMBER_PATTERNS`.
     """
     if pattern in EPOCHS:
         count = f"{number_sql(column)} * {EPOCHS[pattern]}"
         return f"CASE WHEN abs({count}) < 9e18 THEN round({count})::BIGINT END"
+    if pattern == DAY_NUMBER:
+        return with_value(number_sql(column), _numbered_day)
     if column.is_text:
         return with_value(text_sql(column), lambda text: _text_time(text, column.nulls, pattern))
     if pattern == TIME:
@@ -202,6 +210,13 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     if column.nulls:
         test += f" AND {_not_listed_sql(column)}"
     return f"CASE WHEN {test} THEN epoch_us({stamp}) END"
+
+
+def _numbered_day(number: str) -> str:
+    """SQL: the microseconds of a number such as 20240131; NULL if it is no date."""
+    day = f"try_strptime({number}::BIGINT::VARCHAR, '%Y%m%d')"
+    possible = f"{number} BETWEEN 10000101 AND 99991231 AND {number} = floor({number})"
+    return f"CASE WHEN {possible} THEN epoch_us({day}) END"
 
 
 def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
@@ -293,7 +308,7 @@ def time_written_sql(column: TableColumn, pattern: str | None) -> str:
     """
     if column.is_text:
         return written_sql(column)
-    if pattern in EPOCHS:
+    if pattern in NUMBER_PATTERNS:
         return f"({number_sql(column)}) IS NOT NULL"
     if not column.nulls:
         return f"{column.sql} IS NOT NULL"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from descend.data.reading.expressions import EPOCHS, epoch_unit, number_sql
+from descend.data.reading.expressions import EPOCHS, NUMBER_PATTERNS, epoch_unit, number_sql
 from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.text_types import TypedColumn, how_written
@@ -110,6 +110,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
             said += _dates(column, surveys)
         elif isinstance(column, NumberColumn):
             said += _epochs(column)
+            said += _numbered_days(column, whole=surveys.numbers[column.name].whole)
     return said
 
 
@@ -169,7 +170,7 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
             "missing."
         )
     times = survey.times
-    if times is None or column.pattern in EPOCHS:
+    if times is None or column.pattern in NUMBER_PATTERNS:
         return said
     if column.pattern and "%y" in column.pattern and times.maximum >= _FIRST_FAR:
         said.append(
@@ -204,6 +205,25 @@ def _epochs(column: NumberColumn) -> list[str]:
     return [
         f"Column {column.name!r} may count {words.get(unit, 'nanoseconds')} since 1970 "
         f"({_day(low)} to {_day(high)}). If so, give {option_text('datetime', [column.name])}"
+    ]
+
+
+def _numbered_days(column: NumberColumn, *, whole: bool) -> list[str]:
+    """A sentence if the numbers may be dates such as 20240131."""
+    if not whole or (column.distinct or 0) < _LEAST_TIMES:
+        return []
+    try:
+        first, last = (
+            datetime.datetime.strptime(f"{end:.0f}", "%Y%m%d")
+            for end in (column.minimum, column.maximum)
+        )
+    except ValueError:
+        return []
+    if not 1900 <= first.year <= last.year <= 2100:
+        return []
+    return [
+        f"Column {column.name!r} may hold dates as numbers ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
+        f"If so, give {option_text('datetime', [column.name])}"
     ]
 
 

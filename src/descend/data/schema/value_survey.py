@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from descend.data.reading.expressions import (
+    DAY_NUMBER,
     TIME,
     category_sql,
     cell_sql,
@@ -239,7 +240,7 @@ def _with_times(
     """The survey with its times; unchanged for other columns, and if all times are equal."""
     pattern = survey.pattern
     if column.name in settings.datetime:
-        pattern = _epoch(table, column)
+        pattern = _number_pattern(table, column)
     elif column.type == "time":
         pattern = TIME
     elif column.type in ("date", "datetime"):
@@ -274,16 +275,23 @@ def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool
     return Cells(found["n"], found["first"], found["example"]) if found["n"] else None
 
 
-def _epoch(table: Table, column: TableColumn) -> str:
-    """The unit in which a column of numbers counts from 1970."""
+def _number_pattern(table: Table, column: TableColumn) -> str:
+    """How the numbers of a column are times: as 20240131, or counted from 1970 in some unit."""
     if column.type != "number":
         raise DataError(
             f"{table.name}: {option_text('datetime', [column.name])} is for numbers that count "
-            "from 1970; the "
+            "from 1970, or are written as 20240131; the "
             f"column holds {column.type}, which is read as dates where it holds dates."
         )
-    size = f"SELECT max(abs({number_sql(column)})) AS largest FROM {table.rows} WHERE {MARK}"
-    found = table.merged(size, "SELECT max(largest) AS largest FROM parts").to_pylist()[0]
+    number = number_sql(column)
+    size = (
+        f"SELECT max(abs({number})) AS largest, count({number}) AS n, "
+        f"count({time_sql(column, DAY_NUMBER)}) AS days FROM {table.rows} WHERE {MARK}"
+    )
+    merge = "SELECT max(largest) AS largest, sum(n)::BIGINT AS n, sum(days)::BIGINT AS days"
+    found = table.merged(size, f"{merge} FROM parts").to_pylist()[0]
+    if is_few(found["n"] - found["days"], found["days"]):
+        return DAY_NUMBER
     return epoch_unit(found["largest"] or 0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -75,7 +76,7 @@ def summary_text(
         if result["metrics"].get("model")
         else f"validation loss {_figure(result['best_validation_loss'])}",
         f"on {count_text(rows['validation'], 'validation row')}; "
-        f"trained on {count_text(rows['training'], 'row')}.",
+        f"trained on {count_text(rows['training'], 'row')}{_skipped(rows)}.",
         "",
         paragraph(
             f"{count_text(result['updates'], 'update')} of "
@@ -227,7 +228,7 @@ def columns_text(
             _shorten(column["name"], 24),
             column["becomes"],
             textwrap.shorten(column["values"], 40, placeholder=" …"),
-            textwrap.shorten(own_remark(column), 100, placeholder=" …"),
+            textwrap.shorten(_as_typed(own_remark(column), column["name"]), 100, placeholder=" …"),
             f"{_count(missing)}{share}",
             f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
@@ -265,7 +266,7 @@ def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
     """
     left_out = [column for column in columns if column["becomes"] == "left out"]
     reasons = [
-        f"{_shorten(column['name'], 60)} ({column['remark']})"
+        f"{_shorten(column['name'], 60)} ({_as_typed(column['remark'], column['name'])})"
         for column in left_out
         if column["remark"] != "excluded"
     ]
@@ -276,6 +277,11 @@ def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:
     if excluded:
         shown.append(f"{excluded:,} by {option_text('exclude')}")
     return f"Left out: {'; '.join(shown)}." if shown else ""
+
+
+def _as_typed(remark: str, name: str) -> str:
+    """A remark with the option that it recommends as the caller types it."""
+    return re.sub(r"the option (numeric)\b", lambda found: option_text(found[1], [name]), remark)
 
 
 def _run_text(record: Mapping[str, Any], history: History, assessment: Any) -> str:

@@ -1,0 +1,66 @@
+"""Dates that are whole numbers, such as 20240131."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from descend.data.encoding.encoder import Encoder
+from descend.data.reading.table import open_table
+from descend.data.schema.columns import DatetimeColumn, NumberColumn, Schema
+from descend.data.schema.learn import learn_schema
+from descend.settings import Settings
+
+ROWS = 200
+DAYS = np.datetime64("2023-11-01") + np.arange(ROWS) * 7 % 190
+NUMBERS = np.array([int(str(day).replace("-", "")) for day in DAYS])
+Y = np.arange(ROWS) % 17 + 0.5
+
+
+def learned(days: Any, **options: Any) -> Schema:
+    table = open_table(pa.table({"day": days, "y": Y}))
+    return learn_schema(table, Settings(target="y", task="regression", **options))
+
+
+def encoded(schema: Schema, days: Any) -> np.ndarray:
+    parts = Encoder(schema).encode(open_table(pa.table({"day": days})), target=False)
+    return np.concatenate([part.batch.x["numeric"] for part in parts])
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [NUMBERS, NUMBERS.astype(np.float64), NUMBERS.astype(str)],
+    ids=["int", "float", "text"],
+)
+def test_they_become_the_dates_that_they_are(stored: Any) -> None:
+    schema = learned(stored, datetime=("day",))
+    (column,) = schema.columns
+    assert isinstance(column, DatetimeColumn)
+    assert not schema.warnings
+    np.testing.assert_array_equal(encoded(schema, stored), encoded(learned(DAYS), DAYS))
+
+
+def test_the_option_is_offered() -> None:
+    schema = learned(NUMBERS)
+    assert isinstance(schema.columns[0], NumberColumn)
+    (said,) = schema.warnings
+    assert "2023-11-01 to 2024-05-08" in said
+    assert "datetime=['day']" in said
+
+
+@pytest.mark.parametrize(
+    "numbers", [NUMBERS + 0.5, np.arange(ROWS) + 20_230_000, np.arange(ROWS) * 997 + 20_230_101]
+)
+def test_other_numbers_are_not_taken_for_dates(numbers: Any) -> None:
+    assert not learned(numbers).warnings
+
+
+def test_a_number_that_is_no_date_is_missing_and_told() -> None:
+    numbers = NUMBERS.copy()
+    numbers[5] = 20240231
+    schema = learned(numbers, datetime=("day",))
+    (said,) = schema.warnings
+    assert "'20240231', first in data row 6" in said

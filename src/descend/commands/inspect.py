@@ -64,7 +64,7 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
             "kind": "table",
             "path": what,
             "rows": {"total": copy.count()},
-            "columns": [dataclasses.asdict(line) for line in describe(found.columns, copy.count())],
+            "columns": [vars(line) for line in describe(found.columns, copy.count())],
             "warnings": [*table.notes, *found.warnings],
             "notes": list(found.notes),
             "hints": column_hints(found.columns),
@@ -116,7 +116,7 @@ def _schema_record(schema: Schema, notes: Sequence[str] = ()) -> dict[str, Any]:
         "rows": dataclasses.asdict(schema.rows),
         "task": schema.task,
         "task_reason": schema.task_reason,
-        "columns": [dataclasses.asdict(line) for line in describe(schema)],
+        "columns": [vars(line) for line in describe(schema)],
         "warnings": [*notes, *schema.warnings],
         "notes": list(schema.notes),
     }

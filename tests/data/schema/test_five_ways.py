@@ -305,6 +305,25 @@ def test_files_of_two_widths_hold_one_value(
         assert np.bincount(encoded(schema, same)[1][:, 0]).max() == 15
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("whole", ["int64", "uint64"])
+def test_whole_numbers_that_floats_would_merge_are_refused(
+    tmp_path: Path, kind: str, whole: str
+) -> None:
+    types = [getattr(pa, whole)(), pa.float64()]
+    small = files_of_types(tmp_path, kind, types, [1, 2**53, None])
+    assert open_table(small).count() == 6
+    more = pa.table({"k": pa.array([2**53 + 1], types[0]), "y": [0.1]})
+    if kind == "parquet":
+        pa.parquet.write_table(more, tmp_path / "2.parquet")
+    else:
+        with pa.ipc.new_file(str(tmp_path / "2.arrow"), more.schema) as writer:
+            writer.write_table(more)
+    expected = rf"2\.{kind} holds column 'k' as {whole}, with numbers up to 9007199254740993, and "
+    with pytest.raises(DataError, match=expected + rf".*1\.{kind} as double"):
+        open_table(small)
+
+
 def test_arrow_files_together_have_the_widest_type(tmp_path: Path) -> None:
     data = files_of_types(tmp_path, "arrow", [pa.int32(), pa.int64()], [1, 2, 3])
     more = pa.table({"k": pa.array([2**40, None, 5]), "y": [0.1, 0.2, 0.3]})

@@ -28,13 +28,14 @@ _IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY
 class Instance:
     """A DuckDB database in memory, which spills to temporary files and installs no extension.
 
-    Args:
+    Attributes:
         memory: bytes that it may use; None: DuckDB's default.
     """
 
     def __init__(self, memory: int | None) -> None:
         import duckdb
 
+        self.memory = memory
         self._connection = duckdb.connect(
             config={
                 "allow_persistent_secrets": "false",

@@ -56,12 +56,20 @@ def share_of(lengths: Sequence[int], length: int) -> float:
     return sum(one == length for one in lengths) / len(lengths)
 
 
-def numeric_places(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The indices of the columns whose fields are numbers or empty, but not all empty."""
+def numeric_places(
+    rows: Sequence[Sequence[str]], width: int, among: Sequence[int] | None = None
+) -> list[int]:
+    """The indices of the columns whose fields are numbers or empty, but not all empty.
+
+    Args:
+        rows: fields.
+        width: of the rows that are looked at.
+        among: indices to look at; None: all.
+    """
     full = [row for row in rows if len(row) == width]
     return [
         place
-        for place in range(width)
+        for place in (range(width) if among is None else among)
         if any(row[place].strip() for row in full)
         and all(not row[place].strip() or NUMBER.fullmatch(row[place]) for row in full)
     ]

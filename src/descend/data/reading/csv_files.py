@@ -115,6 +115,10 @@ class CsvFiles:
         values = ", ".join(self._number(name) for name in made)
         return f"(SELECT * REPLACE ({values}) FROM {read})"
 
+    def typed_sql(self, name: str) -> str:
+        """SQL of a column whose cells are read as text, with the type of the column."""
+        return quote_name(name) if self.types[name] == "VARCHAR" else self._number(name)
+
     def _number(self, name: str) -> str:
         """SQL of a column of numbers that has marks of missing values, or cells not looked at."""
         column = text = quote_name(name)

@@ -98,8 +98,8 @@ def looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> b
 
 def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether a header has a number above a column of numbers, except years and numbering."""
-    places = numeric_places(rows, len(header))
-    found = [header[place] for place in places if NUMBER.fullmatch(header[place])]
+    places = [place for place, field in enumerate(header) if NUMBER.fullmatch(field)]
+    found = [header[place] for place in numeric_places(rows, len(header), places)]
     if not found or len(rows) < 2:
         return False
     try:

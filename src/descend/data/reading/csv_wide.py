@@ -1,20 +1,20 @@
-"""The first cells of a wide CSV file, looked at without DuckDB.
+"""Wide CSV files, read by Arrow and not by DuckDB.
 
 DuckDB takes a fraction of a millisecond for each column of a query that reads CSV, and more than
-in proportion to their number: 50,000 columns are half a minute before a cell was looked at.
+in proportion to their number: 50,000 columns are half a minute before a cell was looked at. It
+also keeps 16 KiB for each column of a table of its own, however few the rows are.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from descend.data.reading.csv_dialect import Dialect
 from descend.data.reading.csv_text import open_text
@@ -29,6 +29,23 @@ texts for missing it has."""
 
 THOUSANDS = r"[-+]?[1-9][0-9]{0,2}[.][0-9]{3}"
 """Numbers whose point may also separate thousands."""
+
+PIECE_BYTES = 32 << 20
+"""Bytes of text that are parsed at a time, where a line is not longer."""
+_COLUMNS_AT_ONCE = 4096
+_EMPTY = pa.array([""])[0]
+_LOOKED_AT = 1 << 20
+
+
+def is_wide(paths: Sequence[str], dialects: Sequence[Dialect]) -> bool:
+    """Whether Arrow may read these files: it is one wide file, with a delimiter of one byte."""
+    dialect = dialects[0]
+    return (
+        len(paths) == 1
+        and len(dialect.names) > NARROW
+        and len(dialect.delimiter.encode()) == 1
+        and dialect.escape == dialect.quote
+    )
 
 
 def wide_first_cells(
@@ -45,57 +62,125 @@ def wide_first_cells(
         None for a narrow file and for several files, and where a row is not as wide as the header:
         DuckDB then looks at the cells, and says what is wrong.
     """
-    dialect = dialects[0]
-    if len(paths) > 1 or len(dialect.names) <= NARROW or len(dialect.delimiter) > 1:
+    if not is_wide(paths, dialects):
         return None
-    read = _first_rows(paths[0], dialect, rows + 1)
-    if not read or any(len(row) != len(dialect.names) for row in read):
+    read: list[pa.Table] = []
+    count = 0
+    try:
+        for piece in wide_text(paths[0], dialects[0], most_bytes=PIECE_BYTES // 4):
+            read.append(piece)
+            count += piece.num_rows
+            if count > rows:
+                break
+    except pa.ArrowException:
         return None
-    return _survey(dialect.names, pa.concat_arrays(read[:rows])), len(read) > rows
+    if not count:
+        return None
+    return _survey(dialects[0].names, pa.concat_tables(read).slice(0, rows)), count > rows
 
 
-def _first_rows(path: str, dialect: Dialect, rows: int) -> list[pa.Array]:
-    """The cells of each of the first rows; none where they cannot be parsed."""
-    apart = dialect.escape != dialect.quote
-    with open_text(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        try:
-            for _ in range(dialect.skip):
-                text.readline()
-            reader = csv.reader(
-                text,
+def wide_text(path: str, dialect: Dialect, *, most_bytes: int = PIECE_BYTES) -> Iterator[pa.Table]:
+    """The cells of a wide file as text, in pieces of rows; an empty cell is missing.
+
+    Args:
+        path: of the file.
+        dialect: one that `is_wide` accepts.
+        most_bytes: of text in a piece, where a line is not longer.
+
+    Raises:
+        pa.ArrowInvalid: a row is not as wide as the header, or a quote stands where none belongs.
+    """
+    _check_quotes(path, dialect)
+    texts = dict.fromkeys(dialect.names, pa.string())
+    with (
+        open_text(path) as stream,
+        csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                use_threads=False,
+                block_size=max(most_bytes, dialect.long_lines),
+                skip_rows=dialect.skip,
+                column_names=list(dialect.names),
+                skip_rows_after_names=int(dialect.header),
+            ),
+            parse_options=csv.ParseOptions(
                 delimiter=dialect.delimiter,
-                quotechar=dialect.quote,
-                doublequote=not apart,
-                escapechar=dialect.escape if apart else None,
-                strict=True,
-            )
-            if dialect.header:
-                next(reader, None)
-            # A list of millions of Python's texts would take ten times the room.
-            return [pa.array(row, pa.string()) for row in itertools.islice(reader, rows)]
-        except (csv.Error, UnicodeDecodeError):
-            return []
+                quote_char=dialect.quote,
+                newlines_in_values=True,
+                ignore_empty_lines=True,
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=texts,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        ) as reader,
+    ):
+        for batch in reader:
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
 
 
-def _survey(names: Sequence[str], cells: pa.Array) -> CellsFound:
-    """What columns hold whose cells stand in a list, row after row."""
-    width = len(names)
+def _check_quotes(path: str, dialect: Dialect) -> None:
+    """Raise ArrowInvalid unless each quote begins or ends a cell, or is one of a pair in it.
+
+    Arrow takes any quote, and DuckDB says where one is wrong.
+    """
+    quote = dialect.quote.encode()
+    around = re.escape(dialect.delimiter.encode()) + b"\r\n"
+    inside = re.compile(b"(?<![%b])%b(?![%b])" % (around, re.escape(quote), around))
+    rest, odd = b"", False
+    with open_text(path) as stream:
+        while block := stream.read(_LOOKED_AT):
+            if quote not in block and not rest:
+                continue
+            text = rest + block
+            end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+            text, rest = text[:end], text[end:]
+            odd ^= _is_odd(text, quote, inside)
+    if odd ^ _is_odd(rest, quote, inside):
+        raise pa.ArrowInvalid("a cell has no closing quote")
+
+
+def _is_odd(lines: bytes, quote: bytes, inside: re.Pattern[bytes]) -> bool:
+    """Whether the number of quotes in some lines is odd; ArrowInvalid if one is out of place."""
+    if quote not in lines:
+        return False
+    # Within a cell a pair stands for one quote; an empty cell in quotes has lost both of its own.
+    text = b"\n" + lines.replace(2 * quote, b"") + b"\n"
+    if inside.search(text):
+        raise pa.ArrowInvalid("a quote stands inside a cell")
+    return text.count(quote) % 2 == 1
+
+
+def _survey(names: Sequence[str], rows: pa.Table) -> CellsFound:
+    """What columns of text hold."""
+    found: CellsFound = {}
+    for start in range(0, len(names), _COLUMNS_AT_ONCE):
+        found |= _survey_some(names[start : start + _COLUMNS_AT_ONCE], rows.columns[start:])
+    return found
+
+
+def _survey_some(names: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> CellsFound:
+    found: CellsFound = {}
+    chunks = [chunk for column in columns[: len(names)] for chunk in column.chunks]
+    cells = pc.fill_null(pa.concat_arrays(chunks), _EMPTY)
 
     def of_all(flags: pa.Array) -> Any:
-        return np.asarray(as_numpy(flags), dtype=bool).reshape(-1, width)
+        return np.asarray(as_numpy(flags), dtype=bool).reshape(len(names), -1)
 
-    empty = of_all(pc.equal(cells, pa.scalar("")))
+    empty = of_all(pc.equal(cells, _EMPTY))
     missing = of_all(pc.is_in(cells, pa.array([null for null in NULLS if null]))) & ~empty
     none = empty | missing
     number = of_all(pc.match_substring_regex(cells, f"^(?:{PLAIN})$"))
     pointed = of_all(pc.match_substring(cells, ".")) & ~none
     thousands = of_all(pc.match_substring_regex(cells, f"^(?:{THOUSANDS})$"))
-    grouped = pointed.any(axis=0) & (~pointed | thousands | none).all(axis=0)
-    numbers = (number | none).all(axis=0) & ~grouped
-    found: CellsFound = {}
-    for place in np.flatnonzero(~none.all(axis=0)).tolist():
-        marked = np.flatnonzero(missing[:, place]).tolist()
-        words = {cells[row * width + place].as_py() for row in marked}
+    grouped = pointed.any(axis=1) & (~pointed | thousands | none).all(axis=1)
+    numbers = (number | none).all(axis=1) & ~grouped
+    height = none.shape[1]
+    for place in np.flatnonzero(~none.all(axis=1)).tolist():
+        marked = np.flatnonzero(missing[place]).tolist()
+        words = {cells[place * height + row].as_py() for row in marked}
         found[names[place]] = (bool(numbers[place]), tuple(sorted(words)))
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
@@ -135,6 +136,49 @@ def columns_of_two_widths(schemas: Sequence[pa.Schema]) -> frozenset[str]:
         return {field.name for schema in schemas for field in schema if field.type == kind}
 
     return frozenset(named(pa.float32()) & named(pa.float64()))
+
+
+def largest_in_arrow(path: str, column: str) -> int | None:
+    """The greatest absolute value in a column of whole numbers of an Arrow file; None: no value."""
+    most: int | None = None
+    with pa.memory_map(path) as stream:
+        file = pa.ipc.open_file(stream)
+        for place in range(file.num_record_batches):
+            ends = pc.min_max(file.get_batch(place).column(column)).as_py()
+            known = [abs(one) for one in ends.values() if one is not None]
+            most = max([*known, *([] if most is None else [most])], default=None)
+    return most
+
+
+_MOST_EXACT = 2**53
+"""Up to this, float64 holds every whole number."""
+
+
+def check_exact(
+    paths: Sequence[str], schemas: Sequence[pa.Schema], largest: Callable[[str, str], int | None]
+) -> None:
+    """Raise DataError where a whole number of one file is too large for the float64 of another.
+
+    Read together, the column is float64, and numbers that differ in the last digit would be one.
+
+    Args:
+        paths: of the files.
+        schemas: of each.
+        largest: the greatest absolute value in a column of a file; None if it has no value.
+    """
+    for name in schemas[0].names if len(paths) > 1 else ():
+        kinds = {path: one.field(name).type for path, one in zip(paths, schemas, strict=True)}
+        floats = [path for path, kind in kinds.items() if pa.types.is_floating(kind)]
+        whole = [path for path, kind in kinds.items() if kind in (pa.int64(), pa.uint64())]
+        for path in whole if floats else []:
+            found = largest(path, name)
+            if found is not None and found > _MOST_EXACT:
+                raise DataError(
+                    f"{path} holds column {name!r} as {kinds[path]}, with numbers up to {found}, "
+                    f"and {floats[0]} as {kinds[floats[0]]}, which holds whole numbers exactly up "
+                    f"to {_MOST_EXACT} only: different numbers would become one. Write the column "
+                    "as whole numbers or as text in all files."
+                )
 
 
 def _check_alike(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
@@ -15,18 +16,20 @@ from descend.data.reading.formats import (
     Run,
     arrow_dataset,
     arrow_schemas,
+    check_exact,
     check_footers,
     columns_of_two_widths,
     expand,
     format_by_name,
     format_of,
+    largest_in_arrow,
 )
 from descend.data.reading.json_files import JsonFiles, find_json
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.packed_files import plain_file
 from descend.data.reading.query import check_query
 from descend.data.reading.spool import Spool
-from descend.data.reading.sql import path_list, quote_text
+from descend.data.reading.sql import path_list, quote_name, quote_text
 from descend.data.reading.streams import STANDARD_INPUT, download, is_stream, stream_file
 from descend.data.reading.text_files import utf8_file
 from descend.errors import DataError, option_text
@@ -360,12 +363,15 @@ def _plain_source(
         json = find_json(files, run)
         return Source(name, json.relation(), json=json, reads=files)
     if kind == "parquet":
-        two_widths = columns_of_two_widths(check_footers(files))
+        schemas = check_footers(files)
+        check_exact(files, schemas, functools.partial(_largest_in_parquet, run))
+        two_widths = columns_of_two_widths(schemas)
         by_name = ", union_by_name = true" if len(files) > 1 else ""
         listed = path_list(files)
         relation = f"read_parquet({listed}{by_name})"
         return Source(name, relation, reads=files, parquet=listed, two_widths=two_widths)
     schemas = arrow_schemas(files)
+    check_exact(files, schemas, largest_in_arrow)
     return Source(
         name,
         "source",
@@ -373,6 +379,13 @@ def _plain_source(
         reads=files,
         two_widths=columns_of_two_widths(schemas),
     )
+
+
+def _largest_in_parquet(run: Run, path: str, column: str) -> int | None:
+    value = f"abs({quote_name(column)}::HUGEINT)"
+    found = run(f"SELECT max({value})::VARCHAR AS most FROM read_parquet({quote_text(path)})")
+    most = found.to_pylist()[0]["most"]
+    return None if most is None else int(most)
 
 
 def _split_part(name: str) -> tuple[str, str]:

@@ -64,6 +64,8 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
 def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
     """The table with its text copied if it is small: a survey reads it once per 64 columns.
 
+    A wide one that is large for the memory is copied to a temporary file.
+
     Args:
         table: of any kind.
         settings: name the columns to keep as text, and those to leave out.
@@ -71,8 +73,13 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
     if not 0 < table.text_bytes <= LITTLE:
         yield table
         return
-    with _copy_and_retype(_keep_spelling(table, settings), None, settings.exclude) as copy:
-        yield copy
+    with ExitStack() as stack:
+        path = None
+        if table.wide and table.memory is not None and table.text_bytes > table.memory // 4:
+            folder = tempfile.TemporaryDirectory(prefix="descend-", ignore_cleanup_errors=True)
+            path = Path(stack.enter_context(folder)) / "rows"
+        spelt = _keep_spelling(table, settings)
+        yield stack.enter_context(_copy_and_retype(spelt, path, settings.exclude))
 
 
 def _keep_spelling(table: Table, settings: Settings) -> Table:

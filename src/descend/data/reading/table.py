@@ -19,7 +19,7 @@ from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
-from descend.data.reading.narrow import NARROW, Build, Rows
+from descend.data.reading.narrow import NARROW, Build, Rows, columns_in
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
 from descend.data.reading.sources import Source, find_source
@@ -27,15 +27,17 @@ from descend.data.reading.spool import Spool
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
 from descend.data.reading.text_shares import cut_text
+from descend.data.reading.wide_copy import COLUMNS_AT_ONCE, wide_copy
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ROW = quote_name(f"{RESERVED}row number")
+_ROW_NAME, _MARK_NAME = f"{RESERVED}row number", f"{RESERVED}marked row"
+ROW = quote_name(_ROW_NAME)
 """SQL for the source row number, from 0, in `Table.rows`."""
-MARK = quote_name(f"{RESERVED}marked row")
+MARK = quote_name(_MARK_NAME)
 """SQL for the condition of `Table.marked`, by row."""
 
 _NUMBERS = itertools.count()
@@ -77,10 +79,17 @@ class Table:
                 )
         self.columns = columns
         self._by_name = {column.name: column for column in columns}
+        held = source.objects.get("source") if source.relation == "source" else None
+        whole = self.wide and part is None and isinstance(held, pa.Table)
+        self._held = _numbered(held) if whole else None
+        self._places = {} if self._held is None else _places(self._held)
         if self.wide:
             instance.plan_wide()
         # Not through `self`: a table that is gone leaves nothing behind, at once.
         relation = self._relation
+        if self._held is not None:
+            self._rows = Rows([column.sql for column in columns], lambda names: "source")
+            return
         number = self._row_number if source.own else f"row_number() OVER () - 1{self._beyond_first}"
         self._rows = Rows(
             [column.sql for column in columns],
@@ -168,6 +177,41 @@ class Table:
             return own
         return self._merge(pa.concat_tables(self.sharing.tables(own)), merge)
 
+    def values(self, select: Sequence[str], *, where: str = "true") -> pa.Table:
+        """The values of SQL expressions, in the rows of all processes; every process calls it.
+
+        Args:
+            select: expressions; they become columns "0", "1", ...
+            where: an SQL condition on the rows.
+        """
+        if self._held is None:
+            return self.joined(f"SELECT {_listed(select)} FROM {self.rows} WHERE {where}")
+        used = columns_in(" ".join(select), self._places) or [ROW]
+        rows = self._held.select([self._places[one] for one in used])
+        if where != "true":
+            rows = rows.filter(self.query(f"SELECT {where} FROM {self.rows}").column(0))
+        return self._held_values(rows, select)
+
+    def _held_values(self, rows: pa.Table, select: Sequence[str]) -> pa.Table:
+        """The values of SQL expressions in rows in Arrow, columns as they stand without DuckDB."""
+        known = _places(rows)
+        found = {place: rows.column(known[sql]) for place, sql in enumerate(select) if sql in known}
+        others = [place for place in range(len(select)) if place not in found]
+        for start in range(0, len(others), COLUMNS_AT_ONCE):
+            group = others[start : start + COLUMNS_AT_ONCE]
+            listed = _listed([select[place] for place in group])
+            used = columns_in(listed, known) or [*known][:1]
+            cursor = self._instance.cursor()
+            cursor.register("source", rows.select([known[one] for one in used]))
+            asked = f"SELECT {listed} FROM source"
+            with self._reading():
+                read = self._instance.run(
+                    cursor, lambda it, sql=asked: it.sql(sql).to_arrow_table()
+                )
+            found |= dict(zip(group, read.columns, strict=True))
+        places = range(len(select))
+        return pa.Table.from_arrays([found[place] for place in places], [*map(str, places)])
+
     def joined(self, sql: str) -> pa.Table:
         """The results of a query in all processes, one after another; every process calls it."""
         own = self.query(sql)
@@ -223,6 +267,11 @@ class Table:
         with self.kept_by_key(values, "value", joined) as kept:
             found = self.joined(f"SELECT count(*) AS n FROM {kept}")
         return int(sum(found.column("n").to_pylist()))
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that may be used to read it; None: nobody set a bound."""
+        return self._instance.memory
 
     @property
     def wide(self) -> bool:
@@ -301,7 +350,7 @@ class Table:
         """The result of an SQL query over `self.rows`, held in memory, so it should be small."""
         sql = self._filled(sql)
         with self._reading():
-            return self._instance.run(self._cursor(), lambda it: it.sql(sql).to_arrow_table())
+            return self._instance.run(self._cursor(sql), lambda it: it.sql(sql).to_arrow_table())
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:
@@ -310,7 +359,7 @@ class Table:
         sql = self._filled(sql)
         with self._reading():
             self._instance.run(
-                self._cursor(), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
+                self._cursor(sql), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
             )
         try:
             yield name
@@ -348,6 +397,10 @@ class Table:
                 ends.
             without: columns to leave empty.
         """
+        held = self._wide_copy(path, without)
+        if held is not None:
+            yield self._stored(relation="source", objects={"source": held})
+            return
         name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
         with self._reading():
@@ -357,17 +410,29 @@ class Table:
                 relation, end = f"{name}.main.rows", f"DETACH {name}"
         try:
             self._copy(cursor, relation, without)
-            source = replace(
-                self._source, relation=relation, own=True, csv=None, json=None, objects={}
-            )
-            stored = ((one, stored_name(one.name)) for one in self.columns)
-            columns = tuple(
-                replace(one, stored=name if name != one.name else None) for one, name in stored
-            )
-            part = None if self._part is None else replace(self._part, relation=relation)
-            yield Table(source, self._instance, columns, part)
+            yield self._stored(relation=relation, own=True, objects={})
         finally:
             self._instance.clear(end)
+
+    def _stored(self, **changed: Any) -> Table:
+        """The same rows, copied to where a change of the source says."""
+        source = replace(self._source, csv=None, json=None, **changed)
+        columns = tuple(
+            one if one.stored is None and name == one.name else replace(one, stored=name)
+            for one, name in ((one, stored_name(one.name)) for one in self.columns)
+        )
+        part = None if self._part is None else replace(self._part, relation=source.relation)
+        return Table(source, self._instance, columns, part)
+
+    def _wide_copy(self, path: Path | None, without: Collection[str]) -> pa.Table | None:
+        """The rows of a wide CSV file in Arrow, else None."""
+        csv = self._source.csv
+        if csv is None or not self.wide or self._part is not None or self._source.query is not None:
+            return None
+        used = [one.name for one in self.columns if one.name not in without]
+        with self._reading():
+            found = wide_copy(csv, used, self._instance, path)
+        return None if found is None else found.rename_columns([*map(stored_name, used)])
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
         names = [
@@ -392,6 +457,12 @@ class Table:
         names = [quote_name(f"{RESERVED}condition {place}") for place in range(len(conditions))]
         listed = ", ".join(f"{sql} AS {name}" for sql, name in zip(conditions, names, strict=True))
         mark = f"{' AND '.join(names)} AS {MARK}"
+        if self._held is not None:
+            marks = self.query(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})").column(0)
+            held = self._held.append_column(_MARK_NAME, marks)
+            source = replace(self._source, objects={"source": held})
+            yield Table(source, self._instance, self.columns)
+            return
         if not self._source.own:
 
             def tested(columns: Sequence[str]) -> str:
@@ -433,20 +504,30 @@ class Table:
         Yields:
             Record batches; the last column, `row_number`, is int64 from 0.
         """
-        listed = "".join(f'{sql} AS "{place}", ' for place, sql in enumerate(select))
-        if not select:
-            listed = "true, "
         start = 0 if self._part is None else self._part.first
-        sql = f"SELECT {listed[:-2]} FROM {self._from(listed)}"
-        for batch in self.stream(sql, rows=rows, most_bytes=most_bytes):
+        joined = " ".join(select)
+        if self._held is not None and len(select) > COLUMNS_AT_ONCE and ROW not in joined:
+            read = self._held_batches(self._held, select, rows, most_bytes)
+        else:
+            sql = f"SELECT {_listed(select)} FROM {self._from(joined)}"
+            read = self.stream(sql, rows=rows, most_bytes=most_bytes)
+        for batch in read:
             count = batch.num_rows
-            # pa.array would import pandas, where that is installed.
-            buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
-            numbers = pa.Array.from_buffers(pa.int64(), count, [None, buffer])
+            numbers = _whole_numbers(start, count)
             arrays = [*batch.columns[: len(select)], numbers]
             names = [*(str(place) for place in range(len(select))), "row_number"]
             yield pa.RecordBatch.from_arrays(arrays, names)
             start += count
+
+    def _held_batches(
+        self, held: pa.Table, select: Sequence[str], rows: int, most_bytes: int
+    ) -> Iterator[pa.RecordBatch]:
+        """As `batches`, without the row numbers, some columns at a time."""
+        height = max(1, min(rows, most_bytes * held.num_rows // max(1, held.nbytes)))
+        for first in range(0, held.num_rows, height):
+            found = self._held_values(held.slice(first, height), select)
+            columns = [column.combine_chunks() for column in found.columns]
+            yield pa.RecordBatch.from_arrays(columns, found.column_names)
 
     def stream(
         self, sql: str, *, rows: int = 65536, most_bytes: int = BATCH_BYTES
@@ -460,7 +541,7 @@ class Table:
         """
         sql = self._filled(sql)
         with self._reading():
-            found = self._cursor().sql(sql)
+            found = self._cursor(sql).sql(sql)
             # A cell of text may take any room: so batches of it are joined from small ones.
             fixed = all(_FIXED.match(str(kind)) for kind in found.types)
             small = found.to_arrow_reader(rows if fixed else min(rows, VECTOR_ROWS))
@@ -493,11 +574,19 @@ class Table:
         with naming, reading(self.name, query=source.query is not None, files=files):
             yield
 
-    def _cursor(self) -> DuckDBPyConnection:
-        """A new connection for one query, so that several can be read at the same time."""
+    def _cursor(self, sql: str | None = None) -> DuckDBPyConnection:
+        """A new connection for one query, so that several can be read at the same time.
+
+        Args:
+            sql: the query, if it names every column that it uses.
+        """
         cursor = self._instance.cursor()
         for name, data in self._source.objects.items():
-            cursor.register(name, data)
+            narrow = data
+            if sql is not None and self._held is not None:
+                used = columns_in(sql, self._places) or [ROW]
+                narrow = self._held.select([self._places[one] for one in used])
+            cursor.register(name, narrow)
         return cursor
 
 
@@ -558,6 +647,29 @@ def open_table(
 def _columns_of(csv: CsvFiles) -> tuple[TableColumn, ...]:
     """The columns of CSV files."""
     return tuple(column_of(name, csv.types[name]) for name in csv.names)
+
+
+def _numbered(held: pa.Table) -> pa.Table:
+    """Rows in Arrow with their numbers as a column."""
+    if _ROW_NAME in held.column_names:
+        return held
+    return held.append_column(_ROW_NAME, _whole_numbers(0, held.num_rows))
+
+
+def _places(held: pa.Table) -> dict[str, int]:
+    """The index of each column in Arrow by its SQL."""
+    return {quote_name(name): place for place, name in enumerate(held.column_names)}
+
+
+def _whole_numbers(start: int, count: int) -> pa.Array:
+    # pa.array would import pandas, where that is installed.
+    buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
+    return pa.Array.from_buffers(pa.int64(), count, [None, buffer])
+
+
+def _listed(select: Sequence[str]) -> str:
+    """SQL expressions as columns "0", "1", ...; a constant if there are none."""
+    return ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select)) or "true"
 
 
 def _is_paths(data: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -69,6 +70,7 @@ def is_zoned(sql_type: str) -> bool | None:
     return "TIME ZONE" in sql_type if sql_type.startswith("TIMESTAMP") else None
 
 
+@functools.cache
 def _type_of(sql_type: str) -> str:
     if _NUMBER.match(sql_type):
         return "number"

@@ -221,7 +221,7 @@ def types_as_known(
         elif column.is_text and column.type != "boolean":
             learned = written.get(name, PLAINLY)
             column = replace(column, type="number", written=_choose_written(one, learned))
-        found[name] = replace(one, column=column)
+        found[name] = one if column is one.column else replace(one, column=column)
     return found
 
 
@@ -238,11 +238,12 @@ def _choose_written(typed: TypedColumn, learned: str) -> str:
 def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> TableColumn:
     given = rules.missing_in(column.name, names)
     if not column.is_text:
-        return replace(column, nulls=given)
+        return column if column.nulls == given else replace(column, nulls=given)
     usual: tuple[str, ...] = NULLS
     if column.name in rules.labels:
         usual = tuple(null for null in NULLS if null not in CLASS_NAMES)
-    return replace(column, nulls=(*usual, *given))
+    nulls = (*usual, *given)
+    return column if column.nulls == nulls else replace(column, nulls=nulls)
 
 
 def _survey(table: Table, columns: Sequence[TableColumn], where: str) -> dict[str, _Seen]:

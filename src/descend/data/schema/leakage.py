@@ -65,8 +65,7 @@ def leaking_columns(
     for start in range(0, len(asked), most):
         group = asked[start : start + most]
         select = [target_sql, *(sql for _, sql, _ in group)]
-        listed = ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select))
-        sample = table.joined(f"SELECT {listed} FROM {table.rows} WHERE {sampled}")
+        sample = table.values(select, where=sampled)
         y = _codes(sample.column(0)) if classes else _floats(sample.column(0))
         may_leak = _may_leak([one for one in range(len(group)) if group[one][2]], sample, y)
         for place, (column, _, number) in enumerate(group, 1):

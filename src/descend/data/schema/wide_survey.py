@@ -40,8 +40,7 @@ def wide_surveys(
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(columns), size):
         group = columns[start : start + size]
-        select = ", ".join(f'{float_sql(one)} AS "{place}"' for place, one in enumerate(group))
-        read = table.query(f"SELECT {select}, {MARK} AS marked FROM {table.rows}")
+        read = table.values([*map(float_sql, group), MARK])
         marked = np.asarray(as_numpy(read.column(len(group))), dtype=bool)
         values = np.stack(
             [np.asarray(as_numpy(one), np.float64) for one in read.columns[: len(group)]]

@@ -12,6 +12,8 @@ LEAST_COLUMN = 10
 """A column of text is not made narrower than this, or than its longest word up to 24 letters."""
 LONGEST_WORD = 24
 GAP = 2
+_BREAKS = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
+"""A cell is part of one line, whatever stands in it."""
 
 
 def width() -> int:
@@ -52,6 +54,7 @@ def table_text(
         columns: the width to fit; None takes that of the terminal.
     """
     space = columns or width()
+    header, *rows = [[cell.translate(_BREAKS) for cell in row] for row in (header, *rows)]
     lines = [header, *rows]
     widths = [max(len(row[place]) for row in lines) for place in range(len(header))]
     left = len(header) - numbers

@@ -1,0 +1,152 @@
+"""A wide CSV file copied by Arrow is the table that DuckDB copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descend.data.reading import table as table_module
+from descend.data.reading.csv_wide import wide_first_cells
+from descend.data.reading.narrow import NARROW
+from descend.data.reading.options import ReadingOptions
+from descend.data.reading.staging import in_memory
+from descend.data.reading.table import MARK, ROW, open_table
+from descend.data.schema.learn import learn_schema
+from descend.errors import DataError
+from descend.settings import settings_from
+
+COLUMNS = [
+    ["1", "-2.5", "+3e-4", ".5", "7.", "12"],
+    ["1.5", "", "NA", "1", "", "999.001"],
+    ["007", "12", "8", "9", "10", "11"],
+    ["", "", "", "", "", ""],
+    ["1e999", "1", "2", "3", "4", "5"],
+    [" 4 ", "5", "6", "\t7", "8", "9"],
+    ['"1"', '"a, b"', '"say ""so"""', '""', "d", '"two\nlines"'],
+    ["1_000", "2", "3", "4", "5", "6"],
+    ["?", "1", "2", "3", "4", "5"],
+    ["2024-01-31", "2024-02-01", "", "2024-02-03", "2024-02-04", "2024-02-05"],
+    ["true", "false", "true", "", "false", "true"],
+]
+SETTINGS = settings_from({"target": "c0"})
+
+
+def write(path: Path, *, rows: int = 6, end: str = "\n", delimiter: str = ",") -> str:
+    cells = [COLUMNS[place % len(COLUMNS)] for place in range(NARROW + 2 * len(COLUMNS))]
+    lines = [delimiter.join(["rowid", *(f"c{place}" for place in range(1, len(cells)))])]
+    lines += [delimiter.join(of[row % len(of)] for of in cells) for row in range(rows)]
+    path.write_bytes((end.join(lines) + end).encode())
+    return str(path)
+
+
+def content(path: str, to: Path | None, **options: Any) -> tuple[Any, ...]:
+    """The rows of a copy, with their numbers and marks, and its types."""
+    opened = open_table(path, options=ReadingOptions(**options))
+    with opened.copied(to) as copy, copy.marked([f"{ROW} % 2 = 1"]) as marked:
+        everything = [one.sql for one in marked.columns]
+        sql = f"SELECT {', '.join(everything)}, {ROW}, {MARK} FROM {marked.rows}"
+        batches = [batch.to_pydict() for batch in copy.batches(everything)]
+        chosen = marked.values(everything[3:7], where=MARK).to_pydict()
+        found = list(map(tuple, zip(*marked.query(sql).to_pydict().values(), strict=True)))
+        return found, batches, chosen, [one.sql_type for one in copy.columns], copy.count()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("rows", [6, 130])
+@pytest.mark.parametrize("file", [False, True])
+def test_arrow_and_duckdb_copy_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, rows: int, file: bool
+) -> None:
+    path = write(tmp_path / "t.csv", rows=rows, end=end)
+    found = content(path, tmp_path / "rows" if file else None)
+    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    expected = content(path, tmp_path / "others" if file else None)
+    assert found == expected
+    assert len(found[0]) == rows
+
+
+def test_a_copy_in_many_queries_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "t.csv", delimiter=";")
+    expected = content(path, None)
+    monkeypatch.setattr("descend.data.reading.wide_copy.COLUMNS_AT_ONCE", 7)
+    monkeypatch.setattr(table_module, "COLUMNS_AT_ONCE", 7)
+    monkeypatch.setattr("descend.data.reading.wide_copy.PIECE_BYTES", 1)
+    assert content(path, None) == expected
+
+
+def test_the_schema_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "t.csv", rows=60)
+    settings = SETTINGS.replace(target="c11")
+
+    def learned() -> Any:
+        with in_memory(open_table(path), settings) as copy:
+            return learn_schema(copy, settings)
+
+    found = learned()
+    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    assert found == learned()
+    assert {one.kind for one in found.columns} >= {"number", "category", "left out"}
+
+
+@pytest.mark.parametrize(
+    "line", ['"open', '1"2"3', "", "1,2,3", "{whole},5", '"closed" early'], ids=str
+)
+def test_what_arrow_would_forgive_is_left_to_duckdb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    path = Path(write(tmp_path / "t.csv"))
+    text = path.read_text().splitlines()
+    whole = ",".join("1" for _ in text[0].split(","))
+    full = line.format(whole=whole)
+    if full.startswith('"') or full == '1"2"3':
+        full += whole[1:]
+    path.write_text("\n".join([*text, full]) + "\n")
+
+    def outcome() -> Any:
+        try:
+            return content(str(path), None)
+        except DataError as error:
+            return str(error)
+
+    found = outcome()
+    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr("descend.data.reading.csv_files.wide_first_cells", lambda *given: None)
+    assert found == outcome()
+
+
+def test_a_frame_gives_a_query_the_columns_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+
+    frame = pa.table({f"c{place}": [float(place), None] for place in range(NARROW + 1)})
+    table = open_table(frame)
+    registered: list[int] = []
+    cursor = table._instance.cursor
+
+    class Counting:
+        def __init__(self) -> None:
+            self.inner = cursor()
+
+        def register(self, name: str, data: Any) -> None:
+            registered.append(data.num_columns)
+            self.inner.register(name, data)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    monkeypatch.setattr(table._instance, "cursor", Counting)
+    assert table.query(f'SELECT sum("c7") AS s, max({ROW}) AS n FROM {table.rows}').to_pylist() == [
+        {"s": 7.0, "n": 1}
+    ]
+    assert table.count() == 2
+    assert registered == [2, 1]
+
+
+def test_narrow_files_are_left_to_duckdb(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    csv = open_table(str(tmp_path / "t.csv"))._source.csv
+    assert csv is not None
+    assert wide_first_cells(csv.paths, csv.dialects, 10) is None

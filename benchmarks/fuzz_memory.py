@@ -32,8 +32,10 @@ ROOT = Path(__file__).parents[1]
 MIB = 1 << 20
 BOUNDS = (640, 640, 800, 1024)
 """MiB of `--memory`, drawn at random."""
-LONGEST = 600.0
-"""Seconds that a command may take."""
+LONGEST = 300.0
+"""Seconds of the processor that a command may take."""
+WAITED = 12
+"""Times as many seconds may pass: the machine may do other work."""
 PERIOD = 0.01
 """Seconds between two looks at a tree of processes."""
 FIXED = "--model mlp --batch-size 256 --learning-rate 0.01 --quiet --force"
@@ -171,7 +173,7 @@ def peak(
     Args:
         words: of the command line.
         folder: where it runs.
-        seconds: after which it is killed.
+        seconds: of the processor, after which it is killed.
         stop_after: a history; once an evaluation stands in it, the command is interrupted.
     """
     process = subprocess.Popen(
@@ -185,9 +187,12 @@ def peak(
     assert process.stderr is not None
     reader = threading.Thread(target=lambda: printed.append(process.stderr.read()), daemon=True)
     reader.start()
-    most, end = 0, time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end:
-        most = max(most, sum(map(private_bytes, tree(process.pid))))
+    most, end = 0, time.monotonic() + WAITED * seconds
+    used = 0.0
+    while process.poll() is None and time.monotonic() < end and used < seconds:
+        family = [*tree(process.pid)]
+        most = max(most, sum(map(private_bytes, family)))
+        used = sum(map(processor_seconds, family))
         if stop_after is not None and stop_after.exists() and _lines(stop_after) > 2:
             process.send_signal(signal.SIGINT)
             stop_after = None
@@ -221,6 +226,16 @@ def private_bytes(process: int) -> int:
         return 0
     counted = ("RssAnon:", "RssShmem:")
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(counted))
+
+
+def processor_seconds(process: int) -> float:
+    """What a process and its ended children have taken; 0 where it has ended itself."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return 0.0
+    ticks = told.rpartition(")")[2].split()[11:15]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def outcome(found: Peak, bound: int) -> str:

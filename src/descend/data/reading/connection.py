@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, final
 
+import pyarrow as pa
+
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.sources import Source
 from descend.data.reading.sql import RESERVED, escaped_path, quote_name, text_list
@@ -64,6 +66,10 @@ class Instance:
             return work(cursor)
         finally:
             self._running.discard(cursor)
+
+    def arrow(self, cursor: DuckDBPyConnection, sql: str) -> pa.Table:
+        """The result of a query, which `side_by_side` may interrupt."""
+        return self.run(cursor, lambda it: it.sql(sql).to_arrow_table())
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:

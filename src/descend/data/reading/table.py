@@ -203,11 +203,8 @@ class Table:
             used = columns_in(listed, known) or [*known][:1]
             cursor = self._instance.cursor()
             cursor.register("source", rows.select([known[one] for one in used]))
-            asked = f"SELECT {listed} FROM source"
             with self._reading():
-                read = self._instance.run(
-                    cursor, lambda it, sql=asked: it.sql(sql).to_arrow_table()
-                )
+                read = self._instance.arrow(cursor, f"SELECT {listed} FROM source")
             found |= dict(zip(group, read.columns, strict=True))
         places = range(len(select))
         return pa.Table.from_arrays([found[place] for place in places], [*map(str, places)])
@@ -221,7 +218,7 @@ class Table:
         cursor = self._instance.cursor()
         cursor.register("parts", parts)
         with self._reading():
-            return self._instance.run(cursor, lambda it: it.sql(merge).to_arrow_table())
+            return self._instance.arrow(cursor, merge)
 
     @contextmanager
     def kept_by_key(self, sql: str, key: str, merge: str) -> Iterator[str]:
@@ -350,7 +347,7 @@ class Table:
         """The result of an SQL query over `self.rows`, held in memory, so it should be small."""
         sql = self._filled(sql)
         with self._reading():
-            return self._instance.run(self._cursor(sql), lambda it: it.sql(sql).to_arrow_table())
+            return self._instance.arrow(self._cursor(sql), sql)
 
     @contextmanager
     def kept(self, sql: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -49,7 +49,9 @@ def wide_copy(
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def _pieces(csv: CsvFiles, names: Sequence[str], instance: Instance) -> Iterator[pa.Table]:
+def _pieces(
+    csv: CsvFiles, names: Sequence[str], instance: Instance
+) -> Generator[pa.Table, None, None]:
     """The columns, some rows at a time."""
     room = PIECE_BYTES if instance.memory is None else min(PIECE_BYTES, instance.memory // 16)
     for text in wide_text(csv.paths[0], csv.dialects[0], most_bytes=room):
@@ -61,9 +63,7 @@ def _pieces(csv: CsvFiles, names: Sequence[str], instance: Instance) -> Iterator
             cursor = instance.cursor()
             cursor.register("cells", text.select(group))
             listed = ", ".join(csv.typed_sql(name) for name in group)
-            found = instance.run(
-                cursor, lambda it, sql=listed: it.sql(f"SELECT {sql} FROM cells").to_arrow_table()
-            )
+            found = instance.arrow(cursor, f"SELECT {listed} FROM cells")
             typed |= dict(zip(group, found.columns, strict=True))
         yield pa.Table.from_arrays([typed[name] for name in names], list(names))
 

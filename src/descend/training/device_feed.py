@@ -30,6 +30,10 @@ SENT_BYTES = 16 * CHUNK_BYTES
 """Bytes of a chunk for a device with memory of its own: a call and a transfer there cost as much as
 dozens of small updates, and no cache of the host is to be kept."""
 
+SLICE_BYTES = 4 * CHUNK_BYTES
+"""Bytes of a process's slices in a chunk, where several share the batches: a call takes longer
+there, and no other core computes meanwhile."""
+
 TABLE_SHARE = 0.5
 """Fraction of the free memory of a device that the table may take; the rest is for training."""
 
@@ -96,9 +100,15 @@ def fits_device(store: MemoryStore) -> bool:
     return len(store) * store.row_bytes <= TABLE_SHARE * room and len(store) < 2**31
 
 
-def chunk_bytes() -> int:
-    """Bytes of a chunk that the host sends: more to a device with memory of its own."""
-    return CHUNK_BYTES if jax.default_backend() == "cpu" else SENT_BYTES
+def chunk_bytes(processes: int = 1) -> int:
+    """Bytes of a chunk that the host sends: more to a device with memory of its own.
+
+    Args:
+        processes: how many have a slice of each batch; the bytes are those of all slices.
+    """
+    if jax.default_backend() != "cpu":
+        return SENT_BYTES
+    return CHUNK_BYTES if processes == 1 else processes * SLICE_BYTES
 
 
 def device_memory() -> int:

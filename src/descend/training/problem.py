@@ -217,15 +217,15 @@ class Problem:
         _, per_row = gradient_bytes(self.objective, store, params)
         return max(1.0, per_row)
 
-    def _host_plan(self, batch_size: int) -> BatchPlan:
-        """The same where the host gathers the rows."""
+    def _host_plan(self, batch_size: int, processes: int = 1) -> BatchPlan:
+        """The same where the host gathers the rows, for its slices if several processes do."""
         intervals = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
         plan = plan_batches(
             self.store,
             batch_size,
             self.seed,
             intervals_per_epoch=intervals,
-            chunk_bytes=chunk_bytes(),
+            chunk_bytes=self._within(chunk_bytes(processes), BATCH_SHARE),
             most_bytes=self._within(MAX_BATCH_BYTES, BATCH_SHARE),
         )
         if self.couples_rows:
@@ -279,7 +279,7 @@ class Problem:
             )
         evaluate, metrics = self.evaluate_in(place), config.metrics
         # Every process gathers its slices itself.
-        plan = self._host_plan(config.plan.batch_size)
+        plan = self._host_plan(config.plan.batch_size, place.count)
         microbatches = slice_plan(self.store, plan, place.count).microbatches
         program = self._programs.parallel_chunk(microbatches)
         if sync_every > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -441,3 +442,13 @@ def test_rare_values_are_taken_together_numbers_with_their_neighbours() -> None:
     [found] = slices(sample, [Places(kinds, (), 0)])
     assert [part["value"] for part in found["parts"]] == ["a", "b", "(2 rare values)"]
     assert [part["rows"] for part in found["parts"]] == [100, 128, 5]
+
+
+@pytest.mark.slow
+def test_a_table_in_which_rows_are_repeated(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    a, b, y = random.normal(size=(3, 300))
+    once = {"a": a.tolist(), "b": b.tolist(), "y": y.tolist()}
+    thrice = {name: values * 3 for name, values in once.items()}
+    assert _assessed(thrice, tmp_path / "thrice")["copies"] > 0.7
+    assert _assessed(once, tmp_path / "once")["copies"] is None

@@ -250,6 +250,14 @@ def test_columns_named_like_a_result_are_asked_about_where_the_model_is_very_goo
     assert check is None or "exclude=['ArrTime']" in check.text
 
 
+@pytest.mark.parametrize(("share", "tone"), [(0.4, "warn"), (0.01, None), (None, None)])
+def test_copies_of_training_rows_are_told(share: float | None, tone: str | None) -> None:
+    found = {one.name: one for one in checks_of(record_with(), STEADY, assessment_of(copies=share))}
+    check = found.get("validation rows are copies of training rows")
+    assert (check and check.tone) == tone
+    assert check is None or "About 40% of the validation rows" in check.text
+
+
 def test_the_time_left_of_a_running_run_leaves_out_the_compilation() -> None:
     """An epoch takes a second after the first, which had its updates compiled for 20 more."""
     record = record_of(state="running")

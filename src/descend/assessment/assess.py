@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from descend.assessment import columns, linear, scores
+from descend.assessment.copies import MOST_LEARNED, share_of_copies
 from descend.assessment.sample import (
     Inputs,
     Numbers,
@@ -70,7 +71,8 @@ def assess(
         return {}
     began = clock()
     most = _most_rows(model)
-    sample = _sample_of(model, draw(validation, most, seed))
+    drawn = draw(validation, most, seed)
+    sample = _sample_of(model, drawn)
     if not len(sample):
         return {}
     places = places_of(model.schema)
@@ -110,6 +112,7 @@ def assess(
         "dependence": dependences,
         "slices": columns.slices(sample, places),
         "strongest": strongest[:5],
+        "copies": share_of_copies(drawn, draw(training, MOST_LEARNED, seed), len(training)),
         "late": [p.column.name for p in ranked if sounds_late(p.column.name)],
         "worst": columns.worst_rows(sample, ranked),
         **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),

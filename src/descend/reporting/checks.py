@@ -22,6 +22,8 @@ EXACT = 0.9999
 TOO_GOOD = 0.995
 VERY_GOOD, MATTERS = 0.95, 0.01
 """From this metric and this importance on, a column named like a result is asked about."""
+COPIES = 0.05
+"""From this share of validation rows on, copies of training rows are told."""
 OVERFITTED = 0.1
 """A loss that rose by this share of its whole fall after the best epoch is overfitting."""
 LATE = 0.9
@@ -63,6 +65,7 @@ def checks_of(
         _check_ending(result),
         _trivial(result.get("metrics") or {}, assessment),
         _rows(record),
+        _copies(assessment),
         _leaks(record, assessment),
         _range(assessment),
         _linear(assessment),
@@ -178,6 +181,21 @@ def _rows(record: Record) -> Check:
         "bad" if rows < VERY_FEW_ROWS else "warn",
         f"The metrics come from {count_text(rows, 'row')} and are uncertain: read the intervals, "
         f"or give more with {option_text('validation')}.",
+    )
+
+
+def _copies(assessment: Record) -> Check | None:
+    """Whether many validation rows are copies of training rows."""
+    share = assessment.get("copies")
+    if share is None or share < COPIES:
+        return None
+    return Check(
+        "validation rows are copies of training rows",
+        "warn",
+        f"About {share:.0%} of the validation rows are also among the training rows, with the same "
+        "target. On them the metrics tell what was learned by heart, not how good predictions for "
+        "new rows are. Remove repeated rows, or give rows of their own with "
+        f"{option_text('validation', 'FILE')}.",
     )
 
 

@@ -212,6 +212,7 @@ class AssessmentRecord(Labelled, kw_only=True):
     dependence: list[Dependence] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     strongest: list[Strongest] = field(default_factory=list)
+    copies: Number = None
     late: list[str] = field(default_factory=list)
     worst: list[WorstRow] = field(default_factory=list)
     points: Points | UnsetType = UNSET

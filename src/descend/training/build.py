@@ -249,7 +249,7 @@ def limits_of(settings: Settings) -> Limits:
 
     A schedule that is planned to the end of the run lowers the rate by itself: only a lack of
     improvement over at least half of the epochs ends it early. The schedule
-    `warmup-stable-decay` lowers it earlier where the validation loss has stopped falling.
+    `warmup-stable-decay` lowers it earlier where the validation loss falls slowly.
     """
     early = settings.schedule == "warmup-stable-decay"
     patience, epochs, seconds = settings.patience, settings.epochs, settings.time_budget

@@ -1,10 +1,15 @@
-"""Let the learning rate fall as soon as the validation loss does not.
+"""Let the learning rate fall as soon as the validation loss falls slowly.
 
 A schedule with a constant stretch can end at any time: from its high rate a short decay brings
 most of what a whole planned course brings (Hägele et al. 2024, arXiv 2405.18392, section 4). So
-the decay begins where the best loss of the last evaluations is hardly lower than the best before
-them, from the best weights, and takes a share of the evaluations so far. Noisy tables, which
-would only fit their noise from there on, are finished after a few epochs; others use them all.
+the decay begins where the best loss of the last evaluations is not much lower than the best before
+them, from the best weights, and takes a share of the evaluations so far.
+
+What the decay brings tells whether more training pays. Most tables, which would only fit their
+noise from there on, gain next to nothing, and are finished after a few epochs. Where the loss falls
+far in it, the high rate had hidden what was learned: the rate returns to its peak and decays
+again, in a course as long as all before (as the restarts of Loshchilov & Hutter 2017,
+arXiv 1608.03983, section 3, double their length), until one brings little or the epochs are used.
 """
 
 from __future__ import annotations
@@ -19,10 +24,12 @@ import numpy.typing as npt
 from descend.training.schedules import MIN_FACTOR, RISE, fall
 from descend.training.stopping import StoppingState
 
-WINDOW = 0.25
+WINDOW = 0.125
 """Fraction of the planned evaluations in which the loss has to improve."""
-IMPROVEMENT = 5e-3
+IMPROVEMENT = 0.05
 """By this fraction of the best loss before."""
+GAIN = 0.1
+"""A course that lowers the loss by this fraction is followed by another."""
 LENGTH = 0.4
 """Length of the decay, as a fraction of the evaluations before it."""
 SHORTEST = 3
@@ -49,7 +56,7 @@ class Plan(NamedTuple):
 
 
 def is_due(losses: Sequence[float], updates: Sequence[int], plan: Plan) -> bool:
-    """Whether the validation loss has stopped falling at the full learning rate.
+    """Whether the validation loss falls slowly, or not at all, at the full learning rate.
 
     Args:
         losses: on the validation rows, of all evaluations so far.
@@ -78,7 +85,37 @@ def begin(progress: StoppingState, update: int, plan: Plan) -> StoppingState:
     """
     evaluations = max(SHORTEST, round(LENGTH * update / plan.between))
     length = min(evaluations * plan.between, plan.updates - update)
-    return progress._replace(stale=0, decay_start=update, decay_updates=length)
+    return progress._replace(
+        stale=0, decay_start=update, decay_updates=length, decay_mark=progress.best
+    )
+
+
+def extend(progress: StoppingState, update: int, plan: Plan) -> StoppingState | None:
+    """The state of a further course, after a decay that brought much; None where there is none.
+
+    It is as long as all before, or as what is left of the plan. In its first half the rate is at
+    its peak, in its second it decays.
+
+    Args:
+        progress: at the end of a decay.
+        update: number of updates so far, a multiple of those between two evaluations.
+        plan: of the run.
+
+    >>> helped = StoppingState(best=0.8, decay_mark=1.0, decay_start=60, decay_updates=40)
+    >>> extend(helped, 100, Plan(updates=400, between=10))[-3:]
+    (150, 50, 0.8)
+    """
+    evaluations = min(update, plan.updates - update) // plan.between
+    needed = progress.decay_mark - GAIN * abs(progress.decay_mark)
+    if progress.best > needed or evaluations < SHORTEST:
+        return None
+    falling = -(-evaluations // 2)
+    return progress._replace(
+        stale=0,
+        decay_start=update + (evaluations - falling) * plan.between,
+        decay_updates=falling * plan.between,
+        decay_mark=progress.best,
+    )
 
 
 def has_begun(progress: StoppingState) -> bool:
@@ -87,11 +124,11 @@ def has_begun(progress: StoppingState) -> bool:
 
 
 def is_over(progress: StoppingState, update: int) -> bool:
-    """Whether it has reached its end."""
+    """Whether the decay has reached its end."""
     return has_begun(progress) and update >= progress.decay_start + progress.decay_updates
 
 
 def factors(progress: StoppingState, updates: npt.NDArray[np.int64]) -> Floats:
-    """Factors on the peak rate at updates of a decay that has begun."""
+    """Factors on the peak rate once it decays earlier: 1 before the decay of a further course."""
     done = np.clip((updates - progress.decay_start) / progress.decay_updates, 0.0, 1.0)
     return np.maximum(fall(done), MIN_FACTOR)

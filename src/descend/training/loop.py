@@ -171,7 +171,9 @@ def _fit_at_one_size(
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is None and early_decay.is_over(loop.progress, loop.state.update):
-                reason = StopReason.NO_IMPROVEMENT
+                further = _further_course(config, loop, callback)
+                reason = StopReason.NO_IMPROVEMENT if further is None else None
+                loop = further or loop
             if reason is not None:
                 return _conclude(config, loop, callback, reason)
             reason = callback.stop_requested()
@@ -332,16 +334,14 @@ def _reduce_rate(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
 
 
 def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState:
-    """The learning rate begins to decay, from the best weights, if the loss has stopped falling."""
-    epochs, update = config.limits.epochs, loop.state.update
-    if epochs is None or early_decay.has_begun(loop.progress):
+    """The learning rate begins to decay, from the best weights, if the loss falls slowly."""
+    plan, update = _decay_plan(config), loop.state.update
+    if plan is None or early_decay.has_begun(loop.progress):
         return loop
     # Only right after an evaluation, so that the decay ends with one.
     factor = _factors(config, loop, np.asarray([update]))[0]
     if loop.history[-1].update != update or factor < 1.0:
         return loop
-    between = updates_between(config.plan)
-    plan = early_decay.Plan(epochs * config.plan.updates_per_epoch, between)
     losses = [line.validation_loss for line in loop.history]
     made = _updates_at_this_size(config, loop)
     if not early_decay.is_due(losses, made, plan):
@@ -349,12 +349,42 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
     progress = early_decay.begin(loop.progress, made[-1], plan)._replace(decay_start=update)
     last = losses[-1] <= loop.progress.best
     loop = loop._replace(progress=progress) if last else _return_to_best(loop, progress)
-    evaluations = -(-progress.decay_updates // between)
+    evaluations = -(-progress.decay_updates // plan.between)
     callback.message(
-        f"The validation loss has stopped falling: the learning rate decays from here, "
+        f"The validation loss falls slowly: the learning rate decays from here, "
         f"over {count_text(evaluations, 'evaluation')}."
     )
     return loop
+
+
+def _further_course(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState | None:
+    """The learning rate returns to its peak, if its decay has lowered the loss by much."""
+    plan, update = _decay_plan(config), loop.state.update
+    if plan is None:
+        return None
+    made = _updates_at_this_size(config, loop)[-1]
+    progress = early_decay.extend(loop.progress, made, plan)
+    if progress is None:
+        return None
+    end = progress.decay_start + progress.decay_updates
+    before = loop.progress.decay_mark
+    fallen = (before - progress.best) / abs(before)
+    callback.message(
+        f"The validation loss fell by {fallen:.0%} as the learning rate decayed: the rate returns "
+        f"to its peak, and training goes on for "
+        f"{count_text((end - made) // plan.between, 'further evaluation')}."
+    )
+    return loop._replace(
+        progress=progress._replace(decay_start=progress.decay_start + update - made)
+    )
+
+
+def _decay_plan(config: LoopConfig) -> early_decay.Plan | None:
+    """How long the run may take; None without a planned end."""
+    epochs, between = config.limits.epochs, updates_between(config.plan)
+    if epochs is None:
+        return None
+    return early_decay.Plan(epochs * config.plan.updates_per_epoch, between)
 
 
 def _updates_at_this_size(config: LoopConfig, loop: LoopState) -> list[int]:

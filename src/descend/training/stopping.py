@@ -29,8 +29,9 @@ class StoppingState(NamedTuple):
         rescues: times training restarted from the best weights because the loss diverged.
         start: validation loss before the first update.
         scale: factor by which callbacks have multiplied the learning rate.
-        decay_start: the update at which the learning rate began to decay early.
+        decay_start: the update at which the learning rate began to decay early, or will again.
         decay_updates: number of updates that this decay takes; 0 where there is none.
+        decay_mark: lowest validation loss when this decay was planned.
     """
 
     best: float = math.inf
@@ -42,6 +43,7 @@ class StoppingState(NamedTuple):
     scale: float = 1.0
     decay_start: int = 0
     decay_updates: int = 0
+    decay_mark: float = -math.inf
 
     @property
     def rate_factor(self) -> float:
@@ -60,8 +62,8 @@ class Limits:
         target: a validation loss at which training is done, or None.
         lower_first: whether a plateau reduces the learning rate before it ends the run; if False,
             patience ends the run at once.
-        early_decay: whether the planned decay of the learning rate may begin earlier, and the run
-            end after it, where the validation loss has stopped falling.
+        early_decay: whether the planned decay of the learning rate may begin earlier, where the
+            validation loss falls slowly, and the run end after it.
     """
 
     patience: int = PATIENCE

@@ -28,10 +28,10 @@ WINDOW = 0.125
 """Fraction of the planned evaluations in which the loss has to improve."""
 IMPROVEMENT = 0.05
 """By this fraction of the best loss before."""
-GAIN = 0.1
+GAIN = IMPROVEMENT
 """A course that lowers the loss by this fraction is followed by another."""
 LENGTH = 0.4
-"""Length of the decay, as a fraction of the evaluations before it."""
+"""Length of the decay, as a fraction of the evaluations before it; of a further course, of all."""
 SHORTEST = 3
 """Evaluations that it takes at the least."""
 
@@ -93,8 +93,8 @@ def begin(progress: StoppingState, update: int, plan: Plan) -> StoppingState:
 def extend(progress: StoppingState, update: int, plan: Plan) -> StoppingState | None:
     """The state of a further course, after a decay that brought much; None where there is none.
 
-    It is as long as all before, or as what is left of the plan. In its first half the rate is at
-    its peak, in its second it decays.
+    It is as long as all before, or as what is left of the plan. The rate decays over `LENGTH` of
+    all evaluations to its end, and is at its peak before.
 
     Args:
         progress: at the end of a decay.
@@ -103,13 +103,13 @@ def extend(progress: StoppingState, update: int, plan: Plan) -> StoppingState | 
 
     >>> helped = StoppingState(best=0.8, decay_mark=1.0, decay_start=60, decay_updates=40)
     >>> extend(helped, 100, Plan(updates=400, between=10))[-3:]
-    (150, 50, 0.8)
+    (120, 80, 0.8)
     """
     evaluations = min(update, plan.updates - update) // plan.between
     needed = progress.decay_mark - GAIN * abs(progress.decay_mark)
     if progress.best > needed or evaluations < SHORTEST:
         return None
-    falling = -(-evaluations // 2)
+    falling = min(evaluations, round(LENGTH * (update // plan.between + evaluations)))
     return progress._replace(
         stale=0,
         decay_start=update + (evaluations - falling) * plan.between,

@@ -1,8 +1,12 @@
-"""How long until the first update, and where do the seconds of a whole short run go?
+"""How long until the first update, and where do the seconds of a whole run go?
 
-Each run is a process of its own: `descend.train` on the made table's first 5,000 rows, one epoch,
-with an empty compilation cache and then again with the same one. Compiling is all that JAX reports
-of it: tracing, lowering, and compiling or reading the compiled program back.
+Whole processes: `descend train` on 500 rows and on whole tables, with an empty cache of compiled
+programs ("cold") and again with the same one ("cached"), by the clock and in seconds of all cores;
+then once more with every part timed, and each compiled program named. `--against SRC` lets another
+version of the package take turns with this one.
+
+Compiling alone: `descend.train` on the made table's first 5,000 rows, one epoch. Compiling is all
+that JAX reports of it: tracing, lowering, and compiling or reading the compiled program back.
 """
 
 from __future__ import annotations
@@ -10,17 +14,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import measure
+from benchmarks.problems import TASKS, find_table
 
 COLD_AT_MOST, CACHED_AT_MOST, HELP_AT_MOST = 2.0, 0.5, 0.3
+FEW = "500 rows"
+"""The first rows of the bike rentals."""
+KINDS = ("cold", "cached")
 
 TRAIN = """
 import json, sys, time
@@ -40,69 +49,129 @@ print(json.dumps({"whole": time.perf_counter() - begun, "compiling": sum(spent.v
 """
 
 
-PROCESS = """
-import json, sys, time
-begun = time.process_time()
-import functools, jax
-from descend.runtime import run, table_run
-import descend.commands.train
-spent, programs = {"imports": time.process_time() - begun}, []
-def timed(module, name, part):
-    function = getattr(module, name)
-    @functools.wraps(function)
-    def wrapper(*arguments, **named):
-        start = time.process_time()
-        try:
-            return function(*arguments, **named)
-        finally:
-            spent[part] = spent.get(part, 0.0) + time.process_time() - start
-    setattr(module, name, wrapper)
-timed(table_run, "prepare", "reading")
-timed(run, "choose_together", "advice")
-timed(run, "fit", "training")
-timed(run, "_assess", "assessment")
-timed(run, "train_page", "page")
-timed(run, "render", "page")
-compiling = [0.0]
-def listen(event, seconds, **_):
-    if event.startswith("/jax/core/compile/"):
-        compiling[0] += seconds
-jax.monitoring.register_event_duration_secs_listener(listen)
-from descend.cli.app import app
-app(json.loads(sys.argv[1]), standalone_mode=False)
-whole = time.process_time()
-spent["the rest"] = whole - sum(spent.values())
-spent["compiling, by the clock"] = compiling[0]
-print(json.dumps({**spent, "whole process": whole}))
-"""
+class Process(NamedTuple):
+    """What a whole `descend train` took.
+
+    Attributes:
+        seconds: by the clock.
+        processor: seconds of all cores.
+        told: what it printed last, as JSON; empty where its parts were not timed.
+    """
+
+    seconds: float
+    processor: float
+    told: Mapping[str, Any] = {}
 
 
-def process_seconds(cache: str, rows: int | None) -> dict[str, float]:
-    """Processor seconds of each part of `descend train` on the bike rentals, in a fresh process.
+def process_seconds(
+    typed: Sequence[str], cache: str, *, parts: bool = False, source: Path | None = None
+) -> Process:
+    """Train in a fresh process.
 
     Args:
+        typed: what stands behind `descend`.
         cache: the folder of the compilation cache.
-        rows: the first rows of the table; None is all of it.
+        parts: whether to time every part; the whole is then a little longer.
+        source: the folder `src` of another version of the package.
     """
-    table = Path("examples/data/bike_sharing.csv")
-    if rows is not None:
-        lines = table.read_text().splitlines()[: rows + 1]
-        table = Path(cache) / "table.csv"
-        table.write_text("\n".join(lines))
-    typed = ["train", str(table), "--target", "cnt", "--quiet", "--force"]
-    typed += ["--exclude", "instant,dteday,casual,registered", "--out", str(Path(cache) / "run")]
-    return _run_fresh(PROCESS, typed, cache)
+    module = "benchmarks.start_up_parts" if parts else "descend"
+    environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    if source is not None:
+        environment["PYTHONPATH"] = str(source)
+    command = [sys.executable, "-m", module, *typed, "--quiet", "--force", "--out", f"{cache}/run"]
+    before, begun = _processor(), time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds, processor = time.perf_counter() - begun, _processor() - before
+    return Process(seconds, processor, json.loads(done.stdout.splitlines()[-1]) if parts else {})
+
+
+def _processor() -> float:
+    """Seconds of all cores that ended processes of ours have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def commands(folder: Path | None, names: Sequence[str], scratch: Path) -> dict[str, list[str]]:
+    """What is typed for each of these tables that is there."""
+    found = {}
+    for name in names:
+        task = TASKS["bike" if name == FEW else name]
+        place = find_table(task.table, folder)
+        if place is None:
+            continue
+        if name == FEW:
+            lines = Path("examples/data/bike_sharing.csv").read_text().splitlines()[:501]
+            place = scratch / "rows.csv"
+            place.write_text("\n".join(lines))
+        found[name] = ["train", str(place), "--target", task.target]
+        if task.exclude:
+            found[name] += ["--exclude", ",".join(task.exclude)]
+    return found
+
+
+def whole_processes(
+    words: Sequence[str], repeats: int, against: Path | None
+) -> dict[str, list[Process]]:
+    """Runs of one command, by kind; those of another version as `cold, before` and so on."""
+    found: dict[str, list[Process]] = {}
+    sides = {"": None} if against is None else {"": None, ", before": against}
+    for _ in range(repeats):
+        for suffix, source in sides.items():
+            with tempfile.TemporaryDirectory() as cache:
+                for kind in KINDS:
+                    one = process_seconds(words, cache, source=source)
+                    found.setdefault(kind + suffix, []).append(one)
+    with tempfile.TemporaryDirectory() as cache:
+        for kind in KINDS:
+            found[f"{kind}, parts"] = [process_seconds(words, cache, parts=True)]
+    return found
+
+
+def processes_text(runs: Mapping[str, Mapping[str, Sequence[Process]]]) -> str:
+    """Tables of whole processes, of their parts, and of their programs."""
+    rows, parts, programs = [], [], []
+    for title, found in runs.items():
+        for kind in KINDS:
+            row: list[object] = [f"{title}, {kind}"]
+            for field in ("seconds", "processor"):
+                now = [getattr(one, field) for one in found[kind]]
+                row.append(measure.spread(now))
+                if before := found.get(f"{kind}, before"):
+                    row.append(measure.ratio(now, [getattr(one, field) for one in before]))
+            rows.append(row)
+        told = {kind: found[f"{kind}, parts"][0].told for kind in KINDS}
+        for part, seconds in told["cold"]["parts"].items():
+            cached = told["cached"]["parts"].get(part, 0.0)
+            parts.append([title, part, f"{seconds:.2f}", f"{cached:.2f}"])
+        for name, steps in told["cold"]["programs"].items():
+            cached = sum(told["cached"]["programs"].get(name, [0.0])[:3])
+            each = [f"{seconds:.3f}" for seconds in steps[:3]]
+            programs.append([title, name, int(steps[3]), *each, f"{cached:.3f}"])
+    compared = any("before" in kind for found in runs.values() for kind in found)
+    heads = ["whole process", "seconds", "processor"]
+    if compared:
+        heads = ["whole process", "seconds", "of before", "processor", "of before"]
+    return "\n\n".join(
+        [
+            measure.table(heads, rows),
+            "Parts of one run, seconds by the clock; parts that overlap are more than the whole:",
+            measure.table(["table, effort", "part", "cold", "cached"], parts),
+            "Programs that it compiled, seconds:",
+            measure.table(
+                [
+                    *("table, effort", "program", "times", "tracing", "lowering", "compiling"),
+                    "all of it, cached",
+                ],
+                programs,
+            ),
+        ]
+    )
 
 
 def train_seconds(cache: str, options: dict[str, Any]) -> dict[str, float]:
     """Seconds of a short training in a fresh process, those of compiling apart."""
-    return _run_fresh(TRAIN, options, cache)
-
-
-def _run_fresh(program: str, argument: object, cache: str) -> dict[str, float]:
-    """The last line that a Python program prints in a fresh process, read as JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(argument)],
+        [sys.executable, "-c", TRAIN, json.dumps(options)],
         env={**os.environ, "XDG_CACHE_HOME": cache},
         capture_output=True,
         text=True,
@@ -120,33 +189,23 @@ def help_seconds() -> float:
     return time.perf_counter() - begun
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, keep."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks start_up", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no-save", action="store_true", help="print only")
-    options = parser.parse_args(arguments)
+def compiling(repeats: int) -> dict[str, list[float]]:
+    """Seconds of compiling and of a short training at three batch sizes, and of the help."""
     lines: dict[str, list[float]] = {}
-    for _ in range(options.repeats):
+    for _ in range(repeats):
         for size in (1, 128, 1000):
             with tempfile.TemporaryDirectory() as cache:
-                cold = train_seconds(cache, {"batch_size": size})
-                warm = train_seconds(cache, {"batch_size": size})
-            for kind, found in (("cold", cold), ("cached", warm)):
-                name = f"compiling, {kind}, batch size {size}"
-                lines.setdefault(name, []).append(found["compiling"])
-                lines.setdefault(f"whole training, {kind}, batch size {size}", []).append(
-                    found["whole"]
-                )
+                for kind in KINDS:
+                    found = train_seconds(cache, {"batch_size": size})
+                    for what, part in (("compiling", "compiling"), ("whole training", "whole")):
+                        name = f"{what}, {kind}, batch size {size}"
+                        lines.setdefault(name, []).append(found[part])
         lines.setdefault("descend --help", []).append(help_seconds())
-        for rows in (500, None):
-            with tempfile.TemporaryDirectory() as cache:
-                found_cold = process_seconds(cache, rows)
-                found_warm = process_seconds(cache, rows)
-            for kind, found in (("cold", found_cold), ("cached", found_warm)):
-                for part, seconds in found.items():
-                    name = f"{rows or 'all'} rows, {kind}, processor: {part}"
-                    lines.setdefault(name, []).append(seconds)
+    return lines
+
+
+def compiling_text(lines: Mapping[str, Sequence[float]]) -> str:
+    """A table of the lines, with the most that each may take."""
     wanted = {"compiling, cold": COLD_AT_MOST, "compiling, cached": CACHED_AT_MOST}
     wanted["descend --help"] = HELP_AT_MOST
     rows = []
@@ -154,9 +213,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bound = next((limit for start, limit in wanted.items() if name.startswith(start)), None)
         missed = bound is not None and measure.spread(seconds).median > bound
         rows.append([name, measure.spread(seconds), f"{bound or ''}{': MISSED' if missed else ''}"])
-    text = "Seconds:\n\n" + measure.table(["what", "median and range", "at most"], rows)
-    facts = {"measured": {name: measure.spread(s).as_json() for name, s in lines.items()}}
+    return measure.table(["seconds", "median and range", "at most"], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks start_up", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tables", default=f"{FEW},bike,sml,adult")
+    parser.add_argument("--efforts", default="quick,default")
+    parser.add_argument("--data", type=Path, help="a folder with further tables")
+    parser.add_argument("--against", type=Path, metavar="SRC", help="src of another version")
+    parser.add_argument(
+        "--append", action="store_true", help="keep what is in the results of other tables"
+    )
+    parser.add_argument("--processes-only", action="store_true", help="not compiling alone")
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    options = parser.parse_args(arguments)
+    kept = _kept() if options.append else {"runs": {}, "measured": {}}
+    runs: dict[str, dict[str, list[Process]]] = kept["runs"]
+    with tempfile.TemporaryDirectory() as scratch:
+        typed = commands(options.data, options.tables.split(","), Path(scratch))
+        for name, words in typed.items():
+            for effort in options.efforts.split(","):
+                runs[f"{name}, {effort}"] = whole_processes(
+                    [*words, "--effort", effort], options.repeats, options.against
+                )
+    lines = kept["measured"] if options.processes_only else compiling(options.repeats)
+    text = processes_text(runs) + ("\n\n" + compiling_text(lines) if lines else "")
+    facts: dict[str, Any] = {
+        "runs": {
+            title: {kind: [one._asdict() for one in each] for kind, each in found.items()}
+            for title, found in runs.items()
+        },
+        "measured": lines,
+    }
     measure.record("start_up", text, facts, save=not options.no_save)
+
+
+def _kept() -> dict[str, Any]:
+    """What is in the results already."""
+    kept = json.loads((measure.RESULTS / "start_up.json").read_text())
+    for found in kept["runs"].values():
+        for kind, each in found.items():
+            found[kind] = [Process(**one) for one in each]
+    return dict(kept)
 
 
 if __name__ == "__main__":

@@ -105,12 +105,16 @@ def test_the_bar_shows_loss_and_pace_without_wearing_out_the_terminal(
             clock.now += 0.001
             progress.update(0, chunk, 0.25)
         progress.message("[red]said[/red] while it is drawn")
+        clock.now += 9.0
+        progress.update(4, 4000, 0.25)
     text = stream.getvalue()
     assert "epoch 1/4" in text
     assert "loss 0.25" in text
     assert "validation loss 0.75" in text
     assert "[red]said[/red]" in text
     assert text.count("epoch 1/4") <= 20
+    assert "epoch 4/4" in text
+    assert "epoch 5/4" not in text
 
 
 def test_the_kind_of_progress_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +168,10 @@ def test_a_terminal_shows_what_is_being_done_from_the_start(
         progress.message("32 rows left out")
     with progress.open(4, 100):
         assert "Compiling the updates" in stream.getvalue()
+        before = len(stream.getvalue())
+        # A sign moves, however long that takes.
+        _wait_for(lambda: len(stream.getvalue()) > before)
+        assert len(stream.getvalue()) > before
     assert "32 rows left out" in stream.getvalue()
 
 

@@ -26,14 +26,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "descend train bikes.csv --target count --out runs/bikes",
         "descend train bikes.csv --target count --exclude id,date --time-budget 30s",
-        "descend train bikes.csv --target count --batch-size 64 --learning-rate 0.02 --model mlp",
-        "descend train \"SELECT * FROM 'part-*.parquet' WHERE year > 2012\" --target price",
+        "descend train bikes.csv --target count --model mlp --batch-size 64",
+        "descend train \"SELECT * FROM 'p-*.parquet' WHERE year > 2012\" --target price",
     ),
     "advise": ("descend advise bikes.csv --target count --out advice",),
     "resume": ("descend resume runs/bikes",),
     "predict": (
         "descend predict runs/bikes new.csv -o predictions.csv",
-        "descend predict runs/bikes new.csv -o predictions.csv --keep id,date --interval 0.95",
+        "descend predict runs/bikes new.csv -o out.csv --keep id,date --interval 0.95",
     ),
     "evaluate": ("descend evaluate runs/bikes test.csv",),
     "export": ("descend export runs/bikes bikes.onnx",),
@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "compare": (
         "descend compare bikes.csv --target count",
-        "descend compare bikes.csv --target count --sizes 32,256 --methods adam --seeds 3",
+        "descend compare bikes.csv --target count --sizes 32,256 --methods adam",
     ),
     "landscape": (
         "descend landscape valley",
@@ -74,7 +74,19 @@ class HelpfulCommand(typer.core.TyperCommand):
 
 
 class HelpfulGroup(typer.core.TyperGroup):
-    """The program, whose help says of each command all of its first sentence."""
+    """The program, whose help says of each command all of its first sentence.
+
+    `descend help` and `descend help train` show what `-h` does.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name, and its arguments."""
+        if args[:1] == ["help"]:
+            if len(args) == 1:
+                typer.echo(ctx.get_help())
+                ctx.exit()
+            args = [args[1], "--help"]
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a line or two for each command."""

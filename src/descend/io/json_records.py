@@ -117,7 +117,7 @@ def check_record(
     if version > newest:
         raise FileFormatError(
             f"{name} was written by a newer descend (version {version} of the record, this one "
-            f"reads up to {newest}). Update: pip install -U descend"
+            f"reads up to {newest}). Update: pip install . in a newer checkout"
         )
     try:
         for migrate in migrations[version - 1 :]:

@@ -76,7 +76,7 @@ def load_tensors(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
     if version > FORMAT:
         raise FileFormatError(
             f"{path} was written by a newer descend (format {version}, this one reads up to "
-            f"{FORMAT}). Update: pip install -U descend"
+            f"{FORMAT}). Update: pip install . in a newer checkout"
         )
     if metadata.get("sha256") != checksum:
         raise FileFormatError(f"{path} was altered after it was written: its checksum is wrong.")

@@ -245,13 +245,15 @@ class BarProgress(Progress):
     def open(self, epochs: int | None, rows: int, budget: float | None = None) -> Iterator[None]:
         """Draw the bar while the block runs."""
         from rich.live import Live
+        from rich.spinner import Spinner
 
         self._pace.begin(epochs, rows, budget)
         self._epochs, self._rows = epochs, max(1, rows)
         self._line, self._best = None, math.inf
         try:
-            with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
-                self._live.update(f"{COMPILING} ...", refresh=True)
+            # Drawn by a thread of its own: a sign moves while the updates are compiled.
+            waiting = Spinner("dots", text=COMPILING)
+            with Live(waiting, console=self._console, transient=True) as self._live:
                 yield
         finally:
             self._live = None
@@ -288,7 +290,8 @@ class BarProgress(Progress):
         known = self._pace.share(examples)
         share = place - int(place) if known is None else known
         total = f"/{self._epochs}" if self._epochs is not None else ""
-        parts = [f"epoch {epoch + 1}{total}"]
+        # After the last update the next epoch would begin.
+        parts = [f"epoch {min(epoch + 1, self._epochs or math.inf)}{total}"]
         if self._line is not None:
             parts.append(f"validation loss {_number(self._line.validation_loss)}")
         parts += self._pace.text(examples).split(" · ")

@@ -76,7 +76,8 @@ def _cell(line: Record, measure: Measure) -> str:
 
 
 def _claim_text(claim: Record) -> str:
-    lines = [f"{claim['verdict']:<{len(INDENT) - 1}} {claim['claim']}"]
+    said = paragraph(claim["claim"], INDENT)
+    lines = [f"{claim['verdict']:<{len(INDENT)}}{said[len(INDENT) :]}"]
     lines.append(paragraph(f"{claim['measured']}:", INDENT))
     lines += [
         paragraph(f"{ratio['part']}: {ratio['text']}", f"{INDENT}  ") for ratio in claim["ratios"]

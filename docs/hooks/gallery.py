@@ -6,6 +6,7 @@ delete it.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,7 +71,9 @@ def _runs(data: Path, folder: Path) -> Path:
     }
     for name, options in settings.items():
         descend.train(data, **KNOWN, **{"model": "mlp", **options}, epochs=15, out=folder / name)
-    return report([folder / name for name in settings], folder / "runs.html")
+    # The page calls a run by the path that was typed.
+    with contextlib.chdir(folder):
+        return report([Path(name) for name in settings], Path("runs.html")).absolute()
 
 
 def _advice(data: Path, folder: Path) -> Path:

@@ -270,6 +270,27 @@ def test_a_loss_that_is_not_finite_at_the_start_names_the_row() -> None:
         fit(linear(), (X, y), loss=logarithm)
 
 
+@pytest.mark.parametrize("place", [0, ROWS - 1])
+def test_a_training_row_whose_loss_is_not_finite_is_named(place: int) -> None:
+    """The validation rows are finite: there is a history when the loss becomes NaN."""
+    X, y = rows()
+    seen = np.ones((ROWS, 1), bool)
+    seen[place] = False  # A sequence that is all padding: 0 / 0.
+
+    def masked(outputs: Any, y: Any) -> Any:
+        each = jnp.square(outputs - y["number"]) * y["seen"]
+        return each.sum(axis=1) / y["seen"].sum(axis=1)
+
+    data = (X, {"number": y[:, None], "seen": seen})
+    with pytest.raises(DivergedError, match=r"row\. A row with y = .*\[False\].*not the cause"):
+        fit(
+            linear(),
+            data,
+            loss=masked,
+            validation=(X[5:50], {"number": y[5:50, None], "seen": seen[5:50]}),
+        )
+
+
 @pytest.mark.parametrize(("outputs", "labels"), [(3, 4), (1, 3), (2, -1)])
 def test_a_class_without_an_output_is_named(outputs: int, labels: int) -> None:
     y = np.arange(ROWS) % labels if labels > 0 else -(np.arange(ROWS) % 2)

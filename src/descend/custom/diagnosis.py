@@ -46,7 +46,8 @@ def custom_cause(
         reason: why it ended.
     """
     if not loop.history:
-        row = _infinite_loss(own)
+        begun = own.setup.problem.init(own.setup.problem.seed)
+        row = _infinite_loss(own, own.rows.validation, begun)
         if row is not None:
             return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
         return (
@@ -58,6 +59,12 @@ def custom_cause(
         cause = _infinite_gradient(own, params)
         if cause is not None:
             return cause
+        row = _infinite_loss(own, own.rows.sampled, params)
+        if row is not None:
+            return (
+                f"Probable cause: the loss, which is not finite for a training row. {row} The "
+                "learning rate is not the cause."
+            )
     encoder = own.rows.encoder
     if encoder is not None:
         settings = settings.replace(loss=own.loss_name or "auto")
@@ -189,22 +196,22 @@ def _row_text(block: Batch, outputs: Any, row: int) -> str:
     return f"the first has y = {_shorten(block.y[row])} and outputs {', '.join(shown)}"
 
 
-def _infinite_loss(own: CustomProblem) -> str | None:
-    """Describe the first validation row whose loss is not finite at the initial weights."""
+def _infinite_loss(own: CustomProblem, store: RowStore, params: Params) -> str | None:
+    """Describe the first row whose loss is not finite at the given weights."""
     problem = own.setup.problem
-    params = problem.init(problem.seed)
-    for block in blocks(own.rows.validation):
+    for number, block in enumerate(blocks(store)):
+        if number * len(block.weight) >= MOST_ROWS:
+            break
         outputs = problem.apply(params, block.x)
         losses = np.asarray(problem.per_example(outputs, block.y))
         wrong = np.flatnonzero(~np.isfinite(losses) & (block.weight > 0))
         if len(wrong):
             row = int(wrong[0])
-            shown, _ = own.targets_of(outputs, block.y)
-            values = [_shorten(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(shown)]
-            return (
-                f"A row with y = {_shorten(block.y[row])} and outputs {', '.join(values)} has "
-                f"the loss {losses[row]}."
+            shown, targets = (
+                ", ".join(_shorten(np.asarray(leaf)[row]) for leaf in jax.tree.leaves(tree))
+                for tree in own.targets_of(outputs, block.y)
             )
+            return f"A row with y = {targets} and outputs {shown} has the loss {losses[row]}."
     return None
 
 

@@ -270,6 +270,7 @@ def test_a_loss_that_is_not_finite_at_the_start_names_the_row() -> None:
         fit(linear(), (X, y), loss=logarithm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, ROWS - 1])
 def test_a_training_row_whose_loss_is_not_finite_is_named(place: int) -> None:
     """The validation rows are finite: there is a history when the loss becomes NaN."""

@@ -310,6 +310,7 @@ def test_a_keras_model_is_the_users_again_when_the_run_is_over():
     assert run.predict(rows()[0][:7]) == pytest.approx(before[:7], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_done_with_the_model_of_a_run_stays_done():
     run = fit(flax_normalised(), rows(), epochs=2)
     assert run.model is run.model
@@ -318,6 +319,7 @@ def test_what_is_done_with_the_model_of_a_run_stays_done():
     assert np.asarray(run.model(X)) == pytest.approx(run.predict(X), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_keras_model_has_the_weights_of_the_run_that_was_asked_last():
     model = keras_with_constants()
     X, y = rows()

@@ -86,6 +86,7 @@ def test_nothing_is_begun_before_evaluations_that_always_change_the_rate(
     assert 2 <= sum(ahead) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", [1, 4, 6])
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(
     chunks: int, ahead: list[bool], never_ahead: Callable[[bool], None]

@@ -23,6 +23,7 @@ from descend.data.encoding.read_plan import (
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.batch_size import BATCH_BYTES
 from descend.data.reading.numpy_arrays import as_numpy, fill_missing, without_nan
+from descend.data.reading.staging import wide_columns
 from descend.data.reading.table import Table
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -119,7 +120,22 @@ class Encoder:
         Raises:
             DataError: a needed column is missing, or has a value that cannot be read as its kind.
         """
-        plan = plan or self.plan(table, target=target, keep=keep)
+        if plan is not None:
+            yield from self._encoded(plan, target, rows, most_bytes, unseen)
+            return
+        with wide_columns(table, *self._names(table, target, keep)) as held:
+            plan = self.plan(held, target=target, keep=keep)
+            yield from self._encoded(plan, target, rows, most_bytes, unseen)
+
+    def _encoded(
+        self,
+        plan: ReadPlan,
+        target: bool,
+        rows: int,
+        most_bytes: int,
+        unseen: UnseenValues | None,
+    ) -> Iterator[EncodedRows]:
+        """The rows of a table, encoded, as a plan says."""
         if unseen is not None:
             unseen.add_units(plan.units)
             unseen.add_zones(plan.zoned)
@@ -135,6 +151,21 @@ class Encoder:
             row = as_numpy(kept.column(kept.num_columns - 1))
             y, weight = self._encode_labels(plan, kept, target=target)
             yield EncodedRows(Batch(x, y, weight), row, _kept_columns(plan, kept))
+
+    def _names(
+        self, table: Table, target: bool, keep: Sequence[str] | None
+    ) -> tuple[set[str], set[str]]:
+        """The columns that are read as they are written, and those that are read as numbers."""
+        numbers = {one.name for one in self._inputs if isinstance(one, NumberColumn)}
+        texts = {one.name for one in self._inputs} - numbers
+        if target:
+            found = {*self.schema.target.names, *filter(None, [self.schema.weight])}
+            if isinstance(self.schema.target, RegressionTarget):
+                numbers |= found
+            else:
+                texts |= found
+        texts |= {one.name for one in table.columns} if keep is None else {*keep}
+        return texts, numbers - texts
 
     def plan(self, table: Table, *, target: bool, keep: Sequence[str] | None = ()) -> ReadPlan:
         """How `encode` will read a table; of processes that share it, every one has to ask."""

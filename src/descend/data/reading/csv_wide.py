@@ -33,7 +33,6 @@ THOUSANDS = r"[-+]?[1-9][0-9]{0,2}[.][0-9]{3}"
 PIECE_BYTES = 32 << 20
 """Bytes of text that are parsed at a time, where a line is not longer."""
 _COLUMNS_AT_ONCE = 4096
-_EMPTY = pa.array([""])[0]
 _LOOKED_AT = 1 << 20
 
 
@@ -165,12 +164,14 @@ def _survey(names: Sequence[str], rows: pa.Table) -> CellsFound:
 def _survey_some(names: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> CellsFound:
     found: CellsFound = {}
     chunks = [chunk for column in columns[: len(names)] for chunk in column.chunks]
-    cells = pc.fill_null(pa.concat_arrays(chunks), _EMPTY)
+    # Not at the import: scalars of Arrow import pandas, which no narrow file needs.
+    empty_text = pa.scalar("")
+    cells = pc.fill_null(pa.concat_arrays(chunks), empty_text)
 
     def of_all(flags: pa.Array) -> Any:
         return np.asarray(as_numpy(flags), dtype=bool).reshape(len(names), -1)
 
-    empty = of_all(pc.equal(cells, _EMPTY))
+    empty = of_all(pc.equal(cells, empty_text))
     missing = of_all(pc.is_in(cells, pa.array([null for null in NULLS if null]))) & ~empty
     none = empty | missing
     number = of_all(pc.match_substring_regex(cells, f"^(?:{PLAIN})$"))

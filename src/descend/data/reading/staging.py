@@ -73,13 +73,48 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
     if not 0 < table.text_bytes <= LITTLE:
         yield table
         return
-    with ExitStack() as stack:
-        path = None
-        if table.wide and table.memory is not None and table.text_bytes > table.memory // 4:
-            folder = tempfile.TemporaryDirectory(prefix="descend-", ignore_cleanup_errors=True)
-            path = Path(stack.enter_context(folder)) / "rows"
+    with _temporary_file(table) as path:
         spelt = _keep_spelling(table, settings)
-        yield stack.enter_context(_copy_and_retype(spelt, path, settings.exclude))
+        with _copy_and_retype(spelt, path, settings.exclude) as copy:
+            yield copy
+
+
+@contextmanager
+def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str]) -> Iterator[Table]:
+    """Some columns of a wide CSV file copied by Arrow; any other table as it is.
+
+    DuckDB would plan all columns of the file for each query. In the copy the other columns are
+    empty. If the disk lacks room for it, the file is read each time.
+
+    Args:
+        table: of any kind.
+        texts: columns that are read as they are written, some of which the table may lack.
+        numbers: likewise, columns that are numbers where all of their cells are plain ones.
+    """
+    room = shutil.disk_usage(tempfile.gettempdir()).free
+    if not table.wide or not 0 < 2 * table.text_bytes <= room:
+        yield table
+        return
+    spelt = table.reading({one: "text" for one in texts if table.column(one) is not None})
+    others = {one.name for one in table.columns}.difference(texts, numbers)
+    with _temporary_file(table) as path:
+        while True:
+            try:
+                copy = spelt.in_arrow(path, without=others)
+                break
+            except UnreadableCellError as error:
+                spelt = as_text(spelt, error)
+        yield table if copy is None else copy
+
+
+@contextmanager
+def _temporary_file(table: Table) -> Iterator[Path | None]:
+    """Where the rows of a wide table that are many for the memory are copied to; else None."""
+    if not table.wide or table.memory is None or table.text_bytes <= table.memory // 4:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="descend-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "rows"
 
 
 def _keep_spelling(table: Table, settings: Settings) -> Table:

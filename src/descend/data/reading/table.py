@@ -394,9 +394,9 @@ class Table:
                 ends.
             without: columns to leave empty.
         """
-        held = self._wide_copy(path, without)
+        held = self.in_arrow(path, without=without)
         if held is not None:
-            yield self._stored(relation="source", objects={"source": held})
+            yield held
             return
         name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
@@ -421,15 +421,23 @@ class Table:
         part = None if self._part is None else replace(self._part, relation=source.relation)
         return Table(source, self._instance, columns, part)
 
-    def _wide_copy(self, path: Path | None, without: Collection[str]) -> pa.Table | None:
-        """The rows of a wide CSV file in Arrow, else None."""
+    def in_arrow(self, path: Path | None, *, without: Collection[str] = ()) -> Table | None:
+        """The same rows in Arrow where the table is one wide CSV file, else None.
+
+        Args:
+            path: a file that does not exist yet, which will hold them; None for memory.
+            without: columns to leave empty.
+        """
         csv = self._source.csv
         if csv is None or not self.wide or self._part is not None or self._source.query is not None:
             return None
         used = [one.name for one in self.columns if one.name not in without]
         with self._reading():
             found = wide_copy(csv, used, self._instance, path)
-        return None if found is None else found.rename_columns([*map(stored_name, used)])
+        if found is None:
+            return None
+        found = found.rename_columns([*map(stored_name, used)])
+        return self._stored(relation="source", objects={"source": found})
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
         names = [

@@ -7,10 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from descend.data.reading.connection import Instance
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.csv_wide import PIECE_BYTES, is_wide, wide_text
+from descend.data.reading.number_text import PLAIN
 
 COLUMNS_AT_ONCE = 1024
 """Columns of a query. DuckDB keeps room for 2,048 rows of each, however few there are."""
@@ -72,7 +74,10 @@ def _floats(csv: CsvFiles, name: str, cells: pa.ChunkedArray) -> pa.ChunkedArray
     """A column whose cells are all plain numbers, or text; None for DuckDB to convert."""
     if csv.types[name] == "VARCHAR":
         return cells
-    if csv.longer or csv.words.get(name):
+    if csv.words.get(name):
+        return None
+    # Cells that were not looked at may be codes such as 007, which DuckDB refuses here.
+    if csv.longer and not pc.all(pc.match_substring_regex(cells, f"^(?:{PLAIN})$")).as_py():
         return None
     try:
         return cells.cast(pa.float64())

@@ -47,20 +47,25 @@ class Candidate:
     share: float = 1.0
 
 
+class _Written:
+    """How a number and the ends of its range are written; its fields are these three."""
+
+    def __str__(self) -> str:
+        middle, low, high = vars(self).values()
+        return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+
+    def as_json(self) -> dict[str, float]:
+        """Four significant digits: the rest is noise."""
+        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
+
+
 @dataclass(frozen=True)
-class Spread:
+class Spread(_Written):
     """The median of repeated measurements and their range."""
 
     median: float
     low: float
     high: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
-
-    def as_json(self) -> dict[str, float]:
-        """Four significant digits: the rest is noise."""
-        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -69,19 +74,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(_Written):
     """The mean ratio of paired measurements and its 95 % interval."""
 
     mean: float
     low: float
     high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3g} ({self.low:.3g} to {self.high:.3g})"
-
-    def as_json(self) -> dict[str, float]:
-        """Four significant digits: the rest is noise."""
-        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float, float]:

@@ -7,7 +7,6 @@ contrast asked for is that of WCAG 2.2: 4.5 for text (1.4.3), 3 for lines (1.4.1
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import descend
 from descend.commands.landscape_play import play
 from descend.reporting.pages.compare_play import compare_play_page
 from descend.reporting.render import render
-from tests.browser import Browser, chromium, missing_browser
+from tests.browser import Browser, missing_browser
 from tests.reporting.pages.test_compare_play import played_record
 from tests.reporting.test_browser import DRAWN, page_of
 
@@ -57,17 +56,6 @@ return [
   of('.legend .js-line', 'stroke'),
 ];
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pages")
 
 
 @pytest.fixture(params=KINDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runtime.live_page import LivePage
 from descend.training.stopping import PATIENCE, StoppingState
-from tests.browser import Browser, chromium, missing_browser
+from tests.browser import Browser, missing_browser
 from tests.records import compare_record, landscape_record
 from tests.reporting.pages.test_advice import advice_of
 from tests.reporting.pages.test_advice import record_of as advice_record_of
@@ -36,12 +35,6 @@ DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
 PAPER_WIDTH = 718
 """What an A4 page leaves between its margins, in the pixels of style sheets."""
 LOSS = "const plot = document.querySelector('[data-plot=loss] .canvas');"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

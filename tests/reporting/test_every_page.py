@@ -15,7 +15,7 @@ import pytest
 
 from descend.runtime.live_page import LivePage
 from descend.training.stopping import StoppingState
-from tests.browser import Browser, chromium, missing_browser
+from tests.browser import Browser, missing_browser
 from tests.reporting.test_accessibility import FOUND, KINDS, path_of
 from tests.reporting.test_browser import DARK, DRAWN, PAPER_WIDTH
 from tests.reporting.test_render import history_of, record_of
@@ -45,17 +45,6 @@ return [...document.querySelectorAll('td.n, th.n, .key b')].filter(cell => {
 }).map(cell => cell.textContent);
 """
 """Numbers and headings of numbers a word of which stands on two lines."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pages")
 
 
 @pytest.fixture(params=[*KINDS, "live"])

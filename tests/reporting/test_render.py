@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from descend.reporting.pages.train import train_page
 from descend.reporting.plots.figures import figure, line
 from descend.reporting.render import render
 from descend.types import History, HistoryLine
-from tests.browser import Browser, chromium, missing_browser
+from tests.browser import Browser
 
 EVIL = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
@@ -292,15 +291,6 @@ def test_every_number_has_a_text(value: float) -> None:
 def test_columns_of_numbers_are_set_to_the_right() -> None:
     table = table_html(Table(["name", "count"], [["a", 1], ["b", None]]))
     assert table.count("class=n") == 3
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    reason = missing_browser()
-    if reason:
-        pytest.skip(reason)
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.mark.browser

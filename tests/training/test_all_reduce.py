@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from descend.training.all_reduce import all_reduce_cost
+from tests.devices import run_on_devices
 
 PROGRAM = """
 import jax, numpy as np
@@ -48,15 +45,7 @@ print("same")
 
 @pytest.mark.slow
 def test_all_have_the_same_sum() -> None:
-    flags = "--xla_force_host_platform_device_count=8"
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "same\n", done.stderr[-3000:]
+    assert run_on_devices(PROGRAM, 8) == "same\n"
 
 
 def test_more_processes_never_take_more_steps_than_a_ring() -> None:

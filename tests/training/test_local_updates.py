@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +9,7 @@ import numpy as np
 from descend.data.rows.batches import plan_batches
 from descend.data.rows.store import MemoryStore
 from descend.training.local_updates import plan_between_meetings
+from tests.devices import run_on_devices
 
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np, optax
@@ -81,15 +79,7 @@ print("same")
 
 
 def test_weights_and_momentum_meet_as_in_a_plain_loop() -> None:
-    flags = "--xla_force_host_platform_device_count=2"
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "same\n", done.stderr[-3000:]
+    assert run_on_devices(PROGRAM, 2) == "same\n"
 
 
 def test_chunks_end_where_weights_meet() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 KEPT_FOR_DROPPED = 8
-"""Updates are made ahead of evaluations as long as so many times more are kept than dropped."""
+"""Chunks are run ahead of evaluations while at least this many are kept for each one dropped."""
 
 
 class _Ahead(NamedTuple):

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-import numpy as np
 import pyarrow as pa
 
 from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batches
@@ -19,7 +18,8 @@ from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
-from descend.data.reading.narrow import NARROW, Build, Rows, columns_in
+from descend.data.reading.held_rows import HeldRows, listed_sql, whole_numbers
+from descend.data.reading.narrow import NARROW, Build, Rows
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
 from descend.data.reading.sources import Source, find_source
@@ -81,8 +81,7 @@ class Table:
         self._by_name = {column.name: column for column in columns}
         held = source.objects.get("source") if source.relation == "source" else None
         whole = self.wide and part is None and isinstance(held, pa.Table)
-        self._held = _numbered(held) if whole else None
-        self._places = {} if self._held is None else _places(self._held)
+        self._held = HeldRows(held, _ROW_NAME, instance) if whole else None
         if self.wide:
             instance.plan_wide()
         # Not through `self`: a table that is gone leaves nothing behind, at once.
@@ -184,30 +183,14 @@ class Table:
             select: expressions; they become columns "0", "1", ...
             where: an SQL condition on the rows.
         """
-        if self._held is None:
-            return self.joined(f"SELECT {_listed(select)} FROM {self.rows} WHERE {where}")
-        used = columns_in(" ".join(select), self._places) or [ROW]
-        rows = self._held.select([self._places[one] for one in used])
+        held = self._held
+        if held is None:
+            return self.joined(f"SELECT {listed_sql(select)} FROM {self.rows} WHERE {where}")
+        chosen = None
         if where != "true":
-            rows = rows.filter(self.query(f"SELECT {where} FROM {self.rows}").column(0))
-        return self._held_values(rows, select)
-
-    def _held_values(self, rows: pa.Table, select: Sequence[str]) -> pa.Table:
-        """The values of SQL expressions in rows in Arrow, columns as they stand without DuckDB."""
-        known = _places(rows)
-        found = {place: rows.column(known[sql]) for place, sql in enumerate(select) if sql in known}
-        others = [place for place in range(len(select)) if place not in found]
-        for start in range(0, len(others), COLUMNS_AT_ONCE):
-            group = others[start : start + COLUMNS_AT_ONCE]
-            listed = _listed([select[place] for place in group])
-            used = columns_in(listed, known) or [*known][:1]
-            cursor = self._instance.cursor()
-            cursor.register("source", rows.select([known[one] for one in used]))
-            with self._reading():
-                read = self._instance.arrow(cursor, f"SELECT {listed} FROM source")
-            found |= dict(zip(group, read.columns, strict=True))
-        places = range(len(select))
-        return pa.Table.from_arrays([found[place] for place in places], [*map(str, places)])
+            chosen = self.query(f"SELECT {where} FROM {self.rows}").column(0)
+        with self._reading():
+            return held.values(select, chosen)
 
     def joined(self, sql: str) -> pa.Table:
         """The results of a query in all processes, one after another; every process calls it."""
@@ -464,7 +447,7 @@ class Table:
         mark = f"{' AND '.join(names)} AS {MARK}"
         if self._held is not None:
             marks = self.query(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})").column(0)
-            held = self._held.append_column(_MARK_NAME, marks)
+            held = self._held.rows.append_column(_MARK_NAME, marks)
             source = replace(self._source, objects={"source": held})
             yield Table(source, self._instance, self.columns)
             return
@@ -514,25 +497,22 @@ class Table:
         if self._held is not None and len(select) > COLUMNS_AT_ONCE and ROW not in joined:
             read = self._held_batches(self._held, select, rows, most_bytes)
         else:
-            sql = f"SELECT {_listed(select)} FROM {self._from(joined)}"
+            sql = f"SELECT {listed_sql(select)} FROM {self._from(joined)}"
             read = self.stream(sql, rows=rows, most_bytes=most_bytes)
         for batch in read:
             count = batch.num_rows
-            numbers = _whole_numbers(start, count)
+            numbers = whole_numbers(start, count)
             arrays = [*batch.columns[: len(select)], numbers]
             names = [*(str(place) for place in range(len(select))), "row_number"]
             yield pa.RecordBatch.from_arrays(arrays, names)
             start += count
 
     def _held_batches(
-        self, held: pa.Table, select: Sequence[str], rows: int, most_bytes: int
+        self, held: HeldRows, select: Sequence[str], rows: int, most_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """As `batches`, without the row numbers, some columns at a time."""
-        height = max(1, min(rows, most_bytes * held.num_rows // max(1, held.nbytes)))
-        for first in range(0, held.num_rows, height):
-            found = self._held_values(held.slice(first, height), select)
-            columns = [column.combine_chunks() for column in found.columns]
-            yield pa.RecordBatch.from_arrays(columns, found.column_names)
+        with self._reading():
+            yield from held.batches(select, rows, most_bytes)
 
     def stream(
         self, sql: str, *, rows: int = 65536, most_bytes: int = BATCH_BYTES
@@ -587,11 +567,10 @@ class Table:
         """
         cursor = self._instance.cursor()
         for name, data in self._source.objects.items():
-            narrow = data
             if sql is not None and self._held is not None:
-                used = columns_in(sql, self._places) or [ROW]
-                narrow = self._held.select([self._places[one] for one in used])
-            cursor.register(name, narrow)
+                cursor.register(name, self._held.used_by(sql))
+            else:
+                cursor.register(name, data)
         return cursor
 
 
@@ -652,29 +631,6 @@ def open_table(
 def _columns_of(csv: CsvFiles) -> tuple[TableColumn, ...]:
     """The columns of CSV files."""
     return tuple(column_of(name, csv.types[name]) for name in csv.names)
-
-
-def _numbered(held: pa.Table) -> pa.Table:
-    """Rows in Arrow with their numbers as a column."""
-    if _ROW_NAME in held.column_names:
-        return held
-    return held.append_column(_ROW_NAME, _whole_numbers(0, held.num_rows))
-
-
-def _places(held: pa.Table) -> dict[str, int]:
-    """The index of each column in Arrow by its SQL."""
-    return {quote_name(name): place for place, name in enumerate(held.column_names)}
-
-
-def _whole_numbers(start: int, count: int) -> pa.Array:
-    # pa.array would import pandas, where that is installed.
-    buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
-    return pa.Array.from_buffers(pa.int64(), count, [None, buffer])
-
-
-def _listed(select: Sequence[str]) -> str:
-    """SQL expressions as columns "0", "1", ...; a constant if there are none."""
-    return ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select)) or "true"
 
 
 def _is_paths(data: Any) -> bool:

@@ -1,0 +1,105 @@
+"""The rows of a wide table in Arrow, of which a query gets the columns that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import final
+
+import numpy as np
+import pyarrow as pa
+
+from descend.data.reading.connection import Instance
+from descend.data.reading.narrow import columns_in
+from descend.data.reading.sql import quote_name
+from descend.data.reading.wide_copy import COLUMNS_AT_ONCE
+
+
+@final
+class HeldRows:
+    """Rows in Arrow, numbered from 0; in SQL they are the relation `source`.
+
+    DuckDB would plan all of their columns for each query, and keeps room for each.
+
+    Attributes:
+        rows: with their numbers as a column.
+    """
+
+    def __init__(self, rows: pa.Table, row_name: str, instance: Instance) -> None:
+        """Number the rows, if they are not.
+
+        Args:
+            rows: the table.
+            row_name: of the column with the numbers.
+            instance: computes the values of SQL expressions.
+        """
+        if row_name not in rows.column_names:
+            rows = rows.append_column(row_name, whole_numbers(0, rows.num_rows))
+        self.rows = rows
+        self._row_name = row_name
+        self._instance = instance
+        self._places = _places(rows)
+
+    def used_by(self, sql: str) -> pa.Table:
+        """The columns that occur in SQL; the row numbers if there are none."""
+        used = columns_in(sql, self._places) or [quote_name(self._row_name)]
+        return self.rows.select([self._places[one] for one in used])
+
+    def values(self, select: Sequence[str], where: pa.ChunkedArray | None = None) -> pa.Table:
+        """The values of SQL expressions, as columns "0", "1", ...
+
+        Args:
+            select: the expressions.
+            where: of each row, whether it is wanted; None: all are.
+        """
+        rows = self.used_by(" ".join(select))
+        return self._values_in(rows if where is None else rows.filter(where), select)
+
+    def batches(
+        self, select: Sequence[str], rows: int, most_bytes: int
+    ) -> Iterator[pa.RecordBatch]:
+        """The values of SQL expressions, some rows at a time.
+
+        Args:
+            select: the expressions.
+            rows: most rows of a batch.
+            most_bytes: most bytes of the rows of a batch, where a single row does not take more.
+        """
+        held = self.rows
+        height = max(1, min(rows, most_bytes * held.num_rows // max(1, held.nbytes)))
+        for first in range(0, held.num_rows, height):
+            found = self._values_in(held.slice(first, height), select)
+            columns = [column.combine_chunks() for column in found.columns]
+            yield pa.RecordBatch.from_arrays(columns, found.column_names)
+
+    def _values_in(self, rows: pa.Table, select: Sequence[str]) -> pa.Table:
+        """The values in some of the rows; columns as they stand are taken without DuckDB."""
+        known = _places(rows)
+        found = {place: rows.column(known[sql]) for place, sql in enumerate(select) if sql in known}
+        others = [place for place in range(len(select)) if place not in found]
+        for start in range(0, len(others), COLUMNS_AT_ONCE):
+            group = others[start : start + COLUMNS_AT_ONCE]
+            listed = listed_sql([select[place] for place in group])
+            used = columns_in(listed, known) or [*known][:1]
+            cursor = self._instance.cursor()
+            cursor.register("source", rows.select([known[one] for one in used]))
+            read = self._instance.arrow(cursor, f"SELECT {listed} FROM source")
+            found |= dict(zip(group, read.columns, strict=True))
+        places = range(len(select))
+        return pa.Table.from_arrays([found[place] for place in places], [*map(str, places)])
+
+
+def listed_sql(select: Sequence[str]) -> str:
+    """SQL expressions as columns "0", "1", ...; a constant if there are none."""
+    return ", ".join(f'{sql} AS "{place}"' for place, sql in enumerate(select)) or "true"
+
+
+def whole_numbers(start: int, count: int) -> pa.Array:
+    """The int64 numbers from `start` on."""
+    # pa.array would import pandas, where that is installed.
+    buffer = pa.py_buffer(np.arange(start, start + count, dtype=np.int64))
+    return pa.Array.from_buffers(pa.int64(), count, [None, buffer])
+
+
+def _places(rows: pa.Table) -> dict[str, int]:
+    """The index of each column by its SQL."""
+    return {quote_name(name): place for place, name in enumerate(rows.column_names)}

@@ -95,6 +95,7 @@ class StopReason(enum.Enum):
         "The validation loss stopped improving, also at lower learning rates: "
         "training has converged."
     )
+    DECAYED = "The validation loss fell slowly, so the learning rate decayed to near 0."
     EPOCHS = (
         "The number of epochs was reached. If the validation loss was still falling, allow more."
     )

@@ -255,7 +255,7 @@ def test_copies_of_training_rows_are_told(share: float | None, tone: str | None)
     found = {one.name: one for one in checks_of(record_with(), STEADY, assessment_of(copies=share))}
     check = found.get("validation rows are copies of training rows")
     assert (check and check.tone) == tone
-    assert check is None or "About 40% of the validation rows" in check.text
+    assert check is None or "About 40 % of the validation rows" in check.text
 
 
 def test_the_time_left_of_a_running_run_leaves_out_the_compilation() -> None:
@@ -271,3 +271,21 @@ def test_the_time_left_of_a_running_run_leaves_out_the_compilation() -> None:
     assert figures["Elapsed"].note == "640 rows/s"
     only = train_page(record, history[:1])
     assert not any(plot.name == "loss" for plot in only.plots)
+
+
+@pytest.mark.parametrize(
+    ("losses", "more"),
+    [([1.0, 0.5, 0.48, 0.45, 0.38], True), ([1.0, 0.5, 0.48, 0.47, 0.47], False)],
+)
+def test_a_decay_that_brought_much_is_said_to_be_worth_more_epochs(
+    losses: list[float], more: bool
+) -> None:
+    rates = (0.01, 0.1, 0.1, 0.05, 0.001)
+    history = tuple(
+        dataclasses.replace(one, learning_rate=rate)
+        for one, rate in zip(falling(losses), rates, strict=True)
+    )
+    ending = StopReason.DECAYED
+    text = ending_text({"stop_reason": ending.name, "stop_text": ending.value}, history)
+    assert text.startswith("The validation loss fell slowly")
+    assert ("more epochs may lower it further" in text) is more

@@ -63,7 +63,7 @@ def test_the_run_ends_after_the_decay_with_the_rate_near_0() -> None:
     losses = [9.0, 5.0, 4.0, 3.0, *[3.5] * 30]
     recorder = Recorder()
     loop, reason = fit(noisy_run(losses), network().begin(), recorder)
-    assert reason is StopReason.NO_IMPROVEMENT
+    assert reason is StopReason.DECAYED
     assert len(loop.history) == 1 + 6 + 3
     rates = [line.learning_rate for line in loop.history]
     assert rates[6] == pytest.approx(0.01)
@@ -105,7 +105,7 @@ def test_no_course_follows_a_decay_of_a_run_that_did_not_write_its_mark() -> Non
 def test_the_rate_returns_to_its_peak_where_the_decay_brought_much() -> None:
     recorder = Recorder()
     loop, reason = fit(noisy_run(DECAYED), network().begin(), recorder)
-    assert reason is StopReason.NO_IMPROVEMENT
+    assert reason is StopReason.DECAYED
     assert len(loop.history) == 1 + 9 + 9
     rates = [line.learning_rate for line in loop.history]
     assert rates[9] < 0.002

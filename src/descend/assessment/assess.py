@@ -37,6 +37,8 @@ BINS = 30
 MOST_AVERAGED = 500
 """Rows over which predictions are averaged for each value of a column."""
 DEPENDENCES = 4
+PIECE = 2_048
+"""Rows whose features the linear model sees at once."""
 SECONDS = 2.0
 
 
@@ -94,7 +96,8 @@ def assess(
             break
         one = columns.dependence(averaged, place)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []
-    fitted = _fitted_linear(model, training, places, seed)
+    features = linear.features_of(places, linear.most_features(len(class_names(model.schema))))
+    fitted = None if features is None else _fitted_linear(model, training, features, seed)
     beside = fitted(sample.x) if fitted is not None else None
     record = {
         "rows": {
@@ -107,6 +110,7 @@ def assess(
         "target": target.names[0],
         "weighted": sample.weighted,
         "metrics": _metrics(sample, trivial, beside, seed),
+        "linear_values": None if features is None else features.most_values,
         "importance": found,
         "columns_left_out": left_out,
         "dependence": dependences,
@@ -167,27 +171,28 @@ def _trivial(model: Model, sample: Sample) -> Numbers:
 
 
 def _fitted_linear(
-    model: Model, training: RowStore, places: list[Places], seed: int
+    model: Model, training: RowStore, features: linear.Features, seed: int
 ) -> Callable[[Inputs], Numbers] | None:
-    """`encoded rows -> predictions` of a linear model; None where there are too many features."""
-    made = linear.design_of(places)
-    if made is None:
-        return None
-    design, features = made
+    """`encoded rows -> predictions` of a linear model; None where there are no rows to fit it."""
     classes = class_names(model.schema)
-    if len(features) * max(1, len(classes)) > 20 * linear.MOST_FEATURES:
-        return None
-    width = len(features) * max(1, len(classes))
-    most = linear.most_rows(width)
-    batch = draw(training, most // 4 if classes else most, seed)
-    matrix, weight = design(batch.x), np.asarray(batch.weight, np.float64)
+    batch = draw(training, linear.most_rows(len(features.columns), len(classes)), seed)
+    matrix, weight = features.matrix(batch.x), np.asarray(batch.weight, np.float64)
     if len(weight) < 2:
         return None
     if classes:
         predict = linear.fit_classes(matrix, np.asarray(batch.y, np.int64), weight, len(classes))
     else:
         predict = linear.fit_numbers(matrix, model.encoder.decode_regression(batch.y)[:, 0], weight)
-    return lambda x: predict(design(x))
+
+    def in_pieces(x: Inputs) -> Numbers:
+        rows = len(next(iter(x.values())))
+        pieces = [
+            {name: values[start : start + PIECE] for name, values in x.items()}
+            for start in range(0, rows, PIECE)
+        ]
+        return np.concatenate([predict(features.matrix(piece)) for piece in pieces])
+
+    return in_pieces
 
 
 def _metrics(

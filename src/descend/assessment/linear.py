@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ from descend.data.schema.columns import CategoryColumn
 MOST_FEATURES = 600
 MOST_WORK = 2e9
 """Multiplications of a fit; larger tables are fitted on fewer rows."""
+ROWS_EACH = 5
+"""Rows for each feature that a fit of classes sees at the least."""
 ITERATIONS = 60
 MEMORY = 10
 """Steps that the next direction is made from."""
@@ -25,37 +29,92 @@ RIDGE = 1e-3
 Design = Callable[[Inputs], npt.NDArray[np.float64]]
 
 
-def design_of(places: list[Places]) -> tuple[Design, list[str]] | None:
+class Features(NamedTuple):
+    """What a linear model sees of encoded rows.
+
+    Attributes:
+        matrix: `encoded rows [n] -> [n, F]`.
+        columns: the table's column of each feature.
+        most_values: values of a column of categories that have a feature of their own; None
+            where all have. The code of rare values has one, too.
+    """
+
+    matrix: Design
+    columns: list[str]
+    most_values: int | None
+
+
+def features_of(places: list[Places], most: int = MOST_FEATURES) -> Features | None:
     """Encoded rows as one matrix: numbers, and a 0/1 column for each category value.
 
+    Where these are too many, only the commonest values of each column of categories have one.
+
+    Args:
+        places: of the columns.
+        most: features.
+
     Returns:
-        The function, and the table's column of each feature; None where there are too many.
+        The features; None where the numbers alone are too many, or nothing is left.
     """
-    features: list[str] = []
+    sizes = [len(category_names(p.column)) for p in places if isinstance(p.column, CategoryColumn)]
+    room = most - sum(len(place.numeric) for place in places)
+    longest = _longest(sizes, room)
+    if longest is None:
+        return None
+    columns: list[str] = []
     for place in places:
         if isinstance(place.column, CategoryColumn):
-            features += [place.column.name] * len(category_names(place.column))
-        features += [place.column.name] * len(place.numeric)
-    if not 0 < len(features) <= MOST_FEATURES:
-        return None
+            columns += [place.column.name] * min(longest, len(category_names(place.column)))
+        columns += [place.column.name] * len(place.numeric)
 
-    def design(x: Inputs) -> npt.NDArray[np.float64]:
+    def matrix(x: Inputs) -> npt.NDArray[np.float64]:
         parts = []
         for place in places:
             if isinstance(place.column, CategoryColumn):
-                size = len(category_names(place.column))
+                size = min(longest, len(category_names(place.column)))
                 codes = np.asarray(x["category"])[:, place.category]
                 parts.append((codes[:, None] == np.arange(size)).astype(np.float64))
             for one in place.numeric:
                 parts.append(np.asarray(np.asarray(x["numeric"])[:, one : one + 1], np.float64))
         return np.concatenate(parts, axis=1)
 
-    return design, features
+    if not columns:
+        return None
+    return Features(matrix, columns, longest - 1 if longest < max(sizes, default=0) else None)
 
 
-def most_rows(features: int) -> int:
-    """Rows that a fit may take."""
+def _longest(sizes: list[int], room: int) -> int | None:
+    """The most values of a column so that all fit; None where that is below 2."""
+    if sum(sizes) <= room:
+        return max(sizes, default=0)
+    longest = 1
+    while sum(min(size, longest + 1) for size in sizes) <= room:
+        longest += 1
+    return longest if longest >= 2 else None
+
+
+def most_features(classes: int) -> int:
+    """Features that a fit may have: so many that it sees several rows for each."""
+    if not classes:
+        return MOST_FEATURES
+    return min(MOST_FEATURES, math.isqrt(int(MOST_WORK / (ROWS_EACH * _work_of_row(1, classes)))))
+
+
+def most_rows(features: int, classes: int = 0) -> int:
+    """Rows that a fit may take.
+
+    Args:
+        features: of the linear model.
+        classes: 0 for numbers, which are fitted in closed form.
+    """
+    if classes:
+        return int(max(500, min(5_000, MOST_WORK / _work_of_row(features, classes))))
     return int(max(500, min(20_000, MOST_WORK / max(1, features) ** 2)))
+
+
+def _work_of_row(features: int, classes: int) -> int:
+    """Multiplications for a row: its scores and its gradient, in each iteration."""
+    return 2 * ITERATIONS * max(1, features) * classes
 
 
 def fit_numbers(matrix: Numbers, y: Numbers, weight: Numbers) -> Callable[[Numbers], Numbers]:

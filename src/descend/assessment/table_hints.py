@@ -69,9 +69,9 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
         for one in found
         if one["explained"] >= GIVES_AWAY
     ]
-    made = linear.design_of(places) if numbers else None
-    if made is not None and not hints:
-        hints += _sums(sample, *made)
+    made = linear.features_of(places) if numbers else None
+    if made is not None and made.most_values is None and not hints:
+        hints += _sums(sample, made.matrix, made.columns)
     late = [f"{one['column']} ({100 * one['explained']:.0f} %)" for one in found if _late(one)]
     if late and not hints:
         hints.append(

@@ -20,6 +20,7 @@ from descend.custom.trees import Form
 from descend.data.rows.store_header import Group
 from descend.errors import InputError, SettingsError
 from descend.io.ownership import GRAPH, PROGRAM, check_replaceable, output_file
+from descend.io.units import percent_text
 
 ENDINGS = {".onnx": GRAPH, ".jax": PROGRAM}
 TOLERANCE = 1e-3
@@ -108,8 +109,8 @@ def _graph(predict: Callable[[Mapping[str, Any]], Any], shapes: Mapping[str, Any
         ) from error
     if apart > TOLERANCE:
         raise InputError(
-            f"The ONNX graph that jax2onnx wrote differs from the model by {apart:.1%} of its "
-            f"largest output, so it is not kept. {OTHERWISE}"
+            "The ONNX graph that jax2onnx wrote differs from the model by "
+            f"{percent_text(apart)} of its largest output, so it is not kept. {OTHERWISE}"
         )
     return content
 

@@ -89,6 +89,24 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent_text(share: float | None, digits: int = 2) -> str:
+    """A share in percent, or a dash for none; 100 only where it is all.
+
+    Args:
+        share: 0 to 1 in most uses.
+        digits: significant digits.
+
+    >>> percent_text(1.0), percent_text(0.998), percent_text(0.99999), percent_text(0.0012)
+    ('100 %', '99.8 %', '>99.9 %', '0.12 %')
+    """
+    if share is None:
+        return "—"
+    percent = 100 * share
+    if 99 <= percent < 100:
+        return ">99.9 %" if percent >= 99.95 else f"{percent:.1f} %"
+    return f"{float(f'{percent:.{digits}g}'):g} %"
+
+
 def three(value: float) -> str:
     """Three significant digits, and whole numbers from 1,000 on.
 

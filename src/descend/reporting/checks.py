@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
-from descend.io.units import count_text
+from descend.io.units import count_text, percent_text
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import Check
 from descend.types import History, HistoryLine
@@ -30,6 +30,8 @@ LATE = 0.9
 """A best evaluation after this share of the run: the model was still improving."""
 ANNEALED = 0.1
 """A last learning rate below this share of the highest: a schedule has lowered it."""
+LARGE_FALL = 0.05
+"""A last decay that lowered the loss by this share: more epochs may lower it further."""
 LIMITS = {
     "EPOCHS": ("The number of epochs was reached.", "more epochs"),
     "TIME_BUDGET": ("The time budget was used up.", "more time"),
@@ -93,9 +95,13 @@ def ending_text(result: Record, history: History) -> str:
         result: of run.json.
         history: of the run.
     """
-    limit = LIMITS.get(str(result.get("stop_reason")))
+    reason, text = str(result.get("stop_reason")), str(result.get("stop_text", ""))
+    if reason == "DECAYED" and (fallen := _fall_in_decay(history)) > LARGE_FALL:
+        fell = f"The loss fell by {percent_text(fallen)} meanwhile"
+        return f"{text} {fell}: more epochs may lower it further."
+    limit = LIMITS.get(reason)
     if limit is None or len(history) < 3:
-        return str(result.get("stop_text", ""))
+        return text
     what, more = limit
     best = best_line(history)
     if best is None:
@@ -192,9 +198,9 @@ def _copies(assessment: Record) -> Check | None:
     return Check(
         "validation rows are copies of training rows",
         "warn",
-        f"About {share:.0%} of the validation rows are also among the training rows, with the same "
-        "target. On them the metrics tell what was learned by heart, not how good predictions for "
-        "new rows are. Remove repeated rows, or give rows of their own with "
+        f"About {percent_text(share)} of the validation rows are also among the training rows, "
+        "with the same target. On them the metrics tell what was learned by heart, not how good "
+        "predictions for new rows are. Remove repeated rows, or give rows of their own with "
         f"{option_text('validation', 'FILE')}.",
     )
 
@@ -209,7 +215,7 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
     strongest = assessment.get("strongest") or []
     found = [one for one in strongest if one["explained"] >= GIVES_AWAY]
     if found:
-        names = ", ".join(f"{one['column']} ({100 * one['explained']:.3g} %)" for one in found)
+        names = ", ".join(f"{one['column']} ({percent_text(one['explained'])})" for one in found)
         return Check(
             "a column gives the target away",
             "bad",
@@ -274,7 +280,7 @@ def _range(assessment: Record) -> Check | None:
         return Check(
             f"negative predictions of a {what}",
             "warn",
-            f"{100 * below['negative']:.2g} % of the predictions are below 0 (down to "
+            f"{percent_text(below['negative'])} of the predictions are below 0 (down to "
             f"{number_text(below['lowest'])}), although the target never is: {hint}.",
         )
     return Check("predictions within the range of the target", "good", "None is below 0.")
@@ -332,6 +338,17 @@ def _curve(result: Record, history: History) -> Check | None:
 def _is_annealed(history: History) -> bool:
     """Whether the learning rate had fallen near 0 at the end: the lowest loss belongs there."""
     return history[-1].learning_rate <= ANNEALED * max(one.learning_rate for one in history)
+
+
+def _fall_in_decay(history: History) -> float:
+    """By which share the best loss fell in the last decay of the learning rate."""
+    highest = max((one.learning_rate for one in history), default=0.0)
+    at_peak = [n for n, one in enumerate(history) if one.learning_rate >= 0.999 * highest]
+    before = best_line(history[: at_peak[-1] + 1]) if at_peak else None
+    best = best_line(history)
+    if before is None or best is None or before.validation_loss == 0.0:
+        return 0.0
+    return (before.validation_loss - best.validation_loss) / abs(before.validation_loss)
 
 
 def _rise(history: History, best: HistoryLine) -> float:

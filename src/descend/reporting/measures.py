@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from descend.io.units import bytes_text, three
+from descend.io.units import bytes_text, percent_text, three
 from descend.reporting.page_model import Ranged
 
 Spread = Mapping[str, float]
@@ -71,7 +71,7 @@ def measure_text(value: float, measure: Measure) -> str:
     if measure.unit == "bytes":
         return bytes_text(value)
     if measure.unit == "percent":
-        return f"{three(100.0 * value)} %"
+        return percent_text(value, 3)
     return f"{three(value)} ×" if measure.unit == "times" and value else three(value)
 
 

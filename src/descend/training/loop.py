@@ -16,7 +16,7 @@ import numpy.typing as npt
 from descend.data.rows.batches import CHUNK_BYTES, BatchPlan, Chunk
 from descend.data.rows.order import HASHED
 from descend.data.rows.store import RowStore
-from descend.io.units import count_text
+from descend.io.units import count_text, percent_text
 from descend.training import batch_schedule, early_decay, plateau, stopping
 from descend.training.accumulation import AccumulatedUpdate
 from descend.training.batch_schedule import BatchSchedule, Growth
@@ -172,7 +172,7 @@ def _fit_at_one_size(
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
             if reason is None and early_decay.is_over(loop.progress, loop.state.update):
                 further = _further_course(config, loop, callback)
-                reason = StopReason.NO_IMPROVEMENT if further is None else None
+                reason = StopReason.DECAYED if further is None else None
                 loop = further or loop
             if reason is not None:
                 return _conclude(config, loop, callback, reason)
@@ -370,8 +370,8 @@ def _further_course(config: LoopConfig, loop: LoopState, callback: Callback) -> 
     before = loop.progress.decay_mark
     fallen = (before - progress.best) / abs(before)
     callback.message(
-        f"The validation loss fell by {fallen:.0%} as the learning rate decayed: the rate returns "
-        f"to its peak, and training goes on for "
+        f"The validation loss fell by {percent_text(fallen)} as the learning rate decayed: the "
+        f"rate returns to its peak, and training goes on for "
         f"{count_text((end - made) // plan.between, 'further evaluation')}."
     )
     return loop._replace(

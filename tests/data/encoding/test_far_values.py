@@ -39,16 +39,16 @@ def told(schema: Schema, values: Any) -> list[str]:
 def test_numbers_of_another_size_are_told() -> None:
     """In a file with semicolons 51,182 may be 51182."""
     (sentence,) = told(learned(X), ["51,182", "3,001", "48,125", "99,012", "1,022"])
-    assert "5 of 5 values (100%) are far from those of training (" in sentence
+    assert "5 of 5 values (100 %) are far from those of training (" in sentence
     assert "the first is 51182" in sentence
     (sentence,) = told(learned(X), [5.0, 300.0, -101.0, 7.0])
-    assert "2 of 4 values (50%)" in sentence
+    assert "2 of 4 values (50 %)" in sentence
     assert "the first is 300" in sentence
 
 
 def test_dates_of_another_time_are_told() -> None:
     (sentence,) = told(learned(DAYS), np.array(["1970-01-01", "2020-05-05"], "datetime64[D]"))
-    assert "1 of 2 values (50%) are far from those of training (2020-01-0" in sentence
+    assert "1 of 2 values (50 %) are far from those of training (2020-01-0" in sentence
     assert "the first is 1970-01-01" in sentence
 
 
@@ -65,7 +65,7 @@ def test_gaps_that_training_did_not_have_are_told(values: Any) -> None:
     assert told(schema, values[:5]) == []
     kind = pa.array(values).type
     (sentence,) = told(schema, pa.array([None, pa.array(values)[0].as_py()], kind))
-    assert "is missing in 1 of 2 rows (50%); in training it was in 0%" in sentence
+    assert "is missing in 1 of 2 rows (50 %); in training it was in 0 %" in sentence
 
 
 def test_gaps_that_chance_explains_are_not() -> None:

@@ -20,7 +20,7 @@ from descend.data.schema.columns import (
 )
 from descend.data.schema.describe import moment_text
 from descend.errors import quoted_cell
-from descend.io.units import count_text
+from descend.io.units import count_text, percent_text
 
 MANY = 0.05
 """Share of unseen values in a column from which on the user is warned."""
@@ -146,9 +146,9 @@ class UnseenValues:
         known = ", ".join(repr(value) for value in column.values[:_SHOWN])
         return [
             f"In column {column.name!r} training never or hardly ever saw {unseen:,} of "
-            f"{count_text(values, 'value')} ({unseen / values:.0%}): "
+            f"{count_text(values, 'value')} ({percent_text(unseen / values)}): "
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
-            f"{', ...' if len(column.values) > _SHOWN else ''}."
+            f"{', …' if len(column.values) > _SHOWN else ''}."
         ]
 
     def _of_far_values(self, column: NumberColumn | DatetimeColumn) -> list[str]:
@@ -171,8 +171,8 @@ class UnseenValues:
             )
         return [
             f"In column {column.name!r} {far:,} of {count_text(count, 'value')} "
-            f"({far / count:.0%}) are far from those of training ({known}), the first is {found}. "
-            "Is it the same unit, and written in the same way?"
+            f"({percent_text(far / count)}) are far from those of training ({known}), the first is "
+            f"{found}. Is it the same unit, and written in the same way?"
         ]
 
     def _of_missing(self, column: NumberColumn | CategoryColumn | DatetimeColumn) -> list[str]:
@@ -187,7 +187,7 @@ class UnseenValues:
             return []  # That sentence says it already.
         return [
             f"Column {name!r} is missing in {missing:,} of {count_text(rows, 'row')} "
-            f"({missing / rows:.0%}); in training it was in {share:.0%}."
+            f"({percent_text(missing / rows)}); in training it was in {percent_text(share)}."
         ]
 
 

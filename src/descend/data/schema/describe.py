@@ -67,7 +67,7 @@ def describe(
             values=_values(column),
             remark=_remark(column),
             estimated=not isinstance(column, CategoryColumn)
-            and column.distinct is not None
+            and (column.distinct or 0) > 1
             and looked - column.missing > MOST_COUNTED,
         )
         for column in listed
@@ -77,12 +77,12 @@ def describe(
 def _values(column: Column) -> str:
     match column:
         case NumberColumn():
-            return f"{column.minimum:g} to {column.maximum:g}"
+            return f"{_number(column.minimum)} to {_number(column.maximum)}"
         case DatetimeColumn():
             return f"{moment_text(column, column.minimum)} to {moment_text(column, column.maximum)}"
         case CategoryColumn():
             shown = ", ".join(_short(value) for value in column.values[:3])
-            return shown + (", ..." if len(column.values) > 3 else "")
+            return shown + (", …" if len(column.values) > 3 else "")
         case LeftOutColumn():
             return ""
 
@@ -119,6 +119,10 @@ def moment_text(column: DatetimeColumn, microseconds: int) -> str:
         return moment.time().isoformat("seconds")
     whole_days = column.minimum % 86_400_000_000 == 0 and column.maximum % 86_400_000_000 == 0
     return moment.date().isoformat() if whole_days else moment.isoformat(" ", "seconds")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:g}"
 
 
 def _short(value: str) -> str:

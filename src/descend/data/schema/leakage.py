@@ -15,6 +15,7 @@ from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.surveys import Selection
 from descend.errors import option_text
+from descend.io.units import percent_text
 
 _SAMPLE = 20_000
 _MOST_COLUMNS = 1024
@@ -149,7 +150,7 @@ def _describe_leak(
         return ""
     share = _explained_share(groups[shared], y[shared], classes=classes)
     if share > _DETERMINED:
-        return f"rows with the same value share the target: {share:.2%}"
+        return f"rows with the same value share the target: {percent_text(share)}"
     return ""
 
 

@@ -35,6 +35,7 @@ from descend.data.schema.targets import (
 )
 from descend.data.schema.value_survey import survey_values
 from descend.errors import DataError, option_text
+from descend.io.units import percent_text
 from descend.settings import Settings
 
 __all__ = [
@@ -295,7 +296,8 @@ def _nothing_left_text(table: Table, columns: Sequence[Column]) -> str:
 
 def _missing_warnings(columns: Sequence[Column], training: int) -> list[str]:
     return [
-        f"Column {column.name!r} is missing in {column.missing / training:.0%} of the rows."
+        f"Column {column.name!r} is missing in {percent_text(column.missing / training)} of the "
+        "rows."
         for column in columns
         if not isinstance(column, LeftOutColumn) and column.missing > 0.5 * training
     ]

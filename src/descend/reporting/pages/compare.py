@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
-from descend.io.units import count_text, span_text, three
+from descend.io.units import count_text, percent_text, span_text, three
 from descend.reporting.html import number_text
 from descend.reporting.measures import ARRIVAL, NATURE, Measure, arrived_text, median_and_range
 from descend.reporting.page_model import (
@@ -77,8 +77,8 @@ def compare_warnings(record: Record) -> list[str]:
     ]
     if gains and max(gains) < LEAST_GAIN:
         warnings.append(
-            f"No method gained more than {100 * max(gains):.2g} % of the loss: there is little to "
-            "learn here, and the differences below are mostly chance."
+            f"No method gained more than {percent_text(max(gains))} of the loss: there is little "
+            "to learn here, and the differences below are mostly chance."
         )
     unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
     if unknown and record.get("budget"):

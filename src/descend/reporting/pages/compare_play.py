@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.io.units import percent_text
 from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.landscape import FAR_OFF
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
@@ -27,7 +28,7 @@ def compare_play_page(record: Record) -> str:
     about = (
         "Each method at its own learning rate, from the same weights, as it was measured. On the "
         "left the weights, on the plane that holds most of the way of all runs "
-        f"({100 * plane['explained']:.0f} % of its squared extent); on the right the validation "
+        f"({percent_text(plane['explained'])} of its squared extent); on the right the validation "
         "loss. Play them against seconds, updates or rows read: the order of the methods changes."
     )
     axes = "".join(

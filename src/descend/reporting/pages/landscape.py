@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.io.units import count_text
+from descend.io.units import count_text, percent_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.pages.facts import facts_text
@@ -65,7 +65,7 @@ def landscape_summary(record: Record) -> Summary:
     if record["of"] == "run":
         text = (
             f"{record['title']}, from the initial weights of the run on. The plane holds "
-            f"{100 * record['explained']:.0f} % of the squared extent of the paths. The weights "
+            f"{percent_text(record['explained'])} of the squared extent of the paths. The weights "
             "have many more directions: a path far off the plane is drawn at a height that is "
             "not its own loss."
         )
@@ -163,8 +163,8 @@ def _ends(record: Record) -> Table:
             path["learning_rate"],
             path["updates"][-1],
             path["losses"][-1],
-            *([f"{100 * path['away']:.0f} %"] if away else []),
-            "(" + ", ".join(f"{value:.3g}" for value in path["points"][-1]) + ")",
+            *([percent_text(path["away"])] if away else []),
+            "(" + ", ".join(_coordinate(value) for value in path["points"][-1]) + ")",
         ]
         for path in record["paths"]
     ]
@@ -218,3 +218,8 @@ def _without_rounding_error(value: float) -> float:
 
 def _rows_text(path: Record) -> str:
     return "1 row" if path["rows_read"] == 1 else f"{path['rows_read']:,.0f} rows"
+
+
+def _coordinate(value: float) -> str:
+    """Three decimals, which is more than a picture shows."""
+    return number_text(round(value, 3) + 0.0)

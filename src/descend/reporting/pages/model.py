@@ -118,11 +118,10 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
         rows.append([*row, round_metric(name, baseline.get(name))])
     header = ["on validation rows", "model, with 90 % interval" if known else "model"]
     header += ["linear model"] if linear else []
-    return Table(
-        [*header, f"always the {trivial}"],
-        rows,
-        caption="The model beside simpler predictions",
-    )
+    caption = "The model beside simpler predictions"
+    if linear and (values := assessment.get("linear_values")):
+        caption += f"; of categories, the linear model sees the {values} commonest values"
+    return Table([*header, f"always the {trivial}"], rows, caption=caption)
 
 
 def _classes_table(assessment: Record) -> Table:

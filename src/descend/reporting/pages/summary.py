@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from descend.io.units import count_text, span_text
+from descend.io.units import count_text, percent_text, span_text
 from descend.reporting.checks import assessment_line, best_line, checks_of
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import KeyFigure, Summary
@@ -128,9 +128,9 @@ def _quality_sentence(record: Record) -> str:
     target = "the target" if record.get("own") else record["settings"]["target"]
     if "accuracy" in model:
         return (
-            f"{held_out}, the model predicts {target} correctly {_percent(model['accuracy'])} of "
-            "the time; always predicting the most frequent class is correct "
-            f"{_percent(baseline['accuracy'])} of the time."
+            f"{held_out}, the model predicts {target} correctly "
+            f"{percent_text(model['accuracy'], 3)} of the time; always predicting the most "
+            f"frequent class is correct {percent_text(baseline['accuracy'], 3)} of the time."
         )
     return (
         f"{held_out}, the model's predictions of {target} are off by "
@@ -167,7 +167,3 @@ def _beside(name: str, trivial: float | None) -> str:
     if trivial is not None and name == "r2" and abs(trivial) < 0.01:
         return "trivial: 0"
     return f"trivial: {three_text(trivial)}"
-
-
-def _percent(share: float | None) -> str:
-    return "—" if share is None else f"{100 * share:.3g} %"

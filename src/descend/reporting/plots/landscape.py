@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from descend.io.units import count_text
+from descend.io.units import count_text, percent_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.colours import TERRAIN
@@ -179,7 +179,7 @@ def law_plot(record: Record) -> Plot:
         times = [one["time"] for one in own]
         traces.append(points(f"learning rate {rate:g}", places, times, len(traces)))
         for one, ratio in zip(own, places, strict=True):
-            rows.append([rate, one["batch_size"], ratio, one["time"], _percent(one["left"])])
+            rows.append([rate, one["batch_size"], ratio, one["time"], percent_text(one["left"])])
     law = record["escape_law"]
     if law:
         ends = [min(ratios), max(ratios)]
@@ -213,7 +213,7 @@ def left_plot(record: Record) -> Plot:
     drawn = named_ticks(drawn, "y", [f"{rule}, {count_text(size, 'row')}" for rule, size in kinds])
     drawn["layout"]["hovermode"] = "closest"
     rows: list[list[Cell]] = [
-        [one["rule"], one["batch_size"], one["learning_rate"], _percent(one["left"])]
+        [one["rule"], one["batch_size"], one["learning_rate"], percent_text(one["left"])]
         for one in found
     ]
     return Plot(
@@ -239,7 +239,3 @@ def _points_table(record: Record) -> Table:
             rows.append([path["method"], path["updates"][number], *place, path["losses"][number]])
     header = ["method", "update", "across", "up", "loss"]
     return Table(header, rows, caption="Some points of the paths")
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.0f} %"

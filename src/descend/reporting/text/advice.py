@@ -292,4 +292,4 @@ def _costs(evidence: Mapping[str, Any]) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"about {ratio:.2g} times" if ratio < 10 else "more than 10 times"
+    return f"about {ratio:.1f} times" if ratio < 9.95 else "more than 10 times"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from descend.io.units import percent_text
 from descend.reporting.html import number_text
 from descend.reporting.pages.landscape import HEADER, landscape_summary
 from descend.reporting.text.tables import paragraph, table_text
@@ -39,7 +40,7 @@ def _left_text(record: Record) -> str:
     lines: dict[tuple[str, int], list[str]] = {}
     for one in sorted(record["left"], key=lambda one: float(one["learning_rate"])):
         kind = (one["rule"], one["batch_size"])
-        lines.setdefault(kind, []).append(f"{100 * one['left']:.0f} %")
+        lines.setdefault(kind, []).append(percent_text(one["left"]))
     order = dict.fromkeys((one["rule"], one["batch_size"]) for one in record["left"])
     rows = [[rule, f"{size}", *lines[rule, size]] for rule, size in order]
     header = ["left the shallow well", "batch", *(f"rate {rate:g}" for rate in rates)]

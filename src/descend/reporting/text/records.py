@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from descend.errors import option_text
-from descend.io.units import bytes_text, count_text, span_text
+from descend.io.units import bytes_text, count_text, percent_text, span_text
 from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import History
@@ -223,18 +223,18 @@ def columns_text(
         missing, distinct = column["missing"], column["distinct"]
         if distinct is not None and rows:
             distinct = min(distinct, rows)
-        share = f" ({_percent(missing / rows)})" if missing and rows else ""
+        share = f" ({percent_text(missing / rows)})" if missing and rows else ""
         line = [
             _shorten(column["name"], 24),
             column["becomes"],
-            textwrap.shorten(column["values"], 40, placeholder=" …"),
-            textwrap.shorten(_as_typed(own_remark(column), column["name"]), 100, placeholder=" …"),
+            _whole_words(column["values"], 40),
+            _whole_words(_as_typed(own_remark(column), column["name"]), 100),
             f"{_count(missing)}{share}",
             f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
         if explains:
             share_of = explains.get(column["name"])
-            line.append("" if share_of is None else f"{100 * share_of:.0f} %")
+            line.append("" if share_of is None else percent_text(share_of))
         lines.append(line)
     return table_text(header, lines, numbers=3 if explains else 2)
 
@@ -247,6 +247,10 @@ def _first_rows_text(first: Mapping[str, Sequence[str | None]]) -> str:
         for name, values in first.items()
     ]
     return table_text(["column", *(f"row {place + 1}" for place in range(count))], lines)
+
+
+def _whole_words(text: str, width: int) -> str:
+    return textwrap.shorten(text, width, placeholder=" …", break_on_hyphens=False)
 
 
 def _one_line(value: str | None) -> str:
@@ -301,16 +305,6 @@ def _run_text(record: Mapping[str, Any], history: History, assessment: Any) -> s
             f"{last['validation_loss']:.4g}, at best {last['best_validation_loss']:.4g}."
         )
     return "\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    """A share above 0 in percent; 100 only where it is all.
-
-    >>> _percent(1.0), _percent(0.998), _percent(0.0012)
-    ('100 %', '99.8 %', '0.12 %')
-    """
-    percent = 100 * share
-    return f"{percent:.1f} %" if 99 <= percent < 100 else f"{float(f'{percent:.2g}'):g} %"
 
 
 def _place(figure: tuple[str, float]) -> int:

@@ -207,6 +207,7 @@ class AssessmentRecord(Labelled, kw_only=True):
     weighted: bool = False
     rows: SampleRows | UnsetType = UNSET
     metrics: dict[str, Metric] = field(default_factory=dict)
+    linear_values: Count | None = None
     importance: list[Importance] = field(default_factory=list)
     columns_left_out: Count = 0
     dependence: list[Dependence] = field(default_factory=list)

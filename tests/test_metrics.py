@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from descend.metrics import RegressionScore
+from descend.metrics import ClassificationScore, HingeScore, RegressionScore
 
 
 def score(truth: list[float], predicted: list[float], mean: float) -> dict[str, float]:
@@ -33,3 +33,16 @@ def test_r2_far_from_the_mean_of_training() -> None:
     assert score(truth.tolist(), predicted.tolist(), mean=0.0)["r2"] == pytest.approx(
         expected, rel=1e-4
     )
+
+
+@pytest.mark.parametrize("score", [ClassificationScore, HingeScore])
+def test_rows_of_one_class_have_no_auc(score: type[ClassificationScore]) -> None:
+    found = score(np.array([0.5, 0.5]))
+    found.add(np.array([1, 1], np.int32), np.array([[0.2, 0.8], [0.6, 0.4]]), np.ones(2))
+    one = found.result()
+    assert math.isnan(one["model"]["auc"])
+    assert math.isnan(one["baseline"]["auc"])
+    found.add(np.array([0], np.int32), np.array([[0.9, 0.1]]), np.ones(1))
+    both = found.result()
+    assert both["model"]["auc"] == 1.0
+    assert both["baseline"]["auc"] == 0.5

@@ -169,6 +169,9 @@ def test_an_error_offers_what_to_type(options: dict[str, Any], hint: str) -> Non
 
 
 def test_an_unknown_option_far_from_all_others_is_refused() -> None:
+    for name, said in {"lr": "learning_rate", "eval_set": "validation", "tol": "patience"}.items():
+        with pytest.raises(SettingsError, match=said):
+            settings_from({"target": "y", name: 1})
     with pytest.raises(SettingsError, match=r"There is no option xyzzy\.$"):
         settings_from({"target": "price", "xyzzy": 1})
 

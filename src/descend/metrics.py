@@ -120,7 +120,8 @@ class ClassificationScore:
         }
         if len(self.priors) == 2:
             model["auc"] = _area(self.bins)
-            baseline["auc"] = 0.5
+            # Of rows of one class there are no pairs to put in order.
+            baseline["auc"] = float("nan") if np.isnan(model["auc"]) else 0.5
         return {"model": model, "baseline": baseline}
 
 

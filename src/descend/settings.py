@@ -8,7 +8,7 @@ import itertools
 import math
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from descend.defaults import (
 from descend.errors import SettingsError, option_text
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
+from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT
 
 LARGEST_COUNT = 1 << 53
 """Largest value of an option; beyond, float64 cannot hold every whole number."""
@@ -365,9 +366,7 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
     for key, value in options.items():
         name = key.replace("-", "_")
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            hint = f" Did you mean {option_text(near[0])}?" if near else ""
-            raise SettingsError(f"There is no option {option_text(name)}.{hint}")
+            raise SettingsError(f"There is no option {option_text(name)}.{_instead(name, fields)}")
         known[name] = _plain(name, value)
     if isinstance(known.get("target"), tuple):
         known["target"] = ",".join(str(name) for name in known["target"])
@@ -376,6 +375,19 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
             f"Which column is to be predicted? Name it with {option_text('target', 'COLUMN')}."
         )
     return Settings(**known)
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    """What to give in place of an option that there is not; empty if nothing is known."""
+    if name in HELD_OUT:
+        validation = option_text("validation")
+        return f" {validation} takes the rows to hold out, or a fraction of all rows such as 0.1."
+    if name in ABSENT:
+        return f" Instead: {ABSENT[name]}."
+    if name in COUNTERPARTS:
+        return f" Here it is {option_text(COUNTERPARTS[name])}."
+    near = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {option_text(near[0])}?" if near else ""
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

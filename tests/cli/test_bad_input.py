@@ -11,6 +11,7 @@ import pytest
 
 from descend.cli import app
 from descend.cli.options import gather_settings
+from descend.errors import SettingsError, command_line_words
 
 FAST = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01", "--quiet"]
 GOOD = [f"{row},{row % 5},{row * 0.5}" for row in range(60)]
@@ -47,6 +48,37 @@ def test_a_file_of_options_takes_what_the_command_line_takes(tmp_path: Path) -> 
     config.write_text('target = "y"\ntime-budget = "10m"\nmemory = "2GiB"\nhidden = "8,4"\n')
     settings = gather_settings({}, config, None)
     assert (settings.time_budget, settings.memory, settings.hidden) == (600.0, 2 << 30, (8, 4))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("batch-size = 0", "batch-size"),
+        ("memory = 'much'", "memory"),
+        ("hidden = 'wide'", "hidden"),
+        ("bacth-size = 3", "Did you mean"),
+        ("lr = 0.1", "learning-rate"),
+        ("[train]\nseed = 1", "train"),
+        ("seed = ", "TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_options_is_said_with_its_name(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    config = tmp_path / "o.toml"
+    config.write_text(content)
+    with command_line_words(), pytest.raises(SettingsError) as caught:
+        gather_settings({"target": "y"}, config, None)
+    assert str(caught.value).startswith(str(config))
+    assert said in str(caught.value)
+
+
+def test_what_is_wrong_on_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "o.toml"
+    config.write_text("seed = 1")
+    with pytest.raises(SettingsError) as caught:
+        gather_settings({"target": "y", "batch_size": 0}, config, None)
+    assert str(config) not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -311,6 +311,19 @@ def test_partial_fit_warns_of_columns_that_it_will_never_use():
 def test_names_of_other_libraries_are_answered_with_ours():
     with pytest.raises(TypeError, match="MiniBatchClassifier has no max_iter; it takes max_epochs"):
         MiniBatchClassifier(max_iter=5)
+    for name, said in {
+        "eval_set": r"validation_data=\(X, y\)",
+        "weights": "sample_weight",
+        "epochs": r"MiniBatchRegressor\(max_epochs=",
+        "batch_size": r"MiniBatchRegressor\(batch_size=",
+        "early_stopping_rounds": r"MiniBatchRegressor\(patience=",
+        "n_jobs": "all processors",
+        "xyzzy": "It takes X, y, sample_weight, validation_data",
+    }.items():
+        with pytest.raises(TypeError, match=said):
+            MiniBatchRegressor().fit([[1.0]], [1.0], **{name: 1})
+    with pytest.raises(ValueError, match="takes learning_rate"):
+        MiniBatchRegressor().set_params(lr=0.1)
     with pytest.raises(ValueError, match="has no alpha; it takes l2"):
         MiniBatchClassifier().set_params(alpha=5)
     with pytest.raises(TypeError, match="has no n_jobs: it uses all processors"):

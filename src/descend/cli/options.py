@@ -350,6 +350,7 @@ def gather_settings(
 
     options: dict[str, Any] = {}
     typed: dict[str, Any] = {}
+    of_file: dict[str, Any] = {}
     if like is not None:
         record = read_run_record(like)
         measured = ("batch_size", "learning_rate")
@@ -357,16 +358,38 @@ def gather_settings(
         options.pop("store", None)  # A record must not make folders.
     options.update(fixed)
     if config is not None:
-        typed = _parse_config(read_config(config))
-        options.update(typed)
-    typed = {**typed, **given}
-    options.update(given)
+        found = read_config(config)
+        try:
+            of_file = _parse_config(found)
+        except SettingsError as error:
+            raise _in_file(config, error) from None
+    others = {**options, **given}
+    typed = {**of_file, **given}
+    options.update(typed)
     validation = options.get("validation")
     if like is not None and isinstance(validation, str) and "validation" not in typed:
         from descend.data.reading.sources import accept_recorded_source
 
         accept_recorded_source(validation, record=str(like), named=None, option="validation")
-    return settings_from(options)
+    try:
+        return settings_from(options)
+    except SettingsError as error:
+        if config is None or _refused(others) == str(error):
+            raise
+        raise _in_file(config, error) from None
+
+
+def _in_file(config: Path, error: SettingsError) -> SettingsError:
+    return SettingsError(f"{config} (named by {option_text('config')}): {error}")
+
+
+def _refused(options: Mapping[str, Any]) -> str:
+    """Why options cannot be used; empty if they can."""
+    try:
+        settings_from(options)
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _parse_config(config: dict[str, Any]) -> dict[str, Any]:

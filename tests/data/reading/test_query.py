@@ -23,6 +23,12 @@ HARMFUL = {
     "set": "SET threads TO 1",
     "pragma": "PRAGMA database_list ; SELECT 1",
     "call": "CALL enable_logging(storage = 'file')  ",
+    "call alone": "CALL pragma_version()",
+    "pragma alone": "PRAGMA database_list",
+    "use alone": "USE temp",
+    "load alone": "LOAD '{victim}'",
+    "vacuum": "vacuum;",
+    "begin": "BEGIN",
     "export": "EXPORT DATABASE '{victim}' (FORMAT csv)",
     "create": "CREATE TABLE t AS SELECT 1",
     "insert in a common table": "WITH t AS (INSERT INTO x VALUES (1) RETURNING *) SELECT * FROM t",
@@ -87,6 +93,21 @@ def test_what_reads_is_read(tmp_path: Path, text: str, monkeypatch: pytest.Monke
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
     assert is_query(text)
     assert open_table(text).count() >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CALL f()", "PRAGMA x", "call pragma_version();", "VACUUM", "begin;", "LOAD 'x.so'", "USE db"],
+)
+def test_a_statement_is_answered_as_such(text: str) -> None:
+    with pytest.raises(DataError, match="Expected one SELECT, found"):
+        open_table(text)
+
+
+@pytest.mark.parametrize("name", ["update data.csv", "call.csv", "set one.parquet", "load x.txt"])
+def test_the_name_of_a_file_is_no_statement(name: str) -> None:
+    with pytest.raises(DataError, match="no file"):
+        open_table(name)
 
 
 def test_the_files_of_a_query_are_read_as_themselves(tmp_path: Path) -> None:

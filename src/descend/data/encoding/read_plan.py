@@ -254,5 +254,5 @@ def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> 
             return time_sql(column, learned.pattern)
     raise DataError(
         f"{table.name}, column {column.name!r}: expected {_WANTED[kind]}, as in training, found "
-        f"{column.type} ({column.sql_type})."
+        f"{column.shown_type}."
     )

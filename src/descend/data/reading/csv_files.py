@@ -17,7 +17,7 @@ from descend.data.reading.csv_text import read_head
 from descend.data.reading.csv_wide import THOUSANDS, CellsFound, wide_first_cells
 from descend.data.reading.errors import check_names, closest
 from descend.data.reading.missing import NULLS, missing_sql
-from descend.data.reading.number_text import PLAIN, code_sql
+from descend.data.reading.number_text import PLAIN, code_sql, inexact_sql
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import path_list, quote_name, quote_text
@@ -38,7 +38,7 @@ class CsvFiles:
         paths: in the order in which they are read.
         dialects: of each file; their columns may be in different orders.
         types: DuckDB type of each column: DOUBLE or VARCHAR.
-        words: the texts for missing (`NULLS`) among the numbers of a column in the first rows.
+        words: the texts for missing (`NULLS`) among the cells of a column in the first rows.
         longer: whether there are rows beyond those that the types were found from.
         filled: whether a cell of the first rows is known to hold a value.
     """
@@ -129,7 +129,8 @@ class CsvFiles:
             return f"CAST({text} AS {self.types[name]}) AS {column}"
         # DuckDB takes 007 for 7. What a code does to a column is for `text_types` to say.
         said = quote_text(f'converting column "{name}". Could not convert string ')
-        number = f"CASE WHEN NOT {code_sql(text)} THEN try_cast({text} AS {self.types[name]}) END"
+        code = f"({code_sql(text)} OR {inexact_sql(text)})"
+        number = f"CASE WHEN NOT {code} THEN try_cast({text} AS {self.types[name]}) END"
         refused = f"CASE WHEN {text} IS NOT NULL THEN error(concat({said}, {text})) END"
         return f"coalesce({number}, {refused}) AS {column}"
 
@@ -202,19 +203,30 @@ def for_query(files: CsvFiles, run: Callable[[str], pa.Table]) -> CsvFiles:
     """
     texts = replace(files, types=dict.fromkeys(files.types, "VARCHAR"))
     types = _query_types(files, texts, run)
-    numbers = [name for name, type_ in types.items() if type_ in ("DOUBLE", "BIGINT")]
+    numbers = [name for name, type_ in types.items() if type_ in ("DOUBLE", *_WHOLE)]
     if files.longer and numbers:
         columns = ", ".join(f'{quote_name(one)} AS "{place}"' for place, one in enumerate(numbers))
         found = run(
             f"""
-            SELECT DISTINCT place
+            SELECT place, bool_or({code_sql("value")}) AS code
             FROM (UNPIVOT (SELECT {columns} FROM {texts.relation()})
                 ON COLUMNS(*) INTO NAME place VALUE value)
-            WHERE {code_sql("value")} AND try_cast(value AS DOUBLE) IS NOT NULL
+            WHERE ({code_sql("value")} OR regexp_full_match(value, {quote_text(_BEYOND_BIGINT)}))
+                AND try_cast(value AS DOUBLE) IS NOT NULL
+            GROUP BY place
             """
         )
-        types |= {numbers[int(row["place"])]: "VARCHAR" for row in found.to_pylist()}
+        for row in found.to_pylist():
+            name = numbers[int(row["place"])]
+            if row["code"]:
+                types[name] = "VARCHAR"
+            elif types[name] in _WHOLE:
+                types[name] = "HUGEINT"
     return replace(files, types=types, longer=False)
+
+
+_WHOLE = ("BIGINT", "HUGEINT")
+_BEYOND_BIGINT = r"\s*[-+]?[1-9]\d{18,}\s*"
 
 
 def _query_types(
@@ -227,11 +239,13 @@ def _query_types(
         return types
     columns = ", ".join(f'{quote_name(name)} AS "{place}"' for place, name in enumerate(names))
     rows = _sample_rows(len(files.types))
+    whole = r"\s*[-+]?(0|[1-9]\d{0,37})\s*"
     day = r"\d{4}-\d{2}-\d{2}"
     clock = r"[ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
     table = run(
         f"""
-        SELECT place, bool_and(regexp_full_match(value, '\\s*[-+]?\\d{{1,18}}\\s*')) AS whole,
+        SELECT place, bool_and(regexp_full_match(value, '{whole}')) AS whole,
+            max(length(value)) AS longest,
             bool_and(regexp_full_match(value, '{day}') AND try_cast(value AS DATE) IS NOT NULL)
                 AS day,
             bool_and(regexp_full_match(value, '{day}{clock}')
@@ -245,8 +259,8 @@ def _query_types(
     )
     for row in table.to_pylist():
         name = names[int(row["place"])]
-        if types[name] == "DOUBLE" and row["whole"]:
-            types[name] = "BIGINT"
+        if row["whole"]:
+            types[name] = "BIGINT" if row["longest"] <= 18 else "HUGEINT"
         elif types[name] == "VARCHAR" and (row["day"] or row["moment"]):
             types[name] = "DATE" if row["day"] else "TIMESTAMP"
         elif row["truth"]:
@@ -293,8 +307,9 @@ def _find_types(
     empty = [name for name in names if name not in found]
     if empty:
         found |= _survey(empty, files.relation(), run)
-    numbers = {name: words for name, (number, words) in found.items() if number}
-    return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, numbers
+    numbers = {name for name, (number, _) in found.items() if number}
+    words = {name: one for name, (_, one) in found.items()}
+    return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, words
 
 
 def _survey(names: Sequence[str], source: str, run: Callable[[str], pa.Table]) -> CellsFound:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from descend.data.reading.errors import check_names
+from descend.data.reading.frame_columns import from_pandas, from_polars, whole_number_texts
 from descend.data.reading.numpy_arrays import in_64_bits
 from descend.errors import DataError
 
@@ -56,16 +57,25 @@ def content_hash(table: pa.Table) -> str:
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """The table with types that DuckDB reads: float16 becomes float32."""
+    """The table with types that DuckDB reads: float16 as float32, decimals of 256 bits as text."""
     for place, field in enumerate(table.schema):
         if pa.types.is_float16(field.type):
-            wider = table.column(place).cast(pa.float32())
-            table = table.set_column(place, field.with_type(pa.float32()), wider)
+            other = pa.float32()
+        elif pa.types.is_decimal256(field.type):
+            other = pa.string()
+        else:
+            continue
+        changed = table.column(place).cast(other)
+        table = table.set_column(place, field.with_type(other), changed)
     return table
 
 
 def _plain_pandas(data: Any) -> Any:
-    """A pandas frame without sparse columns, of 64 bits at most, intervals and mixtures as text."""
+    """A pandas frame of plain columns, of 64 bits at most.
+
+    Sparse columns are dense, intervals and mixtures are text, and periods the dates on which they
+    begin.
+    """
     import pandas as pd
 
     changed = {}
@@ -80,6 +90,8 @@ def _plain_pandas(data: Any) -> Any:
             texts = _texts(data[name].to_numpy(), data[name].isna().to_numpy())
             if texts is not None:
                 changed[name] = pd.Series(texts, index=data.index, dtype=object)
+        elif isinstance(kind, pd.PeriodDtype):
+            changed[name] = data[name].dt.to_timestamp()
         elif kind == np.longdouble and kind != np.float64:
             changed[name] = in_64_bits(data[name].to_numpy(), f"Column {name!r}")
     return data.assign(**changed) if changed else data
@@ -127,13 +139,18 @@ def _from_frame(data: Any) -> pa.Table:
             names = list(data.columns)
             check_names("the table given", names)
             data = _plain_pandas(data)
-            return pa.Table.from_pandas(data, preserve_index=False)
-        if library == "polars" and hasattr(data, "collect"):
-            data = data.collect()
+            try:
+                return pa.Table.from_pandas(data, preserve_index=False)
+            except (pa.ArrowException, TypeError, ValueError, OverflowError):
+                return from_pandas(data)
+        if library == "polars":
+            data = data.collect() if hasattr(data, "collect") else data
+            try:
+                return pa.table(data)
+            except (pa.ArrowException, TypeError, ValueError):
+                return from_polars(data)
         if hasattr(data, "__arrow_c_stream__"):
             return pa.table(data)
-    except OverflowError:
-        raise DataError(f"The table given cannot be read: {_BEYOND}") from None
     except (pa.ArrowException, TypeError) as error:
         said = " ".join(str(part) for part in error.args)
         raise DataError(
@@ -186,12 +203,6 @@ def _plain_array(values: Any) -> np.ndarray:
     return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
 
 
-_BEYOND = (
-    "it holds whole numbers of more than 64 bits. Give them as text if they are classes or codes; "
-    "else as floats."
-)
-
-
 def _array(name: str, values: np.ndarray) -> pa.Array:
     """A column; masked values are missing, and the others keep their type and every digit."""
     mask = None
@@ -202,14 +213,26 @@ def _array(name: str, values: np.ndarray) -> pa.Array:
     values = in_64_bits(np.ascontiguousarray(values), f"Column {name!r}")
     if values.dtype == object:
         absent = np.array([_is_missing(one) for one in values], bool)
-        texts = _texts(values, absent if mask is None else absent | mask)
+        absent = absent if mask is None else absent | mask
+        texts = _texts(values, absent)
         if texts is not None:
             return pa.array(texts, pa.string())
+    if values.dtype.kind == "c":
+        raise DataError(
+            f"Column {name!r} holds complex numbers ({values.dtype}); expected real ones. Give "
+            "their real and imaginary parts as two columns."
+        )
     try:
         return pa.array(values, from_pandas=True, mask=mask)
-    except OverflowError:
-        raise DataError(f"Column {name!r} cannot be read: {_BEYOND}") from None
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        texts = whole_number_texts(values, absent) if values.dtype == object else None
+        if texts is not None:
+            return pa.array(texts, pa.string())
+        if isinstance(error, OverflowError) or "too large" in str(error):
+            raise DataError(
+                f"Column {name!r} holds whole numbers of more than 64 bits beside other numbers. "
+                "Give all of them as text if they are classes or codes; else as floats."
+            ) from None
         raise DataError(
             f"Column {name!r} cannot be read: {error}. Expected values of one type."
         ) from None

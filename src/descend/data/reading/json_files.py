@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_files import SAMPLE_ROWS
 from descend.data.reading.errors import check_names
+from descend.data.reading.number_text import inexact_sql
 from descend.data.reading.sql import path_list, quote_name, quote_text
 
 _WHOLE_BYTES = 64 << 20
@@ -52,7 +53,24 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     )
     check_names(paths[0], sorted(keys.column(0).to_pylist()))
     types = _types(paths, rows, run)
-    return JsonFiles(tuple(paths), {**types, **_mixed_columns(paths, types, run)})
+    types |= _mixed_columns(paths, types, run)
+    return JsonFiles(tuple(paths), {**types, **_inexact_columns(paths, rows, types, run)})
+
+
+def _inexact_columns(
+    paths: Sequence[str], rows: int, types: Mapping[str, str], run: Callable[[str], pa.Table]
+) -> dict[str, str]:
+    """VARCHAR for the columns of numbers with more digits than a DOUBLE holds."""
+    names = [name for name, kind in types.items() if kind == "DOUBLE"]
+    if not names:
+        return {}
+    relation = JsonFiles(tuple(paths), dict.fromkeys(names, "VARCHAR")).relation()
+    first = "" if rows < 0 else f" LIMIT {rows}"
+    tests = ", ".join(
+        f'bool_or({inexact_sql(quote_name(name))}) AS "{place}"' for place, name in enumerate(names)
+    )
+    found = run(f"SELECT {tests} FROM (SELECT * FROM {relation}{first})").to_pylist()[0]
+    return {name: "VARCHAR" for place, name in enumerate(names) if found[str(place)]}
 
 
 def _mixed_columns(

@@ -36,10 +36,11 @@ POINT, COMMA, DURATION, PLAINLY = ".", ",", "duration", "plain"
 durations, or with only digits, sign, point and exponent."""
 
 PLAIN = (
-    r"\s*[-+]?(?:(?:0|[1-9][0-9]*)\.?(?:[eE][-+][0-9]+)?"
+    r"\s*[-+]?(?:(?:0|[1-9][0-9]{0,14})\.?(?:[eE][-+][0-9]+)?"
     r"|(?:0|[1-9][0-9]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?)\s*"
 )
-"""A number as programs write it, which DuckDB parses itself."""
+"""A number as programs write it, which DuckDB parses itself. Whole numbers of more than 15 digits,
+which a DOUBLE may not hold, may be codes."""
 
 
 def _decorated_pattern(body: str, letters: str = "") -> str:
@@ -165,7 +166,8 @@ LABELS = (
     ("bool:yes", r"(?i:yes|no)"),
     ("bool:t", r"[tfTF]"),
     ("bool:y", r"[ynYN]"),
-    ("whole", rf"{_SIGN}(?:0|[1-9][0-9]*)"),
+    ("whole", rf"{_SIGN}(?:0|[1-9][0-9]{{0,14}})"),
+    ("long", rf"{_SIGN}[1-9][0-9]{{15,}}"),
     ("zeros", rf"{_SIGN}0[0-9]+"),
     ("exponent", rf"{_SIGN}[0-9]+[eE][0-9]+"),
     ("point3", rf"{_SIGN}[1-9][0-9]{{0,2}}\.[0-9]{{3}}"),
@@ -191,6 +193,14 @@ def code_sql(text: str) -> str:
     # Most numbers have a point: they end with the first test.
     digits = f"(NOT contains({text}, '.') OR contains({text}, '_'))"
     return f"({digits} AND regexp_matches({text}, {quote_text(_CODE)}))"
+
+
+_LONG = r"^\s*[-+]?[0-9]{16,}\s*$"
+
+
+def inexact_sql(text: str) -> str:
+    """SQL: whether a text is a whole number of more digits than a DOUBLE holds for certain."""
+    return f"(length({text}) > 15 AND regexp_matches({text}, {quote_text(_LONG)}))"
 
 
 def label_sql(text: str) -> str:

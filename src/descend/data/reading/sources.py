@@ -24,6 +24,7 @@ from descend.data.reading.formats import (
     format_of,
     largest_in_arrow,
 )
+from descend.data.reading.frame_columns import unreadable_types
 from descend.data.reading.json_files import JsonFiles, find_json
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.packed_files import plain_file
@@ -40,10 +41,14 @@ _QUERY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _STATEMENT = re.compile(
-    r"\s*(attach|call|copy|create|delete|detach|drop|explain|export|import|insert|install|load|pragma"
-    r"|reset|set|update)\s+\S+\s+\S",
+    r"\s*((alter|attach|call|comment|copy|create|deallocate|delete|detach|drop|execute|explain"
+    r"|export|force|import|insert|install|load|merge|pivot|pragma|prepare|reset|set|truncate"
+    r"|unpivot|update|use|vacuum)\s+\S+\s+\S"
+    r"|(attach|call|deallocate|detach|execute|install|load|pragma|reset|use)\s+([^\s.]+\s*$|')"
+    r"|(analyze|begin|checkpoint|commit|rollback|vacuum)\s*(;|$)|call\s+\w+\()",
     re.IGNORECASE,
 )
+"""Statements that are no query. Two words may be the name of a file: `update data.csv`."""
 _QUERY_AFTER = re.compile(r"#\s*(select|with)\s", re.IGNORECASE)
 """The query in `database#query`."""
 _URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
@@ -97,6 +102,12 @@ class Source:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about how it was read."""
         return self.csv.notes if self.csv is not None else ()
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The type of each column of a frame whose values Arrow does not hold."""
+        given = self.objects.get("source")
+        return {} if given is None else unreadable_types(given.schema)
 
     @property
     def text_bytes(self) -> int:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from descend.data.reading.errors import UnreadableCellError
-from descend.data.reading.number_text import code_sql
+from descend.data.reading.number_text import code_sql, inexact_sql
 from descend.data.reading.sql import quote_name
 from descend.data.reading.table import Table
 from descend.errors import DataError, option_text
@@ -171,7 +171,8 @@ def as_text(table: Table, error: UnreadableCellError) -> Table:
         columns = [texts.column(name) for name in names[start : start + 64]]
         tests = ", ".join(
             f"bool_or({one.sql} IS NOT NULL AND (try_cast({one.sql} AS DOUBLE) "
-            f"IS NULL OR {code_sql(one.sql)})) AS {quote_name(one.name)}"
+            f"IS NULL OR {code_sql(one.sql)} OR {inexact_sql(one.sql)})) "
+            f"AS {quote_name(one.name)}"
             for one in columns
             if one is not None
         )

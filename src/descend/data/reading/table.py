@@ -73,8 +73,11 @@ class Table:
             with self._reading():  # DESCRIBE takes the square of the columns.
                 found = self._cursor().sql(f"SELECT * FROM {source.relation}")
                 named = zip(found.columns, found.types, strict=True)
+                unreadable = source.unreadable
                 columns = tuple(
-                    column_of(name, str(kind), two_widths=name in source.two_widths)
+                    TableColumn(name, "other", unreadable[name])
+                    if name in unreadable
+                    else column_of(name, str(kind), two_widths=name in source.two_widths)
                     for name, kind in named
                 )
         self.columns = columns

@@ -42,6 +42,11 @@ class TableColumn:
         return quote_name(self.stored or self.name)
 
     @property
+    def shown_type(self) -> str:
+        """The type in messages."""
+        return self.sql_type if self.type == "other" else f"{self.type} ({self.sql_type})"
+
+    @property
     def is_text(self) -> bool:
         """Whether the values are stored as text."""
         return _type_of(self.sql_type) == "text"

@@ -18,6 +18,7 @@ from descend.data.reading.expressions import (
     clock_zone_sql,
     text_sql,
 )
+from descend.data.reading.long_numbers import merging_columns
 from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
 from descend.data.reading.number_text import (
     COMMA,
@@ -111,6 +112,7 @@ class TypedColumn:
         reason: why text with digits is not taken as numbers.
         zoned: whether its times have an offset from UTC; None where it holds no times of a day,
             or some of either kind.
+        long: whether some cells are whole numbers of 16 digits and more.
     """
 
     column: TableColumn
@@ -122,6 +124,7 @@ class TypedColumn:
     strays: Cells | None = None
     reason: str = ""
     zoned: bool | None = None
+    long: bool = False
 
 
 @dataclass
@@ -193,7 +196,8 @@ def find_types(
     for column in texts:
         typed = _find_type(table.name, column, seen[column.name], rules, default)
         found[column.name] = replace(typed, zoned=seen[column.name].zoned)
-    return {name: _check_spellings(table, found[name], rules) for name in names}
+    spelt = {name: _check_spellings(table, found[name], rules) for name in names}
+    return spelt | (_long_codes(table, spelt, rules) if whole else {})
 
 
 def types_as_known(
@@ -303,7 +307,7 @@ _MERGED_LABELS = """
 """
 _POINTED = ("point", "groups")
 _COMMAS = ("comma", "comma groups")
-_NUMBERS = ("whole", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
+_NUMBERS = ("whole", "long", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
 _DIGITS = (*_NUMBERS, "zeros", "exponent")
 
 
@@ -376,6 +380,7 @@ def _find_type(
         shown=shown,
         marks=marks,
         strays=strays,
+        long=seen.count("long") > 0,
     )
 
 
@@ -408,6 +413,25 @@ def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> Type
     if table.count_distinct(by_text) != table.count_distinct(category_sql(column)):
         return replace(typed, column=replace(column, type="text"))
     return typed
+
+
+def _long_codes(
+    table: Table, found: Mapping[str, TypedColumn], rules: TextRules
+) -> dict[str, TypedColumn]:
+    """As text, the columns of whole numbers that are different codes, and equal as numbers."""
+    decided = {*rules.numeric, *rules.wanted, *rules.categorical, *rules.labels}
+    asked = [
+        one for name, one in found.items() if one.column.type == "number" and name not in decided
+    ]
+    long = [one.column.name for one in asked if one.long]
+    merging = merging_columns(table, [one.column for one in asked], long)
+    return {
+        name: TypedColumn(replace(found[name].column, type="text"), reason=_LONG_CODES)
+        for name in merging
+    }
+
+
+_LONG_CODES = "codes of so many digits that as numbers some would be equal"
 
 
 def _example(cells: Cells | None) -> str:

@@ -20,6 +20,7 @@ _COUNTING_NAME = re.compile(
 )
 """Names of columns that may rise with the rows from 0 or 1 and still be a measurement."""
 _LARGEST = 1e150
+_MOST_EXACT = 2**53
 _LEAST_IDENTIFIED = 20
 _FIRST_COUNTS = 20
 """The smallest number of a column that counts rows: some first rows are held out."""
@@ -42,9 +43,12 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
         return "no value in the training rows"
     if survey.minimum == survey.maximum:
         return "constant"
-    if max(abs(survey.minimum), abs(survey.maximum)) > _LARGEST:
+    largest = max(abs(survey.minimum), abs(survey.maximum))
+    if largest > _LARGEST:
         return f"values beyond {_LARGEST:g}"
-    if not survey.deviation > 1e-12 * max(abs(survey.minimum), abs(survey.maximum)):
+    # Whole numbers that float64 holds exactly are not rounded: codes of 13 digits may be close.
+    exact = survey.whole and largest <= _MOST_EXACT
+    if not exact and not survey.deviation > 1e-12 * largest:
         return "constant to rounding"
     if asked or not may_identify(survey):
         return ""

@@ -71,7 +71,7 @@ def choose_task(
     odd = next((one for one in targets if one.type not in ("number", "text", "boolean")), None)
     if odd is not None:
         raise DataError(
-            f"The target {odd.name!r} holds {odd.type} ({odd.sql_type}); expected numbers, text, "
+            f"The target {odd.name!r} holds {odd.shown_type}; expected numbers, text, "
             "or true and false."
         )
     words = next((one for one in targets if one.type != "number"), None)

@@ -1,0 +1,50 @@
+"""What other libraries call the options, for those who come from them."""
+
+from __future__ import annotations
+
+COUNTERPARTS = {
+    **dict.fromkeys(("alpha", "penalty", "reg_lambda", "l2_regularization", "lambda_l2"), "l2"),
+    **dict.fromkeys(("batch", "minibatch_size", "train_batch_size"), "batch_size"),
+    **dict.fromkeys(
+        ("cat_features", "categorical_feature", "categorical_features", "enable_categorical"),
+        "categorical",
+    ),
+    **dict.fromkeys(("max_grad_norm", "gradient_clip_val", "clip_norm", "clipnorm"), "clip"),
+    **dict.fromkeys(
+        ("max_iter", "max_epochs", "n_epochs", "n_iter", "num_epochs", "num_train_epochs"),
+        "epochs",
+    ),
+    **dict.fromkeys(("drop", "drop_columns", "ignored_columns", "ignored_features"), "exclude"),
+    **dict.fromkeys(("hidden_layer_sizes", "hidden_units", "layers"), "hidden"),
+    **dict.fromkeys(("eta", "eta0", "learning_rate_init", "lr", "step_size"), "learning_rate"),
+    **dict.fromkeys(("criterion", "objective", "loss_function"), "loss"),
+    **dict.fromkeys(("na_values", "null_values"), "missing"),
+    **dict.fromkeys(("optim", "solver"), "optimizer"),
+    **dict.fromkeys(("early_stopping_rounds", "n_iter_no_change", "early_stopping"), "patience"),
+    **dict.fromkeys(("lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler"), "schedule"),
+    **dict.fromkeys(("random_seed", "random_state", "rng"), "seed"),
+    **dict.fromkeys(("label", "label_column", "label_name", "y_col"), "target"),
+    **dict.fromkeys(("max_time", "time_limit", "timeout"), "time_budget"),
+    **dict.fromkeys(("test_size", "validation_fraction", "validation_split"), "validation"),
+    **dict.fromkeys(("warmup_ratio", "warmup_steps"), "warmup"),
+    **dict.fromkeys(("sample_weight", "weight_column", "weights"), "weight"),
+    **dict.fromkeys(("sep",), "delimiter"),
+    **dict.fromkeys(("skiprows", "skip_rows"), "skip_lines"),
+}
+"""Names of other libraries, and the option that means the same here."""
+
+HELD_OUT = ("eval_set", "eval_data", "valid_sets", "validation_set", "validation_data", "X_val")
+"""What other libraries call rows that are held out for validation."""
+
+ABSENT = {
+    "C": "a penalty is l2, about 1/(C·rows)",
+    "n_jobs": "it uses all processors",
+    "n_estimators": "it trains one network; epochs says how long",
+    "tol": "patience, in evaluations, says when training stops",
+    "shuffle": "each epoch has an order of its own",
+    "device": "the environment variable JAX_PLATFORMS chooses it",
+    "num_workers": "rows are read ahead by themselves",
+    "eval_metric": "the loss over the validation rows decides",
+    "dropout": "l2, weight_decay and averaging are what it has against overfitting",
+}
+"""Names of other libraries that have no counterpart, and what there is instead."""

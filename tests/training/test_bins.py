@@ -11,6 +11,7 @@ from descend.training.bins import (
     compress,
     find_bins,
     sample,
+    within_training,
 )
 from tests.problems import numbers
 
@@ -92,6 +93,25 @@ def test_a_number_is_taken_as_it_is_within_the_reach_and_as_its_logarithm_beyond
     assert compress(1e6, 0.0, 10.0, 1.0) == pytest.approx(10.0 * (1.0 + np.log(1e5)))
     just = compress(np.array([10.0, 10.001]), 0.0, 10.0, 1.0)
     assert np.diff(just)[0] == pytest.approx(0.001, rel=1e-3)
+
+
+def test_a_number_outside_of_the_training_rows_is_drawn_nearer_to_them() -> None:
+    below, above = 2.0, 5.0
+    inside = np.linspace(-1.0, 6.0, 9)
+    np.testing.assert_array_equal(within_training(inside, 1.0, below, above), inside)
+    out = within_training(np.array([-3.0, 11.0, -1e9, 1e9]), 1.0, below, above)
+    assert out == pytest.approx([-2.0, 8.5, -3.0, 11.0])
+    just = within_training(np.array([6.0, 6.001]), 1.0, below, above)
+    assert np.diff(just)[0] == pytest.approx(0.001, rel=1e-3)
+
+
+def test_how_far_training_rows_go_is_above_0_on_both_sides_whatever_a_column_holds() -> None:
+    mostly_0 = np.zeros(100)
+    mostly_0[:3] = 7.0
+    table = np.stack([np.arange(100.0), mostly_0, np.ones(100)], axis=1).astype(np.float32)
+    bins = find_bins(table)
+    np.testing.assert_allclose(bins.below, [49.5, 7.0, 1.0])
+    np.testing.assert_allclose(bins.above, [49.5, 7.0, 1.0])
 
 
 def test_few_rows_are_all_looked_at_and_of_many_the_same_with_a_seed() -> None:

@@ -10,14 +10,18 @@ import pytest
 
 from descend.settings import Settings
 from descend.training.bins import BEYOND, find_bins
-from descend.training.loop import fit
+from descend.training.loop import LoopState, begin, fit
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, Network
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
+from descend.training.saved_state import restore_loop_state, save_loop_state
+from descend.training.state import state_at
 from descend.training.stopping import Limits
 from descend.training.tabular import (
     FIXED,
+    SPANS,
+    before_spans,
     each_member,
     find_places,
     first_layer_inputs,
@@ -91,6 +95,9 @@ def test_a_row_is_embedded_as_the_formulas_say() -> None:
         expected: list[float] = []
         for place in range(3):
             apart = float(numbers[place] - fixed["centre"][place])
+            span = float(fixed["below" if apart < 0 else "above"][place])
+            if abs(apart) > span:
+                apart = np.sign(apart) * span * (2 - span / abs(apart))
             reach = float(fixed["reach"][place])
             if abs(apart) > reach:
                 apart = np.sign(apart) * reach * (1 + np.log(abs(apart) / reach))
@@ -173,6 +180,34 @@ def test_a_wild_value_leaves_no_wild_prediction() -> None:
     x["numeric"][1, 0] = 1e6
     usual, wild = np.asarray(jax.jit(made.apply)(loop.best.mean, x))[:, 0]
     assert abs(wild - usual) < 100
+
+
+def test_a_number_outside_of_the_training_rows_counts_at_most_twice_as_far_as_they_go() -> None:
+    made, usual = network(), rows(1)
+    parts = jax.jit(lambda p, x: first_layer_inputs(p, x, Inputs(3, SIZES)))
+    params = made.init(0)
+    x = {name: np.repeat(values, 5, axis=0) for name, values in usual.items()}
+    sample = rows()["numeric"][:, 1]
+    centre, most = np.median(sample), sample.max()
+    x["numeric"][:, 1] = [centre, most, 3 * most, 1e6, 1e30]
+    found = np.asarray(parts(params, x))[:, 1]
+    steps = (found[1:] - found[0]) / (found[1] - found[0])
+    assert steps[0] == 1.0 < steps[1] < steps[2] <= steps[3] == pytest.approx(2.0)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_before_those_bounds_goes_on_without_them() -> None:
+    made = problem()
+    config = made.loop_config(32, 3e-3, limits=Limits(epochs=2))
+    begun = made.begin()
+    older = before_spans(begun.state.params)
+    first = begin(state_at(older, made.optimizer))
+    whole, _ = fit(config, first)
+    stopped, _ = fit(config, begin(state_at(older, made.optimizer)), Recorder(stop_after=1))
+    again: LoopState = restore_loop_state(*save_loop_state(stopped), like=begun)
+    assert set(older[FIXED]) == set(begun.state.params[FIXED]) - set(SPANS)
+    resumed, _ = fit(config, again)
+    assert same_loop(whole, resumed)
 
 
 @pytest.mark.slow

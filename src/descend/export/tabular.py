@@ -8,7 +8,7 @@ import numpy as np
 
 from descend.export.graph import Graph, add_activation
 from descend.settings import Settings
-from descend.training.tabular import FIXED, with_mean_of_days
+from descend.training.tabular import FIXED, SPANS, with_mean_of_days
 
 
 def tabular_network(
@@ -51,7 +51,8 @@ def tabular_network(
 def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
     """The numbers scaled, in bins, and as codes: each `[N, ...]`."""
     fixed = {name: np.asarray(values) for name, values in params[FIXED].items()}
-    parts = [_add_compression(graph, numeric, fixed)]
+    scaled = _add_nearer(graph, numeric, fixed) if set(SPANS) <= set(fixed) else numeric
+    parts = [_add_compression(graph, scaled, fixed)]
     if "bins" in params:
         kernel = np.asarray(params["bins"]["kernel"])
         columns, bins, width = kernel.shape
@@ -90,6 +91,22 @@ def _add_places(graph: Graph, values: str, middles: np.ndarray) -> str:
         places = graph.add("Add", places, moved)
         step //= 2
     return places
+
+
+def _add_nearer(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
+    """See `descend.training.bins.within_training`."""
+    centre, below, above = (
+        graph.constant(fixed[name], np.float32) for name in ("centre", *SPANS)
+    )
+    apart = graph.add("Sub", numeric, centre)
+    low = graph.add("Less", apart, graph.constant(0.0, np.float32))
+    span = graph.add("Where", low, below, above)
+    far = graph.add("Max", graph.add("Abs", apart), span)
+    factor = graph.add("Div", span, far)
+    factor = graph.add("Sub", graph.constant(2.0, np.float32), factor)
+    nearer = graph.add("Mul", graph.add("Mul", graph.add("Sign", apart), span), factor)
+    nearer = graph.add("Add", centre, nearer)
+    return graph.add("Where", graph.add("Greater", far, span), nearer, numeric)
 
 
 def _add_compression(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:

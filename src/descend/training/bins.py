@@ -63,6 +63,9 @@ class Bins(NamedTuple):
         middles: `[c·V]` where neighbouring values part; `BEYOND` behind the last.
         days: `[c·V]` 1 for the code of a day that training has, −1 for that of other days, 0 for
             all other codes; empty where no column of dates has codes.
+        below: `[d]` how far below the centre the training rows go, above 0; empty in models that
+            were trained before numbers outside of these rows were drawn nearer.
+        above: `[d]` the same above it.
     """
 
     centre: Floats
@@ -74,6 +77,8 @@ class Bins(NamedTuple):
     coded: Floats
     middles: Floats
     days: Floats = NONE
+    below: Floats = NONE
+    above: Floats = NONE
 
 
 class Sample(NamedTuple):
@@ -143,7 +148,7 @@ def find_bins(
     # A power of two, and a middle fewer than codes.
     width = 1 << max(2, max(map(len, middles), default=1).bit_length())
     low, rate = _laid_out(list(edges.values()))
-    centre, reach, scale = np.asarray(scales, np.float32).reshape(-1, 3).T
+    centre, reach, scale, below, above = np.asarray(scales, np.float32).reshape(-1, 5).T
     return Bins(
         centre=np.ascontiguousarray(centre),
         reach=np.ascontiguousarray(reach),
@@ -154,6 +159,8 @@ def find_bins(
         coded=np.asarray(list(codes), np.float32),
         middles=_padded(middles, width, BEYOND),
         days=_padded(of_days, width, 0.0) if any(map(np.any, of_days)) else NONE,
+        below=np.ascontiguousarray(below),
+        above=np.ascontiguousarray(above),
     )
 
 
@@ -181,6 +188,8 @@ def from_params(fixed: Any, numbers: int) -> Bins:
         "low": len(bins.binned) * ALL_BINS,
         "rate": len(bins.binned) * ALL_BINS,
     }
+    if bins.below.size or bins.above.size:
+        lengths |= {"below": numbers, "above": numbers}
     wrong = [name for name, length in lengths.items() if found[name].shape != (length,)]
     values, rest = divmod(len(bins.middles), max(1, len(bins.coded)))
     if any(array.ndim != 1 for array in bins) or rest or values & (values - 1):
@@ -195,6 +204,20 @@ def from_params(fixed: Any, numbers: int) -> Bins:
     return bins
 
 
+def within_training(values: Any, centre: Any, below: Any, above: Any, xp: Any = np) -> Any:
+    """The number itself where training rows lie; outside of them nearer to them than it is.
+
+    With u = |x − centre|/r, r how far the training rows go on this side: u up to 1, then 2 − 1/u.
+    Continuous with its slope, and never beyond twice as far as the training rows: what the network
+    does far outside of them was not learned, so a slip of the pen would leave a wild prediction.
+    """
+    apart = values - centre
+    span = xp.where(apart < 0, below, above)
+    far = xp.maximum(xp.abs(apart), span)
+    nearer = centre + xp.sign(apart) * span * (2.0 - span / far)
+    return xp.where(far > span, nearer, values)
+
+
 def compress(values: Any, centre: Any, reach: Any, scale: Any, xp: Any = np) -> Any:
     """(x − centre)·scale within the reach; beyond it the distance grows as its logarithm.
 
@@ -207,8 +230,8 @@ def compress(values: Any, centre: Any, reach: Any, scale: Any, xp: Any = np) -> 
     return xp.where(xp.abs(apart) <= reach, apart, logs) * scale
 
 
-def _scale(column: Floats, weight: Floats | None) -> tuple[float, float, float]:
-    """Centre, reach and scale."""
+def _scale(column: Floats, weight: Floats | None) -> tuple[float, ...]:
+    """Centre, reach, scale, and how far the rows go below and above the centre."""
     shares = (0.01, 0.5, 0.99)
     if weight is None:
         low, centre, high = (float(value) for value in np.quantile(column, shares))
@@ -226,7 +249,10 @@ def _scale(column: Floats, weight: Floats | None) -> tuple[float, float, float]:
     else:
         middle = np.average(bent, weights=weight)
         deviation = float(np.sqrt(np.average((bent - middle) ** 2, weights=weight)))
-    return centre, reach, 1.0 / deviation if deviation > 0.0 else 1.0
+    scale = 1.0 / deviation if deviation > 0.0 else 1.0
+    below, above = centre - float(np.min(column)), float(np.max(column)) - centre
+    # On a side without any row, as far as on the other.
+    return centre, reach, scale, below or above or reach, above or below or reach
 
 
 def _edges(values: Floats, counts: npt.NDArray[np.float64]) -> Floats:

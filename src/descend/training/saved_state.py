@@ -14,6 +14,7 @@ from descend.runs.history import COLUMNS
 from descend.training.batch_schedule import Growth
 from descend.training.loop import LoopState
 from descend.training.stopping import StoppingState
+from descend.training.tabular import before_spans
 from descend.types import History, HistoryLine, Position, TrainState
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -67,7 +68,7 @@ def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, A
 def restore_loop_state(
     arrays: dict[str, np.ndarray], record: dict[str, Any], like: LoopState
 ) -> LoopState:
-    """The loop state that was saved.
+    """The loop state that was saved; a run of an older version goes on with the network it had.
 
     Args:
         arrays: from `save_loop_state`.
@@ -110,9 +111,13 @@ def _is_finite(values: np.ndarray) -> bool:
 def _state(
     part: str, arrays: dict[str, np.ndarray], counts: tuple[int, int], like: TrainState
 ) -> TrainState:
-    leaves, structure = jax.tree.flatten((like.params, like.opt_state, like.mean))
+    params, opt_state, mean = like.params, like.opt_state, like.mean
+    older = (before_spans(params), opt_state, before_spans(mean))
+    if sum(name.startswith(f"{part}/") for name in arrays) == len(jax.tree.leaves(older)):
+        params, opt_state, mean = older
+    leaves, structure = jax.tree.flatten((params, opt_state, mean))
     # What the model would be made of: the weights, and their mean.
-    first, last = len(jax.tree.leaves(like.params)), len(jax.tree.leaves(like.mean))
+    first, last = len(jax.tree.leaves(params)), len(jax.tree.leaves(mean))
     restored = []
     for number, leaf in enumerate(leaves):
         saved = arrays[f"{part}/{number}"]

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 from descend.defaults import TABULAR_WIDEST, TABULAR_WIDTHS
-from descend.training.bins import ALL_BINS, Bins, as_params, compress
+from descend.training.bins import ALL_BINS, Bins, as_params, compress, within_training
 from descend.training.models import (
     ACTIVATIONS,
     EMBEDDING_SPREAD,
@@ -44,6 +44,8 @@ from descend.types import Array, Params
 
 FIXED = "fixed"
 """The parameters that are never trained."""
+SPANS = ("below", "above")
+"""Those of them that older models have not."""
 BIN_SPREAD, HEAD_SPREAD = 0.3, 0.3
 """Deviation of bin embeddings, and of the members' last layers times the root of their inputs."""
 
@@ -203,7 +205,11 @@ def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -
     fixed = jax.lax.stop_gradient(params[FIXED])
     parts = []
     if inputs.numeric:
-        parts.append(compress(numeric, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
+        scaled = numeric
+        if all(name in fixed for name in SPANS):
+            spans = (fixed[name] for name in ("centre", *SPANS))
+            scaled = within_training(numeric, *spans, xp=jnp)
+        parts.append(compress(scaled, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
     if "bins" in params:
         columns, bins, _ = params["bins"]["kernel"].shape
         chosen = jnp.take(numeric, fixed["binned"].astype(jnp.int32), axis=1, mode="clip").T
@@ -221,6 +227,14 @@ def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -
     if inputs.category_sizes:
         parts.append(look_up(params["table"], x["category"], inputs).reshape(rows, -1))
     return jnp.concatenate(parts, axis=1)
+
+
+def before_spans(params: Params) -> Params:
+    """The parameters of the tabular network as older versions had them; others as they are."""
+    if not isinstance(params, dict) or not isinstance(params.get(FIXED), dict):
+        return params
+    fixed = {name: values for name, values in params[FIXED].items() if name not in SPANS}
+    return {**params, FIXED: fixed}
 
 
 def with_mean_of_days(params: Params, xp: Any = np) -> Any:

@@ -95,9 +95,7 @@ def _add_places(graph: Graph, values: str, middles: np.ndarray) -> str:
 
 def _add_nearer(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
     """See `descend.training.bins.within_training`."""
-    centre, below, above = (
-        graph.constant(fixed[name], np.float32) for name in ("centre", *SPANS)
-    )
+    centre, below, above = (graph.constant(fixed[name], np.float32) for name in ("centre", *SPANS))
     apart = graph.add("Sub", numeric, centre)
     low = graph.add("Less", apart, graph.constant(0.0, np.float32))
     span = graph.add("Where", low, below, above)

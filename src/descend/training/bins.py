@@ -250,9 +250,9 @@ def _scale(column: Floats, weight: Floats | None) -> tuple[float, ...]:
         middle = np.average(bent, weights=weight)
         deviation = float(np.sqrt(np.average((bent - middle) ** 2, weights=weight)))
     scale = 1.0 / deviation if deviation > 0.0 else 1.0
-    below, above = centre - float(np.min(column)), float(np.max(column)) - centre
+    down, up = centre - float(np.min(column)), float(np.max(column)) - centre
     # On a side without any row, as far as on the other.
-    return centre, reach, scale, below or above or reach, above or below or reach
+    return centre, reach, scale, down or up or reach, up or down or reach
 
 
 def _edges(values: Floats, counts: npt.NDArray[np.float64]) -> Floats:

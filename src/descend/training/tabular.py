@@ -207,8 +207,8 @@ def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -
     if inputs.numeric:
         scaled = numeric
         if all(name in fixed for name in SPANS):
-            spans = (fixed[name] for name in ("centre", *SPANS))
-            scaled = within_training(numeric, *spans, xp=jnp)
+            low, high = (fixed[name] for name in SPANS)
+            scaled = within_training(numeric, fixed["centre"], low, high, xp=jnp)
         parts.append(compress(scaled, fixed["centre"], fixed["reach"], fixed["scale"], xp=jnp))
     if "bins" in params:
         columns, bins, _ = params["bins"]["kernel"].shape

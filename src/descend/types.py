@@ -95,7 +95,9 @@ class StopReason(enum.Enum):
         "The validation loss stopped improving, also at lower learning rates: "
         "training has converged."
     )
-    DECAYED = "The validation loss fell slowly, so the learning rate decayed to near 0."
+    DECAYED = (
+        "The validation loss fell slowly, so training ended with a decay of the learning rate."
+    )
     EPOCHS = (
         "The number of epochs was reached. If the validation loss was still falling, allow more."
     )

@@ -47,8 +47,29 @@ def test_the_factors_fall_from_1_to_the_least() -> None:
     assert progress.stale == 0
     found = early_decay.factors(progress, np.asarray([100, 120, 140, 150]))
     np.testing.assert_allclose(found, [1, 0.5, MIN_FACTOR, MIN_FACTOR])
-    assert not early_decay.is_over(progress, 139)
-    assert early_decay.is_over(progress, 140)
+    assert not early_decay.is_over(progress, 139, between=10)
+    assert early_decay.is_over(progress, 140, between=10)
+
+
+@pytest.mark.parametrize(
+    ("stale", "update", "over"),
+    [
+        # No evaluation of the decay was the best so far: over after half of it.
+        (1, 110, False),
+        (2, 120, True),
+        # One was; and evaluations before the decay of a further course do not count.
+        (1, 120, False),
+        (2, 130, False),
+        (9, 90, False),
+        (9, 110, False),
+    ],
+)
+def test_a_decay_that_lowers_nothing_in_its_first_half_is_over(
+    stale: int, update: int, over: bool
+) -> None:
+    progress = StoppingState(stale=stale, decay_start=100, decay_updates=40)
+    assert early_decay.is_over(progress, update, between=10) is over
+    assert not early_decay.is_over(progress._replace(courses=1), update, between=10)
 
 
 def noisy_run(scripted: list[float]) -> LoopConfig:
@@ -60,7 +81,7 @@ def noisy_run(scripted: list[float]) -> LoopConfig:
 
 
 def test_the_run_ends_after_the_decay_with_the_rate_near_0() -> None:
-    losses = [9.0, 5.0, 4.0, 3.0, *[3.5] * 30]
+    losses = [9.0, 5.0, 4.0, 3.0, *[3.5] * 3, 3.5, 2.99, 3.5]
     recorder = Recorder()
     loop, reason = fit(noisy_run(losses), network().begin(), recorder)
     assert reason is StopReason.DECAYED
@@ -68,11 +89,21 @@ def test_the_run_ends_after_the_decay_with_the_rate_near_0() -> None:
     rates = [line.learning_rate for line in loop.history]
     assert rates[6] == pytest.approx(0.01)
     assert rates[-1] < 0.002
-    assert loop.best.update == loop.history[3].update
+    assert loop.best.update == loop.history[8].update
     assert any("decays from here, over 3 evaluations" in text for text in recorder.messages)
 
 
-DECAYED = [9.0, 5.0, 4.0, 3.0, 3.5, 3.5, 3.5, 3.4, 3.0, 2.5]
+def test_the_run_ends_within_a_decay_that_lowers_nothing() -> None:
+    recorder = Recorder()
+    losses = [9.0, 5.0, 4.0, 3.0, *[3.5] * 30]
+    loop, reason = fit(noisy_run(losses), network().begin(), recorder)
+    assert reason is StopReason.DECAYED
+    assert len(loop.history) == 1 + 6 + 2
+    assert loop.best.update == loop.history[3].update
+    assert any("it ends 1 evaluation early" in text for text in recorder.messages)
+
+
+DECAYED = [9.0, 5.0, 4.0, 3.0, 3.5, 3.5, 3.5, 3.4, 2.9, 2.5]
 """The rate decays before the last three, which lower the loss by a sixth."""
 
 
@@ -94,7 +125,7 @@ def test_a_decay_that_brought_much_is_followed_by_a_course_as_long_as_all_before
 ) -> None:
     progress = StoppingState(best, decay_start=10, decay_updates=10, decay_mark=mark, stale=3)
     longer = early_decay.extend(progress, update, PLAN)
-    assert (longer and longer[-3:]) == (found and (*found, best))
+    assert (longer and longer[-4:]) == (found and (*found, best, 1))
     assert longer is None or longer.stale == 0
 
 

@@ -6,7 +6,8 @@ the decay begins where the best loss of the last evaluations is not much lower t
 them, from the best weights, and takes a share of the evaluations so far.
 
 What the decay brings tells whether more training pays. Most tables, which would only fit their
-noise from there on, gain next to nothing, and are finished after a few epochs. Where the loss falls
+noise from there on, gain next to nothing, and are finished after a few epochs; where half of the
+decay brings nothing at all, the rest is left out. Where the loss falls
 far in it, the high rate had hidden what was learned: the rate returns to its peak and decays
 again, in a course as long as all before (as the restarts of Loshchilov & Hutter 2017,
 arXiv 1608.03983, section 3, double their length), until one brings little or the epochs are used.
@@ -34,6 +35,8 @@ LENGTH = 0.4
 """Length of the decay, as a fraction of the evaluations before it; of a further course, of all."""
 SHORTEST = 3
 """Evaluations that it takes at the least."""
+FUTILE = 0.5
+"""Part of a decay after which it ends if it has not lowered the loss."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,8 +105,8 @@ def extend(progress: StoppingState, update: int, plan: Plan) -> StoppingState | 
         plan: of the run.
 
     >>> helped = StoppingState(best=0.8, decay_mark=1.0, decay_start=60, decay_updates=40)
-    >>> extend(helped, 100, Plan(updates=400, between=10))[-3:]
-    (120, 80, 0.8)
+    >>> extend(helped, 100, Plan(updates=400, between=10))[-4:]
+    (120, 80, 0.8, 1)
     """
     evaluations = min(update, plan.updates - update) // plan.between
     needed = progress.decay_mark - GAIN * abs(progress.decay_mark)
@@ -115,6 +118,7 @@ def extend(progress: StoppingState, update: int, plan: Plan) -> StoppingState | 
         decay_start=update + (evaluations - falling) * plan.between,
         decay_updates=falling * plan.between,
         decay_mark=progress.best,
+        courses=progress.courses + 1,
     )
 
 
@@ -123,9 +127,37 @@ def has_begun(progress: StoppingState) -> bool:
     return progress.decay_updates > 0
 
 
-def is_over(progress: StoppingState, update: int) -> bool:
-    """Whether the decay has reached its end."""
-    return has_begun(progress) and update >= progress.decay_start + progress.decay_updates
+def is_over(progress: StoppingState, update: int, between: int) -> bool:
+    """Whether the decay has reached its end, or has not helped in its first half.
+
+    Args:
+        progress: so far.
+        update: number of updates so far.
+        between: updates from one evaluation to the next.
+
+    >>> helped, in_vain = (
+    ...     StoppingState(stale=stale, decay_start=60, decay_updates=40) for stale in (1, 2)
+    ... )
+    >>> [is_over(progress, 80, between=10) for progress in (helped, in_vain)]
+    [False, True]
+    """
+    if not has_begun(progress):
+        return False
+    made = update - progress.decay_start
+    return made >= progress.decay_updates or is_in_vain(progress, update, between)
+
+
+def is_in_vain(progress: StoppingState, update: int, between: int) -> bool:
+    """Whether no evaluation in the first half of a decay or more was the best so far.
+
+    Where a lower rate helps, it helps at once: what was learned shows as soon as the weights move
+    less. Where it does not, the network fits the noise of its rows, and the more so the longer.
+    After a further course the best loss is that of a decay before, and first has to be reached.
+    """
+    if progress.courses:
+        return False
+    made = update - progress.decay_start
+    return progress.stale * between >= made >= FUTILE * progress.decay_updates > 0
 
 
 def factors(progress: StoppingState, updates: npt.NDArray[np.int64]) -> Floats:

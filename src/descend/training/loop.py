@@ -170,7 +170,9 @@ def _fit_at_one_size(
     ):
         while True:
             reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
-            if reason is None and early_decay.is_over(loop.progress, loop.state.update):
+            if reason is None and early_decay.is_over(
+                loop.progress, loop.state.update, updates_between(config.plan)
+            ):
                 further = _further_course(config, loop, callback)
                 reason = StopReason.DECAYED if further is None else None
                 loop = further or loop
@@ -365,6 +367,12 @@ def _further_course(config: LoopConfig, loop: LoopState, callback: Callback) -> 
     made = _updates_at_this_size(config, loop)[-1]
     progress = early_decay.extend(loop.progress, made, plan)
     if progress is None:
+        left = loop.progress.decay_start + loop.progress.decay_updates - update
+        if left > 0:
+            callback.message(
+                "The decay of the learning rate has not lowered the validation loss: it ends "
+                f"{count_text(-(-left // plan.between), 'evaluation')} early."
+            )
         return None
     end = progress.decay_start + progress.decay_updates
     before = loop.progress.decay_mark

@@ -32,6 +32,7 @@ class StoppingState(NamedTuple):
         decay_start: the update at which the learning rate began to decay early, or will again.
         decay_updates: number of updates that this decay takes; 0 where there is none.
         decay_mark: lowest validation loss when this decay was planned.
+        courses: courses at the peak rate that followed a decay.
     """
 
     best: float = math.inf
@@ -44,6 +45,7 @@ class StoppingState(NamedTuple):
     decay_start: int = 0
     decay_updates: int = 0
     decay_mark: float = -math.inf
+    courses: int = 0
 
     @property
     def rate_factor(self) -> float:

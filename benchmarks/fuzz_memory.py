@@ -7,12 +7,16 @@ memory of the whole tree of processes: pages that no file backs, as `--memory` p
 never held more than the bound.
 
     python -m benchmarks fuzz_memory --memory 640
+
+Each cell is kept in `benchmarks/results` as soon as it is measured. With `--shape` or `--command`
+only these are measured, and the others stay as they are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -36,8 +40,8 @@ LONGEST = 300.0
 """Seconds of the processor that a command may take."""
 WAITED = 12
 """Times as many seconds may pass: the machine may do other work."""
-PERIOD = 0.01
-"""Seconds between two looks at a tree of processes."""
+PERIOD, LONGEST_PERIOD = 0.01, 0.1
+"""Seconds of the processor between two looks at a tree of processes, and most seconds."""
 FIXED = "--model mlp --batch-size 256 --learning-rate 0.01 --quiet --force"
 OUT = "--quiet --force --out work"
 COMMANDS = {
@@ -187,16 +191,19 @@ def peak(
     assert process.stderr is not None
     reader = threading.Thread(target=lambda: printed.append(process.stderr.read()), daemon=True)
     reader.start()
-    most, end = 0, time.monotonic() + WAITED * seconds
+    began = time.monotonic()
+    most, end = 0, began + WAITED * seconds
     used = 0.0
     while process.poll() is None and time.monotonic() < end and used < seconds:
         family = [*tree(process.pid)]
         most = max(most, sum(map(private_bytes, family)))
         used = sum(map(processor_seconds, family))
+        share = used / max(PERIOD, time.monotonic() - began)
         if stop_after is not None and stop_after.exists() and _lines(stop_after) > 2:
             process.send_signal(signal.SIGINT)
             stop_after = None
-        time.sleep(PERIOD)
+        # On a busy machine a process does as much between two looks as on an idle one.
+        time.sleep(min(LONGEST_PERIOD, PERIOD / max(0.01, min(1.0, share))))
     if process.poll() is None:
         process.kill()
     status = process.wait()
@@ -295,8 +302,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--command", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--no-save", action="store_true", help="print only")
     given = parser.parse_args(words)
-    peaks: dict[str, dict[str, str]] = {kind: {} for kind in given.command}
-    over = 0
+    peaks, commits = _kept(given.memory)
+    commit = _commit()
     for shape in given.shape:
         with tempfile.TemporaryDirectory() as name:
             roles = SHAPES[shape](Path(name) / "t.csv", Largest())
@@ -304,20 +311,53 @@ def main(words: list[str] | None = None) -> int:
                 began = time.monotonic()
                 found = run_command(kind, roles, given.memory, Path(name))
                 said = "refused" if found is None else outcome(found, given.memory * MIB)
-                over += said not in ("read", "refused")
-                peaks[kind][shape] = _cell(found, said)
+                peaks.setdefault(kind, {})[shape] = _cell(found, said)
+                commits.setdefault(kind, {})[shape] = commit
                 seconds = time.monotonic() - began
                 print(f"{shape}, {kind}: {peaks[kind][shape]} {seconds:.0f} s", flush=True)
                 if found is not None and said != "read":
                     print(found.error, flush=True)
-    lines = [[kind, *(of.get(shape, "") for shape in given.shape)] for kind, of in peaks.items()]
+                if not given.no_save:
+                    measure.keep("memory", *_text_and_facts(given.memory, peaks, commits))
+    text, facts = _text_and_facts(given.memory, peaks, commits)
+    measure.record("memory", text, facts, save=not given.no_save)
+    return 1 if any(":" in cell for of in peaks.values() for cell in of.values()) else 0
+
+
+Cells = dict[str, dict[str, str]]
+"""By command and shape."""
+
+
+def _kept(bound: int) -> tuple[Cells, Cells]:
+    """The cells that were measured before under the same bound, and on which commit."""
+    try:
+        facts = json.loads((measure.RESULTS / "memory.json").read_text())
+    except OSError:
+        return {}, {}
+    return (facts["peaks"], facts["commits"]) if facts["bound"] == bound else ({}, {})
+
+
+def _commit() -> str:
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _text_and_facts(bound: int, peaks: Cells, commits: Cells) -> tuple[str, dict[str, Any]]:
+    lines = [
+        [kind, *(peaks[kind].get(shape, "") for shape in SHAPES)]
+        for kind in COMMANDS
+        if kind in peaks
+    ]
+    over = sum(":" in cell for of in peaks.values() for cell in of.values())
+    measured = sum(map(len, peaks.values()))
+    known = sorted({one for of in commits.values() for one in of.values() if one})
     text = (
-        f"Peak of private memory in MiB under `--memory {given.memory}MiB`, by command and shape "
-        f"of the table; a number in brackets: refused in one text.\n\n"
-        f"{measure.table(['command', *given.shape], lines)}\n\n{over} over the bound."
+        f"Peak of private memory in MiB under `--memory {bound}MiB`, by command and shape of the "
+        f"table; in brackets: refused in one text.\n\n"
+        f"{measure.table(['command', *SHAPES], lines)}\n\n{over} of {measured} over the bound. "
+        f"Commits: {', '.join(known)}."
     )
-    measure.record("memory", text, {"bound": given.memory, "peaks": peaks}, save=not given.no_save)
-    return 1 if over else 0
+    return text, {"bound": bound, "peaks": peaks, "commits": commits}
 
 
 def _cell(found: Peak | None, said: str) -> str:

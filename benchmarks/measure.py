@@ -221,8 +221,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def record(name: str, text: str, facts: Mapping[str, Any], *, save: bool = True) -> None:
     """Print `text`; keep it and the facts, with machine and versions, in `results/NAME.*`."""
     print(text)
-    if not save:
-        return
+    if save:
+        keep(name, text, facts)
+
+
+def keep(name: str, text: str, facts: Mapping[str, Any]) -> None:
+    """Keep a text and the facts, with machine and versions, in `results/NAME.*`."""
     RESULTS.mkdir(exist_ok=True)
     everything = {"machine": machine(), "versions": versions(), **facts}
     (RESULTS / f"{name}.json").write_text(json.dumps(everything, indent=1) + "\n")

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from descend.data.reading import table as table_module
 from descend.data.reading.csv_wide import wide_first_cells
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.options import ReadingOptions
+from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import in_memory
 from descend.data.reading.table import MARK, ROW, open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
 from descend.settings import settings_from
+from tests.sharing import in_processes
 
 COLUMNS = [
     ["1", "-2.5", "+3e-4", ".5", "7.", "12"],
@@ -79,6 +82,39 @@ def test_a_copy_in_many_queries_is_the_same(
     assert content(path, None) == expected
 
 
+def test_several_files_are_read_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has another order of the columns, and other words for missing."""
+    write(tmp_path / "1.csv")
+    lines = [line.split(",") for line in Path(write(tmp_path / "2", rows=0)).read_text().split()]
+    cells = [["7.5", "n/a", "007", "", "4", "5", "x", "6", "?", "2024-02-06", "false"]] * 2
+    rows = [[one[place % len(one)] for place in range(len(lines[0]))] for one in cells]
+    text = "\n".join(",".join(line[::-1]) for line in [*lines, *rows])
+    (tmp_path / "2.csv").write_text(text + "\n")
+    found = content(str(tmp_path / "*.csv"), None)
+    assert len(found[0]) == 8
+    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr("descend.data.reading.csv_files.wide_first_cells", lambda *given: None)
+    assert found == content(str(tmp_path / "*.csv"), None)
+
+
+def test_processes_copy_the_rows_that_they_share_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", rows=9)
+    with open_table(path).copied(None) as copy:
+        expected = copy.values(['"c7"', ROW]).to_pydict()
+
+    def read(sharing: Sharing) -> Any:
+        own = open_table(path).shared_out(sharing, tmp_path / "store")
+        with own.copied(None) as copy:
+            assert isinstance(copy._source.objects.get("source"), pa.Table)
+            return copy.values(['"c7"', ROW]).to_pydict(), copy.count()
+
+    shares = in_processes(2, read)
+    assert [found for found, _ in shares] == [expected, expected]
+    assert sum(count for _, count in shares) == 9
+
+
 def test_the_schema_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "t.csv", rows=60)
     settings = SETTINGS.replace(target="c11")
@@ -120,8 +156,6 @@ def test_what_arrow_would_forgive_is_left_to_duckdb(
 
 
 def test_a_frame_gives_a_query_the_columns_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pyarrow as pa
-
     frame = pa.table({f"c{place}": [float(place), None] for place in range(NARROW + 1)})
     table = open_table(frame)
     registered: list[int] = []

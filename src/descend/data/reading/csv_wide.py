@@ -8,7 +8,7 @@ also keeps 16 KiB for each column of a table of its own, however few the rows ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,21 +36,20 @@ _COLUMNS_AT_ONCE = 4096
 _LOOKED_AT = 1 << 20
 
 
-def is_wide(paths: Sequence[str], dialects: Sequence[Dialect]) -> bool:
-    """Whether Arrow may read these files: it is one wide file, with a delimiter of one byte."""
-    dialect = dialects[0]
-    return (
-        len(paths) == 1
-        and len(dialect.names) > NARROW
+def is_wide(dialects: Sequence[Dialect]) -> bool:
+    """Whether Arrow may read these files: they are wide, with delimiters of one byte."""
+    return all(
+        len(dialect.names) > NARROW
         and len(dialect.delimiter.encode()) == 1
         and dialect.escape == dialect.quote
+        for dialect in dialects
     )
 
 
 def wide_first_cells(
     paths: Sequence[str], dialects: Sequence[Dialect], rows: int
 ) -> tuple[CellsFound, bool] | None:
-    """What the first rows of one wide file hold, and whether there are more rows.
+    """What the first rows of wide files hold, and whether there are more rows.
 
     Args:
         paths: of the files.
@@ -58,27 +57,33 @@ def wide_first_cells(
         rows: most rows to look at.
 
     Returns:
-        None for a narrow file and for several files, and where a row is not as wide as the header:
-        DuckDB then looks at the cells, and says what is wrong.
+        None for narrow files, and where a row is not as wide as the header: DuckDB then looks at
+        the cells, and says what is wrong.
     """
-    if not is_wide(paths, dialects):
+    if not is_wide(dialects):
         return None
+    names = dialects[0].names
     read: list[pa.Table] = []
     count = 0
     try:
-        for piece in wide_text(paths[0], dialects[0], most_bytes=PIECE_BYTES // 4):
-            read.append(piece)
-            count += piece.num_rows
+        for path, dialect in zip(paths, dialects, strict=True):
+            for piece in wide_text(path, dialect, most_bytes=PIECE_BYTES // 4):
+                read.append(piece.select(list(names)))
+                count += piece.num_rows
+                if count > rows:
+                    break
             if count > rows:
                 break
     except pa.ArrowException:
         return None
     if not count:
         return None
-    return _survey(dialects[0].names, pa.concat_tables(read).slice(0, rows)), count > rows
+    return _survey(names, pa.concat_tables(read).slice(0, rows)), count > rows
 
 
-def wide_text(path: str, dialect: Dialect, *, most_bytes: int = PIECE_BYTES) -> Iterator[pa.Table]:
+def wide_text(
+    path: str, dialect: Dialect, *, most_bytes: int = PIECE_BYTES
+) -> Generator[pa.Table, None, None]:
     """The cells of a wide file as text, in pieces of rows; an empty cell is missing.
 
     Args:

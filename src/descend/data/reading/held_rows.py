@@ -16,7 +16,7 @@ from descend.data.reading.wide_copy import COLUMNS_AT_ONCE
 
 @final
 class HeldRows:
-    """Rows in Arrow, numbered from 0; in SQL they are the relation `source`.
+    """Rows in Arrow, with their numbers; in SQL they are the relation `source`.
 
     DuckDB would plan all of their columns for each query, and keeps room for each.
 
@@ -24,16 +24,17 @@ class HeldRows:
         rows: with their numbers as a column.
     """
 
-    def __init__(self, rows: pa.Table, row_name: str, instance: Instance) -> None:
+    def __init__(self, rows: pa.Table, row_name: str, instance: Instance, first: int = 0) -> None:
         """Number the rows, if they are not.
 
         Args:
             rows: the table.
             row_name: of the column with the numbers.
             instance: computes the values of SQL expressions.
+            first: the number of the first row.
         """
         if row_name not in rows.column_names:
-            rows = rows.append_column(row_name, whole_numbers(0, rows.num_rows))
+            rows = rows.append_column(row_name, whole_numbers(first, rows.num_rows))
         self.rows = rows
         self._row_name = row_name
         self._instance = instance

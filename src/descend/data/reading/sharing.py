@@ -59,6 +59,11 @@ class Part:
     cut: bool = False
     note: str = ""
 
+    @property
+    def picked(self) -> bool:
+        """Whether these rows have to be picked from those of the source."""
+        return self.relation is None and not self.cut
+
     def of(self, relation: str) -> str:
         """SQL for these rows of a source.
 

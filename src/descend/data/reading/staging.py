@@ -1,4 +1,7 @@
-"""Stage text: copy its rows once into DuckDB's format, which is read many times as fast."""
+"""Stage a table: copy its rows once to where they are read many times as fast.
+
+Text is copied into DuckDB's format, and wide files to Arrow.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ LITTLE = 1 << 28
 
 @contextmanager
 def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iterator[Table]:
-    """The table with its text copied, inside the `with`.
+    """The table copied, inside the `with`, if it is text or wide.
 
     Learning a schema and converting rows read a table several times, and CSV is slow to read.
     In the copy numbers are numbers, targets and `settings.categorical` are the original text, and
@@ -31,13 +34,13 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
     read each time.
 
     Args:
-        table: of any kind; one that is not text is returned unchanged.
+        table: of any kind; one that is neither text nor in wide files is returned unchanged.
         settings: name the columns to keep as text, and those to leave out.
         memory: bytes that DuckDB may use; a larger copy is written to a file.
         store: the row store of the table; the file is written beside it, and if this process is
             killed, the next writer of the store removes it.
     """
-    size = table.text_bytes
+    size = table.copy_bytes
     if size == 0:
         yield table
         return
@@ -47,7 +50,7 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
             yield copy
         return
     place = _place(store, 2 * size)
-    if place is None and table.sharing is not None:
+    if place is None and table.sharing is not None and table.text_bytes:
         # Read each time, an unreadable cell would come up in one process and not in the others.
         raise DataError(
             f"The disk lacks room for a copy of the rows beside {store} ({2 * size / 1e9:.2g} GB). "
@@ -62,15 +65,16 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
 
 @contextmanager
 def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
-    """The table with its text copied if it is small: a survey reads it once per 64 columns.
+    """The table copied if it is small text or wide: a survey reads it once per 64 columns.
 
-    A wide one that is large for the memory is copied to a temporary file.
+    A wide one that is large for the memory is copied to a temporary file, if the disk has room.
 
     Args:
         table: of any kind.
         settings: name the columns to keep as text, and those to leave out.
     """
-    if not 0 < table.text_bytes <= LITTLE:
+    size = table.copy_bytes
+    if not size or not (_has_room(size) if table.wide else size <= LITTLE):
         yield table
         return
     with _temporary_file(table) as path:
@@ -81,20 +85,17 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
 
 @contextmanager
 def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str]) -> Iterator[Table]:
-    """Some columns of a wide CSV file copied by Arrow; any other table as it is.
+    """Some columns of wide files copied by Arrow; any other table as it is.
 
-    DuckDB would plan all columns of the file for each query. In the copy the other columns are
-    empty. If the disk lacks room for it, the file is read each time.
+    DuckDB would plan all columns of a file for each query. In the copy the other columns are
+    empty. If the disk lacks room for it, the files are read each time.
 
     Args:
         table: of any kind.
         texts: columns that are read as they are written, some of which the table may lack.
         numbers: likewise, columns that are numbers where all of their cells are plain ones.
     """
-    if not table.wide or not table.text_bytes:
-        yield table
-        return
-    if 2 * table.text_bytes > shutil.disk_usage(tempfile.gettempdir()).free:
+    if not table.wide or not table.copy_bytes or not _has_room(table.copy_bytes):
         yield table
         return
     spelt = table.reading({one: "text" for one in texts if table.column(one) is not None})
@@ -109,10 +110,15 @@ def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str])
         yield table if copy is None else copy
 
 
+def _has_room(size: int) -> bool:
+    """Whether the disk of temporary files has room for a copy."""
+    return 2 * size <= shutil.disk_usage(tempfile.gettempdir()).free
+
+
 @contextmanager
 def _temporary_file(table: Table) -> Iterator[Path | None]:
     """Where the rows of a wide table that are many for the memory are copied to; else None."""
-    if not table.wide or table.memory is None or table.text_bytes <= table.memory // 4:
+    if not table.wide or table.memory is None or table.copy_bytes <= table.memory // 4:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="descend-", ignore_cleanup_errors=True) as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -69,6 +70,7 @@ class Table:
         self._source = source
         self._instance = instance
         self._part = part
+        self._held: HeldRows | None = None
         if columns is None:
             with self._reading():  # DESCRIBE takes the square of the columns.
                 found = self._cursor().sql(f"SELECT * FROM {source.relation}")
@@ -83,8 +85,11 @@ class Table:
         self.columns = columns
         self._by_name = {column.name: column for column in columns}
         held = source.objects.get("source") if source.relation == "source" else None
-        whole = self.wide and part is None and isinstance(held, pa.Table)
-        self._held = HeldRows(held, _ROW_NAME, instance) if whole else None
+        if self.wide and isinstance(held, pa.Table):
+            first = 0 if part is None else part.first
+            if part is not None and part.picked:
+                held = held.slice(first, part.stop - first)
+            self._held = HeldRows(held, _ROW_NAME, instance, first)
         if self.wide:
             instance.plan_wide()
         # Not through `self`: a table that is gone leaves nothing behind, at once.
@@ -102,7 +107,7 @@ class Table:
     def _relation(self) -> str:
         """SQL of the source, or of the rows of it that this process reads."""
         whole = self._source.relation
-        return whole if self._part is None else self._part.of(whole)
+        return whole if self._part is None or self._held is not None else self._part.of(whole)
 
     @property
     def _beyond_first(self) -> str:
@@ -193,7 +198,8 @@ class Table:
         if where != "true":
             chosen = self.query(f"SELECT {where} FROM {self.rows}").column(0)
         with self._reading():
-            return held.values(select, chosen)
+            own = held.values(select, chosen)
+        return own if self.sharing is None else pa.concat_tables(self.sharing.tables(own))
 
     def joined(self, sql: str) -> pa.Table:
         """The results of a query in all processes, one after another; every process calls it."""
@@ -371,9 +377,25 @@ class Table:
         others = 1 if part is None or part.cut else part.sharing.count
         return -(-self._source.text_bytes // others)
 
+    @functools.cached_property
+    def copy_bytes(self) -> int:
+        """About how many bytes are copied so that it is read faster; 0 if that would not help.
+
+        Of text, and of wide Parquet and Arrow files, whose columns are planned for each query.
+        """
+        if self.text_bytes or not self.wide or self._held is not None or not self._source.reads:
+            return self.text_bytes
+        if self._source.query is not None:
+            return 0
+        rows = self.count() if self._part is None else self._part.stop - self._part.first
+        return max(8 * rows * len(self.columns), sum(map(os.path.getsize, self._source.reads)))
+
     @contextmanager
     def copied(self, path: Path | None, *, without: Collection[str] = ()) -> Iterator[Table]:
         """The same rows in DuckDB's format, which is read many times as fast as text.
+
+        Of wide files they are in Arrow, see `in_arrow`; another wide table that is no text is not
+        copied.
 
         Args:
             path: a file that does not exist yet; None for memory. It is closed when the `with`
@@ -381,8 +403,8 @@ class Table:
             without: columns to leave empty.
         """
         held = self.in_arrow(path, without=without)
-        if held is not None:
-            yield held
+        if held is not None or (self.wide and not self.text_bytes):
+            yield self if held is None else held
             return
         name = quote_name(f"{RESERVED}copied {next(_NUMBERS)}")
         relation, end = name, f"DROP TABLE IF EXISTS {name}"
@@ -408,21 +430,23 @@ class Table:
         return Table(source, self._instance, columns, part)
 
     def in_arrow(self, path: Path | None, *, without: Collection[str] = ()) -> Table | None:
-        """The same rows in Arrow where the table is one wide CSV file, else None.
+        """The same rows in Arrow where the table is in wide files that Arrow reads, else None.
 
         Args:
-            path: a file that does not exist yet, which will hold them; None for memory.
+            path: a file that does not exist yet, which will hold them, with others whose names
+                begin with its name; None for memory.
             without: columns to leave empty.
         """
-        csv = self._source.csv
-        if csv is None or not self.wide or self._part is not None or self._source.query is not None:
+        if not self.wide or self._held is not None:
             return None
-        used = [one.name for one in self.columns if one.name not in without]
+        part = self._part
+        own = None if part is None or part.cut else (part.first, part.stop)
+        used = [one for one in self.columns if one.name not in without]
         with self._reading():
-            found = wide_copy(csv, used, self._instance, path)
+            found = wide_copy(self._source, used, self._instance, path, own)
         if found is None:
             return None
-        found = found.rename_columns([*map(stored_name, used)])
+        found = found.rename_columns([stored_name(one.name) for one in used])
         return self._stored(relation="source", objects={"source": found})
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
@@ -452,7 +476,8 @@ class Table:
             marks = self.query(f"SELECT {mark} FROM (SELECT {listed} FROM {self.rows})").column(0)
             held = self._held.rows.append_column(_MARK_NAME, marks)
             source = replace(self._source, objects={"source": held})
-            yield Table(source, self._instance, self.columns)
+            part = self._part and replace(self._part, relation="source")
+            yield Table(source, self._instance, self.columns, part)
             return
         if not self._source.own:
 

@@ -162,10 +162,53 @@ def test_balanced_weights_of_a_stream_go_by_all_rows_seen():
     for start in range(0, 400, 50):
         estimator.partial_fit(X[start : start + 50], y[start : start + 50], classes=[0, 1])
     assert estimator._class_sums.tolist() == np.bincount(y).tolist()
-    weights = estimator._class_weights(np.array([0, 1]))
-    assert weights[1] / weights[0] == pytest.approx(
-        (np.bincount(y)[0] + 1) / (np.bincount(y)[1] + 1)
-    )
+    weights = estimator._weighted(np.array([0, 1]), np.ones(2), learned=False)
+    assert weights[1] / weights[0] == pytest.approx(np.bincount(y)[0] / np.bincount(y)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("class_weight", [{0: 1.0, 1: 6.0}, {1: 0.25}, {0: 0.0}, "balanced"])
+def test_class_weights_are_the_product_by_hand(method, class_weight):
+    X, Y = labels(300)
+    y = np.argmax(Y, axis=1)
+    sample_weight = np.random.default_rng(1).integers(0, 4, len(y)).astype(float)
+    if class_weight == "balanced":
+        sums = np.bincount(y, weights=sample_weight)
+        by_class = sums.sum() / (len(sums) * sums)
+    else:
+        by_class = np.array([class_weight.get(one, 1.0) for one in range(3)])
+    found = []
+    for given, weight in ((class_weight, sample_weight), (None, sample_weight * by_class[y])):
+        estimator = classifier("linear", class_weight=given, max_epochs=3)
+        getattr(estimator, method)(X, y, sample_weight=weight)
+        found.append(estimator.decision_function(X))
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_part_need_not_hold_the_classes_that_have_weights():
+    X, Y = labels(100)
+    y = Y[:, 0]
+    estimator = classifier("linear", class_weight={1: 5.0})
+    estimator.partial_fit(X, y, classes=[0, 1])
+    assert estimator.partial_fit(X[y == 0], y[y == 0]).n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "said"),
+    [
+        ({0: -1.0}, "0 or more in class_weight"),
+        ({0: np.nan}, "0 or more in class_weight"),
+        ({0: 0.0, 1: 0.0}, "class_weight of every row is 0"),
+        ({7: 2.0}, "not in class_weight|class label"),
+        ("even", "balanced"),
+    ],
+)
+def test_class_weights_that_mean_nothing_are_refused(class_weight, said):
+    X, Y = labels(60)
+    with pytest.raises(ValueError, match=said):
+        classifier(class_weight=class_weight).fit(X, Y[:, 0])
 
 
 def test_weights_are_routed_through_a_pipeline():

@@ -318,8 +318,17 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_consistent_length(X, y)
         return X, y
 
-    def _rows(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Rows, NDArray[Any]]:
-        """The rows that count, and their sample weights alone, without class weights."""
+    def _rows(
+        self, X: Any, y: NDArray[Any], sample_weight: Any, *, learned: bool = True
+    ) -> Rows:
+        """The rows that count, with the product of their sample weights and class weights.
+
+        Args:
+            X: checked inputs.
+            y: checked targets, or class codes.
+            sample_weight: as a user gives it.
+            learned: whether they are learned from; if not, they only judge.
+        """
         weight = np.ones(len(y))
         if sample_weight is not None:
             weight = _check_sample_weight(
@@ -328,16 +337,21 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 dtype=np.float64,
                 ensure_non_negative=True,
             )
+        if not weight.any():
+            raise ValueError("Every sample_weight is 0; there are no rows to learn from.")
+        weight = self._weighted(y, weight, learned=learned)
         used = weight > 0
         if not used.any():
-            raise ValueError("Every sample_weight is 0; there are no rows to learn from.")
+            raise ValueError("The class_weight of every row is 0; there are none to learn from.")
         if not used.all():
             X, y, weight = _safe_indexing(X, np.flatnonzero(used)), y[used], weight[used]
-        classes = self._class_weights(y)
-        return Rows(X, y, weight if classes is None else weight * classes), weight
+        return Rows(X, y, weight)
 
-    def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
-        return None
+    def _weighted(
+        self, y: NDArray[Any], weight: NDArray[np.float64], *, learned: bool
+    ) -> NDArray[np.float64]:
+        """The weights with which rows count, from their sample weights."""
+        return weight
 
     def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> Target:
         raise NotImplementedError
@@ -347,14 +361,14 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> Self:
         """Train; `given` are checked validation rows `(X, y)` or `(X, y, weight)`, or None."""
         settings = self._settings(y)
-        rows, weight = self._rows(X, y, sample_weight)
+        rows = self._rows(X, y, sample_weight)
         if rows.y.ndim == 1 and len(np.unique(rows.y)) < 2:
-            raise ValueError("The rows whose sample_weight is above 0 have one class only.")
+            raise ValueError("The rows whose weight is above 0 have one class only.")
         fraction = self.validation_fraction if self.early_stopping and given is None else 0.0
         held = choose_held_out(rows.y, fraction, settings.seed)
         training, validation = (part(rows, which) for which in (~held, held))
         if given is not None:
-            validation, _ = self._rows(*given)
+            validation = self._rows(*given, learned=False)
         has_validation = given is not None or bool(held.any())
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
@@ -362,8 +376,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             schema = before.schema
         else:
             target = self._target(training.y, training.weight)
-            scaling = training._replace(weight=weight[~held])
-            schema = learn_array_schema(scaling, target, settings, self._names())
+            schema = learn_array_schema(training, target, settings, self._names())
         prepared = prepare_rows(schema, training, validation if has_validation else None)
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
@@ -392,7 +405,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _partial_fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
         stream: Stream = getattr(self, "_stream", None) or Stream()
-        rows, weight = self._rows(X, y, sample_weight)
+        rows = self._rows(X, y, sample_weight)
         params = None
         settings = self._settings(y)
         settings = settings.replace(time_budget=None)  # It counts all calls, and rows still come.
@@ -401,9 +414,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             settings = settings.replace(schedule="constant")
         if not hasattr(self, "model_"):
             target = self._target(rows.y, rows.weight)
-            schema = learn_array_schema(
-                rows._replace(weight=weight), target, settings, self._names()
-            )
+            schema = learn_array_schema(rows, target, settings, self._names())
             size = settings.batch_size
             size = size if isinstance(size, int) else PARTIAL_FIT_BATCH
             inputs = len(Encoder(schema).numeric_names)

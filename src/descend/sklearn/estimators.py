@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError("The estimators need scikit-learn. Type: pip install scikit-learn") from error
 from sklearn.metrics import d2_pinball_score
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
@@ -321,7 +321,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         self.class_weight = class_weight
 
     classes_: NDArray[Any]
-    _class_sums: NDArray[np.float64] | None
+    _class_sums: NDArray[np.float64]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train from the beginning; with `warm_start` from the weights of the last fit.
@@ -337,7 +337,6 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             ValueError: the data or a parameter cannot be used.
             DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
-        self._class_sums = None
         X, y = self._checked_labels(X, y, reset=not self._goes_on)
         given = None
         if validation_data is not None:
@@ -353,7 +352,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
                 f"warm_start goes on with the classes of the last fit, {self.classes_.tolist()}; "
                 f"found {classes.tolist()}."
             )
-        self.classes_ = classes
+        self.classes_, self._class_sums = classes, np.zeros(len(classes))
         if given is not None:
             given = (given[0], self._codes(given[1]), given[2])
         return self._fit(X, self._codes(y), sample_weight, given)
@@ -477,16 +476,30 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             )
         return codes.astype(np.int32)
 
-    def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
+    def _weighted(
+        self, y: NDArray[Any], weight: NDArray[np.float64], *, learned: bool
+    ) -> NDArray[np.float64]:
         if self.class_weight is None:
-            return None
-        if self.class_weight == "balanced" and self._class_sums is not None:
-            # By all rows that partial_fit has seen: the classes of one call may be few.
-            self._class_sums = self._class_sums + np.bincount(y, minlength=len(self.classes_))
-            seen = self._class_sums
-            share = seen.sum() / np.count_nonzero(seen)
-            return np.asarray((share / np.maximum(seen, 1.0))[y])
-        return np.asarray(compute_sample_weight(self.class_weight, self.classes_[y]))
+            return weight
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            # By all rows learned so far: the classes of one call of partial_fit may be few.
+            if learned:
+                # A row of weight 2 is two rows here too.
+                here = np.bincount(y, weights=weight, minlength=len(self.classes_))
+                self._class_sums = self._class_sums + here
+            sums = self._class_sums
+            share = sums.sum() / np.count_nonzero(sums)
+            of_class = share / np.where(sums > 0, sums, share)
+        else:
+            of_class = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_[y]
+            )
+            if not (np.isfinite(of_class).all() and (of_class >= 0).all()):
+                raise ValueError(
+                    "Expected finite weights of 0 or more in class_weight; found "
+                    f"{self.class_weight!r}."
+                )
+        return np.asarray(weight * of_class[y])
 
     def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> Target:
         check_is_fitted(self, "classes_")

@@ -27,6 +27,8 @@ BASE_RATES = tuple(2.0**power for power in range(-13, -3))
 """Learning rates per row: the rate of an update is the base rate times the batch size."""
 SMALLEST_RATE, LARGEST_RATE = 2.0**-8, 4.0
 """Runs at lower rates learn too little in so few epochs; at higher ones all explode."""
+FAR_BELOW = 0.1
+"""Higher rates than one whose accuracy is so far below the best of its size are left out."""
 NETWORKS = ("without batch norm", "with batch norm")
 
 
@@ -260,7 +262,8 @@ def main(arguments: list[str] | None = None) -> None:
         "epochs, not where training would end. Flax's running means move by 1 % at each "
         "update, so after fewer than some hundred updates they lag behind the weights, and "
         "the accuracies with batch norm at the largest sizes are lower than those of its "
-        "training mode. An empty place in the figure is a run that exploded."
+        "training mode. A line of the figure ends where a run exploded, or after one whose "
+        "accuracy was ten points below the best of its batch size."
     )
     kept = options.out / "runs.jsonl"
     found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
@@ -278,7 +281,8 @@ def main(arguments: list[str] | None = None) -> None:
             found.append(one)
             with kept.open("a") as sink:
                 sink.write(json.dumps(one) + "\n")
-            shown = "exploded" if one["accuracy"] is None else f"{100 * one['accuracy']:.1f} %"
+            told = one["accuracy"]
+            shown = "exploded, or left out" if told is None else f"{100 * told:.1f} %"
             print(f"{cell.key}: {shown} in {one['seconds']:.1f} s", flush=True)
     report(found, {"what": what, "runs": len(found)}, options.out)
 
@@ -286,10 +290,16 @@ def main(arguments: list[str] | None = None) -> None:
 def _found(
     cell: Cell, found: list[dict[str, Any]], data: dict[str, Any], epochs: int
 ) -> dict[str, Any]:
-    """The run, or that it would explode because a lower rate did."""
+    """The run, or that it is left out because a lower rate exploded or lost far too much."""
     alike = {"network": cell.network, "batch_size": cell.batch_size, "seed": cell.seed}
-    lower = (one for one in found if all(one[name] == value for name, value in alike.items()))
-    if any(one["accuracy"] is None and one["base_rate"] < cell.base_rate for one in lower):
+    lower = [
+        one["accuracy"]
+        for one in found
+        if all(one[name] == value for name, value in alike.items())
+        and one["base_rate"] < cell.base_rate
+    ]
+    best = max((one for one in lower if one is not None), default=0.0)
+    if any(one is None or one < best - FAR_BELOW for one in lower):
         return {**cell._asdict(), "rate": cell.rate, "accuracy": None, "seconds": 0.0}
     return run_cell(cell, data, epochs)
 

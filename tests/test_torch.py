@@ -73,7 +73,7 @@ def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
 
 def bench_of(model, data, **options):
     defaults = {"step": None, "optimizer": None, "collate": None, "seed": 0}
-    given = {**defaults, "until": math.inf, "clock": lambda: 0.0, **options}
+    given = {**defaults, "until": math.inf, "budget": 1.0, "clock": lambda: 0.0, **options}
     return Bench.make(model, torch.nn.functional.mse_loss, data, **given)
 
 
@@ -106,7 +106,7 @@ def test_its_noise_along_a_training_holds_the_difference_between_its_weights():
 
 @needs_torch
 def test_a_rate_that_breaks_the_loss_is_not_taken():
-    assert bench_of(linear(), problem(0.1)).train(16, 1e6, 50)[1] == math.inf
+    assert bench_of(linear(), problem(0.1)).train(16, 1e6, 50)[2] == math.inf
 
 
 def normalised():
@@ -284,7 +284,7 @@ def test_only_the_parameters_of_the_optimizer_are_trained():
     model = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.Linear(5, 1))
     rule = torch.optim.AdamW(model[1].parameters(), lr=0.1)
     bench = bench_of(model, problem(0.5), optimizer=rule)
-    trained, _ = bench.train(32, 0.1, 3)
+    trained, *_ = bench.train(32, 0.1, 3)
     assert torch.equal(trained[0].weight, model[0].weight)
     assert not torch.equal(trained[1].weight, model[1].weight)
 
@@ -293,9 +293,9 @@ def test_only_the_parameters_of_the_optimizer_are_trained():
 def test_a_part_in_evaluation_mode_stays_so():
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 1))
     model[0].eval()
-    trained, _ = bench_of(model, problem(0.5)).train(32, 0.1, 3)
+    trained, *_ = bench_of(model, problem(0.5)).train(32, 0.1, 3)
     assert torch.equal(trained[0].running_mean, model[0].running_mean)
-    trained, _ = bench_of(model.eval(), problem(0.5)).train(32, 0.1, 3)
+    trained, *_ = bench_of(model.eval(), problem(0.5)).train(32, 0.1, 3)
     assert not torch.equal(trained[0].running_mean, model[0].running_mean)
 
 
@@ -339,6 +339,49 @@ def test_a_slow_data_set_keeps_to_the_budget():
     advice = quick(linear(), Slow(), budget=4.0, clock=clock)
     assert clock.now < 4.4
     assert advice.cost < 4.4
+
+
+class SlowAt:
+    """A clock that the parts of a loop move on, by as much as a loaded machine would."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@needs_torch
+@pytest.mark.parametrize("kind", [None, "AdamW"])
+@pytest.mark.parametrize("stage", [0, 40, 150, 400])
+def test_a_machine_that_becomes_slow_keeps_to_the_budget(stage, kind):
+    clock, calls = SlowAt(), itertools.count()
+
+    def step(module, batch):
+        # From some step on everything takes fifty times as long as it did when it was timed.
+        clock.now += 2e-4 * (50.0 if next(calls) >= stage else 1.0)
+        return torch.nn.functional.mse_loss(module(batch[0]), batch[1])
+
+    optimizer = kind and getattr(torch.optim, kind)
+    options = {"step": step, "optimizer": optimizer, "budget": 2.5, "clock": clock}
+    advice = quick(linear(), problem(0.5), None, **options)
+    assert advice.cost == clock.now < 2.5 * 1.05
+    trained = [one["updates"] for one in advice.evidence["trials"]]
+    assert sum(trained) < next(calls)
+
+
+@needs_torch
+def test_evaluations_of_a_slow_model_take_fewer_rows():
+    clock = SlowAt()
+
+    def step(module, batch):
+        clock.now += 1e-3 * len(batch[0])
+        return torch.nn.functional.mse_loss(module(batch[0]), batch[1])
+
+    options = {"step": step, "optimizer": None, "budget": 5.0, "clock": clock}
+    advice = quick(linear(), problem(0.5), None, **options)
+    assert clock.now < 5.0 * 1.1
+    assert len(advice.evidence["trials"]) > 3
+    assert len(advice.evidence["rates_at_reference"]) > 3
 
 
 @needs_torch

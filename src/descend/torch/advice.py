@@ -27,8 +27,9 @@ SPREADS = (1.0, 0.5, 2.0)
 OPEN_SPREADS = (10.0, 100.0, 1.0)
 """The same where the time did not suffice for rates so high that the loss grows."""
 SIZES = 3
-READING, SPEED, RATES, NOISE = 0.1, 0.25, 0.5, 0.65
-"""Fractions of the budget by which reading, timing, the search for rates and the noise end."""
+READING, SPEED, RATES, NOISE, TRIALS = 0.1, 0.25, 0.5, 0.65, 0.95
+"""Fractions of the budget by which reading, timing, the search for rates, the noise and the trials
+end."""
 
 
 def advise(
@@ -65,6 +66,7 @@ def advise(
             None is SGD with momentum 0.9.
         collate: makes a batch of a list of rows, as in a `DataLoader`; None takes the loader's.
         budget: seconds that the advice may take; a single step that takes longer is finished.
+            The first optimizer of a process takes a second more, for what PyTorch imports then.
         seed: of the rows, their order, and dropout.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
@@ -91,6 +93,8 @@ def advise(
     from descend.io.machine import utc_now
 
     folder = None if out is None else free_folder(out, ADVICE, force=force)
+    # The first optimizer of a process imports PyTorch's compiler: seconds that measure nothing.
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     began, started = utc_now(), clock()
     with _own_random_state(torch, module, seed):
         bench = Bench.make(
@@ -102,6 +106,7 @@ def advise(
             collate=collate,
             seed=seed,
             until=started + READING * budget,
+            budget=budget,
             clock=clock,
         )
         advice = _advise(bench, budget, started)
@@ -153,9 +158,7 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
         affordable or [min(seconds)], key=lambda size: abs(math.log(size / TORCH_REFERENCE_BATCH))
     )
     until = started + RATES * budget
-    rates = bench.search_rates(
-        reference, seconds[reference], max(0.0, until - clock()), until=until
-    )
+    rates = bench.search_rates(reference, seconds[reference], until)
     rate = min(rates, key=lambda one: rates[one])
     if not math.isfinite(rates[rate]):
         if not math.isfinite(bench.validation_loss(bench.copied())):
@@ -188,13 +191,13 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
         for spread, size in itertools.product(OPEN_SPREADS if still_falling else SPREADS, chosen)
     ]
     for number, (size, tried) in enumerate(settings):
-        left = started + budget - clock()
+        left = started + TRIALS * budget - clock()
         if trials and left <= 0:
             break
         slot = max(0.0, left) / (len(settings) - number)
         count = max(1, int(slot / seconds[size]))
-        loss = bench.train(size, tried, count, until=clock() + slot)[1]
-        trials.append(_trial_record(size, tried, count, slot, loss))
+        _, made, loss = bench.train(size, tried, count, until=clock() + slot)
+        trials.append(_trial_record(size, tried, made, slot, loss))
     measured = {"speed": seconds, "rates": rates, "reference": reference, "noise": noises}
     return _conclude(bench, trials, expected, measured, budget, started)
 

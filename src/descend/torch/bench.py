@@ -31,6 +31,10 @@ of the time that the training may take."""
 GROWTH = 4
 """Factor between the batch sizes that are timed."""
 TURNS = 3
+EVALUATIONS = 100
+"""The part of the budget that one evaluation may take; there are about twenty."""
+FIRST_RATE = 8
+"""The part of the search for rates that the first rate may take."""
 CHECKED_EVERY = 16
 """Updates between two checks that the loss is finite."""
 
@@ -83,9 +87,12 @@ class Bench:
         collate: Any,
         seed: int,
         until: float,
+        budget: float,
         clock: Clock,
     ) -> Bench:
         """A Bench, after trying one step.
+
+        Rows are read until `until`; `budget` are the seconds of all measurements.
 
         Raises:
             InputError: the module, the data or the loss cannot be used.
@@ -106,22 +113,42 @@ class Bench:
         random = np.random.default_rng(seed)
         order = random.permutation(rows.count)[:SAMPLE_ROWS]
         held = max(FEWEST_VALIDATION_ROWS, int(VALIDATION_PART * len(order)))
-        validation, read = rows.batch_until(order[:held], until, clock)
+        read = rows.read_until(order[:held], until, clock)
         bench = cls(
             module=module,
             step=step or _usual_step(loss),
             make_optimizer=_factory(optimizer),
             rows=rows,
             training=order[held:],
-            validation=validation,
-            validation_rows=read,
+            validation=rows.joined(read),
+            validation_rows=len(read),
             random=random,
             device=device,
             clock=clock,
             trained=frozenset(trained),
         )
         bench._try()
+        bench.hold_out(read, budget / EVALUATIONS)
         return bench
+
+    def hold_out(self, rows: list[Any], seconds: float) -> None:
+        """Validate on as many of these rows as one evaluation in this time allows."""
+        size, took = 0, math.inf
+        self.validation_rows = 0
+        while size < len(rows):
+            size = min(len(rows), max(FEWEST_VALIDATION_ROWS, GROWTH * size))
+            batch = self.rows.joined(rows[:size])
+            for _ in range(TURNS):  # The shortest: another process may come between.
+                started = self.clock()
+                self._evaluated(batch)
+                took = self.clock() - started
+                if took <= seconds:
+                    break
+            if took > seconds and self.validation_rows:
+                return
+            self.validation, self.validation_rows = batch, size
+            if took > seconds:
+                return
 
     def copied(self, model: Any = None) -> Any:
         """A copy of a model (None: the user's) in training mode.
@@ -206,16 +233,28 @@ class Bench:
             size *= GROWTH
         return found
 
-    def search_rates(
-        self, size: int, seconds: float, budget: float, until: float = math.inf
-    ) -> dict[float, float]:
-        """The loss after a few updates at rates from 10⁻⁴ up, until it is far above the best."""
+    def search_rates(self, size: int, seconds: float, until: float) -> dict[float, float]:
+        """The loss after a few updates at rates from 10⁻⁴ up, until it is far above the best.
+
+        Args:
+            size: rows per update.
+            seconds: of an update, as measured before.
+            until: when the search is to be over, by the clock.
+        """
         found: dict[float, float] = {}
-        count = min(300, max(2, int(budget / 10 / seconds)))
+        left = max(0.0, until - self.clock())
+        count = min(300, max(2, int(left / 10 / seconds)))
         for power in range(10):
             rate = 1e-4 * 10 ** (power / 2)
-            found[rate] = self.train(size, rate, count)[1]
-            if not math.isfinite(found[rate]) or found[rate] > 10.0 * min(found.values()):
+            if found:
+                _, made, loss = self.train(size, rate, count, until)
+                if made < count and math.isfinite(loss):
+                    break  # Fewer updates than the others had: nothing to compare.
+            else:
+                first = self.clock() + left / FIRST_RATE
+                _, count, loss = self.train(size, rate, count, first)
+            found[rate] = loss
+            if not math.isfinite(loss) or loss > 10.0 * min(found.values()):
                 break
             if self.clock() > until:
                 break
@@ -223,16 +262,18 @@ class Bench:
 
     def train(
         self, size: int, rate: float, updates: int, until: float = math.inf
-    ) -> tuple[Any, float]:
-        """A copy of the model after some updates, and its loss on the validation rows."""
-        for model, finite in self.train_past(size, rate, [max(1, updates)], until):
-            if finite:
-                return model, self.validation_loss(model)
-        return model, math.inf
+    ) -> tuple[Any, int, float]:
+        """A copy of the model after some updates, how many, and its loss on the validation rows.
+
+        There are fewer than asked for where the time is over before.
+        """
+        for model, made, finite in self.train_past(size, rate, [max(1, updates)], until):
+            loss = self.validation_loss(model) if finite else math.inf
+        return model, made, loss
 
     def train_past(
         self, size: int, rate: float, stops: Sequence[int], until: float = math.inf
-    ) -> Iterator[tuple[Any, bool]]:
+    ) -> Iterator[tuple[Any, int, bool]]:
         """A copy of the model after these numbers of updates, and whether its loss is finite.
 
         It is the same copy, trained on; there are no more once the loss is not finite, or the time
@@ -243,11 +284,11 @@ class Bench:
         for number in range(max(stops)):
             value = self.update(model, rule, self.draw(size))
             if number % CHECKED_EVERY == 0 and not math.isfinite(value.item()):
-                yield model, False
+                yield model, number + 1, False
                 return
             late = number > 0 and self.clock() > until
             if late or number + 1 in stops:
-                yield model, True
+                yield model, number + 1, True
             if late:
                 return
 
@@ -287,7 +328,7 @@ class Bench:
         stops = sorted({max(1, round(one)) for one in np.linspace(PART * updates, updates, POINTS)})
         trained_until = self.clock() + TRAINED * (until - self.clock())
         measured = []
-        for model, finite in self.train_past(size, rate, stops, trained_until):
+        for model, _, finite in self.train_past(size, rate, stops, trained_until):
             found = self._products(model, GROUPS // POINTS, until) if finite else None
             if found is not None:
                 measured.append(found)

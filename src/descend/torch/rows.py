@@ -72,18 +72,19 @@ class Rows:
 
     def batch(self, numbers: Sequence[int] | np.ndarray) -> Any:
         """The rows with these numbers, collated."""
-        return self._joined([self._data[int(number)] for number in numbers])
+        return self.joined([self._data[int(number)] for number in numbers])
 
-    def batch_until(self, numbers: np.ndarray, until: float, clock: Clock) -> tuple[Any, int]:
-        """As many of these rows as can be read in time, at least a few, and their number."""
+    def read_until(self, numbers: np.ndarray, until: float, clock: Clock) -> list[Any]:
+        """As many of these rows as can be read in time, at least a few."""
         rows = []
         for number in numbers:
             rows.append(self._data[int(number)])
             if clock() > until and len(rows) >= FEWEST_VALIDATION_ROWS:
                 break
-        return self._joined(rows), len(rows)
+        return rows
 
-    def _joined(self, rows: list[Any]) -> Any:
+    def joined(self, rows: list[Any]) -> Any:
+        """Rows that were read as a batch."""
         try:
             batch = self._collate(rows)
         except Exception as error:

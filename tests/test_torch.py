@@ -351,6 +351,7 @@ class SlowAt:
 
 
 @needs_torch
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, "AdamW"])
 @pytest.mark.parametrize("stage", [0, 40, 150, 400])
 def test_a_machine_that_becomes_slow_keeps_to_the_budget(stage, kind):

@@ -318,9 +318,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_consistent_length(X, y)
         return X, y
 
-    def _rows(
-        self, X: Any, y: NDArray[Any], sample_weight: Any, *, learned: bool = True
-    ) -> Rows:
+    def _rows(self, X: Any, y: NDArray[Any], sample_weight: Any, *, learned: bool = True) -> Rows:
         """The rows that count, with the product of their sample weights and class weights.
 
         Args:

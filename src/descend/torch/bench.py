@@ -267,9 +267,8 @@ class Bench:
 
         There are fewer than asked for where the time is over before.
         """
-        for model, made, finite in self.train_past(size, rate, [max(1, updates)], until):
-            loss = self.validation_loss(model) if finite else math.inf
-        return model, made, loss
+        [(model, made, finite)] = self.train_past(size, rate, [max(1, updates)], until)
+        return model, made, self.validation_loss(model) if finite else math.inf
 
     def train_past(
         self, size: int, rate: float, stops: Sequence[int], until: float = math.inf

@@ -1,8 +1,9 @@
 """Ctrl-C and SIGTERM: during a run a request to save and stop; at any other time the end.
 
 However often the keys are pressed, a command ends with one text and the status 130. What cannot be
-stopped at once (a library's import, a program that is being compiled) is waited for a few seconds;
-then the process ends as it is. No file is half written then: each is whole or not there.
+stopped at once (a library's import, a program that is being compiled, a query that is being
+planned) is waited for a few seconds; then the process ends as it is. No file is half written then:
+each is whole or not there.
 """
 
 from __future__ import annotations
@@ -84,12 +85,15 @@ class Interrupts:
     def __init__(self) -> None:
         self.came = self.known = self.over = False
         self._held_since: float | None = None
+        self._heard = 0
         sys.unraisablehook = self._again
         for number in SIGNALS:
             signal.signal(number, self)
+        self._watch()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """End the command: once, and not within an import."""
+        self._heard += 1
         if self.over or self.known:
             return
         if not _is_importing(frame):
@@ -104,6 +108,27 @@ class Interrupts:
         if now - self._held_since >= LONGEST_IMPORT:
             self._end()
         _after(0.02, os.kill, os.getpid(), number)
+
+    def _watch(self) -> None:
+        """End the process where Python does not come to call the handler.
+
+        While the main thread is inside a library that looks at no signals, for instance where
+        DuckDB plans a query over thousands of columns, only this thread learns of them.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, args=(reading,), daemon=True).start()
+
+    def _listen(self, reading: int) -> None:
+        while came := os.read(reading, 1):
+            if came[0] in SIGNALS:
+                _after(LONGEST_ENDING, self._end_unheard, came[0], self._heard)
+
+    def _end_unheard(self, number: int, heard: int) -> None:
+        handler: object = signal.getsignal(number)
+        if self._heard == heard and handler is self:
+            self._end()
 
     def _end(self) -> None:
         if not self.over:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -19,12 +18,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.sparse import can_be_sparse, encode_sparse
-from descend.data.reading.errors import closest
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
-from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT
 from descend.reporting.progress import Progress, make_progress
 from descend.runtime.together import same_number
 from descend.settings import CLASS_LOSSES, Settings
@@ -36,6 +33,7 @@ from descend.sklearn.arrays import (
     prepare_rows,
     train_prepared,
 )
+from descend.sklearn.other_names import PARAMETERS, answering_names, unknown_parameter
 from descend.sklearn.partial_fit import NEVER, Stream, go_on
 from descend.sklearn.validation import (
     as_read,
@@ -66,60 +64,6 @@ LEAST_ENTRIES = 32
 where the rows are few, and a prediction must not depend on the rows beside it."""
 NETWORK = ("model", "members", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
-PARAMETERS = {"epochs": "max_epochs", "seed": "random_state", "validation": "validation_fraction"}
-"""Settings whose parameter has scikit-learn's name instead of ours."""
-
-
-def _elsewhere(name: str) -> str | None:
-    """The parameter that means what another library, or `descend.train`, calls by this name."""
-    if name in PARAMETERS or name == "class_weights":
-        return PARAMETERS.get(name, "class_weight")
-    if name in ("early_stop", "early_stopping"):
-        return "early_stopping"
-    setting = COUNTERPARTS.get(name)
-    return None if setting is None else PARAMETERS.get(setting, setting)
-
-
-def _unknown_parameter(estimator: str, name: str, known: Sequence[str]) -> str:
-    """What to say about a parameter that an estimator does not have."""
-    if name in ABSENT:
-        return f"{estimator} has no {name}: {ABSENT[name]}."
-    if name in HELD_OUT:
-        return f"{estimator} has no {name}; fit takes validation_data=(X, y) instead."
-    here = _elsewhere(name)
-    if here is not None and (not known or here in known):
-        return f"{estimator} has no {name}; it takes {here} instead."
-    near = closest(name, known)
-    return f"{estimator} has no parameter {name!r}.{near} It takes {', '.join(known)}."
-
-
-def _unknown_argument(estimator: type, method: str, name: str, known: Sequence[str]) -> str:
-    """What to say about an argument that a method of an estimator does not have."""
-    if name in HELD_OUT and "validation_data" in known:
-        return f"{method} has no {name}; it takes validation_data=(X, y) instead."
-    if _elsewhere(name) == "weight":
-        return f"{method} has no {name}; it takes sample_weight instead."
-    if name in ABSENT:
-        return f"{method} has no {name}: {ABSENT[name]}."
-    parameters = inspect.signature(estimator).parameters
-    here = name if name in parameters else _elsewhere(name)
-    if here in parameters:
-        return f"{method} has no {name}; it is a parameter: {estimator.__name__}({here}=...)."
-    return f"{method} has no argument {name!r}. It takes {', '.join(known)}."
-
-
-def _answering(estimator: type, method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that answers arguments of other libraries with those used here."""
-    known = list(inspect.signature(method).parameters)
-
-    @functools.wraps(method)
-    def answering(*args: Any, **given: Any) -> Any:
-        for name in given:
-            if name not in known:
-                raise TypeError(_unknown_argument(estimator, method.__name__, name, known[1:]))
-        return method(*args, **given)
-
-    return answering
 
 
 class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -250,7 +194,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         cls.__signature__ = signature.replace(parameters=parameters, return_annotation=cls)
         for name in ("fit", "partial_fit"):
             if name in vars(cls):
-                setattr(cls, name, _answering(cls, vars(cls)[name]))
+                setattr(cls, name, answering_names(cls, vars(cls)[name]))
 
     __signature__: ClassVar[inspect.Signature]
     quantiles: float | Sequence[float] | None = None
@@ -261,7 +205,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         known = cls.__signature__.parameters
         if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
             for name in parameters.keys() - known.keys():
-                raise TypeError(_unknown_parameter(cls.__name__, name, list(known)))
+                raise TypeError(unknown_parameter(cls.__name__, name, list(known)))
         made: Self = super().__new__(cls)
         return made
 
@@ -270,7 +214,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         known = self.get_params(deep=False)
         for name in parameters.keys() - known.keys():
             if "__" not in name:
-                raise ValueError(_unknown_parameter(type(self).__name__, name, list(known)))
+                raise ValueError(unknown_parameter(type(self).__name__, name, list(known)))
         changed: Self = super().set_params(**parameters)
         return changed
 

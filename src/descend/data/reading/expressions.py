@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from descend.data.reading.missing import missing_sql
 from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_sql, whole_text_sql
+from descend.data.reading.periods import PERIODS, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 
@@ -24,7 +25,10 @@ microseconds."""
 DAY_NUMBER = "yyyymmdd"
 """The pattern of whole numbers such as 20240131, which are dates."""
 
-NUMBER_PATTERNS = (*EPOCHS, DAY_NUMBER)
+MONTH_NUMBER = "yyyymm"
+"""The pattern of whole numbers such as 202401, which are months."""
+
+NUMBER_PATTERNS = (*EPOCHS, DAY_NUMBER, MONTH_NUMBER)
 """The patterns of times that are stored as numbers."""
 
 
@@ -193,14 +197,16 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
 
     Args:
         column: of dates, times, text or numbers.
-        pattern: of text: None for ISO 8601, `TIME` for times of day, or a strptime pattern; of
-            numbers one of `NUMBER_PATTERNS`.
+        pattern: of text: None for ISO 8601, `TIME` for times of day, one of `PERIODS`, or another
+            strptime pattern; of numbers one of `NUMBER_PATTERNS`.
     """
     if pattern in EPOCHS:
         count = f"{number_sql(column)} * {EPOCHS[pattern]}"
         return f"CASE WHEN abs({count}) < 9e18 THEN round({count})::BIGINT END"
     if pattern == DAY_NUMBER:
         return with_value(number_sql(column), _numbered_day)
+    if pattern == MONTH_NUMBER:
+        return with_value(number_sql(column), lambda month: _numbered_day(f"({month} * 100 + 1)"))
     if column.is_text:
         return with_value(text_sql(column), lambda text: _text_time(text, column.nulls, pattern))
     if pattern == TIME:
@@ -224,7 +230,9 @@ def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + {_clock_time(text)})"
     stamp = iso_sql(text)
-    if pattern is not None:
+    if pattern in PERIODS:
+        stamp = f"coalesce({period_sql(text, pattern)}, {stamp})"
+    elif pattern is not None:
         parsed = f"try_strptime({text}, {quote_text(pattern)})"
         if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
             parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"

@@ -52,11 +52,16 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
         return "constant to rounding"
     if asked or not may_identify(survey):
         return ""
-    if _IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name):
+    if has_identifier_name(name):
         return f"identifier: by its name, and nearly every row has another value{_OVERRIDE}"
     if survey.counting and not _COUNTING_NAME.search(name):
         return f"identifier: it numbers the rows{_OVERRIDE}"
     return ""
+
+
+def has_identifier_name(name: str) -> bool:
+    """Whether the name of a column says that it identifies something: id, customerId, key."""
+    return bool(_IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name))
 
 
 _OVERRIDE = " (the option numeric keeps it)"

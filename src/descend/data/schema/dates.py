@@ -27,6 +27,9 @@ next to January; the hour includes minutes and seconds; elapsed days count from 
 TIME_PARTS = ("hour sin", "hour cos")
 """The numbers that a time of day becomes."""
 
+MONTH_PARTS = ("year", "month sin", "month cos", "elapsed days")
+"""The numbers that a month or a quarter becomes: the weekday of its first day means nothing."""
+
 
 def part_values(
     microseconds: NDArray[np.int64], names: Iterable[str]

@@ -7,13 +7,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from descend.data.reading.expressions import EPOCHS, NUMBER_PATTERNS, epoch_unit, number_sql
+from descend.data.reading.expressions import (
+    DAY_NUMBER,
+    EPOCHS,
+    MONTH_NUMBER,
+    NUMBER_PATTERNS,
+    epoch_unit,
+    number_sql,
+    time_sql,
+)
 from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
-from descend.data.schema.columns import Column, DatetimeColumn, NumberColumn
+from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
+from descend.data.schema.odd_values import alike_values, several_values
 from descend.errors import cell_option_text, option_text
 from descend.io.units import count_text
 
@@ -25,6 +34,7 @@ _STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-0
 _RECENT = (1e15, 2.2e15)
 """Microseconds since 1970 of the years 2001 to 2039."""
 _LEAST_TIMES = 20
+_LEAST_MONTHS = 6
 _FIRST_FAR = 2_524_608_000_000_000
 """Microseconds from 1970 to 2050: later years of two digits may be of the century before."""
 
@@ -103,6 +113,10 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
                 f"they are read as text. Give {option_text('date_order', 'dmy')} (day first) or "
                 f"{option_text('date_order', 'mdy')}."
             )
+        said += several_values(table, name, survey.texts)
+    for column in columns:
+        if isinstance(column, CategoryColumn):
+            said += alike_values(table, column.name, surveys.values[column.name].texts)
     numbers = [one for one in columns if isinstance(one, NumberColumn)]
     said += _number_stand_ins(table, numbers, surveys)
     for column in columns:
@@ -110,7 +124,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
             said += _dates(column, surveys)
         elif isinstance(column, NumberColumn):
             said += _epochs(column)
-            said += _numbered_days(column, whole=surveys.numbers[column.name].whole)
+            said += _numbered_dates(table, column, surveys)
     return said
 
 
@@ -208,23 +222,36 @@ def _epochs(column: NumberColumn) -> list[str]:
     ]
 
 
-def _numbered_days(column: NumberColumn, *, whole: bool) -> list[str]:
-    """A sentence if the numbers may be dates such as 20240131."""
-    if not whole or (column.distinct or 0) < _LEAST_TIMES:
+def _numbered_dates(table: Table, column: NumberColumn, surveys: Surveys) -> list[str]:
+    """A sentence if the numbers may be dates such as 20240131, or months such as 202401."""
+    if not surveys.numbers[column.name].whole:
         return []
-    try:
-        first, last = (
-            datetime.datetime.strptime(f"{end:.0f}", "%Y%m%d")
-            for end in (column.minimum, column.maximum)
+    for what, pattern, form, least in (
+        ("dates", DAY_NUMBER, "%Y%m%d", _LEAST_TIMES),
+        ("months", MONTH_NUMBER, "%Y%m", _LEAST_MONTHS),
+    ):
+        try:
+            ends = [
+                datetime.datetime.strptime(f"{end:.0f}", form)
+                for end in (column.minimum, column.maximum)
+            ]
+        except ValueError:
+            continue
+        if (column.distinct or 0) < least or not 1900 <= ends[0].year <= ends[1].year <= 2100:
+            continue
+        source = surveys.typed[column.name].column
+        none = f"({number_sql(source)}) IS NOT NULL AND ({time_sql(source, pattern)}) IS NULL"
+        found = table.joined(f"SELECT count_if({none}) AS n FROM {table.rows} WHERE {MARK}")
+        if any(found.column(0).to_pylist()):
+            continue
+        shown = " to ".join(
+            end.strftime("%Y-%m-%d" if pattern == DAY_NUMBER else "%Y-%m") for end in ends
         )
-    except ValueError:
-        return []
-    if not 1900 <= first.year <= last.year <= 2100:
-        return []
-    return [
-        f"Column {column.name!r} may hold dates as numbers ({first:%Y-%m-%d} to {last:%Y-%m-%d}). "
-        f"If so, give {option_text('datetime', [column.name])}"
-    ]
+        return [
+            f"Column {column.name!r} may hold {what} as numbers ({shown}). "
+            f"If so, give {option_text('datetime', [column.name])}"
+        ]
+    return []
 
 
 def _day(microseconds: float) -> str:

@@ -19,9 +19,11 @@ from descend.data.schema.columns import (
     schema_from_json,
 )
 from descend.data.schema.describe import ColumnDescription, describe
+from descend.data.schema.entities import repeated_entities
 from descend.data.schema.hints import class_notes, column_hints, text_notes, text_warnings
 from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
+from descend.data.schema.odd_values import far_targets
 from descend.data.schema.quantiles import with_quantiles
 from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
 from descend.data.schema.surveys import Selection
@@ -193,6 +195,9 @@ def _schema(
     )
     warnings += _missing_warnings(columns, training)
     warnings += column_hints(table, columns, surveys)
+    warnings += repeated_entities(table, inputs, survey, values, rows)
+    if target.task == "regression":
+        warnings += far_targets(table, targets, rows)
     return Schema(
         columns=columns,
         target=target,

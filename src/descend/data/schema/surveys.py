@@ -129,6 +129,7 @@ class ValueSurvey:
         times: survey of the dates or times, if it holds them.
         values: otherwise the commonest values with their counts, by descending count, then by
             value.
+        texts: of a column of text, the 1,000 commonest values with their counts, rare ones too.
     """
 
     seen: int = 0
@@ -140,3 +141,4 @@ class ValueSurvey:
     strays: Cells | None = None
     times: TimeSurvey | None = None
     values: tuple[tuple[str, int], ...] = ()
+    texts: tuple[tuple[str, int], ...] = ()

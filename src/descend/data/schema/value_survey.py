@@ -9,6 +9,7 @@ from typing import Any
 
 from descend.data.reading.expressions import (
     DAY_NUMBER,
+    MONTH_NUMBER,
     TIME,
     category_sql,
     cell_sql,
@@ -21,11 +22,18 @@ from descend.data.reading.expressions import (
     time_written_sql,
 )
 from descend.data.reading.missing import NULLS, missing_sql
+from descend.data.reading.periods import (
+    MONTHS,
+    PERIODS,
+    QUARTER,
+    looks_like_period_sql,
+    period_sql,
+)
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import Cells, is_few
-from descend.data.schema.dates import PARTS, TIME_PARTS
+from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
 from descend.data.schema.number_survey import in_groups
 from descend.data.schema.surveys import (
     LEAST_COUNT,
@@ -53,6 +61,7 @@ PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS
 _DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 40
+_MOST_TEXTS = 1_000
 _VALUE = TableColumn("value", "text", "VARCHAR", nulls=NULLS)
 
 
@@ -106,8 +115,12 @@ def _survey(
             surveys.append(survey)
         others = [place for place, survey in enumerate(surveys) if survey.times is None]
         common = _commonest(table, kept, others, always)
+        worded = [place for place in others if columns[place].type == "text"]
+        rare_too = _commonest(table, kept, worded, "true", _MOST_TEXTS)
     return {
-        column.name: replace(survey, values=tuple(common.get(place, ())))
+        column.name: replace(
+            survey, values=tuple(common.get(place, ())), texts=tuple(rare_too.get(place, ()))
+        )
         for place, (column, survey) in enumerate(zip(columns, surveys, strict=True))
     }
 
@@ -168,10 +181,18 @@ def _written_times(
     """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
+    looks.append(looks_like_period_sql("value"))
     first = _count_matches(table, kept, [is_iso, clock_sql("value"), *looks], places)
     found: dict[int, dict[str, Any]] = {}
     dated = []
-    for place, (cells, iso, clock, date, _) in first.items():
+    of_periods = [place for place, (n, *_, period) in first.items() if is_few(n - period, period)]
+    tests = [f"({period_sql('value', one)}) IS NOT NULL" for one in PERIODS]
+    for place, (cells, *counts) in _count_matches(table, kept, tests, of_periods).items():
+        if is_few(cells - max(counts), max(counts)):
+            found[place] = {"pattern": PERIODS[counts.index(max(counts))]}
+    for place, (cells, iso, clock, date, *_) in first.items():
+        if place in found:
+            continue
         if is_few(cells - iso, iso):
             found[place] = {"pattern": ISO}
         elif is_few(cells - clock, clock):
@@ -255,9 +276,16 @@ def _with_times(
         source = (
             f"SELECT {time_sql(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
         )
-    times = survey_times(table, source, TIME_PARTS if pattern == TIME else PARTS)
+    times = survey_times(table, source, _parts(pattern))
     strays = _strays(table, column, written, few=times.seen < survey.seen)
     return replace(survey, pattern=written, times=times, strays=strays)
+
+
+def _parts(pattern: str) -> tuple[str, ...]:
+    """The numbers that dates or times of a pattern become."""
+    if pattern in (*MONTHS, QUARTER, MONTH_NUMBER):
+        return MONTH_PARTS
+    return TIME_PARTS if pattern == TIME else PARTS
 
 
 def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool) -> Cells | None:
@@ -276,7 +304,7 @@ def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool
 
 
 def _number_pattern(table: Table, column: TableColumn) -> str:
-    """How the numbers of a column are times: as 20240131, or counted from 1970 in some unit."""
+    """How the numbers of a column are times: as 20240131, as 202401, or counted from 1970."""
     if column.type != "number":
         raise DataError(
             f"{table.name}: {option_text('datetime', [column.name])} is for numbers that count "
@@ -286,17 +314,22 @@ def _number_pattern(table: Table, column: TableColumn) -> str:
     number = number_sql(column)
     size = (
         f"SELECT max(abs({number})) AS largest, count({number}) AS n, "
-        f"count({time_sql(column, DAY_NUMBER)}) AS days FROM {table.rows} WHERE {MARK}"
+        f"count({time_sql(column, DAY_NUMBER)}) AS days, "
+        f"count({time_sql(column, MONTH_NUMBER)}) AS months FROM {table.rows} WHERE {MARK}"
     )
-    merge = "SELECT max(largest) AS largest, sum(n)::BIGINT AS n, sum(days)::BIGINT AS days"
+    merge = (
+        "SELECT max(largest) AS largest, sum(n)::BIGINT AS n, sum(days)::BIGINT AS days, "
+        "sum(months)::BIGINT AS months"
+    )
     found = table.merged(size, f"{merge} FROM parts").to_pylist()[0]
-    if is_few(found["n"] - found["days"], found["days"]):
-        return DAY_NUMBER
+    for pattern, count in ((DAY_NUMBER, found["days"]), (MONTH_NUMBER, found["months"])):
+        if is_few(found["n"] - count, count):
+            return pattern
     return epoch_unit(found["largest"] or 0.0)
 
 
 def _commonest(
-    table: Table, kept: str, places: Sequence[int], always: str
+    table: Table, kept: str, places: Sequence[int], always: str, most: int = MOST_VALUES
 ) -> dict[int, list[tuple[str, int]]]:
     """The commonest values of the columns at some indices, with their counts."""
     if not places:
@@ -306,7 +339,7 @@ def _commonest(
         return f"""
             SELECT place, value, n FROM {relation}
             WHERE place IN ({", ".join(map(str, places))}) AND (n >= {LEAST_COUNT} OR {always})
-            QUALIFY row_number() OVER (PARTITION BY place ORDER BY n DESC, value) <= {MOST_VALUES}
+            QUALIFY row_number() OVER (PARTITION BY place ORDER BY n DESC, value) <= {most}
             ORDER BY place, n DESC, value
         """
 

@@ -1,0 +1,178 @@
+"""Warnings about values: spellings that differ little, several in a cell, targets far off."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from descend.data.reading.expressions import number_sql
+from descend.data.reading.sql import quote_name, quote_text
+from descend.data.reading.table import ROW, Table
+from descend.data.reading.table_column import TableColumn
+from descend.data.schema.surveys import Selection
+from descend.errors import option_text, quoted_cell
+from descend.io.units import count_text
+
+_SHOWN = 3
+_SEPARATORS = {";": 0.8, "|": 0.8, ",": 0.5}
+"""What may part several values of a cell, and the most parts for each different cell. Commas stand
+in names and addresses too."""
+_LEAST_SHARE = 0.05
+"""Share of cells that hold several values, from which on this is told."""
+_REPEATED_PARTS = 0.8
+"""Least share of parts that stand in several different cells."""
+_LONGEST_PART = 60
+_LEAST_ROWS = 20
+_MOST_FAR = 10
+_FAR = 20.0
+"""How far a target is from all others, in widths of their range, to be told."""
+
+
+Values = Sequence[tuple[str, int]]
+
+
+def alike_values(table: Table, name: str, values: Values) -> list[str]:
+    """A sentence if categories differ only in letter case or in the spaces within them.
+
+    Args:
+        table: that holds the column.
+        name: of the column.
+        values: its values, with counts.
+    """
+    groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for value, count in values:
+        if count:
+            groups[" ".join(value.casefold().split())].append((value, count))
+    alike = [group for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    alike.sort(key=lambda group: -sum(count for _, count in group))
+    shown = "; ".join(
+        " and ".join(f"{quoted_cell(value)} ({count:,})" for value, count in group[: _SHOWN + 1])
+        for group in alike[:_SHOWN]
+    )
+    more = f"; and {len(alike) - _SHOWN:,} more" if len(alike) > _SHOWN else ""
+    column = quote_name(name)
+    spaced = f"regexp_replace({column}, '\\s+', ' ', 'g')"
+    own_spaces = any(" ".join(value.split()) != value for group in alike for value, _ in group)
+    written = f"lower({spaced if own_spaces else column})"
+    return [
+        f"Column {name!r} has values that differ only in letter case or spaces: {shown}{more}. "
+        "Each is a category of its own; if they mean the same, write them alike"
+        f"{_with_query(table, f'* REPLACE ({written} AS {column})')}"
+    ]
+
+
+def several_values(table: Table, name: str, values: Values) -> list[str]:
+    """A sentence if the cells of a column seem to hold several values each, such as `red;blue`.
+
+    Args:
+        table: that holds the column.
+        name: of the column.
+        values: its values, with counts.
+    """
+    cells = sum(count for _, count in values)
+    for separator, most in _SEPARATORS.items():
+        several = sum(count for value, count in values if separator in value)
+        if not cells or several < _LEAST_SHARE * cells:
+            continue
+        counts: Counter[str] = Counter()
+        places: Counter[str] = Counter()
+        for value, count in values:
+            for part in {part.strip() for part in value.split(separator)} - {""}:
+                counts[part] += count
+                places[part] += 1
+        repeated = sum(1 for place in places.values() if place > 1)
+        if (
+            2 <= len(counts) <= most * len(values)
+            and repeated >= _REPEATED_PARTS * len(counts)
+            and max(map(len, counts)) <= _LONGEST_PART
+        ):
+            return [_describe_several(table, name, separator, values, counts)]
+    return []
+
+
+def _describe_several(
+    table: Table, name: str, separator: str, values: Values, counts: Counter[str]
+) -> str:
+    spaced = all(f"{separator} " in value for value, _ in values if separator in value)
+    by = f"{separator} " if spaced else separator
+    shown = ", ".join(f"{quoted_cell(part)} ({n:,})" for part, n in counts.most_common(_SHOWN))
+    first = counts.most_common(1)[0][0]
+    parts = f"string_split({quote_name(name)}, {quote_text(by)})"
+    own = f"*, list_contains({parts}, {quote_text(first)}) AS {quote_name(f'{name} {first}')}"
+    return (
+        f"The cells of column {name!r} seem to hold several values each, parted by "
+        f"{separator!r}: {shown}{', ...' if len(counts) > _SHOWN else ''}. Each combination is "
+        f"taken as a value of its own. Give every value a column of its own"
+        f"{_with_query(table, own)}"
+    )
+
+
+def _with_query(table: Table, selected: str) -> str:
+    """The end of a sentence, with a query over the file where the table is one."""
+    if not os.path.exists(table.name):
+        return "."
+    return f", for instance with the query  SELECT {selected} FROM {quote_text(table.name)}"
+
+
+def far_targets(table: Table, targets: Sequence[TableColumn], rows: Selection) -> list[str]:
+    """A sentence for each target of which a few values are far from all others.
+
+    Args:
+        table: whose rows are numbered.
+        targets: columns of numbers.
+        rows: selects the rows that count, held out or not.
+    """
+    return [said for target in targets for said in _far_values(table, target, rows)]
+
+
+def _far_values(table: Table, target: TableColumn, rows: Selection) -> list[str]:
+    kept = _MOST_FAR + 1
+    found = table.joined(
+        f"SELECT count(v) AS n, max(v, {kept}) AS high, arg_max(r, v, {kept}) AS high_rows, "
+        f"min(v, {kept}) AS low, arg_min(r, v, {kept}) AS low_rows FROM "
+        f"(SELECT {number_sql(target)} AS v, {ROW} AS r FROM {table.rows} WHERE {rows.counted})"
+    ).to_pylist()
+    count = sum(part["n"] for part in found)
+    if count < _LEAST_ROWS:
+        return []
+    most = max(1, min(_MOST_FAR, count // 100))
+
+    def ends(values: str, places: str) -> list[tuple[float, int]]:
+        pairs = [
+            pair
+            for part in found
+            if part["n"]
+            for pair in zip(part[values], part[places], strict=True)
+        ]
+        return sorted(pairs, reverse=values == "high")[:kept]
+
+    highs, lows = ends("high", "high_rows"), ends("low", "low_rows")
+    inner = (lows[most][0], highs[most][0])
+    above = _far_count([value for value, _ in highs], inner[0], most)
+    below = _far_count([-value for value, _ in lows], -inner[1], most)
+    far = [*highs[:above], *lows[:below]]
+    if not far:
+        return []
+    value, row = min(far, key=lambda pair: pair[1])
+    values = sorted({one for one, _ in far})
+    named = [f"{target.name}={one:.17g}" for one in values]
+    leave = f", leave its row out ({option_text('missing', named)})" if len(values) <= 3 else ""
+    return [
+        f"The target {target.name!r} has {count_text(len(far), 'value')} far from all others "
+        f"({value:g} in data row {row + 1:,}; the others go from {lows[below][0]:g} to "
+        f"{highs[above][0]:g}). With squares of errors, it outweighs them. Correct it{leave}, or "
+        f"give a loss that counts it less, such as {option_text('loss', 'huber')}."
+    ]
+
+
+def _far_count(falling: Sequence[float], lowest: float, most: int) -> int:
+    """How many of the first values are far above the range from `lowest` to the next value."""
+    far = 0
+    for place in range(1, min(most, len(falling) - 1) + 1):
+        width = falling[place] - lowest
+        if width > 0 and falling[place - 1] - falling[place] > _FAR * width:
+            far = place
+    return far

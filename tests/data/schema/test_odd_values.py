@@ -1,0 +1,120 @@
+"""What the user is warned of: spellings, several values in a cell, far targets, known entities."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from descend.data.reading.table import open_table
+from descend.data.schema.learn import inspect_columns, learn_schema
+from descend.settings import Settings
+
+ROWS = 120
+Y = np.random.default_rng(0).normal(size=ROWS) + 1
+ROW = np.arange(ROWS)
+
+
+def warned(columns: dict[str, Any], **options: Any) -> str:
+    table = open_table(pa.table({"x": Y * Y, "y": Y, **columns}))
+    settings = Settings(target="y", task="regression", **options)
+    return "\n".join(learn_schema(table, settings).warnings)
+
+
+def test_spellings_that_differ_in_case_or_spaces_are_told_with_their_counts() -> None:
+    texts = [["Red", "red", "blue", "light  blue", "light blue"][row % 5] for row in ROW]
+    texts[0] = "RED"
+    columns = inspect_columns(open_table(pa.table({"colour": texts, "x": Y})))
+    (said,) = columns.warnings
+    assert "'red' (24) and 'Red' (23) and 'RED' (1)" in said
+    assert "'light  blue' (24) and 'light blue' (24)" in said
+    assert "'blue'" not in said.replace("'light blue'", "")
+
+
+def test_spaces_around_a_value_are_none_of_it() -> None:
+    texts = [["red", " red", "red "][row % 3] if row % 2 else "blue" for row in ROW]
+    assert not inspect_columns(open_table(pa.table({"colour": texts, "x": Y}))).warnings
+
+
+@pytest.mark.parametrize("separator", [";", "|", "; ", ", "])
+def test_cells_with_several_values_are_told_with_what_to_do(tmp_path: Path, separator: str) -> None:
+    options = ["tea", "milk", "water", "juice"]
+    several = [[one for bit, one in enumerate(options) if row % 15 + 1 >> bit & 1] for row in ROW]
+    path = tmp_path / "t.csv"
+    lines = [f'"{separator.join(one)}",{y}' for one, y in zip(several, Y, strict=True)]
+    path.write_text("\n".join(["drinks,x", *lines]) + "\n")
+    (said,) = inspect_columns(open_table(path)).warnings
+    assert "'drinks' seem to hold several values each" in said
+    query = said.partition("the query  ")[2]
+    table = open_table(query)
+    name = table.columns[-1].name
+    found = table.query(f'SELECT count_if("{name}") AS n FROM {table.rows}').to_pylist()[0]["n"]
+    assert found == sum(name.removeprefix("drinks ") in one for one in several)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"{'ABCDEFGH'[row % 8]}, Town {row % 8}" for row in ROW],
+        [f"word {row % 9}" for row in ROW],
+        [f"part {row}; and {row + 1}" for row in ROW],
+    ],
+)
+def test_other_text_holds_one_value(texts: list[str]) -> None:
+    table = open_table(pa.table({"text": texts, "x": Y}))
+    assert not any("several" in one for one in inspect_columns(table).warnings)
+
+
+@pytest.mark.parametrize("far", [1e9, -1e9])
+def test_a_target_far_from_all_others_is_named_by_its_row(far: float) -> None:
+    y = Y.copy()
+    y[40] = far
+    said = warned({"y": y})
+    assert f"1 value far from all others ({far:g} in data row 41;" in said
+    assert f"missing=['y={far:.17g}']" in said
+    assert "far from all others" not in warned({"y": y}, missing=(f"y={far:.17g}",))
+
+
+def test_a_few_far_targets_among_many_are_counted() -> None:
+    y = np.tile(Y, 10)
+    y[[5, 700]] = 1e9, 1e8
+    table = open_table(pa.table({"x": y * 0 + np.arange(len(y)) % 7, "y": y}))
+    (said,) = learn_schema(table, Settings(target="y", task="regression")).warnings
+    assert "2 values far from all others (1e+09 in data row 6;" in said
+
+
+@pytest.mark.parametrize(
+    "y",
+    [Y, np.exp(2 * Y), np.where(ROW == 7, 1.0, 0.0) + ROW % 2, Y * 1e9],
+    ids=["normal", "skewed", "counts", "large"],
+)
+def test_ordinary_targets_are_not_far(y: Any) -> None:
+    assert "far from all others" not in warned({"y": y})
+
+
+def test_rows_of_one_customer_on_both_sides_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f"{1000 + row % 20 * 7},{y}" for row, y in zip(ROW, Y, strict=True)]
+    path.write_text("\n".join(["customer_id,y", *lines]) + "\n")
+    settings = Settings(target="y", task="regression")
+    (said,) = [
+        one for one in learn_schema(open_table(path), settings).warnings if "customer" in one
+    ]
+    assert "validation rows share its value with training rows" in said
+    learned, _, held = said.partition("descend.train(")[2].partition(")  with validation=")
+    tables = [open_table(ast.literal_eval(one)) for one in (learned, held)]
+    groups = [
+        set(table.query(f"SELECT customer_id FROM {table.rows}").column(0).to_pylist())
+        for table in tables
+    ]
+    assert not groups[0] & groups[1]
+    assert sum(table.count() for table in tables) == ROWS
+
+
+def test_identifiers_and_categories_are_no_repeated_entities() -> None:
+    said = warned({"id": ROW * 3, "colour": [f"c{row % 20}" for row in ROW]})
+    assert "training rows" not in said

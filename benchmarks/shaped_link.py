@@ -20,12 +20,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
-from descend.tuning.advice.processes import extrapolated_seconds, link_of
+from descend.training.all_reduce import Link, all_reduce_cost, way_to_sum
+from descend.tuning.advice.processes import extrapolated_seconds
 from descend.types import Speed
 
 NETWORK = (128, 64)
@@ -123,7 +123,7 @@ def turn(count: int, sizes: Sequence[int]) -> dict[str, Any]:
     pairs = jobs([everyone[at : at + 2] for at in range(0, count, 2)], sizes)[0]
     all_hosts = pairs if count == 2 else jobs([everyone], sizes)[0]
     size = int(pairs["bytes"])
-    link = link_of(pairs["little"], pairs["much"], size)
+    link = Link(*pairs["link"])
     speed = Speed(tuple(shares), tuple(alone[f"{one}/1"] for one in shares), ())
     lines = {
         batch: {
@@ -133,8 +133,10 @@ def turn(count: int, sizes: Sequence[int]) -> dict[str, Any]:
         }
         for batch in sizes
     }
-    message = {"took": all_hosts["much"], "predicted": link.all_reduce(count, size)}
-    return {"lines": lines, "link": asdict(link), "bytes": size, "message": message}
+    predicted = link.seconds(all_reduce_cost(count, size, link))
+    message = {"took": all_hosts["much"], "predicted": predicted}
+    way = way_to_sum(count, size, link).value
+    return {"lines": lines, "link": link._asdict(), "way": way, "bytes": size, "message": message}
 
 
 def report(found: dict[int, list[dict[str, Any]]], place: str) -> str:
@@ -158,7 +160,8 @@ def report(found: dict[int, list[dict[str, Any]]], place: str) -> str:
             )
         messages = [one["message"] for one in turns]
         off = measure.ratio([m["took"] for m in messages], [m["predicted"] for m in messages])
-        rows.append((count, "sum alone", "", "", "", "", off))
+        way = ", ".join(dict.fromkeys(one["way"] for one in turns))
+        rows.append((count, f"sum alone: {way}", "", "", "", "", off))
     turns = [one for several in found.values() for one in several]
     latency = statistics.median(one["link"]["latency"] for one in turns)
     bandwidth = statistics.median(one["link"]["bandwidth"] for one in turns)
@@ -166,7 +169,7 @@ def report(found: dict[int, list[dict[str, Any]]], place: str) -> str:
     return (
         f"{place} Measured between two: {latency * 1e3:.2f} ms, {bandwidth * 8e-6:.1f} Mbit/s; a "
         f"gradient has {turns[0]['bytes'] / 1e3:.0f} kB. Wanted is a prediction within 20 %: "
-        f"missed in {outside} of {sum(batch != 'sum alone' for _, batch, *_ in rows)}.\n\n"
+        f"missed in {outside} of {sum(isinstance(batch, int) for _, batch, *_ in rows)}.\n\n"
         f"{measure.table((*heads, 'measured / predicted'), rows)}"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from descend.training.all_reduce import all_reduce_cost
+from descend.training.all_reduce import Link, Way, all_reduce_cost, costs, link_of, way_to_sum
 from tests.devices import run_on_devices
 
 PROGRAM = """
@@ -54,3 +54,55 @@ def test_more_processes_never_take_more_steps_than_a_ring() -> None:
             found = all_reduce_cost(count, size)
             assert found.steps <= 2 * (count - 1)
             assert found.passed >= 2 * (count - 1) / count * size
+
+
+def test_the_seconds_of_an_all_reduce() -> None:
+    link = link_of(2, little=2e-5, much=1.4e-4, size=1000)
+
+    def seconds(count: int, size: int) -> float:
+        return link.seconds(all_reduce_cost(count, size))
+
+    # An exchange: both directions one after the other.
+    assert link == Link(latency=2e-5, bandwidth=pytest.approx(1e7))
+    assert seconds(2, 1000) == pytest.approx(2.2e-4)
+    # Sums of two, then of four.
+    assert seconds(4, 1000) == pytest.approx(4.4e-4)
+    # Of three processes each sends a third to two others, twice.
+    assert seconds(3, 1000) == pytest.approx(4e-5 + 8 / 3 * 1e-4)
+    # In a ring each byte goes out 2(P-1)/P times.
+    assert seconds(4, 1_000_000) == pytest.approx(12e-5 + 1.5e-1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6, 8, 64])
+def test_a_link_is_found_from_the_sums_of_any_number_of_processes(count: int) -> None:
+    link = Link(3e-4, 2e7)
+    little = link.seconds(all_reduce_cost(count, 4))
+    much = link.seconds(costs(count, 256 << 10)[Way.RING])
+    found = link_of(count, little, much, 256 << 10)
+    assert found.bandwidth == pytest.approx(link.bandwidth, rel=0.01)
+    assert found.latency == pytest.approx(link.latency, rel=0.01)
+
+
+def test_a_slow_link_takes_the_ring_and_a_distant_one_exchanges() -> None:
+    size = 80_000
+    assert way_to_sum(2, size) is Way.DOUBLING
+    assert way_to_sum(2, size, Link(3e-5, 5e9)) is Way.DOUBLING
+    assert way_to_sum(2, size, Link(1e-3, 12.5e6)) is Way.RING
+    assert way_to_sum(4, size, Link(1e-3, 12.5e6)) is Way.RING
+    assert way_to_sum(4, size, Link(50e-3, 12.5e6)) is Way.DOUBLING
+    assert way_to_sum(8, 1_000_000) is Way.RING
+    assert way_to_sum(8, 1_000_000, Link(20e-3, 1e9)) is Way.DOUBLING
+    assert way_to_sum(6, 1_000_000, Link(20e-3, 1e9)) is Way.PARTS
+
+
+def test_a_link_that_is_a_little_other_tomorrow_changes_nothing() -> None:
+    """Where two ways take about as long by the link, the usual one stays, whatever is measured."""
+    for count in (2, 3, 4, 8, 16):
+        for size in (1_000, 80_000, 300_000, 4_000_000):
+            possible = costs(count, size)
+            ring = possible[Way.RING]
+            (other,) = (cost for way, cost in possible.items() if way is not Way.RING)
+            # The bandwidth at which both take the same time, at a latency of one.
+            bandwidth = (other.passed - ring.passed) / (ring.steps - other.steps)
+            near = {way_to_sum(count, size, Link(1.0, bandwidth * by)) for by in (0.8, 1.0, 1.25)}
+            assert near == {way_to_sum(count, size)}

@@ -6,13 +6,11 @@ import dataclasses
 import json
 import os
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from descend.errors import DescendError, SettingsError, option_text
 from descend.io.atomic import write_json
@@ -21,21 +19,20 @@ from descend.runtime.launch import launch
 from descend.runtime.synchrony import seconds_together
 from descend.runtime.trial_setup import table_setup
 from descend.settings import Settings, settings_from
-from descend.training.parallel import over_processes, replicate, sum_over_processes, this_place
+from descend.training.all_reduce import Link
+from descend.training.link import measured_link
+from descend.training.parallel import this_link, this_place
 from descend.tuning.advice.processes import (
     choose_job,
     compared_jobs,
     extrapolated_seconds,
-    link_of,
 )
-from descend.types import Advice, Params, Speed, split_variables
+from descend.types import Advice, Speed, split_variables
 
 MEASURE = "measure-processes"
 """The hidden command that each of the processes runs."""
 SIZES = (0.25, 1, 4, 16)
 """Batch sizes that are measured, in units of the advised one."""
-MESSAGES = 20
-"""Messages per timed call."""
 
 
 def processes_record(
@@ -66,10 +63,7 @@ def processes_record(
         found = _measure_in_processes(data, asked, sizes, count)
         for size, repeats in zip(found["sizes"], found["seconds"], strict=True):
             seconds[count, size] = repeats
-    link = None
-    if found["messages"] is not None:
-        little, much = found["messages"]
-        link = link_of(little, much, found["bytes"])
+    link = None if found["link"] is None else Link(*found["link"])
     for count in beyond:
         assert link is not None
         for size in found["sizes"]:
@@ -88,7 +82,7 @@ def processes_record(
         "jobs": [dataclasses.asdict(job) for job in jobs],
         "advised": dataclasses.asdict(choose_job(jobs)),
         "critical": None if critical is None else critical[1],
-        "link": None if link is None else dataclasses.asdict(link),
+        "link": None if link is None else link._asdict(),
         "cores": cores,
     }
 
@@ -135,29 +129,12 @@ def measure(asked: Mapping[str, Any]) -> None:
     seconds = [seconds_together(problem, state, size, place) for size in sizes]
     weights, _ = split_variables(state.params)
     floats = sum(leaf.size for leaf in jax.tree.leaves(weights))
-    messages = None
-    if place.count > 1:
-        messages = [seconds_of_sum(number) for number in (1, floats)]
+    link = this_link()
+    if link is None and place.count > 1:
+        link = measured_link()
     if place.first:
-        found = {"sizes": sizes, "seconds": seconds, "messages": messages, "bytes": 4 * floats}
+        found = {"sizes": sizes, "seconds": seconds, "link": link, "bytes": 4 * floats}
         write_json(Path(asked["out"]), found)
-
-
-def seconds_of_sum(floats: int) -> float:
-    """Seconds of an all-reduce of `floats` numbers; every process calls this."""
-
-    def several(values: Params) -> Params:
-        return jax.lax.fori_loop(0, MESSAGES, lambda _, so_far: sum_over_processes(so_far), values)
-
-    program = jax.jit(over_processes(several, (False,)))
-    values = replicate(np.zeros(floats, np.float32))
-    jax.block_until_ready(program(values))
-    took = []
-    for _ in range(5):
-        started = time.perf_counter()
-        jax.block_until_ready(program(values))
-        took.append((time.perf_counter() - started) / MESSAGES)
-    return float(np.median(took))
 
 
 def parse_counts(text: str) -> tuple[int, ...]:

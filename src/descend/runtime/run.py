@@ -40,7 +40,9 @@ from descend.runtime.together import (
     config_for,
     in_all_processes,
     in_this_process,
+    link_record,
     noticing_lost_processes,
+    use_recorded_link,
 )
 from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
 from descend.settings import Settings
@@ -228,6 +230,7 @@ def resume_run(
         record = read_run_record(path)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
+        use_recorded_link(record, place)
         with options.progress.doing("Reading the table"):
             trainable = make(path, record)
         measured = ("batch_size", "learning_rate", "sync_every")
@@ -442,4 +445,5 @@ def _first_record(
         "device": describe_device(),
         "machine": machine(),
         "processes": this_place().count,
+        **link_record(),
     }

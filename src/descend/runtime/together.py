@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from descend.runtime.batch_schedule import check_batch_schedule, with_batch_sche
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
+from descend.training.all_reduce import Link
 from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, LoopState
 from descend.training.parallel import (
@@ -30,9 +31,11 @@ from descend.training.parallel import (
     is_watched,
     local,
     replicate,
+    this_link,
     this_place,
+    use_link,
 )
-from descend.training.problem import Problem
+from descend.training.problem import Problem, programs
 from descend.training.watch import steps
 from descend.types import StopReason
 
@@ -76,6 +79,30 @@ def config_for(
     every = settings.sync_every if isinstance(settings.sync_every, int) else 1
     shared = problem.in_parallel(config, place, every)
     return dataclasses.replace(shared, limits=dataclasses.replace(shared.limits, seconds=None))
+
+
+def link_record() -> dict[str, Any]:
+    """What run.json says of the link between the processes, where it was measured."""
+    link = this_link()
+    return {} if link is None else {"link": link._asdict()}
+
+
+def use_recorded_link(record: Mapping[str, Any], place: Place) -> None:
+    """Sum as the run did until now, whatever the link does today: the last bits depend on it.
+
+    Another number of processes sums in another order anyhow, in the way that suits its link.
+
+    Args:
+        record: run.json.
+        place: which process this is.
+    """
+    if place.count == 1 or record.get("processes") != place.count:
+        return
+    known = record.get("link")
+    link = None if known is None else Link(**known)
+    if link != this_link():
+        use_link(link)
+        programs.cache_clear()
 
 
 @contextmanager

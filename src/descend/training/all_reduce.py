@@ -1,9 +1,10 @@
-"""The sum over all processes, in few messages.
+"""The sum over all processes, in few messages or in few bytes, as the link wants it.
 
 XLA sums on CPUs in a ring: 2(P - 1) steps one after the other, each of several messages. For the
-gradient of a small network nearly all of the time is that of the messages, so here those that are
+gradient of a small network nearly all of the time is that of the messages, so there those that are
 independent go at once: all-to-all exchanges, within pairs or among all processes, and sums of what
-came. GPUs have NCCL, which chooses by itself.
+came. On a link that carries little while a message is under way the bytes count, of which a ring
+has fewer. GPUs have NCCL, which chooses by itself.
 
 Every process adds the same numbers in the same order, so all have the same sum to the last bit.
 Adding to its own numbers what a process receives would not do that: XLA may compute its own ones
@@ -15,14 +16,26 @@ MPICH", section 4.5.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 from descend.types import Array
 
 UNDER_WAY = 16 << 10
-"""Bytes that a link carries at least while a message is under way (100 Mbit/s and 1 ms: 12 KB;
-25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes. It is fixed and not measured,
-since the order of a sum decides about its last bit."""
+"""Bytes that a link usually carries at least while a message is under way (100 Mbit/s and 1 ms:
+12 KB; 25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes."""
+CLEARLY = 1.5
+"""The usual way is left where another one takes so many times less by the measured link. The order
+of a sum decides about its last bit; so a link measured a little faster or slower tomorrow must not
+change it."""
+
+
+class Way(Enum):
+    """How several processes sum."""
+
+    DOUBLING = "exchanges between pairs, over 2, 4, 8 ... processes"
+    PARTS = "each sums a part, and sends the sum to all"
+    RING = "XLA's ring"
 
 
 class Cost(NamedTuple):
@@ -39,55 +52,114 @@ class Cost(NamedTuple):
     passed: float
 
 
-def all_reduce_cost(count: int, size: int) -> Cost:
-    """Messages and bytes of an all-reduce on CPUs.
+class Link(NamedTuple):
+    """What a message between two processes costs.
+
+    Attributes:
+        latency: seconds before its first byte.
+        bandwidth: bytes per second.
+    """
+
+    latency: float
+    bandwidth: float
+
+    def seconds(self, cost: Cost) -> float:
+        """Seconds of an all-reduce of this cost."""
+        return cost.steps * self.latency + cost.passed / self.bandwidth
+
+
+def costs(count: int, size: int) -> dict[Way, Cost]:
+    """Messages and bytes of the ways in which so many processes can sum `size` bytes on CPUs.
+
+    >>> costs(4, 80_000)[Way.DOUBLING], costs(4, 80_000)[Way.RING]
+    (Cost(steps=2, passed=320000), Cost(steps=6, passed=120000.0))
+    """
+    in_ring = 2 * (count - 1) / count * size
+    found = {Way.PARTS: Cost(2, 2 * in_ring), Way.RING: Cost(2 * (count - 1), in_ring)}
+    if count.bit_count() == 1:
+        steps = (count - 1).bit_length()
+        found[Way.DOUBLING] = Cost(steps, 2 * steps * size)
+        del found[Way.PARTS]
+    return found
+
+
+def way_to_sum(count: int, size: int, link: Link | None = None) -> Way:
+    """The way in which so many processes sum `size` bytes on CPUs.
+
+    Usually a ring is for large arrays. Where the link was measured, and another way clearly takes
+    less time by it, that one is taken.
+
+    >>> way_to_sum(2, 80_000).name, way_to_sum(2, 80_000, Link(1e-3, 12.5e6)).name
+    ('DOUBLING', 'RING')
+    """
+    possible = costs(count, size)
+    small = size <= max(8, count) * UNDER_WAY
+    usual = next(way for way in possible if small == (way is not Way.RING))
+    if link is None or count == 1:
+        return usual
+    best = min(possible, key=lambda way: link.seconds(possible[way]))
+    clearly = CLEARLY * link.seconds(possible[best]) <= link.seconds(possible[usual])
+    return best if clearly else usual
+
+
+def all_reduce_cost(count: int, size: int, link: Link | None = None) -> Cost:
+    """Messages and bytes of an all-reduce on CPUs, in the way that is taken.
 
     Args:
         count: of processes.
         size: of the array, in bytes.
+        link: between them, if it was measured.
 
     >>> all_reduce_cost(2, 80_000), all_reduce_cost(4, 80_000)
     (Cost(steps=1, passed=160000), Cost(steps=2, passed=320000))
     >>> all_reduce_cost(4, 8_000_000)  # A ring.
     Cost(steps=6, passed=12000000.0)
     """
-    if _pairs_up(count, size):
-        steps = (count - 1).bit_length()
-        return Cost(steps, 2 * steps * size)
-    in_ring = 2 * (count - 1) / count * size
-    if _is_small(count, size):
-        return Cost(2, 2 * in_ring)
-    return Cost(2 * (count - 1), in_ring)
+    return costs(count, size)[way_to_sum(count, size, link)]
 
 
-def all_reduce(values: Array, axis: str) -> Array:
+def link_of(count: int, little: float, much: float, size: int) -> Link:
+    """The link between processes, from the seconds of two sums.
+
+    The large one is made in a ring, whose bytes pass in one direction: those of an exchange may
+    pass one after the other or at once.
+
+    Args:
+        count: of processes.
+        little: seconds of a sum of one number, as it is usually made.
+        much: seconds of a ring of `size` bytes.
+        size: in bytes.
+    """
+    ring = costs(count, size)[Way.RING]
+    latency = little / all_reduce_cost(count, 4).steps
+    return Link(latency, ring.passed / max(much - ring.steps * latency, much / 10))
+
+
+def all_reduce(values: Array, axis: str, link: Link | None = None) -> Array:
     """The sum of the arrays `[n]` of all processes; called within `over_processes`.
 
     Args:
         values: of this process.
         axis: of the mesh, with one device of each process.
+        link: between the processes, the same numbers in all of them; None: not measured.
     """
     import jax
 
     count, size = jax.lax.axis_size(axis), values.size * values.dtype.itemsize
-    if jax.default_backend() != "cpu":
-        total: Array = jax.lax.psum(values, axis)
-        return total
-    if _pairs_up(count, size):
-        return _by_doubling(values, axis, count)
-    return (
-        _in_two_steps(values, axis, count) if _is_small(count, size) else jax.lax.psum(values, axis)
-    )
+    on_cpu = jax.default_backend() == "cpu"
+    return sum_in(way_to_sum(count, size, link) if on_cpu else Way.RING, values, axis)
 
 
-def _is_small(count: int, size: int) -> bool:
-    """Whether the number of messages weighs more than their bytes."""
-    return size <= max(8, count) * UNDER_WAY
+def sum_in(way: Way, values: Array, axis: str) -> Array:
+    """The same, in a way that is possible for so many processes."""
+    import jax
 
-
-def _pairs_up(count: int, size: int) -> bool:
-    """Whether sums double from step to step."""
-    return _is_small(count, size) and count.bit_count() == 1
+    if way is Way.DOUBLING:
+        return _by_doubling(values, axis, jax.lax.axis_size(axis))
+    if way is Way.PARTS:
+        return _in_two_steps(values, axis, jax.lax.axis_size(axis))
+    total: Array = jax.lax.psum(values, axis)
+    return total
 
 
 def _by_doubling(values: Array, axis: str, count: int) -> Array:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
-from descend.training.all_reduce import all_reduce
+from descend.training.all_reduce import Link, all_reduce
 from descend.training.starters import CORES, WATCHED, job_of
 from descend.training.watch import Watch, deadline, steps
 from descend.types import Array, Batch, Params
@@ -80,11 +80,26 @@ def is_watched() -> bool:
 
 _joined: list[Place] = []
 _watches: list[Watch] = []
+_links: list[Link] = []
 
 
 def this_place() -> Place:
     """Which process this is: alone, unless `join` was called where several were started."""
     return _joined[0] if _joined else ALONE
+
+
+def this_link() -> Link | None:
+    """What a message between the processes costs, the same in all of them; None: not measured."""
+    return _links[0] if _links else None
+
+
+def use_link(link: Link | None) -> None:
+    """Sum from now on in the way that suits this link; programs compiled before are as they were.
+
+    Args:
+        link: the same numbers in every process; None takes the usual way.
+    """
+    _links[:] = [] if link is None else [link]
 
 
 def join() -> Place:
@@ -129,6 +144,9 @@ def join() -> Place:
         _joined.append(Place(jax.process_index(), jax.process_count()))
         from_all(np.zeros(1))
         _connect_pairs()
+        from descend.training.link import measure_link
+
+        measure_link()
     _watch_over_others()
     return this_place()
 
@@ -164,6 +182,7 @@ def leave() -> None:
             _watches.pop().stop()
         jax.distributed.shutdown()
         _joined.clear()
+        _links.clear()
 
 
 @contextmanager
@@ -296,7 +315,7 @@ def sum_over_processes(tree: Params) -> Params:
     from jax.flatten_util import ravel_pytree
 
     flat, rebuilt = ravel_pytree(tree)
-    total: Params = rebuilt(all_reduce(flat, AXIS))
+    total: Params = rebuilt(all_reduce(flat, AXIS, this_link()))
     return total
 
 

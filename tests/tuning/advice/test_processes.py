@@ -6,29 +6,9 @@ import math
 
 import pytest
 
-from descend.tuning.advice.processes import (
-    Link,
-    choose_job,
-    compared_jobs,
-    extrapolated_seconds,
-    link_of,
-)
+from descend.training.all_reduce import Link
+from descend.tuning.advice.processes import choose_job, compared_jobs, extrapolated_seconds
 from descend.types import Speed
-
-
-def test_the_seconds_of_an_all_reduce() -> None:
-    link = link_of(little=2e-5, much=2.2e-4, size=1000)
-    # An exchange: both directions one after the other.
-    assert link == Link(latency=2e-5, bandwidth=pytest.approx(1e7))
-    assert link.all_reduce(2, 1000) == pytest.approx(2.2e-4)
-    # Sums of two, then of four.
-    assert link.all_reduce(4, 1000) == pytest.approx(4.4e-4)
-    # Of three processes each sends a third to two others, twice.
-    assert link.all_reduce(3, 1000) == pytest.approx(4e-5 + 8 / 3 * 1e-4)
-    # In a ring each byte goes out 2(P-1)/P times.
-    assert link.all_reduce(4, 1_000_000) == pytest.approx(12e-5 + 1.5e-1)
-    ring = link_of(little=2e-5, much=1.0, size=1_000_000)
-    assert ring.all_reduce(2, 1_000_000) == pytest.approx(1.0)
 
 
 def test_extrapolation_shares_the_rows_and_adds_the_messages() -> None:
@@ -36,6 +16,14 @@ def test_extrapolation_shares_the_rows_and_adds_the_messages() -> None:
     link = Link(1e-4, 1e9)
     found = extrapolated_seconds(alone, link, count=16, batch=1024, size=1_000_000)
     assert found == pytest.approx(1e-3 + 30e-4 + 30 / 16 * 1e-3)
+
+
+def test_the_prediction_sums_as_training_would_on_such_a_link() -> None:
+    alone = Speed((64,), (1e-3,), ())
+    slow, fast = Link(1e-4, 12.5e6), Link(1e-4, 1e9)
+    seconds = [extrapolated_seconds(alone, one, 2, batch=128, size=80_000) for one in (slow, fast)]
+    # In a ring the bytes of one direction, in an exchange those of both.
+    assert seconds == pytest.approx([1e-3 + 2e-4 + 6.4e-3, 1e-3 + 1e-4 + 1.6e-4])
 
 
 def test_a_larger_batch_pays_as_far_as_it_saves_updates() -> None:

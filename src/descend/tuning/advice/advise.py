@@ -100,6 +100,9 @@ def advise(
         [batch_size] if batch_size is not None else further_sizes.shortlist_sizes(work, optimizer)
     )
     finalists, others = search.search(work, chosen, learning_rate, trials)
+    if learning_rate is None:
+        finalists, others = search.go_beyond_edge(work, finalists, others)
+        work.record_time("race")
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = search.select_lasting_finalist(work, finalists, ratios)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))

@@ -16,30 +16,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from descend.training.all_reduce import all_reduce_cost
+from descend.training.all_reduce import Link, all_reduce_cost
 from descend.tuning.advice.speed import seconds_at
 from descend.types import Speed
 
 CLOSE = 1.05
 """Fewer processes are advised if they take at most this factor of the least time."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """What a message between two processes costs.
-
-    Attributes:
-        latency: seconds before its first byte.
-        bandwidth: bytes per second.
-    """
-
-    latency: float
-    bandwidth: float
-
-    def all_reduce(self, count: int, size: int) -> float:
-        """Seconds of an all-reduce of `size` bytes over `count` processes."""
-        cost = all_reduce_cost(count, size)
-        return cost.steps * self.latency + cost.passed / self.bandwidth
 
 
 @dataclass(frozen=True)
@@ -63,19 +45,6 @@ class Job:
     extrapolated: bool
 
 
-def link_of(little: float, much: float, size: int) -> Link:
-    """The link between two processes.
-
-    Args:
-        little: seconds of an all-reduce of one number between two processes.
-        much: seconds of one of `size` bytes.
-        size: in bytes.
-    """
-    small, large = all_reduce_cost(2, 4), all_reduce_cost(2, size)
-    latency = little / small.steps
-    return Link(latency, large.passed / max(much - large.steps * latency, 1e-9))
-
-
 def extrapolated_seconds(alone: Speed, link: Link, count: int, batch: int, size: int) -> float:
     """Seconds per update of processes that have a machine each.
 
@@ -86,7 +55,8 @@ def extrapolated_seconds(alone: Speed, link: Link, count: int, batch: int, size:
         batch: rows of a whole batch.
         size: bytes of the gradient.
     """
-    return seconds_at(alone, max(1, math.ceil(batch / count))) + link.all_reduce(count, size)
+    summing = link.seconds(all_reduce_cost(count, size, link))
+    return seconds_at(alone, max(1, math.ceil(batch / count))) + summing
 
 
 def compared_jobs(

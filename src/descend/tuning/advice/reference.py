@@ -26,6 +26,10 @@ EXPECTED_EPOCHS, EXPECTED_UPDATES = 40, 15_000
 FIRST_PROBE, PROBE_STEP = 128, 16
 """Batch size that is measured first, and the factor to the next one. They are only points at which
 seconds are measured: `choose_reference` continues while larger batches cost little more."""
+FIRST_REPEATS, FIRST_SECONDS = 7, 0.002
+"""Turns in which the first probe is timed, and the shortest of them; fewer where a turn, of a chunk
+at least, takes as long as all of them. Only the expected length of training follows
+from it: where sizes are compared, all of them are timed anew, in longer turns."""
 NEARLY_EQUAL = 2.0
 """Probing continues while an update costs less than this multiple of one at the first probe."""
 MIN_UPDATES_PER_EPOCH = 16
@@ -84,7 +88,9 @@ def begin_work(
         [reference],
         footprint=footprint,
         clock=clock,
-        repeats=speed.QUICK_REPEATS,
+        repeats=FIRST_REPEATS,
+        seconds=FIRST_SECONDS,
+        enough=FIRST_REPEATS * FIRST_SECONDS,
     )
     updates = max(EXPECTED_EPOCHS * problem.plan(reference).updates_per_epoch, EXPECTED_UPDATES)
     expected = updates * speed.seconds_at(measured, reference)

@@ -9,7 +9,7 @@ from descend.errors import DivergedError, option_text
 from descend.tuning.advice import lr_range, selection, speed
 from descend.tuning.advice.first_trials import record_stable_rates
 from descend.tuning.advice.further_sizes import ensure_speed
-from descend.tuning.advice.halving import Refine, successive_halving
+from descend.tuning.advice.halving import Refine, run_to_cost, successive_halving
 from descend.tuning.advice.trials import Trial
 from descend.tuning.advice.work import Work, format_sizes
 
@@ -130,6 +130,29 @@ def _refinement(work: Work, learning_rate: float | None) -> Refine:
         return added
 
     return refine
+
+
+def go_beyond_edge(
+    work: Work, finalists: Sequence[Trial], others: Sequence[Trial]
+) -> tuple[list[Trial], list[Trial]]:
+    """Try the next learning rate where the best one is the highest or the lowest that was tried.
+
+    Returns:
+        The finalists and the other trials, with those that ran now.
+    """
+    finalists, others = list(finalists), list(others)
+    if work.budget_given and work.spent() > work.budget:
+        return finalists, others
+    ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
+    first = selection.rank(finalists, ratios, work.reference)[0]
+    size, best = first.batch_size, first.learning_rate
+    tried = [one.learning_rate for one in (*finalists, *others) if one.batch_size == size]
+    beyond = [2.0 * best] if best == max(tried) else []
+    beyond += [best / 2.0] if best == min(tried) else []
+    added = [work.runner.start(size, lr_range.round_rate(rate)) for rate in beyond]
+    for trial in run_to_cost(work.runner, added, work.cost, first.updates * work.cost(size)):
+        (others if trial.diverged else finalists).append(trial)
+    return finalists, others
 
 
 def select_lasting_finalist(

@@ -161,6 +161,7 @@ def measure_speed(
     clock: Clock = time.perf_counter,
     repeats: int = REPEATS,
     seconds: float = SECONDS,
+    enough: float = math.inf,
 ) -> Speed:
     """Measure seconds per update and memory at each batch size.
 
@@ -175,8 +176,9 @@ def measure_speed(
         sizes: rows per update.
         footprint: of the problem, if it is known already.
         clock: seconds, for tests.
-        repeats: number of turns.
+        repeats: number of turns, at most.
         seconds: shortest turn; it is at least one chunk.
+        enough: no turn begins after so many seconds.
     """
     ordered = tuple(sorted(sizes))
     footprint = footprint or Footprint(problem, state)
@@ -190,7 +192,10 @@ def measure_speed(
             else:
                 with closing(timed):
                     found[size] += [timed.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
-        for _ in range(repeats):
+        started = clock()
+        for number in range(repeats):
+            if number and clock() - started >= enough:
+                break
             for size, timed in timed_sizes.items():
                 found[size].append(timed.seconds(clock, seconds))
     return Speed(

@@ -38,6 +38,23 @@ def test_a_turn_in_which_the_machine_was_busy_does_not_count() -> None:
     assert found.seconds_per_update == pytest.approx((1.0 / 10,))
 
 
+@pytest.mark.parametrize(("enough", "expected"), [(0.5, 1.0 / 10), (9.5, 2.5 / 10)])
+def test_no_turn_begins_after_enough_seconds(enough: float, expected: float) -> None:
+    """A turn lasts a chunk at least, which may take longer than all turns are meant to."""
+    problem = linear_problem(numbers(640))
+    times = iter([0.0, 1.0, 2.0, 4.0, 5.0, 9.0, 10.0])
+    found = speed.measure_speed(
+        problem,
+        problem.begin().state,
+        [64],
+        clock=lambda: next(times),
+        repeats=9,
+        seconds=0.5,
+        enough=enough,
+    )
+    assert found.seconds_per_update == pytest.approx((expected,))
+
+
 def test_measuring_changes_nothing() -> None:
     problem = linear_problem(numbers(100), optimizer="adam")
     state = problem.begin().state

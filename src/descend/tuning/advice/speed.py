@@ -192,9 +192,10 @@ def measure_speed(
             else:
                 with closing(timed):
                     found[size] += [timed.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
-        started = clock()
+        limited = math.isfinite(enough)
+        started = clock() if limited else 0.0
         for number in range(repeats):
-            if number and clock() - started >= enough:
+            if limited and number and clock() - started >= enough:
                 break
             for size, timed in timed_sizes.items():
                 found[size].append(timed.seconds(clock, seconds))

@@ -70,6 +70,21 @@ OPTIMIZERS = (
     "momo-adam",
     "polyak",
 )
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "task": TASKS,
+    "date_order": DATE_ORDERS,
+    "decimal": DECIMALS,
+    "model": MODELS,
+    "effort": tuple(EFFORTS),
+    "activation": ACTIVATIONS,
+    "optimizer": ("auto", *OPTIMIZERS),
+    "batch_schedule": BATCH_SCHEDULES,
+    "schedule": ("auto", *SCHEDULES),
+    "loss": LOSSES,
+    "goal": GOALS,
+    "share_rows": SHARE_ROWS,
+}
+"""Settings that are one of a few words."""
 
 DELIMITERS: Mapping[str, str] = {
     "tab": "\t",
@@ -225,20 +240,7 @@ class Settings:
             )
         if self.skip_lines is not None:
             _check_number("skip_lines", self.skip_lines, low=0, whole=True)
-        for name, choices in (
-            ("task", TASKS),
-            ("date_order", DATE_ORDERS),
-            ("decimal", DECIMALS),
-            ("model", MODELS),
-            ("effort", tuple(EFFORTS)),
-            ("activation", ACTIVATIONS),
-            ("optimizer", ("auto", *OPTIMIZERS)),
-            ("batch_schedule", BATCH_SCHEDULES),
-            ("schedule", ("auto", *SCHEDULES)),
-            ("loss", LOSSES),
-            ("goal", GOALS),
-            ("share_rows", SHARE_ROWS),
-        ):
+        for name, choices in CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         self._resolve_quantiles()
         if self.batch_size not in ("auto", "all"):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from descend.cli.completion import PLANES, SURFACE_NAMES, one_of
 from descend.cli.help import HelpfulCommand
 from descend.cli.options import (
     SETTINGS,
@@ -110,11 +111,17 @@ def landscape(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|RUN", help="bowl, valley, double-well, many-minima, or a run directory."
+            metavar="NAME|RUN",
+            help=f"{', '.join(SURFACE_NAMES)}, or a run directory.",
+            autocompletion=one_of(SURFACE_NAMES),
         ),
     ] = "double-well",
     directions: Annotated[
-        str, typer.Option(help="Directions of the plane of a run: path or random.")
+        str,
+        typer.Option(
+            help=f"Directions of the plane of a run: {' or '.join(PLANES)}.",
+            autocompletion=one_of(PLANES),
+        ),
     ] = "path",
     data: NamedData = None,
     validation: NamedValidation = None,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from descend.cli.completion import completion_of
 from descend.defaults import EFFORTS, RISE_UPDATES
 from descend.errors import SettingsError, option_text, printable
 from descend.io.secrets import without_secrets
@@ -315,6 +316,7 @@ def _parameter(name: str, option: Option, defaults: Mapping[str, Any]) -> inspec
         help=f"{option.help}{_default_text(name, defaults)}",
         metavar=option.metavar or None,
         rich_help_panel=GROUP_OF.get(name),
+        autocompletion=completion_of(name),
     )
     return inspect.Parameter(
         name,

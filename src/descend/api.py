@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from descend.commands.advise import advise as find_advice
 from descend.commands.compare import Comparison
 from descend.commands.compare import compare as compare_methods
+from descend.commands.evaluate import evaluate as evaluate_model
 from descend.commands.landscape import landscape_of
 from descend.commands.predict import predict as write_predictions
 from descend.commands.resume import resume as resume_run
@@ -623,17 +624,19 @@ def evaluate(
     Raises:
         InputError: there is no model, or a needed column is absent.
 
+    Warns:
+        DataWarning: the model was trained on these rows, or many values are new to it.
+
     Examples:
         >>> import descend
         >>> metrics = descend.evaluate("runs/bikes", "bikes.csv")
         >>> metrics["model"]["rmse"] < metrics["baseline"]["rmse"]
         True
     """
-    return _as_model(model).evaluate(
-        data,
-        memory=memory,
-        options={"delimiter": delimiter, "header": header, "skip_lines": skip_lines},
-    )
+    options = {"delimiter": delimiter, "header": header, "skip_lines": skip_lines}
+    if isinstance(model, Model):
+        return model.evaluate(data, memory=memory, options=options)
+    return evaluate_model(named_path(model), data, memory=memory, options=options)
 
 
 def export(model: Model | str | Path, path: str | Path, *, force: bool = False) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from descend.settings import Settings
 from descend.training.bins import BEYOND, find_bins
+from descend.training.evaluation import EvaluateRows
+from descend.training.forward import LEAST_ROWS, program_of
 from descend.training.loop import LoopState, begin, fit
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, Network
@@ -170,6 +172,25 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits() -> None:
     stopped, _ = fit(config, made.begin(), Recorder(stop_after=1))
     resumed, _ = fit(config, stopped)
     assert same_loop(whole, resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("members", "rows_held"), [(1, 100), (3, 600)])
+def test_the_program_that_predicts_evaluates_too(members: int, rows_held: int) -> None:
+    made, settings = network(members), Settings("y", members=members, loss="squared_error")
+    program = program_of(made, settings, "regression")
+    x = rows(rows_held, seed=4)
+    weight = np.random.default_rng(6).integers(0, 3, rows_held)
+    store = store_of(x["numeric"], x["numeric"][:, 1:2], weight, category=x["category"])
+    params = jax.device_put(made.init(3))
+    per_example = LOSSES["squared_error"].per_example
+    expected = EvaluateRows(made.apply, per_example, store)(params)
+    compiled = program._cache_size()
+    found = EvaluateRows(made.apply, per_example, store, forward=program)(params)
+    assert found == pytest.approx(expected, rel=1e-5)
+    piece = {name: np.repeat(values[:1], LEAST_ROWS, axis=0) for name, values in x.items()}
+    program(params, piece)
+    assert program._cache_size() == compiled + 1
 
 
 def test_a_wild_value_leaves_no_wild_prediction() -> None:

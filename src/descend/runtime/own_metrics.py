@@ -14,7 +14,7 @@ from descend.data.rows.store import RowStore
 from descend.errors import DescendError, InputError
 from descend.runs.history import COLUMNS
 from descend.runtime.result import Metrics
-from descend.training.evaluation import Evaluate, EvaluateRows
+from descend.training.evaluation import Evaluate
 from descend.training.problem import Problem
 from descend.types import Params
 
@@ -65,9 +65,7 @@ class Asked:
 
 def losses_over(problem: Problem, sets: Mapping[str, RowStore]) -> dict[str, Evaluate]:
     """`params -> loss` of a problem over each of several sets of rows."""
-    return {
-        name: EvaluateRows(problem.apply, problem.per_example, rows) for name, rows in sets.items()
-    }
+    return {name: problem.evaluation_of(rows) for name, rows in sets.items()}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from descend.settings import CLASS_LOSSES, Settings
 from descend.training.bins import Bins, find_bins, sample
 from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
+from descend.training.forward import program_of
 from descend.training.losses import make_loss, resolve_loss
 from descend.training.models import Inputs, Network, linear, mlp
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
@@ -115,6 +116,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         members=None if network.members is None else (network.members, each_member(per_example)),
         one_kernel=settings.model == "linear",
         working=None if settings.memory is None else divide(settings.memory).working,
+        forward=None if bins is None else program_of(network, settings, prepared.schema.task),
     )
 
 

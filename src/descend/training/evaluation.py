@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import final
 
@@ -15,6 +15,7 @@ import numpy as np
 from descend.data.rows.prefetch import read_ahead
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.training.forward import LEAST_ROWS
 from descend.training.jax_setup import in_full_precision
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.training.parallel import ALONE, Place, from_all
@@ -31,6 +32,7 @@ MAX_PENDING = 4
 """Blocks whose sums may be pending; more would pile up in memory."""
 
 Evaluate = Callable[[Params], float]
+Program = Callable[[Params, Mapping[str, Array]], tuple[Array, ...]]
 
 
 @final
@@ -44,13 +46,25 @@ class EvaluateRows:
         per_example: `(outputs, y) -> [B]`.
         store: the rows; they stay on the device if they are few, and are read anew otherwise.
         place: of several processes, each of which evaluates its share of the rows.
+        forward: the program that predicts `LEAST_ROWS` rows, `(params, x) -> (outputs, ...)`, where
+            it is to evaluate too, so that a run compiles one of them.
     """
 
     def __init__(
-        self, apply: Apply, per_example: PerExample, store: RowStore, place: Place = ALONE
+        self,
+        apply: Apply,
+        per_example: PerExample,
+        store: RowStore,
+        place: Place = ALONE,
+        forward: Program | None = None,
     ) -> None:
         self._apply = apply
-        self._sums = _compiled_sums(apply, per_example)
+        self._put: Callable[[Batch], Batch] = jax.device_put if forward is None else _on_the_host
+        self._sums = (
+            _compiled_sums(apply, per_example)
+            if forward is None
+            else _sums_of_pieces(forward, per_example)
+        )
         self._store = store
         self._place = place
         self._few = isinstance(store, MemoryStore | SparseStore) and (
@@ -74,7 +88,7 @@ class EvaluateRows:
         if not self._few:
             return lambda: self._mean(self._streamed(params))
         if not self._resident:
-            self._resident = [jax.device_put(block) for block in self._own_blocks()]
+            self._resident = [self._put(block) for block in self._own_blocks()]
         if not self.queues:
             return lambda: self._mean(self._in_turn(params, self._resident))
         sums = [self._sums(params, block) for block in self._resident]
@@ -90,7 +104,7 @@ class EvaluateRows:
 
     def _streamed(self, params: Params) -> Iterator[Array]:
         """The sums of the blocks; the next is read while this one is summed."""
-        with closing(read_ahead(self._own_blocks(), jax.device_put)) as ready:
+        with closing(read_ahead(self._own_blocks(), self._put)) as ready:
             yield from self._in_turn(params, ready)
 
     def _in_turn(self, params: Params, ready: Iterable[Batch]) -> Iterator[Array]:
@@ -134,6 +148,33 @@ def _compiled_sums(apply: Apply, per_example: PerExample) -> Callable[[Params, B
         return jnp.stack([objective.loss_sum(params, batch), jnp.sum(batch.weight)])
 
     return sums
+
+
+def _sums_of_pieces(forward: Program, per_example: PerExample) -> Callable[[Params, Batch], Array]:
+    """The same sums, from the outputs of a program for `LEAST_ROWS` rows."""
+    sums = _compiled_sums(_given_outputs, per_example)
+
+    def of_block(params: Params, block: Batch) -> Array:
+        found = []
+        for start in range(0, len(block.weight), LEAST_ROWS):
+            piece: Batch = jax.tree.map(lambda leaf, start=start: leaf[start:][:LEAST_ROWS], block)
+            if len(piece.weight) < LEAST_ROWS:
+                piece = _pad(piece, LEAST_ROWS - len(piece.weight))
+            outputs = forward(params, piece.x)[0]
+            found.append(sums(outputs, piece._replace(x={})))
+        return np.sum([np.asarray(one, np.float64) for one in found], axis=0)
+
+    return of_block
+
+
+def _given_outputs(outputs: Params, x: Mapping[str, Array]) -> Array:
+    """The outputs, which are computed already."""
+    return outputs
+
+
+def _on_the_host(block: Batch) -> Batch:
+    """The block as it is: pieces of NumPy arrays need no program."""
+    return block
 
 
 def blocks(

@@ -47,23 +47,26 @@ class Forward:
 
     def outputs(self, x: Inputs) -> Numbers:
         """Outputs through the link of the loss: `[n, k]`."""
-        if self._has_members and self._schema.task == "regression":
-            # Whoever predicts numbers soon asks for their spread: one program gives both.
-            return self._in_blocks(self._pooled_and_each, x)[0]
-        return self._in_blocks(_compile(self._network_for(x).apply, self._link), x)[0]
+        network = self._network_for(x)
+        if network.pooled_and_each is not None:
+            return self._in_blocks(program_of(network, self._settings, self._schema.task), x)[1]
+        return self._in_blocks(_compile(network.apply, self._link), x)[0]
 
     def raw_outputs(self, x: Inputs) -> Numbers:
         """Outputs before the link of the loss: `[n, k]`, log-odds for classes."""
         from descend.training.losses import LOSSES
 
-        apply = self._network_for(x).apply
-        return self._in_blocks(_compile(apply, LOSSES["squared_error"].link), x)[0]
+        network = self._network_for(x)
+        if network.pooled_and_each is not None:
+            return self._in_blocks(program_of(network, self._settings, self._schema.task), x)[0]
+        return self._in_blocks(_compile(network.apply, LOSSES["squared_error"].link), x)[0]
 
     def outputs_and_members(self, x: Inputs) -> tuple[Numbers, Numbers | None]:
         """Outputs `[n, k]` and those of each member `[n, M, k]`, None if there is one."""
         if not self._has_members:
             return self.outputs(x), None
-        pooled, each = self._in_blocks(self._pooled_and_each, x)
+        program = program_of(self._network_for(x), self._settings, "regression")
+        _, pooled, each = self._in_blocks(program, x)
         return pooled, each
 
     def _in_blocks(self, forward: Any, x: Inputs) -> list[Numbers]:
@@ -93,11 +96,6 @@ class Forward:
     @property
     def _has_members(self) -> bool:
         return self._network.pooled_and_each is not None and self._settings.members != 1
-
-    @property
-    def _pooled_and_each(self) -> Any:
-        assert self._network.pooled_and_each is not None
-        return _compile(self._network.pooled_and_each, self._link)
 
     def _network_for(self, x: Inputs) -> Network:
         return self._network if "numeric" in x else self._sparse_network
@@ -130,11 +128,34 @@ class Forward:
         return jax.device_put(self._params)
 
 
+def program_of(network: Network, settings: Settings, task: str) -> Any:
+    """The program that evaluates and predicts with the tabular network.
+
+    `(params, x) -> (outputs, outputs through the link[, those of each member through the link])`,
+    the last where members predict numbers: whoever predicts them soon asks for their spread.
+
+    Args:
+        network: the tabular network.
+        settings: resolved.
+        task: of the table.
+    """
+    from descend.training.losses import make_loss
+
+    link = make_loss(settings.loss, settings.quantiles).link
+    spread = settings.members != 1 and task == "regression"
+    return _compile(network.pooled_and_each if spread else network.apply, link, with_raw=True)
+
+
 @functools.lru_cache(maxsize=32)
-def _compile(apply: Any, link: Any) -> Any:
+def _compile(apply: Any, link: Any, *, with_raw: bool = False) -> Any:
     """`(params, x) -> (outputs, ...)`, compiled once for all models of one form.
 
     A function that gives the pooled outputs and those of each member gives both.
+
+    Args:
+        apply: the network.
+        link: of the loss.
+        with_raw: whether the (pooled) outputs before the link come first.
     """
     import jax
 
@@ -142,7 +163,8 @@ def _compile(apply: Any, link: Any) -> Any:
 
     def forward(params: Params, x: Any) -> Any:
         found = apply(params, x)
-        return tuple(map(link, found if isinstance(found, tuple) else (found,)))
+        found = found if isinstance(found, tuple) else (found,)
+        return (*(found[:1] if with_raw else ()), *map(link, found))
 
     return jax.jit(in_full_precision(forward))
 

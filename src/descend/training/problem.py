@@ -28,7 +28,7 @@ from descend.training.accumulation import AccumulatedUpdate, compile_accumulatio
 from descend.training.averaging import longest_window
 from descend.training.chunk_loop import RunChunk, compile_chunk
 from descend.training.device_feed import chunk_bytes, device_memory, for_device
-from descend.training.evaluation import Evaluate, EvaluateRows
+from descend.training.evaluation import Evaluate, EvaluateRows, Program
 from descend.training.footprint import gradient_bytes
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
 from descend.training.loop import LoopConfig, LoopState, begin, updates_between
@@ -145,6 +145,7 @@ class Problem:
         working: bytes for batches, gradients and copies of the model under the bound that the user
             set; None where none is set. A run keeps it, since it decides how a large batch is
             divided, and so the last bits of its sum.
+        forward: the program that predicts a piece of rows, where it evaluates on processors too.
     """
 
     store: RowStore
@@ -164,6 +165,7 @@ class Problem:
     couples_rows: bool = False
     penalty: Callable[[Params], Array] | None = None
     working: int | None = None
+    forward: Program | None = None
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -191,11 +193,16 @@ class Problem:
 
     def evaluate_in(self, place: Place) -> Evaluate:
         """The same where each of several processes evaluates its share of the rows."""
-        evaluate = EvaluateRows(self.apply, self.per_example, self.validation, place)
+        evaluate = self.evaluation_of(self.validation, place)
         penalty = self.objective.penalty
         if penalty is None or self.validation is not self.store:
             return evaluate
         return lambda params: evaluate(params) + float(penalty(split_variables(params)[0]))
+
+    def evaluation_of(self, rows: RowStore, place: Place = ALONE) -> EvaluateRows:
+        """`params -> loss` over other rows, without the penalty."""
+        forward = self.forward if jax.default_backend() == "cpu" else None
+        return EvaluateRows(self.apply, self.per_example, rows, place, forward)
 
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is divided into updates at a batch size, on the device that trains."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.chunk_loop import Rates
-from descend.training.evaluation import BLOCK_ROWS, Evaluate, EvaluateRows
+from descend.training.evaluation import BLOCK_ROWS, Evaluate
 from descend.training.loop import LoopState
 from descend.training.problem import Problem
 from descend.training.state import copy_state
@@ -204,9 +204,8 @@ def make_runner(problem: Problem, rows: int = VALIDATION_ROWS) -> TrialRunner:
     snapshot = problem.begin().state
     evaluate = problem.evaluate
     if len(problem.validation) > rows:
-        evaluate = EvaluateRows(
-            problem.apply, problem.per_example, sample_rows(problem.validation, rows, problem.seed)
-        )
+        sampled = sample_rows(problem.validation, rows, problem.seed)
+        evaluate = problem.evaluation_of(sampled)
     return TrialRunner(problem, snapshot, evaluate, evaluate(snapshot.params))
 
 

@@ -146,7 +146,7 @@ def join() -> Place:
         _connect_pairs()
         from descend.training.link import measure_link
 
-        measure_link()
+        measure_link(job.interface)
     _watch_over_others()
     return this_place()
 

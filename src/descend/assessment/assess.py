@@ -34,7 +34,7 @@ MOST_PERMUTED = 2_000
 MOST_DRAWN = 400
 """Points of a scatter plot."""
 BINS = 30
-MOST_AVERAGED = 500
+MOST_AVERAGED = 250
 """Rows over which predictions are averaged for each value of a column."""
 DEPENDENCES = 4
 PIECE = 2_048

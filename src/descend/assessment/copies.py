@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from descend.types import Batch
+
+Bytes = npt.NDArray[np.uint8]
 
 MOST_LEARNED = 50_000
 """Training rows among which copies are looked for."""
@@ -35,11 +40,15 @@ def share_of_copies(validation: Batch, training: Batch, learned: int) -> float |
     Returns:
         The share; None where the rows that are found may be equal by chance, or are few.
     """
+    learned_inputs, learned_targets = _bytes_of(training, MOST_LEARNED)
+    inputs_looked_for, targets_looked_for = _bytes_of(validation, MOST_LOOKED_FOR)
+    # Hardly any row has the checksum of another; the others need not be compared byte by byte.
+    likely = np.isin(_checksums(learned_inputs), _checksums(inputs_looked_for))
     known: dict[bytes, Counter[bytes]] = defaultdict(Counter)
-    for inputs, target in _rows(training, MOST_LEARNED):
+    for inputs, target in _pairs(learned_inputs[likely], learned_targets[likely]):
         known[inputs][target] += 1
     looked_for = found = pairs = equal = 0
-    for inputs, target in _rows(validation, MOST_LOOKED_FOR):
+    for inputs, target in _pairs(inputs_looked_for, targets_looked_for):
         looked_for += 1
         same = known.get(inputs)
         if same is not None:
@@ -52,13 +61,28 @@ def share_of_copies(validation: Batch, training: Batch, learned: int) -> float |
     return min(1.0, found / looked_for * max(1.0, learned / drawn))
 
 
-def _rows(batch: Batch, most: int) -> list[tuple[bytes, bytes]]:
-    """The bytes of the inputs and of the target of each row."""
+def _bytes_of(batch: Batch, most: int) -> tuple[Bytes, npt.NDArray[Any]]:
+    """The bytes of the inputs of each row `[n, b]`, and the targets `[n, ...]`."""
     count = min(len(batch.weight), most)
     parts = [np.asarray(values)[:count] for _, values in sorted(batch.x.items())]
     flat = [
         np.ascontiguousarray(one).reshape(count, -1).view(np.uint8) for one in parts if one.size
     ]
     inputs = np.concatenate(flat, axis=1) if flat else np.zeros((count, 0), np.uint8)
-    targets = np.asarray(batch.y)[:count]
-    return [(row.tobytes(), target.tobytes()) for row, target in zip(inputs, targets, strict=True)]
+    return inputs, np.asarray(batch.y)[:count]
+
+
+def _checksums(rows: Bytes) -> npt.NDArray[np.uint64]:
+    """`[n]`: equal for equal rows, and hardly ever for others."""
+    width = rows.shape[1]
+    words = np.pad(rows, [(0, 0), (0, -width % 4)]).view(np.uint32)
+    random = np.random.default_rng(0)
+    factors: npt.NDArray[np.uint64] = random.integers(1 << 63, size=words.shape[1], dtype=np.uint64)
+    found = np.zeros(len(rows), np.uint64)
+    for place in range(words.shape[1]):
+        found += words[:, place] * (2 * factors[place] + 1)
+    return found
+
+
+def _pairs(inputs: Bytes, targets: npt.NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
+    return ((row.tobytes(), one.tobytes()) for row, one in zip(inputs, targets, strict=True))

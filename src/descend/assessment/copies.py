@@ -76,11 +76,12 @@ def _checksums(rows: Bytes) -> npt.NDArray[np.uint64]:
     """`[n]`: equal for equal rows, and hardly ever for others."""
     width = rows.shape[1]
     words = np.pad(rows, [(0, 0), (0, -width % 4)]).view(np.uint32)
-    random = np.random.default_rng(0)
-    factors: npt.NDArray[np.uint64] = random.integers(1 << 63, size=words.shape[1], dtype=np.uint64)
+    bits = np.random.default_rng(0).bytes(8 * words.shape[1])
+    # Odd, so that no word is lost modulo 2⁶⁴.
+    factors = np.frombuffer(bits, np.uint64) | np.uint64(1)
     found = np.zeros(len(rows), np.uint64)
-    for place in range(words.shape[1]):
-        found += words[:, place] * (2 * factors[place] + 1)
+    for place, factor in enumerate(factors):
+        found += words[:, place] * factor
     return found
 
 

@@ -46,6 +46,18 @@ return [...document.querySelectorAll('td.n, th.n, .key b')].filter(cell => {
 """
 """Numbers and headings of numbers a word of which stands on two lines."""
 
+CUT_OFF = """
+return [...document.querySelectorAll('.canvas')].flatMap(canvas => {
+  const outer = canvas.getBoundingClientRect();
+  return [...canvas.querySelectorAll('.xtitle, .ytitle')].filter(title => {
+    const box = title.getBoundingClientRect();
+    return box.left < outer.left - 1 || box.right > outer.right + 1
+      || box.top < outer.top - 1 || box.bottom > outer.bottom + 1;
+  }).map(title => title.textContent);
+});
+"""
+"""Titles of axes that reach beyond their drawing."""
+
 
 @pytest.fixture(params=[*KINDS, "live"])
 def page(request: pytest.FixtureRequest, browser: Browser, folder: Path) -> Iterator[Browser]:
@@ -77,6 +89,7 @@ def test_a_page_is_sound_on_every_screen_and_on_paper(page: Browser) -> None:
         page.wait_for("return innerWidth === arguments[0]", width)
         page.wait_for("return document.documentElement.scrollWidth <= innerWidth")
         assert page.run(BROKEN) == []
+        page.wait_for(f"return (() => {{ {CUT_OFF} }})().length === 0")
         # On a wide screen in both colours: test_accessibility.py.
         if width == 390 and dark and axe is not None and axe.origin is not None:
             script = (Path(axe.origin).parent / "axe.min.js").read_text(encoding="utf-8")

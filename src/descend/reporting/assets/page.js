@@ -130,10 +130,34 @@
     toImageButtonOptions: { scale: 2 },
   };
 
-  function draw(place) {
+  async function draw(place) {
     const canvas = place.querySelector(".canvas");
     const { data, layout } = chosen(place, canvas);
-    return Plotly.react(canvas, data, layout, config);
+    await Plotly.react(canvas, data, layout, config);
+    const long = ["x", "y"].filter((axis) => isCutOff(canvas, axis));
+    if (!long.length) return;
+    for (const axis of long) layout[axis + "axis"].title = inTwoLines(layout[axis + "axis"].title);
+    await Plotly.react(canvas, data, layout, config);
+  }
+
+  // Whether the title of an axis reaches beyond the drawing: it is centred beside the plot alone.
+  function isCutOff(canvas, axis) {
+    const title = canvas.querySelector(`.${axis}title`);
+    if (!title) return false;
+    const [inner, outer] = [title, canvas].map((one) => one.getBoundingClientRect());
+    return axis === "x"
+      ? inner.left < outer.left || inner.right > outer.right
+      : inner.top < outer.top || inner.bottom > outer.bottom;
+  }
+
+  // Broken at the space next to the middle.
+  function inTwoLines(title) {
+    const { text } = title;
+    const spaces = [...text.matchAll(/ /g)].map((found) => found.index);
+    const far = (place) => Math.abs(place - text.length / 2);
+    const place = spaces.sort((one, other) => far(one) - far(other))[0];
+    if (place === undefined) return title;
+    return { ...title, text: `${text.slice(0, place)}<br>${text.slice(place + 1)}` };
   }
 
   const drawAll = () => {

@@ -111,7 +111,7 @@ BAD: dict[str, list[Any]] = {
     "schedule": ["cosin", "one_cycle", None],
     "warmup": [1, 2.0, None, *NUMBERS],
     "averaging": ["on", 1, None],
-    "loss": ["mse", "crossentropy", None],
+    "loss": ["median", "sums", None],
     "quantiles": [0.5, "0.5", (0.0,), (1.0,), (0.9, 0.1), (0.5, 0.5), (math.nan,)],
     "l2": [None, *NUMBERS],
     "weight_decay": NUMBERS,
@@ -153,7 +153,7 @@ def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) 
         ({"optimizer": "adamm"}, "'adam'"),
         ({"schedule": "one_cycle"}, "'one-cycle'"),
         ({"task": "regresion"}, "'regression'"),
-        ({"loss": "crossentropy"}, "'cross_entropy'"),
+        ({"loss": "crossentropyy"}, "'cross_entropy'"),
         ({"batchsize": 3}, "batch_size"),
         ({"learning-rat": 3}, "learning_rate"),
         ({"batch_size": 0.5}, "'all' or 'auto'"),
@@ -166,6 +166,14 @@ def test_an_error_offers_what_to_type(options: dict[str, Any], hint: str) -> Non
     with pytest.raises(SettingsError) as caught:
         settings_from({"target": "price", **options})
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("alias", "loss"),
+    [("mse", "squared_error"), ("MAE", "absolute_error"), ("log_loss", "cross_entropy")],
+)
+def test_a_loss_is_known_by_its_usual_names(alias: str, loss: str) -> None:
+    assert settings_from({"target": "price", "loss": alias}).loss == loss
 
 
 def test_an_unknown_option_far_from_all_others_is_refused() -> None:

@@ -48,3 +48,29 @@ ABSENT = {
     "dropout": "l2, weight_decay and averaging are what it has against overfitting",
 }
 """Names of other libraries that have no counterpart, and what there is instead."""
+
+LOSS_ALIASES = {
+    "squared_error": ("mse", "mean_squared_error", "l2", "squared", "squared_loss", "mse_loss"),
+    "absolute_error": ("mae", "mean_absolute_error", "l1", "l1_loss", "absolute"),
+    "huber": ("huber_loss", "smooth_l1", "smooth_l1_loss"),
+    "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
+    "cross_entropy": (
+        *("log_loss", "log", "nll", "ce", "cross_entropy_loss", "softmax_cross_entropy"),
+        *("categorical_crossentropy", "sparse_categorical_crossentropy", "crossentropy"),
+    ),
+    "hinge": ("hinge_loss", "margin", "multi_margin_loss", "categorical_hinge"),
+    "quantile": ("pinball", "pinball_loss", "quantile_loss"),
+    "binary_cross_entropy": ("bce", "binary_crossentropy", "bce_with_logits_loss", "bce_loss"),
+}
+"""Other names of each loss."""
+
+
+def plain_name(name: object) -> str:
+    """A name without what is no letter or digit, in lower case: MSE_loss becomes mseloss."""
+    return "".join(letter for letter in str(name).lower() if letter.isalnum())
+
+
+LOSS_NAMES = {
+    plain_name(alias): name for name, aliases in LOSS_ALIASES.items() for alias in (name, *aliases)
+}
+"""The name of each loss by its plain aliases."""

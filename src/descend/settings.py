@@ -27,7 +27,7 @@ from descend.defaults import (
 from descend.errors import SettingsError, option_text
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
-from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT
+from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT, LOSS_NAMES, plain_name
 
 LARGEST_COUNT = 1 << 53
 """Largest value of an option; beyond, float64 cannot hold every whole number."""
@@ -240,6 +240,8 @@ class Settings:
             )
         if self.skip_lines is not None:
             _check_number("skip_lines", self.skip_lines, low=0, whole=True)
+        if isinstance(self.loss, str):
+            object.__setattr__(self, "loss", LOSS_NAMES.get(plain_name(self.loss), self.loss))
         for name, choices in CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         self._resolve_quantiles()

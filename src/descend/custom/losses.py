@@ -14,25 +14,13 @@ import optax
 from descend.custom.arrays import TargetFacts
 from descend.defaults import QUANTILES
 from descend.errors import DataError, InputError, SettingsError
+from descend.peer_names import LOSS_NAMES, plain_name
 from descend.training.losses import LOSSES, Loss, make_loss
 from descend.types import Array
 
 PerExample = Callable[[Any, Any], Array]
 BINARY = "binary_cross_entropy"
 NAMES = ("auto", *LOSSES, "quantile")
-ALIASES = {
-    "squared_error": ("mse", "mean_squared_error", "l2", "squared", "squared_loss", "mse_loss"),
-    "absolute_error": ("mae", "mean_absolute_error", "l1", "l1_loss", "absolute"),
-    "huber": ("huber_loss", "smooth_l1", "smooth_l1_loss"),
-    "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
-    "cross_entropy": (
-        *("log_loss", "log", "nll", "ce", "cross_entropy_loss", "softmax_cross_entropy"),
-        *("categorical_crossentropy", "sparse_categorical_crossentropy", "crossentropy"),
-    ),
-    "hinge": ("hinge_loss", "margin", "multi_margin_loss", "categorical_hinge"),
-    "quantile": ("pinball", "pinball_loss", "quantile_loss"),
-    BINARY: ("bce", "binary_crossentropy", "bce_with_logits_loss", "bce_loss"),
-}
 EPSILON = 1e-7
 """Probabilities that a model itself makes are kept this far from 0 and 1."""
 
@@ -68,7 +56,7 @@ def known_name(loss: Any) -> str:
     """
     module = type(loss).__module__.split(".")[0]
     if module in ("keras", "torch") and not isinstance(loss, str):
-        found = ALIASED.get(_plain(type(loss).__name__))
+        found = LOSS_NAMES.get(plain_name(type(loss).__name__))
         give = f"loss={found!r}" if found else "a function loss(outputs, y) -> [B]"
         raise SettingsError(
             f"{type(loss).__name__} of {module} is a mean over the batch; give {give} instead."
@@ -80,22 +68,15 @@ def known_name(loss: Any) -> str:
         )
     if loss in NAMES:
         return loss
-    plain = _plain(loss)
-    if plain in ALIASED:
-        return ALIASED[plain]
-    near = difflib.get_close_matches(plain, ALIASED, 1)
-    hint = f" Did you mean {ALIASED[near[0]]!r}?" if near else ""
+    plain = plain_name(loss)
+    if plain in LOSS_NAMES:
+        return LOSS_NAMES[plain]
+    near = difflib.get_close_matches(plain, LOSS_NAMES, 1)
+    hint = f" Did you mean {LOSS_NAMES[near[0]]!r}?" if near else ""
     raise SettingsError(
         f"loss must be one of {', '.join(NAMES)}, or a function (outputs, y) -> [B]; found "
         f"{loss!r}.{hint}"
     )
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-ALIASED = {_plain(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 
 
 def named_loss(loss: Any, part: Part, quantiles: tuple[float, ...] = ()) -> tuple[Loss, str]:

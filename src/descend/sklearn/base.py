@@ -22,6 +22,7 @@ from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
 from descend.errors import SettingsError, parameters_named
 from descend.model import Model, Predicted
+from descend.peer_names import LOSS_NAMES, plain_name
 from descend.reporting.progress import Progress, make_progress
 from descend.runtime.together import same_number
 from descend.settings import CLASS_LOSSES, Settings
@@ -401,7 +402,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """The parameters as settings, checked."""
         task = "classification" if y.ndim == 1 else "regression"
         levels = self._levels()
-        loss = resolve_loss(self._named_loss(y), task)
+        named = self._named_loss(y)
+        loss = resolve_loss(LOSS_NAMES.get(plain_name(named), named), task)
         if (loss in CLASS_LOSSES) != (task == "classification"):
             raise ValueError(f"loss={self.loss!r} does not fit {task}.")
         if not 0 <= self.validation_fraction < 1:

@@ -118,3 +118,8 @@ def test_no_extra_is_needed_to_train_and_predict(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "17379\n"
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_the_errors_are_known_after_importing_the_package_alone() -> None:
+    program = "import descend; assert issubclass(descend.errors.DataError, ValueError)"
+    subprocess.run([sys.executable, "-c", program], check=True)

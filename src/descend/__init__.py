@@ -76,7 +76,13 @@ if TYPE_CHECKING:
     from descend.types import StopReason as StopReason
 
 
+_MODULES = ("errors", "torch")
+"""Modules that the documentation names after `import descend` alone."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"descend.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'descend' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

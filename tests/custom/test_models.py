@@ -211,6 +211,51 @@ def functions_with_state():
     return init, apply
 
 
+def tokens_with_state():
+    def init(key):
+        rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+        return {"embedding": rows, "w": np.ones((3, 1), np.float32)}, {"calls": jnp.zeros(())}
+
+    def apply(params, state, x, key, training):
+        return params["embedding"][x].sum(axis=1) @ params["w"], {"calls": state["calls"] + 1}
+
+    return init, apply
+
+
+def tokens_plain():
+    init, apply = tokens_with_state()
+    return (
+        lambda key: init(key)[0],
+        lambda params, x: apply(params, {"calls": 0}, x, None, False)[0],
+    )
+
+
+def tokens_in_equinox():
+    eqx = pytest.importorskip("equinox")
+
+    class Model(eqx.Module):
+        embedding: eqx.nn.Embedding
+        last: eqx.nn.Linear
+
+        def __call__(self, x):
+            return self.last(jax.vmap(self.embedding)(x).sum(axis=0))
+
+    keys = jax.random.split(jax.random.key(0))
+    return Model(eqx.nn.Embedding(7, 3, key=keys[0]), eqx.nn.Linear(3, 1, key=keys[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [tokens_plain, tokens_with_state, tokens_in_equinox])
+def test_weights_that_token_ids_index_are_trained_and_exported(make, tmp_path):
+    x = np.random.default_rng(1).integers(0, 7, (ROWS, 4)).astype(np.int32)
+    y = (x == 3).sum(axis=1).astype(np.float32)
+    run = fit(make(), (x, y), epochs=20)
+    assert run.metrics["model"]["r2"] > 0.9
+    run.export(tmp_path / "model.jax")
+    program = jax.export.deserialize((tmp_path / "model.jax").read_bytes())
+    np.testing.assert_allclose(program.call(x[:5]), run.predict(x[:5]), rtol=1e-5)
+
+
 NORMALISED = [
     flax_normalised,
     linen_normalised,

@@ -163,7 +163,9 @@ def shaken(params: Params, seed: int, size: float = 0.05) -> Params:
         values = np.asarray(leaf)
         if not jnp.issubdtype(values.dtype, jnp.floating):
             return leaf
-        return values + (size * random.standard_normal(values.shape)).astype(values.dtype)
+        noise = (size * random.standard_normal(values.shape)).astype(values.dtype)
+        # An array of NumPy could not be indexed by token ids while a program is compiled.
+        return jnp.asarray(values + noise)
 
     weights, state = split_variables(params)
     noisy = jax.tree.map(one, weights)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from descend.custom.call_inputs import arguments_of, training_flags
 from descend.custom.models import CustomModel, as_before, copy_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
@@ -37,20 +38,29 @@ def equinox_model(model: Any) -> CustomModel:
     params = copy_tree(params)
     numbers, structure = jax.tree.flatten(state)
     numbers = copy_tree(numbers)
-    takes_key = "key" in inspect.signature(module).parameters
+    parameters = inspect.signature(module).parameters
+    takes_key = "key" in parameters
+    needs_key = takes_key and parameters["key"].default is inspect.Parameter.empty
+    flags, arguments = training_flags(module), arguments_of(module)
     names = {layer.axis_name for layer in _parts(module, equinox.nn.BatchNorm)}
     axis = next(iter(names), AXIS)
 
     def call(module: Any, held: Any, x: Any, key: Array | None) -> tuple[Any, Any]:
+        told = flags if key is not None else {name: not value for name, value in flags.items()}
         keys = None
-        if key is not None and takes_key:
-            keys = jax.random.split(key, jax.tree.leaves(x)[0].shape[0])
+        if takes_key and (key is not None or needs_key):
+            own = jax.random.key(0) if key is None else key
+            keys = jax.random.split(own, jax.tree.leaves(x)[0].shape[0])
 
         def one(row: Any, key: Any) -> Any:
-            named = {} if key is None else {"key": key}
+            inputs, named = arguments(row)
+            named = {**named, **told, **({} if key is None else {"key": key})}
             if state is None:
-                return module(row, **named), None
-            return module(row, jax.tree.unflatten(structure, held), **named)
+                return module(*inputs, **named), None
+            held_state = jax.tree.unflatten(structure, held)
+            if "state" in parameters:
+                return module(*inputs, state=held_state, **named)
+            return module(*inputs, held_state, **named)
 
         in_axes = (0, None if keys is None else 0)
         found: tuple[Any, Any] = jax.vmap(one, axis_name=axis, in_axes=in_axes, out_axes=(0, None))(

@@ -9,20 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from descend.custom.call_inputs import arguments_of, training_flags
 from descend.custom.models import CustomModel, as_before, choose_leaves, copy_tree
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
-
-TRAINING_FLAGS = {
-    "train": True,
-    "training": True,
-    "is_training": True,
-    "deterministic": False,
-    "use_running_average": False,
-    "inference": False,
-    "eval": False,
-}
-"""Arguments by which Linen modules are told that they are trained, with their value then."""
 
 
 def flax_model(model: Any, x: Any) -> CustomModel:
@@ -37,12 +27,14 @@ def flax_model(model: Any, x: Any) -> CustomModel:
     if isinstance(model, nnx.Module):
         return _nnx(model)
     if isinstance(model, linen.Module):
-        flags = _flags(model)
+        call = type(model).__call__
+        flags, arguments = training_flags(call), arguments_of(call)
 
         def init(key: Array) -> Any:
             keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
             off: dict[str, Any] = {name: not value for name, value in flags.items()}
-            return model.init(keys, x, **off)
+            inputs, named = arguments(x)
+            return model.init(keys, *inputs, **named, **off)
 
         return _linen(model, init, model)
     raise InputError(f"Expected a Flax module, NNX or Linen; found {type(model).__name__}.")
@@ -63,7 +55,8 @@ def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> Cust
 
 def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel:
     """A Linen module: the collection `params` is trained, all others are state."""
-    flags = _flags(module)
+    call = type(module).__call__
+    flags, arguments = training_flags(call), arguments_of(call)
 
     def begin(seed: int) -> Params:
         found = init(jax.random.key(seed))
@@ -84,13 +77,22 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
 
     def apply(variables: Params, x: Any) -> Any:
         off = {name: not value for name, value in flags.items()}
-        return module.apply({"params": variables.params, **variables.state}, x, **off)
+        inputs, named = arguments(x)
+        return module.apply(
+            {"params": variables.params, **variables.state}, *inputs, **named, **off
+        )
 
     def training_apply(params: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         # A stream that a module asks for and that is not here is made of that of params.
         keys = dict(zip(("dropout", "params"), jax.random.split(key), strict=True))
+        inputs, named = arguments(x)
         outputs, after = module.apply(
-            {"params": params, **state}, x, rngs=keys, mutable=list(state), **flags
+            {"params": params, **state},
+            *inputs,
+            rngs=keys,
+            mutable=list(state),
+            **named,
+            **flags,
         )
         return outputs, as_before({**state, **_dicts(after)}, state)
 
@@ -100,13 +102,15 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
         rebuilt=lambda variables: model,
         shown=lambda variables: {"params": variables.params, **variables.state},
         training_apply=training_apply,
+        chosen=_choose_linen,
     )
 
 
-def _flags(module: Any) -> dict[str, bool]:
-    """The keyword arguments that switch a module to training mode."""
-    names = inspect.signature(type(module).__call__).parameters
-    return {name: value for name, value in TRAINING_FLAGS.items() if name in names}
+def _choose_linen(trainable: Any, weights: Params) -> list[bool]:
+    """Booleans for the collection `params`, or for all variables, as `run.params` shows them."""
+    if isinstance(trainable, Mapping) and "params" in trainable and "params" not in weights:
+        trainable = trainable["params"]
+    return choose_leaves(trainable, weights)
 
 
 def _dicts(tree: Any) -> Any:
@@ -124,7 +128,8 @@ def _nnx(model: Any) -> CustomModel:
     """
     from flax import nnx
 
-    flags = _flags(model)
+    flags = training_flags(type(model).__call__)
+    arguments = arguments_of(type(model).__call__)
     off: dict[str, Any] = {name: not value for name, value in flags.items()}
     rngs = inspect.signature(type(model).__call__).parameters.get("rngs")
     needs_rngs = rngs is not None and rngs.default is inspect.Parameter.empty
@@ -151,12 +156,14 @@ def _nnx(model: Any) -> CustomModel:
 
     def apply(variables: Params, x: Any) -> Any:
         given = {"rngs": nnx.Rngs(0)} if needs_rngs else {}
-        return merge(still, variables, None)(x, **off, **given)
+        inputs, named = arguments(x)
+        return merge(still, variables, None)(*inputs, **named, **off, **given)
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         called = merge(structure, Variables(weights, state), key)
         given = {} if rngs is None else {"rngs": nnx.Rngs(jax.random.fold_in(key, len(keys)))}
-        outputs = called(x, **flags, **given)
+        inputs, named = arguments(x)
+        outputs = called(*inputs, **named, **flags, **given)
         after = nnx.to_pure_dict(nnx.split(called, *filters)[-1])
         return outputs, as_before(after, state)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,7 +124,8 @@ class CustomRun(FinishedRun):
                 "A custom model on a table gets columns that descend encodes, which a file of the "
                 "model alone cannot do: run.predict(table) predicts. Train it on arrays to export."
             )
-        weights = jax.tree.map(np.asarray, self._weights)
+        # From the devices to this one, and not as NumPy's: token ids could not index those.
+        weights = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), self._weights)
         export_model(
             path,
             lambda x: self._outputs.forward(weights, x),

@@ -56,8 +56,8 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
         weights, state = split_variables(params)
         found = jax.tree.leaves(weights)
         kept = [
-            (jnp.asarray(leaf, jnp.float32) if low else leaf) if used else None
-            for leaf, used, low in zip(found, trained, narrow, strict=True)
+            jnp.array(leaf, jnp.float32 if low else kind) if used else None
+            for leaf, used, low, kind in zip(found, trained, narrow, types, strict=True)
         ]
         if whole:
             return join_variables(jax.tree.unflatten(structure, kept), state, params)

@@ -9,12 +9,17 @@ import pyarrow as pa
 import pytest
 
 from descend.data.reading import table as table_module
+from descend.data.reading.connection import Instance
 from descend.data.reading.csv_wide import wide_first_cells
+from descend.data.reading.errors import MemoryShortError
+from descend.data.reading.expressions import number_sql, written_sql
+from descend.data.reading.held_rows import HeldRows, NumberCells
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import in_memory
 from descend.data.reading.table import MARK, ROW, open_table
+from descend.data.reading.table_column import TableColumn
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
 from descend.settings import settings_from
@@ -185,3 +190,39 @@ def test_narrow_files_are_left_to_duckdb(tmp_path: Path) -> None:
     csv = open_table(str(tmp_path / "t.csv"))._source.csv
     assert csv is not None
     assert wide_first_cells(csv.paths, csv.dialects, 10) is None
+
+
+def test_simple_numbers_in_text_are_read_without_duckdb() -> None:
+    """As DuckDB reads them, and only where all cells of a batch are such numbers."""
+    texts = ["1", "-2.5", "+.5", "7.", None, "999999999999999"]
+    column = TableColumn("c0", "number", "VARCHAR", nulls=("-7", "NA"))
+    number, written = number_sql(column), written_sql(column)
+    cells = {
+        sql: NumberCells(column.sql, column.nulls, number=sql == number)
+        for sql in (number, written)
+    }
+    for last in ("3", "007", "1e5", " 4", "NA", "-7", "x", "", "-0", "1234567890123456789", "1_2"):
+        held = HeldRows(pa.table({"c0": [*texts, last]}), "row", Instance(None))
+        found = next(held.batches([number, written], 99, 1 << 30, cells)).to_pydict()
+        assert found == next(held.batches([number, written], 99, 1 << 30, {})).to_pydict(), last
+
+
+def test_groups_that_lack_memory_are_asked_in_halves() -> None:
+    table = open_table(pa.table({"a": [1.0]}))
+    asked: list[int] = []
+
+    def survey(group: Any) -> Any:
+        asked.append(len(group))
+        if len(group) > 2:
+            raise MemoryShortError("the memory does not suffice")
+        return list(group)
+
+    found = table.by_groups([range(7), range(7, 9)], survey)
+    assert sorted(one for group in found for one in group) == list(range(9))
+    assert max(asked[2:]) < 7
+
+    def hopeless(group: Any) -> Any:
+        raise MemoryShortError("the memory does not suffice")
+
+    with pytest.raises(MemoryShortError, match="does not suffice"):
+        table.by_groups([range(3)], hopeless)

@@ -139,7 +139,9 @@ class Encoder:
         if unseen is not None:
             unseen.add_units(plan.units)
             unseen.add_zones(plan.zoned)
-        for batch in plan.table.batches(plan.select, rows=rows, most_bytes=most_bytes):
+        for batch in plan.table.batches(
+            plan.select, rows=rows, most_bytes=most_bytes, cells=plan.cells
+        ):
             for needed in (*plan.targets, *([plan.weight] if plan.weight else [])):
                 check_readable(plan, needed, batch)
             kept = _rows_with_targets(plan, batch) if target else batch

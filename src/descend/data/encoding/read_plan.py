@@ -24,6 +24,8 @@ from descend.data.reading.expressions import (
     time_written_sql,
     written_sql,
 )
+from descend.data.reading.held_rows import NumberCells
+from descend.data.reading.number_text import PLAINLY, POINT
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import TextRules, TypedColumn, types_as_known
@@ -83,6 +85,7 @@ class ReadPlan:
         units: the per cent sign or currency of each column of numbers whose first rows show it,
             empty for none.
         zoned: whether the times of each column whose first rows show it have an offset from UTC.
+        cells: what expressions of numbers in text are where all cells are simple numbers.
     """
 
     table: Table
@@ -93,6 +96,7 @@ class ReadPlan:
     kept: tuple[tuple[str, ...], int] = ((), 0)
     units: Mapping[str, str] = field(default_factory=dict)
     zoned: Mapping[str, bool] = field(default_factory=dict)
+    cells: Mapping[str, NumberCells] = field(default_factory=dict)
 
 
 def plan_reading(
@@ -137,6 +141,7 @@ def plan_reading(
     zoned = {name: one.zoned for name, one in typed.items() if one.zoned is not None}
     needed: list[Needed] = []
     select: list[str] = []
+    cells: dict[str, NumberCells] = {}
     for name, learned in asked:
         column = columns[name]
         kind = _kind(learned)
@@ -149,6 +154,9 @@ def plan_reading(
         elif column.is_text and kind not in ("category", "class"):
             present = len(select)
             select.append(written_sql(column))
+            if column.type == "number" and column.written in (POINT, PLAINLY):
+                cells[select[place]] = NumberCells(column.sql, column.nulls, number=True)
+                cells[select[present]] = NumberCells(column.sql, column.nulls, number=False)
         # If training had cells that are no numbers, such cells are missing here too.
         lenient = getattr(learned, "strays", 0) > 0
         needed.append(Needed(column, kind, place, present, lenient))
@@ -158,7 +166,7 @@ def plan_reading(
     first = len(select)
     select += [_as_it_is(one) for one in map(table.column, kept) if one is not None]
     found = tuple(needed[:count]), tuple(targets), weight
-    return ReadPlan(table, tuple(select), *found, (kept, first), units, zoned)
+    return ReadPlan(table, tuple(select), *found, (kept, first), units, zoned, cells)
 
 
 def _as_it_is(column: TableColumn) -> str:

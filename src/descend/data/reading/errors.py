@@ -30,6 +30,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".ar
 
 
 _FAR_TIME = "Could not convert Timestamp"
+_MEMORY_SHORT = "Out of Memory"
 
 
 class UnreadableCellError(DataError):
@@ -42,6 +43,10 @@ class UnreadableCellError(DataError):
     def __init__(self, message: str, column: str) -> None:
         super().__init__(message)
         self.column = column
+
+
+class MemoryShortError(DataError):
+    """DuckDB needs more memory than it may use; with fewer columns at a time it may suffice."""
 
 
 def closest(name: str, names: Iterable[str]) -> str:
@@ -125,9 +130,9 @@ def reading(table: str, *, query: bool = False, files: Sequence[str] = ()) -> It
         cell = re.search(r'converting column "(.*)"\. Could not convert string', text) or re.search(
             r"Could not convert string .* when casting from source column (.*)$", text, re.M
         )
-        raise (
-            UnreadableCellError(said, cell[1]) if cell and not query else DataError(said)
-        ) from None
+        if cell and not query:
+            raise UnreadableCellError(said, cell[1]) from None
+        raise (MemoryShortError if _MEMORY_SHORT in text else DataError)(said) from None
 
 
 def _explain(text: str, table: str, query: bool) -> str:
@@ -175,7 +180,7 @@ def _explain(text: str, table: str, query: bool) -> str:
             "memory, is written there. Free some space, or name a folder on another disk "
             f"with {option_text('store')} (and with TMPDIR in the environment)."
         )
-    if "Out of Memory" in text:
+    if _MEMORY_SHORT in text:
         return (
             f"{table}: the memory allowed does not suffice. Allow more with "
             f"{option_text('memory')}, "

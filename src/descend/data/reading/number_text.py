@@ -42,6 +42,9 @@ PLAIN = (
 """A number as programs write it, which DuckDB parses itself. Whole numbers of more than 15 digits,
 which a DOUBLE may not hold, may be codes."""
 
+SIMPLE = r"[-+]?(?:(?:0|[1-9][0-9]{0,14})\.?|(?:0|[1-9][0-9]*)?\.[0-9]+)"
+"""As `PLAIN`, without spaces around it and without an exponent."""
+
 
 def _decorated_pattern(body: str, letters: str = "") -> str:
     """A pattern whose group is the body of a number amid sign, currency, % and parentheses.

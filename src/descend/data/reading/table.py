@@ -17,9 +17,9 @@ import pyarrow as pa
 from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batches
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import CsvFiles
-from descend.data.reading.errors import check_names, reading
+from descend.data.reading.errors import MemoryShortError, check_names, reading
 from descend.data.reading.frames import arrow_table, content_hash
-from descend.data.reading.held_rows import HeldRows, listed_sql, whole_numbers
+from descend.data.reading.held_rows import HeldRows, NumberCells, listed_sql, whole_numbers
 from descend.data.reading.narrow import NARROW, Build, Rows
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
@@ -45,6 +45,7 @@ _NUMBERS = itertools.count()
 _FIXED = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|BOOLEAN|DATE|TIME)")
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 @final
@@ -213,23 +214,23 @@ class Table:
             return self._instance.arrow(cursor, merge)
 
     @contextmanager
-    def kept_by_key(self, sql: str, key: str, merge: str) -> Iterator[str]:
+    def kept_by_key(self, sql: Sequence[str], key: str, merge: str) -> Iterator[str]:
         """As `kept`, but of processes that share the rows each keeps the groups of some keys.
 
         So each holds about as many groups as if it alone had made them from its own rows.
 
         Args:
-            sql: a query over `self.rows` that groups them.
+            sql: queries over `self.rows` that group them, whose results are joined.
             key: SQL of what tells the groups apart.
             merge: a query over `parts`, rows of `sql` from several processes, that joins groups of
                 the same key.
         """
         sharing = self.sharing
         if sharing is None:
-            with self.kept(sql) as name:
+            with self.kept(*sql) as name:
                 yield name
             return
-        with self.kept(sql) as mine:
+        with self.kept(*sql) as mine:
             found: list[pa.Table] = []
             for index in range(sharing.count):
                 bucket = f"SELECT * FROM {mine} WHERE hash({key}) % {sharing.count} = {index}"
@@ -253,7 +254,7 @@ class Table:
             return int(self.aggregate({"distinct": f"count(DISTINCT {expression})"})["distinct"])
         values = f"SELECT DISTINCT {expression} AS value FROM {self._from(expression)}"
         joined = "SELECT DISTINCT value FROM parts WHERE value IS NOT NULL"
-        with self.kept_by_key(values, "value", joined) as kept:
+        with self.kept_by_key([values], "value", joined) as kept:
             found = self.joined(f"SELECT count(*) AS n FROM {kept}")
         return int(sum(found.column("n").to_pylist()))
 
@@ -273,6 +274,38 @@ class Table:
             # The processes have to ask each other in the same order.
             return [task() for task in tasks]
         return self._instance.side_by_side(tasks)
+
+    def by_groups(
+        self, groups: Sequence[Sequence[C]], survey: Callable[[Sequence[C]], T]
+    ) -> list[T]:
+        """What a survey finds in groups of columns, asked concurrently.
+
+        Where the memory does not suffice for that, the groups that failed are asked one after the
+        other, in halves and halves of these, down to a column.
+        """
+        if self.sharing is not None:
+            return self.side_by_side([functools.partial(survey, group) for group in groups])
+
+        def tried(group: Sequence[C]) -> T | None:
+            try:
+                return survey(group)
+            except MemoryShortError:
+                return None
+
+        found = self.side_by_side([functools.partial(tried, group) for group in groups])
+        done = [one for one in found if one is not None]
+        left = [group for group, one in zip(groups, found, strict=True) if one is None]
+        while left:
+            group = left.pop()
+            middle = len(group) // 2
+            if middle == 0:
+                done.append(survey(group))
+            elif (one := tried(group[:middle])) is not None:
+                done.append(one)
+                left.append(group[middle:])
+            else:
+                left += [group[:middle], group[middle:]]
+        return done
 
     def in_row_order(self) -> AbstractContextManager[None]:
         """Inside the `with`, sums over `rows` are the same to the last bit every time."""
@@ -342,18 +375,19 @@ class Table:
             return self._instance.arrow(self._cursor(sql), sql)
 
     @contextmanager
-    def kept(self, sql: str) -> Iterator[str]:
-        """Inside the `with`, the name of a temporary table with the result of a query."""
+    def kept(self, *queries: str) -> Iterator[str]:
+        """Inside the `with`, the name of a temporary table with the results of queries."""
         name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
-        sql = self._filled(sql)
-        with self._reading():
-            self._instance.run(
-                self._cursor(sql), lambda it: it.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
-            )
+        made = f"CREATE TABLE {name} AS"
         try:
+            for query in map(self._filled, queries):
+                sql = f"{made} {query}"
+                with self._reading():
+                    self._instance.run(self._cursor(query), _executed(sql))
+                made = f"INSERT INTO {name}"
             yield name
         finally:
-            self._instance.clear(f"DROP TABLE {name}")
+            self._instance.clear(f"DROP TABLE IF EXISTS {name}")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -508,7 +542,12 @@ class Table:
         return table
 
     def batches(
-        self, select: Sequence[str], *, rows: int = 65536, most_bytes: int = BATCH_BYTES
+        self,
+        select: Sequence[str],
+        *,
+        rows: int = 65536,
+        most_bytes: int = BATCH_BYTES,
+        cells: Mapping[str, NumberCells] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Batches of rows in source order.
 
@@ -516,6 +555,7 @@ class Table:
             select: SQL expressions; they become columns "0", "1", ... of the batches.
             rows: most rows of a batch.
             most_bytes: most bytes of a batch, where a single row does not take more.
+            cells: what some of the expressions are where all cells are simple numbers.
 
         Yields:
             Record batches; the last column, `row_number`, is int64 from 0.
@@ -523,7 +563,7 @@ class Table:
         start = 0 if self._part is None else self._part.first
         joined = " ".join(select)
         if self._held is not None and len(select) > COLUMNS_AT_ONCE and ROW not in joined:
-            read = self._held_batches(self._held, select, rows, most_bytes)
+            read = self._held_batches(self._held, select, rows, most_bytes, cells or {})
         else:
             sql = f"SELECT {listed_sql(select)} FROM {self._from(joined)}"
             read = self.stream(sql, rows=rows, most_bytes=most_bytes)
@@ -536,11 +576,16 @@ class Table:
             start += count
 
     def _held_batches(
-        self, held: HeldRows, select: Sequence[str], rows: int, most_bytes: int
+        self,
+        held: HeldRows,
+        select: Sequence[str],
+        rows: int,
+        most_bytes: int,
+        cells: Mapping[str, NumberCells],
     ) -> Iterator[pa.RecordBatch]:
         """As `batches`, without the row numbers, some columns at a time."""
         with self._reading():
-            yield from held.batches(select, rows, most_bytes)
+            yield from held.batches(select, rows, most_bytes, cells)
 
     def stream(
         self, sql: str, *, rows: int = 65536, most_bytes: int = BATCH_BYTES
@@ -600,6 +645,10 @@ class Table:
             else:
                 cursor.register(name, data)
         return cursor
+
+
+def _executed(sql: str) -> Callable[[DuckDBPyConnection], Any]:
+    return lambda cursor: cursor.execute(sql).fetchall()
 
 
 def open_table(

@@ -18,7 +18,7 @@ from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.data.schema.wide_survey import wide_surveys
 from descend.errors import DataError, option_text
 
-_MOST_COLUMNS = 64
+MOST_COLUMNS = 64
 """Columns per query: DuckDB's planning time grows faster than their number."""
 
 MOST_COUNTED = 200_000
@@ -43,7 +43,7 @@ _NO_ESTIMATE = _ESTIMATE.format("NULL::DOUBLE")
 
 def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
     """Columns in groups that are surveyed together, at least one group for each core."""
-    size = max(1, min(_MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
+    size = max(1, min(MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
     return [columns[start : start + size] for start in range(0, len(columns), size)]
 
 
@@ -67,8 +67,7 @@ def survey_numbers(
         found = wide_surveys(table, columns, rows)
         surveys = {name: _of_column(survey) for name, survey in found.items()}
     else:
-        tasks = [functools.partial(_survey, table, group) for group in in_groups(columns)]
-        groups = table.side_by_side(tasks)
+        groups = table.by_groups(in_groups(columns), functools.partial(_survey, table))
         surveys = {name: survey for group in groups for name, survey in group.items()}
     seen = max((survey.seen for survey in surveys.values()), default=0)
     candidates = [one for one in columns if may_count(surveys[one.name], seen)]

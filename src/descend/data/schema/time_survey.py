@@ -31,7 +31,7 @@ def survey_times(table: Table, source: str, names: Sequence[str]) -> TimeSurvey:
     sums = _Sums(names)
     times = f"SELECT time, sum(n)::BIGINT AS n FROM ({source}) WHERE time IS NOT NULL GROUP BY time"
     merge = "SELECT time, sum(n)::BIGINT AS n FROM parts GROUP BY time"
-    with table.kept_by_key(times, "time", merge) as kept:
+    with table.kept_by_key([times], "time", merge) as kept:
         for batch in table.stream(f"SELECT time, n FROM {kept} ORDER BY time"):
             sums.add(*(as_numpy(column).astype(np.int64) for column in batch.columns))
     if table.sharing is not None:

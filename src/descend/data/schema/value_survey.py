@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import Cells, is_few
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
-from descend.data.schema.number_survey import in_groups
+from descend.data.schema.number_survey import MOST_COLUMNS, in_groups
 from descend.data.schema.surveys import (
     LEAST_COUNT,
     MOST_VALUES,
@@ -62,6 +63,8 @@ _DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 40
 _MOST_TEXTS = 1_000
+_SET_BYTES = 8 << 20
+"""What DuckDB takes for counting the values of a column, however few they are."""
 _VALUE = TableColumn("value", "text", "VARCHAR", nulls=NULLS)
 
 
@@ -84,8 +87,15 @@ def survey_values(
     """
     groups = in_groups(columns)
     survey = functools.partial(_survey, table, rows, settings)
-    found = table.side_by_side([functools.partial(survey, group) for group in groups])
+    found = table.by_groups(groups, survey)
     return {name: survey for group in found for name, survey in group.items()}
+
+
+def _most_columns(table: Table) -> int:
+    """How many columns are counted in one query, while other cores count others."""
+    if table.memory is None:
+        return MOST_COLUMNS
+    return max(1, table.memory // (_SET_BYTES * (os.cpu_count() or 1)))
 
 
 def _survey(
@@ -94,7 +104,11 @@ def _survey(
     targets = [place for place, column in enumerate(columns) if column in rows.targets]
     always = f"place IN ({', '.join(map(str, targets))})" if targets else "false"
     where = rows.counted if targets else MARK
-    counts = _counts_sql(table, columns, rows.targets, where, always)
+    size = _most_columns(table)
+    counts = [
+        _counts_sql(table, columns[start : start + size], start, rows.targets, where, always)
+        for start in range(0, len(columns), size)
+    ]
     merge = "SELECT place, value, sum(n)::BIGINT AS n FROM parts GROUP BY place, value"
     with table.kept_by_key(counts, "place, value", merge) as kept:
         found_totals = table.merged(_totals(kept), _MERGED_TOTALS).to_pylist()
@@ -128,12 +142,13 @@ def _survey(
 def _counts_sql(
     table: Table,
     columns: Sequence[TableColumn],
+    first: int,
     targets: Sequence[TableColumn],
     where: str,
     always: str,
 ) -> str:
-    """SQL for the counts of every value of every column, in one pass."""
-    names = [f"v{place}" for place in range(len(columns))]
+    """SQL for the counts of every value of every column, whose indices begin at `first`."""
+    names = [f"v{place}" for place in range(first, first + len(columns))]
     kinds = [class_sql if column in targets else category_sql for column in columns]
     values = ", ".join(
         f"{kind(column)} AS {name}"

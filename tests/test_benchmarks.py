@@ -170,6 +170,20 @@ def test_the_best_rate_of_a_batch_size_and_those_near_it() -> None:
     assert small_batches.best_rates(_cells(), "without batch norm") == []
 
 
+def test_rates_above_one_that_lost_far_too_much_are_left_out() -> None:
+    common = {"network": "with batch norm", "batch_size": 16, "seed": 0}
+    found = [
+        {**common, "base_rate": 2.0**-8, "accuracy": 0.85},
+        {**common, "base_rate": 2.0**-6, "accuracy": 0.70},
+    ]
+    cell = small_batches.Cell("with batch norm", 16, 2.0**-5, 0)
+    assert small_batches._found(cell, found, {}, 8)["accuracy"] is None
+    # Of lower rates, and of other sizes, nothing follows.
+    for other in (cell._replace(base_rate=2.0**-7), cell._replace(batch_size=8)):
+        with pytest.raises(KeyError, match="train"):
+            small_batches._found(other, found, {}, 8)
+
+
 def test_runs_cover_sizes_and_rates_that_can_learn() -> None:
     cells = small_batches.cells(2, 1024, 2, seeds=1)
     assert {one.batch_size for one in cells} == {2**power for power in range(1, 11)}

@@ -11,11 +11,12 @@ import pytest
 from descend.runtime.interrupts import INTERRUPTED, STOPPED
 
 DEAF = """
-import hashlib
+import hashlib, threading
 from descend.runtime import interrupts
 interrupts.LONGEST_ENDING = 0.2
 interrupts.Interrupts()
-print("begun", flush=True)
+# From another thread: the main thread is within the library by then.
+threading.Timer(0.5, print, ["begun"], {"flush": True}).start()
 hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000_000)  # Looks at no signals.
 """
 

@@ -337,7 +337,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"p": [1.0], "d": ["soon"]}, ["column 'd', data row 1", "a date or time", "'soon'"]),
     ({"p": [1.0], "d": ["31/01/20"]}, ["column 'd', data row 1", "'31/01/20'"]),
     ({"p": [1.0], "d": [7]}, ["column 'd'", "expected dates", "found number"]),
-    ({"p": [1.0], "c": [[1]]}, ["column 'c'", "expected categories", "found other"]),
+    ({"p": [1.0], "c": [[1]]}, ["column 'c'", "expected categories", "found BIGINT[]"]),
 ]
 
 

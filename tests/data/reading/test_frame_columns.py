@@ -62,6 +62,14 @@ def test_a_column_that_is_needed_is_refused_by_name_and_type(name: str) -> None:
         list(Encoder(needs).encode(open_table(data), target=False))
 
 
+@pytest.mark.parametrize("role", ["target", "categorical", "numeric", "datetime"])
+def test_so_is_one_that_is_named(role: str) -> None:
+    data, kind = ODD["objects"]
+    asked = {"target": "y", role: "odd" if role == "target" else ("odd",)}
+    with pytest.raises(DataError, match=f"(?i){role} 'odd' holds {kind}; expected numbers"):
+        learn_schema(open_table(data), Settings(**asked))
+
+
 def test_complex_arrays_are_refused_with_what_to_do() -> None:
     with pytest.raises(DataError, match="real and imaginary parts as two columns"):
         open_table((np.stack([X, X * 1j], axis=1), X))

@@ -69,7 +69,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
     """
     names = target_names(table, settings)
     for name in names:
-        find_column(table, name, "the target")
+        _check_readable(find_column(table, name, "the target"), "the target")
     if settings.weight:
         find_column(table, settings.weight, option_text("weight"))
     if table.untyped:
@@ -99,7 +99,9 @@ class _Read(NamedTuple):
 def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     for option in ("exclude", "categorical", "numeric", "datetime"):
         for name in getattr(settings, option):
-            find_column(table, name, option_text(option))
+            column = find_column(table, name, option_text(option))
+            if option != "exclude":
+                _check_readable(column, option_text(option))
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
@@ -109,6 +111,14 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     for name in rules.labels:
         typed[name] = class_type(table, typed[name])
     return _Read(table, typed, excluded)
+
+
+def _check_readable(column: TableColumn, role: str) -> None:
+    if column.type == "other":
+        raise DataError(
+            f"{role[0].upper()}{role[1:]} {column.name!r} holds {column.sql_type}; expected "
+            "numbers, text, dates, or true and false."
+        )
 
 
 def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:

@@ -104,8 +104,8 @@ def _describe_several(
     own = f"*, list_contains({parts}, {quote_text(first)}) AS {quote_name(f'{name} {first}')}"
     return (
         f"The cells of column {name!r} seem to hold several values each, parted by "
-        f"{separator!r}: {shown}{' and others' if len(counts) > _SHOWN else ''}. Each combination is "
-        f"taken as a value of its own. Give every value a column of its own"
+        f"{separator!r}: {shown}{' and others' if len(counts) > _SHOWN else ''}. Each combination "
+        "is taken as a value of its own. Give every value a column of its own"
         f"{_with_query(table, own)}"
     )
 

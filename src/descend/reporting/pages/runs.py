@@ -182,7 +182,11 @@ def _settings_table(records: Mapping[str, Record], differing: Sequence[str]) -> 
         ]
         for option in differing
     ]
-    return Table(["setting", *records], rows, caption="What differs between them")
+    return Table(
+        ["setting", *records],
+        rows,
+        caption="Batch size, learning rate, epochs, and what else differs",
+    )
 
 
 def _machines_table(records: Mapping[str, Record]) -> Table:

@@ -114,7 +114,9 @@ def train(
 
 
 def advise(
-    data: Any,
+    model_or_data: Any = None,
+    /,
+    data: Any = None,
     *,
     target: str | None = None,
     model: Any = "tabular",
@@ -130,6 +132,7 @@ def advise(
     """Which batch size and learning rate to take, by measuring.
 
     Args:
+        model_or_data: the data; or a model before the data, as in `fit`.
         data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `tabular`, `mlp`, `linear`, or a custom model as `fit` takes it.
@@ -161,6 +164,7 @@ def advise(
         >>> advice.batch_size
         16
     """
+    model, data = _model_and_data(model_or_data, data, model, "tabular")
     make_setup, settings = _setup(
         CustomParts(model, loss, optimizer, data, validation, trainable=trainable), target, options
     )
@@ -170,7 +174,9 @@ def advise(
 
 
 def compare(
-    data: Any,
+    model_or_data: Any = None,
+    /,
+    data: Any = None,
     *,
     target: str | None = None,
     model: Any = "mlp",
@@ -192,6 +198,7 @@ def compare(
     """Gradient descent, stochastic and mini-batch, plain and with momentum, measured side by side.
 
     Args:
+        model_or_data: the data; or a model before the data, as in `fit`.
         data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `mlp`, `tabular`, `linear`, or a custom model as `fit` takes it. A model that comes
@@ -231,6 +238,7 @@ def compare(
         >>> [line["method"]["batch_size"] for line in done.table][-4:]
         [16, 16, 1, 1]
     """
+    model, data = _model_and_data(model_or_data, data, model, "mlp")
     make_setup, settings = _setup(
         CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
         target,
@@ -253,7 +261,9 @@ def compare(
 
 
 def landscape(
-    data: Any,
+    model_or_data: Any = None,
+    /,
+    data: Any = None,
     *,
     target: str | None = None,
     model: Any = "mlp",
@@ -274,6 +284,7 @@ def landscape(
     alone.
 
     Args:
+        model_or_data: the data; or a model before the data, as in `fit`.
         data: whatever `train` takes; for a custom model, what `fit` takes.
         target: the column to predict; needed where `data` is no pair of arrays `(X, y)`.
         model: `mlp`, `linear`, or a custom model as `fit` takes it.
@@ -303,6 +314,7 @@ def landscape(
         >>> np.shape(found["grid"]["loss"]), found["paths"][0]["method"]
         ((25, 25), 'Mini-batch 10 + momentum')
     """
+    model, data = _model_and_data(model_or_data, data, model, "mlp")
     make_setup, settings = _setup(
         CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
         target,
@@ -316,6 +328,19 @@ def landscape(
         force=force,
         progress=progress_for(quiet),
     )
+
+
+def _model_and_data(model_or_data: Any, data: Any, model: Any, default: str) -> tuple[Any, Any]:
+    """The model and the data of a call that takes `(data)`, `(model, data)`, or both by name."""
+    if model_or_data is None:
+        if data is None:
+            raise SettingsError("Expected data: give the table, or a model and its data.")
+        return model, data
+    if data is None:
+        return model, model_or_data
+    if model != default:
+        raise SettingsError("The model is given twice: give (model, data), or the data and model=.")
+    return model_or_data, data
 
 
 def _setup(

@@ -255,3 +255,16 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "model.jax").write_bytes(json.dumps({"mine": 1}).encode())
     with pytest.raises(InputError, match="no mark of descend"):
         descend.fit(**functions(), **OPTIONS).export(tmp_path / "model.jax")
+
+
+@pytest.mark.parametrize("command", [descend.advise, descend.compare, descend.landscape])
+def test_a_model_and_its_data_come_by_place_as_in_fit(command: Callable[..., Any]) -> None:
+    def init(key: Any) -> Any:
+        raise ValueError("the model was called")
+
+    with pytest.raises(ValueError, match="the model was called"):
+        command((init, lambda params, x: x), (X, Y), batch_size=16, learning_rate=0.1)
+    with pytest.raises(SettingsError, match="The model is given twice"):
+        command(functions()["model"], (X, Y), model="linear")
+    with pytest.raises(SettingsError, match="Expected data"):
+        command(model=functions()["model"])

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from descend.tuning.advice.first_trials import reconsider_budget, updates_needed
+from descend.errors import DivergedError
+from descend.tuning.advice import lr_range, search
+from descend.tuning.advice.first_trials import (
+    reconsider_budget,
+    run_reference_trials,
+    updates_needed,
+)
 from descend.tuning.advice.trials import Trial, TrialRunner
 from tests.tuning.advice.made_machine import begun
 
@@ -69,3 +75,51 @@ def test_the_budget_stays_where_the_loss_falls_faster_and_faster(
     falling = [(100, 0.99 * start), (200, 0.9 * start), (400, 0.5 * start)]
     reconsider_budget(work, [trial(work.runner, falling)])
     assert work.budget == before
+
+
+def stable_below(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range test that finds 1000, and trials that diverge at every rate above the limit."""
+
+    def run_rung(self: TrialRunner, one: Trial, until: int) -> Trial:
+        if one.learning_rate > limit:
+            return replace(one, state=None, diverged=True)
+        losses = ((until, 1.0 / one.learning_rate),)
+        return replace(one, updates=until, losses=losses, scores=losses)
+
+    monkeypatch.setattr(TrialRunner, "run_rung", run_rung)
+    monkeypatch.setattr(lr_range, "max_stable_rate", lambda *_: 1000.0)
+
+
+@pytest.mark.parametrize(("limit", "best"), [(0.003, 0.0019), (100.0, 31.0)])
+def test_rates_become_lower_until_one_lasts(
+    limit: float, best: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = begun(lambda size: 1e-6 * size, monkeypatch)
+    stable_below(limit, monkeypatch)
+    trials = run_reference_trials(work, None)
+    assert max(one.learning_rate for one in trials if not one.diverged) == best
+    assert search.search(work, [work.reference], None, trials)[0][0].learning_rate <= limit
+
+
+def test_a_search_whose_trials_all_diverge_goes_on_at_lower_rates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = begun(lambda size: 1e-6 * size, monkeypatch)
+    work.evidence["breaking"] = []
+    stable_below(1.0, monkeypatch)
+    trials = [replace(work.runner.start(work.reference, 64.0), state=None, diverged=True)]
+    finalists, others = search.search(work, [work.reference], None, trials)
+    assert finalists
+    assert all(one.learning_rate <= 1.0 for one in finalists)
+    assert {one.learning_rate for one in others if one.diverged} >= {64.0, 16.0, 4.0}
+
+
+@pytest.mark.parametrize("given", [None, 0.1])
+def test_where_no_rate_is_low_enough_the_search_ends(
+    given: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = begun(lambda size: 1e-6 * size, monkeypatch)
+    stable_below(0.0, monkeypatch)
+    trials = run_reference_trials(work, given)
+    with pytest.raises(DivergedError):
+        search.search(work, [work.reference], given, trials)

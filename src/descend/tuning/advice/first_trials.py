@@ -29,7 +29,12 @@ def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]
     trials = [work.runner.start(size, rate) for rate in rates]
     work.share_budget()
     work.first_rung = work.length / FIRST_RUNG_DIVISOR
-    return run_to_cost(work.runner, trials, lambda _: per_update, work.first_rung)
+    trials = run_to_cost(work.runner, trials, lambda _: per_update, work.first_rung)
+    while rates and learning_rate is None and all(one.diverged for one in trials):
+        rates = lr_range.lower_rates(min(rates))
+        lower = [work.runner.start(size, rate) for rate in rates]
+        trials += run_to_cost(work.runner, lower, lambda _: per_update, work.first_rung)
+    return trials
 
 
 def reconsider_budget(work: Work, trials: Sequence[Trial], at_least: float = 0.0) -> None:

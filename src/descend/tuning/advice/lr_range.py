@@ -20,6 +20,8 @@ BAD_OCTAVES = 3
 """The test ends after this many octaves in a row without a good loss."""
 FIRST_FRACTIONS = (1 / 2, 1 / 4, 1 / 8, 1 / 32)
 """Rates to try first, as fractions of the maximum stable rate."""
+LOWER_FRACTIONS = (1 / 4, 1 / 16, 1 / 64)
+"""Rates to try where all have diverged, as fractions of the lowest one."""
 
 
 def max_stable_rate(
@@ -98,6 +100,19 @@ def rates_below(highest: float, fractions: Sequence[float] = FIRST_FRACTIONS) ->
     [0.2, 0.1, 0.05, 0.013]
     """
     return [round_rate(highest * fraction) for fraction in fractions]
+
+
+def lower_rates(lowest: float) -> list[float]:
+    """Rates to try where every trial has diverged; none below those that the range test allows.
+
+    The maximum stable rate may be far too high. A network with batch normalization computes the
+    same from weights of any length, so its loss stays finite while the rate rises into the
+    thousands, and becomes NaN later at a rate that stays.
+
+    >>> lower_rates(32.0), lower_rates(1e-6)
+    ([8.0, 2.0, 0.5], [])
+    """
+    return [rate for rate in rates_below(lowest, LOWER_FRACTIONS) if rate >= LOWEST]
 
 
 def round_rate(value: float) -> float:

@@ -63,18 +63,23 @@ def search(
     if not work.budget_given:
         end = work.spent() + max(OVERTIME * work.trial_seconds, work.compiling)
     work.limit_concurrency([work.reference, *sizes])
-    finalists, eliminated = successive_halving(
-        runner,
-        entered,
-        work.cost,
-        work.length / per_update * work.cost(work.reference),
-        least=work.first_rung / per_update * work.cost(work.reference),
-        refine=_refinement(work, learning_rate),
-        out_of_time=lambda: work.spent() > end,
-        report=work.report,
-    )
-    others += eliminated
-    finalists = [one for one in finalists if math.isfinite(one.score)]
+    finalists: list[Trial] = []
+    if not entered and learning_rate is None:
+        entered = _at_lower_rates(work, others)
+    while entered and not finalists:
+        found, eliminated = successive_halving(
+            runner,
+            entered,
+            work.cost,
+            work.length / per_update * work.cost(work.reference),
+            least=work.first_rung / per_update * work.cost(work.reference),
+            refine=_refinement(work, learning_rate),
+            out_of_time=lambda: work.spent() > end,
+            report=work.report,
+        )
+        others += eliminated
+        finalists = [one for one in found if math.isfinite(one.score)]
+        entered = _at_lower_rates(work, others) if learning_rate is None else []
     work.record_time("race")
     if not finalists:
         raise DivergedError(
@@ -82,6 +87,19 @@ def search(
             f"Look for extreme values in the data, or set {option_text('learning_rate')}."
         )
     return finalists, others
+
+
+def _at_lower_rates(work: Work, diverged: Sequence[Trial]) -> list[Trial]:
+    """Trials below the lowest rate of each batch size that was tried."""
+    lowest: dict[int, float] = {}
+    for one in diverged:
+        size, rate = one.batch_size, one.learning_rate
+        lowest[size] = min(rate, lowest.get(size, rate))
+    return [
+        work.runner.start(size, one)
+        for size, rate in lowest.items()
+        for one in lr_range.lower_rates(rate)
+    ]
 
 
 def _fractions_to_try(trials: Sequence[Trial], highest: float | None) -> Sequence[float]:

@@ -654,3 +654,34 @@ def test_a_layer_that_is_used_twice_has_one_set_of_weights_and_the_gradient_of_b
     assert value == pytest.approx(float(expected_loss), rel=1e-6)
     for one, other in zip(pick(found), expected, strict=True):
         assert np.asarray(one) == pytest.approx(np.asarray(other), rel=1e-5, abs=1e-6)
+
+
+def spectral_keras():
+    layers = pytest.importorskip("keras").layers
+    return keras_of(layers.SpectralNormalization(layers.Dense(8)), layers.Dense(1))
+
+
+@pytest.mark.slow
+def test_a_keras_layer_that_assigns_its_weights_predicts_as_it_is_trained():
+    X, _ = rows()
+    x, model = jnp.asarray(X, jnp.float32), spectral_keras()
+    custom = custom_model(model, x[:8])
+    variables = custom.init(0)
+    # Ten times the kernel has the same normalized kernel.
+    larger = [10.0 * variables.params[0], *variables.params[1:]]
+    variables = variables._replace(params=larger)
+    trained, _ = custom.training_apply(larger, variables.state, x, jax.random.key(0))
+    expected = pytest.approx(np.asarray(trained), rel=1e-4, abs=1e-5)
+    assert np.asarray(jax.jit(custom.apply)(variables, x)) == expected
+    assert np.asarray(custom.rebuilt(variables)(x)) == expected
+    assert (np.asarray(variables.params[0]) == np.asarray(larger[0])).all()
+
+
+@pytest.mark.slow
+def test_a_run_of_a_keras_layer_that_assigns_its_weights_learns_what_it_predicts():
+    run = fit(spectral_keras(), rows(), epochs=3, learning_rate=0.01)
+    assert run.history[-1].validation_loss < 0.5 * run.history[0].validation_loss
+    kernel = np.asarray(run.model.trainable_variables[0])
+    assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, abs=0.05)
+    x = jnp.asarray(rows()[0], jnp.float32)
+    assert np.asarray(run.model(x)) == pytest.approx(run.predict(rows()[0]), abs=1e-4)

@@ -32,7 +32,7 @@ def custom_model(model: Any, x: Any) -> CustomModel:
         return linen_functions(*model) or function_model(*model)
     if family == "flax":
         return flax_model(model, x)
-    return equinox_model(model) if family == "equinox" else keras_model(model)
+    return equinox_model(model) if family == "equinox" else keras_model(model, x)
 
 
 def family_of(model: Any) -> str:

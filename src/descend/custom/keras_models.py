@@ -12,11 +12,17 @@ from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
 
-def keras_model(model: Any) -> CustomModel:
+def keras_model(model: Any, x: Any) -> CustomModel:
     """Turn a built Keras model on the JAX backend into a custom model.
 
     Its weight regularizers are obeyed. Dropout gets a key for each update, batch normalization
-    keeps its running means; layers with `trainable=False` keep their weights.
+    keeps its running means; layers with `trainable=False` keep their weights. A layer that assigns
+    its weights during a training call, such as SpectralNormalization, predicts with what it would
+    assign.
+
+    Args:
+        model: the model.
+        x: a few rows, as the model gets them.
 
     Raises:
         InputError: another backend, no weights yet, constraints, or losses that a call adds.
@@ -42,12 +48,30 @@ def keras_model(model: Any) -> CustomModel:
     random = [id(one) in seeds for one in model.non_trainable_variables]
     held = copy_tree([one.value for one in model.non_trainable_variables])
 
+    row = jax.tree.map(lambda one: one[:1], x)
+    assigns: list[bool] = []
+
+    def find_assigned(weights: Params, state: Any) -> Array:
+        before, after = _weights_of_a_training_call(model, weights, state, row)
+        assigns.extend(old is not new for old, new in zip(before, after, strict=True))
+        return jnp.zeros(())
+
+    jax.eval_shape(find_assigned, leaves, held)
+
+    def predicting(variables: Params) -> Params:
+        """The weights that a training call computes with."""
+        if not any(assigns):
+            return variables.params
+        _, after = _weights_of_a_training_call(model, variables.params, variables.state, row)
+        pairs = zip(variables.params, after, assigns, strict=True)
+        return [new if assigned else old for old, new, assigned in pairs]
+
     def call(weights: Params, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
         found: tuple[Any, Any] = model.stateless_call(weights, state, x, training=training)
         return found
 
     def apply(variables: Params, x: Any) -> Any:
-        return call(variables.params, variables.state, x, False)[0]
+        return call(predicting(variables), variables.state, x, False)[0]
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         seeded = [
@@ -64,7 +88,7 @@ def keras_model(model: Any) -> CustomModel:
 
     def rebuilt(variables: Params) -> Any:
         pairs = (
-            *zip(model.trainable_variables, variables.params, strict=True),
+            *zip(model.trainable_variables, predicting(variables), strict=True),
             *zip(model.non_trainable_variables, variables.state, strict=True),
         )
         for variable, value in pairs:
@@ -84,6 +108,23 @@ def keras_model(model: Any) -> CustomModel:
         chosen=_no_choice,
         fills=True,
     )
+
+
+def _weights_of_a_training_call(
+    model: Any, weights: Params, state: Any, x: Any
+) -> tuple[list[Any], list[Any]]:
+    """The trainable variables before and after a training call, which may assign them."""
+    import keras
+
+    mapping = [
+        *zip(model.trainable_variables, weights, strict=True),
+        *zip(model.non_trainable_variables, state, strict=True),
+    ]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        before = [scope.get_current_value(one) for one in model.trainable_variables]
+        model(x, training=True)
+        after = [scope.get_current_value(one) for one in model.trainable_variables]
+    return before, after
 
 
 def _no_choice(trainable: Any, weights: Params) -> list[bool]:

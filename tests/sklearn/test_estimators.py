@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,9 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -403,3 +406,12 @@ def test_a_divergence_names_its_cause(method, extreme):
 def test_a_constant_target_is_learned():
     X, _ = numbers(40)
     assert linear(max_epochs=2).fit(X, np.full(40, 3.0)).predict(X) == pytest.approx(3.0)
+
+
+def test_the_page_for_users_of_scikit_learn_names_every_parameter():
+    page = (Path(__file__).parents[2] / "docs" / "for-scikit-learn-users.md").read_text("utf-8")
+    theirs = (SGDClassifier, SGDRegressor, MLPClassifier, MLPRegressor)
+    for kind in (*theirs, MiniBatchClassifier, MiniBatchRegressor):
+        missing = [name for name in kind().get_params() if not re.search(rf"[`(]{name}\b", page)]
+        assert not missing, kind.__name__
+    assert all(f"`{name}`" in page for name in DIFFERENT_ORDER)

@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.data.rows.batches import CHUNK_BYTES, BatchPlan, Chunk, chunks, plan_batches
+from descend.data.rows.batches import (
+    CHUNK_BYTES,
+    BatchPlan,
+    Chunk,
+    chunks,
+    plan_batches,
+    without_microbatches,
+)
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import MemoryStore
+from descend.errors import SettingsError
 from descend.types import Batch, Position
 from tests.problems import numbered, numbers, store_of
 
@@ -204,3 +212,19 @@ def test_arrays_filled_again_hold_the_same_rows(plan: BatchPlan) -> None:
 def same_batch(left: Batch, right: Batch) -> bool:
     leaves = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
     return all(np.array_equal(one, other) for one, other in leaves)
+
+
+def test_a_batch_of_coupled_rows_stays_whole_or_is_refused_with_the_largest_that_can() -> None:
+    store = numbered(1000)
+    whole = plan_batches(store, 100, seed=0)
+    divided = plan_batches(store, 1000, seed=0, most_bytes=400 * store.row_bytes)
+    assert without_microbatches(whole).microbatches == 1
+    assert divided.accumulation_steps > 1
+    with pytest.raises(SettingsError, match=f"Give at most {divided.chunk_rows:,}"):
+        without_microbatches(divided)
+    assert (
+        without_microbatches(
+            plan_batches(store, divided.chunk_rows, seed=0, most_bytes=400 * store.row_bytes)
+        ).microbatches
+        == 1
+    )

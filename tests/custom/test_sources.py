@@ -239,3 +239,12 @@ def test_sequences_with_a_mask_have_a_loss_over_their_places() -> None:
         epochs=25,
     )
     assert (codes.predict(tokens).argmax(-1) == (tokens + 1) % 6).all()
+
+
+@pytest.mark.parametrize("target", ["label", "y"])
+def test_a_mapping_of_data_sets_is_answered_with_how_to_give_one(target: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    parts = datasets.Dataset.from_dict({"x": [[1.0], [2.0], [3.0]], "label": [1.0, 2.0, 3.0]})
+    whole = parts.train_test_split(1, seed=0)
+    with pytest.raises(DataError, match=r"data\['train'\], validation=data\['test'\]"):
+        list(chunks_of(whole, target))

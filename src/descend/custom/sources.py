@@ -69,10 +69,17 @@ def split_target(chunk: Any, target: str) -> Any:
     """A mapping with the target among its arrays as `(X, y)` or `(X, y, weight)`.
 
     Raises:
-        DataError: a target was named, and the mapping has no such array.
+        DataError: a target was named, and the mapping has no such array; or it holds data sets.
     """
     if not isinstance(chunk, Mapping):
         return chunk
+    sets = [name for name, part in chunk.items() if _is_data_set(part)]
+    if sets:
+        other = f", validation=data[{sets[1]!r}]" if len(sets) > 1 else ""
+        raise DataError(
+            f"Expected one data set, found a mapping of several: {', '.join(map(str, sets))}. "
+            f"Give one of them: data[{sets[0]!r}]{other}."
+        )
     if target not in chunk:
         if target != "y":
             raise DataError(
@@ -86,9 +93,13 @@ def split_target(chunk: Any, target: str) -> Any:
     return (inputs, chunk[target]) if weight is None else (inputs, chunk[target], weight)
 
 
+def _is_data_set(data: Any) -> bool:
+    """Whether it is a data set of Hugging Face, in Arrow form or streamed."""
+    return all(hasattr(data, name) for name in ("column_names", "with_format", "iter"))
+
+
 def _iterable(data: Any) -> Iterable[Any]:
-    if all(hasattr(data, name) for name in ("column_names", "with_format", "iter")):
-        # A data set of Hugging Face, in Arrow form or streamed.
+    if _is_data_set(data):
         columns: Iterable[Any] = data.with_format("numpy").iter(batch_size=ROWS_AT_ONCE)
         return columns
     if hasattr(data, "__iter__"):

@@ -36,6 +36,16 @@ def test_so_is_a_link_to_it_and_a_query_over_it(table: Path, tmp_path: Path) -> 
     assert "training rows" in training_rows_text(run, f"SELECT * FROM '{table}' WHERE x > 3")
 
 
+def test_a_file_that_holds_other_rows_by_now_is_not(table: Path, tmp_path: Path) -> None:
+    run = table.parent / "run"
+    before = table.read_text()
+    try:
+        table.write_text("x,y\n1,2\n3,4\n")
+        assert training_rows_text(run, str(table)) == ""
+    finally:
+        table.write_text(before)
+
+
 def test_another_table_and_a_model_without_its_run_are_not(table: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
     new.write_text(table.read_text())

@@ -51,8 +51,9 @@ def training_rows_text(run: Path, data: Any) -> str:
     except FileFormatError:
         return ""  # The model is another file, and whole.
     before = record["data"].get("fingerprint", {}).get("data", {}).get("files") or ()
-    known = {os.path.realpath(one["path"]) for one in before}
-    if known.isdisjoint(map(os.path.realpath, local_files(data))):
+    known = {(os.path.realpath(one["path"]), one["size"]) for one in before}
+    # A file of another size holds other rows by now.
+    if known.isdisjoint((os.path.realpath(one), os.path.getsize(one)) for one in local_files(data)):
         return ""
     rows = record["data"]["rows"]
     return (

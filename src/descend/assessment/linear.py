@@ -94,7 +94,7 @@ def _longest(sizes: list[int], room: int) -> int | None:
 
 
 def most_features(classes: int) -> int:
-    """Features that a fit may have: so many that it sees several rows for each."""
+    """The most features of a fit that still sees several rows for each."""
     if not classes:
         return MOST_FEATURES
     return min(MOST_FEATURES, math.isqrt(int(MOST_WORK / (ROWS_EACH * _work_of_row(1, classes)))))

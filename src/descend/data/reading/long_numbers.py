@@ -1,4 +1,4 @@
-"""Whole numbers of so many digits that float64 makes different ones equal: they are codes.
+"""Whole numbers too long for float64, which makes different ones equal: they are codes.
 
 Card and account numbers, 20-digit product codes and the like are read as text where as numbers
 some of them would become one, however they are stored.
@@ -15,7 +15,7 @@ from descend.data.reading.table_column import TableColumn
 
 _EXACT = re.compile(r"U?(BIG|HUGE)INT$|DECIMAL")
 """Types that hold whole numbers of more digits than a DOUBLE does."""
-_MOST_EXACT = 2**53
+MOST_EXACT = 2**53
 """Up to this, a DOUBLE holds every whole number."""
 _FEW_LOST = 0.05
 """Largest share of values that may become equal to others where values hardly repeat: such a
@@ -44,7 +44,7 @@ def _beyond_exact(table: Table, columns: Sequence[TableColumn]) -> list[TableCol
     found: list[TableColumn] = []
     for start in range(0, len(columns), _COLUMNS_AT_ONCE):
         group = columns[start : start + _COLUMNS_AT_ONCE]
-        tests = [f"coalesce(max(abs({number_sql(one)})) >= {_MOST_EXACT}, false)" for one in group]
+        tests = [f"coalesce(max(abs({number_sql(one)})) >= {MOST_EXACT}, false)" for one in group]
         shares = table.joined(f"SELECT [{', '.join(tests)}] AS beyond FROM {table.rows}")
         flags = [row["beyond"] for row in shares.to_pylist()]
         found += [one for one, *beyond in zip(group, *flags, strict=True) if any(beyond)]

@@ -431,7 +431,7 @@ def _long_codes(
     }
 
 
-_LONG_CODES = "codes of so many digits that as numbers some would be equal"
+_LONG_CODES = "codes: as numbers some of them would be equal"
 
 
 def _example(cells: Cells | None) -> str:

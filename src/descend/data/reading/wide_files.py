@@ -31,13 +31,13 @@ class _File(Protocol):
     rows: int
 
     def opened_bytes(self, row_bytes: float) -> float:
-        """Bytes of a column that are in memory while rows of so many bytes are read."""
+        """Bytes of a column that are in memory while rows of `row_bytes` each are read."""
         ...
 
     def batches(
         self, names: Sequence[str], rows: int, first: int, stop: int
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Batches of at most so many rows, each with the number of its first row.
+        """Batches of at most `rows` rows, each with the number of its first row.
 
         Args:
             names: of the columns; others may be among them.
@@ -90,7 +90,7 @@ class WideFiles:
         return found if same else None
 
     def groups(self, names: Sequence[str], room: int) -> Iterator[Sequence[str]]:
-        """The columns in groups whose reading takes so many bytes, of at least a few columns."""
+        """The columns in groups whose reading takes at most `room` bytes; a few at least."""
         some = names[:: -(-len(names) // _SAMPLE_COLUMNS)]
         column = 1.0
         for file in self._files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from descend.data.reading.long_numbers import MOST_EXACT
 from descend.data.schema.surveys import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.io.units import count_text
 
@@ -20,7 +21,6 @@ _COUNTING_NAME = re.compile(
 )
 """Names of columns that may rise with the rows from 0 or 1 and still be a measurement."""
 _LARGEST = 1e150
-_MOST_EXACT = 2**53
 _LEAST_IDENTIFIED = 20
 _FIRST_COUNTS = 20
 """The smallest number of a column that counts rows: some first rows are held out."""
@@ -47,7 +47,7 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
     if largest > _LARGEST:
         return f"values beyond {_LARGEST:g}"
     # Whole numbers that float64 holds exactly are not rounded: codes of 13 digits may be close.
-    exact = survey.whole and largest <= _MOST_EXACT
+    exact = survey.whole and largest <= MOST_EXACT
     if not exact and not survey.deviation > 1e-12 * largest:
         return "constant to rounding"
     if asked or not may_identify(survey):

@@ -30,7 +30,7 @@ from descend.runtime.tensorboard import TensorBoard
 from descend.settings import Settings
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
-from descend.types import History, HistoryLine
+from descend.types import History, HistoryLine, StopReason
 
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -100,6 +100,28 @@ def test_the_page_grows_while_a_run_trains(tmp_path: Path) -> None:
     with pytest.raises(urllib.error.URLError):
         fetched(page.address)
     assert looking.seen[-1][0] == (tmp_path / "run" / "report.html").read_text()
+
+
+class Ended(Callback):
+    """Fetches the live page once the last update is done."""
+
+    def __init__(self, page: LivePage) -> None:
+        self.page, self.seen = page, ""
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        self.seen, _ = fetched(self.page.address)
+
+
+def test_the_page_does_not_say_that_a_model_being_assessed_is_still_training(
+    tmp_path: Path,
+) -> None:
+    page = LivePage(stay=0)
+    ended = Ended(page)
+    trained(tmp_path / "run", page, ended)
+    assert "Training has ended. The model is being assessed." in ended.seen
+    assert "Training is running." not in ended.seen
+    assert "Time left" not in ended.seen
+    assert "data-live=" in ended.seen
 
 
 class Pressing(Looking):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from descend.io.atomic import json_text
+from descend.reporting.pages.summary import ASSESSED
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.folder import read_assessment
@@ -19,7 +20,7 @@ from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.loop import LoopState
 from descend.training.plateau import MAX_REDUCTIONS
-from descend.types import History
+from descend.types import History, StopReason
 
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_ASK = 5.0
@@ -77,6 +78,10 @@ class LivePage(Callback):
         self._history = loop.history
         known = {"stale": loop.progress.stale, "lowerings": loop.progress.lowerings}
         self._record = {**self._record, "progress": {**known, **self._patience()}}
+
+    def end(self, loop: LoopState, reason: StopReason) -> None:
+        """Say that nothing is trained any more: the model is assessed, which takes some seconds."""
+        self._history, self._record = loop.history, {**self._record, "state": ASSESSED}
 
     def finish(self, record: Record, history: History) -> None:
         """Show the finished run for some seconds to those who follow it, and say so."""

@@ -17,6 +17,9 @@ from descend.types import History, HistoryLine
 
 Record = Mapping[str, Any]
 
+ASSESSED = "being assessed"
+"""The state of a run that the live page shows between the last update and the finished page."""
+
 MOST_METRICS = 4
 """Metrics of the user's own at the top of the page of a running run."""
 
@@ -50,6 +53,7 @@ def train_summary(
 def _running_summary(record: Record, history: History) -> Summary:
     """What is known while a run trains."""
     best = best_line(history)
+    state = str(record.get("state", "unknown"))
     figures = []
     if history and best is not None:
         last = history[-1]
@@ -63,11 +67,12 @@ def _running_summary(record: Record, history: History) -> Summary:
             left.append((epochs - last.epoch) * seconds / (last.epoch - first.epoch))
         rows = (last.examples - first.examples) / seconds if seconds > 0 else 0.0
         since = sum(one.update > best.update for one in history)
+        still = clock_time(max(0.0, min(left))) if left else "—"
         note = "left at most" if left else "no limit but the stopping rule"
         figures = [
             KeyFigure("Epoch", number_text(round(last.epoch, 2)), f"of {epochs}" if epochs else ""),
             KeyFigure("Elapsed", clock_time(last.seconds), f"{rows:,.0f} rows/s"),
-            KeyFigure("Time left", clock_time(max(0.0, min(left))) if left else "—", note),
+            *([] if state == ASSESSED else [KeyFigure("Time left", still, note)]),
             KeyFigure("Validation loss", number_text(last.validation_loss), "now"),
             KeyFigure(
                 "Best", number_text(best.validation_loss), f"at epoch {number_text(best.epoch)}"
@@ -78,12 +83,10 @@ def _running_summary(record: Record, history: History) -> Summary:
                 for name, value in list(last.metrics.items())[:MOST_METRICS]
             ),
         ]
-    state = str(record.get("state", "unknown"))
-    outcome = (
-        "Training is running."
-        if state == "running"
-        else f"State: {state}. To go on, type {_goes_on(record)}"
-    )
+    outcome = {
+        "running": "Training is running.",
+        ASSESSED: "Training has ended. The model is being assessed.",
+    }.get(state, f"State: {state}. To go on, type {_goes_on(record)}")
     return Summary(
         "This run is not finished. The figures below are those of the last evaluation.",
         [*figures, *rate_figures(record)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import descend
 from descend.cli.app import app
-from descend.errors import InputError, SettingsError
+from descend.errors import DataWarning, InputError, SettingsError
 
 ROWS = 160
 
@@ -183,6 +184,36 @@ def test_a_whole_number_among_text_codes_is_one_category_however_it_is_written(s
     assert session.get_inputs()[0].type == "tensor(string)"
     apart = pd.DataFrame({"code": ["2", spelled, "2.5", "2.0.0", "+2", "02"]})
     agrees(model, tmp_path / "apart.onnx", apart)
+
+
+def test_what_is_missing_in_a_table_is_missing_in_the_graph(tmp_path):
+    data = table()[["size", "town", "floor", "open"]]
+    data["number"] = np.where(data.index % 5 == 0, -999.0, data.index % 7)
+    data["born"] = np.where(data.index % 6, "02.03.1999", "01.01.1900")
+    data["born"] = np.where(data.index % 4, data["born"], "17.08.2003")
+    marks = ["number=-999", "town=Bonn", "floor=2", "born=01.01.1900"]
+    model = trained(data, targets("number"), model="linear", missing=marks)
+    assert {one.name for one in model.schema.columns if one.missing > 0} == {*data.columns}
+    asked = data[:8].copy()
+    asked["town"] = ["nan", "None", "Bonn", "Ulm", "n/a", "", "NULL", "3.0"]
+    asked["open"] = ["yes", "Unknown", "n.a.", "-", "YES", "NA", "no", "?"]
+    asked["floor"] = [1.0, 2.0, 2.5, 2.0, 1.0, 2.0, np.nan, 7.0]
+    model.export(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    given = feed(session, asked.drop(columns="born").assign(born=None))
+    day = pd.to_datetime(asked["born"], format="%d.%m.%Y").to_numpy("datetime64[us]")
+    given["born"] = day.astype(np.int64).reshape(-1, 1)
+    found = session.run(None, given)[0].ravel()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        assert found == pytest.approx(model.predict(asked), rel=1e-5)
+
+
+def test_a_code_in_float32_is_the_one_in_float64(tmp_path):
+    code, y = codes(0.1, 0.2, 2.0)
+    model = trained(pd.DataFrame({"code": code}), y, categorical=["code"], model="linear")
+    narrow = pd.DataFrame({"code": np.array([0.1, 0.2, 2.0], np.float32).astype(np.float64)})
+    agrees(model, tmp_path / "m.onnx", narrow)
 
 
 def test_codes_that_float64_cannot_tell_apart_are_text(tmp_path):

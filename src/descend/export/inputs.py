@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from descend.data.encoding.categories import category_codes, spellings
+from descend.data.encoding.categories import category_codes, other_width, spellings
 from descend.data.encoding.numbers import FARTHEST
+from descend.data.reading.expressions import numbers_in, times_in
+from descend.data.reading.missing import MARKS, NULLS
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.export.graph import Graph
@@ -17,25 +19,41 @@ NOT_A_TIME = np.iinfo(np.int64).min
 """A missing time, as NumPy writes NaT."""
 
 
-def number(graph: Graph, column: NumberColumn) -> list[str]:
-    """`[N, 1]` float: standardised, and the indicator of missing values."""
+def number(graph: Graph, column: NumberColumn, marks: Sequence[str] = ()) -> list[str]:
+    """`[N, 1]` float: standardised, and the indicator of missing values.
+
+    Args:
+        graph: to add to.
+        column: what was learned.
+        marks: texts for a missing value in this column, as the user gave them.
+    """
     value = graph.input(column.name, "double")
-    missing = graph.add("IsNaN", value)
+    listed = [graph.constant(one, np.float64) for one in numbers_in(marks)]
+    missing = _either(graph, graph.add("IsNaN", value), value, listed)
     return _with_indicator(
         graph, column.missing, missing, [_standard(graph, value, column, missing)]
     )
 
 
-def category(graph: Graph, column: CategoryColumn) -> str:
-    """`[N, 1]` int64 codes."""
+def category(graph: Graph, column: CategoryColumn, marks: Sequence[str] = ()) -> str:
+    """`[N, 1]` int64 codes; see `number` for the arguments."""
     known = category_codes(column)
     absent = 1 if column.missing > 0 else 0
     if column.type == "number" and all(_is_exact(value) for value in known):
         value = graph.input(column.name, "double")
-        codes = graph.codes(value, {float(one): code for one, code in known.items()}, "double")
+        numbers = {float(one): code for one, code in known.items()}
+        for one, code in known.items():
+            other = other_width(float(one))
+            if other is not None:
+                numbers.setdefault(other, code)
+        numbers |= dict.fromkeys(numbers_in(marks), absent)
+        codes = graph.codes(value, numbers, "double")
         return graph.add("Where", graph.add("IsNaN", value), _whole(graph, absent), codes)
     value = _without_zeros(graph, graph.input(column.name, "string"))
-    return graph.codes(value, {"": absent, **spellings(column)}, "string")
+    missing = [*NULLS, *marks]
+    if column.type == "boolean":
+        missing += [form for mark in MARKS for form in (mark, mark.upper(), mark.capitalize())]
+    return graph.codes(value, {**spellings(column), **dict.fromkeys(missing, absent)}, "string")
 
 
 def _without_zeros(graph: Graph, text: str) -> str:
@@ -47,14 +65,25 @@ def _without_zeros(graph: Graph, text: str) -> str:
     return graph.add("Where", whole, before, text)
 
 
-def datetime(graph: Graph, column: DatetimeColumn) -> list[str]:
-    """`[N, 1]` float for each part, standardised, and the indicator of missing values."""
+def datetime(graph: Graph, column: DatetimeColumn, marks: Sequence[str] = ()) -> list[str]:
+    """`[N, 1]` float for each part, standardised, and the indicator of missing values.
+
+    See `number` for the arguments.
+    """
     given = graph.input(column.name, "int64")
-    missing = graph.add("Equal", given, _whole(graph, NOT_A_TIME))
+    listed = [_whole(graph, one) for one in times_in(marks, column.pattern)]
+    missing = _either(graph, graph.add("Equal", given, _whole(graph, NOT_A_TIME)), given, listed)
     time = graph.add("Where", missing, _whole(graph, column.minimum), given)
     parts = _parts(graph, time)
     values = [_standard(graph, parts[part.name](), part, missing) for part in column.parts]
     return _with_indicator(graph, column.missing, missing, values)
+
+
+def _either(graph: Graph, missing: str, value: str, others: Sequence[str]) -> str:
+    """Whether a value is missing, or equal to one of some others."""
+    for other in others:
+        missing = graph.add("Or", missing, graph.add("Equal", value, other))
+    return missing
 
 
 def _standard(graph: Graph, value: str, learned: object, missing: str) -> str:

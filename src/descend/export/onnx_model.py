@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.reading.text_types import TextRules
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
@@ -25,7 +26,8 @@ from descend.types import Params
 
 DESCRIPTION = (
     "Inputs [N, 1] by column name, of the type that the graph declares: numbers float64 (NaN is "
-    "missing); text and booleans strings without spaces around them (empty is missing); dates "
+    "missing); text and booleans strings without spaces around them (empty is missing, and so are "
+    "the texts that are when a table is read, such as NA and nan); dates "
     "and times int64 microseconds since 1970-01-01 UTC, times of day "
     "since midnight (the smallest int64, NumPy's NaT, is missing)."
 )
@@ -45,13 +47,16 @@ def onnx_bytes(schema: Schema, settings: Settings, params: Params) -> bytes:
     graph = Graph()
     numbers: list[str] = []
     codes: list[str] = []
+    rules = TextRules(missing=schema.missing)
+    names = [column.name for column in schema.columns]
     for column in schema.columns:
+        marks = rules.missing_in(column.name, names)
         if isinstance(column, NumberColumn):
-            numbers += inputs.number(graph, column)
+            numbers += inputs.number(graph, column, marks)
         elif isinstance(column, DatetimeColumn):
-            numbers += inputs.datetime(graph, column)
+            numbers += inputs.datetime(graph, column, marks)
         elif isinstance(column, CategoryColumn):
-            codes.append(inputs.category(graph, column))
+            codes.append(inputs.category(graph, column, marks))
     outputs = _network(graph, settings, params, Encoder(schema), numbers, codes)
     if isinstance(schema.target, ClassificationTarget):
         _classes(graph, schema.target, settings, outputs)

@@ -74,7 +74,11 @@ def test_a_number_as_text(text: str, point: float | None, comma: float | None) -
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("25:10:00", 90_600), ("1 days 02:03:04", 93_784), ("0:30", 1800), ("-1:00", -3600)],
+    [
+        *(("25:10:00", 90_600), ("1 days 02:03:04", 93_784), ("0:30", 1800), ("-1:00", -3600)),
+        # As Python and pandas write timedelta(seconds=-60).
+        *(("2 days, 3:04:05", 183_845), ("-1 day, 23:59:00", -60), ("-1 days +23:59:00", -60)),
+    ],
 )
 def test_a_duration_is_a_number_of_seconds(text: str, seconds: float) -> None:
     assert read(text, DURATION) == seconds

@@ -186,6 +186,29 @@ def test_typed_files_keep_their_types(tmp_path: Path, suffix: str) -> None:
     assert rows_of(open_table([path, path]))[2:] == rows_of(table)
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_are_seconds_in_parquet_too(tmp_path: Path, unit: str) -> None:
+    # Parquet has no type for them: pyarrow writes whole numbers, and the unit beside them.
+    table = pa.table({"t": pa.array([1, None, 90_000], pa.int64()).cast(pa.duration("s"))})
+    table = table.set_column(0, "t", table.column(0).cast(pa.duration(unit)))
+    for part in ("a", "b"):
+        pa.parquet.write_table(table, tmp_path / f"{part}.parquet")
+    asked = [str(tmp_path / "a.parquet"), str(tmp_path / "?.parquet"), table]
+    asked.append(f"SELECT * FROM '{tmp_path}/a.parquet'")
+    for data in asked:
+        read = open_table(data)
+        seconds = read.query(f"SELECT {number_sql(read.columns[0])} AS s FROM {read.rows}")
+        assert seconds.column("s").to_pylist()[:3] == [1.0, None, 90_000.0]
+
+
+def test_durations_in_two_units_are_refused(tmp_path: Path) -> None:
+    for unit in ("s", "ms"):
+        column = pa.array([1, 2], pa.duration(unit))
+        pa.parquet.write_table(pa.table({"t": column}), tmp_path / f"{unit}.parquet")
+    with pytest.raises(DataError, match=r"'t' as duration\[ms\], and .*duration\[s\]"):
+        open_table(str(tmp_path / "*.parquet"))
+
+
 def test_json_lines_and_arrays(tmp_path: Path) -> None:
     records = [{"a": 1, "b": "x", "d": "2020-01-01"}, {"a": None, "b": "y"}, {"a": 2.5}]
     lines = "\n".join(json.dumps(record) for record in records)

@@ -72,10 +72,16 @@ def number_sql(column: TableColumn) -> str:
         number = f"epoch({column.sql})::DOUBLE"
     else:
         number = f"CAST({column.sql} AS DOUBLE)"
-    listed = ", ".join(f"'{value!r}'::DOUBLE" for value in _numbers(column.nulls))
-    if listed:
-        return f"CASE WHEN list_position([{listed}], {number}) IS NULL THEN {number} END"
-    return number
+    marks = listed_numbers_sql(column)
+    return (
+        f"CASE WHEN list_position({marks}, {number}) IS NULL THEN {number} END" if marks else number
+    )
+
+
+def listed_numbers_sql(column: TableColumn) -> str:
+    """SQL: a list of the numbers that stand for a missing value; empty if there are none."""
+    listed = ", ".join(f"'{value!r}'::DOUBLE" for value in numbers_in(column.nulls))
+    return f"[{listed}]" if listed else ""
 
 
 def float_sql(column: TableColumn) -> str:
@@ -83,7 +89,7 @@ def float_sql(column: TableColumn) -> str:
 
     DuckDB plans a column as it stands in a quarter of the time of an expression.
     """
-    plain = column.sql_type == "DOUBLE" and next(_numbers(column.nulls), None) is None
+    plain = column.sql_type == "DOUBLE" and next(numbers_in(column.nulls), None) is None
     return column.sql if plain else number_sql(column)
 
 
@@ -121,8 +127,17 @@ def _category(text: str, column: TableColumn, kind: str) -> str:
     nulls = (column.nulls or ("",)) if column.is_text else column.nulls
     if not nulls:
         return value
-    marks = kind == "boolean"
-    return f"CASE WHEN NOT {missing_sql(text, nulls, marks=marks)} THEN {value} END"
+    missing = missing_sql(text, nulls, marks=kind == "boolean")
+    numbers = [as_number_text(one) for one in numbers_in(nulls)]
+    if numbers and kind != "label":  # Of -999 as a mark, -999.0 is another spelling.
+        return with_value(
+            value,
+            lambda found: (
+                f"""CASE WHEN NOT {missing}
+                AND list_position({text_list(numbers)}, {found}) IS NULL THEN {found} END"""
+            ),
+        )
+    return f"CASE WHEN NOT {missing} THEN {value} END"
 
 
 def _value_text(column: TableColumn) -> str:
@@ -370,13 +385,45 @@ def written_sql(column: TableColumn) -> str:
         missing = with_value(
             text, lambda value: missing_sql(value, ("", *column.nulls), marks=True)
         )
+        marks = listed_numbers_sql(column)
+        if column.type == "number" and marks:
+            number = number_text_sql(f"{column.sql}::VARCHAR", column.written)
+            missing = f"({missing} OR list_position({marks}, {number}) IS NOT NULL)"
         return f"({column.sql} IS NOT NULL AND NOT {missing})"
     if column.sql_type in ("DOUBLE", "FLOAT"):
         return f"({column.sql} IS NOT NULL AND NOT isnan({column.sql}))"
     return f"{column.sql} IS NOT NULL"
 
 
-def _numbers(texts: Iterable[str]) -> Iterator[float]:
+def times_in(texts: Iterable[str], pattern: str | None) -> Iterator[int]:
+    """The texts that are times, as microseconds since 1970 (for `TIME`, since midnight).
+
+    Args:
+        texts: such as those that stand for a missing value.
+        pattern: as for `time_sql`.
+    """
+    if not texts:
+        return
+    import duckdb
+
+    of_numbers = pattern in NUMBER_PATTERNS
+    kind = ("number", "DOUBLE") if of_numbers else ("text", "VARCHAR")
+    sql = time_sql(TableColumn("value", *kind), pattern)
+    given = list(numbers_in(texts)) if of_numbers else list(texts)
+    with duckdb.connect() as connection:
+        for one in given:
+            found = connection.execute(f"SELECT {sql} FROM (SELECT $1::{kind[1]} AS value)", [one])
+            (time,) = found.fetchall()[0]
+            if time is not None:
+                yield int(time)
+
+
+def as_number_text(number: float) -> str:
+    """The text by which `category_sql` identifies a number."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e18 else str(number)
+
+
+def numbers_in(texts: Iterable[str]) -> Iterator[float]:
     """The texts that are finite numbers, as numbers."""
     for text in texts:
         try:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.sql import quote_name
 from descend.data.reading.text_files import first_text
 from descend.errors import DataError
 from descend.io.paths import named_path
@@ -136,6 +137,41 @@ def columns_of_two_widths(schemas: Sequence[pa.Schema]) -> frozenset[str]:
         return {field.name for schema in schemas for field in schema if field.type == kind}
 
     return frozenset(named(pa.float32()) & named(pa.float64()))
+
+
+_DURATIONS = {"s": "to_seconds", "ms": "to_milliseconds", "us": "to_microseconds"}
+
+
+def parquet_columns(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> str:
+    """SQL of the columns of Parquet files, after SELECT.
+
+    Parquet has no type for a duration. Arrow writes whole numbers, and their unit beside them,
+    which DuckDB does not read.
+
+    Raises:
+        DataError: two files hold a column as durations in different units, or only one does.
+    """
+    replaced = []
+    for field in schemas[0]:
+        kinds = {schema.field(field.name).type for schema in schemas}
+        if not any(pa.types.is_duration(kind) for kind in kinds):
+            continue
+        if len(kinds) > 1:
+            other = next(
+                place
+                for place, schema in enumerate(schemas)
+                if schema.field(field.name).type != field.type
+            )
+            raise DataError(
+                f"{paths[0]} holds column {field.name!r} as {field.type}, and {paths[other]} as "
+                f"{schemas[other].field(field.name).type}; expected one type. Convert one of the "
+                "files."
+            )
+        name = quote_name(field.name)
+        unit = field.type.unit
+        span = f"to_microseconds({name} // 1000)" if unit == "ns" else f"{_DURATIONS[unit]}({name})"
+        replaced.append(f"{span} AS {name}")
+    return f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
 
 
 def largest_in_arrow(path: str, column: str) -> int | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from descend.data.reading.connection import Instance
+from descend.data.reading.expressions import numbers_in
 from descend.data.reading.narrow import columns_in
 from descend.data.reading.number_text import SIMPLE
 from descend.data.reading.numpy_arrays import as_numpy
@@ -141,9 +142,12 @@ def _simple_numbers(cells: pa.ChunkedArray, nulls: Sequence[str]) -> pa.ChunkedA
         if chunk.false_count or np.any(as_numpy(other)):
             return None
     try:
-        return cells.cast(pa.float64())
+        numbers = cells.cast(pa.float64())
     except pa.ArrowInvalid:
         return None
+    # Of -999 as a mark, -999.0 is another spelling.
+    marks = pa.array([*numbers_in(nulls)], pa.float64())
+    return None if len(marks) and pc.any(pc.is_in(numbers, marks)).as_py() else numbers
 
 
 def listed_sql(select: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ _POINT_GROUPS = rf"(?:[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+|{_LAKHS})(?:\.[0-9]*)?"
 _COMMA_GROUPS = r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]*)?"
 _POINT_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:\.[0-9]*)?"
 _COMMA_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:,[0-9]*)?"
-_DURATION = r"-?(?:[0-9]+ days?,? )?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+_DURATION = r"-?(?:[0-9]+ days?,? \+?)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 _MAGNITUDES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "bn": 9, "B": 9, "Mio": 6, "Mrd": 9}
 _LETTERS = "|".join(_MAGNITUDES)
 
@@ -69,7 +69,9 @@ def number_text_sql(text: str, written: str) -> str:
     """
     if written == DURATION:
         full = f"regexp_full_match(trim({text}), {quote_text(_DURATION)})"
-        return f"CASE WHEN {full} THEN epoch(try_cast({text} AS INTERVAL)) END"
+        # Python writes "2 days, 3:04:05", and pandas "-1 days +23:00:00".
+        plain = f"translate({text}, ',+', '')"
+        return f"CASE WHEN {full} THEN epoch(try_cast({plain} AS INTERVAL)) END"
     if written == COMMA:
         # With a decimal comma 1.234 is 1234 and 1.5 is no number.
         point = f"replace({text}, ',', '.')"

@@ -88,7 +88,13 @@ def share_out(rows: int, index: int, count: int) -> tuple[int, int]:
     return rows * index // count, rows * (index + 1) // count
 
 
-def parquet_part(relation: str, files: Sequence[tuple[str, int]], first: int, stop: int) -> str:
+def parquet_part(
+    relation: str,
+    files: Sequence[tuple[str, int]],
+    first: int,
+    stop: int,
+    columns: str = "*",
+) -> str:
     """SQL for a range of the rows of Parquet files; only the row groups in it are read.
 
     Args:
@@ -96,6 +102,7 @@ def parquet_part(relation: str, files: Sequence[tuple[str, int]], first: int, st
         files: the files in their order, each with its number of rows.
         first: row of the range.
         stop: one past the last row.
+        columns: SQL of the columns of a file, see `formats.parquet_columns`.
     """
     # Names and types are those of all files together, whichever of them the range lies in.
     pieces = [f"(SELECT * FROM {relation} LIMIT 0)"]
@@ -106,18 +113,18 @@ def parquet_part(relation: str, files: Sequence[tuple[str, int]], first: int, st
         if (low, high) == (0, rows) and rows:
             whole.append(path)
         elif low < high:
-            pieces += _whole_files(whole)
+            pieces += _whole_files(whole, columns)
             one = f"read_parquet({path_list([path])}, {FILE_ROW} = true)"
-            pieces.append(f"({_between(one, FILE_ROW, low, high)})")
+            pieces.append(f"(SELECT {columns} FROM ({_between(one, FILE_ROW, low, high)}))")
             whole = []
         begins += rows
-    return f"({' UNION ALL BY NAME '.join([*pieces, *_whole_files(whole)])})"
+    return f"({' UNION ALL BY NAME '.join([*pieces, *_whole_files(whole, columns)])})"
 
 
-def _whole_files(paths: Sequence[str]) -> list[str]:
+def _whole_files(paths: Sequence[str], columns: str) -> list[str]:
     if not paths:
         return []
-    return [f"(SELECT * FROM read_parquet({path_list(paths)}, union_by_name = true))"]
+    return [f"(SELECT {columns} FROM read_parquet({path_list(paths)}, union_by_name = true))"]
 
 
 def _between(relation: str, number: str, first: int, stop: int) -> str:

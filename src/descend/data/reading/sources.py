@@ -23,6 +23,7 @@ from descend.data.reading.formats import (
     format_by_name,
     format_of,
     largest_in_arrow,
+    parquet_columns,
 )
 from descend.data.reading.frame_columns import unreadable_types
 from descend.data.reading.json_files import JsonFiles, find_json
@@ -76,6 +77,7 @@ class Source:
         untyped: whether it is CSV, which declares no types.
         own: whether it is a table inside DuckDB, which numbers its rows.
         parquet: SQL of the list of Parquet files, if it is no other format.
+        parquet_columns: SQL of their columns, see `formats.parquet_columns`.
         two_widths: columns that some files hold in float32 and others in float64.
     """
 
@@ -96,6 +98,7 @@ class Source:
     untyped: bool = False
     own: bool = False
     parquet: str | None = None
+    parquet_columns: str = "*"
     two_widths: frozenset[str] = frozenset()
 
     @property
@@ -380,7 +383,17 @@ def _plain_source(
         by_name = ", union_by_name = true" if len(files) > 1 else ""
         listed = path_list(files)
         relation = f"read_parquet({listed}{by_name})"
-        return Source(name, relation, reads=files, parquet=listed, two_widths=two_widths)
+        columns = parquet_columns(files, schemas)
+        if columns != "*":
+            relation = f"(SELECT {columns} FROM {relation})"
+        return Source(
+            name,
+            relation,
+            reads=files,
+            parquet=listed,
+            parquet_columns=columns,
+            two_widths=two_widths,
+        )
     schemas = arrow_schemas(files)
     check_exact(files, schemas, largest_in_arrow)
     return Source(

@@ -167,7 +167,11 @@ class Table:
             files = [(row["file_name"], row["num_rows"]) for row in self.query(listed).to_pylist()]
         rows = sum(count for _, count in files) if files else self.count()
         first, stop = share_out(rows, sharing.index, sharing.count)
-        relation = parquet_part(self._source.relation, files, first, stop) if files else None
+        relation = None
+        if files:
+            relation = parquet_part(
+                self._source.relation, files, first, stop, self._source.parquet_columns
+            )
         part = Part(sharing, first, stop, relation, note=note)
         return Table(self._source, self._instance, self.columns, part)
 

@@ -16,6 +16,7 @@ from descend.data.reading.expressions import (
     ZONED,
     category_sql,
     clock_zone_sql,
+    numbers_in,
     text_sql,
 )
 from descend.data.reading.long_numbers import merging_columns
@@ -407,10 +408,13 @@ def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> Type
         return typed
     if typed.strays is not None and column.name in rules.categorical:
         return replace(typed, column=replace(column, type="text"))
-    by_text = category_sql(replace(column, type="text"))
     if column.name not in rules.categorical:
         return typed
-    if table.count_distinct(by_text) != table.count_distinct(category_sql(column)):
+    # Marks such as -999 do not count: text may write them -999,0.
+    words = tuple(one for one in column.nulls if not any(True for _ in numbers_in([one])))
+    plain = replace(column, nulls=words)
+    by_text = category_sql(replace(plain, type="text"))
+    if table.count_distinct(by_text) != table.count_distinct(category_sql(plain)):
         return replace(typed, column=replace(column, type="text"))
     return typed
 

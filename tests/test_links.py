@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-MADE_BY_THE_BUILD = {DOCS / "play.html", DOCS / "lessons" / "lessons.ipynb"}
+GALLERY = runpy.run_path(str(DOCS / "hooks" / "gallery.py"))["MAKERS"]
+MADE_BY_THE_BUILD = {
+    DOCS / "play.html",
+    DOCS / "lessons" / "lessons.ipynb",
+    *(DOCS / "gallery" / f"{name}.html" for name in GALLERY),
+}
 
 _CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")

@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"{options.rows:,} training rows, {options.test_rows:,} test rows, {options.epochs} "
         f"epochs for every run, {seeds}; plain SGD at a constant rate; the accuracy is that "
         "of the weights at the end. In equal epochs a larger batch makes fewer updates, "
-        f"{fewest:,} at {options.largest:,} rows: the table says what is learned in so many "
+        f"{fewest:,} at {options.largest:,} rows: the table says what is learned in these "
         "epochs, not where training would end. Flax's running means move by 1 % at each "
         "update, so after fewer than some hundred updates they lag behind the weights, and "
         "the accuracies with batch norm at the largest sizes are lower than those of its "

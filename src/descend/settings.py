@@ -70,6 +70,8 @@ OPTIMIZERS = (
     "momo-adam",
     "polyak",
 )
+PLANES = ("path", "random")
+"""What spans the plane on which `landscape` draws the loss of a run."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": TASKS,
     "date_order": DATE_ORDERS,

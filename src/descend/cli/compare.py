@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from descend.cli.completion import PLANES, SURFACE_NAMES, one_of
+from descend.cli.completion import SURFACE_NAMES, one_of
 from descend.cli.help import HelpfulCommand
 from descend.cli.options import (
     SETTINGS,
@@ -29,7 +29,7 @@ from descend.cli.options import (
 )
 from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
-from descend.settings import COMPARE_DEFAULTS, split_names
+from descend.settings import COMPARE_DEFAULTS, PLANES, split_names
 
 Png = Annotated[
     Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")

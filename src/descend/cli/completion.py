@@ -8,7 +8,6 @@ from descend.settings import CHOICES
 
 SURFACE_NAMES = ("bowl", "valley", "double-well", "many-minima")
 """Those of `descend.tuning.landscape.surfaces`, which takes seconds to import."""
-PLANES = ("path", "random")
 WORDS = {"batch_size": ("auto", "all"), "learning_rate": ("auto",), "warmup": ("auto",)}
 """What options take beside numbers."""
 

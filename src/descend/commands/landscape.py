@@ -16,7 +16,7 @@ from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
 from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup
-from descend.settings import Settings
+from descend.settings import PLANES, Settings
 from descend.training.jax_setup import set_up
 from descend.tuning.landscape.surfaces import SURFACES
 
@@ -94,7 +94,7 @@ def landscape_of(
 
 
 def _check_directions(directions: str) -> None:
-    if directions not in ("path", "random"):
+    if directions not in PLANES:
         raise SettingsError(
-            f"{option_text('directions')} must be path or random; found {directions!r}."
+            f"{option_text('directions')} must be {' or '.join(PLANES)}; found {directions!r}."
         )

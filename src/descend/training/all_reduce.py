@@ -25,7 +25,7 @@ UNDER_WAY = 16 << 10
 """Bytes that a link usually carries at least while a message is under way (100 Mbit/s and 1 ms:
 12 KB; 25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes."""
 CLEARLY = 1.5
-"""The usual way is left where another one takes so many times less by the measured link. The order
+"""The usual way is left where another one takes this many times less by the measured link. The order
 of a sum decides about its last bit; so a link measured a little faster or slower tomorrow must not
 change it."""
 
@@ -69,7 +69,7 @@ class Link(NamedTuple):
 
 
 def costs(count: int, size: int) -> dict[Way, Cost]:
-    """Messages and bytes of the ways in which so many processes can sum `size` bytes on CPUs.
+    """Messages and bytes of the ways in which `count` processes can sum `size` bytes on CPUs.
 
     >>> costs(4, 80_000)[Way.DOUBLING], costs(4, 80_000)[Way.RING]
     (Cost(steps=2, passed=320000), Cost(steps=6, passed=120000.0))
@@ -84,7 +84,7 @@ def costs(count: int, size: int) -> dict[Way, Cost]:
 
 
 def way_to_sum(count: int, size: int, link: Link | None = None) -> Way:
-    """The way in which so many processes sum `size` bytes on CPUs.
+    """The way in which `count` processes sum `size` bytes on CPUs.
 
     Usually a ring is for large arrays. Where the link was measured, and another way clearly takes
     less time by it, that one is taken.
@@ -151,7 +151,7 @@ def all_reduce(values: Array, axis: str, link: Link | None = None) -> Array:
 
 
 def sum_in(way: Way, values: Array, axis: str) -> Array:
-    """The same, in a way that is possible for so many processes."""
+    """The same, in one of the ways that `costs` lists for the number of processes."""
     import jax
 
     if way is Way.DOUBLING:

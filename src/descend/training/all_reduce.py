@@ -25,9 +25,9 @@ UNDER_WAY = 16 << 10
 """Bytes that a link usually carries at least while a message is under way (100 Mbit/s and 1 ms:
 12 KB; 25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes."""
 CLEARLY = 1.5
-"""How many times less another way must take by the measured link before the usual one is left. The
-order of a sum decides about its last bit; so a link measured a little faster or slower tomorrow must
-not change it."""
+"""How many times less another way must take by the measured link before the usual one is left.
+The order of a sum decides about its last bit; so a link measured a little faster or slower tomorrow
+must not change it."""
 
 
 class Way(Enum):

@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from descend.data.reading.sharing import Sharing
 from descend.data.reading.table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings
@@ -21,7 +22,7 @@ ROWS = 1200
 def table(random: np.random.Generator) -> pa.Table:
     """Columns of every kind, in an order that makes every share different."""
     steps = np.arange(ROWS)
-    kinds = np.asarray(["red", "green", "blue", "rare", "1.0", "1"])
+    kinds = np.asarray(["red", "green", "blue", "Red", "rare", "1.0", "1"])
     skewed = np.exp(random.normal(size=ROWS) * 4)
     return pa.table(
         {
@@ -30,9 +31,12 @@ def table(random: np.random.Generator) -> pa.Table:
             "huge": random.normal(size=ROWS) * 1e140,
             "gaps": pa.array(np.where(steps % 7 == 3, np.nan, skewed), from_pandas=True),
             "id": steps + 1,
+            "customer_id": steps * 7 % 301,
+            "patient": [f"p {step * 11 % 401}" for step in steps],
+            "colours": np.asarray(["a;b", "b;c", "c", "a;c", "b"])[random.integers(0, 5, ROWS)],
             "few": random.integers(0, 4, ROWS),
             "end": np.where(random.random(ROWS) < 0.05, -999, random.integers(0, 50, ROWS)),
-            "kind": pa.array(kinds[random.integers(0, 6, ROWS)]),
+            "kind": pa.array(kinds[random.integers(0, 7, ROWS)]),
             "late": pa.array([None if step < 900 else f"v{step % 5}" for step in steps]),
             "text": [f"word {step * 7919 % 1100}" for step in steps],
             "amount": [f"{step % 97},{step % 10}" if step % 31 else "n/a" for step in steps],
@@ -77,3 +81,26 @@ def test_the_schema_is_that_of_one_process(name: str, tmp_path: Path) -> None:
     for schema in shared:
         assert schema.as_json() == alone.as_json()
         assert schema == alone
+
+
+def test_what_only_all_rows_together_show_is_said_in_every_process(tmp_path: Path) -> None:
+    # Each of the values stands in the share of one process, or is spelled alike there.
+    steps = np.arange(400)
+    rows = pa.table(
+        {
+            "customer_id": steps % 200,
+            "colour": ["red" if step < 200 else "Red" for step in steps],
+            "y": np.random.default_rng(0).normal(size=400),
+        }
+    )
+    pq.write_table(rows, tmp_path / "t.parquet")
+    settings = Settings(target="y")
+
+    def warned(sharing: Sharing) -> tuple[str, ...]:
+        table = open_table(tmp_path / "t.parquet").shared_out(sharing, tmp_path / "store")
+        return learn_schema(table, settings).warnings
+
+    alone = learn_schema(open_table(tmp_path / "t.parquet"), settings).warnings
+    assert any("share its value with training rows" in one for one in alone)
+    assert any("'red' (" in one and "'Red' (" in one for one in alone)
+    assert in_processes(2, warned) == [alone] * 2

@@ -42,7 +42,7 @@ def repeated_entities(
         values: surveys of other columns, by name.
         rows: selects the rows; part of them is held out at random.
     """
-    if rows.fraction is None or table.sharing is not None:
+    if rows.fraction is None:
         return []
     said = []
     for column in columns:
@@ -65,13 +65,21 @@ def repeated_entities(
 
 def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[int, int]:
     """How many validation rows have a value of training rows, and how many there are."""
-    found = table.query(
-        f"SELECT coalesce(sum(held) FILTER (learned > 0), 0)::BIGINT AS shared, "
-        f"coalesce(sum(held), 0)::BIGINT AS held FROM (SELECT count_if({MARK}) AS learned, "
-        f"count_if(NOT {MARK}) AS held FROM {table.rows} WHERE {rows.counted} "
-        f"AND ({category_sql(column)}) IS NOT NULL GROUP BY {category_sql(column)})"
-    ).to_pylist()[0]
-    return found["shared"], found["held"]
+    value = category_sql(column)
+    counted = (
+        f"SELECT {value} AS value, count_if({MARK}) AS learned, count_if(NOT {MARK}) AS held "
+        f"FROM {table.rows} WHERE {rows.counted} AND ({value}) IS NOT NULL GROUP BY 1"
+    )
+    added = (
+        "SELECT value, sum(learned)::BIGINT AS learned, sum(held)::BIGINT AS held FROM parts "
+        "GROUP BY value"
+    )
+    with table.kept_by_key([counted], "value", added) as kept:
+        found = table.joined(
+            "SELECT coalesce(sum(held) FILTER (learned > 0), 0)::BIGINT AS shared, "
+            f"coalesce(sum(held), 0)::BIGINT AS held FROM {kept}"
+        )
+    return sum(found.column("shared").to_pylist()), sum(found.column("held").to_pylist())
 
 
 def _hold_out_groups(table: Table, name: str) -> str:

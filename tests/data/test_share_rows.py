@@ -24,6 +24,7 @@ from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.build import problem_of, resolve_task
 from descend.training.tabular import FIXED
+from descend.types import Batch
 from tests.sharing import in_processes
 
 ROWS = 2000
@@ -165,3 +166,58 @@ def test_by_itself_a_table_is_shared_where_it_is_too_large_for_a_process(
         return is_shared(table, SETTINGS.replace(share_rows="auto"), sharing, budget, None)
 
     assert in_processes(2, prepare_one) == [any(beyond)] * 2
+
+
+def text_files(folder: Path, name: str) -> tuple[str, int]:
+    """A glob for CSV files, and among how many processes they are shared out."""
+    lines = [f"{row % 8}.5,{'uvw'[row % 3]},{row % 11}.25" for row in range(60)]
+    contents, count = [["a,k,y", *lines]], 3
+    if name == "columns in another order":
+        contents.append(["y,a,k", *(f"{row % 11},{row % 8},u" for row in range(90))])
+    elif name == "fewer rows than processes":
+        contents, count = [["a,k,y", *lines[:6]]], 8
+    elif name == "a cell larger than a share":
+        lines[20] = f'2.5,"{"of text " * 700}",3.5'
+        contents = [["a,k,y", *lines]]
+    elif name == "files without rows":
+        contents = [["a,k,y"], ["a,k,y", *lines], ["a,k,y"]]
+    for number, content in enumerate(contents):
+        (folder / f"{number}.csv").write_text("\n".join(content))
+    return str(folder / "*.csv"), count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("columns in another order", "fewer rows than processes"),
+        *("a cell larger than a share", "files without rows"),
+    ],
+)
+def test_processes_whose_share_is_unlike_the_others(
+    name: str, stored: bool, tmp_path: Path
+) -> None:
+    data, count = text_files(tmp_path, name)
+    store = str(tmp_path / "stores") if stored else None
+    settings = Settings(target="y", share_rows="yes", validation=0.3, seed=2)
+    alone = prepare.prepare(data, settings)
+    found = shared(data, settings.replace(store=store), count)
+    rows = []
+    for one in found:
+        assert one.schema == alone.schema
+        assert isinstance(one.training, SharedStore)
+        rows.append(one.training.own.gather(np.arange(len(one.training.own))))
+    expected = alone.training.gather(np.arange(len(alone.training)))
+
+    def sorted_rows(batches: list[Batch]) -> np.ndarray:
+        table = np.concatenate(
+            [
+                np.hstack([one.y, one.weight[:, None], *map(one.x.get, ("numeric", "category"))])
+                for one in batches
+            ]
+        )
+        return table[np.lexsort(table.T)]
+
+    # A store has its rows in an order of its own.
+    assert np.array_equal(sorted_rows(rows), sorted_rows([expected]))

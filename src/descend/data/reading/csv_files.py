@@ -41,6 +41,7 @@ class CsvFiles:
         words: the texts for missing (`NULLS`) among the cells of a column in the first rows.
         longer: whether there are rows beyond those that the types were found from.
         filled: whether a cell of the first rows is known to hold a value.
+        order: of the column names; empty: that of the first file.
     """
 
     paths: tuple[str, ...]
@@ -49,11 +50,12 @@ class CsvFiles:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     longer: bool = False
     filled: bool = False
+    order: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The column names, in the order of the first file."""
-        return self.dialects[0].names
+        """The column names in the order of the table, which is that of the first file."""
+        return self.order or self.dialects[0].names
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -71,8 +73,9 @@ class CsvFiles:
         return self._relation({})
 
     def _relation(self, options: Mapping[str, str]) -> str:
-        parts = [self._read(paths, dialect, options) for dialect, paths in self._groups()]
-        if len(parts) == 1:
+        groups = self._groups()
+        parts = [self._read(paths, dialect, options) for dialect, paths in groups]
+        if len(parts) == 1 and groups[0][0].names == self.names:
             return parts[0]
         columns = ", ".join(quote_name(name) for name in self.names)
         return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts) + ")"

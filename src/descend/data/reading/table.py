@@ -409,10 +409,13 @@ class Table:
     def text_bytes(self) -> int:
         """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources.
 
-        Of rows that are shared out, about those of this process.
+        Of rows that are shared out, about those of this process, and at least 1 where it has none:
+        all processes take the same steps with them.
         """
         part = self._part
-        others = 1 if part is None or part.cut else part.sharing.count
+        if part is not None and part.cut:
+            return max(1, self._source.text_bytes)
+        others = 1 if part is None else part.sharing.count
         return -(-self._source.text_bytes // others)
 
     @functools.cached_property

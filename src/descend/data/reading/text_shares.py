@@ -313,7 +313,10 @@ def _source_of(source: Source, parts: Sequence[_Part], spool: Spool) -> Source:
         if source.csv is not None:
             dialects = [replace(source.csv.dialects[0], header=False, skip=0, notes=())]
     if source.csv is not None:
-        csv = replace(source.csv, paths=tuple(paths), dialects=tuple(dialects))
+        # The first file of this process may have its columns in another order than that of all.
+        csv = replace(
+            source.csv, paths=tuple(paths), dialects=tuple(dialects), order=source.csv.names
+        )
         return replace(source, csv=csv, relation=csv.relation(), reads=tuple(paths))
     assert source.json is not None
     listed = replace(source.json, paths=tuple(paths))

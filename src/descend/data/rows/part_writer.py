@@ -127,7 +127,7 @@ class PartWriter:
         sums = np.zeros((-(-self._rows // self._piece_rows), len(self._groups)), np.uint32)
         step = self._rows if self._held else self._bucket_rows
         with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-            for first in range(0, self._rows, step):
+            for first in range(0, self._rows, max(1, step)):
                 count = min(step, self._rows - first)
                 order = self._order(first, count)
                 pieces = range(0, count, self._piece_rows)

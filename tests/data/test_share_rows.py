@@ -187,6 +187,7 @@ def text_files(folder: Path, name: str) -> tuple[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
 @pytest.mark.parametrize(
     "name",

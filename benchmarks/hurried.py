@@ -29,7 +29,7 @@ def main() -> None:
     callbacks.LARGEST_SHARE = 0.5
     if os.environ.get("LITTLE_MEMORY"):
         write_store.PIECE_BYTES = 20_000
-        prepare.divide = little  # type: ignore[attr-defined]
+        prepare.keep_to = little  # type: ignore[attr-defined]
     app.main()
 
 

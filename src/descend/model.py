@@ -20,7 +20,7 @@ from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.options import reading_options
 from descend.data.reading.table import Table, open_table
-from descend.data.rows.budget import divide
+from descend.data.rows.budget import keep_to
 from descend.data.schema.columns import (
     ClassificationTarget,
     LeftOutColumn,
@@ -317,7 +317,7 @@ class Model:
             DataError: the table cannot be read, or lacks a column.
             SettingsError: the memory is less than the least.
         """
-        budget = divide(memory)
+        budget = keep_to(memory)
         table = self._table(data, budget.reading, options)
         rows = budget.encoded_rows(self.encoder.row_bytes)
         return self.encoder.encode(

@@ -11,7 +11,7 @@ from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.options import reading_options
 from descend.data.reading.staging import in_memory
 from descend.data.reading.table import ROW, Table, open_table
-from descend.data.rows.budget import divide
+from descend.data.rows.budget import keep_to
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
@@ -50,7 +50,7 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
             **_schema_record(loaded.schema),
         }
     settings = settings_from({"target": target or "-", **options})
-    memory = divide(settings.memory).reading
+    memory = keep_to(settings.memory).reading
     table = open_table(what, memory=memory, options=reading_options(settings))
     with in_memory(table, settings) as copy:
         if target is not None:

@@ -19,7 +19,7 @@ from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import load_or_map, prepare, write_rows
-from descend.data.rows.budget import divide
+from descend.data.rows.budget import keep_to
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.shared_store import SharedStore
@@ -104,7 +104,7 @@ def custom_rows(
             encoder=prepared.encoder,
         )
     chunked = not is_arrays(data)
-    budget = divide(settings.memory)
+    budget = keep_to(settings.memory)
     share = None
     if sharing is not None and is_shared(data, settings, sharing, budget, layout):
         data, first, rows = cut(data, settings, sharing)
@@ -213,7 +213,7 @@ def _store_rows(
         **({} if share is None else {"share": [share.first, share.rows]}),
     }
     folder = store_folder(kept_in, "chunks", key)
-    budget = divide(settings.memory)
+    budget = keep_to(settings.memory)
 
     def write() -> None:
         parts = chunks.spooled(budget.encoded_rows(chunks.row_bytes))

@@ -19,7 +19,7 @@ from descend.data.reading.options import reading_options
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import stage
 from descend.data.reading.table import Table, open_table
-from descend.data.rows.budget import Budget, divide
+from descend.data.rows.budget import Budget, keep_to
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.prefetch import read_ahead
@@ -112,7 +112,7 @@ def prepare(
         DataError: the table cannot be read or learned from, or the store cannot be written.
     """
     say = say or _ignore
-    budget = divide(settings.memory)
+    budget = keep_to(settings.memory)
     options = reading_options(settings)
     table = open_table(data, memory=budget.reading, options=options)
     validation = None

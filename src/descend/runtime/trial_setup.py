@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +60,14 @@ def table_setup(data: Any) -> MakeSetup:
         table = table_run(data, settings, progress)
         settings = table.settings
 
-        @functools.lru_cache(maxsize=1)
+        split: dict[int, Prepared] = {}
+
         def split_anew(seed: int) -> Prepared:
-            return prepare(data, settings.replace(seed=seed), say=progress.message)
+            if seed not in split:
+                # The rows of another split go before the new ones are read.
+                split.clear()
+                split[seed] = prepare(data, settings.replace(seed=seed), say=progress.message)
+            return split[seed]
 
         def again(optimizer: str, seed: int) -> Problem:
             prepared = table.prepared if seed == settings.seed else split_anew(seed)

@@ -224,10 +224,14 @@ class Problem:
         _, per_row = gradient_bytes(self.objective, store, params)
         return max(1.0, per_row)
 
-    def _host_plan(self, batch_size: int, processes: int = 1) -> BatchPlan:
-        """The same where the host gathers the rows, for its slices if several processes do."""
+    def in_one_chunk(self, batch_size: int) -> bool:
+        """Whether a batch is in memory as a whole; a larger one is read part by part."""
+        return self._cut(batch_size).accumulation_steps == 1
+
+    def _cut(self, batch_size: int, processes: int = 1) -> BatchPlan:
+        """How the host gathers batches, whatever the model makes of them."""
         intervals = -(-len(self.store) // EVALUATION_INTERVAL_ROWS)
-        plan = plan_batches(
+        return plan_batches(
             self.store,
             batch_size,
             self.seed,
@@ -235,6 +239,10 @@ class Problem:
             chunk_bytes=self._within(chunk_bytes(processes), BATCH_SHARE),
             most_bytes=self._within(MAX_BATCH_BYTES, BATCH_SHARE),
         )
+
+    def _host_plan(self, batch_size: int, processes: int = 1) -> BatchPlan:
+        """The same where the host gathers the rows, for its slices if several processes do."""
+        plan = self._cut(batch_size, processes)
         if self.couples_rows:
             return without_microbatches(plan)
         if plan.chunk_rows <= FEWEST_AT_ONCE:

@@ -7,7 +7,7 @@ from typing import Any
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.options import reading_options
 from descend.data.reading.table import open_table
-from descend.data.rows.budget import divide
+from descend.data.rows.budget import keep_to
 from descend.data.rows.store import MemoryStore
 from descend.errors import DataError
 from descend.settings import Settings
@@ -26,7 +26,7 @@ def encode_whole(encoder: Encoder, data: Any, what: str, settings: Settings) -> 
         DataError: a column is missing or has values that training did not know as a target, or
             no row is left.
     """
-    budget = divide(settings.memory)
+    budget = keep_to(settings.memory)
     table = open_table(data, memory=budget.reading, options=reading_options(settings))
     try:
         parts = [part.batch for part in encoder.encode(table, target=True)]

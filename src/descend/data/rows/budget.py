@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descend.errors import SettingsError, option_text
+from descend.io.allocator import return_freed_blocks
 
 MIB = 1 << 20
 BASE = 400 * MIB
@@ -87,6 +88,17 @@ def divide(memory: int | None) -> Budget:
         window=int(0.35 * free),
         validation=int(0.08 * free),
     )
+
+
+def keep_to(memory: int | None) -> Budget:
+    """The same for the process that is to keep to it: it returns what it frees to the system.
+
+    Raises:
+        SettingsError: less than `FLOOR`.
+    """
+    if memory is not None:
+        return_freed_blocks()
+    return divide(memory)
 
 
 def usable_memory() -> int:

@@ -213,6 +213,10 @@ def _tuning_section(record: Record) -> Section:
     titles = {one["method"]["name"]: one["method"]["title"] for one in record["table"]}
     rows: list[list[Cell]] = []
     for one in record["tuning"]:
+        if not one["trials"]:
+            # Trials take too long, or the rule has no rate to find.
+            title = titles.get(one["method"], one["method"])
+            rows.append([title, one["learning_rate"], None, "not tried", "taken"])
         for trial in one["trials"]:
             taken = trial["learning_rate"] == one["learning_rate"]
             rows.append(
@@ -229,7 +233,8 @@ def _tuning_section(record: Record) -> Section:
         "How the learning rates were found",
         text=[
             "Short trials from one snapshot; after each rung the better half went on for twice as "
-            "long."
+            "long. Where updates take too long for trials, the rate of the next smaller batch is "
+            "taken."
         ],
         tables=[Table(header, rows, caption="Trials of learning rates")],
         folded=True,

@@ -212,6 +212,6 @@ def _possible_sizes(
     sizes = speed.candidate_sizes(len(problem.store))
     if problem.couples_rows and len(sizes) > 1:
         sizes = sizes[1:]  # A single row has no batch statistics.
-    whole = [size for size in sizes if problem.plan(size).accumulation_steps == 1]
+    whole = [size for size in sizes if problem.in_one_chunk(size)]
     most = speed.largest_size_that_fits(footprint, whole, limit)
     return tuple(size for size in whole if size <= most)

@@ -20,7 +20,7 @@ from descend.training.footprint import gradient_bytes
 from descend.training.problem import Problem
 from descend.training.resident_loop import block_length
 from descend.training.state import copy_state
-from descend.tuning.advice.trials import VALIDATION_ROWS, TrialRunner
+from descend.tuning.advice.trials import CONCURRENT_TRIALS, VALIDATION_ROWS, TrialRunner
 from descend.types import Speed, TrainState
 
 REPEATS = 5
@@ -94,6 +94,12 @@ class Footprint:
 def largest_size_that_fits(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
     """The largest batch size that fits in the memory; the smallest if none does."""
     return max((size for size in sizes if footprint(size) <= memory), default=min(sizes))
+
+
+def concurrent_trials(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
+    """Trials of these batch sizes that run at once: one by one where two would not fit."""
+    most = max(footprint(size) for size in sizes)
+    return CONCURRENT_TRIALS if CONCURRENT_TRIALS * most <= memory else 1
 
 
 def compile_sizes(
@@ -191,7 +197,8 @@ def measure_speed(
                 timed_sizes[size] = stack.enter_context(closing(timed))
             else:
                 with closing(timed):
-                    found[size] += [timed.seconds(clock, seconds) for _ in range(REPEATS_ALONE)]
+                    while len(found[size]) < REPEATS_ALONE and sum(found[size]) < enough:
+                        found[size].append(timed.seconds(clock, seconds))
         limited = math.isfinite(enough)
         started = clock() if limited else 0.0
         for number in range(repeats):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from descend.tuning.advice import speed
-from descend.tuning.advice.trials import CONCURRENT_TRIALS, TrialRunner
+from descend.tuning.advice.trials import TrialRunner
 from descend.types import GradientNoise, Speed
 
 BUDGET_FRACTION, MAX_BUDGET = 0.15, 60.0
@@ -147,9 +147,7 @@ class Work:
 
     def limit_concurrency(self, sizes: Sequence[int]) -> None:
         """Run trials of these batch sizes one at a time if two would not fit in memory."""
-        most = max(self.footprint(size) for size in sizes)
-        fits = CONCURRENT_TRIALS * most <= self.limit
-        self.runner.concurrent = CONCURRENT_TRIALS if fits else 1
+        self.runner.concurrent = speed.concurrent_trials(self.footprint, sizes, self.limit)
 
 
 def trial_length(expected: float, trial_seconds: float, concurrent: int) -> float:

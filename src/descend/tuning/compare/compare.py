@@ -143,6 +143,8 @@ def compare(
             moments = {"at the start": problem.begin().state.params}
             moments["when trained"] = best_params[_reference(runs, best_params).method.name]
             noise = noise_by_size(problem, moments)
+        # Its rows go before those of the next seed are read.
+        del problem
         found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
         done += 1
     return found, noise, plane

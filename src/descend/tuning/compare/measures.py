@@ -28,12 +28,18 @@ ROWS_DRAWN = 200_000
 """Rows read for one batch size, about."""
 ROWS_DRAWN_FOR_PLOT = 65_536
 """The same where no claim is tested with them."""
+MOST_ROWS_FOR_PLOT = 800_000
+"""Batch sizes whose fewest mini-batches have more rows are not plotted: they would take longer than
+the runs that are compared."""
 ROWS_TOGETHER = 4096
 """Rows of the mini-batches whose gradients one call computes, one mini-batch after another."""
 MIN_EVALUATIONS = 5
 """Evaluations needed for a roughness."""
 NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
+
+
+GradientOver = Callable[..., tuple[float, Params]]
 
 
 class Arrival(NamedTuple):
@@ -139,8 +145,8 @@ def gradient_deviations(
     store = problem.store
     # The rows' scatter alone: the model as it predicts, without a noise of its own.
     objective = problem.objective._replace(training_sum=None)
-    value_and_gradients = full_value_and_gradient(problem)
-    wholes = [value_and_gradients(params)[1] for params in moments]
+    over = _value_and_gradient_over(problem)
+    wholes = [over(params, 0, len(store))[1] for params in moments]
     norms = [float(np.linalg.norm(_flat(whole))) for whole in wholes]
 
     @functools.partial(jax.jit, static_argnames="microbatches")
@@ -162,6 +168,11 @@ def gradient_deviations(
             for one in found:
                 one[size] = Deviation(0.0, 0.0, 1)
             continue
+        if not problem.in_one_chunk(size):
+            for place, params in enumerate(moments):
+                squares = _squares_part_by_part(problem, over, params, wholes[place], size)
+                found[place][size] = _deviation(squares, norms[place])
+            continue
         distances: list[list[Array]] = [[] for _ in moments]
         parts = 1 if problem.couples_rows else _parts(size, problem.rows_at_once)
         for batches in _draw_batches(store, size, problem.seed, rows_drawn):
@@ -173,6 +184,19 @@ def gradient_deviations(
             squares = np.concatenate([np.asarray(one, np.float64) for one in distances[place]])
             found[place][size] = _deviation(squares, norm)
     return found
+
+
+def _squares_part_by_part(
+    problem: Problem, over: GradientOver, params: Params, whole: Params, size: int
+) -> npt.NDArray[np.float64]:
+    """Squared distances of a few mini-batches that are too large for memory, as in training."""
+    rows = len(problem.store)
+    squares = []
+    for epoch, start in _places(size, rows, MIN_DRAWS):
+        _, gradient = over(params, start, start + size, epoch)
+        apart = jax.tree.map(jnp.subtract, gradient, whole)
+        squares.append(float(np.sum(_flat(apart) ** 2)))
+    return np.array(squares)
 
 
 def _parts(rows: int, most: int) -> int:
@@ -207,7 +231,8 @@ def noise_by_size(
         Of each size and moment: `rows`, `when`, `deviation`, `error` (of its logarithm), `draws`.
     """
     sizes = [1]
-    while NOISE_FACTOR * sizes[-1] <= len(problem.store) // 2:
+    most = min(len(problem.store) // 2, MOST_ROWS_FOR_PLOT // MIN_DRAWS)
+    while NOISE_FACTOR * sizes[-1] <= most and problem.in_one_chunk(NOISE_FACTOR * sizes[-1]):
         sizes.append(NOISE_FACTOR * sizes[-1])
     found = gradient_deviations(problem, list(moments.values()), sizes, ROWS_DRAWN_FOR_PLOT)
     return [
@@ -225,15 +250,30 @@ def full_gradient(problem: Problem, params: Params) -> Params:
 
 def full_value_and_gradient(problem: Problem) -> Callable[[Params], tuple[float, Params]]:
     """`params -> (objective over all training rows, its gradient)`, in blocks of rows."""
+    over = _value_and_gradient_over(problem)
+    return lambda params: over(params, 0, len(problem.store))
+
+
+def _value_and_gradient_over(problem: Problem) -> GradientOver:
+    """`(params, start, stop, epoch) -> (objective, its gradient)`, in blocks of rows.
+
+    The rows are those from `start` to `stop` of an epoch's order, or of the table's.
+    """
     store, objective = problem.store, problem.objective
     at_once = BLOCK if problem.couples_rows else min(BLOCK, problem.rows_at_once)
     summed = jax.jit(value_and_gradient(objective.loss_sum))
     penalty = jax.jit(jax.value_and_grad(objective.penalty)) if objective.penalty else None
 
-    def both(params: Params) -> tuple[float, Params]:
+    def both(
+        params: Params, start: int, stop: int, epoch: int | None = None
+    ) -> tuple[float, Params]:
         value, rows, gradient = 0.0, 0, None
-        for start in range(0, len(store), at_once):
-            block = store.gather(np.arange(start, min(start + at_once, len(store))))
+        for first in range(start, stop, at_once):
+            last = min(first + at_once, stop)
+            chosen = np.arange(first, last, dtype=np.int64)
+            if epoch is not None:
+                chosen = epoch_rows(problem.seed, epoch, first, last, len(store))
+            block = store.gather(chosen)
             loss, part = summed(params, block)
             value += float(loss)
             rows += int(np.count_nonzero(block.weight))
@@ -253,15 +293,24 @@ def _draw_batches(store: RowStore, size: int, seed: int, rows_drawn: int) -> Ite
     rows = len(store)
     draws = max(MIN_DRAWS, min(MAX_DRAWS, rows_drawn // size))
     together = max(1, min(draws, ROWS_TOGETHER // size))
-    per_epoch = max(1, rows // size // 2)
-    for first in range(0, draws, together):
-        places = [divmod(number, per_epoch) for number in range(first, first + together)]
+    places = _places(size, rows, -(-draws // together) * together)
+    for first in range(0, len(places), together):
         drawn = [
-            epoch_rows(seed, epoch, place * size, (place + 1) * size, rows)
-            for epoch, place in places
+            epoch_rows(seed, epoch, start, start + size, rows)
+            for epoch, start in places[first : first + together]
         ]
         batch = store.gather(np.concatenate(drawn))
         yield jax.tree.map(lambda leaf: leaf.reshape(together, size, *leaf.shape[1:]), batch)
+
+
+def _places(size: int, rows: int, draws: int) -> list[tuple[int, int]]:
+    """The epoch and the first row of each mini-batch that is drawn.
+
+    >>> _places(10, 40, 3)
+    [(0, 0), (0, 10), (1, 0)]
+    """
+    per_epoch = max(1, rows // size // 2)
+    return [(number // per_epoch, number % per_epoch * size) for number in range(draws)]
 
 
 def _flat(tree: Params) -> Array:

@@ -12,18 +12,21 @@ from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice.halving import successive_halving
 from descend.tuning.advice.lr_range import max_stable_rate, rates_below, round_rate
-from descend.tuning.advice.speed import measure_speed
+from descend.tuning.advice.speed import Footprint, concurrent_trials, measure_speed
 from descend.tuning.advice.trials import Trial, TrialRunner, make_runner
 
 CLASSICAL = ("coordinate-descent", "conjugate-gradient", "simulated-annealing")
 BASIC = ("sgd", "momentum")
 CUSTOM_RULE = "own"
 """Name of an update rule that the user supplied."""
-COARSE_FACTORS = (1 / 4, 1.0, 4.0, 16.0)
-"""Rates to try where a range test would cost too much, as multiples of that of a smaller batch."""
+COARSE_FACTORS = (1.0, 4.0, 16.0, 1 / 4)
+"""Rates to try where a range test would cost too much, as multiples of that of a smaller batch, the
+most promising first."""
 RANGE_TEST_UPDATES = 200
 NEARBY_FACTORS = (1 / 2, 2.0)
 """Rates to add between two rungs, as multiples of the best one."""
+FEWEST_UPDATES = 3
+"""Updates of a trial at least: two, and one of the decay that ends it."""
 FULL_TRIALS = 5
 """All trials of a method together cost about as much as this many that run to the end."""
 FAMILIES = {"full": "Gradient descent", "stochastic": "SGD"}
@@ -57,7 +60,8 @@ class Tuned:
 
     Attributes:
         learning_rate: constant.
-        trials: (learning rate, updates, score) of each; the score is None if it diverged.
+        trials: (learning rate, updates, score) of each; the score is None if it diverged. None
+            where its updates take too long for trials: the rate is that of the smaller batch.
     """
 
     learning_rate: float
@@ -163,6 +167,11 @@ def tune_rates(
             report(f"Learning rate of {one.title}")
             found[one.name] = tune_rate(runner, one.batch_size, seconds, previous)
             previous = found[one.name].learning_rate
+            if not found[one.name].trials:
+                report(
+                    f"{one.title} takes the learning rate of the smaller batch, {previous:.3g}: "
+                    "its updates take too long for trials of its own."
+                )
             runner.chunk_caches.pop(one.batch_size, None)
     return found
 
@@ -171,6 +180,10 @@ def tune_rate(
     runner: TrialRunner, batch_size: int, seconds: float, smaller: float | None = None
 ) -> Tuned:
     """Tune the learning rate at one batch size: the lowest loss after equal seconds.
+
+    Where the seconds are not enough for short trials of all rates, fewer are tried, the rate of
+    the smaller batch first; where they are not enough for two trials, that rate is taken. A
+    larger batch, whose gradients scatter less, tolerates it.
 
     Args:
         runner: with the snapshot that all trials start from.
@@ -181,11 +194,23 @@ def tune_rate(
     Raises:
         DivergedError: it diverged at every rate.
     """
-    speed = measure_speed(runner.problem, runner.snapshot, [batch_size], repeats=2)
+    problem = runner.problem
+    footprint = Footprint(problem, runner.snapshot)
+    if problem.working is not None:
+        runner.concurrent = concurrent_trials(footprint, [batch_size], problem.working)
+    speed = measure_speed(
+        problem, runner.snapshot, [batch_size], footprint=footprint, repeats=2, enough=seconds
+    )
     cost = speed.seconds_per_update[0]
+    affordable = int(seconds / (FEWEST_UPDATES * cost))
+    few = smaller is not None and affordable < 2 * len(COARSE_FACTORS)
+    if few and affordable < 2:
+        assert smaller is not None
+        return Tuned(smaller)
     # The range test takes about 200 updates, which may be longer than all trials together.
     if smaller is not None and RANGE_TEST_UPDATES * cost > seconds:
-        rates = [round_rate(smaller * part) for part in COARSE_FACTORS]
+        factors = COARSE_FACTORS[:affordable] if few else COARSE_FACTORS
+        rates = [round_rate(smaller * part) for part in factors]
     else:
         highest = max_stable_rate(runner, batch_size)
         if highest is None:
@@ -195,7 +220,7 @@ def tune_rate(
     def add_nearby(
         ranked: Sequence[Trial], eliminated: Sequence[Trial], rung: int
     ) -> list[tuple[int, float]]:
-        if not ranked:
+        if few or not ranked:
             return []
         return [(batch_size, round_rate(ranked[0].learning_rate * part)) for part in NEARBY_FACTORS]
 

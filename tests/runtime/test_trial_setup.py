@@ -1,0 +1,35 @@
+"""The rows that trials are made of."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descend.reporting.progress import SilentProgress
+from descend.runtime import trial_setup
+from descend.runtime.trial_setup import table_setup
+from descend.settings import Settings
+
+
+def test_the_rows_of_a_split_go_before_those_of_the_next_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{row / 7},{row / 3}\n" for row in range(60)))
+    setup = table_setup(path)(Settings("y", model="linear"), SilentProgress())
+    read = trial_setup.prepare
+    made: list[weakref.ref[Any]] = []
+
+    def prepare(*given: Any, **named: Any) -> Any:
+        assert all(one() is None for one in made)
+        prepared = read(*given, **named)
+        made.append(weakref.ref(prepared))
+        return prepared
+
+    monkeypatch.setattr(trial_setup, "prepare", prepare)
+    for seed in (1, 2, 3):
+        assert setup.again("sgd", seed).store is setup.again("momentum", seed).store
+    assert len(made) == 3

@@ -21,6 +21,8 @@ from descend.assessment.sample import (
 from descend.assessment.scores import wilson
 from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
+from descend.data.schema.dates import DAY
+from descend.io.units import date_text
 
 Z = 1.645
 """Of a 90 % interval."""
@@ -36,7 +38,6 @@ MOST_GROUPS = 50
 """Groups of the values of a number; each value is one where they are fewer."""
 FEWEST_REST = 20
 """Rows beyond the groups that a share of explained variance needs to mean anything."""
-
 Ended = Callable[[], bool]
 
 
@@ -273,7 +274,7 @@ def worst_rows(sample: Sample, places: Sequence[Places], most: int = 8) -> list[
     """The rows with the largest loss, with the values of the most important columns."""
     losses = sample.losses(sample.predicted)
     shown = places[:most]
-    columns = {place.column.name: values_of(place, sample.x) for place in shown}
+    columns = {place.column.name: _shown_values(place, sample.x) for place in shown}
     found = []
     for row in np.argsort(-losses, kind="stable")[:WORST]:
         if sample.classes:
@@ -284,9 +285,18 @@ def worst_rows(sample: Sample, places: Sequence[Places], most: int = 8) -> list[
         else:
             truth, predicted = float(sample.truth[row]), float(sample.predicted[row])
             extra = {"error": predicted - truth}
-        values = {name: _plain(column[row]) for name, column in columns.items()}
+        values = {name: plain(column[row]) for name, (column, plain) in columns.items()}
         found.append({"truth": truth, "predicted": predicted, **extra, "values": values})
     return found
+
+
+def _shown_values(place: Places, x: Inputs) -> tuple[Any, Callable[[Any], Any]]:
+    """The values of a column, and what writes one of them: a date as such, not as days."""
+    values = values_of(place, x)
+    if not isinstance(place.column, DatetimeColumn):
+        return values, _plain
+    times = any(moment % DAY for moment in (place.column.minimum, place.column.maximum))
+    return values, lambda days: None if math.isnan(days) else date_text(float(days), minutes=times)
 
 
 def _groups(place: Places, x: Inputs) -> Any:

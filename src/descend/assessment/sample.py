@@ -29,6 +29,9 @@ MOST_CELLS = 1 << 22
 LEAST_DRAWN = 256
 """Rows of a sample even where they are very wide."""
 
+_FLOAT32 = 2e-7
+"""What a number may be off by, relative to its parts, after it was standardized in float32."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -155,13 +158,16 @@ def number_values(places: Sequence[Places], x: Inputs) -> Numbers:
     numeric = np.asarray(x["numeric"])
     encoded = np.asarray(numeric[:, [place.numeric[0] for place in places]], np.float64)
     deviation = np.asarray([column.deviation for column in columns])
-    values = encoded * deviation + np.asarray([column.mean for column in columns])
+    mean = np.asarray([column.mean for column in columns])
+    values = encoded * deviation + mean
+    # Standardized float32 gives 14 back as 13.999999, and 0 as -3.2e-8.
+    error = np.clip(_FLOAT32 * (np.abs(values - mean) + np.abs(mean)), 1e-300, 1e300)
+    digits = 10.0 ** -np.ceil(np.log10(error))
     whole = [abs(one.maximum) < 1e15 and float(one.maximum).is_integer() for one in columns]
-    if any(whole):
-        # Standardised float32 gives 14 back as 13.999999.
-        near = np.round(values)
-        close = np.abs(values - near) < 1e-5 * deviation
-        values = np.where(close & np.asarray(whole), near + 0.0, values)  # no -0
+    near = np.round(values)
+    with np.errstate(invalid="ignore"):  # of infinite values
+        close = np.asarray(whole) & (np.abs(values - near) < 1e-5 * deviation)
+    values = np.where(close, near, np.round(values * digits) / digits) + 0.0  # no -0
     for number, place in enumerate(places):
         if columns[number].missing > 0:
             values[numeric[:, place.numeric[-1]] > 0.5, number] = np.nan

@@ -5,6 +5,7 @@ KiB, MiB and GiB are powers of 1024, and so are KB, MB and GB where a user types
 
 from __future__ import annotations
 
+import datetime
 import re
 
 from descend.errors import SettingsError, option_text
@@ -46,6 +47,21 @@ def _read(text: str, units: str, option: str, expected: str) -> tuple[float, str
     if found is None or len(found[1]) > _DIGITS:
         raise SettingsError(f"{option_text(option)} must be {expected}; found {text!r}.")
     return float(found[1]), found[2]
+
+
+def date_text(days: float | None, minutes: bool = False) -> str:
+    """A date given as days since 1970, and the time of the day too if `minutes`.
+
+    >>> date_text(17840.25), date_text(17840.25, minutes=True), date_text(None)
+    ('2018-11-05', '2018-11-05 06:00', '—')
+    """
+    if days is None:
+        return "—"
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(minutes=round(days * 1440))
+    except OverflowError:  # Python's dates end with the year 9999.
+        return f"day {days:,.0f} since 1970"
+    return moment.strftime("%Y-%m-%d %H:%M") if minutes else str(moment.date())
 
 
 def bytes_text(value: float | None) -> str:

@@ -158,7 +158,7 @@ def _far_values(table: Table, target: TableColumn, rows: Selection) -> list[str]
         return []
     value, row = min(far, key=lambda pair: pair[1])
     values = sorted({one for one, _ in far})
-    named = [f"{target.name}={one:.17g}" for one in values]
+    named = [f"{target.name}={one!r}".removesuffix(".0") for one in values]
     leave = f", leave its row out ({option_text('missing', named)})" if len(values) <= 3 else ""
     return [
         f"The target {target.name!r} has {count_text(len(far), 'value')} far from all others "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from descend.io.units import count_text
+from descend.io.units import count_text, date_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, Figure, Plot, Table
 from descend.reporting.plots.by_name import by_name
@@ -19,7 +18,6 @@ from descend.reporting.plots.figures import (
     error_bars,
     figure,
     heatmap,
-    label,
     line,
     named_ticks,
     points,
@@ -33,7 +31,6 @@ FEW_VALUES = 4
 FEW_ROWS = 10
 """Rows of a slice below which the range over its rows says little."""
 EFFECT = ("column", "importance", "low", "high")
-DAY = datetime.timedelta(days=1)
 
 
 def predictions_plot(assessment: Record) -> Plot:
@@ -314,7 +311,7 @@ def slice_plot(assessment: Record, number: int) -> Plot:
         values, [part["low"] for part in parts], [part["high"] for part in parts]
     )
     if one.get("time"):
-        names = [_date(part["value"]) for part in parts]
+        names = [date_text(part["value"]) for part in parts]
     else:
         names = [_plain_zero(str(part["value"])) for part in parts]
     # Records of older versions do not have it; with many values theirs is that of the shown ones.
@@ -396,12 +393,3 @@ def _each(names: Sequence[str], values: Sequence[Any]) -> Any:
 
 def _value_text(value: object) -> str:
     return number_text(value) if isinstance(value, float) else str(value)
-
-
-def _date(days: float | None) -> str:
-    if days is None:
-        return "—"
-    try:
-        return str((datetime.datetime(1970, 1, 1) + days * DAY).date())
-    except OverflowError:
-        return label(number_text(days))

@@ -16,8 +16,11 @@ both are done here, in one place.
 
 from __future__ import annotations
 
+import inspect
+import os
 import shlex
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +30,22 @@ LONGEST_ERROR = 1200
 LONGEST_CELL = 60
 """Characters of a cell that a message quotes."""
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def warn_user(text: str, kind: type[Warning]) -> None:
+    """Warn, and name the line of the user's program that led here, not one of this package.
+
+    Args:
+        text: what is said.
+        kind: of the warning.
+    """
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, kind, stacklevel=level)
 
 
 def printable(text: object, longest: int | None = None) -> str:

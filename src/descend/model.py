@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -28,7 +27,14 @@ from descend.data.schema.columns import (
     Schema,
     schema_from_json,
 )
-from descend.errors import DataError, DataWarning, FileFormatError, InputError, SettingsError
+from descend.errors import (
+    DataError,
+    DataWarning,
+    FileFormatError,
+    InputError,
+    SettingsError,
+    warn_user,
+)
 from descend.io.json_records import read_as
 from descend.io.units import count_text
 from descend.metrics import (
@@ -561,7 +567,7 @@ def _result(
 def warn_of(unseen: UnseenValues) -> None:
     """Warn of each column with many values that training did not have."""
     for sentence in unseen.sentences():
-        warnings.warn(sentence, DataWarning, stacklevel=4)
+        warn_user(sentence, DataWarning)
 
 
 def describe(model: Model) -> dict[str, Any]:

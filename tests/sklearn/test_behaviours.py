@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import sklearn
@@ -340,3 +342,35 @@ def test_numbers_of_a_frame_may_be_codes(library):
         estimator.predict(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="'town', which is no column of X"):
         MiniBatchRegressor("linear", categorical="town").fit(frame, y)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e40])
+def test_units_do_not_matter_to_what_is_learned(scale):
+    X, y = numbers(60)
+    options = {"max_epochs": 2, "batch_size": 16, "learning_rate": 0.05, "random_state": 0}
+    weight = np.ones(len(y))
+    plain = MiniBatchRegressor("linear", **options).fit(X, y, sample_weight=weight)
+    other = MiniBatchRegressor("linear", **options)
+    other.fit(X * scale, y * scale, sample_weight=weight)
+    assert other.predict(X * scale) / scale == pytest.approx(plain.predict(X), rel=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1e300, "at most 1e+50"), (1e-100, "at least 1e-50")])
+def test_targets_beyond_the_range_of_squares_are_refused(scale, said):
+    # Predictions had been NaN, and the mean.
+    X, y = numbers(60)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        MiniBatchRegressor("linear").fit(X, y * scale)
+
+
+def test_an_array_for_a_model_of_a_frame_with_text_is_answered_with_the_columns():
+    frames = pytest.importorskip("pandas")
+    X, y = numbers(60)
+    frame = frames.DataFrame({"a": X[:, 0], "town": np.where(y > 0, "Ulm", "Bonn")})
+    options = {"max_epochs": 1, "batch_size": 16, "learning_rate": 0.05}
+    estimator = MiniBatchRegressor("linear", **options)
+    with pytest.warns(ConvergenceWarning) as told:
+        estimator.fit(frame, y)
+    assert told[0].filename == __file__
+    with pytest.raises(ValueError, match="Give a frame with the columns a, town"):
+        estimator.predict(frame.to_numpy(object))

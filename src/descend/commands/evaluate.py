@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from descend.data.reading.sources import local_files
-from descend.errors import DataWarning, FileFormatError
+from descend.errors import DataWarning, FileFormatError, warn_user
 from descend.model import load
 from descend.runs.folder import find_model, is_run, read_run_record
 
@@ -33,7 +32,7 @@ def evaluate(
     metrics = load(found).evaluate(data, memory=memory, options=options)
     sentence = training_rows_text(found.parent, data)
     if sentence:
-        warnings.warn(sentence, DataWarning, stacklevel=3)
+        warn_user(sentence, DataWarning)
     return metrics
 
 

@@ -29,6 +29,7 @@ from descend.data.schema.columns import (
 )
 from descend.data.schema.learn import learn_schema
 from descend.data.schema.sparse import columns_from_sparse
+from descend.data.schema.targets import FARTHEST_TARGET
 from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
 from descend.runtime.run import run_in_memory
@@ -231,10 +232,31 @@ def _weighted_columns(columns: tuple[Column, ...], rows: Rows) -> tuple[Column, 
 
 
 def weighted_moments(values: NDArray[Any], weight: NDArray[np.float64]) -> tuple[float, float]:
-    """Weighted mean and deviation; a deviation of 0 is given as 1."""
+    """Weighted mean and deviation; a deviation of 0, but for rounding, is given as 1."""
     mean = float(np.average(values, weights=weight))
     deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
-    return mean, deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0
+    return mean, deviation if deviation > 1e-12 * abs(mean) else 1.0
+
+
+def check_range(y: NDArray[np.float64]) -> None:
+    """Refuse targets `[rows, k]` whose squares are beyond the range of float64.
+
+    Raises:
+        ValueError: as a table with such a target is refused.
+    """
+    largest = float(np.abs(y).max(initial=0.0))
+    if largest > FARTHEST_TARGET:
+        raise ValueError(
+            f"y has values as large as {largest:g}; expected at most {FARTHEST_TARGET:g}. Divide "
+            "it by a constant."
+        )
+    for column in y.T:
+        spread = float(np.ptp(column)) if len(column) else 0.0
+        if 0 < spread < 1 / FARTHEST_TARGET:
+            raise ValueError(
+                f"The values of y differ by at most {spread:g}; expected at least "
+                f"{1 / FARTHEST_TARGET:g}. Multiply it by a constant."
+            )
 
 
 def weighted_quantiles(

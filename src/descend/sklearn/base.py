@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +19,7 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.sparse import can_be_sparse, encode_sparse
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
 from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
-from descend.errors import SettingsError, parameters_named
+from descend.errors import SettingsError, parameters_named, warn_user
 from descend.model import Model, Predicted
 from descend.peer_names import LOSS_NAMES, plain_name
 from descend.reporting.progress import Progress, make_progress
@@ -324,17 +323,15 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         params = None if before is None else before.params
         trained = train_prepared(prepared, settings, self._progress(), params=params)
         if trained.reason is StopReason.INTERRUPTED:
-            warnings.warn(
+            warn_user(
                 "Training was interrupted; the best weights so far are kept.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         elif trained.reason is StopReason.EPOCHS and self._ends_early(trained.settings):
-            warnings.warn(
+            warn_user(
                 f"max_epochs={trained.settings.epochs} was reached before the validation loss "
                 "stopped improving. Raise max_epochs if the predictions are not good enough.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         self._stream = None
         kept = trained.loop.best if self.early_stopping else trained.loop.state
@@ -543,6 +540,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if self._reads_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
+            self._check_array_of_words(X)
             X = validate_data(
                 self,
                 X,
@@ -552,6 +550,19 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 ensure_all_finite="allow-nan",
             )
         return X
+
+    def _check_array_of_words(self, X: Any) -> None:
+        """Refuse an array of objects or text where `fit` had a frame with such columns."""
+        if not isinstance(X, np.ndarray) or X.dtype.kind not in "OUS":
+            return
+        kinds = {one.name: one.kind for one in self.model_.schema.columns}
+        worded = [name for name, kind in kinds.items() if kind in ("category", "datetime")]
+        if worded:
+            raise ValueError(
+                f"fit had a frame whose columns {', '.join(map(repr, worded[:5]))} hold text, "
+                f"dates or categories; found an array. Give a frame with the columns "
+                f"{', '.join(list(kinds)[:20])}."
+            )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """The columns of X that the weights in `coef_` belong to, in their order.
@@ -607,9 +618,8 @@ def _warn_of_constant_columns(schema: Schema) -> None:
     left_out = [column.name for column in schema.columns if isinstance(column, LeftOutColumn)]
     if left_out:
         names = ", ".join(map(repr, left_out[:5]))
-        warnings.warn(
+        warn_user(
             f"The first call of partial_fit decides what each column is. {names} held "
             "nothing to learn from there and will not be used later either; begin with more rows.",
             UserWarning,
-            stacklevel=4,
         )

@@ -22,7 +22,12 @@ from descend.data.schema.columns import ClassificationTarget, RegressionTarget, 
 from descend.errors import SettingsError
 from descend.model import Model
 from descend.settings import OWN_SCALE
-from descend.sklearn.arrays import labels_target, weighted_moments, weighted_quantiles
+from descend.sklearn.arrays import (
+    check_range,
+    labels_target,
+    weighted_moments,
+    weighted_quantiles,
+)
 from descend.sklearn.base import SCORED_ROWS, MiniBatchEstimator
 from descend.sklearn.validation import validation_parts
 from descend.training.evaluation import blocks
@@ -222,6 +227,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, NDArray[Any]]:
         X, y = self._checked_input(X, y, reset=reset, multi_output=True, y_numeric=True)
         y = np.asarray(y, np.float64)
+        check_range(y.reshape(len(y), -1))
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError("Expected counts of 0 or more in y for loss='poisson', found others.")
         return X, y.reshape(len(y), -1)
@@ -464,9 +470,8 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
                 raise ValueError(f"Expected {len(self.classes_)} labels in y, found {y.shape[1]}.")
             return y
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"Expected at least two classes in y, found one class: {self.classes_[0]!r}."
-            )
+            (only,) = self.classes_.tolist()
+            raise ValueError(f"Expected at least two classes in y, found one class: {only!r}.")
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         strange = self.classes_[codes] != y
         if strange.any():

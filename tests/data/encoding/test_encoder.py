@@ -329,7 +329,10 @@ def test_a_missing_number_without_indicator_is_the_mean() -> None:
 
 
 BAD: list[tuple[dict[str, Any], list[str]]] = [
-    ({"q": [1.0]}, ["no column 'p', which the model needs", "columns are: q"]),
+    (
+        {"q": [1.0]},
+        ["no column 'p', which the model needs", "columns are: q", "add a column of empty cells"],
+    ),
     ({"P": [1.0]}, ["no column 'p'", "Did you mean 'P'?"]),
     ({"p": ["1", "two"]}, ["column 'p', data row 2", "a number", "found 'two'"]),
     ({"p": [1.0, math.inf]}, ["column 'p', data row 2", "finite", "found inf"]),

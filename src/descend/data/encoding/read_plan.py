@@ -43,6 +43,7 @@ from descend.errors import DataError, option_text, quoted_cell
 
 DATES = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
+_ALWAYS_READ = {"datetime": " (dates such as 2024-12-31 and times such as 23:59 are always read)"}
 _WANTED = {
     "number": "numbers",
     "category": "categories",
@@ -202,8 +203,8 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     ).to_pylist()[0]["value"]
     raise DataError(
         f"{table.name}, column {needed.column.name!r}, data row {row + 1}: expected "
-        f"{_WORDS[needed.kind]}, as in training, found {quoted_cell(found)}. Correct it, or "
-        "leave it empty if it is missing."
+        f"{_WORDS[needed.kind]}, as in training, found {quoted_cell(found)}. Correct it"
+        f"{_ALWAYS_READ.get(needed.kind, '')}, or leave it empty if it is missing."
     )
 
 
@@ -237,11 +238,19 @@ def _find(table: Table, name: str, needed: Sequence[str]) -> TableColumn:
         return column
     names = [one.name for one in table.columns]
     spare = [one for one in names if one not in needed]
-    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    lacking = [one for one in needed if table.column(one) is None]
+    others = ""
+    if len(lacking) > 1:
+        others = f" It also lacks {_listed([repr(one) for one in lacking if one != name])}."
     raise DataError(
-        f"{table.name} has no column {name!r}, which the model needs.{closest(name, spare)} "
-        f"Its columns are: {listed}."
+        f"{table.name} has no column {name!r}, which the model needs.{closest(name, spare)}"
+        f"{others} Its columns are: {_listed(names)}. Name them as in training; where the values "
+        "are not known, add a column of empty cells."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> str:

@@ -32,7 +32,7 @@ from descend.data.reading.number_text import (
 )
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, is_zoned
-from descend.errors import DataError, quoted_cell
+from descend.errors import DataError, option_text, quoted_cell
 from descend.io.units import count_text
 
 FEW = 0.05
@@ -49,6 +49,7 @@ class TextRules:
 
     Attributes:
         numeric: columns of numbers, whatever they look like.
+        counted: those of them that are to be dates.
         wanted: targets and weights that have to be numbers; they stay text if they hold none.
         categorical: columns of categories.
         labels: columns whose cells may be class labels.
@@ -57,6 +58,7 @@ class TextRules:
     """
 
     numeric: Sequence[str] = ()
+    counted: Sequence[str] = ()
     wanted: Sequence[str] = ()
     categorical: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -352,6 +354,13 @@ def _find_type(
         return TypedColumn(column, reason=f"codes such as {code.shown}")
     numbers = seen.count(*good)
     strays = seen.joined([one for one in seen.labels if one not in (*good, "null", "mark")])
+    if name in rules.counted and numbers == 0:
+        raise DataError(
+            f"{table}: {option_text('datetime', [name])} is for numbers that count from 1970, or "
+            "are written as 20240131; the column holds text such as "
+            f"{_example(strays or marks)}. Text is read as dates without the option where all "
+            "cells are written in one way, such as 2024-12-31."
+        )
     if name in rules.numeric and numbers == 0:
         raise DataError(
             f"{table}: column {name!r} is to be read as numbers, and holds none; its first cells "

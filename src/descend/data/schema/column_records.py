@@ -107,6 +107,11 @@ def _category(
     note = surveys.typed[column.name].reason if column.name in surveys.typed else ""
     if survey.ambiguous:
         note = "day or month first? the option date_order says: dmy or mdy"
+    if survey.dated:
+        note = (
+            f"dates in several forms: {survey.dated:,} of {survey.seen:,} have the commonest one; "
+            "write all as 2024-12-31"
+        )
     if reason:
         reason += f"; {note}" if note else ""
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, reason)

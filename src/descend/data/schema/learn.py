@@ -115,9 +115,10 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
 
 def _check_readable(column: TableColumn, role: str) -> None:
     if column.type == "other":
+        dates = "" if role == "the target" else " dates,"
         raise DataError(
             f"{role[0].upper()}{role[1:]} {column.name!r} holds {column.sql_type}; expected "
-            "numbers, text, dates, or true and false."
+            f"numbers, text,{dates} or true and false."
         )
 
 
@@ -126,6 +127,7 @@ def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:
     numbers = is_regression(settings, targets)
     return TextRules(
         numeric=(*settings.numeric, *settings.datetime),
+        counted=settings.datetime,
         wanted=(
             *([settings.weight] if settings.weight else []),
             *(targets if numbers else []),
@@ -171,7 +173,7 @@ def _schema(
     check_weight(table, rows.weight, survey)
     for column in asked:
         if survey[column.name].infinite:
-            raise_infinite(table, column)
+            raise_infinite(table, column, needed=column in (*targets, rows.weight))
     row_counts = count_rows(table, targets, settings, counts, rows, validation)
 
     task, reason = choose_task(targets, survey, settings)
@@ -262,7 +264,7 @@ def _inspect(read: _Read, settings: Settings) -> Inspected:
         survey = survey_numbers(marked, numbers)
         for column in numbers:
             if survey[column.name].infinite:
-                raise_infinite(marked, column)
+                raise_infinite(marked, column, needed=False)
         values = survey_values(marked, _countable(others, settings), rows, settings)
         training = counts_of(marked, rows)["training"]
         surveys = Surveys(survey, values, read.typed, training)

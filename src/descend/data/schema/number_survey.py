@@ -295,14 +295,25 @@ def counts_of(table: Table, rows: Selection) -> dict[str, int]:
     return row
 
 
-def raise_infinite(table: Table, column: TableColumn) -> None:
-    """Raise the DataError that names the first row with an infinite value."""
+def raise_infinite(table: Table, column: TableColumn, *, needed: bool) -> None:
+    """Raise the DataError that names the first row with an infinite value.
+
+    Args:
+        table: of the column.
+        column: with such a value.
+        needed: whether it is a target or the weight, which cannot be left out.
+    """
     rows = table.joined(
         f"SELECT {ROW} AS row, {number_sql(column)} AS value FROM {table.rows} "
         f"WHERE isinf({number_sql(column)}) LIMIT 1"
     ).to_pylist()
     raise DataError(
         f"{table.name}, column {column.name!r}, data row {rows[0]['row'] + 1}: expected a finite "
-        f"number, found {rows[0]['value']}. Correct it, leave it empty if it is missing, "
-        f"or leave the column out with {option_text('exclude', [column.name])}."
+        f"number, found {rows[0]['value']}. Correct it, "
+        + (
+            "or leave it empty if it is missing: the row is then left out."
+            if needed
+            else "leave it empty if it is missing, or leave the column out with "
+            f"{option_text('exclude', [column.name])}."
+        )
     )

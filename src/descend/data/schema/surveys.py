@@ -125,6 +125,8 @@ class ValueSurvey:
         length: mean length.
         pattern: how its dates or times are written, as `DatetimeColumn` has it.
         ambiguous: whether its text is dates in which day and month cannot be told apart.
+        dated: how many of its cells are dates of one form, where too few are for a column of
+            dates.
         strays: cells of a column of dates that are no dates, or out of the range of years.
         times: survey of the dates or times, if it holds them.
         values: otherwise the commonest values with their counts, by descending count, then by
@@ -138,6 +140,7 @@ class ValueSurvey:
     length: float = 0.0
     pattern: str | None = None
     ambiguous: bool = False
+    dated: int = 0
     strays: Cells | None = None
     times: TimeSurvey | None = None
     values: tuple[tuple[str, int], ...] = ()

@@ -26,7 +26,7 @@ MOST_CLASSES = 20
 
 _ROWS_PER_CLASS = 10
 _FEW_ROWS = 10
-_FARTHEST = 1e50
+FARTHEST_TARGET = 1e50
 """Largest target: the fourth power of its errors still fits in float64."""
 _INTEGER = re.compile(r"[-+]?\d+$")
 
@@ -171,16 +171,16 @@ def _regression(
                 "training rows; there is nothing to learn."
             )
         largest = max(abs(one.minimum), abs(one.maximum))
-        if largest > _FARTHEST or not one.deviation < float("inf"):
+        if largest > FARTHEST_TARGET or not one.deviation < float("inf"):
             raise DataError(
                 f"{table}: the target {target.name!r} has values as large as {largest:g}; expected "
-                f"at most {_FARTHEST:g}. Divide it by a constant."
+                f"at most {FARTHEST_TARGET:g}. Divide it by a constant."
             )
-        if one.deviation < 1 / _FARTHEST:
+        if one.deviation < 1 / FARTHEST_TARGET:
             raise DataError(
                 f"{table}: the values of the target {target.name!r} differ by at most "
                 f"{one.maximum - one.minimum:g}; expected a deviation of at least "
-                f"{1 / _FARTHEST:g}. Multiply it by a constant."
+                f"{1 / FARTHEST_TARGET:g}. Multiply it by a constant."
             )
         if settings.loss == "poisson" and one.lowest < 0:
             raise DataError(

@@ -62,6 +62,8 @@ PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS
 _DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 40
+_LEAST_DATED = 0.25
+"""Share of dates of one form from which on a column of text is said to hold dates."""
 _MOST_TEXTS = 1_000
 _SET_BYTES = 8 << 20
 """What DuckDB takes for counting the values of a column, however few they are."""
@@ -215,9 +217,17 @@ def _written_times(
         elif is_few(cells - date, date):
             dated.append(place)
     tests = [_matches(pattern) for pattern in PATTERNS]
-    for place, (cells, *counts) in _count_matches(table, kept, tests, dated).items():
+    for place, (cells, *matching) in _count_matches(table, kept, tests, dated).items():
+        # `time_sql` reads ISO 8601 beside any other form.
+        iso = first[place][1]
+        counts = [
+            max(count, iso) if one.startswith("%Y") else count + iso if count else 0
+            for one, count in zip(PATTERNS, matching, strict=True)
+        ]
         most = max(counts)
         if not is_few(cells - most, most):
+            if most >= _LEAST_DATED * cells:
+                found[place] = {"dated": most}
             continue
         fitting = [one for one, count in zip(PATTERNS, counts, strict=True) if count == most]
         if len(fitting) > 1:

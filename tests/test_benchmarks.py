@@ -16,6 +16,7 @@ from benchmarks import (
     epoch_speed,
     measure,
     problems,
+    quality,
     regret,
     regret_advice,
     regret_cases,
@@ -204,3 +205,14 @@ def test_pairs_have_training_rows_of_their_own(tmp_path: Path) -> None:
     np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x[:3], y_test=y[:3])
     pairs = [custom_accuracy.rows_of_pair(tmp_path / "small.npz", 10, seed) for seed in range(3)]
     assert len({int(row) for pair in pairs for row in pair.train[0]}) == 30
+
+
+def test_seconds_of_quick_are_held_against_the_mlp_on_larger_tables_only() -> None:
+    def result(rows: int, quick: float, mlp: float) -> dict[str, object]:
+        of_side = {"quick": quick, "mlp": mlp}
+        scores = {side: [{"error": 1.0, "process": value}] for side, value in of_side.items()}
+        return {"task": "-", "rows": rows, "scores": scores}
+
+    text = quality.aims([result(5_000, 3.0, 2.0), result(5_001, 1.8, 2.0)])
+    lines = [line.split("|")[3:6] for line in text.splitlines() if "over the MLP" in line]
+    assert [[cell.strip() for cell in line] for line in lines] == [["0.900", "1", "yes"]]

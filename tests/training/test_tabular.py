@@ -189,7 +189,9 @@ def test_the_program_that_predicts_evaluates_too(members: int, rows_held: int) -
     found = EvaluateRows(made.apply, per_example, store, forward=program)(params)
     assert found == pytest.approx(expected, rel=1e-5)
     piece = {name: np.repeat(values[:1], LEAST_ROWS, axis=0) for name, values in x.items()}
-    program(params, piece)
+    y = np.zeros((LEAST_ROWS, 1), np.float32)
+    outputs = program(params, piece, y, np.zeros(LEAST_ROWS, np.float32))[1]
+    assert np.allclose(outputs, made.apply(params, piece), atol=1e-5)
     assert program._cache_size() == compiled + 1
 
 

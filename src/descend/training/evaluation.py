@@ -32,7 +32,7 @@ MAX_PENDING = 4
 """Blocks whose sums may be pending; more would pile up in memory."""
 
 Evaluate = Callable[[Params], float]
-Program = Callable[[Params, Mapping[str, Array]], tuple[Array, ...]]
+Program = Callable[[Params, Mapping[str, Array], Array, Array], tuple[Array, ...]]
 
 
 @final
@@ -46,8 +46,9 @@ class EvaluateRows:
         per_example: `(outputs, y) -> [B]`.
         store: the rows; they stay on the device if they are few, and are read anew otherwise.
         place: of several processes, each of which evaluates its share of the rows.
-        forward: the program that predicts `LEAST_ROWS` rows, `(params, x) -> (outputs, ...)`, where
-            it is to evaluate too, so that a run compiles one of them.
+        forward: the program that predicts `LEAST_ROWS` rows and adds up their losses,
+            `(params, x, y, weight) -> (sums, ...)`, so that a run compiles one program for both;
+            None: there is none.
     """
 
     def __init__(
@@ -61,9 +62,7 @@ class EvaluateRows:
         self._apply = apply
         self._put: Callable[[Batch], Batch] = jax.device_put if forward is None else _on_the_host
         self._sums = (
-            _compiled_sums(apply, per_example)
-            if forward is None
-            else _sums_of_pieces(forward, per_example)
+            _compiled_sums(apply, per_example) if forward is None else _sums_of_pieces(forward)
         )
         self._store = store
         self._place = place
@@ -150,9 +149,8 @@ def _compiled_sums(apply: Apply, per_example: PerExample) -> Callable[[Params, B
     return sums
 
 
-def _sums_of_pieces(forward: Program, per_example: PerExample) -> Callable[[Params, Batch], Array]:
-    """The same sums, from the outputs of a program for `LEAST_ROWS` rows."""
-    sums = _compiled_sums(_given_outputs, per_example)
+def _sums_of_pieces(forward: Program) -> Callable[[Params, Batch], Array]:
+    """The same sums, by a program for `LEAST_ROWS` rows."""
 
     def of_block(params: Params, block: Batch) -> Array:
         found = []
@@ -160,16 +158,10 @@ def _sums_of_pieces(forward: Program, per_example: PerExample) -> Callable[[Para
             piece: Batch = jax.tree.map(lambda leaf, start=start: leaf[start:][:LEAST_ROWS], block)
             if len(piece.weight) < LEAST_ROWS:
                 piece = _pad(piece, LEAST_ROWS - len(piece.weight))
-            outputs = forward(params, piece.x)[0]
-            found.append(sums(outputs, piece._replace(x={})))
+            found.append(forward(params, *piece)[0])
         return np.sum([np.asarray(one, np.float64) for one in found], axis=0)
 
     return of_block
-
-
-def _given_outputs(outputs: Params, x: Mapping[str, Array]) -> Array:
-    """The outputs, which are computed already."""
-    return outputs
 
 
 def _on_the_host(block: Batch) -> Batch:

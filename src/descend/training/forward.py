@@ -12,7 +12,7 @@ import numpy.typing as npt
 from descend.data.encoding.encoder import Encoder
 from descend.data.schema.columns import Schema
 from descend.settings import Settings
-from descend.types import Params
+from descend.types import Batch, Params
 
 if TYPE_CHECKING:
     from descend.training.models import Network
@@ -49,7 +49,7 @@ class Forward:
         """Outputs through the link of the loss: `[n, k]`."""
         network = self._network_for(x)
         if network.pooled_and_each is not None:
-            return self._in_blocks(program_of(network, self._settings, self._schema.task), x)[1]
+            return self._in_pieces(x, self._schema.task)[1]
         return self._in_blocks(_compile(network.apply, self._link), x)[0]
 
     def raw_outputs(self, x: Inputs) -> Numbers:
@@ -58,16 +58,29 @@ class Forward:
 
         network = self._network_for(x)
         if network.pooled_and_each is not None:
-            return self._in_blocks(program_of(network, self._settings, self._schema.task), x)[0]
+            return self._in_pieces(x, self._schema.task)[0]
         return self._in_blocks(_compile(network.apply, LOSSES["squared_error"].link), x)[0]
 
     def outputs_and_members(self, x: Inputs) -> tuple[Numbers, Numbers | None]:
         """Outputs `[n, k]` and those of each member `[n, M, k]`, None if there is one."""
         if not self._has_members:
             return self.outputs(x), None
-        program = program_of(self._network_for(x), self._settings, "regression")
-        _, pooled, each = self._in_blocks(program, x)
+        _, pooled, each = self._in_pieces(x, "regression")
         return pooled, each
+
+    def _in_pieces(self, x: Inputs, task: str) -> list[Numbers]:
+        """What `program_of` gives for rows without targets, its sums left out."""
+        program = program_of(self._network_for(x), self._settings, task)
+        targets = len(self._schema.target.names)
+
+        def predict(params: Params, block: Inputs) -> Any:
+            rows = len(next(iter(block.values())))
+            y: npt.NDArray[Any] = np.zeros((rows, targets), np.float32)
+            if self._schema.task == "classification":
+                y = np.zeros(rows, np.int32)
+            return program(params, block, y, np.zeros(rows, np.float32))[1:]
+
+        return self._in_blocks(predict, x)
 
     def _in_blocks(self, forward: Any, x: Inputs) -> list[Numbers]:
         """Each output of a program `(params, block) -> outputs`, for all rows."""
@@ -131,8 +144,9 @@ class Forward:
 def program_of(network: Network, settings: Settings, task: str) -> Any:
     """The program that evaluates and predicts with the tabular network.
 
-    `(params, x) -> (outputs, outputs through the link[, those of each member through the link])`,
-    the last where members predict numbers: whoever predicts them soon asks for their spread.
+    `(params, x, y, weight) -> (sums, outputs, outputs through the link[, those of each member
+    through the link])`. The sums `[2]` are Σ w·loss and Σ w; the last is there where members
+    predict numbers: whoever predicts them soon asks for their spread.
 
     Args:
         network: the tabular network.
@@ -141,30 +155,41 @@ def program_of(network: Network, settings: Settings, task: str) -> Any:
     """
     from descend.training.losses import make_loss
 
-    link = make_loss(settings.loss, settings.quantiles).link
+    loss = make_loss(settings.loss, settings.quantiles)
     spread = settings.members != 1 and task == "regression"
-    return _compile(network.pooled_and_each if spread else network.apply, link, with_raw=True)
+    apply = network.pooled_and_each if spread else network.apply
+    return _compile_with_loss(apply, loss.link, loss.per_example)
 
 
 @functools.lru_cache(maxsize=32)
-def _compile(apply: Any, link: Any, *, with_raw: bool = False) -> Any:
-    """`(params, x) -> (outputs, ...)`, compiled once for all models of one form.
+def _compile_with_loss(apply: Any, link: Any, per_example: Any) -> Any:
+    """The same of a network that gives outputs, or the pooled ones and those of each member."""
+    import jax
+    import jax.numpy as jnp
 
-    A function that gives the pooled outputs and those of each member gives both.
+    from descend.training.jax_setup import in_full_precision
+    from descend.training.objective import make_objective
 
-    Args:
-        apply: the network.
-        link: of the loss.
-        with_raw: whether the (pooled) outputs before the link come first.
-    """
+    objective = make_objective(lambda outputs, x: outputs, per_example)
+
+    def forward(params: Params, x: Any, y: Any, weight: Any) -> Any:
+        found = apply(params, x)
+        found = found if isinstance(found, tuple) else (found,)
+        loss = objective.loss_sum(found[0], Batch({}, y, weight))
+        return (jnp.stack([loss, jnp.sum(weight)]), found[0], *map(link, found))
+
+    return jax.jit(in_full_precision(forward))
+
+
+@functools.lru_cache(maxsize=32)
+def _compile(apply: Any, link: Any) -> Any:
+    """`(params, x) -> (outputs through the link,)`, compiled once for all models of one form."""
     import jax
 
     from descend.training.jax_setup import in_full_precision
 
     def forward(params: Params, x: Any) -> Any:
-        found = apply(params, x)
-        found = found if isinstance(found, tuple) else (found,)
-        return (*(found[:1] if with_raw else ()), *map(link, found))
+        return (link(apply(params, x)),)
 
     return jax.jit(in_full_precision(forward))
 

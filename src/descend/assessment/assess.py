@@ -17,6 +17,7 @@ from descend.assessment.sample import (
     Sample,
     class_names,
     draw,
+    to_precision,
 )
 from descend.assessment.table_hints import sounds_late
 from descend.data.encoding.places import Places, places_of
@@ -153,7 +154,7 @@ def _sample_of(model: Model, batch: Batch, *, predict: bool = True) -> Sample:
         return np.asarray(model.decoded(outputs).values[:, place])
 
     if isinstance(target, RegressionTarget):
-        truth = model.encoder.decode_regression(batch.y)[:, 0]
+        truth = to_precision(model.encoder.decode_regression(batch.y)[:, 0], target.mean[0])
     else:
         truth = np.asarray(batch.y, np.float64)
     weight = np.asarray(batch.weight, np.float64)

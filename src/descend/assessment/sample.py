@@ -160,18 +160,29 @@ def number_values(places: Sequence[Places], x: Inputs) -> Numbers:
     deviation = np.asarray([column.deviation for column in columns])
     mean = np.asarray([column.mean for column in columns])
     values = encoded * deviation + mean
-    # Standardized float32 gives 14 back as 13.999999, and 0 as -3.2e-8.
-    error = np.clip(_FLOAT32 * (np.abs(values - mean) + np.abs(mean)), 1e-300, 1e300)
-    digits = 10.0 ** -np.ceil(np.log10(error))
     whole = [abs(one.maximum) < 1e15 and float(one.maximum).is_integer() for one in columns]
     near = np.round(values)
     with np.errstate(invalid="ignore"):  # of infinite values
         close = np.asarray(whole) & (np.abs(values - near) < 1e-5 * deviation)
-    values = np.where(close, near, np.round(values * digits) / digits) + 0.0  # no -0
+    values = np.where(close, near, to_precision(values, mean)) + 0.0  # no -0
     for number, place in enumerate(places):
         if columns[number].missing > 0:
             values[numeric[:, place.numeric[-1]] > 0.5, number] = np.nan
     return np.asarray(values)
+
+
+def to_precision(values: Numbers, mean: float | Numbers) -> Numbers:
+    """Values that were standardized in float32, rounded to the digits that this has left of them.
+
+    Otherwise 14 comes back as 13.999999, and 0 as -3.2e-8.
+
+    Args:
+        values: in the units of the table.
+        mean: that was subtracted from them.
+    """
+    error = np.clip(_FLOAT32 * (np.abs(values - mean) + np.abs(mean)), 1e-300, 1e300)
+    digits = 10.0 ** -np.ceil(np.log10(error))
+    return np.asarray(np.round(values * digits) / digits + 0.0)  # no -0
 
 
 def class_names(schema: Schema) -> tuple[str, ...]:

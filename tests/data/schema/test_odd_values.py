@@ -119,3 +119,25 @@ def test_rows_of_one_customer_on_both_sides_are_told(tmp_path: Path) -> None:
 def test_identifiers_and_categories_are_no_repeated_entities() -> None:
     said = warned({"id": ROW * 3, "colour": [f"c{row % 20}" for row in ROW]})
     assert "training rows" not in said
+
+
+def test_several_columns_of_known_entities_are_told_together() -> None:
+    said = warned({"customer_id": ROW % 20 + 100, "patient": [f"p {row % 30}" for row in ROW]})
+    assert said.count("share its value with training rows") == 1
+    assert "Column 'customer_id' seems" in said
+    assert "'patient': " in said
+
+
+def test_an_id_of_a_zone_with_hundreds_of_rows_is_a_code_but_a_customer_never_is() -> None:
+    rows = np.arange(6000)
+    y = np.random.default_rng(0).normal(size=6000)
+    codes = rows % 20 * 7
+    told = {
+        name: learn_schema(
+            open_table(pa.table({name: codes, "y": y})), Settings(target="y")
+        ).warnings
+        for name in ("zone_id", "customer_id", "device_id")
+    }
+    assert not told["zone_id"]
+    assert "'customer_id' seems" in told["customer_id"][0]
+    assert "'device_id' seems" in told["device_id"][0]

@@ -16,12 +16,16 @@ from descend.errors import command_text, option_text
 
 _ENTITY = re.compile(
     r"(^|[^a-z])(customer|client|user|patient|subject|person|participant|player|household|student"
-    r"|employee|driver|respondent|member)s?([^a-z]?(no|nr|number|code|name))?$",
+    r"|employee|driver|respondent|member|account|device|sensor|machine|vehicle|session)s?"
+    r"([^a-z]?(id|no|nr|number|code|name))?$",
     re.IGNORECASE,
 )
 _LEAST_ENTITIES = 10
 _LEAST_ROWS = 1.1
 """Rows of an entity, on average, from which on its rows are repeated."""
+_MOST_ROWS = 200
+"""Rows of a value, on average, from which on a column called an id is rather a code, of a zone or
+a shop: what is predicted later has the same values."""
 _LEAST_SHARED = 0.1
 """Share of validation rows about entities of training, from which on this is told."""
 
@@ -33,7 +37,7 @@ def repeated_entities(
     values: Mapping[str, ValueSurvey],
     rows: Selection,
 ) -> list[str]:
-    """A sentence for each column whose entities have rows in training and in validation.
+    """A sentence on the columns whose entities have rows in training and in validation.
 
     Args:
         table: with its training rows marked.
@@ -44,10 +48,13 @@ def repeated_entities(
     """
     if rows.fraction is None:
         return []
-    said = []
+    found = []
     for column in columns:
         survey = numbers.get(column.name) or values.get(column.name)
-        if survey is None or not (has_identifier_name(column.name) or _ENTITY.search(column.name)):
+        entity = _ENTITY.search(column.name)
+        if survey is None or not (has_identifier_name(column.name) or entity):
+            continue
+        if not entity and survey.seen > _MOST_ROWS * survey.distinct:
             continue
         if survey.distinct < _LEAST_ENTITIES or survey.seen < _LEAST_ROWS * survey.distinct:
             continue
@@ -55,12 +62,16 @@ def repeated_entities(
             continue
         shared, held_out = _shared_rows(table, column, rows)
         if shared and shared >= _LEAST_SHARED * held_out:
-            said.append(
-                f"Column {column.name!r} seems to say whom or what a row is about, and {shared:,} "
-                f"of {held_out:,} validation rows share its value with training rows: the error is "
-                f"that for known ones. {_hold_out_groups(table, column.name)}"
-            )
-    return said
+            found.append((column.name, shared, held_out))
+    if not found:
+        return []
+    (first, shared, held_out), *others = found
+    beside = "".join(f", {name!r}: {number:,}" for name, number, _ in others)
+    return [
+        f"Column {first!r} seems to say whom or what a row is about, and {shared:,} of "
+        f"{held_out:,} validation rows share its value with training rows{beside}: the error is "
+        f"that for known ones. {_hold_out_groups(table, first)}"
+    ]
 
 
 def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[int, int]:

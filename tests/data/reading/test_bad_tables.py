@@ -36,6 +36,8 @@ def error_of(data: Any) -> str:
 FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "empty.csv": ("", ["empty.csv is empty"]),
     "blank.csv": ("\n \n", ["is empty"]),
+    "mark.csv": (b"\xef\xbb\xbf", ["is empty"]),
+    "mark_and_blank.csv": (b"\xef\xbb\xbf\r\n", ["is empty"]),
     "empty.parquet": ("", ["is empty"]),
     "empty.csv.gz": (gzip.compress(b""), ["is empty"]),
     "header.csv": ("a,b\n", ["no rows", "header"]),

@@ -4,6 +4,7 @@ import glob
 import gzip
 import json
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -447,3 +448,14 @@ def test_columns_that_json_lines_begin_late_are_seen(tmp_path: Path) -> None:
     table = open_table(write(tmp_path / "t.jsonl", lines))
     assert [column.name for column in table.columns] == ["a", "late"]
     assert table.aggregate({"most": "max(late)"}) == {"most": 5.0}
+
+
+def test_types_that_duckdb_does_not_know_are_read_from_arrow_files(tmp_path: Path) -> None:
+    exact = pa.array([Decimal("0.25"), None], pa.decimal256(60, 10))
+    table = pa.table({"half": pa.array([0.5, 2.0], pa.float16()), "exact": exact})
+    with pa.ipc.new_file(tmp_path / "t.arrow", table.schema) as writer:
+        writer.write_table(table)
+    for data in (table, str(tmp_path / "t.arrow")):
+        read = open_table(data)
+        found = read.query(f"SELECT half, exact::DOUBLE AS exact FROM {read.rows}")
+        assert found.to_pylist() == [{"half": 0.5, "exact": 0.25}, {"half": 2.0, "exact": None}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def read_head(path: str) -> str:
         DataError: the file is empty, cannot be decompressed, or is not UTF-8 text.
     """
     raw, whole = _first_bytes(path)
-    if not raw.strip():
+    if not raw.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{path} is empty; expected a line of column names, then rows.")
     if b"\0" in raw[:4096]:
         raise DataError(

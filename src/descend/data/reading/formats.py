@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.frames import readable_type
 from descend.data.reading.sql import quote_name
 from descend.data.reading.text_files import first_text
 from descend.errors import DataError
@@ -122,7 +123,8 @@ def arrow_dataset(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> Any:
         together = pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException:
         raise DataError(_describe_difference(paths, schemas)) from None
-    return dataset.dataset(list(paths), format="ipc", schema=together)
+    readable = pa.schema([field.with_type(readable_type(field.type)) for field in together])
+    return dataset.dataset(list(paths), format="ipc", schema=readable)
 
 
 def columns_of_two_widths(schemas: Sequence[pa.Schema]) -> frozenset[str]:

@@ -59,15 +59,18 @@ def content_hash(table: pa.Table) -> str:
 def _readable(table: pa.Table) -> pa.Table:
     """The table with types that DuckDB reads: float16 as float32, decimals of 256 bits as text."""
     for place, field in enumerate(table.schema):
-        if pa.types.is_float16(field.type):
-            other = pa.float32()
-        elif pa.types.is_decimal256(field.type):
-            other = pa.string()
-        else:
-            continue
-        changed = table.column(place).cast(other)
-        table = table.set_column(place, field.with_type(other), changed)
+        other = readable_type(field.type)
+        if other != field.type:
+            changed = table.column(place).cast(other)
+            table = table.set_column(place, field.with_type(other), changed)
     return table
+
+
+def readable_type(kind: pa.DataType) -> pa.DataType:
+    """The type as which DuckDB reads the values of another, which it does not know."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    return pa.string() if pa.types.is_decimal256(kind) else kind
 
 
 def _plain_pandas(data: Any) -> Any:

@@ -15,6 +15,7 @@ from descend.tuning.advice.first_trials import (
     updates_needed,
 )
 from descend.tuning.advice.trials import Trial, TrialRunner
+from descend.tuning.advice.work import Work
 from tests.tuning.advice.made_machine import begun
 
 POWERS = [25, 50, 100, 200, 400]
@@ -75,6 +76,24 @@ def test_the_budget_stays_where_the_loss_falls_faster_and_faster(
     falling = [(100, 0.99 * start), (200, 0.9 * start), (400, 0.5 * start)]
     reconsider_budget(work, [trial(work.runner, falling)])
     assert work.budget == before
+
+
+def test_a_second_core_makes_short_trials_end_sooner_and_long_ones_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = begun(lambda size: 1e-6 * size, monkeypatch)
+    work = replace(work, expected=1e6, trial_seconds=60.0, compiling=1.0, budget=60.0)
+
+    def lengths(work: Work) -> list[float]:
+        found = []
+        for concurrent in (1, 2):
+            work.runner.concurrent = concurrent
+            found.append(work.length)
+        return found
+
+    assert (lengths(work), work.finalists) == ([10.0, 20.0], 3)
+    short = replace(work, budget=1.0)
+    assert (lengths(short), short.finalists) == ([10.0, 10.0], 2)
 
 
 def stable_below(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from descend.tuning.advice.trials import FEW_EVALUATIONS, Trial, TrialRunner
 
-FINALISTS = 3
-"""Trials that run to the end. With fewer, the winner of a short comparison is left to chance."""
+FINALISTS, SHORT_FINALISTS = 3, 2
+"""Trials that run to the end. With fewer, the winner of a short comparison is left to chance; where
+training is short, a third one costs more than it can save."""
 MIN_RUNGS = 3
 SAME_RATE_FACTOR = 1.3
 """Learning rates of one batch size within this factor are not tried both."""

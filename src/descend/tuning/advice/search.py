@@ -73,6 +73,7 @@ def search(
             work.cost,
             work.length / per_update * work.cost(work.reference),
             least=work.first_rung / per_update * work.cost(work.reference),
+            finalists=work.finalists,
             refine=_refinement(work, learning_rate),
             out_of_time=lambda: work.spent() > end,
             report=work.report,

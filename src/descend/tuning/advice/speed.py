@@ -220,9 +220,8 @@ def seconds_per_row(runner: TrialRunner, clock: Clock = time.perf_counter) -> fl
     From the time of evaluating the loss of the validation rows, whose program is compiled anyway.
     """
     params = runner.snapshot.params
-    runner.evaluate(params)
     took = []
-    for _ in range(REPEATS):
+    for _ in range(QUICK_REPEATS):
         started = clock()
         runner.evaluate(params)
         took.append(clock() - started)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from descend.tuning.advice import speed
+from descend.tuning.advice.halving import FINALISTS, SHORT_FINALISTS
 from descend.tuning.advice.trials import TrialRunner
 from descend.types import GradientNoise, Speed
 
@@ -100,9 +101,11 @@ class Work:
     def length(self) -> float:
         """Seconds of updates in a trial that runs to the end.
 
-        No longer than training itself, and no shorter than the first trials.
+        No longer than training itself, and no shorter than the first trials. In a short training a
+        second core makes trials end sooner; in a long one it makes them longer.
         """
-        planned = trial_length(self.expected, self.trial_seconds, self.runner.concurrent)
+        concurrent = 1 if self.short_training else self.runner.concurrent
+        planned = trial_length(self.expected, self.trial_seconds, concurrent)
         return max(self.first_rung, min(planned, self.needed))
 
     @property
@@ -130,6 +133,11 @@ class Work:
         if self.budget_given:
             return "budget"
         return "compiling" if self.budget >= MAX_BUDGET else "training"
+
+    @property
+    def finalists(self) -> int:
+        """Number of trials that run to the end."""
+        return SHORT_FINALISTS if self.short_training else FINALISTS
 
     def cost(self, batch_size: int) -> float:
         """Cost of an update: seconds, or rows where the goal is to see few examples."""

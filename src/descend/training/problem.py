@@ -217,12 +217,18 @@ class Problem:
         return max(MICRO_ROWS, int(GRADIENT_SHARE * device_memory() / self._gradient_row_bytes))
 
     @functools.cached_property
-    def _gradient_row_bytes(self) -> float:
-        """Bytes of the values that the gradient of a row computes, above 0."""
+    def gradient_bytes(self) -> tuple[float, float]:
+        """Bytes of the values that the gradient of some rows computes: a constant, and per row.
+
+        Counted once, since tracing the gradient takes a twentieth of a second.
+        """
         params = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, self.init(self.seed)))
         store = self.store.sample if isinstance(self.store, SharedStore) else self.store
-        _, per_row = gradient_bytes(self.objective, store, params)
-        return max(1.0, per_row)
+        return gradient_bytes(self.objective, store, params)
+
+    @property
+    def _gradient_row_bytes(self) -> float:
+        return max(1.0, self.gradient_bytes[1])
 
     def in_one_chunk(self, batch_size: int) -> bool:
         """Whether a batch is in memory as a whole; a larger one is read part by part."""

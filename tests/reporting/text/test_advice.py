@@ -44,6 +44,12 @@ def test_a_size_that_looks_faster_is_named_with_its_interval_and_the_reason() ->
     assert "at least 1.4 times as fast" in text_of(trial(32, 0.84))
 
 
+def test_other_sizes_are_told_with_their_intervals_and_the_best_trial_of_each() -> None:
+    text = text_of(trial(512, 3.0), trial(512, 1.5), trial(32, 30.0))
+    assert "32 more than 10 times, 512 about 1.5 times (1.0 to 2.2) as long (in brackets" in text
+    assert "brackets" not in text_of(trial(32, 30.0))
+
+
 def test_a_size_that_was_fast_and_did_not_last_is_named_too() -> None:
     assert "diverged when that trial was continued" in text_of(trial(512, 0.5))
 

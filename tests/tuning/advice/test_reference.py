@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from descend.tuning.advice import further_sizes, speed
 from descend.tuning.advice.reference import choose_reference
 from descend.tuning.advice.work import time_to_measure_all
 from tests.tuning.advice.made_machine import begun
@@ -63,3 +64,21 @@ def test_a_thorough_advice_measures_all_however_long_compiling_takes(
     least = time_to_measure_all(10.0, compiling)
     work = replace(begun(lambda size: 1e-6, monkeypatch), compiling=compiling, budget=least)
     assert not work.short_training
+
+
+@pytest.mark.parametrize(
+    ("compiling", "per_row", "sizes"), [(0.2, 0.0, [512]), (0.2, 1e-6, []), (1.0, 0.0, [])]
+)
+def test_in_a_short_training_a_size_is_compiled_only_if_it_may_save_more(
+    compiling: float, per_row: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = begun(lambda size: 1e-4, monkeypatch)
+    work = replace(work, compiling=compiling)
+    compiled: list[int] = []
+    monkeypatch.setattr(further_sizes, "_compile", lambda work, sizes: compiled.extend(sizes))
+    monkeypatch.setattr(speed, "seconds_per_row", lambda *_: per_row)
+    assert work.weighs_compiling
+    further_sizes.start_compiling(work)
+    assert not compiled
+    further_sizes.measure_speeds(work)
+    assert compiled == sizes

@@ -14,11 +14,11 @@ def trial(batch_size: int, learning_rate: float, loss: float = 0.5) -> Trial:
     return Trial(batch_size, learning_rate, None, updates=100, scores=((100, loss),))
 
 
-def test_the_reference_stays_first_and_of_its_rates_the_highest() -> None:
-    small, large, slow = trial(64, 0.2), trial(256, 0.2), trial(256, 0.1)
+def test_the_reference_stays_first_and_of_its_rates_the_cheapest() -> None:
+    small, large, slow, high = trial(64, 0.2), trial(256, 0.2), trial(256, 0.1), trial(256, 0.4)
     worse = trial(1024, 0.05)
-    order = selection.rank([small, large, slow, worse], [1.0, 1.13, 1.14, 1.2], 256)
-    assert order == [large, slow, small, worse]
+    order = selection.rank([small, high, large, slow, worse], [1.0, 1.14, 1.13, 1.3, 1.2], 256)
+    assert order == [large, high, small, worse, slow]
 
 
 def test_a_size_that_is_surely_better_is_first() -> None:

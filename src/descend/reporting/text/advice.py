@@ -114,14 +114,14 @@ def _why(advice: Advice) -> str:
         f"{GOALS[evidence['goal']]}: the best trial brought the validation loss from "
         f"{evidence['start_loss']:.4g} to {evidence['target']:.4g}."
     )
-    best: dict[int, float] = {}
-    for trial in trials:
+    best: dict[int, Mapping[str, Any]] = {}
+    for trial in sorted(trials, key=lambda one: one["ratio"] or math.inf):
         if trial["ratio"] is not None and trial["batch_size"] != advice.batch_size:
-            size = trial["batch_size"]
-            best[size] = min(trial["ratio"], best.get(size, trial["ratio"]))
-    others = [f"{size:,} {_times(ratio)}" for size, ratio in sorted(best.items())]
-    if others:
-        text += f" Other batch sizes would take, to the same loss: {', '.join(others)} as long."
+            best.setdefault(trial["batch_size"], trial)
+    if best:
+        others = ", ".join(f"{size:,} {_times(one)}" for size, one in sorted(best.items()))
+        text += f" Other batch sizes would take, to the same loss: {others} as long"
+        text += " (in brackets 90 % intervals)." if "(" in others else "."
     if reason := why_not_faster(evidence, advice.batch_size):
         text += f" {reason}"
     if failed:
@@ -291,5 +291,10 @@ def _costs(evidence: Mapping[str, Any]) -> str:
     return text
 
 
-def _times(ratio: float) -> str:
-    return f"about {ratio:.1f} times" if ratio < 9.95 else "more than 10 times"
+def _times(trial: Mapping[str, Any]) -> str:
+    """How many times as long a trial's setting takes, with the interval where it is known."""
+    if trial["ratio"] >= 9.95:
+        return "more than 10 times"
+    interval = trial.get("ratio_interval")
+    within = f" ({interval[0]:.1f} to {interval[1]:.1f})" if interval else ""
+    return f"about {trial['ratio']:.1f} times{within}"

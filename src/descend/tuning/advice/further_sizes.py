@@ -22,8 +22,10 @@ NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 def start_compiling(work: Work) -> None:
     """Compile the batch sizes around the reference in a thread, while its trials run.
 
-    As many as the budget allows. Where it allows none, `measure_speeds` decides.
+    As many as the budget allows. Where training is short, `measure_speeds` decides.
     """
+    if work.weighs_compiling:
+        return
     per_row = speed.seconds_at(work.speed, work.reference) / work.reference
     cheap = [size for size in _unmeasured(work) if 4 * size * per_row <= 0.1 * work.budget]
     _compile(work, cheap[: work.affordable_sizes])
@@ -50,15 +52,11 @@ def _compile(work: Work, sizes: list[int]) -> None:
 def measure_speeds(work: Work) -> None:
     """Measure the compiled batch sizes, the nearest ones in turns with the reference.
 
-    Where the budget allowed none and the first trials showed that training is worth it, the
-    nearest one is compiled now. Where training takes no longer than compilation, a better size
-    could not make up for compiling it.
+    Where training is short, one size is compiled now if it may save more than compiling it takes.
     """
     nearest = _unmeasured(work)
-    if work.compilation is None and nearest and not work.budget_given:
-        saved = 1.0 - min(1.0, typical_updates(nearest[0]) / typical_updates(work.reference))
-        if work.compiling <= SAVING_FRACTION * saved * work.training:
-            _compile(work, nearest[:1])
+    if work.compilation is None and not work.budget_given:
+        _compile(work, _size_worth_compiling(work))
     if work.compilation is None:
         sizes: list[int] = []
     else:
@@ -86,6 +84,37 @@ def measure_speeds(work: Work) -> None:
             work.left_out.append("other sizes")
         elif len(sizes) < len(nearest):
             work.left_out.append(f"sizes other than {format_sizes(work.speed.batch_sizes)}")
+
+
+def _size_worth_compiling(work: Work) -> list[int]:
+    """The next smaller or larger size if it may win and save more than compiling it takes; or none.
+
+    What its updates cost is not known before it is compiled: a row costs no less than at the
+    reference in a smaller batch, and in a larger one about what evaluating the loss says.
+    """
+
+    def hoped(size: int, per_row: float = 0.0) -> float:
+        """Cost of training with a size over that with the reference, at the least."""
+        at_reference = work.cost(work.reference)
+        if size < work.reference or work.goal == "examples":
+            cost = at_reference * size / work.reference
+        else:
+            cost = max(at_reference, size * per_row)
+        return typical_updates(size) * cost / (typical_updates(work.reference) * at_reference)
+
+    def pays(part: float, size: int) -> bool:
+        saved = (1.0 - part) * work.training
+        may_win = part * selection.required_gain(size, work.reference) <= 1.0
+        return may_win and work.compiling <= SAVING_FRACTION * saved
+
+    unmeasured = _unmeasured(work)
+    smaller = [size for size in unmeasured if size < work.reference][:1]
+    larger = [size for size in unmeasured if size > work.reference][:1]
+    worth = [size for size in smaller + larger if pays(hoped(size), size)]
+    if work.goal != "examples" and worth:
+        per_row = speed.seconds_per_row(work.runner, work.clock)
+        worth = [size for size in worth if pays(hoped(size, per_row), size)]
+    return sorted(worth, key=hoped)[:1]
 
 
 def measure_sizes(work: Work, sizes: Sequence[int]) -> None:

@@ -160,7 +160,7 @@ def choose_reference(work: Work, at_least: float = 0.0) -> None:
 
     size = first
     while size < allowed[-1] and work.cost(size) <= NEARLY_EQUAL * work.cost(first):
-        if work.affordable_sizes < 1 and work.compiling > SAVING_FRACTION * may_save(size):
+        if work.weighs_compiling and work.compiling > SAVING_FRACTION * may_save(size):
             break
         size = next_probe(size)
         work.report(f"Measuring updates of {count_text(size, 'row')}")
@@ -191,7 +191,7 @@ def _worth_probing(work: Work, allowed: Sequence[int]) -> bool:
     validation rows was, in large blocks, and an update of as many rows takes a few times as long.
     Where the first probe costs far more than that a row, a larger batch costs little more.
     """
-    if work.affordable_sizes >= 1:
+    if not work.weighs_compiling:
         return True
     first = work.cost(work.reference)
     per_row = speed.seconds_per_row(work.runner, work.clock)

@@ -19,8 +19,7 @@ updates say nothing about noise."""
 MAX_RATIO = 10.0
 """Higher cost ratios are ignored: the trial diverged later, so its update count means nothing."""
 EQUAL_WITHIN = 1.10
-"""Costs within 10 % count as equal: of such rates the highest is taken, and such batch sizes are
-the flat region."""
+"""Costs within 10 % count as equal: such batch sizes are the flat region, such rates as good."""
 GAIN_OF_LARGER, GAIN_OF_SMALLER = 1.25, 1.4
 """How many times cheaper than the reference a larger or a smaller batch size must be to be chosen.
 Which of two neighbours wins a short trial is partly chance, and early losses favour small batches,
@@ -93,10 +92,8 @@ def _cost_to_reach(curve: Sequence[tuple[float, float]], level: float) -> float:
 def rank(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) -> list[Trial]:
     """The finalists in the order of preference.
 
-    The reference size comes first unless another is clearly cheaper. Among the rates of the first
-    size whose cost equals its best within 10 %, the highest comes first: training lowers a rate
-    that is too high once the loss falls no further, and averages its weights, but raises none that
-    is too low. The others follow by cost.
+    The reference size comes first unless another is clearly cheaper, and of its rates those whose
+    cost equals its best within 10 %. Everything else follows by cost.
     """
     pairs = list(zip(finalists, ratios, strict=True))
     best, least = min(pairs, key=lambda pair: pair[1])
@@ -108,8 +105,7 @@ def rank(finalists: Sequence[Trial], ratios: Sequence[float], reference: int) ->
 
     def order(pair: tuple[Trial, float]) -> tuple[bool, float]:
         one, ratio = pair
-        first = one.batch_size == size and ratio <= equal
-        return not first, -one.learning_rate if first else ratio
+        return one.batch_size != size or ratio > equal, ratio
 
     return [one for one, _ in sorted(pairs, key=order)]
 

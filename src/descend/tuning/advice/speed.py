@@ -16,7 +16,6 @@ import numpy as np
 
 from descend.data.rows.batches import Chunk
 from descend.training.device_feed import chunk_source, device_memory, feed
-from descend.training.footprint import gradient_bytes
 from descend.training.problem import Problem
 from descend.training.resident_loop import block_length
 from descend.training.state import copy_state
@@ -80,7 +79,7 @@ class Footprint:
     def __init__(self, problem: Problem, state: TrainState) -> None:
         self._problem = problem
         self._fixed = 4 * _bytes(state.params) + 2 * _bytes(state.opt_state)
-        self._values, self._per_row = gradient_bytes(problem.objective, problem.store, state.params)
+        self._values, self._per_row = problem.gradient_bytes
 
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""

@@ -135,6 +135,14 @@ class Work:
         return "compiling" if self.budget >= MAX_BUDGET else "training"
 
     @property
+    def weighs_compiling(self) -> bool:
+        """Whether a batch size is compiled only if it may save more than compiling it takes.
+
+        A budget that was given, or that leaves time to measure everything, is spent without asking.
+        """
+        return self.short_training and not (self.budget_given and self.affordable_sizes >= 1)
+
+    @property
     def finalists(self) -> int:
         """Number of trials that run to the end."""
         return SHORT_FINALISTS if self.short_training else FINALISTS

@@ -177,8 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problem = case.load(options.tables) if wanted and path.exists() else None
         if problem is None:
             continue
-        found.append(compared(Sweep(case, problem, Cells(path))))
+        cells = Cells(path)
+        found.append(compared(Sweep(case, problem, cells)))
         print(found[-1], flush=True)
+        if not options.no_save:
+            kept = {name: found[-1][name] for name in ("noise", "hindsight")}
+            cells.keep(
+                "growth", {name: one if math.isfinite(one) else None for name, one in kept.items()}
+            )
     measure.record("batch_growth", report(found), {"problems": found}, save=not options.no_save)
 
 

@@ -245,5 +245,6 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
                 loss_at_end(sweep, best_size, best_rate, seed) for seed in SEEDS[: sweep.case.ends]
             ],
         },
+        "growth": sweep.cells.facts.get("growth", {}),
         "sizes": {size: list(found) for size, found in sorted(table.items())},
     }

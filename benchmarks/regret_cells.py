@@ -37,6 +37,11 @@ class Cells:
             self._save()
         return self.facts[key]
 
+    def keep(self, key: str, value: Any) -> None:
+        """Keep what was measured, in place of what was known under this key."""
+        self.facts[key] = value
+        self._save()
+
     def forget(self, kinds: Sequence[str]) -> None:
         """Forget what was measured under keys that begin with one of these words."""
         self.facts = {key: one for key, one in self.facts.items() if key.split()[0] not in kinds}

@@ -39,6 +39,9 @@ others in sight are [listed](../decisions/advice.md#what-was-chosen-with-the-swe
 The simple rules say a batch size; they are given the best learning rate that the sweep found for
 it, which nobody knows beforehand. "Largest that fits" is the largest size of the sweep.
 
+With `--batch-schedule auto` the batch grows while training goes on: the time of the best fixed
+setting with it, over the time without (`python -m benchmarks batch_growth`, seeds of the sweep).
+
 """
 BASELINES = (
     "batch 32, best rate",
@@ -124,6 +127,7 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
     deep += _medians(found, lambda one: float(one["thorough"]["regret"]), ("",) * 2)
     deep_heads = ["problem", "advised", "seconds", "regret"]
     parts += ["## What `descend advise` says, given more time", "", table(deep_heads, deep), ""]
+    parts += _growth(found)
     parts += ["## Regret of simple rules", ""]
     rules = [
         [_name(one), *(_ratio(one["baselines"].get(name)) for name in BASELINES)] for one in found
@@ -147,6 +151,20 @@ def _text(found: Sequence[dict[str, Any]]) -> str:
     ]
     parts.append(table(["problem", "advised setting", "best of the sweep"], losses))
     return "\n".join(parts)
+
+
+def _growth(found: Sequence[dict[str, Any]]) -> list[str]:
+    """What a batch that grows gains, for the problems where that was measured."""
+    known = [one for one in found if one.get("growth")]
+    if not known:
+        return []
+    ways = ("noise", "hindsight")
+    lines = [[_name(one), *(_ratio(one["growth"][way]) for way in ways)] for one in known]
+    for label, group in _groups(known):
+        medians = (statistics.median(one["growth"][way] for one in group) for way in ways)
+        lines.append([label, *map(_ratio, medians)])
+    heads = ["problem", "by measured noise", "best of up to twelve, in hindsight"]
+    return ["## `--batch-schedule auto`", "", table(heads, lines), ""]
 
 
 def _name(one: dict[str, Any]) -> str:

@@ -119,6 +119,25 @@ def test_rows_are_the_same_in_whatever_they_come(make: Callable[[], Any], expect
     assert one_array(make()).params.tolist() == expected
 
 
+def same_arrays_again(shape: tuple[int, ...]) -> Iterator[Any]:
+    """Chunks or rows in arrays that are filled again for the next one."""
+    x, y = np.empty((*shape, 3), np.float32), np.empty(shape, np.float32)
+    for inputs, targets in zip(X.reshape(-1, *x.shape), Y.reshape(-1, *y.shape), strict=True):
+        x[...], y[...] = inputs, targets
+        yield x, y
+
+
+@pytest.mark.parametrize("shape", [(), (30,)])
+def test_an_iterator_may_fill_the_same_arrays_again(shape: tuple[int, ...], expected: Any) -> None:
+    assert one_array(same_arrays_again(shape)).params.tolist() == expected
+    [*chunks] = chunks_of(({"x": x, "y": y} for x, y in same_arrays_again(shape)), "y")
+    assert np.array_equal(np.concatenate([x["x"] for x, _ in chunks]), X)
+    assert np.array_equal(np.concatenate([y for _, y in chunks]), Y)
+    run = one_array((X, Y), validation=same_arrays_again(shape))
+    whole = one_array((X, Y), validation=(X, Y))
+    assert run.history[-1].validation_loss == whole.history[-1].validation_loss
+
+
 class ArrowLike:
     """What a data set of Hugging Face answers to: columns by name, in batches."""
 

@@ -36,6 +36,8 @@ def is_arrays(data: Any) -> bool:
 def chunks_of(data: Any, target: str) -> Iterator[Any]:
     """Data as chunks `X`, `(X, y)` or `(X, y, weight)`.
 
+    The arrays of an iterator are copies: many iterators fill the same arrays again.
+
     Args:
         data: arrays, which are one chunk; an iterator; or what can be gone through again: a data
             loader or a data set of PyTorch or Grain, a Keras sequence, a data set of Hugging
@@ -51,10 +53,11 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
     chunks = iter(_iterable(data))
     for first in chunks:
         if not _is_row(first):
-            yield split_target(_as_tuple(first), target)
+            yield split_target(_copied(_as_tuple(first)), target)
             continue
-        rows = [first, *itertools.islice(chunks, ROWS_AT_ONCE - 1)]
-        yield split_target(_stack(list(map(_as_tuple, rows))), target)
+        rows = itertools.chain([first], itertools.islice(chunks, ROWS_AT_ONCE - 1))
+        # Each row is copied before the next one is asked for.
+        yield split_target(_stack([_copied(_as_tuple(row)) for row in rows]), target)
 
 
 def read_whole(data: Any, target: str) -> UserBatch:
@@ -117,6 +120,19 @@ def _iterable(data: Any) -> Iterable[Any]:
 def _as_tuple(chunk: Any) -> Any:
     """A chunk as a tuple; data loaders yield their pairs as lists."""
     return tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
+
+
+def _copied(part: Any) -> Any:
+    """A chunk or a row with arrays of its own."""
+    if isinstance(part, Mapping):
+        return {name: _copied(one) for name, one in part.items()}
+    if hasattr(part, "_fields"):
+        return type(part)(*map(_copied, part))
+    if isinstance(part, list | tuple):
+        return type(part)(map(_copied, part))
+    if isinstance(part, np.ndarray):
+        return part.copy()
+    return part.detach().clone() if hasattr(part, "detach") else part
 
 
 def _is_row(chunk: Any) -> bool:

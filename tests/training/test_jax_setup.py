@@ -1,12 +1,19 @@
-"""A child of a fork is told, and does not wait for ever."""
+"""How JAX is set up: forks are told, and sums are right."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import descend
 from descend.training import jax_setup
 
 FORKED = """
@@ -47,3 +54,43 @@ def test_children_of_a_fork_are_told_to_spawn() -> None:
 def test_a_process_that_was_not_forked_is_fine() -> None:
     jax_setup.set_up()
     jax_setup.check_not_forked()
+
+
+def test_sums_over_broadcast_arrays_are_right_at_every_call() -> None:
+    """XLA's library for sums counted rows twice, differently often from call to call."""
+    total = jax_setup.jit_program(lambda x: jnp.sum(jnp.broadcast_to(x, (2, 1024, 1024))))
+    ones = np.ones((1024, 1), np.float32)
+    assert {float(total(ones)) for _ in range(20)} == {2.0 * 1024 * 1024}
+
+
+def test_sums_over_the_last_axis_miss_no_row() -> None:
+    rows = np.zeros((32_769, 3), np.float32)
+    rows[:, 0] = np.arange(len(rows))
+
+    def squares(x: Any) -> Any:
+        return jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2))(x)
+
+    found = np.asarray(jax_setup.jit_program(squares)(rows), np.float64)
+    assert np.allclose(found, rows[:, 0].astype(np.float64) ** 2, rtol=1e-6)
+
+
+def test_all_programs_with_sums_leave_the_library_out() -> None:
+    """`jax.jit` is for what `jit_program` cannot compile: parts of programs, and mere copies."""
+    source = Path(descend.__file__).parent
+    allowed = {
+        "custom/export.py": 1,
+        "training/convolutions.py": 2,
+        "training/chunk_loop.py": 1,
+        "training/device_feed.py": 1,
+        "training/kernel.py": 1,
+        "training/link.py": 1,
+        "training/local_updates.py": 1,
+        "training/parallel.py": 1,
+        "training/resident_loop.py": 2,
+        "training/state.py": 3,
+        "training/jax_setup.py": 2,
+        "tuning/landscape/escape.py": 1,
+    }
+    for path in source.rglob("*.py"):
+        count = len(re.findall(r"jax\.jit\b(?!`)", path.read_text()))
+        assert count == allowed.get(path.relative_to(source).as_posix(), 0), path

@@ -12,6 +12,7 @@ import numpy as np
 
 from descend.reporting.progress import Progress
 from descend.settings import Settings
+from descend.training.jax_setup import jit_program
 from descend.training.optimizers import make_optimizer
 from descend.tuning.landscape.escape import Escape, escape_law, escapes
 from descend.tuning.landscape.paths import Path, classical_path, descend_path, full_loss
@@ -54,7 +55,7 @@ GRID_RULES = {"SGD": "sgd", "momentum": "momentum", "Nesterov": "nesterov", "Ada
 def surface_record(surface: Surface, progress: Progress) -> dict[str, Any]:
     """What landscape.json holds of a surface."""
     x, y = (np.linspace(low, high, POINTS) for low, high in surface.window)
-    loss = jax.jit(jax.vmap(full_loss(surface)))
+    loss = jit_program(jax.vmap(full_loss(surface)))
     grid = jnp.asarray([[across, up] for up in y for across in x], jnp.float32)
     lowest = float(loss(jnp.asarray([surface.minimum], jnp.float32))[0])
     paths = []

@@ -25,6 +25,7 @@ from descend.runtime.diagnosis import (
 from descend.settings import Settings
 from descend.training.evaluation import blocks
 from descend.training.gradient import value_and_gradient
+from descend.training.jax_setup import jit_program
 from descend.training.loop import LoopState
 from descend.types import Batch, Params, StopReason
 
@@ -160,7 +161,7 @@ def _infinite_gradient(own: CustomProblem, params: Params) -> str | None:
     problem = own.setup.problem
     gradient = value_and_gradient(problem.objective.loss_sum)
 
-    @jax.jit
+    @jit_program
     def finite(params: Params, rows: Batch) -> Any:
         def one(row: Batch) -> tuple[Any, Any]:
             loss, slopes = gradient(params, jax.tree.map(lambda leaf: leaf[None], row))

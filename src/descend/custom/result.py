@@ -26,7 +26,7 @@ from descend.data.schema.columns import RegressionTarget
 from descend.errors import InputError
 from descend.reporting.notebook import card
 from descend.runtime.result import FinishedRun
-from descend.training.jax_setup import check_not_forked, in_full_precision
+from descend.training.jax_setup import check_not_forked, in_full_precision, jit_program
 from descend.training.losses import LOSSES
 from descend.types import Params
 
@@ -200,4 +200,4 @@ class Outputs:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        return jax.jit(in_full_precision(self.forward))
+        return jit_program(in_full_precision(self.forward))

@@ -13,6 +13,7 @@ import optax
 from descend.custom.problem import CustomProblem
 from descend.errors import DataError
 from descend.training.gradient import make_gradient
+from descend.training.jax_setup import jit_program
 from descend.training.loop import LoopState
 from descend.types import Params, split_variables
 
@@ -34,15 +35,15 @@ def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
     params = _fixed_weights(problem.init(problem.seed))
     store = custom.rows.sampled
     rows = store.gather(np.arange(min(PROBED_ROWS, len(store))))
-    _, gradient = jax.jit(make_gradient(problem.objective))(params, rows, jax.random.key(0))
+    _, gradient = jit_program(make_gradient(problem.objective))(params, rows, jax.random.key(0))
     weights, _ = split_variables(params)
     return {
         "gradient": _norms(gradient),
         "updates": _norms(
-            jax.jit(lambda tree: _directions(problem.optimizer, tree, 0.3, 0.01))(weights)
+            jit_program(lambda tree: _directions(problem.optimizer, tree, 0.3, 0.01))(weights)
         ),
         "decay": _norms(
-            jax.jit(lambda tree: _directions(problem.optimizer, tree, 0.0, 1e-3))(
+            jit_program(lambda tree: _directions(problem.optimizer, tree, 0.0, 1e-3))(
                 jax.tree.map(lambda leaf: 1e3 * leaf + 1e2, weights)
             )
         ),

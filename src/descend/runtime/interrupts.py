@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from descend.training.callback import Callback
 from descend.types import StopReason
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CTRL_C = (signal.SIGINT,)
 INTERRUPTED = 130
 """The exit status, as of programs that Ctrl-C ended."""
 STOPPED = "descend: stopped.\n"
@@ -54,16 +55,20 @@ class StopRequest(Callback):
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
     """Within this block the signals set the request instead of ending the process.
 
     Outside the main thread, where Python delivers no signals, the request stays unset.
+
+    Args:
+        signals: those that do so. SIGTERM is not among them where a run saves nothing: a program
+            that went on after it would take a model for trained that is not.
     """
     stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop_request
         return
-    before = {number: signal.signal(number, stop_request) for number in SIGNALS}
+    before = {number: signal.signal(number, stop_request) for number in signals}
     try:
         yield stop_request
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment,
 from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
 from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
-from descend.runtime.interrupts import StopRequest, stop_requests
+from descend.runtime.interrupts import CTRL_C, SIGNALS, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
     callbacks_that_agree,
@@ -274,7 +275,8 @@ def run_in_memory(
     callbacks = _members(trainable, settings, progress)
     place = this_place()
     with noticing_lost_processes(place), callbacks.taking_part({}, None, loop.history):
-        loop, reason = _run_loop(trainable, settings, loop, callbacks, interruptible)
+        signals = (CTRL_C if place.count == 1 else SIGNALS) if interruptible else ()
+        loop, reason = _run_loop(trainable, settings, loop, callbacks, signals)
     if loop.progress.rescues > rescues:
         said = DIVERGED if loop.history else AT_START
         _explain(trainable.cause(settings, loop, reason), reason, progress, said)
@@ -301,7 +303,11 @@ def _train_to_end(
     with callbacks.taking_part(record, folder.path if folder else None, loop.history):
         try:
             own_rule = options.stop is not None
-            loop, reason = _run_loop(trainable, settings, loop, callbacks, own_rule=own_rule)
+            saves = folder is not None or this_place().count > 1
+            signals = SIGNALS if saves else CTRL_C
+            loop, reason = _run_loop(
+                trainable, settings, loop, callbacks, signals, own_rule=own_rule
+            )
         except KeyboardInterrupt:
             if folder is None:
                 raise
@@ -315,6 +321,11 @@ def _train_to_end(
             raise InterruptedRunError(
                 f"Stopped after {count_text(loop.state.update, 'update')}; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
+            )
+        if reason is StopReason.INTERRUPTED and this_place().count == 1:
+            raise InterruptedRunError(
+                f"Stopped after {count_text(loop.state.update, 'update')}. Nothing is saved; a run "
+                'with out="runs/name" saves what it has learned, and can go on.'
             )
         with options.progress.doing("Assessing the model"):
             run = _finish(trainable, settings, loop, reason, record, folder)
@@ -379,11 +390,11 @@ def _run_loop(
     settings: Settings,
     loop: LoopState,
     callbacks: Callbacks,
-    interruptible: bool = True,
+    signals: Sequence[signal.Signals],
     *,
     own_rule: bool = False,
 ) -> tuple[LoopState, StopReason]:
-    """Run the loop until a limit, a callback, Ctrl-C or SIGTERM ends it."""
+    """Run the loop until a limit, a callback or one of the signals ends it."""
     problem, limits = trainable.problem, limits_of(settings)
     if own_rule:
         limits = dataclasses.replace(limits, patience=sys.maxsize, early_decay=False)
@@ -399,8 +410,7 @@ def _run_loop(
     config = dataclasses.replace(config, metrics=trainable.watched)
     place = this_place()
     config = config_for(problem, config, place, settings)
-    signals = stop_requests() if interruptible else contextlib.nullcontext(StopRequest())
-    with signals as stop_request:
+    with stop_requests(signals) as stop_request:
         together = Callbacks([stop_request, callbacks])
         if place.count > 1:
             check_same(problem, loop)

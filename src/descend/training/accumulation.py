@@ -13,6 +13,7 @@ import optax
 from descend.training.averaging import blend
 from descend.training.chunk_loop import Rates
 from descend.training.gradient import add_penalty, make_gradient_sum, mean_over_rows
+from descend.training.jax_setup import jit_program
 from descend.training.keys import KeySource, key_source, update_key
 from descend.training.objective import Objective
 from descend.training.step import Carry, make_apply
@@ -88,9 +89,9 @@ def compile_accumulation(
         carry = apply_gradient(carry, loss, gradient, rates[0], sums.state)
         return carry, blend(mean, carry[0], share), loss[None]
 
-    first = jax.jit(sums_of)
-    following = jax.jit(add_to, donate_argnums=0)
-    compiled = jax.jit(apply, donate_argnums=(0, 1))
+    first = jit_program(sums_of)
+    following = jit_program(add_to, donate_argnums=0)
+    compiled = jit_program(apply, donate_argnums=(0, 1))
 
     def add(
         sums: GradientSums | None, state: TrainState, chunk: Batch, seed: int = 0

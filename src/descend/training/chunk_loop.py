@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.training.averaging import AveragingSchedule, blend, no_averaging
+from descend.training.jax_setup import jit_program
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.keys import KeySource, key_source, update_key
 from descend.training.parallel import over_processes
@@ -114,7 +115,7 @@ def compile_chunk(
     if parallel:
         return as_run_chunk(compile_over_processes(loops), numbered=noisy)
     compiled = with_fallback(
-        jax.jit(small, donate_argnums=(0, 1)), jax.jit(loops, donate_argnums=(0, 1))
+        jit_program(small, donate_argnums=(0, 1)), jit_program(loops, donate_argnums=(0, 1))
     )
     return as_run_chunk(compiled, numbered=noisy)
 
@@ -126,7 +127,7 @@ def compile_over_processes(loops: Callable[..., Any]) -> Callable[..., Any]:
         loops: `((params, opt_state), mean, batch, rates, averaging, keys)`; only batches are cut.
     """
     only_batches = (False, False, True, False, False, False)
-    return jax.jit(over_processes(loops, only_batches), donate_argnums=(0, 1))
+    return jit_program(over_processes(loops, only_batches), donate_argnums=(0, 1))
 
 
 def as_run_chunk(compiled: Callable[..., Any], *, numbered: bool) -> RunChunk:

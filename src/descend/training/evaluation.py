@@ -16,7 +16,7 @@ from descend.data.rows.prefetch import read_ahead
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.forward import LEAST_ROWS
-from descend.training.jax_setup import in_full_precision
+from descend.training.jax_setup import in_full_precision, jit_program
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.training.parallel import ALONE, Place, from_all
 from descend.types import Array, Batch, Params
@@ -140,7 +140,7 @@ def _compiled_sums(apply: Apply, per_example: PerExample) -> Callable[[Params, B
     """The weighted sum of losses and the sum of weights; compiled once per network and loss."""
     objective = make_objective(apply, per_example)
 
-    @jax.jit
+    @jit_program
     @in_full_precision
     def sums(params: Params, batch: Batch) -> Array:
         # One array, since each costs a transfer from the device.

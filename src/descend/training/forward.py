@@ -164,10 +164,9 @@ def program_of(network: Network, settings: Settings, task: str) -> Any:
 @functools.lru_cache(maxsize=32)
 def _compile_with_loss(apply: Any, link: Any, per_example: Any) -> Any:
     """The same of a network that gives outputs, or the pooled ones and those of each member."""
-    import jax
     import jax.numpy as jnp
 
-    from descend.training.jax_setup import in_full_precision
+    from descend.training.jax_setup import in_full_precision, jit_program
     from descend.training.objective import make_objective
 
     objective = make_objective(lambda outputs, x: outputs, per_example)
@@ -178,20 +177,18 @@ def _compile_with_loss(apply: Any, link: Any, per_example: Any) -> Any:
         loss = objective.loss_sum(found[0], Batch({}, y, weight))
         return (jnp.stack([loss, jnp.sum(weight)]), found[0], *map(link, found))
 
-    return jax.jit(in_full_precision(forward))
+    return jit_program(in_full_precision(forward))
 
 
 @functools.lru_cache(maxsize=32)
 def _compile(apply: Any, link: Any) -> Any:
     """`(params, x) -> (outputs through the link,)`, compiled once for all models of one form."""
-    import jax
-
-    from descend.training.jax_setup import in_full_precision
+    from descend.training.jax_setup import in_full_precision, jit_program
 
     def forward(params: Params, x: Any) -> Any:
         return (link(apply(params, x)),)
 
-    return jax.jit(in_full_precision(forward))
+    return jit_program(in_full_precision(forward))
 
 
 def _pad(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from descend.errors import InputError
 from descend.io.paths import cache_folder
@@ -13,6 +13,13 @@ from descend.training.program_cache import tidy
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+YNN_FUSIONS = "xla_cpu_experimental_ynn_fusion_type"
+"""XLA's option that says which operations a processor leaves to the library YNNPACK."""
+WITHOUT_SUMS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+"""Products and convolutions, and not sums: see `jit_program`."""
+FIRST_WITH_SUMS = (0, 10, 2)
+"""The version of jaxlib from which on sums are left to the library, too."""
 
 
 def set_up() -> None:
@@ -71,6 +78,43 @@ def _set_up() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def jit_program(function: Callable[P, T], **options: Any) -> Callable[P, T]:
+    """`jax.jit` for a program that is not called within another one, with reliable sums on a CPU.
+
+    Since jaxlib 0.10.2 XLA leaves sums on a processor to the library YNNPACK, which adds some of
+    them wrongly and without a word: a sum over a broadcast array differs from call to call, a sum
+    over the last axis may miss rows, and arrays of seven axes end the process (jax-ml/jax#39103,
+    #39257, #40412). XLA's own sums take as long.
+
+    Args:
+        function: of arrays.
+        options: of `jax.jit`.
+    """
+    import jax
+
+    return jax.jit(function, compiler_options=_reliable_sums(), **options)
+
+
+@functools.cache
+def _reliable_sums() -> dict[str, str] | None:
+    """The compiler options for them; None where they are not needed or not known."""
+    from importlib.metadata import version
+
+    import jax
+
+    found = tuple(int(part) for part in version("jaxlib").split(".")[:3] if part.isdigit())
+    if jax.default_backend() != "cpu" or found < FIRST_WITH_SUMS:
+        return None
+    if YNN_FUSIONS in os.environ.get("XLA_FLAGS", ""):
+        return None
+    options = {YNN_FUSIONS: WITHOUT_SUMS}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:  # A later XLA has no such option.
+        return None
+    return options
 
 
 def in_full_precision(function: Callable[P, T]) -> Callable[P, T]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from descend.data.rows.store import RowStore
 from descend.training.gradient import make_gradient
+from descend.training.jax_setup import jit_program
 from descend.training.problem import Problem
 from descend.types import Array, Batch, GradientNoise, Params, split_variables
 
@@ -92,7 +93,7 @@ class NoiseMeter:
         self._grouped, self._single = _sample(
             problem.store, self.groups, self.group_rows, problem.seed
         )
-        self._measure = jax.jit(self._both)
+        self._measure = jit_program(self._both)
         self._nothing = jnp.zeros(weights, jnp.float32)
 
     def __call__(self, params: Params, *, singles: bool = True) -> Products:

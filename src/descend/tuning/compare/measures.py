@@ -15,6 +15,7 @@ import numpy.typing as npt
 from descend.data.rows.order import epoch_rows
 from descend.data.rows.store import RowStore
 from descend.training.gradient import make_gradient, value_and_gradient
+from descend.training.jax_setup import jit_program
 from descend.training.problem import Problem
 from descend.types import Array, Batch, History, Params, split_variables
 
@@ -149,7 +150,7 @@ def gradient_deviations(
     wholes = [over(params, 0, len(store))[1] for params in moments]
     norms = [float(np.linalg.norm(_flat(whole))) for whole in wholes]
 
-    @functools.partial(jax.jit, static_argnames="microbatches")
+    @functools.partial(jit_program, static_argnames="microbatches")
     def squared_distances(
         params: Params, whole: Params, batches: Batch, microbatches: int
     ) -> Array:
@@ -261,8 +262,8 @@ def _value_and_gradient_over(problem: Problem) -> GradientOver:
     """
     store, objective = problem.store, problem.objective
     at_once = BLOCK if problem.couples_rows else min(BLOCK, problem.rows_at_once)
-    summed = jax.jit(value_and_gradient(objective.loss_sum))
-    penalty = jax.jit(jax.value_and_grad(objective.penalty)) if objective.penalty else None
+    summed = jit_program(value_and_gradient(objective.loss_sum))
+    penalty = jit_program(jax.value_and_grad(objective.penalty)) if objective.penalty else None
 
     def both(
         params: Params, start: int, stop: int, epoch: int | None = None

@@ -16,6 +16,7 @@ import optax
 import scipy  # Its parts are imported when they are used.
 
 from descend.data.rows.order import epoch_rows
+from descend.training.jax_setup import jit_program
 from descend.training.objective import Objective, make_objective
 from descend.training.step import make_step
 from descend.tuning.landscape.surfaces import Surface
@@ -92,7 +93,7 @@ def descend_path(
     step = make_step(surface_objective(surface), optimizer)
     theta = jnp.asarray(surface.start if start is None else start, jnp.float32)
 
-    @jax.jit
+    @jit_program
     def run(theta: Array, batches: Batch) -> Array:
         def one(carry: tuple[Array, optax.OptState], batch: Batch) -> tuple[Any, Array]:
             carry, _ = step(carry, batch, jnp.float32(learning_rate))
@@ -115,8 +116,8 @@ def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
             `simulated-annealing` (SciPy's dual annealing, the points it accepted).
         seed: of the annealing.
     """
-    loss = jax.jit(full_loss(surface))
-    gradient = jax.jit(jax.grad(full_loss(surface)))
+    loss = jit_program(full_loss(surface))
+    gradient = jit_program(jax.grad(full_loss(surface)))
     read = 0
 
     def value(theta: Floats) -> float:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from descend.training.jax_setup import jit_program
 from descend.training.step import make_step
 from descend.tuning.landscape.paths import batches_for, full_loss, surface_objective
 from descend.tuning.landscape.surfaces import Surface
@@ -99,7 +100,7 @@ def _mean_losses(
         rises = jnp.any(losses > before + ROUNDING * (1.0 + jnp.abs(before)))
         return jnp.where(rises, jnp.inf, losses[-1])
 
-    losses_of_rates = jax.jit(jax.vmap(path_loss, in_axes=(0, None, None)))
+    losses_of_rates = jit_program(jax.vmap(path_loss, in_axes=(0, None, None)))
     rates = jnp.asarray(RATES, jnp.float32)
     sums = functools.reduce(
         np.add,

@@ -303,3 +303,21 @@ def test_the_target_of_a_table_is_never_guessed(name: str) -> None:
     table = pa.table({"x": [0.1, 0.2] * 50, "y": [1.0, 2.0] * 50, "price": [3.0, 4.0] * 50})
     with pytest.raises(SettingsError, match="target='COLUMN'"):
         getattr(descend, name)(table, model="linear")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("memory", "1GiB", 1 << 30),
+        ("memory", "500MB", 500 << 20),
+        ("time_budget", "10m", 600.0),
+        ("advice_budget", "30s", 30.0),
+    ],
+)
+def test_sizes_and_times_may_have_a_unit(name: str, text: str, value: float) -> None:
+    assert getattr(settings_from({"target": "y", name: text}), name) == value
+
+
+def test_a_size_with_another_unit_is_answered_with_one_that_works() -> None:
+    with pytest.raises(SettingsError, match="memory must be a size like 4GiB or 500MB; found"):
+        settings_from({"target": "y", "memory": "1 gallon"})

@@ -441,3 +441,11 @@ def test_without_torch_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match="pip install torch"):
         descend.torch.advise(None, None, [])
+
+
+@needs_torch
+def test_two_arrays_are_answered_with_a_data_set_of_them():
+    X, y = problem(0.1).tensors
+    for arrays in ((X, y), [X.numpy(), y.numpy()]):
+        with pytest.raises(InputError, match="found 2 arrays. Give torch.utils.data.Tens"):
+            descend.torch.advise(linear(), torch.nn.functional.mse_loss, arrays, budget=1)

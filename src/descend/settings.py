@@ -27,8 +27,15 @@ from descend.defaults import (
 from descend.errors import SettingsError, option_text
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
+from descend.io.units import parse_duration, parse_size
 from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT, LOSS_NAMES, plain_name
 
+UNITS = {
+    "memory": parse_size,
+    "time_budget": parse_duration,
+    "advice_budget": parse_duration,
+}
+"""Options that may be texts with a unit, from Python as on the command line."""
 LARGEST_COUNT = 1 << 53
 """Largest value of an option; beyond, float64 cannot hold every whole number."""
 SEEDS = 1 << 32
@@ -164,7 +171,7 @@ class Settings:
         goal: what the advice looks for: `time` to a good validation loss, `examples` to it, or
             the `quality` of the loss.
         advice_budget: most seconds for the advice; None: a fraction of the training time.
-        memory: bytes the whole process may use.
+        memory: bytes the whole process may use; a text such as "4GiB" is one too.
         sync_every: updates that each of several processes makes by itself before their weights are
             averaged; 1 sums the gradients of every batch, `auto` measures what messages cost.
         share_rows: whether each of several processes reads and keeps a share of the rows, and
@@ -374,6 +381,8 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         if name not in fields:
             raise SettingsError(f"There is no option {option_text(name)}.{_instead(name, fields)}")
         known[name] = _plain(name, value)
+        if name in UNITS and isinstance(value, str):
+            known[name] = UNITS[name](value, name)
     if isinstance(known.get("target"), tuple):
         known["target"] = ",".join(str(name) for name in known["target"])
     if not known.get("target"):

@@ -53,6 +53,11 @@ class Rows:
             drawn = _drawn(data)
             data = data.dataset
         self._collate = collate or torch.utils.data.default_collate
+        if _are_arrays(data):
+            raise InputError(
+                f"Expected a data set of rows, found {len(data)} arrays. Give "
+                "torch.utils.data.TensorDataset(torch.as_tensor(X), torch.as_tensor(y))."
+            )
         if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
             self._data, self.count = data, len(data)
             if drawn is not None:
@@ -106,6 +111,13 @@ class Rows:
         if hasattr(part, "_fields"):
             return type(part)(*(self.placed(one) for one in part))
         return part.to(self._device) if hasattr(part, "to") else part
+
+
+def _are_arrays(data: Any) -> bool:
+    """Whether it is `(X, y)` or `(X, y, weight)`, arrays of equally many rows."""
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        return False
+    return len({tuple(getattr(part, "shape", ()))[:1] for part in data} - {()}) == 1
 
 
 class _Chosen:

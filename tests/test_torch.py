@@ -447,5 +447,5 @@ def test_without_torch_the_message_says_what_to_install(monkeypatch):
 def test_two_arrays_are_answered_with_a_data_set_of_them():
     X, y = problem(0.1).tensors
     for arrays in ((X, y), [X.numpy(), y.numpy()]):
-        with pytest.raises(InputError, match="found 2 arrays. Give torch.utils.data.Tens"):
+        with pytest.raises(InputError, match=r"found 2 arrays\. Give torch"):
             descend.torch.advise(linear(), torch.nn.functional.mse_loss, arrays, budget=1)

@@ -49,22 +49,27 @@ from descend.settings import Settings
 ISO = "iso"
 """The pattern of ISO 8601 text during a survey; the record has None for it."""
 
+_DAY = "%Y-%m-%d"
 _DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
     *("%m-%d-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y"),
     *("%d %B %Y", "%B %d, %Y", "%B %d %Y", "%d. %B %Y", "%d-%B-%Y", "%Y/%m/%d", "%Y.%m.%d"),
-    "%Y-%m-%d",
+    _DAY,
 )
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
 """Date formats that are recognised besides ISO 8601."""
 
-_DATE = r".*\d{1,4}[-/. ] ?(\d{1,2}|[A-Za-z]{3,9})[-/., ].*|[A-Za-z]{3,9} \d.*"
+_MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]{0,6}"
+_DATE = rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*"
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 40
 _LEAST_DATED = 0.25
 """Share of dates of one form from which on a column of text is said to hold dates."""
 _MOST_TEXTS = 1_000
+_TRIED_FIRST = 50
+"""Values of a column, commonest and any, of which one at least has to fit a date format before the
+format is tried on all: a hundred formats take longer than all else of a survey."""
 _SET_BYTES = 8 << 20
 """What DuckDB takes for counting the values of a column, however few they are."""
 _VALUE = TableColumn("value", "text", "VARCHAR", nulls=NULLS)
@@ -216,20 +221,25 @@ def _written_times(
             found[place] = {"pattern": TIME}
         elif is_few(cells - date, date):
             dated.append(place)
-    tests = [_matches(pattern) for pattern in PATTERNS]
-    for place, (cells, *matching) in _count_matches(table, kept, tests, dated).items():
+    fits = _fit_some(table, kept, dated)
+    patterns = [
+        one for one in PATTERNS if one == _DAY or any(one in some for some in fits.values())
+    ]
+    tests = [_matches(pattern) for pattern in patterns]
+    hopeful = [place for place in dated if place in fits or first[place][1]]
+    for place, (cells, *matching) in _count_matches(table, kept, tests, hopeful).items():
         # `time_sql` reads ISO 8601 beside any other form.
         iso = first[place][1]
         counts = [
             max(count, iso) if one.startswith("%Y") else count + iso if count else 0
-            for one, count in zip(PATTERNS, matching, strict=True)
+            for one, count in zip(patterns, matching, strict=True)
         ]
         most = max(counts)
         if not is_few(cells - most, most):
             if most >= _LEAST_DATED * cells:
                 found[place] = {"dated": most}
             continue
-        fitting = [one for one, count in zip(PATTERNS, counts, strict=True) if count == most]
+        fitting = [one for one, count in zip(patterns, counts, strict=True) if count == most]
         if len(fitting) > 1:
             fitting = [one for one in fitting if _order(one) == date_order] or fitting
         if len(fitting) > 1:
@@ -239,6 +249,30 @@ def _written_times(
         else:
             found[place] = {"pattern": fitting[0]}
     return found
+
+
+def _fit_some(table: Table, kept: str, places: Sequence[int]) -> dict[int, set[str]]:
+    """The date formats that fit some values of each column beside ISO 8601, where there are any.
+
+    Tried on the commonest values and on others by their hash: those that are no dates may be most
+    of one kind, but not of both where dates are nearly all cells.
+    """
+    if not places:
+        return {}
+    tests = ", ".join(f"bool_or({_matches(pattern)})" for pattern in PATTERNS)
+    within = f"OVER (PARTITION BY place ORDER BY {{}}, value) <= {_TRIED_FIRST}"
+    sql = f"""SELECT place, [{tests}] AS fits FROM (
+            SELECT place, value FROM {kept} WHERE place IN ({", ".join(map(str, places))})
+            AND length(value) <= {_LONGEST_DATE} AND ({iso_sql("value")}) IS NULL
+            QUALIFY row_number() {within.format("n DESC")}
+            OR row_number() {within.format("hash(value)")}
+        ) GROUP BY place"""
+    found: dict[int, set[str]] = {}
+    for row in table.joined(sql).to_pylist():
+        fits = {one for one, fits in zip(PATTERNS, row["fits"], strict=True) if fits}
+        if fits:
+            found[row["place"]] = found.get(row["place"], set()) | fits
+    return {place: found[place] for place in places if place in found}
 
 
 def _order(pattern: str) -> str:

@@ -1,0 +1,57 @@
+"""Which date format a column of text has, without trying all formats on all values."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descend.data.reading.table import open_table
+from descend.data.schema import value_survey
+from descend.data.schema.learn import learn_schema
+from descend.settings import Settings
+
+DAYS = [datetime.date(2020, 1, 1) + datetime.timedelta(days=11 * row) for row in range(400)]
+
+
+def pattern_of(folder: Path, cells: list[str]) -> Any:
+    path = folder / "t.csv"
+    path.write_text(
+        "t;x;y\n" + "".join(f"{cell};{row * 0.37};{row % 17}\n" for row, cell in enumerate(cells))
+    )
+    schema = learn_schema(open_table(path), Settings("y"))
+    [column] = [one for one in schema.columns if one.name == "t"] or [None]
+    return getattr(column, "pattern", None)
+
+
+@pytest.mark.parametrize("pattern", ["%d %b %Y", "%B %d, %Y", "%b %d %Y", "%d-%B-%Y", "%d.%m.%Y"])
+def test_a_format_is_found(tmp_path: Path, pattern: str) -> None:
+    assert pattern_of(tmp_path, [day.strftime(pattern) for day in DAYS]) == pattern
+
+
+def test_a_format_is_found_beside_a_common_stray(tmp_path: Path) -> None:
+    cells = [day.strftime("%d %b %Y") for day in DAYS]
+    assert pattern_of(tmp_path, [*cells, *(["soon 4"] * 12)]) == "%d %b %Y"
+
+
+def test_a_format_is_found_beside_many_kinds_of_strays(tmp_path: Path) -> None:
+    few = [day.strftime("%d %b %Y") for day in DAYS[:4]] * 1000
+    assert pattern_of(tmp_path, [*few, *(f"room {row}" for row in range(150))]) == "%d %b %Y"
+
+
+@pytest.mark.parametrize("cell", ["value {}", "street 1-{}-9 b", "march past {}", "may {} be"])
+def test_no_format_is_tried_on_all_values_of_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    tried: list[str] = []
+    count = value_survey._count_matches
+
+    def spy(table: Any, kept: str, tests: Any, places: Any) -> Any:
+        tried.extend(one for one in tests if places and one.startswith("try_strptime("))
+        return count(table, kept, tests, places)
+
+    monkeypatch.setattr(value_survey, "_count_matches", spy)
+    assert pattern_of(tmp_path, [cell.format(row % 300 + 40) for row in range(400)]) is None
+    assert tried == []

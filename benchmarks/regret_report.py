@@ -33,8 +33,9 @@ evaluations included, with `auto` and with the best setting typed in. All progra
 anew, as in the first run on a table. Where the column says "processor", seconds of the processor
 were counted, on a machine with other work; else those of a clock on the wall, on an idle one.
 
-No choice that the advice rests on was made with the problems held out in sight; those made with the
-others in sight are [listed](../decisions/advice.md#what-was-chosen-with-the-sweeps-in-sight).
+The choices that the advice rests on were made without the problems held out in sight, but for how
+much is measured where training is short, for which three of them were looked at too; all are
+[listed](../decisions/advice.md#what-was-chosen-with-the-sweeps-in-sight).
 
 The simple rules say a batch size; they are given the best learning rate that the sweep found for
 it, which nobody knows beforehand. "Largest that fits" is the largest size of the sweep.

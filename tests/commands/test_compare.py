@@ -324,6 +324,18 @@ def test_what_cannot_be_is_said(table: Any, options: Mapping[str, Any], words: s
         descend.compare(table, **{"model": "linear", "batch_size": 8, "epochs": 2, **options})
 
 
+def test_where_nothing_is_learned_the_summary_says_so(comparison: Comparison) -> None:
+    record = json.loads(json.dumps(comparison.record, default=str))
+    for line in record["table"]:
+        line["arrived"] = line["runs"]
+        line["seconds_to_target"] = {"median": 0.0, "low": 0.0, "high": 0.0}
+    text = compare_summary(record).text
+    assert "No method lowered the validation loss" in text
+    assert "reached the target first" not in text
+    assert render(compare_page(record))
+    assert compare_text(record)
+
+
 def test_an_existing_comparison_is_kept(table: Any, comparison: Comparison, tmp_path: Path) -> None:
     assert comparison.folder is not None
     with pytest.raises(descend.InputError, match="force=True"):

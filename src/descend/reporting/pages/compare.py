@@ -82,7 +82,8 @@ def compare_warnings(record: Record) -> list[str]:
         )
     unknown = any(ratio["value"] is None for claim in record["claims"] for ratio in claim["ratios"])
     if unknown and record.get("budget"):
-        longer = round(10 * record["budget"])
+        longer = 10 * record["budget"]
+        longer = round(longer) if longer >= 1 else float(f"{longer:.2g}")
         warnings.append(
             f"{span_text(record['budget'])} per run were too short to decide every claim: "
             f"{option_text('budget', longer, typed=f'{longer}s')} gives each run ten times as long."
@@ -106,7 +107,10 @@ def compare_summary(record: Record) -> Summary:
         f"{_seeds_text(record, lines)}, the same time for each."
     )
     fastest = fastest_of(lines)
-    if fastest is not None:
+    if fastest is not None and not fastest["seconds_to_target"]["median"]:
+        # The target lies between the first loss and the lowest.
+        text += " No method lowered the validation loss: the target is the loss at the start."
+    elif fastest is not None:
         text += (
             f" {fastest['method']['title']} reached the target first, after "
             f"{span_text(fastest['seconds_to_target']['median'])}{_ahead(fastest, lines, record)}."

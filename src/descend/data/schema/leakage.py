@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,8 @@ _CORRELATION = 0.999
 _NEAR_CORRELATION = 0.99
 _DETERMINED = 0.999
 _ROWS_PER_VALUE = 3
+_TEXT_BYTES = 12 << 20
+"""What DuckDB holds on all cores to compute the identity of a text, beside what it counts."""
 _GOLDEN = 0x9E3779B1
 
 
@@ -63,8 +66,10 @@ def leaking_columns(
     asked += [(column, _identity_sql(category_sql(column)), False) for column in categories]
     found = []
     most = min(_MOST_COLUMNS, _SAMPLED_CELLS // max(1, min(training_rows, _SAMPLE)))
-    for start in range(0, len(asked), most):
-        group = asked[start : start + most]
+    few = most if table.memory is None else min(most, max(8, table.memory // _TEXT_BYTES))
+    starts = [*range(0, len(numbers), most), *range(len(numbers), len(asked), few), len(asked)]
+    for start, stop in itertools.pairwise(starts):
+        group = asked[start:stop]
         select = [target_sql, *(sql for _, sql, _ in group)]
         sample = table.values(select, where=sampled)
         y = _codes(sample.column(0)) if classes else _floats(sample.column(0))

@@ -81,7 +81,6 @@ def test_a_copy_in_many_queries_is_the_same(
     path = write(tmp_path / "t.csv", delimiter=";")
     expected = content(path, None)
     monkeypatch.setattr("descend.data.reading.wide_copy.COLUMNS_AT_ONCE", 7)
-    monkeypatch.setattr(table_module, "COLUMNS_AT_ONCE", 7)
     monkeypatch.setattr("descend.data.reading.held_rows.COLUMNS_AT_ONCE", 7)
     monkeypatch.setattr("descend.data.reading.wide_copy.PIECE_BYTES", 1)
     assert content(path, None) == expected

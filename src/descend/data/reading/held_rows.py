@@ -18,6 +18,9 @@ from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.sql import quote_name
 from descend.data.reading.wide_copy import COLUMNS_AT_ONCE
 
+EXPRESSION_BYTES = 1 << 20
+"""What DuckDB holds on all cores to compute one expression of text, beside what it counts."""
+
 
 @dataclass(frozen=True)
 class NumberCells:
@@ -61,6 +64,16 @@ class HeldRows:
         self._row_name = row_name
         self._instance = instance
         self._places = _places(rows)
+
+    @property
+    def columns_at_once(self) -> int:
+        """How many expressions DuckDB computes in one query, so that they fit in its memory."""
+        memory = self._instance.memory
+        return (
+            COLUMNS_AT_ONCE
+            if memory is None
+            else min(COLUMNS_AT_ONCE, max(16, memory // EXPRESSION_BYTES))
+        )
 
     def used_by(self, sql: str) -> pa.Table:
         """The columns that occur in SQL; the row numbers if there are none."""
@@ -120,8 +133,9 @@ class HeldRows:
             if number is not None:
                 found[place] = number if of.number else column.is_valid()
         others = [place for place in range(len(select)) if place not in found]
-        for start in range(0, len(others), COLUMNS_AT_ONCE):
-            group = others[start : start + COLUMNS_AT_ONCE]
+        size = self.columns_at_once
+        for start in range(0, len(others), size):
+            group = others[start : start + size]
             listed = listed_sql([select[place] for place in group])
             used = columns_in(listed, known) or [*known][:1]
             cursor = self._instance.cursor()

@@ -28,7 +28,7 @@ from descend.data.reading.spool import Spool
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
 from descend.data.reading.text_shares import cut_text
-from descend.data.reading.wide_copy import COLUMNS_AT_ONCE, wide_copy
+from descend.data.reading.wide_copy import wide_copy
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
@@ -569,7 +569,11 @@ class Table:
         """
         start = 0 if self._part is None else self._part.first
         joined = " ".join(select)
-        if self._held is not None and len(select) > COLUMNS_AT_ONCE and ROW not in joined:
+        if (
+            self._held is not None
+            and len(select) > self._held.columns_at_once
+            and ROW not in joined
+        ):
             read = self._held_batches(self._held, select, rows, most_bytes, cells or {})
         else:
             sql = f"SELECT {listed_sql(select)} FROM {self._from(joined)}"

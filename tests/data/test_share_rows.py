@@ -187,7 +187,6 @@ def text_files(folder: Path, name: str) -> tuple[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
 @pytest.mark.parametrize(
     "name",

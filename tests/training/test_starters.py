@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from descend.errors import InputError
@@ -118,3 +120,35 @@ def test_an_address_without_host_or_port_is_refused(address: str) -> None:
 def test_a_number_beyond_the_job_is_refused() -> None:
     with pytest.raises(InputError, match=r"number 4 .counted from 0. of a job of 4"):
         job_of({**KUBERNETES, "JOB_COMPLETION_INDEX": "4"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"DESCEND_PROCESSES": "two"},
+            "DESCEND_PROCESSES must be a whole number from 1; found 'tw",
+        ),
+        ({"DESCEND_PROCESSES": "0"}, "DESCEND_PROCESSES must be a whole number from 1; found '0'"),
+        ({"DESCEND_PROCESS": "-1"}, "DESCEND_PROCESS must be a whole number from 0; found '-1'"),
+        ({"DESCEND_COORDINATOR": "host:99999"}, "as host:port, but found 'host:99999'"),
+        ({"DESCEND_COORDINATOR": "host:0"}, "as host:port, but found 'host:0'"),
+    ],
+)
+def test_values_that_make_no_sense(changed: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        job_of(KUBERNETES | changed)
+
+
+def test_a_process_without_a_number() -> None:
+    with pytest.raises(InputError, match="Set DESCEND_PROCESS in each, from 0 to 1"):
+        job_of({"DESCEND_PROCESSES": "2", "DESCEND_COORDINATOR": "host:61440"})
+
+
+def test_torchrun_is_told_what_to_set() -> None:
+    torchrun = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "1"}
+    with pytest.raises(InputError, match=r"DESCEND_PROCESSES=\$WORLD_SIZE, DESCEND_PROCESS=\$RANK"):
+        job_of(torchrun)
+    assert job_of(torchrun | {"WORLD_SIZE": "1"}) is None
+    own = {"DESCEND_PROCESSES": "2", "DESCEND_PROCESS": "1", "DESCEND_COORDINATOR": "host:61440"}
+    assert job_of(torchrun | own) is not None

@@ -37,6 +37,7 @@ from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.together import (
     callbacks_that_agree,
     check_same,
+    check_same_start,
     choose_together,
     config_for,
     in_all_processes,
@@ -187,6 +188,7 @@ def start_run(
     out = None if options.out is None else Path(options.out)
     with contextlib.ExitStack() as held:
         held.enter_context(noticing_lost_processes(place))
+        check_same_start("train", settings.as_json(), place)
         folder: RunFolder | None = None
         if options.write:
             folder = held.enter_context(claim_run(out, options.name, force=options.force))
@@ -231,6 +233,7 @@ def resume_run(
         record = read_run_record(path)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
+        check_same_start("resume", record["settings"], place)
         use_recorded_link(record, place)
         with options.progress.doing("Reading the table"):
             trainable = make(path, record)
@@ -275,6 +278,7 @@ def run_in_memory(
     callbacks = _members(trainable, settings, progress)
     place = this_place()
     with noticing_lost_processes(place), callbacks.taking_part({}, None, loop.history):
+        check_same_start("fit", settings.as_json(), place)
         signals = (CTRL_C if place.count == 1 else SIGNALS) if interruptible else ()
         loop, reason = _run_loop(trainable, settings, loop, callbacks, signals)
     if loop.progress.rescues > rescues:

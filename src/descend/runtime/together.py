@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import jax
 import numpy as np
 
 from descend.data.rows.shared_store import SharedStore
-from descend.errors import InputError, LostProcessError, SettingsError
+from descend.data.rows.store import RowStore
+from descend.errors import InputError, LostProcessError, SettingsError, option_text
 from descend.reporting.progress import Progress
 from descend.runtime.auto import Chosen, choose
 from descend.runtime.batch_schedule import check_batch_schedule, with_batch_schedule
@@ -25,6 +28,7 @@ from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, LoopState
 from descend.training.parallel import (
     Place,
+    bytes_from_all,
     from_all,
     from_first,
     is_lost_connection,
@@ -42,7 +46,10 @@ from descend.types import StopReason
 _REASONS = list(StopReason)
 _NONE = -1
 COMPARED_ROWS = 64
-"""Rows at the beginning and at the end that are compared between processes."""
+"""Rows at the beginning and at the end of a store on disk that are compared between processes."""
+_PIECE = 1 << 16
+_SAME_VERSIONS = ("descend", "jax", "jaxlib", "optax", "numpy", "duckdb")
+"""Packages that decide about rows, their order or an update."""
 
 
 def choose_together(
@@ -145,6 +152,36 @@ def same_number(number: int) -> int:
     return int(first)
 
 
+def check_same_start(command: str, settings: Mapping[str, Any], place: Place) -> None:
+    """Raise InputError where the processes were started to do different things.
+
+    Weights that each process moves in another way would part in silence.
+
+    Args:
+        command: what each was started to do.
+        settings: with which, as JSON has them.
+        place: which process this is.
+    """
+    if place.count == 1:
+        return
+    own = {"the command": command}
+    own |= {f"the version of {name}": version(name) for name in _SAME_VERSIONS}
+    for name, value in settings.items():
+        # Hosts may have other disks, and other room.
+        is_path = name == "store" or (name == "validation" and isinstance(value, str))
+        if name != "memory" and not is_path:
+            own[option_text(name)] = value
+    found = [json.loads(one) for one in bytes_from_all(json.dumps(own).encode())]
+    for index, one in enumerate(found):
+        for name in [*found[0], *(one.keys() - found[0].keys())]:
+            if one.get(name) != found[0].get(name):
+                raise InputError(
+                    f"Process {index} differs from process 0 in {name}: {one.get(name)} there, "
+                    f"{found[0].get(name)} in process 0. Start all processes with the same "
+                    "command, and with the same versions installed."
+                )
+
+
 def check_same(problem: Problem, loop: LoopState) -> None:
     """Raise InputError where the processes have different rows or begin at different weights.
 
@@ -154,10 +191,7 @@ def check_same(problem: Problem, loop: LoopState) -> None:
     # Of rows that are shared out, all processes know the same sample.
     training = problem.store.sample if isinstance(problem.store, SharedStore) else problem.store
     for name, store in (("training rows", training), ("validation rows", problem.validation)):
-        last = len(store) - 1
-        ends = np.minimum(np.arange(COMPARED_ROWS, dtype=np.int64), last)
-        ends = np.concatenate([ends, last - ends])
-        found[name] = [len(store), store.gather(ends)]
+        found[name] = [len(store), *_compared(store)]
     sums = [zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(one)))) for one in found.values()]
     everywhere = from_all(np.array(sums, np.int64))
     for name, column in zip(found, everywhere.T, strict=True):
@@ -166,6 +200,23 @@ def check_same(problem: Problem, loop: LoopState) -> None:
                 f"The {len(everywhere)} processes of this job have different {name}; all must make "
                 "the same. Seed every random number, and read the same files everywhere."
             )
+
+
+def _compared(store: RowStore) -> list[int]:
+    """Checksums of the rows of a store: of all in memory, of the first and the last ones on disk.
+
+    Of rows on disk the store has checksums of its own, and files are compared by their sizes.
+    """
+    count = len(store)
+    if store.waits:
+        ends = np.minimum(np.arange(COMPARED_ROWS, dtype=np.int64), count - 1)
+        pieces = [ends, count - 1 - ends]
+    else:
+        starts = range(0, count, _PIECE)
+        pieces = [np.arange(one, min(one + _PIECE, count), dtype=np.int64) for one in starts]
+    return [
+        zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(store.gather(rows))))) for rows in pieces
+    ]
 
 
 def _bytes(leaf: Any) -> bytes:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
 from descend.training.all_reduce import Link, all_reduce
+from descend.training.joining import LONGEST, check_addresses, telling_of_waiting
 from descend.training.starters import CORES, WATCHED, job_of
 from descend.training.watch import Watch, deadline, steps
 from descend.types import Array, Batch, Params
@@ -116,6 +117,8 @@ def join() -> Place:
         return this_place()
     if CORES in os.environ and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [int(core) for core in os.environ[CORES].split(",")])
+    with telling_of_waiting(job):
+        check_addresses(job)
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -123,6 +126,7 @@ def join() -> Place:
         "coordinator_address": job.coordinator,
         "num_processes": job.count,
         "process_id": job.index,
+        "initialization_timeout": math.ceil(2 * LONGEST),
         "heartbeat_timeout_seconds": math.ceil(HEARTBEAT * deadline()),
         "shutdown_timeout_seconds": FAREWELL,
     }
@@ -132,7 +136,8 @@ def join() -> Place:
         port = job.coordinator.rpartition(":")[2]
         options["coordinator_bind_address"] = f"{job.interface}:{port}"
     try:
-        jax.distributed.initialize(**options)
+        with telling_of_waiting(job):
+            jax.distributed.initialize(**options)
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"The {job.count} processes that {job.starter} started could not join each other at "

@@ -23,9 +23,13 @@ WATCHED = "DESCEND_WATCHED"
 CORES = "DESCEND_CORES"
 """Processor cores of a process that `descend --processes` started."""
 POD = "JOB_COMPLETION_INDEX"
+INDICES = (INDEX, POD, "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+"""Variables with the number of a process, the first that is set counts."""
+TORCHRUN = "TORCHELASTIC_RUN_ID"
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, PORTS = 61440, 4096
 """Where nobody names a port, it follows from the number of the job, in this range."""
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def expected_processes(environment: Mapping[str, str] = os.environ) -> int:
 
 def expected_index(environment: Mapping[str, str] = os.environ) -> int:
     """Which of them this process is; 0 where it is alone."""
-    for name in (INDEX, POD, "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"):
+    for name in INDICES:
         if environment.get(name, "").isdigit():
             return int(environment[name]) if expected_processes(environment) > 1 else 0
     return 0
@@ -83,6 +87,7 @@ def job_of(environment: Mapping[str, str] = os.environ) -> Job | None:
         >>> job_of(pod | {"DESCEND_COORDINATOR": "train-0.train:61440"}).index
         2
     """
+    _check_numbers(environment)
     count = expected_processes(environment)
     if count == 1:
         return None
@@ -110,7 +115,7 @@ def job_of(environment: Mapping[str, str] = os.environ) -> Job | None:
         coordinator = f"{LOOPBACK}:{coordinator.rpartition(':')[2]}"
     coordinator = environment.get(COORDINATOR) or coordinator
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or not 0 < int(port) <= _LAST_PORT:
         found = f"found {coordinator!r}" if host or port else "it is not set"
         raise InputError(
             f"{starter} started {count} processes; {COORDINATOR} must name the address at which "
@@ -121,6 +126,27 @@ def job_of(environment: Mapping[str, str] = os.environ) -> Job | None:
     if interface is None and host == LOOPBACK:
         interface = LOOPBACK
     return Job(starter, index, count, local_index, coordinator, interface)
+
+
+def _check_numbers(environment: Mapping[str, str]) -> None:
+    """Raise InputError where the variables that count the processes make no sense."""
+    for name, least in ((COUNT, 1), (INDEX, 0)):
+        text = environment.get(name)
+        if text is not None and not (text.isdigit() and int(text) >= least):
+            raise InputError(f"{name} must be a whole number from {least}; found {text!r}.")
+    numbered = any(name in environment for name in INDICES)
+    if int(environment.get(COUNT, 1)) > 1 and not numbered:
+        raise InputError(
+            f"{COUNT} says that there are {environment[COUNT]} processes, and nothing which of "
+            f"them this one is. Set {INDEX} in each, from 0 to {int(environment[COUNT]) - 1}."
+        )
+    torchrun = environment.get("WORLD_SIZE", "1") if TORCHRUN in environment else "1"
+    if torchrun != "1" and expected_processes(environment) == 1:
+        raise InputError(
+            f"torchrun started {torchrun} processes, each of which would do all of the work. Start "
+            "them with --processes, mpirun or srun, or set "
+            f"{COUNT}=$WORLD_SIZE, {INDEX}=$RANK and {COORDINATOR}=HOST:PORT in each."
+        )
 
 
 def _of_open_mpi(environment: Mapping[str, str]) -> str:

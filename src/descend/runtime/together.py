@@ -205,7 +205,8 @@ def check_same(problem: Problem, loop: LoopState) -> None:
 def _compared(store: RowStore) -> list[int]:
     """Checksums of the rows of a store: of all in memory, of the first and the last ones on disk.
 
-    Of rows on disk the store has checksums of its own, and files are compared by their sizes.
+    To read all rows of a store once more would take as long as an epoch. So rows on disk that
+    differ in the middle alone are not found here.
     """
     count = len(store)
     if store.waits:

@@ -7,8 +7,8 @@ import functools
 import sys
 
 MMAP_THRESHOLD = -3
-"""Number of the option in glibc's `mallopt` that sets from how many bytes on a block is a mapping of
-its own, which goes back to the system as soon as it is freed."""
+"""The option of glibc's `mallopt` that sets from how many bytes on a block is a mapping of its own,
+which goes back to the system as soon as it is freed."""
 LARGE_BYTES = 1 << 20
 """Blocks from this size on are returned: pages of smaller ones cost more to get again."""
 

@@ -65,7 +65,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A budget that holds 100 of the images, and windows of 150."""
     row = 4 * 6 + 4 + 4
     budget = Budget(640 * MIB, 0, 100 * row, 64 * row, 1 << 20, 150 * (row + 8), 40 * row)
-    monkeypatch.setattr(data, "divide", lambda memory: budget)
+    monkeypatch.setattr(data, "keep_to", lambda memory: budget)
     monkeypatch.setattr("descend.data.rows.write_store.PIECE_BYTES", 16 * row)
 
 

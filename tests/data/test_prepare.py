@@ -49,7 +49,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def little(memory: int | None) -> Budget:
         return dataclasses.replace(divide(memory), table=20_000, window=30_000, validation=100)
 
-    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(prepare, "keep_to", little)
     monkeypatch.setattr(write_store, "PIECE_BYTES", 3000)
 
 
@@ -139,7 +139,7 @@ def test_a_run_goes_on_in_the_layout_it_began_with(
     csv: Path, little_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare.prepare(str(csv), Settings("price"))
-    monkeypatch.setattr(prepare, "divide", divide)
+    monkeypatch.setattr(prepare, "keep_to", divide)
     settings = resolve_task(Settings("price"), first.schema)
     again = prepare.prepare(str(csv), settings, schema=first.schema, layout=first.layout)
     assert again.training.windows == first.training.windows

@@ -95,7 +95,7 @@ def test_every_process_has_a_store_of_its_part_alone(
     def little(memory: int | None) -> Budget:
         return dataclasses.replace(divide(memory), table=3000, window=6000, validation=1500)
 
-    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(prepare, "keep_to", little)
     monkeypatch.setattr(write_store, "PIECE_BYTES", 700)
     # By itself: the table is larger than the memory that it may take.
     settings = SETTINGS.replace(share_rows="auto")

@@ -169,7 +169,7 @@ def test_a_store_damaged_between_two_parts_of_a_run_is_made_anew(
     def little(memory: int | None) -> Budget:
         return dataclasses.replace(divide(memory), table=2_000, window=3_000, validation=100)
 
-    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(prepare, "keep_to", little)
     monkeypatch.setattr(write_store, "PIECE_BYTES", 300)
     stores = tmp_path / "stores"
     options: dict[str, Any] = {"target": "y", "epochs": 12, "store": str(stores), **OPTIONS}

@@ -108,7 +108,7 @@ def test_room_that_vanishes_while_text_is_copied(
     usage = shutil.disk_usage(disk)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 30))
     monkeypatch.setattr(prepare, "open_table", lambda data, **_: open_table(data))
-    monkeypatch.setattr(prepare, "divide", little)
+    monkeypatch.setattr(prepare, "keep_to", little)
     with pytest.raises(DataError, match=r"disk is too full to read .*t.csv"):
         descend.train(
             str(table), target="y", store=str(disk / "s"), out=tmp_path / "run", **OPTIONS

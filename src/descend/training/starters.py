@@ -144,7 +144,7 @@ def _check_numbers(environment: Mapping[str, str]) -> None:
     if torchrun != "1" and expected_processes(environment) == 1:
         raise InputError(
             f"torchrun started {torchrun} processes, each of which would do all of the work. Start "
-            "them with --processes, mpirun or srun, or set "
+            "them with mpirun or srun, or set "
             f"{COUNT}=$WORLD_SIZE, {INDEX}=$RANK and {COORDINATOR}=HOST:PORT in each."
         )
 

@@ -171,6 +171,7 @@ def test_the_best_rate_of_a_batch_size_and_those_near_it() -> None:
     assert small_batches.best_rates(_cells(), "without batch norm") == []
 
 
+@pytest.mark.slow
 def test_rates_above_one_that_lost_far_too_much_are_left_out() -> None:
     common = {"network": "with batch norm", "batch_size": 16, "seed": 0}
     found = [

@@ -128,9 +128,9 @@ def trained(data, target, **options):
         ("count", {"model": "mlp", "activation": "tanh", "loss": "poisson"}),
         ("truth", {"model": "mlp", "hidden": ()}),
         ("number", {"members": 1, "activation": "gelu"}),
-        ("count", {"loss": "poisson"}),
-        ("two", {}),
-        ("three", {"task": "classification"}),
+        pytest.param("count", {"loss": "poisson"}, marks=pytest.mark.slow),
+        pytest.param("two", {}, marks=pytest.mark.slow),
+        pytest.param("three", {"task": "classification"}, marks=pytest.mark.slow),
     ],
 )
 def test_the_graph_predicts_as_the_model_does(kind, options, tmp_path):
@@ -143,6 +143,7 @@ def test_the_graph_predicts_as_the_model_does(kind, options, tmp_path):
     assert {one.name for one in session.get_inputs()} == set(kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [["size", "whole"], ["town", "floor"], ["when"]])
 def test_one_kind_of_column_is_enough(columns, tmp_path):
     made = trained(

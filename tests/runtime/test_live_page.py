@@ -313,6 +313,7 @@ def test_pages_are_built_again_from_the_records(tmp_path: Path) -> None:
         report([tmp_path])
 
 
+@pytest.mark.slow
 def test_the_plots_of_pages_are_saved_as_pictures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     run = trained(tmp_path / "one")

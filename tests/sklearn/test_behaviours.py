@@ -39,7 +39,10 @@ def labels(rows=300, seed=0):
     return X, np.stack([X[:, 0] > 0.5, X[:, 1] < 0.0, X[:, 0] + X[:, 1] > 0], axis=1).astype(int)
 
 
-@pytest.mark.parametrize("options", [{}, {"model": "tabular", "hidden": (8,)}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"model": "tabular", "hidden": (8,)}, marks=pytest.mark.slow)],
+)
 def test_an_interval_covers_what_it_says(options):
     estimator = MiniBatchRegressor(**{"model": "mlp", **FAST, **options})
     X, y = numbers(2000)

@@ -146,7 +146,14 @@ def test_the_loss_of_the_members_is_the_mean_of_theirs() -> None:
     np.testing.assert_allclose(each_member(per_example)(outputs, y), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "momentum", "dog"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adamw",
+        pytest.param("momentum", marks=pytest.mark.slow),
+        pytest.param("dog", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_fixed_stays_to_the_bit(optimizer: str) -> None:
     rule = make_optimizer(Settings("y", optimizer=optimizer, weight_decay=0.1))
     made = problem(optimizer=mask_fixed(rule))
@@ -158,6 +165,7 @@ def test_what_is_fixed_stays_to_the_bit(optimizer: str) -> None:
         assert np.array_equal(loop.state.params[FIXED][name], values)
 
 
+@pytest.mark.slow
 def test_it_learns_codes_that_a_magnitude_says_nothing_of() -> None:
     made = problem()
     config = made.loop_config(32, 3e-3, schedule="one-cycle", limits=Limits(epochs=30))

@@ -224,7 +224,8 @@ def test_advice_on_processes(table: Path, tmp_path: Path) -> None:
     assert (by_count[1]["batch_size"], by_count[1]["time"]) == (16, 1.0)
     assert by_count[512]["extrapolated"]
     assert not by_count[1]["extrapolated"]
-    # Messages to 512 machines for 123 rows: nobody would.
-    assert by_count[512]["time"] > by_count[2]["time"]
+    # Messages to 512 machines for 123 rows: nobody would. The time of 2 is measured, and depends on
+    # what else the machine does.
+    assert by_count[512]["time"] > by_count[1]["time"]
     assert found["advised"]["processes"] in (1, 2)
     assert json.loads((tmp_path / "out" / "advice.json").read_text())["processes"] == found

@@ -45,6 +45,33 @@ ABSENT = {
     "device": "the environment variable JAX_PLATFORMS chooses it",
     "num_workers": "rows are read ahead by themselves",
     "eval_metric": "the loss over the validation rows decides",
+    **dict.fromkeys(
+        ("steps", "steps_per_epoch", "max_steps", "limit_train_batches"),
+        "epochs says how long, and itertools.islice(iterator, chunks) limits an iterator",
+    ),
+    **dict.fromkeys(
+        ("loss_weights", "loss_weight"),
+        "loss={'price': ('squared_error', 0.5)} has the weight beside the loss of each output",
+    ),
+    **dict.fromkeys(
+        ("class_weight", "class_weights", "scale_pos_weight"),
+        "weights of rows are the third of (X, y, weight), or the option weight of a table, and "
+        "MiniBatchClassifier takes class_weight",
+    ),
+    **dict.fromkeys(
+        ("accumulate_grad_batches", "gradient_accumulation_steps", "accumulation_steps"),
+        "a larger batch_size; where one does not fit in memory its gradient is added up in parts",
+    ),
+    **dict.fromkeys(
+        ("dtype", "precision", "mixed_precision", "fp16", "bf16"),
+        "a custom model computes in the types of its layers and weights, and weights of 16 bits "
+        "have a copy of 32 bits; the models for tables have 32 bits",
+    ),
+    **dict.fromkeys(
+        ("reduction", "size_average"),
+        "a loss is one number for each row, and the mean over the batch is taken",
+    ),
+    "from_logits": "outputs are log-odds, and a last layer that is a sigmoid or softmax is noticed",
     "dropout": "l2, weight_decay and averaging are what it has against overfitting",
 }
 """Names of other libraries that have no counterpart, and what there is instead."""

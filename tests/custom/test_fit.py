@@ -346,3 +346,26 @@ def test_a_planned_schedule_has_an_end() -> None:
     run = fit(linear(), rows(), schedule="cosine", epochs=None)
     assert run.history[-1].epoch == 30
     assert jax.tree.leaves(run.params)[0].shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("class_weight", r"third of \(X, y, weight\)"),
+        ("loss_weights", "weight beside the loss"),
+        ("steps_per_epoch", "islice"),
+        ("gradient_accumulation_steps", "larger batch_size"),
+        ("mixed_precision", "types of its layers"),
+    ],
+)
+def test_options_of_other_libraries_are_answered(name: str, answer: str) -> None:
+    with pytest.raises(SettingsError, match=f"no option {name}.*{answer}"):
+        descend.fit(linear(), rows(), **{name: 1})
+
+
+def test_64_bits_may_be_switched_on_around_a_run() -> None:
+    with jax.enable_x64(True):
+        model = (lambda key: jnp.zeros((4, 1)), lambda params, x: x @ params)
+        run = fit(model, rows(), epochs=3)
+        assert run.params.dtype == np.float64
+    assert len(run.history) == 4

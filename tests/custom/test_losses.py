@@ -215,3 +215,33 @@ def test_gradients_may_be_accumulated() -> None:
     steps = fit(linear(), NUMBERS, optimizer=rule, batch_size=10, **few)
     whole = fit(linear(), NUMBERS, optimizer=optax.sgd(0.1), batch_size=40, **few)
     assert steps.params["kernel"] == pytest.approx(whole.params["kernel"], abs=1e-4)
+
+
+def test_a_loss_that_takes_the_target_first_gets_it_first() -> None:
+    def right(outputs: Any, y: Any) -> Any:
+        return optax.losses.sigmoid_binary_cross_entropy(outputs[:, 0], y)
+
+    def other(y_true: Any, y_pred: Any) -> Any:
+        return right(y_pred, y_true)
+
+    found = [fit(linear(), TWO, loss=one).params["kernel"].tolist() for one in (right, other)]
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_a_loss_of_keras_is_that_of_the_same_name() -> None:
+    keras = pytest.importorskip("keras")
+    y = TWO[:, None].astype(np.float32)
+    model = linear(head=jax.nn.sigmoid)
+    found = [
+        fit(model, y, loss=one).record["result"]["best_validation_loss"]
+        for one in (keras.losses.binary_crossentropy, "binary_cross_entropy")
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_places_that_are_marked_by_negative_classes_are_refused_with_what_to_write() -> None:
+    tokens = np.random.default_rng(1).integers(0, 3, (60, 4))
+    model = (lambda key: jnp.zeros((3, 3)), lambda params, x: params[x])
+    with pytest.raises(DataError, match=r"-100 are not left out.*jnp\.where"):
+        descend.fit(model, (tokens, np.where(tokens == 0, -100, tokens)), loss="cross_entropy")

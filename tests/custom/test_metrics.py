@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.metrics
 
 import descend
 from descend.commands.report import report
@@ -19,6 +21,7 @@ from descend.reporting.progress import LineProgress
 from descend.runs.history import read_history
 from descend.types import StopReason
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
 X = np.random.default_rng(0).normal(size=(200, 3))
 Y = X @ [1.0, 2.0, 3.0]
 FAR = (X[:50] + 1.0, Y[:50])
@@ -46,6 +49,28 @@ def test_metrics_are_measured_at_each_evaluation_on_all_rows() -> None:
     assert run.metrics["model"]["worst"] == pytest.approx(last["worst"])
     assert run.metrics["model"]["far/loss"] > run.history[-1].validation_loss
     assert run.metrics["baseline"]["far/loss"] is None
+
+
+def test_rows_of_weight_0_are_no_rows_of_a_metric() -> None:
+    weight = np.arange(len(X)) % 2.0
+    data = (X, np.where(weight == 0, 1e3, Y), weight)
+    sets = {"far": (FAR[0], np.where(weight[:50] == 0, 1e3, FAR[1]), weight[:50])}
+    asked = {"rows": lambda predictions, y: len(y), "largest": lambda predictions, y: y.max()}
+    run = fit(data, validation=data, metrics=asked, validation_sets=sets, epochs=1)
+    found = run.metrics["model"]
+    assert (found["rows"], found["far/rows"]) == (100, 25)
+    assert found["largest"] == pytest.approx(Y[1::2].max())
+
+
+def test_metrics_of_scikit_learn_get_the_target_first() -> None:
+    run = fit(metrics={"own": sklearn.metrics.r2_score}, learning_rate=0.001)
+    assert run.metrics["model"]["own"] == pytest.approx(run.metrics["model"]["r2"], abs=1e-5)
+
+
+def test_an_object_that_adds_up_over_calls_is_no_metric() -> None:
+    keras = pytest.importorskip("keras")
+    with pytest.raises(DescendError, match=r"adds up over all calls.*f\(predictions, y\)"):
+        fit(metrics={"mae": keras.metrics.MeanAbsoluteError()})
 
 
 def test_they_stand_in_the_files_and_are_read_again(tmp_path: Path) -> None:

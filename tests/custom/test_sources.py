@@ -267,3 +267,8 @@ def test_a_mapping_of_data_sets_is_answered_with_how_to_give_one(target: str) ->
     whole = parts.train_test_split(1, seed=0)
     with pytest.raises(DataError, match=r"data\['train'\], validation=data\['test'\]"):
         list(chunks_of(whole, target))
+
+
+def test_the_batches_of_a_loader_may_stand_in_a_list(expected: Any) -> None:
+    batches = [[X[start : start + 32], Y[start : start + 32]] for start in STARTS]
+    assert one_array(batches).params.tolist() == expected

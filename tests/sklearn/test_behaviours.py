@@ -377,3 +377,14 @@ def test_an_array_for_a_model_of_a_frame_with_text_is_answered_with_the_columns(
     assert told[0].filename == __file__
     with pytest.raises(ValueError, match="Give a frame with the columns a, town"):
         estimator.predict(frame.to_numpy(object))
+
+
+def test_several_columns_of_classes_are_answered_with_how_to_learn_them() -> None:
+    y = np.array([[0, 2], [1, 1], [2, 0]] * 4)
+    with pytest.raises(ValueError, match=r"found y with 2 columns.*MultiOutputClassifier"):
+        MiniBatchClassifier().fit(np.arange(12.0)[:, None], y)
+
+
+def test_a_parameter_is_named_where_it_is_given_to_fit() -> None:
+    with pytest.raises(TypeError, match=r"MiniBatchClassifier\(class_weight="):
+        MiniBatchClassifier().fit(np.zeros((4, 1)), [0, 1, 0, 1], class_weight="balanced")

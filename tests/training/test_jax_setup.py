@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,16 @@ def test_all_programs_with_sums_leave_the_library_out() -> None:
     for path in source.rglob("*.py"):
         count = len(re.findall(r"jax\.jit\b(?!`)", path.read_text()))
         assert count == allowed.get(path.relative_to(source).as_posix(), 0), path
+
+
+def test_another_thread_gets_the_settings_of_the_context() -> None:
+    def kinds() -> tuple[str, object]:
+        return str(jnp.zeros(1).dtype), jax.config.jax_default_matmul_precision
+
+    with ThreadPoolExecutor(1) as pool:
+        with jax.enable_x64(True), jax.default_matmul_precision("float32"):
+            wanted = jax_setup.in_this_context(kinds)
+        # They hold in the call alone, and whatever holds where it is waited for.
+        found = [pool.submit(one).result() for one in (kinds, wanted, kinds)]
+    assert found[1] == ("float64", "float32")
+    assert found[0] == found[2] == ("float32", None)

@@ -15,6 +15,7 @@ from descend.custom.arrays import TargetFacts
 from descend.defaults import QUANTILES
 from descend.errors import DataError, InputError, SettingsError
 from descend.peer_names import LOSS_NAMES, plain_name
+from descend.runtime.argument_order import outputs_first
 from descend.training.losses import LOSSES, Loss, make_loss
 from descend.types import Array
 
@@ -299,6 +300,11 @@ def _check_classes(labels: tuple[int, int] | None, shape: tuple[int, ...], y: An
     least, most = labels or (0, 0)
     if least < 0 or most >= classes:
         hint = " Give loss='squared_error' where y are numbers." if shape[-1] == 1 else ""
+        if least < 0 and y.ndim > 1 and len(shape) > 2:
+            hint = (
+                f" Places of {least} are not left out by themselves: give a loss of your own that "
+                "adds up the others, jnp.where(y < 0, 0, losses).sum(axis=1)."
+            )
         raise DataError(
             f"Expected classes from 0 to {classes - 1} in y, as many as the outputs "
             f"{['B', *shape[1:]]} of the model stand for; found {least} to {most}.{hint}"
@@ -326,7 +332,11 @@ def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple
                 f"The weight of the loss of {key!r} must be above 0; found {weight}."
             )
         own = callable(one)
-        loss, name = (Loss(one, _as_it_is), "own") if own else named_loss(one, part, quantiles)
+        loss, name = (
+            (Loss(outputs_first(one), _as_it_is), "own")
+            if own
+            else named_loss(one, part, quantiles)
+        )
         chosen[key] = (loss, float(weight))
         names.append(f"{key}: {name}")
 

@@ -69,14 +69,16 @@ class Measured:
         return self._asked.beside(_of_the_task(self.custom, params, self.outputs), params)
 
     def _predicted(self, params: Params, rows: RowStore) -> tuple[Any, Any]:
-        predictions, targets = [], []
+        """Outputs and targets of the rows whose weight is not 0."""
+        predictions, targets, used = [], [], []
         for block in blocks(rows):
             predictions.append(self.outputs(params, block.x))
             _, y = self.custom.targets_of(with_targets(None, block.x), block.y)
             targets.append(jax.tree.map(lambda leaf: self.outputs.in_units(np.asarray(leaf)), y))
-        count = len(rows)  # The last block is longer than what is left.
+            used.append(block.weight > 0)  # Those that fill up the last block have weight 0, too.
+        kept = np.concatenate(used)
         whole, y = (
-            jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+            jax.tree.map(lambda *leaves: np.concatenate(leaves)[kept], *parts)
             for parts in (predictions, targets)
         )
         return whole, y

@@ -32,6 +32,7 @@ from descend.data.rows.layout import Layout
 from descend.data.rows.store import RowStore
 from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
+from descend.runtime.argument_order import outputs_first
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.build import loss_for_task, resolve_for_rows, rises
@@ -309,7 +310,7 @@ def _choose_loss(
 ) -> tuple[Loss, str | None]:
     """The loss of a single row, its link, and its name if it has one."""
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
-        return Loss(loss, _as_it_is), None
+        return Loss(outputs_first(loss), _as_it_is), None
     if rows.encoder is not None and isinstance(loss, str):
         loss = loss_for_task(known_name(loss), rows.encoder.schema.task)
     names = ("y",) if rows.targets is None else rows.targets.names

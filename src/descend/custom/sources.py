@@ -29,7 +29,7 @@ def is_arrays(data: Any) -> bool:
     if isinstance(data, list):
         if len(data) in (2, 3) and all(len(getattr(part, "shape", ())) > 0 for part in data):
             raise DataError("Expected (X, y) as a tuple, found a list: give data=(X, y).")
-        return not (data and isinstance(data[0], tuple | Mapping))
+        return not (data and (isinstance(data[0], tuple | Mapping) or _is_pair(data[0])))
     return isinstance(data, np.ndarray | tuple | Mapping) or hasattr(data, "__array__")
 
 
@@ -94,6 +94,15 @@ def split_target(chunk: Any, target: str) -> Any:
         raise DataError(f"Expected inputs beside the target {target!r}; found none.")
     weight = chunk.get("weight") if target != "weight" else None
     return (inputs, chunk[target]) if weight is None else (inputs, chunk[target], weight)
+
+
+def _is_pair(chunk: Any) -> bool:
+    """Whether it is (X, y) or (X, y, weight) as a list, the form in which data loaders give it."""
+    return (
+        isinstance(chunk, list)
+        and len(chunk) in (2, 3)
+        and any(len(getattr(part, "shape", ())) > 0 for part in chunk)
+    )
 
 
 def _is_data_set(data: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.store import MemoryStore
 from descend.training.chunk_loop import RunChunk
+from descend.training.jax_setup import in_this_context
 from descend.training.loop import LoopConfig
 from descend.training.state import copy_state
 from descend.types import Array, Batch, TrainState
@@ -59,7 +60,7 @@ def compiled_ahead(
     pool = ThreadPoolExecutor(1, thread_name_prefix="descend-compile")
     try:
         with _lowering() as lowered:
-            done = pool.submit(_compile, config, copy_state(state), lowered)
+            done = pool.submit(in_this_context(_compile), config, copy_state(state), lowered)
             lowered.wait()
         run_chunk = _AfterCompilation(config.run_chunk, done, meanwhile)
         yield dataclasses.replace(config, run_chunk=run_chunk)

@@ -13,6 +13,7 @@ import numpy as np
 from descend.data.rows.store import RowStore
 from descend.errors import DescendError, InputError
 from descend.runs.history import COLUMNS
+from descend.runtime.argument_order import outputs_first
 from descend.runtime.result import Metrics
 from descend.training.evaluation import Evaluate
 from descend.training.problem import Problem
@@ -31,6 +32,13 @@ def check_names(metrics: Any, sets: Any) -> None:
             "Expected metrics={'name': f} with f(predictions, y) -> a number, over all validation "
             f"rows; found {metrics!r}."
         )
+    for name, metric in metrics.items():
+        if type(metric).__module__.split(".")[0] in ("keras", "tensorflow", "torchmetrics"):
+            raise InputError(
+                f"metrics[{name!r}] is an object of {type(metric).__module__.split('.')[0]} that "
+                "adds up over all calls. Expected a function of all validation rows, "
+                "f(predictions, y) -> a number."
+            )
     if not isinstance(sets, Mapping):
         raise InputError(
             "Expected validation_sets={'name': rows}, further rows that the model is measured on; "
@@ -116,7 +124,7 @@ class OwnMetrics:
 def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:
     try:
         # Copies: a metric that changes its arrays must not change what the next one gets.
-        value = float(metric(*jax.tree.map(np.array, (predictions, y))))
+        value = float(outputs_first(metric)(*jax.tree.map(np.array, (predictions, y))))
     except DescendError:
         raise
     except Exception as error:

@@ -462,6 +462,12 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             if self.class_weight is not None:
                 raise ValueError("class_weight is for one class to a row; y has several labels.")
             return X, np.asarray(y, np.float64)
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise ValueError(
+                f"Expected one class to a row, or several labels of 0 and 1; found y with "
+                f"{y.shape[1]} columns of classes. Learn each by itself: "
+                f"MultiOutputClassifier({type(self).__name__}())."
+            )
         return X, np.asarray(column_or_1d(y, warn=True))
 
     def _codes(self, y: NDArray[Any]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ def _elsewhere(name: str) -> str | None:
 
 def unknown_parameter(estimator: str, name: str, known: Sequence[str]) -> str:
     """What to say about a parameter that an estimator does not have."""
-    if name in ABSENT:
+    if name in ABSENT and _elsewhere(name) not in known:
         return f"{estimator} has no {name}: {ABSENT[name]}."
     if name in HELD_OUT:
         return f"{estimator} has no {name}; fit takes validation_data=(X, y) instead."
@@ -43,12 +43,12 @@ def _unknown_argument(estimator: type, method: str, name: str, known: Sequence[s
         return f"{method} has no {name}; it takes validation_data=(X, y) instead."
     if _elsewhere(name) == "weight":
         return f"{method} has no {name}; it takes sample_weight instead."
-    if name in ABSENT:
-        return f"{method} has no {name}: {ABSENT[name]}."
     parameters = inspect.signature(estimator).parameters
     here = name if name in parameters else _elsewhere(name)
     if here in parameters:
         return f"{method} has no {name}; it is a parameter: {estimator.__name__}({here}=...)."
+    if name in ABSENT:
+        return f"{method} has no {name}: {ABSENT[name]}."
     return f"{method} has no argument {name!r}. It takes {', '.join(known)}."
 
 

@@ -14,6 +14,7 @@ from descend.data.rows.batches import CHUNK_BYTES, START, BatchPlan, Chunk, chun
 from descend.data.rows.prefetch import Feed
 from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
+from descend.training.jax_setup import in_this_context
 from descend.training.parallel import ALONE, Place, place_slice
 from descend.training.resident import (
     MAX_ROWS,
@@ -67,7 +68,9 @@ def feed(
     else:
         to_device = jax.device_put
     source = chunks(store, plan, start, buffers=None if store.waits else BUFFERS)
-    return Feed(source, _place_once(to_device), waits=store.waits)
+    place_chunk = _place_once(to_device)
+    prepare = in_this_context(place_chunk) if store.waits else place_chunk
+    return Feed(source, prepare, waits=store.waits)
 
 
 def chunk_source(store: RowStore, plan: BatchPlan, start: Position = START) -> Iterator[Chunk]:

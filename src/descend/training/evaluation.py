@@ -16,7 +16,7 @@ from descend.data.rows.prefetch import read_ahead
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.forward import LEAST_ROWS
-from descend.training.jax_setup import in_full_precision, jit_program
+from descend.training.jax_setup import in_full_precision, in_this_context, jit_program
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.training.parallel import ALONE, Place, from_all
 from descend.types import Array, Batch, Params
@@ -103,7 +103,7 @@ class EvaluateRows:
 
     def _streamed(self, params: Params) -> Iterator[Array]:
         """The sums of the blocks; the next is read while this one is summed."""
-        with closing(read_ahead(self._own_blocks(), self._put)) as ready:
+        with closing(read_ahead(self._own_blocks(), in_this_context(self._put))) as ready:
             yield from self._in_turn(params, ready)
 
     def _in_turn(self, params: Params, ready: Iterable[Batch]) -> Iterator[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -115,6 +116,35 @@ def _reliable_sums() -> dict[str, str] | None:
     except jax.errors.JaxRuntimeError:  # A later XLA has no such option.
         return None
     return options
+
+
+CONTEXTS = (
+    *("enable_x64", "default_matmul_precision", "default_device", "default_prng_impl"),
+    *("numpy_dtype_promotion", "numpy_rank_promotion", "threefry_partitionable"),
+    *("debug_nans", "debug_infs", "disable_jit"),
+)
+"""Settings of JAX that hold for a thread within `with jax.enable_x64(True):` and the like."""
+
+
+def in_this_context(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, to be called by another thread with the settings of JAX that hold here.
+
+    JAX keeps for each thread what `with jax.enable_x64(True):` sets, so a new thread would compile
+    a program of other types than the one that waits for it.
+    """
+    import jax
+
+    values = {name: getattr(jax.config, f"jax_{name}") for name in CONTEXTS}
+
+    @functools.wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> T:
+        with contextlib.ExitStack() as stack:
+            for name, value in values.items():
+                if getattr(jax.config, f"jax_{name}") != value:
+                    stack.enter_context(getattr(jax, name)(value))
+            return function(*arguments, **named)
+
+    return called
 
 
 def in_full_precision(function: Callable[P, T]) -> Callable[P, T]:

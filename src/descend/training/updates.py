@@ -12,6 +12,7 @@ from descend.data.rows.batches import Chunk
 from descend.training.accumulation import GradientSums
 from descend.training.averaging import AveragingSchedule, averaging_schedule, no_averaging
 from descend.training.chunk_loop import Rates
+from descend.training.jax_setup import in_this_context
 from descend.training.state import copy_state
 from descend.types import Array, TrainState
 
@@ -90,7 +91,7 @@ class ChunkUpdater:
             return copy
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="descend-ahead")
-        result = self._thread.submit(self._run, state, chunk, rates)
+        result = self._thread.submit(in_this_context(self._run), state, chunk, rates)
         self._ahead = _Ahead(copy, rates, result.result)
         return copy
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from descend.training.jax_setup import in_this_context
 from descend.tuning.advice import critical_batch, selection, speed
 from descend.tuning.advice.work import (
     NOISE_COST,
@@ -44,7 +45,8 @@ def _compile(work: Work, sizes: list[int]) -> None:
         return
     problem, snapshot = work.runner.problem, work.runner.snapshot
     pool = ThreadPoolExecutor(1)
-    compiled = [pool.submit(speed.compile_sizes, problem, snapshot, [one], 1) for one in sizes[:2]]
+    compile_sizes = in_this_context(speed.compile_sizes)
+    compiled = [pool.submit(compile_sizes, problem, snapshot, [one], 1) for one in sizes[:2]]
     work.compilation = sizes, compiled
     pool.shutdown(wait=False)
 

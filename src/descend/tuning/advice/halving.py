@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from descend.training.jax_setup import in_this_context
 from descend.tuning.advice.trials import FEW_EVALUATIONS, Trial, TrialRunner
 
 FINALISTS, SHORT_FINALISTS = 3, 2
@@ -111,7 +112,7 @@ def run_to_cost(
     for one in trials:
         runner.chunk_cache(one.batch_size)
     with ThreadPoolExecutor(runner.concurrent) as pool:
-        return list(pool.map(run, trials))
+        return list(pool.map(in_this_context(run), trials))
 
 
 def survivors(ranked: Sequence[Trial], finalists: int) -> list[Trial]:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from descend.io.units import count_text
+from descend.training.jax_setup import in_this_context
 from descend.tuning.advice import lr_range
 from descend.tuning.advice.critical_batch import (
     MIN_SIZES,
@@ -141,7 +142,9 @@ def _run(
 ) -> list[Trial]:
     runner.chunk_cache(size)
     with ThreadPoolExecutor(runner.concurrent) as pool:
-        return list(pool.map(lambda rate: run_past(runner, size, rate, level, most), rates))
+        return list(
+            pool.map(in_this_context(lambda rate: run_past(runner, size, rate, level, most)), rates)
+        )
 
 
 def run_past(runner: TrialRunner, size: int, rate: float, level: float, most: int) -> Trial:

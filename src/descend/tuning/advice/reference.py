@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from descend.defaults import LEAST_UPDATES
 from descend.io.units import count_text
+from descend.training.jax_setup import in_this_context
 from descend.training.problem import Problem
 from descend.tuning.advice import speed
 from descend.tuning.advice.further_sizes import ensure_speed, measure_sizes
@@ -78,7 +79,7 @@ def begin_work(
     report(f"Measuring updates of {count_text(reference, 'row')}")
     before = clock()
     with ThreadPoolExecutor(1) as pool:
-        compiled = pool.submit(speed.compile_sizes, problem, snapshot, [reference])
+        compiled = pool.submit(in_this_context(speed.compile_sizes), problem, snapshot, [reference])
         runner = make_runner(problem)
         compiled.result()
     compiling = clock() - before

@@ -16,6 +16,7 @@ import numpy as np
 
 from descend.data.rows.batches import Chunk
 from descend.training.device_feed import chunk_source, device_memory, feed
+from descend.training.jax_setup import in_this_context
 from descend.training.problem import Problem
 from descend.training.resident_loop import block_length
 from descend.training.state import copy_state
@@ -115,7 +116,7 @@ def compile_sizes(
 
     problem.compiled(problem.plan(1))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(compile_size, sizes))
+        list(pool.map(in_this_context(compile_size), sizes))
 
 
 class _TimedUpdates:

@@ -140,11 +140,12 @@ def _curve(work: Work, trial: Trial) -> list[tuple[int, float]]:
 def _run(
     runner: TrialRunner, size: int, rates: Sequence[float], level: float, most: int
 ) -> list[Trial]:
+    def run(rate: float) -> Trial:
+        return run_past(runner, size, rate, level, most)
+
     runner.chunk_cache(size)
     with ThreadPoolExecutor(runner.concurrent) as pool:
-        return list(
-            pool.map(in_this_context(lambda rate: run_past(runner, size, rate, level, most)), rates)
-        )
+        return list(pool.map(in_this_context(run), rates))
 
 
 def run_past(runner: TrialRunner, size: int, rate: float, level: float, most: int) -> Trial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,13 @@ import pytest
 from descend.data import prepare
 from descend.data.prepare import Prepared
 from descend.data.reading.sharing import Sharing
-from descend.data.reading.table import open_table
+from descend.data.reading.table import Table, open_table
 from descend.data.rows import write_store
 from descend.data.rows.budget import Budget, divide
 from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import MemoryStore
+from descend.data.schema.columns import Schema
 from descend.data.share_rows import is_shared
 from descend.errors import DataError
 from descend.settings import Settings
@@ -129,18 +131,66 @@ def test_a_process_may_have_no_row_with_a_target(tmp_path: Path) -> None:
     assert [len(one.own) for one in stores if isinstance(one, SharedStore)][:2] == [0, 0]
 
 
-def test_other_files_under_the_same_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("differs", ["length", "a cell", "the order of the files"])
+def test_other_files_under_the_same_name_are_refused(differs: str, tmp_path: Path) -> None:
+    """Each process reads its share alone, so nobody sees both versions of a row."""
     for index in range(2):
-        (tmp_path / str(index)).mkdir()
-        table = pa.table({"y": range(40 + index), "x": range(40 + index)})
-        pq.write_table(table, tmp_path / str(index) / "t.parquet")
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        lines = [f"{one % 10},{one % 7}" for one in range(40 + index * (differs == "length"))]
+        if index and differs == "a cell":
+            lines[30] = "9,6"
+        names = "ab" if index == 0 or differs != "the order of the files" else "ba"
+        for name, part in zip(names, (lines[:20], lines[20:]), strict=True):
+            (folder / f"{name}.csv").write_text("\n".join(["x,y", *part]))
 
     def work(sharing: Sharing) -> Prepared:
-        path = tmp_path / str(sharing.index) / "t.parquet"
+        path = tmp_path / str(sharing.index) / "*.csv"
         return prepare.prepare(str(path), Settings(target="y", share_rows="yes"), sharing=sharing)
 
     with pytest.raises(DataError, match="Process 1 sees other data than process 0"):
         in_processes(2, work)
+
+
+def test_a_schema_that_a_process_alone_has_learned_is_refused(
+    files: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = prepare.learn_schema
+    first: list[Sharing] = []
+
+    def learn_otherwise(table: Table, settings: Settings, **more: Any) -> Schema:
+        schema = learn(table, settings, **more)
+        if table.sharing is not None and table.sharing.index == 2:
+            first.append(table.sharing)
+            return dataclasses.replace(schema, task_reason="of its own")
+        return schema
+
+    monkeypatch.setattr(prepare, "learn_schema", learn_otherwise)
+    with pytest.raises(DataError, match="Process 2 has learned something else from the columns"):
+        shared(files)
+    assert len(first) == 1
+
+
+def test_the_least_memory_of_a_process_decides_about_the_order_of_all(
+    files: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would read the rows on its disk in windows of its own, or in none."""
+
+    def budget_of(memory: int | None) -> Budget:
+        assert memory is not None
+        window = memory >> 17
+        return dataclasses.replace(divide(memory), table=3000, window=window, validation=1500)
+
+    monkeypatch.setattr(prepare, "keep_to", budget_of)
+    monkeypatch.setattr(write_store, "PIECE_BYTES", 700)
+
+    def work(sharing: Sharing) -> Prepared:
+        settings = SETTINGS.replace(share_rows="no", memory=(1 + sharing.index) << 30)
+        return prepare.prepare(files, settings, sharing=sharing)
+
+    found = in_processes(2, work)
+    assert found[0].layout.windows is not None
+    assert found[0].layout == found[1].layout
 
 
 def test_a_cell_that_only_one_process_reads_changes_the_column_for_all(tmp_path: Path) -> None:

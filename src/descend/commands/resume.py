@@ -17,6 +17,7 @@ from descend.runtime.table_run import (
     TableRun,
     reopen_run,
 )
+from descend.training.parallel import this_place
 
 
 def resume(
@@ -49,7 +50,8 @@ def resume(
             path,
             record,
             options.progress,
-            lambda now: check_unchanged(path, before, now),
+            # What the other processes read is compared with what process 0 reads.
+            (lambda now: check_unchanged(path, before, now)) if this_place().first else None,
             named,
             asked,
         )

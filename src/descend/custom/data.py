@@ -106,9 +106,11 @@ def custom_rows(
     chunked = not is_arrays(data)
     budget = keep_to(settings.memory)
     share = None
+    if sharing is not None:
+        budget = joint_budget(budget, sharing)
     if sharing is not None and is_shared(data, settings, sharing, budget, layout):
         data, first, rows = cut(data, settings, sharing)
-        share, budget = Share(first, rows, sharing), joint_budget(budget, sharing)
+        share = Share(first, rows, sharing)
     elif layout is not None and layout.processes:
         # The checksum is that over blocks of rows, as it was when they were shared out.
         share = Share(0, len(read_whole(data, settings.target).batch.weight), None)

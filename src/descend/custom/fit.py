@@ -25,6 +25,7 @@ from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Options, Trainable, resume_run, start_run
 from descend.settings import Settings, settings_from
 from descend.training.loop import LoopState
+from descend.training.parallel import this_place
 from descend.training.problem import Problem
 from descend.types import Params, StopReason
 
@@ -59,7 +60,9 @@ def fit_custom(
         problem = custom_problem(own, settings, options.progress, layout)
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
         now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
-        check_unchanged(path, before, now)
+        if this_place().first:
+            # What the other processes have is compared with what process 0 has.
+            check_unchanged(path, before, now)
         return trainable(problem)
 
     return resume_run(Path(options.out), go_on, options)

@@ -37,6 +37,7 @@ from descend.data.schema.columns import Schema, schema_from_json
 from descend.data.schema.learn import learn_schema
 from descend.data.share_rows import (
     check_same_files,
+    check_same_schema,
     is_shared,
     join_stores,
     joint_budget,
@@ -126,6 +127,9 @@ def prepare(
     if check is not None:
         check(fingerprint)
     others, is_new = sharing, layout is None
+    if others is not None:
+        # It decides in which order rows are read, which has to be the same everywhere.
+        budget = joint_budget(budget, others)
     if others is not None and is_shared(table, settings, others, budget, layout):
         check_same_files(fingerprint, others)
         beside = _store_of(table.name, fingerprint, settings, others)[0]
@@ -133,7 +137,6 @@ def prepare(
         validation = None if validation is None else validation.shared_out(others, beside)
         for note in (*table.notes, *(validation.notes if validation is not None else ())):
             say(f"Note: {note}")
-        budget = joint_budget(budget, others)
     else:
         sharing = None
     count = 0 if sharing is None else sharing.count
@@ -160,6 +163,7 @@ def prepare(
         rows = load_or_map(kept, layout, budget)
         _say_unseen(kept[0].header.key.get("unseen", ()), say)
         if sharing is not None:
+            check_same_schema(schema, sharing)
             rows = join_stores(*rows, kept[0].row_bytes, sharing, budget, settings.seed)
             _say_shares(rows, schema, say)
         return Prepared(schema, Encoder(schema), *rows, fingerprint, layout)
@@ -191,6 +195,7 @@ def prepare(
     _say_unseen(unseen, say)
     _check_same(table, fingerprint["data"])
     if sharing is not None:
+        check_same_schema(schema, sharing)
         rows = join_stores(*rows, row_bytes, sharing, budget, settings.seed)
         _say_shares(rows, schema, say)
     return Prepared(schema, encoder, *rows, fingerprint, layout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.reading.errors import reading
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.table import Table
 from descend.data.rows.budget import Budget
@@ -20,6 +22,7 @@ from descend.data.rows.layout import Layout
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.store_header import batch_of, leaves_of
+from descend.data.schema.columns import Schema
 from descend.data.split import is_validation
 from descend.errors import DataError
 from descend.settings import Settings
@@ -30,6 +33,9 @@ SAMPLE_SEED = 11
 SAMPLE_ROWS = 20_000
 """Training rows that every process knows, for bins and for the assessment of the model."""
 _VALIDATION_SEED = 13
+SAMPLED_BLOCKS = 64
+"""Blocks of all files together, at most, by which their content is compared; one of each file."""
+BLOCK_BYTES = 1 << 16
 
 
 def sampled_rows(rows: int, seed: int, most: int = SAMPLE_ROWS) -> npt.NDArray[np.int64]:
@@ -82,14 +88,46 @@ def check_same_files(fingerprint: Mapping[str, Any], sharing: Sharing) -> None:
     if other is not None:
         raise DataError(
             f"Process {other} sees other data than process 0 under the same name: the files differ "
-            "in size or columns. Each reads its share of one table, so all must see the same files."
+            "in size, content, order or columns. Each reads its share of one table, so all must "
+            "see the same files."
         )
 
 
 def _content(record: Mapping[str, Any]) -> Any:
-    """The parts of a fingerprint that are the same on every host."""
-    sizes = [file["size"] for file in record.get("files", ())]
-    return [record["columns"], sizes, record.get("hash"), record.get("query")]
+    """The parts of a fingerprint that are the same on every host, and a sample of the content."""
+    files = record.get("files", ())
+    blocks = max(1, SAMPLED_BLOCKS // max(1, len(files)))
+    found = [[file["size"], _sampled_bytes(file["path"], file["size"], blocks)] for file in files]
+    return [record["columns"], found, record.get("hash"), record.get("query")]
+
+
+def _sampled_bytes(path: str, size: int, blocks: int) -> int:
+    """A checksum of both ends of a file and of blocks between them, evenly spread.
+
+    All bytes would take each process as long as to read the whole table.
+    """
+    found = 0
+    with reading(path), open(path, "rb") as file:
+        for start in np.linspace(0, max(0, size - BLOCK_BYTES), blocks + 1).astype(int).tolist():
+            file.seek(start)
+            found = zlib.crc32(file.read(BLOCK_BYTES), found)
+    return found
+
+
+def check_same_schema(schema: Schema, sharing: Sharing) -> None:
+    """Raise DataError if the processes have learned different things from the same columns.
+
+    Each encodes its share of the rows by what it has learned.
+    """
+    known = json.dumps(schema.as_json(), sort_keys=True, default=str)
+    found = same_everywhere(sharing, zlib.crc32(known.encode()))
+    other = next((place for place, one in enumerate(found) if one != found[0]), None)
+    if other is not None:
+        raise DataError(
+            f"Process {other} has learned something else from the columns than process 0. Start "
+            "all of them in the same way, with the same files, versions and variables of the "
+            "environment."
+        )
 
 
 def own_counts(

@@ -19,6 +19,21 @@ def machine() -> dict[str, Any]:
     }
 
 
+def instruction_set() -> str:
+    """The kind of processor and the instructions that it has, as far as the system tells."""
+    found = [platform.machine()]
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "flags", "Features", "CPU part"):
+                found.append(" ".join(sorted(value.split())))
+            elif not line.strip():
+                break  # The next core.
+    except OSError:
+        pass
+    return "; ".join(found)
+
+
 def utc_now() -> str:
     """The time in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -26,24 +26,25 @@ from descend.io.machine import machine, utc_now
 from descend.io.units import count_text
 from descend.reporting.progress import Progress, make_progress
 from descend.reporting.text.advice import short_text
-from descend.runs.checkpoint import CheckpointWriter, load_checkpoint, save_checkpoint
+from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.contents import RECORD
-from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment, read_run_record
+from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment
 from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
 from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
 from descend.runtime.interrupts import CTRL_C, SIGNALS, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
+from descend.runtime.same_work import check_same, check_same_start, least_memory
 from descend.runtime.together import (
     callbacks_that_agree,
-    check_same,
-    check_same_start,
+    checkpoint_of_first,
     choose_together,
     config_for,
     in_all_processes,
     in_this_process,
     link_record,
     noticing_lost_processes,
+    record_of_first,
     use_recorded_link,
 )
 from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
@@ -189,6 +190,7 @@ def start_run(
     with contextlib.ExitStack() as held:
         held.enter_context(noticing_lost_processes(place))
         check_same_start("train", settings.as_json(), place)
+        settings = least_memory(settings, place)
         folder: RunFolder | None = None
         if options.write:
             folder = held.enter_context(claim_run(out, options.name, force=options.force))
@@ -230,7 +232,7 @@ def resume_run(
     with contextlib.ExitStack() as held:
         held.enter_context(noticing_lost_processes(place))
         folder = held.enter_context(open_run(path)) if place.first else None
-        record = read_run_record(path)
+        record = record_of_first(path, place)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
         check_same_start("resume", record["settings"], place)
@@ -242,7 +244,7 @@ def resume_run(
         found = {name: known[name] for name in measured if name in known}
         settings = trainable.settings.replace(**found)
         loop = trainable.problem.begin()
-        saved = load_checkpoint(path / "checkpoint")
+        saved = checkpoint_of_first(path, place)
         if saved is not None:
             try:
                 loop = restore_loop_state(*saved, like=loop)
@@ -417,7 +419,7 @@ def _run_loop(
     with stop_requests(signals) as stop_request:
         together = Callbacks([stop_request, callbacks])
         if place.count > 1:
-            check_same(problem, loop)
+            check_same(problem, config, loop)
             loop = in_all_processes(loop)
             together = callbacks_that_agree([stop_request, callbacks], settings.time_budget)
         meanwhile = trainable.for_the_end(settings)

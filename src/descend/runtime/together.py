@@ -5,22 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from descend.data.rows.shared_store import SharedStore
-from descend.data.rows.store import RowStore
-from descend.errors import InputError, LostProcessError, SettingsError, option_text
+from descend.errors import LostProcessError, SettingsError
 from descend.reporting.progress import Progress
+from descend.runs.checkpoint import Saved, load_checkpoint
+from descend.runs.folder import read_run_record
 from descend.runtime.auto import Chosen, choose
 from descend.runtime.batch_schedule import check_batch_schedule, with_batch_schedule
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
+from descend.runtime.same_work import CompareWeights
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.all_reduce import Link
@@ -28,7 +29,7 @@ from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, LoopState
 from descend.training.parallel import (
     Place,
-    bytes_from_all,
+    bytes_from_first,
     from_all,
     from_first,
     is_lost_connection,
@@ -45,11 +46,6 @@ from descend.types import StopReason
 
 _REASONS = list(StopReason)
 _NONE = -1
-COMPARED_ROWS = 64
-"""Rows at the beginning and at the end of a store on disk that are compared between processes."""
-_PIECE = 1 << 16
-_SAME_VERSIONS = ("descend", "jax", "jaxlib", "optax", "numpy", "duckdb")
-"""Packages that decide about rows, their order or an update."""
 
 
 def choose_together(
@@ -86,6 +82,43 @@ def config_for(
     every = settings.sync_every if isinstance(settings.sync_every, int) else 1
     shared = problem.in_parallel(config, place, every)
     return dataclasses.replace(shared, limits=dataclasses.replace(shared.limits, seconds=None))
+
+
+def record_of_first(path: Path, place: Place) -> dict[str, Any]:
+    """What run.json of a run holds, as process 0 reads it: the others need not see the folder.
+
+    On a host without that folder, or with an old copy of it, a process would not go on with this
+    run, or with another one.
+
+    Args:
+        path: of the run.
+        place: which process this is.
+    """
+    record = read_run_record(path) if place.first else {}
+    if place.count == 1:
+        return record
+    came: dict[str, Any] = json.loads(bytes_from_first(json.dumps(record).encode()))
+    return came
+
+
+def checkpoint_of_first(path: Path, place: Place) -> Saved | None:
+    """The newest checkpoint of a run, as process 0 reads it; None where there is none."""
+    saved = load_checkpoint(path / "checkpoint") if place.first else None
+    if place.count == 1:
+        return saved
+    arrays, record = saved or ({}, None)
+    forms = [[name, str(one.dtype), list(one.shape)] for name, one in arrays.items()]
+    header = bytes_from_first(json.dumps([forms, record]).encode())
+    content = bytes_from_first(b"".join(one.tobytes() for one in arrays.values()))
+    forms, record = json.loads(header)
+    if record is None:
+        return None
+    came, start = {}, 0
+    for name, kind, shape in forms:
+        stop = start + math.prod(shape) * jnp.dtype(kind).itemsize
+        values = np.frombuffer(content[start:stop], jnp.dtype(kind))
+        came[name], start = values.reshape(shape).copy(), stop
+    return came, record
 
 
 def link_record() -> dict[str, Any]:
@@ -152,78 +185,6 @@ def same_number(number: int) -> int:
     return int(first)
 
 
-def check_same_start(command: str, settings: Mapping[str, Any], place: Place) -> None:
-    """Raise InputError where the processes were started to do different things.
-
-    Weights that each process moves in another way would part in silence.
-
-    Args:
-        command: what each was started to do.
-        settings: with which, as JSON has them.
-        place: which process this is.
-    """
-    if place.count == 1:
-        return
-    own = {"the command": command}
-    own |= {f"the version of {name}": version(name) for name in _SAME_VERSIONS}
-    for name, value in settings.items():
-        # Hosts may have other disks, and other room.
-        is_path = name == "store" or (name == "validation" and isinstance(value, str))
-        if name != "memory" and not is_path:
-            own[option_text(name)] = value
-    found = [json.loads(one) for one in bytes_from_all(json.dumps(own).encode())]
-    for index, one in enumerate(found):
-        for name in [*found[0], *(one.keys() - found[0].keys())]:
-            if one.get(name) != found[0].get(name):
-                raise InputError(
-                    f"Process {index} differs from process 0 in {name}: {one.get(name)} there, "
-                    f"{found[0].get(name)} in process 0. Start all processes with the same "
-                    "command, and with the same versions installed."
-                )
-
-
-def check_same(problem: Problem, loop: LoopState) -> None:
-    """Raise InputError where the processes have different rows or begin at different weights.
-
-    A program that makes its rows with random numbers of its own makes others in every process.
-    """
-    found: dict[str, list[Any]] = {"initial weights": [loop.state.params, loop.state.update]}
-    # Of rows that are shared out, all processes know the same sample.
-    training = problem.store.sample if isinstance(problem.store, SharedStore) else problem.store
-    for name, store in (("training rows", training), ("validation rows", problem.validation)):
-        found[name] = [len(store), *_compared(store)]
-    sums = [zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(one)))) for one in found.values()]
-    everywhere = from_all(np.array(sums, np.int64))
-    for name, column in zip(found, everywhere.T, strict=True):
-        if len(set(column.tolist())) > 1:
-            raise InputError(
-                f"The {len(everywhere)} processes of this job have different {name}; all must make "
-                "the same. Seed every random number, and read the same files everywhere."
-            )
-
-
-def _compared(store: RowStore) -> list[int]:
-    """Checksums of the rows of a store: of all in memory, of the first and the last ones on disk.
-
-    To read all rows of a store once more would take as long as an epoch. So rows on disk that
-    differ in the middle alone are not found here.
-    """
-    count = len(store)
-    if store.waits:
-        ends = np.minimum(np.arange(COMPARED_ROWS, dtype=np.int64), count - 1)
-        pieces = [ends, count - 1 - ends]
-    else:
-        starts = range(0, count, _PIECE)
-        pieces = [np.arange(one, min(one + _PIECE, count), dtype=np.int64) for one in starts]
-    return [
-        zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(store.gather(rows))))) for rows in pieces
-    ]
-
-
-def _bytes(leaf: Any) -> bytes:
-    return np.ascontiguousarray(leaf).tobytes()
-
-
 def in_all_processes(loop: LoopState) -> LoopState:
     """The loop state with arrays that all processes share."""
     return _with_arrays(loop, replicate)
@@ -268,5 +229,5 @@ def callbacks_that_agree(callbacks: Sequence[Callback], seconds: float | None) -
         callbacks: of this process.
         seconds: time budget, or None; process 0 keeps the time.
     """
-    members = [*callbacks, KeepTime(math.inf if seconds is None else seconds)]
+    members = [CompareWeights(), *callbacks, KeepTime(math.inf if seconds is None else seconds)]
     return Callbacks(members, Agreement(in_this_process, same_factor, same_reason))

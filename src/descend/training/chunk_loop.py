@@ -14,7 +14,7 @@ from descend.training.averaging import AveragingSchedule, blend, no_averaging
 from descend.training.jax_setup import jit_program
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.keys import KeySource, key_source, update_key
-from descend.training.parallel import over_processes
+from descend.training.parallel import are_alike, of_first_process, over_processes
 from descend.training.resident import batch_at
 from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params, TrainState
@@ -112,8 +112,15 @@ def compile_chunk(
         carry, mean, losses, _ = jax.lax.fori_loop(0, averaging.used, until_next_sample, first)
         return carry, mean, losses
 
+    def loops_on_unlike_processors(*arguments: Any) -> tuple[Carry, Params, Array]:
+        carry, mean, losses = loops(*arguments)
+        # They round an update differently, and what is evaluated and saved has to be the same.
+        carry, mean = of_first_process((carry, mean))
+        return carry, mean, losses
+
     if parallel:
-        return as_run_chunk(compile_over_processes(loops), numbered=noisy)
+        run = loops if are_alike() else loops_on_unlike_processors
+        return as_run_chunk(compile_over_processes(run), numbered=noisy)
     compiled = with_fallback(
         jit_program(small, donate_argnums=(0, 1)), jit_program(loops, donate_argnums=(0, 1))
     )

@@ -12,6 +12,7 @@ import functools
 import math
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from descend.data.reading.sharing import Sharing
 from descend.errors import InputError
+from descend.io.machine import instruction_set
 from descend.training.all_reduce import Link, all_reduce
 from descend.training.joining import LONGEST, check_addresses, telling_of_waiting
 from descend.training.starters import CORES, WATCHED, job_of
@@ -82,6 +84,7 @@ def is_watched() -> bool:
 _joined: list[Place] = []
 _watches: list[Watch] = []
 _links: list[Link] = []
+_unlike: list[Place] = []
 
 
 def this_place() -> Place:
@@ -92,6 +95,11 @@ def this_place() -> Place:
 def this_link() -> Link | None:
     """What a message between the processes costs, the same in all of them; None: not measured."""
     return _links[0] if _links else None
+
+
+def are_alike() -> bool:
+    """Whether the processes compute on the same kind of processor, in the same way."""
+    return not _unlike
 
 
 def use_link(link: Link | None) -> None:
@@ -152,8 +160,19 @@ def join() -> Place:
         from descend.training.link import measure_link
 
         measure_link(job.interface)
+        found = from_all(np.array([zlib.crc32(_arithmetic().encode())], np.int64))
+        _unlike[:] = [this_place()] if len(np.unique(found)) > 1 else []
     _watch_over_others()
     return this_place()
+
+
+def _arithmetic() -> str:
+    """What decides how this process rounds: its device, and the instructions that XLA may use."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return str(jax.devices()[0].device_kind)
+    return f"{instruction_set()} {os.environ.get('XLA_FLAGS', '')}"
 
 
 def _connect_pairs() -> None:
@@ -188,6 +207,7 @@ def leave() -> None:
         jax.distributed.shutdown()
         _joined.clear()
         _links.clear()
+        _unlike.clear()
 
 
 @contextmanager
@@ -355,6 +375,11 @@ def mean_over_processes(tree: Params, rows: Array) -> Params:
     return mean
 
 
+def of_first_process(tree: Params) -> Params:
+    """The floats that process 0 has, bit for bit, in every process; called as `slice_index` is."""
+    return mean_over_processes(tree, (slice_index() == 0).astype(np.float32))
+
+
 def slice_index() -> Array:
     """The number of the slice; called within `over_processes`."""
     import jax
@@ -371,6 +396,14 @@ def from_first(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     came = np.asarray(multihost_utils.broadcast_one_to_all(sent))
     return np.frombuffer(came.astype(np.uint8).tobytes(), values.dtype).reshape(values.shape)
+
+
+def bytes_from_first(own: bytes) -> bytes:
+    """The bytes that process 0 has, in every process."""
+    (length,) = from_first(np.array([len(own)], np.int64)).tolist()
+    own = own.ljust(length, b"\0")[:length]
+    pieces = (own[start : start + MESSAGE_BYTES] for start in range(0, length, MESSAGE_BYTES))
+    return b"".join(from_first(np.frombuffer(one, np.uint8)).tobytes() for one in pieces)
 
 
 def bytes_from_all(own: bytes) -> list[bytes]:

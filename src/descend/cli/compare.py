@@ -55,7 +55,7 @@ def compare(
         ),
     ] = "",
     seeds: Annotated[
-        int | None, typer.Option(help="Runs of each method; otherwise 5 to 8, as time allows.")
+        int | None, typer.Option(help="Runs of each method; otherwise 5 to 12, as time allows.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Training time of each run, such as 10s.")

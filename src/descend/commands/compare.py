@@ -98,7 +98,7 @@ def compare(
         name: what the folder is called where `out` is None.
         sizes: further batch sizes.
         methods: further update rules and classical methods.
-        seeds: runs of each method; None takes 5 to 8, as many as `Repeats.seconds` allow
+        seeds: runs of each method; None takes 5 to 12, as many as `Repeats.seconds` allow
             (3 of methods that read all rows for each step).
         budget: seconds of training for each run; the settings' epochs end it too.
         same_rate: whether a second panel runs all at one learning rate.
@@ -187,6 +187,7 @@ def compare(
         "budget": settings.time_budget,
         "advised": advised,
         "same_rate": rate if same_rate else None,
+        "roughness_relative_to": "loss",
         "tuning": [_tuned_record(name, one) for name, one in tuned.items()],
         "runs": records,
         "table": table_of(records),

@@ -27,7 +27,7 @@ PAPER, LETTER, PADDING = 700, 7, 15
 LONG_TABLE = 20
 """A table of more rows than this scrolls within its own box."""
 TONES = {"good": ("✓", "Passed:"), "warn": ("!", "Caution:"), "bad": ("✗", "Failed:")}
-MARKS = {"good": "✓", "bad": "✗", "neutral": "?"}
+MARKS = {"good": "✓", "warn": "~", "bad": "✗", "even": "=", "neutral": "?"}
 LEAST_REACH, MOST_REACH = 2.0, 100.0
 
 

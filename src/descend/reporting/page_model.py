@@ -86,7 +86,8 @@ class Interval:
         value: the ratio, above 0.
         low: lower end; None where nothing is certain.
         high: upper end.
-        tone: `good` where it is certainly above 1, `bad` where below, `neutral` where neither.
+        tone: `good` where it is certainly above 1, `bad` where below, `even` where near 1,
+            `neutral` where it is not known.
     """
 
     label: str
@@ -104,7 +105,7 @@ class Finding:
     Attributes:
         title: the statement.
         verdict: in one to three words.
-        tone: of the verdict: `good`, `neutral` or `bad`.
+        tone: of the verdict: `good`, `warn`, `bad`, `even` or `neutral`.
         text: what was measured.
         intervals: the ratios.
     """

@@ -73,7 +73,9 @@ def test_what_is_clear_held() -> None:
     found = verdicts(full=9.0, mini=1.0, stochastic=5.0)
     assert found["closer"] == found["noise"] == found["memory"] == "held"
     assert found["faster"] == found["faster-sgd"] == "held"
-    assert found["momentum"] == found["curve"] == "undetermined"
+    assert found["momentum"] == found["curve"] == "little difference"
+    # The mini-batch was not run at the learning rate of SGD.
+    assert "curve-one-rate" not in found
 
 
 def test_the_data_may_say_otherwise() -> None:
@@ -88,7 +90,7 @@ def test_the_data_may_say_otherwise() -> None:
 
 
 def test_overlapping_intervals_leave_it_open() -> None:
-    times = (0.5, 3.0, 1.1)
+    times = (0.5, 3.0, 1.1)  # Far apart: neither faster nor little difference.
     found = verdicts(full=9.0, mini=1.0, stochastic=lambda _, seed: times[seed])
     assert found["faster-sgd"] == "undetermined"
 
@@ -113,7 +115,7 @@ def test_a_run_that_never_came_is_compared_at_the_loss_that_both_reached() -> No
 
 
 def test_where_nobody_came_the_losses_that_both_reached_decide() -> None:
-    assert verdicts(full=None, mini=None, stochastic=None)["faster"] == "undetermined"
+    assert verdicts(full=None, mini=None, stochastic=None)["faster"] == "little difference"
 
 
 def test_momentum_smooths_where_the_curves_are_smoother() -> None:
@@ -124,6 +126,29 @@ def test_momentum_smooths_where_the_curves_are_smoother() -> None:
     for name in ("momentum", "momentum-sgd", "momentum-full"):
         assert found[name]["verdict"] == "held"
     assert ratios_of(found["momentum-sgd"])["roughness"]["value"] == pytest.approx(5.0)
+
+
+def test_a_mini_batch_is_smoother_at_the_rate_of_sgd_and_may_not_be_at_its_own() -> None:
+    def rough(family: str, seed: int, panel: str = "tuned") -> float:
+        value = {"tuned": 0.2, "rate-of-sgd": 0.02}[panel] if family == "mini" else 0.1
+        return value * (1 + 0.1 * seed)
+
+    runs = [
+        record(family, rule, seed, roughness=rough(family, seed))
+        for family in SIZES
+        for rule in ("sgd", "momentum")
+        for seed in range(3)
+    ]
+    at_that_rate = [
+        {**record("mini", "sgd", seed, roughness=rough("mini", seed, panel)), "panel": panel}
+        for panel in ("rate-of-sgd",)
+        for seed in range(3)
+    ]
+    found = told([*runs, *at_that_rate])
+    assert found["curve-one-rate"]["verdict"] == "held"
+    assert ratios_of(found["curve-one-rate"])["plain"]["value"] == pytest.approx(5.0)
+    assert found["curve-plain"]["verdict"] == "did not hold"
+    assert ratios_of(found["curve-plain"])["plain"]["value"] == pytest.approx(0.5)
 
 
 def test_what_is_not_known_of_one_method_leaves_the_others_decided() -> None:

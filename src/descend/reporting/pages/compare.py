@@ -25,10 +25,17 @@ from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
 
-TONES = {"held": "good", "held in part": "bad", "did not hold": "bad", "undetermined": "neutral"}
+TONES = {
+    "held": "good",
+    "held in part": "warn",
+    "did not hold": "bad",
+    "little difference": "even",
+    "undetermined": "neutral",
+}
 LEAST_GAIN = 0.02
 """If the best method gains less than this share of the loss, there was little to learn."""
 TUNED, SAME = "each at its own learning rate", "all at one learning rate"
+AT_RATE_OF_SGD = "SGD, and mini-batch at its learning rate"
 CLAIMS_NOTE = (
     "Every ratio below is above 1 where the claim is right. The line in the middle of each scale "
     "is 1, the scale is logarithmic, and the bar is a 90 % interval. Claims about gradients are "
@@ -41,11 +48,21 @@ ARRIVAL_NOTE = (
 )
 NATURE_NOTE = (
     "Gradient error: the distance from a mini-batch gradient to the true gradient over all rows, "
-    "as a multiple of the length of the true gradient (root mean square). Roughness: how far an "
-    "evaluation lies from the straight line between its neighbours, as a share of the gain, while "
-    "the learning rate is the tuned one. Peak memory: what training at this batch size holds, "
+    "as a multiple of the length of the true gradient (root mean square). Roughness: {roughness}, "
+    "while the learning rate is the tuned one. Peak memory: what training at this size holds, "
     "according to the compiled update."
 )
+ROUGHNESS = {
+    "loss": (
+        "by how much the loss jumps from one evaluation to the next, as a share of itself (how far "
+        "its logarithm lies from the straight line between its neighbours)"
+    ),
+    "gain": (
+        "how far an evaluation lies from the straight line between its neighbours, as a share of "
+        "the gain"
+    ),
+}
+"""What the roughness of a record is, by what it is relative to; to the gain in older records."""
 
 
 def compare_page(record: Record) -> Page:
@@ -150,7 +167,9 @@ def compare_sections(record: Record) -> list[Section]:
         ),
         Section(
             "Noise, speed and memory",
-            text=[NATURE_NOTE],
+            text=[
+                NATURE_NOTE.format(roughness=ROUGHNESS[record.get("roughness_relative_to", "gain")])
+            ],
             plots=[noise_plot(record)] if record.get("noise") else [],
             tables=[_table(record, "tuned", NATURE, "Gradient error, roughness, speed and memory")],
         ),
@@ -166,6 +185,19 @@ def compare_sections(record: Record) -> list[Section]:
                 ],
                 plots=[curves_plot(record, "same", SAME)],
                 tables=[_table(record, "same", ARRIVAL, SAME)],
+            )
+        )
+    if any(one["panel"] == "rate-of-sgd" for one in record["table"]):
+        sections.append(
+            Section(
+                "Mini-batch at the learning rate of SGD",
+                text=[
+                    "At the learning rate of SGD one expects a mini-batch, which averages over its "
+                    "rows, to have the smoother curve, and to fall more slowly, since it makes "
+                    "fewer updates. Its own tuned rate is mostly higher: that makes it faster, and "
+                    "may make it as rough again. Whether it was so here is said with the claims."
+                ],
+                plots=[curves_plot(record, "rate-of-sgd", AT_RATE_OF_SGD)],
             )
         )
     sections.append(_tuning_section(record))

@@ -82,8 +82,11 @@ def arrival_plot(record: Record) -> Plot:
 
 
 def curves_plot(record: Record, panel: str, title: str) -> Plot:
-    """Validation loss of the first seed's runs."""
+    """Validation loss of the first seed's runs; beside a mini-batch at SGD's rate, those of SGD."""
     runs = [run for run in record["runs"] if run["panel"] == panel]
+    if panel == "rate-of-sgd":
+        tuned = (run for run in record["runs"] if run["panel"] == "tuned")
+        runs = [*(run for run in tuned if run["method"]["family"] == "stochastic"), *runs]
     first = min(run["seed"] for run in runs)
     shown = [run for run in runs if run["seed"] == first]
     sizes = list(dict.fromkeys(run["method"]["batch_size"] for run in shown))

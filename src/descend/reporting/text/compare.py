@@ -19,7 +19,7 @@ from descend.reporting.text.tables import paragraph, table_text
 
 Record = Mapping[str, Any]
 
-INDENT = " " * 14
+INDENT = " " * 19
 
 
 def compare_text(record: Record) -> str:

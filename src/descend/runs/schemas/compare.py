@@ -76,7 +76,7 @@ class ComparedMethod(Struct, kw_only=True):
             raise ValueError("the runs that came to the target do not fit their times")
 
 
-Verdict = Literal["held", "held in part", "did not hold", "undetermined"]
+Verdict = Literal["held", "held in part", "did not hold", "little difference", "undetermined"]
 
 
 class Ratio(Struct, kw_only=True):
@@ -165,7 +165,8 @@ class CompareRecord(Labelled, kw_only=True):
     claims: list[Claim]
     runs: list[ComparedRun]
     tuning: list[TunedMethod]
-    same_rate: Number
+    same_rate: Number | None
+    roughness_relative_to: Literal["loss", "gain"] = "gain"
     budget: Positive | None = None
     noise: list[Noise] = field(default_factory=list)
     plane: Plane | None = None

@@ -1,6 +1,6 @@
 """Common claims about batch sizes, tested on measured runs.
 
-A claim held, held in part, did not hold, or is undetermined.
+A claim held, held in part, did not hold, made little difference, or is undetermined.
 
 Every claim says that a ratio is above 1; ratios are taken within a seed. Claims about gradients are
 tested over the drawn mini-batches, at the weights of these runs; claims about runs, over the seeds.
@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from descend.tuning.compare.ratios import (
+    ALIKE,
     FAILED,
     HELD,
+    LITTLE,
     OPEN,
     Ratio,
     drawn_ratio,
@@ -33,12 +35,13 @@ RULES = {"sgd": "plain", "momentum": "with momentum"}
 EXTREMES = {"full": "gradient descent", "stochastic": "SGD"}
 KINDS = {"mini": "mini-batch", **EXTREMES}
 WHEN = {"at the start": "deviation_at_start", "when trained": "deviation_when_trained"}
-NO_CURVE = "not known: too few evaluations"
+NO_CURVE = "not known: too few evaluations, or a loss that is not positive"
 IN_PART = "held in part"
 WORDS = {
     HELD: "It held.",
     IN_PART: "It held only in part.",
     FAILED: "It did not hold here.",
+    ALIKE: f"It makes little difference here: less than {LITTLE:g} ×.",
     OPEN: "These runs do not decide it.",
 }
 
@@ -50,9 +53,11 @@ def claims(runs: Sequence[Record]) -> list[dict[str, Any]]:
         runs: records as compare.json holds them: method, panel, seed, measures.
     """
     tuned = [run for run in runs if run["panel"] == "tuned"]
+    at_rate_of_sgd = [run for run in runs if run["panel"] == "rate-of-sgd"]
     found = [
         _closer(tuned),
         _less_noisy(tuned),
+        _smoother_at_one_rate(tuned, at_rate_of_sgd),
         *(_smoother_curve(tuned, rule) for rule in RULES),
         _faster(tuned, "full", tuple(RULES), "faster", "gradient descent"),
         _faster(tuned, "stochastic", ("sgd",), "faster-sgd-plain", "SGD, both plain"),
@@ -94,11 +99,26 @@ def _less_noisy(runs: Sequence[Record]) -> dict[str, Any] | None:
     )
 
 
+def _smoother_at_one_rate(
+    tuned: Sequence[Record], at_rate_of_sgd: Sequence[Record]
+) -> dict[str, Any] | None:
+    return _claim(
+        "curve-one-rate",
+        "At the learning rate of SGD, the loss curve of mini-batch is smoother than that of SGD.",
+        "Roughness of SGD's loss curve, divided by that of the advised mini-batch at SGD's rate",
+        _roughness_ratios(
+            (words, _of(tuned, "stochastic", rule), _of(at_rate_of_sgd, "mini", rule))
+            for rule, words in RULES.items()
+        ),
+    )
+
+
 def _smoother_curve(runs: Sequence[Record], rule: str) -> dict[str, Any] | None:
     pair = (RULES[rule], _of(runs, "stochastic", rule), _of(runs, "mini", rule))
     return _claim(
         "curve" if rule == "momentum" else "curve-plain",
-        f"The loss curve of mini-batch is smoother than that of SGD, both {RULES[rule]}.",
+        "Each at its tuned learning rate, the loss curve of mini-batch is smoother than that of "
+        f"SGD, both {RULES[rule]}.",
         "Roughness of SGD's loss curve divided by the advised mini-batch's, both at tuned rates",
         _roughness_ratios([pair]),
     )
@@ -147,8 +167,13 @@ def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
     pairs = []
     for seed in sorted({run["seed"] for run in runs}):
         basic = [run for run in runs if run["seed"] == seed and run["method"]["basic"]]
+        in_both = {run["method"]["name"] for run in basic if run["panel"] == "same"}
         same, tuned = (
-            [run["measures"]["best"] for run in basic if run["panel"] == panel]
+            [
+                run["measures"]["best"]
+                for run in basic
+                if run["panel"] == panel and run["method"]["name"] in in_both
+            ]
             for panel in ("same", "tuned")
         )
         if not same or not tuned:
@@ -182,7 +207,8 @@ def _claim(
         return None
     verdict = verdict_of(parts)
     risk = shared_risk(parts)
-    if verdict == FAILED and any(part is not None and part.above() for part in parts.values()):
+    some = any(part is not None and part.above() for part in parts.values())
+    if verdict in (FAILED, ALIKE) and some:
         verdict = IN_PART
     words = WORDS[verdict]
     unknown = {"value": None, "interval": None, "verdict": OPEN}

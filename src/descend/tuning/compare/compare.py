@@ -18,6 +18,7 @@ from descend.tuning.compare.measures import (
 )
 from descend.tuning.compare.methods import Method, Tuned
 from descend.tuning.compare.run import (
+    RATE_OF_SGD,
     SAME,
     TUNED,
     ComparedRun,
@@ -33,6 +34,7 @@ TARGET_FRACTION = 0.05
 
 READ_ALL = ("full", "classical")
 """Families of methods that read all rows for each step."""
+PANELS = (TUNED, RATE_OF_SGD, SAME)
 
 Make = Callable[[str, int], Problem]
 Report = Callable[[str], None]
@@ -49,15 +51,17 @@ class Repeats:
         fewest: minimum number of seeds.
         most: maximum number of seeds.
         seconds: time that all runs together may take, about.
-        alike: seeds that are run at one common rate, too; the later ones at tuned rates only.
+        alike: seeds that are run at common rates, too: all methods at that of the mini-batch, and
+            the mini-batch at that of SGD. The later ones are run at tuned rates only.
         whole: seeds of the methods that read all rows for each step. They have no noise but that
             of their initial weights, and where they differ from mini-batches they differ by
-            factors; the other claims are about smaller ratios and get the later seeds.
+            factors; the other claims are about smaller ratios and get the later seeds. At the
+            common rate they have one.
     """
 
     fewest: int = 5
-    most: int = 8
-    seconds: float = 80.0
+    most: int = 12
+    seconds: float = 100.0
     alike: int = 3
     whole: int = 3
 
@@ -131,7 +135,12 @@ def compare(
         last = time.perf_counter() - started
         if same_rate is not None and done < repeats.alike:
             report(f"{which}: all at learning rate {same_rate:.3g}")
-            runs += _run_at_same_rate(make_problem, rotated, same_rate, conditions, seed, runs)
+            repeated = [one for one in rotated if done == 0 or one.family not in READ_ALL]
+            at_one = dict.fromkeys((one.name for one in repeated), same_rate)
+            runs += _run_at(make_problem, SAME, repeated, at_one, conditions, seed, runs)
+            report(f"{which}: mini-batch at the learning rate of SGD")
+            advised, at_that = _at_rate_of_sgd(methods, tuned)
+            runs += _run_at(make_problem, RATE_OF_SGD, advised, at_that, conditions, seed, runs)
         problem = make_problem("sgd", seed)
         if kept:
             report(f"{which}: the loss on a plane through the runs")
@@ -145,7 +154,9 @@ def compare(
             noise = noise_by_size(problem, moments)
         # Its rows go before those of the next seed are read.
         del problem
-        found += sorted(measured, key=lambda run: (run.panel == SAME, places[run.method.name]))
+        found += sorted(
+            measured, key=lambda run: (PANELS.index(run.panel), places[run.method.name])
+        )
         done += 1
     return found, noise, plane
 
@@ -191,25 +202,38 @@ def _run_tuned(
     return runs, best_params
 
 
-def _run_at_same_rate(
+def _at_rate_of_sgd(
+    methods: Sequence[Method], tuned: Mapping[str, Tuned]
+) -> tuple[list[Method], dict[str, float]]:
+    """The advised mini-batch with the rules that SGD is run with, too, and SGD's rates for it."""
+    of_sgd = {one.optimizer: one.name for one in methods if one.family == "stochastic"}
+    advised = [
+        one for one in methods if one.advised and one.family == "mini" and one.optimizer in of_sgd
+    ]
+    return advised, {one.name: tuned[of_sgd[one.optimizer]].learning_rate for one in advised}
+
+
+def _run_at(
     make_problem: Make,
+    panel: str,
     methods: Sequence[Method],
-    rate: float,
+    rates: Mapping[str, float],
     conditions: Conditions,
     seed: int,
     tuned: Sequence[ComparedRun],
 ) -> list[ComparedRun]:
-    """The runs at one common rate; a run whose tuned rate is the same is reused."""
-    before = {run.method.name: run for run in tuned if run.learning_rate == rate}
+    """The runs of a panel at given rates; a run whose tuned rate is the same is reused."""
+    before = {(run.method.name, run.learning_rate): run for run in tuned if run.panel == TUNED}
     runs = []
     for method in methods:
         if method.family == "classical":
             continue
-        if method.name in before:
-            runs.append(dataclasses.replace(before[method.name], panel=SAME))
+        rate = rates[method.name]
+        if (method.name, rate) in before:
+            runs.append(dataclasses.replace(before[method.name, rate], panel=panel))
             continue
         problem = make_problem(method.optimizer, seed)
-        runs.append(run_method(problem, method, SAME, rate, conditions)[0])
+        runs.append(run_method(problem, method, panel, rate, conditions)[0])
     return runs
 
 
@@ -235,12 +259,10 @@ def _add_measures(
     run: ComparedRun, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
 ) -> ComparedRun:
     reached = arrival(run.history, target)
-    first, last = run.history[0], run.history[-1]
+    last = run.history[-1]
     at_start, trained = start[run.method.batch_size], later[run.method.batch_size]
     steady = run.history[: run.steady]
     rough = roughness([line.examples for line in steady], [line.validation_loss for line in steady])
-    # The target is a fraction of the best gain above the best loss, so the gain follows from it.
-    gain = (first.validation_loss - target) / (1.0 - TARGET_FRACTION)
     measures: dict[str, float | None] = {
         "target": target,
         "best": run.best,
@@ -253,7 +275,7 @@ def _add_measures(
         "deviation_when_trained": trained.value,
         "deviation_when_trained_error": trained.error,
         "gradients_drawn": at_start.draws,
-        "roughness": rough / gain if rough is not None and gain > 0 else None,
+        "roughness": rough,
         "rows_per_second": last.examples / last.seconds if last.seconds > 0 else None,
         "memory": float(run.memory),
     }

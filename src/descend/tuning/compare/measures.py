@@ -36,8 +36,8 @@ ROWS_TOGETHER = 4096
 """Rows of the mini-batches whose gradients one call computes, one mini-batch after another."""
 MIN_EVALUATIONS = 5
 """Evaluations needed for a roughness."""
-NORMAL_MEDIAN = 0.6745
-"""Median of the absolute value of a standard normal variable."""
+NORMAL_MEAN = math.sqrt(2.0 / math.pi)
+"""Mean of the absolute value of a standard normal variable."""
 
 
 GradientOver = Callable[..., tuple[float, Params]]
@@ -78,32 +78,37 @@ def arrival(history: History, target: float) -> Arrival | None:
 
 
 def roughness(lengths: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The typical distance of an evaluation from the line between its two neighbours.
+    """How much the loss jumps from evaluation to evaluation, as a share of itself.
 
-    With a = (x_{k+1} − x_k)/(x_{k+1} − x_{k−1}) and b = 1 − a, the distance is
-    d_k = |l_k − a·l_{k−1} − b·l_{k+1}| / √(1 + a² + b²), and the roughness the median of the d_k
-    divided by 0.6745. For a smooth curve with independent noise this is the standard deviation of
+    With y = ln(loss), a = (x_{k+1} − x_k)/(x_{k+1} − x_{k−1}) and b = 1 − a, the distance of an
+    evaluation from the line between its two neighbours is
+    d_k = |y_k − a·y_{k−1} − b·y_{k+1}| / √(1 + a² + b²), and the roughness the mean of the d_k
+    divided by √(2/π). For a smooth curve with independent noise this is the standard deviation of
     the noise, however dense the evaluations are, so that curves of different density can be
-    compared. The median excludes the steep beginning. (Gasser, Sroka & Jennen-Steinmetz 1986,
-    Biometrika 73(3), with the median of Hampel 1974 instead of the mean square)
+    compared; and since it is relative to the loss, curves that end at different losses can be.
+    (Gasser, Sroka & Jennen-Steinmetz 1986, Biometrika 73(3), with the mean absolute value in place
+    of the mean square)
 
     Args:
         lengths: where in the run each evaluation was (for example examples seen), rising.
         losses: of the evaluations, finite.
 
     Returns:
-        In units of the loss; None for fewer than `MIN_EVALUATIONS` evaluations.
+        A share: 0.1 where the loss jumps by 10 %. None for fewer than `MIN_EVALUATIONS`
+        evaluations, and where a loss is 0 or negative.
 
-    >>> round(roughness([0, 1, 2, 3, 4, 5, 6], [1, 0, 1, 0, 1, 0, 1]), 3)
-    1.211
+    >>> round(roughness([0, 1, 2, 3, 4, 5, 6], [1.0, 1.1, 1.0, 1.1, 1.0, 1.1, 1.0]), 3)
+    0.098
+    >>> round(roughness([0, 1, 2, 3, 4], [16.0, 8.0, 4.0, 2.0, 1.0]), 3)
+    0.0
     """
-    x, y = np.asarray(lengths, np.float64), np.asarray(losses, np.float64)
-    if len(x) < MIN_EVALUATIONS:
+    if len(losses) < MIN_EVALUATIONS or min(losses) <= 0:
         return None
+    x, y = np.asarray(lengths, np.float64), np.log(np.asarray(losses, np.float64))
     before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
     after = 1.0 - before
     apart = np.abs(y[1:-1] - before * y[:-2] - after * y[2:])
-    return float(np.median(apart / np.sqrt(1.0 + before**2 + after**2)) / NORMAL_MEDIAN)
+    return float(np.mean(apart / np.sqrt(1.0 + before**2 + after**2)) / NORMAL_MEAN)
 
 
 class Deviation(NamedTuple):

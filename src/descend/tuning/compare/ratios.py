@@ -10,8 +10,13 @@ import numpy as np
 import scipy  # Its parts are imported when they are used.
 
 HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
+ALIKE = "little difference"
 RISK = 0.05
 """Significance level: the risk of calling a ratio above 1, or below 1, when it is not."""
+LITTLE = 1.5
+"""A ratio whose 90 % interval lies within a factor of this around 1 is no difference to speak of:
+in two curves with noise the eye does not find it. (Two one-sided tests; Schuirmann 1987, J.
+Pharmacokinet. Biopharm. 15.)"""
 
 
 class Ratio(NamedTuple):
@@ -44,6 +49,11 @@ class Ratio(NamedTuple):
         """Whether it is significantly below 1."""
         return not self.at_least and -self.log > self._half_width(risk)
 
+    def near_one(self) -> bool:
+        """Whether it is neither as large as `LITTLE` nor as small as its inverse."""
+        bounded = not (self.at_least or self.at_most)
+        return bounded and abs(self.log) + self._half_width(RISK) < math.log(LITTLE)
+
     @property
     def interval(self) -> tuple[float, float] | None:
         """Its 90 % interval; None if the error is unknown."""
@@ -65,6 +75,8 @@ class Ratio(NamedTuple):
     def as_json(self, risk: float) -> dict[str, Any]:
         """The ratio as a record, its verdict at the given risk."""
         verdict = HELD if self.above() else FAILED if self.below(risk) else OPEN
+        if verdict == OPEN and self.near_one():
+            verdict = ALIKE
         return {
             "value": self.value,
             "interval": self.interval,
@@ -123,13 +135,17 @@ def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
     """Whether every ratio is above 1.
 
     The claim held if each is, at risk `RISK` (an intersection-union test keeps that level). It did
-    not hold if one is below 1, at `RISK` divided by their number (Bonferroni). A ratio of None is
-    not known.
+    not hold if one is below 1, at `RISK` divided by their number (Bonferroni). There is little
+    difference if one is near 1 and the others are near 1 or above it. A ratio of None is not known.
     """
     known = [part for part in parts.values() if part is not None]
     if any(part.below(shared_risk(parts)) for part in known):
         return FAILED
-    return HELD if known and len(known) == len(parts) and all(map(Ratio.above, known)) else OPEN
+    if not known or len(known) < len(parts):
+        return OPEN
+    if all(map(Ratio.above, known)):
+        return HELD
+    return ALIKE if all(part.above() or part.near_one() for part in known) else OPEN
 
 
 def shared_risk(parts: Mapping[str, Ratio | None]) -> float:

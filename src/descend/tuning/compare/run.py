@@ -20,7 +20,7 @@ from descend.tuning.compare.classical import check_small, run_classical
 from descend.tuning.compare.methods import Method
 from descend.types import History, Params
 
-TUNED, SAME = "tuned", "same"
+TUNED, SAME, RATE_OF_SGD = "tuned", "same", "rate-of-sgd"
 
 Clock = Callable[[], float]
 
@@ -48,7 +48,8 @@ class ComparedRun:
 
     Attributes:
         method: the method.
-        panel: `tuned`, or `same` where all methods have one learning rate.
+        panel: `tuned`; `same` where all methods have one learning rate; `rate-of-sgd` where a
+            mini-batch has the rate of one row.
         seed: of the split, the weights and the order of rows.
         learning_rate: peak rate; None if the method has none.
         history: a line per evaluation.

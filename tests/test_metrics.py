@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from descend.metrics import ClassificationScore, HingeScore, RegressionScore
+from descend import metrics
+from descend.metrics import ClassificationScore, HingeScore, Ranks, RegressionScore
 
 
 def score(truth: list[float], predicted: list[float], mean: float) -> dict[str, float]:
@@ -46,3 +47,43 @@ def test_rows_of_one_class_have_no_auc(score: type[ClassificationScore]) -> None
     both = found.result()
     assert both["model"]["auc"] == 1.0
     assert both["baseline"]["auc"] == 0.5
+
+
+def exact_area(score: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> float:
+    """By its definition, over all pairs."""
+    ups, downs = np.flatnonzero(positive), np.flatnonzero(~positive)
+    above = score[ups][:, None] - score[downs][None]
+    pairs = weight[ups][:, None] * weight[downs][None]
+    return float(np.sum(pairs * ((above > 0) + 0.5 * (above == 0))) / np.sum(pairs))
+
+
+@pytest.mark.parametrize("most", [1 << 20, 50])
+@pytest.mark.parametrize("share", [0.5, 1e-3, 1e-6, 1 - 1e-6])
+def test_area_of_rare_classes(monkeypatch: pytest.MonkeyPatch, most: int, share: float) -> None:
+    """Where a class is rare, all probabilities lie close together, and their order counts."""
+    monkeypatch.setattr(metrics, "MOST_EXACT", most)
+    random = np.random.default_rng(5)
+    odds = random.normal(np.log(share / (1 - share)), 1.0, 300)
+    odds[::7] = odds[0]
+    positive = random.random(300) < 1 / (1 + np.exp(-(odds - np.median(odds))))
+    weight = random.uniform(0, 3, 300)
+    ranks = Ranks()
+    for part in np.array_split(np.arange(300), 4):
+        ranks.add(1 / (1 + np.exp(-odds[part])), positive[part], weight[part])
+    expected = exact_area(odds, positive, weight)
+    assert 0.6 < expected < 0.9
+    assert ranks.area() == pytest.approx(expected, abs=1e-12 if most > 300 else 1e-4)
+
+
+def test_targets_in_other_units_count_alike() -> None:
+    random = np.random.default_rng(2)
+    truth = np.stack([1e6 * random.normal(size=50), random.normal(size=50)], axis=1)
+    predicted = np.stack([truth[:, 0], np.zeros(50)], axis=1)
+    found = RegressionScore(np.zeros(2))
+    found.add(truth, predicted, np.ones(50))
+    spread = np.sum((truth[:, 1] - truth[:, 1].mean()) ** 2)
+    expected = (1.0 + 1 - np.sum(truth[:, 1] ** 2) / spread) / 2
+    assert found.result()["model"]["r2"] == pytest.approx(expected)
+    parts = RegressionScore(np.zeros(2), one_unit=True)
+    parts.add(truth, predicted, np.ones(50))
+    assert parts.result()["model"]["r2"] > 0.999

@@ -135,18 +135,35 @@ def option_text(name: str, value: object = None, *, typed: str | None = None) ->
         return f"--{dashed}"
     if value is False:
         return f"--no-{dashed}"
-    return f"--{dashed} {typed or shlex.quote(_as_typed(value))}"
+    return f"--{dashed} {typed or shell_text(_as_typed(value))}"
 
 
-def command_text(name: str, argument: object) -> str:
+def command_text(name: str, argument: object, **options: object) -> str:
     """A command as the caller types it.
+
+    Args:
+        name: of the command.
+        argument: its first argument.
+        options: those that follow, by name.
 
     Returns:
         `descend.resume('runs/bike')` in Python, `descend resume runs/bike` on the command line.
     """
+    given = [option_text(option, value) for option, value in options.items()]
     if not _on_command_line:
-        return f"descend.{name}({str(argument)!r})"
-    return f"descend {name} {shlex.quote(str(argument))}"
+        return f"descend.{name}({', '.join([repr(str(argument)), *given])})"
+    return " ".join([f"descend {name} {shell_text(str(argument))}", *given])
+
+
+def shell_text(text: str) -> str:
+    """A text as a shell takes it: in double quotes where it holds single ones, as queries do.
+
+    >>> print(shell_text("a b"), shell_text("SELECT * FROM 'a.csv'"), shell_text("a.csv"))
+    'a b' "SELECT * FROM 'a.csv'" a.csv
+    """
+    if "'" in text and not any(mark in text for mark in '"$`\\!\n'):
+        return f'"{text}"'
+    return shlex.quote(text)
 
 
 def _as_typed(value: object) -> str:

@@ -1,7 +1,7 @@
 """Metrics of a model, each beside that of the trivial prediction.
 
 Sums are kept, not rows, so that a table of any length needs little memory; only the AUC
-keeps scores, in bins of 1/65,536 of probability.
+keeps scores: each of them, and of more than a million rows counts in bins of log-odds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-BINS = 1 << 16
+MOST_EXACT = 1 << 20
+"""Most rows whose scores are kept for the AUC."""
+BINS = 1 << 20
+WIDEST = 32.0
+"""The bins reach from -32 to 32 in log-odds: probabilities of 1e-14 to 1 - 1e-14."""
 LEAST_PROBABILITY = 1e-15
 
 
@@ -23,13 +27,15 @@ class RegressionScore:
 
     Args:
         mean: the trivial prediction: the mean of the training rows by their weights, `[k]`.
+        one_unit: whether the targets are the parts of one, such as the pixels of an image.
     """
 
     mean: Floats
+    one_unit: bool = False
     weight: float = 0.0
-    squared: float = 0.0
+    squared: Floats = field(init=False)
     absolute: float = 0.0
-    squared_trivial: float = 0.0
+    squared_trivial: Floats = field(init=False)
     absolute_trivial: float = 0.0
     total: Floats = field(init=False)
     total_squared: Floats = field(init=False)
@@ -37,17 +43,17 @@ class RegressionScore:
 
     def __post_init__(self) -> None:
         """Begin at nothing."""
-        self.total = np.zeros_like(self.mean)
-        self.total_squared = np.zeros_like(self.mean)
+        for name in ("squared", "squared_trivial", "total", "total_squared"):
+            setattr(self, name, np.zeros_like(self.mean))
 
     def add(self, truth: Floats, predicted: Floats, weight: Floats) -> None:
         """Count rows: `[n, k]`, `[n, k]`, `[n]`."""
         w = weight[:, None]
         self.weight += float(weight.sum())
-        self.squared += float(np.sum(w * (predicted - truth) ** 2))
+        self.squared += np.sum(w * (predicted - truth) ** 2, axis=0)
         self.absolute += float(np.sum(w * np.abs(predicted - truth)))
         trivial = truth - self.mean
-        self.squared_trivial += float(np.sum(w * trivial**2))
+        self.squared_trivial += np.sum(w * trivial**2, axis=0)
         self.absolute_trivial += float(np.sum(w * np.abs(trivial)))
         if not np.any(weight > 0):
             return
@@ -62,15 +68,22 @@ class RegressionScore:
     def result(self) -> dict[str, dict[str, float]]:
         """`{"model": {...}, "baseline": {...}}` with r2, rmse and mae.
 
-        R² is NaN where all targets are equal: it has no value there.
+        Of several targets, R² is the mean of theirs: no target outweighs another by its unit. Of
+        the parts of one, it compares their sums. It is NaN where all values of a target are equal:
+        it has no value there.
         """
         cells = self.weight * len(self.mean)
-        spread = float(np.sum(self.total_squared - self.total**2 / self.weight))
+        spread = self.total_squared - self.total**2 / self.weight
+        varies = spread > 0
 
-        def figures(squared: float, absolute: float) -> dict[str, float]:
+        def figures(squared: Floats, absolute: float) -> dict[str, float]:
+            lost, all_of_it = squared[varies], spread[varies]
+            if self.one_unit:
+                lost, all_of_it = np.sum(squared), np.sum(all_of_it)
+            r2 = 1.0 - lost / all_of_it
             return {
-                "r2": 1.0 - squared / spread if spread > 0 else float("nan"),
-                "rmse": float(np.sqrt(squared / cells)),
+                "r2": float(np.mean(r2)) if varies.any() else float("nan"),
+                "rmse": float(np.sqrt(np.sum(squared) / cells)),
                 "mae": absolute / cells,
             }
 
@@ -78,6 +91,52 @@ class RegressionScore:
             "model": figures(self.squared, self.absolute),
             "baseline": figures(self.squared_trivial, self.absolute_trivial),
         }
+
+
+@dataclass
+class Ranks:
+    """The chance that a row of class 1 scores above one of class 0 (the AUC), part by part.
+
+    It is exact up to `MOST_EXACT` rows. Of more, rows whose log-odds differ by less than 6e-5 may
+    count as equal. Bins of probability would hold all rows of a rare class in a few.
+    """
+
+    parts: list[tuple[Floats, Floats]] = field(default_factory=list)
+    rows: int = 0
+    bins: Floats | None = None
+
+    def add(
+        self, probability: Floats, positive: npt.NDArray[np.bool_], weight: Floats
+    ) -> None:
+        """Count rows: probabilities of class 1 `[n]`, whether they are of it, and weights."""
+        self.parts.append((probability, np.stack([weight * ~positive, weight * positive])))
+        self.rows += len(probability)
+        if self.rows <= MOST_EXACT:
+            return
+        if self.bins is None:
+            self.bins = np.zeros((2, BINS))
+        for part, weights in self.parts:
+            with np.errstate(divide="ignore"):
+                odds = np.clip(np.log(part) - np.log1p(-part), -WIDEST, WIDEST)
+            place = ((odds + WIDEST) * ((BINS - 1) / (2 * WIDEST))).astype(np.int64)
+            for label in (0, 1):
+                self.bins[label] += np.bincount(place, weights[label], minlength=BINS)
+        self.parts.clear()
+
+    def area(self) -> float:
+        """The area under the ROC curve; NaN where one of the classes has no weight."""
+        counts = self.bins
+        if counts is None:
+            if not self.parts:
+                return float("nan")
+            scores = np.concatenate([part for part, _ in self.parts])
+            weights = np.concatenate([part for _, part in self.parts], axis=1)
+            known, place = np.unique(scores, return_inverse=True)
+            counts = np.stack([np.bincount(place, one, len(known)) for one in weights])
+        first, second = counts
+        below = np.cumsum(first) - first
+        pairs = first.sum() * second.sum()
+        return float(np.sum(second * (below + 0.5 * first)) / pairs) if pairs else float("nan")
 
 
 @dataclass
@@ -95,7 +154,7 @@ class ClassificationScore:
     right_trivial: float = 0.0
     log_loss: float = 0.0
     log_loss_trivial: float = 0.0
-    bins: Floats = field(default_factory=lambda: np.zeros((2, BINS)))
+    ranks: Ranks = field(default_factory=Ranks)
 
     def add(self, truth: npt.NDArray[np.int32], predicted: Floats, weight: Floats) -> None:
         """Count rows: class codes `[n]`, probabilities `[n, K]`, weights `[n]`."""
@@ -106,10 +165,7 @@ class ClassificationScore:
         self.log_loss -= float(np.sum(weight * _log(predicted[rows, truth])))
         self.log_loss_trivial -= float(np.sum(weight * _log(self.priors[truth])))
         if len(self.priors) == 2:
-            place = np.minimum((predicted[:, 1] * BINS).astype(np.int64), BINS - 1)
-            for label in (0, 1):
-                chosen = truth == label
-                self.bins[label] += np.bincount(place[chosen], weight[chosen], minlength=BINS)
+            self.ranks.add(np.array(predicted[:, 1]), truth == 1, weight)
 
     def result(self) -> dict[str, dict[str, float]]:
         """`{"model": {...}, "baseline": {...}}` with accuracy, log_loss and auc."""
@@ -119,7 +175,7 @@ class ClassificationScore:
             "log_loss": self.log_loss_trivial / self.weight,
         }
         if len(self.priors) == 2:
-            model["auc"] = _area(self.bins)
+            model["auc"] = self.ranks.area()
             # Of rows of one class there are no pairs to put in order.
             baseline["auc"] = float("nan") if np.isnan(model["auc"]) else 0.5
         return {"model": model, "baseline": baseline}
@@ -229,11 +285,3 @@ class LabelScore:
 
 def _log(probability: Floats) -> Floats:
     return np.log(np.maximum(probability, LEAST_PROBABILITY))
-
-
-def _area(bins: Floats) -> float:
-    """The chance that a row of class 1 scores above one of class 0, ties counting half."""
-    first, second = bins
-    below = np.cumsum(first) - first
-    pairs = first.sum() * second.sum()
-    return float(np.sum(second * (below + 0.5 * first)) / pairs) if pairs else float("nan")

@@ -128,6 +128,18 @@ def test_the_bootstrap_interval_of_a_mean_is_the_normal_one() -> None:
     assert low < error.mean() < high
 
 
+def test_the_interval_of_r2_far_from_zero() -> None:
+    """The squares of numbers near 1e9 have no digits left for differences of 1."""
+    random = np.random.default_rng(0)
+    truth = random.normal(size=400)
+    predicted = truth + 0.5 * random.normal(size=400)
+    ends = []
+    for origin in (0.0, 1e9):
+        sample = Sample({}, truth + origin, predicted + origin, np.ones(400), lambda x: x, ())
+        ends.append(scores.score_intervals(sample, sample.predicted, np.zeros(400), 0)["r2"])
+    assert ends[1] == pytest.approx(ends[0], abs=1e-5)
+
+
 def test_the_auc_counts_ties_half() -> None:
     probabilities = np.array([0.1, 0.4, 0.4, 0.8])
     predicted = np.stack([1 - probabilities, probabilities], axis=1)

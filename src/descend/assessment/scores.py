@@ -77,8 +77,10 @@ def _metrics_by_weights(
     if not sample.classes:
         error = predicted - sample.truth
         squared = weights @ error**2 / total
-        mean = weights @ sample.truth / total
-        spread = np.maximum(weights @ sample.truth**2 / total - mean**2, 1e-300)
+        # From their mean: squares of 1e9 + 1 have no digits left for what they differ by.
+        centred = sample.truth - np.average(sample.truth)
+        mean = weights @ centred / total
+        spread = np.maximum(weights @ centred**2 / total - mean**2, 1e-300)
         return {
             "r2": 1.0 - squared / spread,
             "rmse": np.sqrt(squared),

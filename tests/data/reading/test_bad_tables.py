@@ -49,7 +49,7 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "twice.csv": ("a,b,a\n1,2,3\n", ["two columns named 'a'"]),
     "case.csv": ("a,A\n1,2\n", ["'a' and 'A'", "letter case"]),
     "open.csv": ('a,b\n1,"x\n2,y\n', ["line 2", "closing"]),
-    "latin.csv": ("a,b\n1,café\n".encode("latin1"), ["line 2", "UTF-8", "0xe9"]),
+    "latin.csv": ("a,b\n1,café\n".encode("latin1"), ["line 2", "UTF-8", "0xe9", "cp1252"]),
     "wide.csv": ("a,b\n1,2\n".encode("utf-16-le"), ["UTF-16", "iconv"]),
     "zeros.csv": (b"\0\1\2" * 100, ["not a text file"]),
     "packed.csv.gz": (b"not packed", ["cannot be read"]),

@@ -328,6 +328,16 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"weight": "x"}, {"x": -np.arange(ROWS)}, "weights of 0 or more, found -399"),
     ({"weight": "x"}, {"x": np.zeros(ROWS)}, "no row has a weight above 0"),
     ({"weight": "x"}, {"x": words(ROWS, 3)}, "holds text; expected numbers"),
+    (
+        {"weight": "x"},
+        {"x": np.where(np.arange(ROWS) == 9, np.inf, 1.0)},
+        "column 'x', data row 10: expected a finite",
+    ),
+    (
+        {"weight": "x"},
+        {"x": np.ones(ROWS), "y": np.where(np.arange(ROWS) == 7, np.inf, Y)},
+        "column 'y', data row 8: expected a finite",
+    ),
     ({"exclude": ["x"]}, {}, "no column is left"),
     ({"validation": 0.0001}, {}, "no rows are left for validation"),
     ({"validation": 0.9999}, {}, "no rows are left for training"),

@@ -49,7 +49,7 @@ def read_head(path: str) -> str:
             raise DataError(
                 f"{path}, line {line}: expected UTF-8 text, found the byte "
                 f"0x{raw[error.start]:02x}. Save the file as UTF-8, for example with "
-                "iconv -f latin1 -t utf-8."
+                "iconv -f cp1252 -t utf-8."
             ) from None
         text = raw[: error.start].decode("utf-8-sig")
     if not whole and "\n" in text:

@@ -249,7 +249,7 @@ def _explain_csv(text: str, table: str) -> str:
     if byte is not None:
         return (
             f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. Save the file as "
-            "UTF-8, for example with  iconv -f latin1 -t utf-8"
+            "UTF-8, for example with  iconv -f cp1252 -t utf-8"
         )
     value = re.search(
         r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL

@@ -177,6 +177,7 @@ LABELS = (
     ("exponent", rf"{_SIGN}[0-9]+[eE][0-9]+"),
     ("point3", rf"{_SIGN}[1-9][0-9]{{0,2}}\.[0-9]{{3}}"),
     ("comma3", rf"{_SIGN}[1-9][0-9]{{0,2}},[0-9]{{3}}"),
+    ("power", rf"{_SIGN}[0-9]+[eE][-+][0-9]+"),
     ("point", rf"{_SIGN}{_POINT}(?:[eE][-+]?[0-9]+)?"),
     ("comma", rf"{_SIGN}{_COMMA}(?:[eE][-+]?[0-9]+)?"),
     ("groups", rf"{_SIGN}{_POINT_GROUPS}"),

@@ -310,7 +310,7 @@ _MERGED_LABELS = """
 """
 _POINTED = ("point", "groups")
 _COMMAS = ("comma", "comma groups")
-_NUMBERS = ("whole", "long", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
+_NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
 _DIGITS = (*_NUMBERS, "zeros", "exponent")
 
 
@@ -344,7 +344,7 @@ def _find_type(
     good = [one for one in _NUMBERS if one not in (_COMMAS if written == POINT else _POINTED)]
     if seen.count("duration") and not seen.count(*_NUMBERS):
         written, good = DURATION, ["duration", "clock"]
-    codes = [] if seen.count(*_POINTED, *_COMMAS) else ["exponent"]
+    codes = [] if seen.count(*_POINTED, *_COMMAS, "power") else ["exponent"]
     codes.append("zeros")
     if asked or not seen.count(*codes):
         good += ["zeros", "exponent"]
@@ -368,7 +368,13 @@ def _find_type(
         )
     if numbers == 0 or not (asked or is_few(strays.count if strays else 0, numbers)):
         reason = ""
-        if strays is not None and numbers > strays.count:
+        pointed, commas = seen.joined(_POINTED), seen.joined(_COMMAS)
+        if pointed and commas and is_few(cells - numbers - min(pointed.count, commas.count), cells):
+            reason = (
+                f"{pointed.count:,} cells have a decimal point ({pointed}) and {commas.count:,} a "
+                f"decimal comma ({commas})"
+            )
+        elif strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
         return TypedColumn(column, reason=reason)
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}

@@ -20,6 +20,7 @@ _ENTITY = re.compile(
     r"([^a-z]?(id|no|nr|number|code|name))?$",
     re.IGNORECASE,
 )
+_PLAIN_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _LEAST_ENTITIES = 10
 _LEAST_ROWS = 1.1
 """Rows of an entity, on average, from which on its rows are repeated."""
@@ -70,7 +71,7 @@ def repeated_entities(
     return [
         f"Column {first!r} seems to say whom or what a row is about, and {shared:,} of "
         f"{held_out:,} validation rows share its value with training rows{beside}: the error is "
-        f"that for known ones. {_hold_out_groups(table, first)}"
+        f"that for known ones. {_hold_out_groups(table, first, [one.name for one in rows.targets])}"
     ]
 
 
@@ -93,13 +94,13 @@ def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[in
     return sum(found.column("shared").to_pylist()), sum(found.column("held").to_pylist())
 
 
-def _hold_out_groups(table: Table, name: str) -> str:
+def _hold_out_groups(table: Table, name: str, targets: Sequence[str]) -> str:
     if not os.path.exists(table.name):
         validation = option_text("validation", "FILE")
         return f"For the error for new ones, hold out all rows of some of them: {validation}."
-    source = f"SELECT * FROM {quote_text(table.name)} WHERE hash({quote_name(name)}) % 10"
-    held_out = option_text("validation", f"{source} = 0")
-    return (
-        "For the error for new ones, hold out all rows of a tenth of them:  "
-        f"{command_text('train', f'{source} > 0')}  with {held_out}"
-    )
+    # After a table's name even a reserved word such as "group" is a column.
+    column = name if _PLAIN_NAME.fullmatch(name) else quote_name(name)
+    source = f"SELECT * FROM {quote_text(table.name)} AS t WHERE hash(t.{column}) % 10"
+    target = list(targets) if len(targets) > 1 or "," in targets[0] else targets[0]
+    command = command_text("train", f"{source} > 0", target=target, validation=f"{source} = 0")
+    return f"For the error for new ones, hold out all rows of a tenth of them:  {command}"

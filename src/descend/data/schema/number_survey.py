@@ -73,9 +73,11 @@ def survey_numbers(
     candidates = [one for one in columns if may_count(surveys[one.name], seen)]
     for column, along in zip(candidates, _along_rows(table, candidates), strict=True):
         surveys[column.name] = replace(surveys[column.name], counting=along > _COUNTING)
-    if weight is not None:
+    if weight is not None and not surveys[weight.name].infinite:
         for column in weighted:
-            if column in columns and surveys[column.name].seen:
+            if column not in columns or surveys[column.name].infinite:
+                continue
+            if surveys[column.name].seen:
                 largest = surveys[weight.name].maximum
                 surveys[column.name] = _by_weight(
                     table, column, weight, largest, surveys[column.name]

@@ -94,11 +94,13 @@ def choose_task(
     # Different whole numbers from 2^53 on may be equal in floating point.
     if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):
         return "numbers", ""
-    kind = "whole numbers" if one.whole else "numbers with decimals"
+    kind = "whole number" if one.whole else "number"
     about = "about " if one.seen > MOST_COUNTED else ""
+    decimals = "" if one.whole else ", with decimals"
     return (
         "regression",
-        f"The target {names} holds {kind} with {about}{count_text(one.distinct, 'value')}.",
+        f"The target {names} holds {about}{count_text(one.distinct, f'different {kind}')}"
+        f"{decimals}.",
     )
 
 
@@ -232,7 +234,7 @@ def _as_numbers(column: TableColumn, cells: str) -> str:
     if not cells:
         return "Numbers were not found in it; exclude it, or name another target."
     return (
-        f"Of its cells, {cells}; with {option_text('task', 'regression')} rows without a "
+        f"In it, {cells}; with {option_text('task', 'regression')} rows without a "
         "number are left out, and reported."
     )
 

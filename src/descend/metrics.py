@@ -77,12 +77,14 @@ class RegressionScore:
         varies = spread > 0
 
         def figures(squared: Floats, absolute: float) -> dict[str, float]:
-            lost, all_of_it = squared[varies], spread[varies]
-            if self.one_unit:
-                lost, all_of_it = np.sum(squared), np.sum(all_of_it)
-            r2 = 1.0 - lost / all_of_it
+            if not varies.any():
+                r2 = float("nan")
+            elif self.one_unit:
+                r2 = 1.0 - float(np.sum(squared) / np.sum(spread[varies]))
+            else:
+                r2 = float(np.mean(1.0 - squared[varies] / spread[varies]))
             return {
-                "r2": float(np.mean(r2)) if varies.any() else float("nan"),
+                "r2": r2,
                 "rmse": float(np.sqrt(np.sum(squared) / cells)),
                 "mae": absolute / cells,
             }
@@ -105,9 +107,7 @@ class Ranks:
     rows: int = 0
     bins: Floats | None = None
 
-    def add(
-        self, probability: Floats, positive: npt.NDArray[np.bool_], weight: Floats
-    ) -> None:
+    def add(self, probability: Floats, positive: npt.NDArray[np.bool_], weight: Floats) -> None:
         """Count rows: probabilities of class 1 `[n]`, whether they are of it, and weights."""
         self.parts.append((probability, np.stack([weight * ~positive, weight * positive])))
         self.rows += len(probability)

@@ -47,6 +47,7 @@ def test_a_frozen_trunk_is_unchanged():
     assert frozen
 
 
+@pytest.mark.slow
 def test_quantiles_cover_what_they_should():
     assert 0.85 < main_of("6_quantiles.py", "flax")() < 0.95
 

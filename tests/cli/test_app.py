@@ -169,6 +169,7 @@ def test_another_process_predicts_the_same_bytes(
     assert here == there
 
 
+@pytest.mark.slow
 def test_options_from_a_file_and_from_a_run(descend: Descend, houses: Path, tmp_path: Path) -> None:
     config = tmp_path / "options.toml"
     config.write_text(

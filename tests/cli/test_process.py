@@ -29,6 +29,7 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_runs_started_together_in_one_folder(table: Path, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "shared"
     words = ["--target", "y", "--batch-size", "50", "--learning-rate", "0.01", "--hidden", "4"]

@@ -49,6 +49,7 @@ def test_a_surface(tmp_path: Path) -> None:
     assert "<script>alert" not in render(landscape_page(again))
 
 
+@pytest.mark.slow
 def test_a_plane_through_a_run(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 2))

@@ -231,6 +231,7 @@ def test_a_plane_needs_known_directions() -> None:
         descend.landscape(**functions(), directions="up")
 
 
+@pytest.mark.slow
 def test_a_model_on_a_table_is_not_exported_and_says_why(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": X[:, 0], "y": Y})

@@ -96,6 +96,7 @@ def test_chunks_on_disk_go_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert more.metrics["model"]["r2"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_report_is_that_of_a_run_and_is_built_again(tmp_path: Path) -> None:
     run = fit(linear(), rows(), out=tmp_path / "run")
     assert {"run.json", "history.csv", "model.safetensors", "report.html", "checkpoint"} <= {

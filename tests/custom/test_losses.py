@@ -113,6 +113,7 @@ def test_places_of_a_sequence_are_added_up() -> None:
     assert losses == pytest.approx(2 * alone, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("outputs", "head"), [(1, jax.nn.sigmoid), (3, jax.nn.softmax)])
 def test_a_last_layer_that_makes_probabilities_gets_no_second_link(
     outputs: int, head: Callable[[Any], Any]

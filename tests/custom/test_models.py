@@ -283,6 +283,7 @@ def test_dropout_and_batch_normalisation_go_on_to_the_bit(make, tmp_path):
     assert alone == pytest.approx(whole.predict(X)[:5], abs=1e-4), "the running state predicts"
 
 
+@pytest.mark.slow
 def test_running_means_are_those_of_the_framework():
     """One update with a batch of all rows: the running mean is momentum times that of the rows."""
     linen = pytest.importorskip("flax.linen")
@@ -400,6 +401,7 @@ def test_whole_numbers_among_the_params_stand_still():
     assert run.params["kernel"].any()
 
 
+@pytest.mark.slow
 def test_labels_of_optax_have_the_form_of_an_equinox_module():
     equinox = pytest.importorskip("equinox")
     model = equinox_model()

@@ -75,6 +75,7 @@ def equinox_model() -> Any:
     return equinox.nn.MLP(4, 1, 8, 1, activation=jnp.tanh, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16])
 def test_small_steps_are_not_lost_in_16_bits(kind: Any) -> None:
     # A step of 1e-4 is nothing beside 1 in either type; a thousand of them are much.
@@ -129,6 +130,7 @@ def test_models_of_16_bits_learn_go_on_and_come_back_as_they_were(make: Any, tmp
     assert more.predict(X[:5]).tolist() == whole.predict(X[:5]).tolist()
 
 
+@pytest.mark.slow
 def test_the_optimizer_keeps_its_state_in_32_bits() -> None:
     seen = []
 
@@ -216,6 +218,7 @@ def test_what_no_gradient_reaches_stands_still_under_l2_and_weight_decay() -> No
     assert_still(run.params["first"]["kernel"], begun["first"]["kernel"])
 
 
+@pytest.mark.slow
 def test_filters_of_nnx_say_what_is_trained() -> None:
     nnx = pytest.importorskip("flax.nnx")
     model = nnx_model()
@@ -240,6 +243,7 @@ def test_filters_of_nnx_say_what_is_trained() -> None:
         fit(model, trainable=nnx.LoRAParam)
 
 
+@pytest.mark.slow
 def test_a_filter_spec_of_equinox_says_what_is_trained() -> None:
     equinox = pytest.importorskip("equinox")
     model = equinox_model()

@@ -80,6 +80,7 @@ def test_a_store_has_the_rows_that_memory_has(csv: Path, tmp_path: Path) -> None
     assert stored.schema == in_memory.schema
 
 
+@pytest.mark.slow
 def test_a_larger_table_goes_to_a_store_by_itself(
     csv: Path, cache: Path, little_memory: None
 ) -> None:

@@ -179,6 +179,7 @@ def test_plots_follow_light_and_dark(page: Browser, dark: bool) -> None:
     page.wait_for(f"{LOSS} return plot.layout.font.color === {ink}")
 
 
+@pytest.mark.slow
 def test_an_interval_is_drawn_where_its_numbers_are(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "compare.html"
     record = compare_record()

@@ -143,6 +143,7 @@ def test_a_function_changes_the_learning_rate(start: Start) -> None:
     assert rates == [0.01] * 3 + [0.005] * 4
 
 
+@pytest.mark.slow
 def test_a_rate_that_was_changed_is_in_the_checkpoint(tmp_path: Path) -> None:
     """Stopped and resumed, a run ends with the bytes of one that was not stopped."""
     table = tmp_path / "t.csv"

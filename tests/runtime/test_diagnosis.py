@@ -68,6 +68,7 @@ def test_the_farther_end_counts() -> None:
     assert farthest("a", -4.0, 4.0, 0.0, 1.0) is None
 
 
+@pytest.mark.slow
 def test_an_absurd_learning_rate_ends_in_words(tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = {"learning_rate": 1e30, "batch_size": 64, "epochs": 3, "hidden": (4,)}

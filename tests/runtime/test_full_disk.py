@@ -133,6 +133,7 @@ def test_a_run_goes_on_when_there_is_room_again(disk: Path, table: Path, tmp_pat
     assert (out / "model.safetensors").read_bytes() == model
 
 
+@pytest.mark.slow
 def test_predictions_that_do_not_fit_leave_no_file(disk: Path, table: Path, tmp_path: Path) -> None:
     run = descend.train(str(table), target="y", out=tmp_path / "run", **OPTIONS)
     filled(disk)

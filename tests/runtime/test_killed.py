@@ -49,6 +49,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_the_page_of_a_killed_run_shows_what_was_measured(killed: Path) -> None:
     assert not (killed / "report.html").exists()
     history = read_history(killed)

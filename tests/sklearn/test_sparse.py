@@ -97,6 +97,7 @@ def test_entries_that_stand_twice_are_added_and_the_matrix_is_left_alone():
     assert doubled.data.tolist() == before.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["linear", "mlp"])
 def test_memory_goes_by_the_entries(model):
     count, columns, each = 500, 20_000, 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from descend.data.rows.batches import plan_batches
 from descend.data.rows.store import MemoryStore
@@ -78,6 +79,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 def test_weights_and_momentum_meet_as_in_a_plain_loop() -> None:
     assert run_on_devices(PROGRAM, 2) == "same\n"
 

@@ -45,7 +45,9 @@ def test_the_order_of_rows_depends_on_the_seed_alone() -> None:
     assert not same_bits(ends[0], ends[2])
 
 
-@pytest.mark.parametrize("batch_size", [1, 16, 50])
+@pytest.mark.parametrize(
+    "batch_size", [16, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 50))]
+)
 def test_the_size_of_chunks_changes_nothing(batch_size: int) -> None:
     run = network().loop_config(batch_size, 0.002, limits=Limits(epochs=2))
     whole, _ = fit(run, network().begin())

@@ -147,7 +147,9 @@ def test_columns_of_categories_do_not_share_rows_of_the_table() -> None:
     assert np.array_equal(network.apply(params, x)[:, 0], expected)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 64, 65, 200])
+@pytest.mark.parametrize(
+    "rows", [1, 65, *(pytest.param(one, marks=pytest.mark.slow) for one in (2, 64, 200))]
+)
 @pytest.mark.parametrize("hidden", [(3, 7), (9, 2)])
 def test_gradients_are_those_of_plain_products(rows: int, hidden: tuple[int, ...]) -> None:
     network = mlp(Inputs(5, ()), [0.0], hidden, "tanh")

@@ -35,6 +35,7 @@ def test_blocks_leave_few_updates_past_the_end(updates: int) -> None:
     assert -updates % block <= max(7, 0.035 * updates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "batch_size"), [(230, 64), (230, 7), (1201, 8), (90, 89)])
 def test_the_updates_are_those_of_a_cpu(
     rows: int, batch_size: int, monkeypatch: pytest.MonkeyPatch

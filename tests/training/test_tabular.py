@@ -146,6 +146,7 @@ def test_the_loss_of_the_members_is_the_mean_of_theirs() -> None:
     np.testing.assert_allclose(each_member(per_example)(outputs, y), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

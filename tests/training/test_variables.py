@@ -106,6 +106,7 @@ def test_a_run_that_goes_on_has_the_same_bits(averaging: bool) -> None:
     assert same_bits(again.best.mean, whole.best.mean)
 
 
+@pytest.mark.slow
 def test_parts_and_microbatches_have_keys_of_their_own() -> None:
     problem = noisy()
     state = problem.begin().state
@@ -154,6 +155,7 @@ def test_noise_and_gradients_are_by_the_weights_alone() -> None:
     assert gradient_deviation(problem, params, [5])[5].value > 0
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_taken_together_is_never_divided() -> None:
     problem = dataclasses.replace(noisy(), couples_rows=True)
     many = dataclasses.replace(problem, store=numbers(20_000))

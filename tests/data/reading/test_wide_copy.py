@@ -119,6 +119,7 @@ def test_processes_copy_the_rows_that_they_share_out(tmp_path: Path) -> None:
     assert sum(count for _, count in shares) == 9
 
 
+@pytest.mark.slow
 def test_the_schema_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "t.csv", rows=60)
     settings = SETTINGS.replace(target="c11")

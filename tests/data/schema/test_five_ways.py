@@ -121,7 +121,10 @@ def check_alike(ways: dict[str, Any], **options: Any) -> None:
                 np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=f"{trained}, {way}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [*KINDS[:3], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[3:])],
+)
 def test_numbers_however_they_are_written(tmp_path: Path, kind: str) -> None:
     values = [round(float(v), 2) for v in RANDOM.uniform(1, 9_000, ROWS)]
     if kind != "plain":

@@ -60,7 +60,13 @@ def encoded(schema: Schema, data: Any) -> list[int]:
     return [int(one) for part in parts for one in part.batch.x["category"][:, 0]]
 
 
-@pytest.mark.parametrize("codes", [CARDS, IDS], ids=["20 digits", "2^53 + 1"])
+@pytest.mark.parametrize(
+    "codes",
+    [
+        pytest.param(CARDS, id="20 digits", marks=pytest.mark.slow),
+        pytest.param(IDS, id="2^53 + 1"),
+    ],
+)
 def test_they_are_the_same_categories_in_every_kind_of_table(
     tmp_path: Path, codes: list[int]
 ) -> None:

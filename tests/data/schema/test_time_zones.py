@@ -55,6 +55,7 @@ def stored(folder: Path) -> dict[str, Any]:
     return ways
 
 
+@pytest.mark.slow
 def test_an_instant_is_one_value_in_every_zone(tmp_path: Path) -> None:
     ways = stored(tmp_path)
     schema = learned(ways["UTC"])

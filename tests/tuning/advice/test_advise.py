@@ -67,6 +67,7 @@ def test_nothing_that_was_there_is_changed_and_training_goes_on(problem: Problem
     assert done.progress.best <= done.history[0].validation_loss
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_times_give_the_same_advice(problem: Problem) -> None:
     def once() -> Advice:
         ticks = itertools.count()

@@ -68,6 +68,7 @@ def test_a_large_size_is_chosen_where_larger_updates_cost_the_same(
     assert fewest <= advice.batch_size <= most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_least", [0.0, 10.0], ids=["auto", "advise"])
 def test_a_small_size_is_chosen_where_rows_cost_the_same(
     advise_on: Callable[..., Advice], at_least: float

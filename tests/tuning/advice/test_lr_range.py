@@ -32,6 +32,7 @@ def largest_stable(problem: Problem, batch_size: int, updates: int = 300) -> flo
     raise AssertionError("no rate was stable")
 
 
+@pytest.mark.slow
 def test_the_largest_stable_rate_grows_with_the_batch_until_the_curvature_limits_it() -> None:
     problem = interpolating()
     stable = {size: largest_stable(problem, size) for size in (1, 2, 4, 64, 256)}

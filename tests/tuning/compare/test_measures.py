@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from descend.data.rows.order import epoch_rows
 from descend.training.gradient import make_gradient
@@ -28,6 +29,7 @@ def flat(tree: Params) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.slow
 def test_a_mini_batch_read_part_by_part_has_the_naive_gradient() -> None:
     problem = dataclasses.replace(linear_problem(numbers(ROWS), l2=0.1), working=WORKING)
     assert not problem.in_one_chunk(SIZE)
@@ -46,6 +48,7 @@ def test_a_mini_batch_read_part_by_part_has_the_naive_gradient() -> None:
     )
 
 
+@pytest.mark.slow
 def test_sizes_too_large_for_memory_are_not_plotted() -> None:
     problem = linear_problem(numbers(ROWS))
     moments = {"at the start": problem.begin().state.params}

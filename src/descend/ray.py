@@ -1,15 +1,16 @@
-"""`descend.ray.train`: training in the processes of a Ray cluster."""
+"""`descend.ray.train` and `resume`: training in the processes of a Ray cluster."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Unpack
 
-from descend.commands.train_with_ray import train_with_ray
+from descend.commands.train_with_ray import resume_with_ray, train_with_ray
 from descend.keywords import TrainKeywords
-from descend.runtime.table_run import Run
+from descend.runtime.table_run import Named, Run
 from descend.settings import settings_from
 
-__all__ = ["train"]
+__all__ = ["resume", "train"]
 
 
 def train(
@@ -56,3 +57,41 @@ def train(
     return train_with_ray(
         data, settings, processes=processes, address=address, cores=cores, out=out, force=force
     )
+
+
+def resume(
+    run: str | Path,
+    *,
+    processes: int,
+    address: str | None = None,
+    cores: int = 1,
+    data: str | Path | None = None,
+    validation: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Run:
+    """Continue an interrupted run in several processes that Ray starts.
+
+    As many processes as before end with the same bytes as if the run had never been interrupted,
+    whoever started them.
+
+    Args:
+        run: the run directory, where the host of process 0 sees it.
+        processes: how many.
+        address: of the Ray cluster, as for `train`.
+        cores: of each process.
+        data: as for `descend.resume`.
+        validation: likewise.
+        store: likewise.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: as `train`, and as `descend.resume`.
+        LostProcessError: a process ended.
+
+    Example:
+        `descend.ray.resume("/shared/runs/flights", processes=8)`
+    """
+    named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
+    return resume_with_ray(run, named, processes=processes, address=address, cores=cores)

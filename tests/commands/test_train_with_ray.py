@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +21,7 @@ import pytest
 
 import descend
 from descend.commands.train_with_ray import train_with_ray
-from descend.errors import InputError
+from descend.errors import InputError, LostProcessError
 from descend.runtime.launch import free_port
 from descend.settings import Settings
 
@@ -136,6 +138,50 @@ def head_node() -> Iterator[str]:
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)
             started.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; pip install ray")
+def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    table, run = made_table(tmp_path), tmp_path / "run"
+    descend_ = [sys.executable, "-m", "descend"]
+    train = [*descend_, "train", str(table), "--target", "y", "--model", "mlp", "--hidden", "4"]
+    train += ["--batch-size", "16", "--learning-rate", "0.02", "--patience", "100000", "--quiet"]
+    train += ["--epochs", "150", "--processes", "2"]
+    subprocess.run([*train, "--out", str(tmp_path / "whole")], check=True, timeout=600)
+    cluster = ["--ray", "local"]
+    started = subprocess.Popen(
+        [*train, "--out", str(run), *cluster],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=RAY_ENVIRONMENT,
+    )
+    history = run / "history.csv"
+    while started.poll() is None and not (history.exists() and history.stat().st_size > 800):
+        time.sleep(0.01)
+    assert started.poll() is None, started.communicate()
+    os.kill(workers_below(started.pid)[-1], signal.SIGKILL)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == LostProcessError.exit_status, said
+    assert re.search("Process [01] of 2 ended; the others cannot go on", said)
+    command = [*descend_, "resume", str(run), "--quiet", *cluster, "--processes", "2"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=600, env=RAY_ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    # The bytes are those of processes that somebody else started, and nobody killed.
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    assert models[0] == models[1]
+
+
+def workers_below(parent: int) -> list[int]:
+    """The processes of our job that Ray started below another process."""
+    below = [parent]
+    for one in below:
+        for thread in Path(f"/proc/{one}/task").iterdir():
+            below += [int(child) for child in (thread / "children").read_text().split()]
+    return [one for one in below if b"ray::Worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 AT_ADDRESS = """

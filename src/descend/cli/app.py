@@ -221,6 +221,7 @@ def resume(
     live: Live = False,
     tensorboard: EventFiles = False,
     processes: Processes = 1,
+    ray: Ray = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -230,8 +231,15 @@ def resume(
         from descend.runtime.run import Options
         from descend.runtime.table_run import Named
 
+    named = Named(data, validation, store)
+    if ray is not None:
+        from descend.commands.train_with_ray import resume_with_ray
+
+        check_started_once("resume --ray")
+        done = resume_with_ray(run, named, processes=processes, address=ray)
+        show(done.record, json, run_text(done))
+        return
     with in_processes(processes) as place:
-        named = Named(data, validation, store)
         done = resume_run(run, Options(progress_of(quiet), _callbacks(live, tensorboard)), named)
         if place.first:
             show(done.record, json, run_text(done))

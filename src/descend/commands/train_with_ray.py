@@ -1,18 +1,19 @@
-"""Training in processes that Ray starts on the hosts of its cluster."""
+"""Training, and going on with it, in processes that Ray starts on the hosts of its cluster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from descend.commands.resume import resume
 from descend.commands.train import train
 from descend.errors import InputError, LostProcessError
 from descend.reporting.progress import make_progress
-from descend.runtime.launch import free_port
+from descend.runtime.launch import GRACE, free_port
 from descend.runtime.run import Options
-from descend.runtime.table_run import Run
+from descend.runtime.table_run import NOTHING_NAMED, Named, Run
 from descend.settings import Settings
 from descend.training.parallel import join, leave
 from descend.training.starters import COORDINATOR, COUNT, INDEX, INTERFACE
@@ -46,6 +47,54 @@ def train_with_ray(
         InputError: Ray is not installed or cannot be reached, or training says so.
         LostProcessError: a process ended.
     """
+    # A worker has another working directory.
+    if isinstance(data, str | Path) and Path(data).exists():
+        data = str(Path(data).resolve())
+    if out is not None:
+        written["out"] = str(Path(out).resolve())
+    run: Run = _in_cluster(address, _train, (data, settings, written), processes, cores)
+    return run
+
+
+def resume_with_ray(
+    path: str | Path,
+    named: Named = NOTHING_NAMED,
+    *,
+    processes: int,
+    address: str | None = None,
+    cores: int = 1,
+) -> Run:
+    """Continue a run in processes of a Ray cluster; returns the run.
+
+    Args:
+        path: of the run, where the host of process 0 sees it.
+        named: what the user names himself of what stands in the record.
+        processes: how many; as many as before give the same bytes.
+        address: as for `train_with_ray`.
+        cores: of each process.
+
+    Raises:
+        InputError: as `train_with_ray`, and as `resume`.
+        LostProcessError: a process ended.
+    """
+    run: Run = _in_cluster(address, _resume, (str(Path(path).resolve()), named), processes, cores)
+    return run
+
+
+def _train(data: Any, settings: Settings, written: Mapping[str, Any]) -> Run:
+    return train(
+        data, settings, Options(make_progress("silent"), write="out" in written, **written)
+    )
+
+
+def _resume(path: str, named: Named) -> Run:
+    return resume(Path(path), Options(make_progress("silent")), named)
+
+
+def _in_cluster(
+    address: str | None, work: Callable[..., Run], asked: tuple[Any, ...], count: int, cores: int
+) -> Any:
+    """What process 0 returns of work that all processes do, in a cluster that is joined for it."""
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
@@ -59,19 +108,15 @@ def train_with_ray(
                 "for a token is reached with RAY_AUTH_TOKEN set."
             ) from error
     try:
-        # A worker has another working directory.
-        if isinstance(data, str | Path) and Path(data).exists():
-            data = str(Path(data).resolve())
-        if out is not None:
-            written["out"] = str(Path(out).resolve())
-        run: Run = _train_on_workers(ray, (data, settings, written), processes, cores)
-        return run
+        return _on_workers(ray, work, asked, count, cores)
     finally:
         if ours:
             ray.shutdown()
 
 
-def _train_on_workers(ray: Any, asked: tuple[Any, ...], count: int, cores: int) -> Any:
+def _on_workers(
+    ray: Any, work: Callable[..., Run], asked: tuple[Any, ...], count: int, cores: int
+) -> Any:
     room = int(ray.cluster_resources().get("CPU", 0))
     if room < count * cores:
         raise InputError(
@@ -89,16 +134,27 @@ def _train_on_workers(ray: Any, asked: tuple[Any, ...], count: int, cores: int) 
         host, port = ray.get(workers[0].address.remote())
         shared = {COORDINATOR: f"{host}:{port}", COUNT: str(count)}
         pending = [
-            worker.train.remote(*asked, {**shared, INDEX: str(index)})
+            worker.work.remote(work, asked, {**shared, INDEX: str(index)})
             for index, worker in enumerate(workers)
         ]
         numbers = {one: index for index, one in enumerate(pending)}
-        result = None
+        result, lost, longest = None, None, None
         while pending:
-            done, pending = ray.wait(pending)
+            done, pending = ray.wait(pending, timeout=longest)
+            if not done:
+                break
             for one in done:
-                found = _answer(ray, one, numbers[one], count)
-                result = found if numbers[one] == 0 else result
+                try:
+                    found = _answer(ray, one, numbers[one], count)
+                except LostProcessError as error:
+                    # Another one ended first, and Ray will say which.
+                    lost, longest = error, GRACE
+                    if error.__cause__ is not None:
+                        raise
+                else:
+                    result = found if numbers[one] == 0 else result
+        if lost is not None:
+            raise lost
         return result
     finally:
         for worker in workers:
@@ -114,7 +170,8 @@ def _answer(ray: Any, reference: Any, index: int, count: int) -> Any:
     except ray.exceptions.RayActorError as error:
         raise LostProcessError(
             f"Process {index} of {count} ended; the others cannot go on without it and were "
-            "ended. What was saved is whole: descend.resume, or descend resume RUN, goes on."
+            "ended. What was saved is whole. To go on: descend resume RUN --ray ADDRESS "
+            f"--processes {count}"
         ) from error
 
 
@@ -127,17 +184,16 @@ class Worker:
 
         return ray.util.get_node_ip_address(), free_port()
 
-    def train(
-        self, data: Any, settings: Settings, written: Mapping[str, Any], job: Mapping[str, str]
-    ) -> Any:
-        """Train as one of the job; process 0 returns the run."""
+    def work(
+        self, work: Callable[..., Run], asked: tuple[Any, ...], job: Mapping[str, str]
+    ) -> Run | None:
+        """Work as one of the job; process 0 returns the run."""
         import ray
 
         os.environ.update(job)
         os.environ.setdefault(INTERFACE, ray.util.get_node_ip_address())
         place = join()
-        options = Options(make_progress("silent"), write="out" in written, **written)
-        run = train(data, settings, options)
+        run = work(*asked)
         leave()
         return run if place.first else None
 

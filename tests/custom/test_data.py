@@ -143,7 +143,7 @@ def test_a_mapping_stays_a_mapping() -> None:
     [
         ((np.zeros((5, 4)), np.zeros(4)), "equal length"),
         ((np.full((50, 4), np.nan), np.zeros(50)), "NaN or infinite"),
-        (iter([]), "no chunk"),
+        (iter([]), "gave no rows"),
         ((np.zeros((1, 4)), np.zeros(1)), "leaves none"),
         (iter([(np.zeros((9, 4)), np.zeros(9)), (np.zeros((9, 5)), np.zeros(9))]), "alike"),
         (({"weight": np.zeros((9, 4))}, np.zeros(9)), "other than y and weight"),

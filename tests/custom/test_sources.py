@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import sparse
 
 import descend
 from descend.custom.sources import chunks_of
-from descend.errors import DataError
+from descend.errors import DataError, InputError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 X = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
@@ -272,3 +274,78 @@ def test_a_mapping_of_data_sets_is_answered_with_how_to_give_one(target: str) ->
 def test_the_batches_of_a_loader_may_stand_in_a_list(expected: Any) -> None:
     batches = [[X[start : start + 32], Y[start : start + 32]] for start in STARTS]
     assert one_array(batches).params.tolist() == expected
+
+
+def test_a_chunk_may_be_empty_count_for_nothing_or_have_another_type_for_the_same_numbers() -> None:
+    X_whole, y = np.round(10 * X), np.round(10 * Y)
+    weight = np.arange(len(X)) >= 60
+    expected = one_array((X_whole, y, weight)).params.tolist()
+    chunks = [
+        (X_whole[:30], y[:30], weight[:30]),
+        (X_whole[:0], y[:0], weight[:0]),
+        (X_whole[30:70].astype(np.float64), y[30:70].astype(np.int64), weight[30:70]),
+        (X_whole[70:].astype(np.int32), y[70:], weight[70:].astype(np.int8)),
+    ]
+    assert one_array(iter(chunks)).params.tolist() == expected
+
+
+def test_chunks_of_other_numbers_than_the_first_type_holds_are_refused() -> None:
+    pixels = np.abs(X).astype(np.uint8)
+    with pytest.raises(DataError, match=r"x uint8 \[3\].*x float32 \[3\].*one type"):
+        one_array(iter([(pixels[:60], Y[:60]), (X[60:], Y[60:])]))
+    with pytest.raises(DataError, match="not all of them 0"):
+        one_array(iter([(X, Y, np.zeros(len(X)))]))
+    with pytest.raises(DataError, match="make it anew"):
+        one_array(iter([]))
+
+
+def test_validation_rows_may_have_another_type_for_the_same_numbers() -> None:
+    few = (np.round(X[:40]), np.round(Y[:40]))
+    whole = (few[0].astype(int), few[1].astype(int))
+    losses = [one_array((X, Y), validation=rows).history[-1] for rows in (few, whole)]
+    assert losses[0].validation_loss == losses[1].validation_loss
+    with pytest.raises(DataError, match=r"^validation: Expected arrays"):
+        one_array((X, Y), validation=None)
+
+
+def test_predictions_are_made_for_rows_as_in_training() -> None:
+    run = one_array((np.abs(X).astype(np.uint8), Y))
+    assert run.predict(np.ones((2, 3))).tolist() == run.predict(np.ones((2, 3), np.uint8)).tolist()
+    assert run.predict(np.ones((0, 3))).shape == (0, 1)
+    with pytest.raises(DataError, match=r"uint8 \['rows', 3\].*float64|float32 from 0.1 to 0.1"):
+        run.predict(np.full((2, 3), 0.1))
+    with pytest.raises(DataError, match=r"For a single row give x\[None\]"):
+        run.predict(np.ones(3))
+    with pytest.raises(InputError, match=r"x \[5\]; in training they were x \[3\]"):
+        run.predict(np.ones((2, 5)))
+
+
+def test_a_width_of_1_is_not_repeated() -> None:
+    model = (lambda key: jnp.ones(3), lambda params, x: (x * params).sum(axis=1, keepdims=True))
+    run = descend.fit(model, (X, Y), **OPTIONS)
+    with pytest.raises(DataError, match=r"'rows', 3\]; found \[120, 1\]"):
+        run.predict(X[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("x", "answer"),
+    [
+        (sparse.csr_matrix(X), r"X.toarray\(\)"),
+        (X.astype(str), "codes for text"),
+        (X.astype("M8[s]"), "times as numbers"),
+        (X + 1j, "real and the imaginary"),
+    ],
+)
+def test_what_is_no_number_is_answered_with_what_to_give(x: Any, answer: str) -> None:
+    with pytest.raises(DataError, match=answer):
+        one_array((x, Y))
+
+
+def test_a_loader_that_shuffles_is_told_how_to_go_on(tmp_path: Path) -> None:
+    def rows(seed: int) -> Iterator[Any]:
+        order = np.random.default_rng(seed).permutation(len(X))
+        return iter([(X[order], Y[order])])
+
+    one_array(rows(0), out=tmp_path / "run")
+    with pytest.raises(DataError, match="same order: shuffle=False"):
+        one_array(rows(1), out=tmp_path / "run", resume=True, epochs=5)

@@ -21,6 +21,9 @@ BLURRED = 0.01
 can no longer be told apart."""
 
 
+WEIGHTS = "Expected a weight for each row, 0 or more and not all of them 0."
+
+
 class TargetFacts(NamedTuple):
     """Facts about one array of targets, over all rows.
 
@@ -65,8 +68,12 @@ class UserBatch(NamedTuple):
     targets: Form
 
 
-def read_batch(data: Any) -> UserBatch:
+def read_batch(data: Any, *, chunk: bool = False) -> UserBatch:
     """Read `X`, `(X, y)` or `(X, y, weight)` as 32-bit arrays.
+
+    Args:
+        data: these.
+        chunk: whether it is one of several, which may have no rows, or none that count.
 
     Raises:
         DataError: the arrays have different lengths, or values that are not finite or do not fit
@@ -89,10 +96,10 @@ def read_batch(data: Any) -> UserBatch:
     rows = len(next(iter(x.values())))
     w = np.ones(rows, np.float32) if weight is None else _weights(weight)
     lengths = {name: len(values) for name, values in {**x, **ys, "weight": w}.items()}
-    if len(set(lengths.values())) > 1 or rows == 0:
+    if len(set(lengths.values())) > 1 or (rows == 0 and not chunk):
         raise DataError(f"Expected arrays of equal length, at least one row; found {lengths}.")
-    if w.ndim != 1 or not (w.min() >= 0) or w.max() == 0:
-        raise DataError("Expected a weight for each row, 0 or more and not all of them 0.")
+    if w.ndim != 1 or not (w >= 0).all() or not (chunk or w.any()):
+        raise DataError(WEIGHTS)
     return UserBatch(Batch({**x, **more}, first, w), inputs, targets)
 
 
@@ -118,7 +125,7 @@ def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
     """Inputs for predictions, by their names in training.
 
     Raises:
-        DataError: they have another form.
+        DataError: they have another form, or no axis of rows.
     """
     form, arrays = take_apart(X, "x")
     if form.structure != like.structure:
@@ -126,7 +133,11 @@ def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
             f"Expected inputs as in training, {', '.join(like.names)}; found "
             f"{', '.join(form.names)}."
         )
-    return {name: narrow_numbers(values, name) for name, values in arrays.items()}
+    x = {name: narrow_numbers(values, name) for name, values in arrays.items()}
+    lengths = {name: len(values) for name, values in x.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"Expected arrays of equal length; found {lengths}.")
+    return x
 
 
 def narrow_numbers(values: Any, name: str) -> NDArray[Any]:
@@ -142,8 +153,7 @@ def narrow_numbers(values: Any, name: str) -> NDArray[Any]:
     array = as_array(values, name)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(
-            f"Expected {name} as an array of numbers, rows first; found {array.dtype} of shape "
-            f"{array.shape}."
+            f"Expected {name} as an array of numbers, rows first; found {_described(values, array)}"
         )
     if array.dtype.kind == "f":
         return _floats(array, name)
@@ -157,6 +167,25 @@ def narrow_numbers(values: Any, name: str) -> NDArray[Any]:
             f"of moderate size: ({name} - {name}.mean()) / {name}.std()."
         )
     return array.astype(np.int32)
+
+
+def _described(values: Any, array: NDArray[Any]) -> str:
+    """What was found in place of an array of numbers, and what to write."""
+    if hasattr(values, "toarray"):
+        return (
+            "a sparse matrix. A custom model takes arrays: give X.toarray(), or leave the rows "
+            "sparse with MiniBatchClassifier or MiniBatchRegressor."
+        )
+    found = f"{array.dtype} of shape {array.shape}."
+    if array.dtype.kind in "USO" and array.ndim:
+        codes = "np.unique(values, return_inverse=True)[1]"
+        return f"{found} Give codes for text, {codes}, or leave it out."
+    if array.dtype.kind in "mM":
+        days = "(values - values.min()) / np.timedelta64(1, 'D')"
+        return f"{found} Give times as numbers, such as {days}."
+    if array.dtype.kind == "c":
+        return f"{found} Give the real and the imaginary part as two arrays."
+    return found
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:

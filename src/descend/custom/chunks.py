@@ -9,8 +9,16 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.arrays import TargetFacts, UserBatch, facts_of, join_facts, read_batch
+from descend.custom.arrays import (
+    WEIGHTS,
+    TargetFacts,
+    UserBatch,
+    facts_of,
+    join_facts,
+    read_batch,
+)
 from descend.custom.share_arrays import own_share, rows_of_block
+from descend.custom.sources import NO_ROWS
 from descend.custom.trees import TARGET, Form
 from descend.data.prepare import in_memory
 from descend.data.reading.sharing import Sharing
@@ -91,6 +99,7 @@ class Chunks:
         self._digest = _Digest() if share is None else _BlockDigest(share)
         self._first: Batch | None = None
         self._rows = self._held_out = 0
+        self._counts_any = False
         self._disk = disk
         self._say = say
         self._said = GIB
@@ -102,16 +111,19 @@ class Chunks:
 
     def add(self, chunk: Any) -> None:
         """Add a chunk."""
-        read = read_batch(chunk)
+        read = read_batch(chunk, chunk=True)
         batch = read.batch
+        if not len(batch.weight):
+            return
         if self._first is None:
             self._first = Batch(*_some(batch, slice(0)))
             self.inputs, self.targets = read.inputs, read.targets
-        check_alike(self._first, batch)
         self._check_form(read)
+        batch = in_types_of(self._first, batch)
         self._check_ends(batch)
         self._digest.add(batch)
         self._note_targets(batch)
+        self._counts_any = self._counts_any or bool(batch.weight.any())
         start = self._before + self._rows
         self._held_out += int(self._which(start, len(batch.weight)).sum())
         self._rows += len(batch.weight)
@@ -165,10 +177,17 @@ class Chunks:
     def check(self) -> None:
         """Raise DataError if the training rows or the validation rows are missing."""
         if self._first is None:
-            raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
+            raise DataError(NO_ROWS if self._disk is not None else "Expected at least one row.")
+        counts: Sequence[bool] = [self._counts_any]
+        if self._sharing is not None:
+            counts = same_everywhere(self._sharing, self._counts_any)
+        if not any(counts):
+            raise DataError(WEIGHTS)
         if self._given is not None:
-            check_alike(self._first, self._given.batch, "validation rows like those of training")
             self._check_form(self._given)
+            self._validation = in_types_of(
+                self._first, self._given.batch, "validation rows like those of training"
+            )
         if min(self._totals()) == 0:
             rows = self._rows if self._share is None else self._share.rows
             raise DataError(
@@ -356,13 +375,44 @@ def _role(name: str) -> str:
     return "weight" if name == "weight" else "input"
 
 
-def check_alike(first: Batch, batch: Batch, what: str = "chunks that are alike") -> None:
-    """Raise DataError unless rows have the arrays, shapes and types of the first ones."""
+def in_types_of(first: Batch, batch: Batch, what: str = "chunks that are alike") -> Batch:
+    """Rows in the types of the first ones, which hold them as exactly.
+
+    Args:
+        first: some rows.
+        batch: others.
+        what: they are, for messages.
+
+    Raises:
+        DataError: other arrays or shapes, or values that the types of the first rows cannot hold.
+    """
     expected, found = groups_of(first), groups_of(batch)
-    if expected != found:
-        raise DataError(
-            f"Expected {what}, {_shapes(expected)} as in the first rows; found {_shapes(found)}."
-        )
+    if expected == found:
+        return batch
+    leaves = leaves_of(batch)
+    if [(one.name, one.shape) for one in expected] == [(one.name, one.shape) for one in found]:
+        changed = {one.name: in_type(leaves[one.name], one.dtype) for one in expected}
+        if all(values is not None for values in changed.values()):
+            y, weight = changed.pop("y"), changed.pop("weight")
+            return Batch(changed, y, weight)
+        hint = " Give all of them in one type, such as float32."
+    else:
+        hint = ""
+    raise DataError(
+        f"Expected {what}, {_shapes(expected)} as in the first rows; found {_shapes(found)}.{hint}"
+    )
+
+
+def in_type(values: NDArray[Any], kind: Any) -> NDArray[Any] | None:
+    """The values in another type, or None if it cannot hold all of them.
+
+    >>> in_type(np.array([1, 2]), "float32"), in_type(np.array([0.5]), "uint8")
+    (array([1., 2.], dtype=float32), None)
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        changed = values.astype(kind)
+    same: bool = np.array_equal(changed.astype(np.float64), values.astype(np.float64))
+    return changed if same else None
 
 
 def _shapes(groups: Sequence[Group]) -> str:

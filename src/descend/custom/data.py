@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import descend
-from descend.custom.arrays import TargetFacts
-from descend.custom.chunks import DISK_PART, Chunks, Share, check_alike
+from descend.custom.arrays import TargetFacts, UserBatch
+from descend.custom.chunks import DISK_PART, Chunks, Share, in_types_of
 from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
@@ -128,7 +128,7 @@ def custom_rows(
     with Spool(kept_in) as spool:
         disk = _disk_limit(kept_in) if chunked else None
         fraction = isinstance(validation, int | float)
-        validation_rows = validation if fraction else read_whole(validation, settings.target)
+        validation_rows = validation if fraction else _validation_rows(validation, settings)
         chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say, share)
         for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
@@ -184,15 +184,23 @@ def further_rows(
                 read = read_whole(data, settings.target)
             except DataError as error:
                 raise DataError(f"{what}: {error}") from error
-            batch = read.batch
-            check_alike(rows.training.gather(np.arange(1)), batch, f"{what} like the training rows")
             if (read.inputs, read.targets) != (rows.inputs, rows.targets):
                 raise DataError(
                     f"Expected {what} in the form of the training rows, with the arrays in the "
                     "same mappings, lists or tuples."
                 )
+            first = rows.training.gather(np.arange(1))
+            batch = in_types_of(first, read.batch, f"{what} like the training rows")
             found[name] = MemoryStore(batch.x, batch.y, batch.weight)
     return found
+
+
+def _validation_rows(validation: Any, settings: Settings) -> UserBatch:
+    """Rows that were given for validation."""
+    try:
+        return read_whole(validation, settings.target)
+    except DataError as error:
+        raise DataError(f"validation: {error}") from error
 
 
 def _disk_limit(folder: Path) -> float:

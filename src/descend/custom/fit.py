@@ -15,8 +15,9 @@ from descend.custom.metrics import Measured
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
 from descend.custom.result import CustomRun
 from descend.custom.same import check_same_functions, fingerprint_of_functions
+from descend.custom.sources import is_arrays, is_table
 from descend.data.rows.layout import layout_from
-from descend.errors import SettingsError, command_text
+from descend.errors import DataError, SettingsError, command_text
 from descend.reporting.progress import Progress
 from descend.runs.fingerprint import check_unchanged
 from descend.runs.model_file import save_model_file
@@ -62,7 +63,7 @@ def fit_custom(
         now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
         if this_place().first:
             # What the other processes have is compared with what process 0 has.
-            check_unchanged(path, before, now)
+            _check_unchanged(path, before, now, own.data)
         return trainable(problem)
 
     return resume_run(Path(options.out), go_on, options)
@@ -151,6 +152,18 @@ def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
                 f"{name} was {getattr(before, name)!r} when the run {path} began, and is "
                 f"{value!r} now. Go on with the same, or train anew."
             )
+
+
+def _check_unchanged(path: Path, before: Any, now: Any, data: Any) -> None:
+    """Raise DataError where model or data are no longer what they were."""
+    try:
+        check_unchanged(path, before, now)
+    except DataError as error:
+        if is_table(data) or is_arrays(data):
+            raise
+        raise DataError(
+            f"{error} A data loader has to give the same rows in the same order: shuffle=False."
+        ) from error
 
 
 def _named_leaves(params: Params) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.custom.arrays import read_inputs
+from descend.custom.chunks import in_type
 from descend.custom.models import CustomModel, copy_tree
 from descend.custom.problem import CustomProblem
 from descend.custom.trees import Form
@@ -23,7 +24,7 @@ from descend.data.reading.table import open_table
 from descend.data.rows.batches import MICRO_ROWS
 from descend.data.rows.store_header import Group, groups_of
 from descend.data.schema.columns import RegressionTarget
-from descend.errors import InputError
+from descend.errors import DataError, InputError
 from descend.reporting.notebook import card
 from descend.runtime.result import FinishedRun
 from descend.training.jax_setup import check_not_forked, in_full_precision, jit_program
@@ -91,15 +92,23 @@ class CustomRun(FinishedRun):
         encoder = self._outputs.encoder
         if encoder is not None:
             parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
+            x = parts[0] if parts else {}
         else:
             assert self._outputs.inputs is not None
-            x = read_inputs(X, self._outputs.inputs)
+            x = _as_in_training(read_inputs(X, self._outputs.inputs), self._outputs.rows)
             count = len(next(iter(x.values())))
             parts = [
                 {name: values[start : start + MICRO_ROWS] for name, values in x.items()}
-                for start in range(0, count, MICRO_ROWS)
+                for start in range(0, max(1, count), MICRO_ROWS)
             ]
-        found = [self._outputs(self._weights, part) for part in parts]
+        try:
+            found = [self._outputs(self._weights, part) for part in parts]
+        except (TypeError, ValueError) as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise InputError(
+                f"The model fails on rows of {_shapes(x)}; in training they were "
+                f"{_shapes(x, self._outputs.rows)}. {type(error).__name__}: {first}"
+            ) from error
         return jax.tree.map(lambda *blocks: np.concatenate(blocks), *found)
 
     def export(self, path: str | Path, *, force: bool = False) -> None:
@@ -141,6 +150,43 @@ class CustomRun(FinishedRun):
         loss = self.record["result"]["best_validation_loss"]
         model = self.record["settings"]["model"]
         return card("descend.CustomRun", self._facts([("model", model), ("validation loss", loss)]))
+
+
+def _shapes(x: Mapping[str, Any], rows: Mapping[str, Group] | None = None) -> str:
+    """The shape of a row of each input, or of those of training."""
+    shapes = {
+        name: values.shape[1:] if rows is None else rows[name].shape for name, values in x.items()
+    }
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _as_in_training(x: Mapping[str, NDArray[Any]], rows: Mapping[str, Group]) -> dict[str, Any]:
+    """Inputs in the types of training.
+
+    Sequences may be longer and images larger where the model takes them.
+
+    Raises:
+        DataError: other axes, or values that the small integers of training, such as pixels,
+            cannot hold.
+    """
+    found = {}
+    for name, values in x.items():
+        row = rows[name]
+        expected = f"Expected {name} as in training, {row.dtype} {['rows', *row.shape]}"
+        shape = values.shape[1:]
+        # An axis of 1 would be repeated where the model multiplies by weights.
+        repeated = any(one == 1 != other for one, other in zip(shape, row.shape, strict=False))
+        if len(shape) != len(row.shape) or (repeated and values.dtype.kind == "f"):
+            single = f" For a single row give {name}[None]." if values.shape == row.shape else ""
+            raise DataError(f"{expected}; found {list(values.shape)}.{single}")
+        kept = in_type(values, row.dtype)
+        if kept is None and np.dtype(row.dtype).itemsize == 1:
+            raise DataError(
+                f"{expected}; found {values.dtype} from {values.min():.4g} to {values.max():.4g}, "
+                f"which {row.dtype} cannot hold. Give them in the form of training."
+            )
+        found[name] = values if kept is None else kept
+    return found
 
 
 _filled: weakref.WeakKeyDictionary[Any, weakref.ref[CustomRun]] = weakref.WeakKeyDictionary()

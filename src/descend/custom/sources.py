@@ -13,6 +13,10 @@ import numpy as np
 from descend.custom.arrays import UserBatch, as_array, join_batches, read_batch
 from descend.errors import DataError
 
+NO_ROWS = (
+    "The iterator gave no rows; expected (X, y) at least once. An iterator that was gone through "
+    "before is empty: make it anew."
+)
 ROWS_AT_ONCE = 1024
 """Single rows are gathered into chunks of this size."""
 
@@ -64,7 +68,7 @@ def read_whole(data: Any, target: str) -> UserBatch:
     """All rows of any data that `chunks_of` takes, in memory."""
     chunks = [read_batch(chunk) for chunk in chunks_of(data, target)]
     if not chunks:
-        raise DataError("The iterator gave no chunk; expected (X, y) at least once.")
+        raise DataError(NO_ROWS)
     return join_batches(chunks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from msgspec import Meta, Struct
 
@@ -101,7 +102,16 @@ def restore_loop_state(
 
 def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
     leaves = jax.tree.leaves((state.params, state.opt_state, state.mean))
-    return {f"{part}/{number}": np.array(leaf) for number, leaf in enumerate(leaves)}
+    return {f"{part}/{number}": np.array(_plain(leaf)) for number, leaf in enumerate(leaves)}
+
+
+def _plain(leaf: Any) -> Any:
+    """The leaf, or the numbers of a random key, which an optimizer may keep (`optax.add_noise`)."""
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key))
 
 
 def _is_finite(values: np.ndarray) -> bool:
@@ -121,12 +131,17 @@ def _state(
     restored = []
     for number, leaf in enumerate(leaves):
         saved = arrays[f"{part}/{number}"]
-        if saved.shape != np.shape(leaf) or saved.dtype != np.asarray(leaf).dtype:
+        plain = _plain(leaf)
+        if saved.shape != np.shape(plain) or saved.dtype != np.asarray(plain).dtype:
             raise ValueError(f"array {part}/{number} is {saved.dtype}{saved.shape}")
         kept = number < first or number >= len(leaves) - last
         if part == "best" and kept and not _is_finite(saved):
             raise ValueError(f"array {part}/{number} holds numbers that are not finite")
-        restored.append(jax.device_put(saved))
+        array = jax.device_put(saved)
+        is_key = _is_key(leaf)
+        restored.append(
+            jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if is_key else array
+        )
     params, opt_state, mean = jax.tree.unflatten(structure, restored)
     return TrainState(params, opt_state, mean, *counts)
 

@@ -298,4 +298,4 @@ def is_saturated(speed: Speed) -> bool:
 
 
 def _bytes(tree: Any) -> int:
-    return sum(np.size(leaf) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+    return sum(np.size(leaf) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -152,6 +152,44 @@ def test_other_files_under_the_same_name_are_refused(differs: str, tmp_path: Pat
         in_processes(2, work)
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
+def test_a_table_of_validation_rows_is_shared_out_too(stored: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, rows, kinds in (("training", 200, "abc"), ("validation", 61, "abcd")):
+        cells = [f"{random.normal()},{kinds[one % len(kinds)]},{one % 7}" for one in range(rows)]
+        if name == "validation":
+            # What training did not have lies in the share of the last process alone.
+            cells.sort(key=lambda one: one.split(",")[1])
+        (tmp_path / f"{name}.csv").write_text("\n".join(["x,kind,y", *cells]))
+    settings = Settings(
+        target="y", share_rows="yes", validation=str(tmp_path / "validation.csv"), seed=1
+    )
+    said: list[list[str]] = []
+    data = str(tmp_path / "training.csv")
+    alone_said: list[str] = []
+    alone = prepare.prepare(data, settings, say=alone_said.append)
+    everything = alone.validation.gather(np.arange(61))
+    if stored:
+        settings = settings.replace(store=str(tmp_path / "stores"))
+
+    def work(sharing: Sharing) -> Prepared:
+        mine: list[str] = []
+        said.append(mine)
+        return prepare.prepare(data, settings, sharing=sharing, say=mine.append)
+
+    # The second time from the stores of the first.
+    for _ in range(1 + stored):
+        for one in in_processes(3, work):
+            assert one.schema == alone.schema
+            found = one.validation.gather(np.arange(61))
+            assert np.array_equal(found.y, everything.y)
+            for name, values in everything.x.items():
+                assert np.array_equal(found.x[name], values)
+    (warning,) = [one for one in alone_said if "never or hardly ever saw" in one]
+    for mine in said:
+        assert [one for one in mine if "never or hardly ever saw" in one] == [warning]
+
+
 def test_a_schema_that_a_process_alone_has_learned_is_refused(
     files: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

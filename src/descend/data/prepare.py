@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -51,6 +51,8 @@ from descend.errors import DataError
 from descend.settings import OWN_SCALE, Settings
 from descend.types import Batch
 
+COUNTS = "unseen counts"
+"""What a store calls the counts of values that training did not have, beside the sentences."""
 _DECIDES = (
     *("target", "exclude", "categorical", "numeric", "datetime", "missing", "date_order"),
     *("decimal", "weight", "validation", "seed", "delimiter", "header", "skip_lines"),
@@ -161,7 +163,11 @@ def prepare(
         layout = layout or _choose_layout(counts, kept[0].row_bytes, budget, settings, sharing)
         say(f"Rows are read from {folder}, written earlier from the same data.")
         rows = load_or_map(kept, layout, budget)
-        _say_unseen(kept[0].header.key.get("unseen", ()), say)
+        known = kept[0].header.key
+        sentences = known.get("unseen", ())
+        if sharing is not None and validation is not None:
+            sentences = _of_all_shares(known.get(COUNTS, {}), schema, validation.name, sharing)
+        _say_unseen(sentences, say)
         if sharing is not None:
             check_same_schema(schema, sharing)
             rows = join_stores(*rows, kept[0].row_bytes, sharing, budget, settings.seed)
@@ -182,16 +188,20 @@ def prepare(
                 shared = settings.replace(share_rows="yes")
                 return prepare(data, shared, schema=schema, say=say, sharing=others)
         unseen: list[str] = []
-        parts = _parts(encoder, text_read, validation, settings, budget, unseen)
+        counted: dict[str, Any] = {}
+        parts = _parts(encoder, text_read, validation, settings, budget, unseen, counted)
         if not layout.stored:
             rows = in_memory(parts, counts)
         else:
             key = {"asked": asked, **key, "schema": schema.as_json()}
-            written = {**key, "unseen": unseen}
+            written = {**key, "unseen": unseen, COUNTS: counted}
             write = functools.partial(write_rows, folder, parts, written, counts, settings, budget)
             stored = open_cached_store(folder, key, write, say)
             unseen = stored[0].header.key.get("unseen", [])
+            counted = stored[0].header.key.get(COUNTS, {})
             rows = load_or_map(stored, layout, budget)
+    if sharing is not None and validation is not None:
+        unseen = _of_all_shares(counted, schema, validation.name, sharing)
     _say_unseen(unseen, say)
     _check_same(table, fingerprint["data"])
     if sharing is not None:
@@ -228,6 +238,27 @@ def write_rows(
             seed=settings.seed,
             bucket_bytes=budget.shuffling,
         )
+
+
+def _of_all_shares(
+    counted: Mapping[str, Any], schema: Schema, name: str, sharing: Sharing
+) -> list[str]:
+    """What training did not have of the validation rows of all processes; all call this.
+
+    Args:
+        counted: in the share of this one, by `UnseenValues.as_json`.
+        schema: what was learned.
+        name: of the table of validation rows.
+        sharing: with the other processes.
+    """
+    together = UnseenValues(schema, drop_classes=False)
+    for record in same_everywhere(sharing, counted):
+        together.add_record(record)
+    return _about_validation(name, together)
+
+
+def _about_validation(name: str, unseen: UnseenValues) -> list[str]:
+    return [f"{name} (the validation rows): {sentence}" for sentence in unseen.sentences()]
 
 
 def _say_unseen(unseen: Iterable[str], say: Say) -> None:
@@ -347,16 +378,17 @@ def _parts(
     settings: Settings,
     budget: Budget,
     unseen: list[str],
+    counted: dict[str, Any],
 ) -> Iterator[Part]:
     """One pass over the table, which divides its rows into training and validation.
 
     At its end, `unseen` holds sentences on what training did not have in a table of validation
-    rows.
+    rows, and `counted` the counts.
     """
     # Of processes that share a table every one plans, even if its rows are in a store already.
     plan = encoder.plan(table, target=True)
     other = None if validation is None else encoder.plan(validation, target=True)
-    return _planned_parts(encoder, plan, other, settings, budget, unseen)
+    return _planned_parts(encoder, plan, other, settings, budget, unseen, counted)
 
 
 def _planned_parts(
@@ -366,6 +398,7 @@ def _planned_parts(
     settings: Settings,
     budget: Budget,
     sentences: list[str],
+    counted: dict[str, Any],
 ) -> Iterator[Part]:
     encode = functools.partial(
         encoder.encode,
@@ -385,8 +418,8 @@ def _planned_parts(
         unseen = UnseenValues(encoder.schema, drop_classes=False)
         for part in encode(other.table, plan=other, unseen=unseen):
             yield "validation", part.batch
-        for sentence in unseen.sentences():
-            sentences.append(f"{other.table.name} (the validation rows): {sentence}")
+        sentences += _about_validation(other.table.name, unseen)
+        counted |= unseen.as_json()
     # A share may have no row of a part, and even so its arrays have shapes.
     yield "training", encoder.no_rows()
     yield "validation", encoder.no_rows()

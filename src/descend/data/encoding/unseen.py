@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,13 @@ from descend.io.units import count_text, percent_text
 MANY = 0.05
 """Share of unseen values in a column from which on the user is warned."""
 
+_COUNTED = (
+    *("_values", "_unseen", "_strays", "_rows", "_classes", "_units", "_zoned"),
+    *("_missing", "_all", "_far", "_far_examples"),
+)
+"""What is counted by column, beside the examples."""
+_SENT = 100
+"""Most examples of a column that are kept or sent."""
 _KEPT = 10_000
 _SHOWN = 3
 
@@ -105,6 +112,26 @@ class UnseenValues:
     def add_zones(self, zoned: Mapping[str, bool]) -> None:
         """Take whether the times of columns have an offset from UTC."""
         self._zoned.update(zoned)
+
+    def as_json(self) -> dict[str, Any]:
+        """What was counted, as values that JSON holds; of examples the commonest."""
+        examples = {
+            name: dict(counts.most_common(_SENT)) for name, counts in self._examples.items()
+        }
+        plain = {name.lstrip("_"): dict(getattr(self, name)) for name in _COUNTED}
+        return {**plain, "examples": examples}
+
+    def add_record(self, record: Mapping[str, Any]) -> None:
+        """Add what another one has counted, as `as_json` holds it."""
+        for name in _COUNTED:
+            mine: dict[str, Any] = getattr(self, name)
+            for key, value in record.get(name.lstrip("_"), {}).items():
+                if isinstance(mine, Counter):
+                    mine[key] += value
+                else:
+                    mine.setdefault(key, value)
+        for name, counts in record.get("examples", {}).items():
+            self._examples.setdefault(name, Counter()).update(counts)
 
     def sentences(self) -> list[str]:
         """The warnings: a sentence for each column with many unseen values."""

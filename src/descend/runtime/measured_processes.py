@@ -57,12 +57,17 @@ def processes_record(
     if beyond and len(measured) == 1:
         measured.append(2)
     seconds: dict[tuple[int, int], list[float]] = {}
-    found: dict[str, Any] = {}
-    for count in measured:
-        progress.message(f"Measuring updates in {count} processes.")
+
+    def measure_job(count: int) -> dict[str, Any]:
+        progress.message(f"Measuring updates in {count} process{'' if count == 1 else 'es'}.")
         found = _measure_in_processes(data, asked, sizes, count)
         for size, repeats in zip(found["sizes"], found["seconds"], strict=True):
-            seconds[count, size] = repeats
+            seconds.setdefault((count, size), []).extend(repeats)
+        return found
+
+    found: dict[str, Any] = {}
+    for count in measured:
+        found = measure_job(count)
     link = None if found["link"] is None else Link(*found["link"])
     for count in beyond:
         assert link is not None
@@ -78,9 +83,19 @@ def processes_record(
         seconds = {key: value for key, value in seconds.items() if key[0] != 2}
     critical = _critical(advice)
     jobs = compared_jobs(seconds, advice.batch_size, critical, frozenset(beyond))
+    advised, confirmed = choose_job(jobs), None
+    if advised.processes > 1 and not advised.extrapolated:
+        # What the machine did beside may have favoured one of them: now in the other order.
+        first = advised.processes
+        for count in (first, 1):
+            measure_job(count)
+        jobs = compared_jobs(seconds, advice.batch_size, critical, frozenset(beyond))
+        advised = choose_job(jobs)
+        confirmed = advised.processes == first
     return {
         "jobs": [dataclasses.asdict(job) for job in jobs],
-        "advised": dataclasses.asdict(choose_job(jobs)),
+        "advised": dataclasses.asdict(advised),
+        "confirmed": confirmed,
         "critical": None if critical is None else critical[1],
         "link": None if link is None else link._asdict(),
         "cores": cores,

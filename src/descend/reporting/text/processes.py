@@ -25,6 +25,15 @@ def processes_text(record: Mapping[str, Any]) -> str:
             f"{count} processes with batches of {size:,} rows: to the same loss they take "
             f"{advised['time']:.2g} times as long as one ({low:.2g} to {high:.2g})."
         )
+    if record.get("confirmed") is not None:
+        text += (
+            " Measured twice, in both orders."
+            if record["confirmed"]
+            else " A second measurement, in the other order, did not confirm what the first had "
+            "advised; the table has both."
+        )
+    elif advised["extrapolated"]:
+        text += " Nothing confirms it here: measure on the machines before they are paid for."
     if record["critical"] is None:
         text += (
             " The critical batch size is not known here, so all have the same batch size; larger "

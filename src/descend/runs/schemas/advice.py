@@ -136,6 +136,8 @@ class ProcessesAdvice(Struct, kw_only=True):
 
     jobs: list[ProcessesJob]
     advised: ProcessesJob
+    confirmed: bool | None = None
+    """Whether a second measurement advised the same; None where none was made."""
     critical: Number = None
     cores: Size = 1
 

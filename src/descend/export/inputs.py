@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from descend.data.encoding.categories import category_codes, other_width, spellings
+from descend.data.encoding.categories import category_codes, other_widths, spellings
 from descend.data.encoding.numbers import FARTHEST
 from descend.data.reading.expressions import numbers_in, times_in
 from descend.data.reading.missing import MARKS, NULLS
@@ -43,8 +43,7 @@ def category(graph: Graph, column: CategoryColumn, marks: Sequence[str] = ()) ->
         value = graph.input(column.name, "double")
         numbers = {float(one): code for one, code in known.items()}
         for one, code in known.items():
-            other = other_width(float(one))
-            if other is not None:
+            for other in other_widths(float(one)):
                 numbers.setdefault(other, code)
         numbers |= dict.fromkeys(numbers_in(marks), absent)
         codes = graph.codes(value, numbers, "double")

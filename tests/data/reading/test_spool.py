@@ -262,8 +262,10 @@ def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
     assert not Path(spooled).exists()
 
 
-def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
+def workbook(path: Path, sheets: dict[str, list[list[Any]]], merged: Sequence[str] = ()) -> None:
     """Write an .xlsx file with the parts alone that a reader needs."""
+    ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged)
+    joined = f"<mergeCells>{ranges}</mergeCells>" if ranges else ""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006"
@@ -304,7 +306,7 @@ def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
             body = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
             archive.writestr(
                 f"xl/worksheets/s{place}.xml",
-                f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
+                f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData>{joined}</worksheet>',
             )
 
 
@@ -340,6 +342,17 @@ def test_a_workbook_is_read_as_its_csv_would_be(tmp_path: Path) -> None:
     assert rows_of(open_table(f"{path}#More")) == [(1.0,)]
     with pytest.raises(DataError, match="no sheet 'None'"):
         open_table(f"{path}#None")
+
+
+def test_a_cell_merged_over_rows_is_the_value_of_each(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    rows: list[list[Any]] = [["shop", "x"], ["a", 1], ["", 2], ["", 3], ["b", 4], ["", 5]]
+    workbook(tmp_path / "t.xlsx", {"S": rows}, merged=["A2:A4", "A5:A6", "B2:B2"])
+    table = open_table(tmp_path / "t.xlsx")
+    assert rows_of(table) == [("a", 1.0), ("a", 2.0), ("a", 3.0), ("b", 4.0), ("b", 5.0)]
+    assert any("3 cells below the first of a merged cell have its value" in n for n in table.notes)
+    workbook(tmp_path / "t.xlsx", {"S": rows}, merged=[])
+    assert rows_of(open_table(tmp_path / "t.xlsx"))[1] == (None, 2.0)
 
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t.xls", "t"])

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend import load_model, predict, train
+from descend.data.encoding.categories import other_widths
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.schema.columns import CategoryColumn, Schema
@@ -211,6 +212,28 @@ def test_a_decimal_of_float32_is_the_same_value_in_float64_and_in_text() -> None
         for table in tables:
             for ours, theirs in zip(encoded(schema, table), expected, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_decimal_of_float16_is_the_same_value_in_files_and_frames(tmp_path: Path) -> None:
+    which = RANDOM.integers(0, 3, ROWS)
+    values = np.array([0.1, 0.7, -1.5])[which]
+    y = RANDOM.normal(size=ROWS)
+    narrow = pa.table({"it": pa.array(values.astype(np.float16)), "y": y})
+    pa.parquet.write_table(narrow, tmp_path / "t.parquet")
+    wide = pa.table({"it": values, "y": y})
+    through = pa.table({"it": values.astype(np.float16).astype(np.float64), "y": y})
+    tables = [wide, narrow, through, str(tmp_path / "t.parquet")]
+    for trained in tables:
+        schema = learned(trained, categorical=["it"])
+        expected = encoded(schema, trained)
+        for table in tables:
+            for ours, theirs in zip(encoded(schema, table), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_whole_numbers_are_no_other_whole_numbers_in_float16() -> None:
+    assert list(other_widths(65504.0)) == []
+    assert list(other_widths(1e300)) == []
 
 
 @pytest.mark.parametrize(

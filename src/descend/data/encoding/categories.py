@@ -84,31 +84,38 @@ def _of_other_width(text: str) -> Iterator[str]:
         number = float(text)
     except ValueError:
         return
-    other = other_width(number)
-    if other is not None:
+    for other in other_widths(number):
         yield as_text(other)
 
 
-def other_width(number: float) -> float | None:
-    """The number that float32 makes of a decimal one, or the decimal one that it was made from.
+def other_widths(number: float) -> Iterator[float]:
+    """The numbers that narrower floats make of a decimal one, or the one that they were made from.
 
     0.1 in float32 is 0.10000000149011612, and a table in float32 says 0.1 where the same table in
-    float64 says the other.
-
-    Returns:
-        None if there is none: float32 holds the number exactly, or it has more digits.
+    float64 says the other; in float16 it is 0.0999755859375. There are none where the narrower
+    floats hold the number exactly, or it has more digits than they do.
 
     Example:
-        >>> other_width(0.1), other_width(0.10000000149011612), other_width(0.5)
-        (0.10000000149011612, 0.1, None)
+        >>> list(other_widths(0.1)), list(other_widths(0.10000000149011612))
+        ([0.0999755859375, 0.099975586, 0.10000000149011612], [0.1])
+        >>> list(other_widths(0.5))
+        []
     """
-    if not np.isfinite(number) or abs(number) > np.finfo(np.float32).max:
-        return None
-    narrow = np.float32(number)
-    stored, decimal = float(narrow), float(str(narrow))
-    if stored == decimal:
-        return None
-    return stored if number == decimal else decimal if number == stored else None
+    for width in (np.float16, np.float32):
+        if not abs(number) <= float(np.finfo(width).max):
+            continue
+        if width is np.float16 and float(number).is_integer():
+            continue  # Beyond 2048 several whole numbers are one.
+        narrow = width(number)
+        stored, decimal = [float(narrow)], float(str(narrow))
+        if width is np.float16:  # Which files in float16 become where they are read as float32.
+            stored.append(float(str(np.float32(narrow))))
+        if decimal in stored:
+            continue
+        if number == decimal:
+            yield from stored
+        elif number in stored:
+            yield decimal
 
 
 def as_text(value: object) -> str:

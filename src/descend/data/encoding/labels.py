@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from descend.data.encoding.categories import as_text, other_width, unicode_forms
+from descend.data.encoding.categories import as_text, other_widths, unicode_forms
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.targets import read_label
@@ -123,8 +123,7 @@ def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> N
 def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
     known: dict[Label | None, int] = {label: code for code, label in enumerate(target.labels)}
     for label, code in list(known.items()):
-        other = other_width(label) if isinstance(label, float) else None
-        if other is not None:
+        for other in other_widths(label) if isinstance(label, float) else ():
             known.setdefault(other, code)
         for form in unicode_forms(label) if isinstance(label, str) else []:
             known.setdefault(form, code)

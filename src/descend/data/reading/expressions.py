@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from descend.data.reading.missing import missing_sql
 from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_sql, whole_text_sql
-from descend.data.reading.periods import PERIODS, period_sql
+from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
 
@@ -247,7 +247,11 @@ def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
     stamp = iso_sql(text)
     if pattern in PERIODS:
         stamp = f"coalesce({period_sql(text, pattern)}, {stamp})"
-    elif pattern is not None:
+    elif pattern is None:
+        # Periods of a frame are their first days, and text in the same frame's CSV file.
+        periods = ", ".join(period_sql(text, one) for one in ("%Y-%m", QUARTER, WEEK))
+        stamp = f"coalesce({stamp}, CASE WHEN length({text}) < 9 THEN coalesce({periods}) END)"
+    else:
         parsed = f"try_strptime({text}, {quote_text(pattern)})"
         if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
             parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"

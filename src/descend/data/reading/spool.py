@@ -21,9 +21,14 @@ BLOCK = 1 << 20
 
 @final
 class Spool:
-    """The temporary files of one table, and the user's names for them."""
+    """The temporary files of one table, and the user's names for them.
+
+    Attributes:
+        notes: sentences for the user about how they were made.
+    """
 
     def __init__(self) -> None:
+        self.notes: list[str] = []
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
         self._shown: dict[str, str] = {}
 

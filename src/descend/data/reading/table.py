@@ -398,6 +398,7 @@ class Table:
         """Sentences for the user about how the source was read, or how it is shared out."""
         spool = self._source.spool
         found = self._source.notes if self._part is None else (self._part.note,)
+        found = (*(spool.notes if spool else ()), *found)
         return tuple(spool.told(note) if spool else note for note in found if note)
 
     @property

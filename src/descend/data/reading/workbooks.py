@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descend.errors import DataError
+from descend.io.units import count_text
 
 if TYPE_CHECKING:
     from descend.data.reading.spool import Spool
@@ -69,7 +70,13 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
             f"'{shown}#{next(iter(sheets))}'"
         )
     target = spool.new(f"{Path(path).stem}.csv", f"{shown}#{sheet}" if sheet else shown)
-    rows = next(iter(sheets.values()))
+    name, rows = next(iter(sheets.items()))
+    filled = _fill_merged(book.get_sheet_by_name(name), rows)
+    if filled:
+        spool.notes.append(
+            f"{shown}: {count_text(filled, 'cell')} below the first of a merged cell "
+            f"{'has' if filled == 1 else 'have'} its value."
+        )
     width = max(len(row) for row in rows)
     with open(target, "w", encoding="utf-8", newline="") as sink:
         writer = csv.writer(sink, lineterminator="\n")
@@ -82,6 +89,29 @@ def _rows(book: Any, name: str) -> list[list[Any]]:
     """The rows of a sheet, without empty columns at the left."""
     rows: list[list[Any]] = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
     return rows
+
+
+def _fill_merged(sheet: Any, rows: list[list[Any]]) -> int:
+    """Give every row of a merged cell its value, which a workbook holds in the first row alone.
+
+    Of a cell merged over several columns the first column gets it: the others would be copies.
+
+    Args:
+        sheet: of the rows.
+        rows: without empty rows and columns before the first cell; they are changed.
+
+    Returns:
+        How many cells got a value.
+    """
+    top, left = sheet.start or (0, 0)
+    filled = 0
+    for (first, column), (last, _) in getattr(sheet, "merged_cell_ranges", None) or ():
+        place = column - left
+        for row in rows[first - top + 1 : last - top + 1]:
+            if place < len(row) and row[place] == "":
+                row[place] = rows[first - top][place]
+                filled += row[place] != ""
+    return filled
 
 
 def _cell(value: Any) -> str:

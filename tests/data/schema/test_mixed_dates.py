@@ -46,6 +46,26 @@ def test_iso_8601_beside_one_other_form_is_read(other: str) -> None:
     assert np.array_equal(read[0].batch.x["numeric"], read[1].batch.x["numeric"])
 
 
+@pytest.mark.parametrize("other", ["%d.%m.%Y", "%b %d, %Y", "%d/%m/%Y"])
+def test_a_rare_other_form_is_read_too(other: str) -> None:
+    cells = forms("%Y-%m-%d")
+    cells[2] = DAYS[2].strftime(other)
+    column = learned(cells).columns[0]
+    assert isinstance(column, DatetimeColumn)
+    assert (column.pattern, column.missing, column.strays) == (other, 0, 0)
+
+
+def test_a_rare_cell_whose_month_is_unknown_is_missing_and_counted() -> None:
+    cells = forms("%Y-%m-%d")
+    cells[2] = "03/04/2020"
+    column = learned(cells).columns[0]
+    assert isinstance(column, DatetimeColumn)
+    assert (column.pattern, column.strays) == (None, 1)
+    column = learned(cells, date_order="dmy").columns[0]
+    assert isinstance(column, DatetimeColumn)
+    assert (column.pattern, column.strays) == ("%d/%m/%Y", 0)
+
+
 def test_several_forms_are_left_out_and_the_reason_says_what_to_do() -> None:
     column = learned(forms("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y")).columns[0]
     assert isinstance(column, LeftOutColumn)

@@ -65,6 +65,15 @@ def test_each_is_the_day_on_which_it_begins(name: str) -> None:
     np.testing.assert_allclose(days_of(learned(texts), texts), expected, atol=0.01)
 
 
+@pytest.mark.parametrize("name", ["%Y-%m", "{}Q{}", "weeks"])
+def test_a_frame_of_periods_predicts_its_csv_file(name: str) -> None:
+    """In a frame the periods are the timestamps on which they begin."""
+    texts, begins = TEXTS[name]
+    schema = learned(begins.astype("datetime64[us]"))
+    expected = begins.astype("datetime64[D]").astype(int)
+    np.testing.assert_allclose(days_of(schema, texts), expected, atol=0.01)
+
+
 def test_a_month_has_no_weekday() -> None:
     column = learned(TEXTS["%Y-%m"][0]).columns[0]
     assert isinstance(column, DatetimeColumn)

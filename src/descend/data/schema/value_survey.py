@@ -217,6 +217,8 @@ def _written_times(
             continue
         if is_few(cells - iso, iso):
             found[place] = {"pattern": ISO}
+            if iso < cells:  # The others may all be dates of one other form.
+                dated.append(place)
         elif is_few(cells - clock, clock):
             found[place] = {"pattern": TIME}
         elif is_few(cells - date, date):
@@ -235,6 +237,8 @@ def _written_times(
             for one, count in zip(patterns, matching, strict=True)
         ]
         most = max(counts)
+        if place in found and most <= iso:
+            continue
         if not is_few(cells - most, most):
             if most >= _LEAST_DATED * cells:
                 found[place] = {"dated": most}
@@ -242,6 +246,8 @@ def _written_times(
         fitting = [one for one, count in zip(patterns, counts, strict=True) if count == most]
         if len(fitting) > 1:
             fitting = [one for one in fitting if _order(one) == date_order] or fitting
+        if len(fitting) > 1 and place in found:
+            continue
         if len(fitting) > 1:
             # Text that fits more than one pattern (01/02/2020) stays text: which number is
             # the month cannot be known.

@@ -23,7 +23,7 @@ from descend.data.encoding.categories import other_widths
 from descend.data.encoding.encoder import Encoder
 from descend.data.reading.table import open_table
 from descend.data.schema.columns import CategoryColumn, Schema
-from descend.data.schema.learn import learn_schema
+from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import DataError
 from descend.settings import settings_from
 
@@ -229,6 +229,32 @@ def test_a_decimal_of_float16_is_the_same_value_in_files_and_frames(tmp_path: Pa
         for table in tables:
             for ours, theirs in zip(encoded(schema, table), expected, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("values", [[30, 10, 20], [0.5, 1.5, 2.5], ["7", "8", "9"]])
+def test_a_declared_category_of_numbers_is_one(tmp_path: Path, values: list[Any]) -> None:
+    which = RANDOM.integers(0, 3, ROWS)
+    cells = [values[one] for one in which]
+    plain = pd.DataFrame({"it": cells, "y": RANDOM.normal(size=ROWS)})
+    # With a category that no row has, and in another order than that of the values.
+    categories = pd.Categorical(cells, categories=[*values, type(values[0])(40)])
+    frame = plain.assign(it=categories)
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_feather(tmp_path / "t.feather")
+    declared = [frame, str(tmp_path / "t.parquet"), str(tmp_path / "t.feather")]
+    for trained in declared:
+        schema = learned(trained)
+        column = schema.columns[0]
+        assert isinstance(column, CategoryColumn)
+        assert column.distinct == 3
+        assert any("numeric=['it'] reads them as numbers" in note for note in schema.notes)
+        for table in (*declared, plain):
+            np.testing.assert_array_equal(
+                encoded(schema, table)[1], encoded(schema, trained)[1]
+            )
+        assert learned(trained, numeric=["it"]).columns[0].kind == "number"
+        assert inspect_columns(open_table(trained)).columns[0].kind == "category"
+    assert learned(plain).columns[0].kind == "number"
 
 
 def test_whole_numbers_are_no_other_whole_numbers_in_float16() -> None:

@@ -141,6 +141,22 @@ def columns_of_two_widths(schemas: Sequence[pa.Schema]) -> frozenset[str]:
     return frozenset(named(pa.float32()) & named(pa.float64()))
 
 
+def declared_categories(schemas: Sequence[pa.Schema]) -> frozenset[str]:
+    """The columns that pandas' `Categorical` and Arrow's dictionaries declare as categories.
+
+    >>> codes = pa.dictionary(pa.int8(), pa.int64())
+    >>> declared_categories([pa.schema({"k": codes, "x": pa.int64()})])
+    frozenset({'k'})
+    """
+    fields = [field for schema in schemas for field in schema]
+    found = {field.name for field in fields if pa.types.is_dictionary(field.type)}
+    for schema in schemas:
+        # Parquet has dictionaries of text alone; of others, what pandas wrote beside them tells.
+        described = (schema.pandas_metadata or {}).get("columns", ())
+        found |= {one["field_name"] for one in described if one["pandas_type"] == "categorical"}
+    return frozenset(found)
+
+
 _DURATIONS = {"s": "to_seconds", "ms": "to_milliseconds", "us": "to_microseconds"}
 
 

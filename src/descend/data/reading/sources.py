@@ -19,6 +19,7 @@ from descend.data.reading.formats import (
     check_exact,
     check_footers,
     columns_of_two_widths,
+    declared_categories,
     expand,
     format_by_name,
     format_of,
@@ -79,6 +80,7 @@ class Source:
         parquet: SQL of the list of Parquet files, if it is no other format.
         parquet_columns: SQL of their columns, see `formats.parquet_columns`.
         two_widths: columns that some files hold in float32 and others in float64.
+        categorical: columns that the source declares as categories, whatever their values are.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Source:
     parquet: str | None = None
     parquet_columns: str = "*"
     two_widths: frozenset[str] = frozenset()
+    categorical: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -393,6 +396,7 @@ def _plain_source(
             parquet=listed,
             parquet_columns=columns,
             two_widths=two_widths,
+            categorical=declared_categories(schemas),
         )
     schemas = arrow_schemas(files)
     check_exact(files, schemas, largest_in_arrow)
@@ -402,6 +406,7 @@ def _plain_source(
         objects={"source": arrow_dataset(files, schemas)},
         reads=files,
         two_widths=columns_of_two_widths(schemas),
+        categorical=declared_categories(schemas),
     )
 
 

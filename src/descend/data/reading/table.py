@@ -18,6 +18,7 @@ from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batch
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.errors import MemoryShortError, check_names, reading
+from descend.data.reading.formats import declared_categories
 from descend.data.reading.frames import arrow_table, content_hash
 from descend.data.reading.held_rows import HeldRows, NumberCells, listed_sql, whole_numbers
 from descend.data.reading.narrow import NARROW, Build, Rows
@@ -402,6 +403,11 @@ class Table:
         return tuple(spool.told(note) if spool else note for note in found if note)
 
     @property
+    def categorical(self) -> frozenset[str]:
+        """The columns that the source declares as categories, even if they hold numbers."""
+        return self._source.categorical
+
+    @property
     def untyped(self) -> bool:
         """Whether it is CSV, which declares no types."""
         return self._source.untyped
@@ -698,7 +704,10 @@ def open_table(
             source = find_source(data, run, options or ReadingOptions(), spool)
     else:
         frame = arrow_table(data)
-        source = Source("the table given", "source", objects={"source": frame})
+        declared = declared_categories([frame.schema])
+        source = Source(
+            "the table given", "source", objects={"source": frame}, categorical=declared
+        )
     files = (*source.files, *source.reads)
     with reading(source.name, query=source.query is not None, files=files):
         for url in source.urls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from descend.data.reading.errors import UnreadableCellError
@@ -77,7 +78,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
         table = table.reading(dict.fromkeys(names, "text"))
     while True:
         try:
-            return _learn(_read(table, settings, names), settings, names, validation)
+            return _learn(_read(table, settings, names), names, validation)
         except UnreadableCellError as error:
             table = as_text(table, error)
 
@@ -89,11 +90,15 @@ class _Read(NamedTuple):
         table: with columns of CSV files as text where that is needed.
         typed: the columns that are used, by name.
         excluded: the others.
+        settings: with the columns that the table declares as categories.
+        notes: sentences on those.
     """
 
     table: Table
     typed: dict[str, TypedColumn]
     excluded: list[TableColumn]
+    settings: Settings
+    notes: tuple[str, ...] = ()
 
 
 def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
@@ -110,7 +115,24 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     typed = find_types(table, used, rules)
     for name in rules.labels:
         typed[name] = class_type(table, typed[name])
-    return _Read(table, typed, excluded)
+    decided = {*targets, settings.weight, *settings.numeric, *settings.datetime}
+    decided |= {*settings.categorical}
+    declared = [
+        name
+        for name, one in typed.items()
+        if one.column.type == "number" and name in table.categorical and name not in decided
+    ]
+    if not declared:
+        return _Read(table, typed, excluded, settings)
+    found = _read(
+        table, replace(settings, categorical=(*settings.categorical, *declared)), targets
+    )
+    notes = tuple(
+        f"The numbers of the column {name!r} are categories, as {table.name} declares it to be "
+        f"categorical; {option_text('numeric', [name])} reads them as numbers."
+        for name in declared
+    )
+    return found._replace(notes=notes)
 
 
 def _check_readable(column: TableColumn, role: str) -> None:
@@ -139,9 +161,8 @@ def text_rules(settings: Settings, targets: Sequence[str]) -> TextRules:
     )
 
 
-def _learn(
-    read: _Read, settings: Settings, names: Sequence[str], validation: Table | None
-) -> Schema:
+def _learn(read: _Read, names: Sequence[str], validation: Table | None) -> Schema:
+    settings = read.settings
     columns = {name: typed.column for name, typed in read.typed.items()}
     targets = [columns[name] for name in names]
     weight = columns[settings.weight] if settings.weight else None
@@ -218,7 +239,10 @@ def _schema(
         rows=row_counts,
         warnings=tuple(warnings),
         missing=settings.missing,
-        notes=tuple(text_notes(read.typed, kinds, [target.name for target in targets])),
+        notes=(
+            *read.notes,
+            *text_notes(read.typed, kinds, [target.name for target in targets]),
+        ),
     )
 
 
@@ -249,12 +273,13 @@ def inspect_columns(table: Table, settings: Settings | None = None) -> Inspected
     settings = settings or Settings(target="none")
     while True:
         try:
-            return _inspect(_read(table, settings, ()), settings)
+            return _inspect(_read(table, settings, ()))
         except UnreadableCellError as error:
             table = as_text(table, error)
 
 
-def _inspect(read: _Read, settings: Settings) -> Inspected:
+def _inspect(read: _Read) -> Inspected:
+    settings = read.settings
     rows = Selection()
     inputs = [typed.column for typed in read.typed.values()]
     numbers = _numbers(inputs, settings.categorical)
@@ -273,7 +298,7 @@ def _inspect(read: _Read, settings: Settings) -> Inspected:
         hints = column_hints(marked, columns, surveys)
     kinds = {column.name: column.kind for column in columns}
     warnings = [*text_warnings(read.typed, kinds, ()), *hints]
-    return Inspected(columns, tuple(warnings), tuple(text_notes(read.typed, kinds, ())))
+    return Inspected(columns, tuple(warnings), (*read.notes, *text_notes(read.typed, kinds, ())))
 
 
 def target_names(table: Table, settings: Settings) -> tuple[str, ...]:

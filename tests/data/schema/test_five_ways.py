@@ -249,9 +249,7 @@ def test_a_declared_category_of_numbers_is_one(tmp_path: Path, values: list[Any]
         assert column.distinct == 3
         assert any("numeric=['it'] reads them as numbers" in note for note in schema.notes)
         for table in (*declared, plain):
-            np.testing.assert_array_equal(
-                encoded(schema, table)[1], encoded(schema, trained)[1]
-            )
+            np.testing.assert_array_equal(encoded(schema, table)[1], encoded(schema, trained)[1])
         assert learned(trained, numeric=["it"]).columns[0].kind == "number"
         assert inspect_columns(open_table(trained)).columns[0].kind == "category"
     assert learned(plain).columns[0].kind == "number"

@@ -124,9 +124,7 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     ]
     if not declared:
         return _Read(table, typed, excluded, settings)
-    found = _read(
-        table, replace(settings, categorical=(*settings.categorical, *declared)), targets
-    )
+    found = _read(table, replace(settings, categorical=(*settings.categorical, *declared)), targets)
     notes = tuple(
         f"The numbers of the column {name!r} are categories, as {table.name} declares it to be "
         f"categorical; {option_text('numeric', [name])} reads them as numbers."

@@ -74,7 +74,8 @@ def test_its_evidence_is_told_and_drawn_as_that_of_our_own_models(tmp_path):
 def bench_of(model, data, **options):
     defaults = {"step": None, "optimizer": None, "collate": None, "seed": 0}
     given = {**defaults, "until": math.inf, "budget": 1.0, "clock": lambda: 0.0, **options}
-    return Bench.make(model, torch.nn.functional.mse_loss, data, **given)
+    loss = given.pop("loss", torch.nn.functional.mse_loss)
+    return Bench.make(model, loss, data, **given)
 
 
 @needs_torch
@@ -396,7 +397,7 @@ def test_evaluations_of_a_slow_model_take_fewer_rows():
         ({"loss": None}, "Expected loss as a function"),
         ({"loss": "sum"}, "it is a sum over the rows"),
         ({"loss": "number"}, "a loss that is a tensor"),
-        ({"loss": "broken"}, "A step on 1 row fails"),
+        ({"loss": "broken"}, "A step on 2 rows fails"),
         ({"optimizer": 3}, "Expected optimizer="),
         ({"optimizer": dict}, "Expected optimizer="),
         ({"budget": 0}, "budget must be seconds"),
@@ -449,3 +450,32 @@ def test_two_arrays_are_answered_with_a_data_set_of_them():
     for arrays in ((X, y), [X.numpy(), y.numpy()]):
         with pytest.raises(InputError, match=r"found 2 arrays\. Give torch"):
             descend.torch.advise(linear(), torch.nn.functional.mse_loss, arrays, budget=1)
+
+
+@needs_torch
+def test_a_loss_that_takes_the_target_first_gets_it_first():
+    def entropy(y_true, y_pred):
+        return torch.nn.functional.binary_cross_entropy(y_pred, y_true)
+
+    model = torch.nn.Sequential(linear(), torch.nn.Sigmoid())
+    x, y = problem(0.5).tensors
+    rows = torch.utils.data.TensorDataset(x, (y > 0).float())
+    found = [bench_of(model, rows, loss=one) for one in (entropy, torch.nn.BCELoss())]
+    assert len({one.validation_loss(one.copied()) for one in found}) == 1
+
+
+@needs_torch
+@pytest.mark.parametrize("own", [True, False])
+def test_a_loss_that_compares_every_row_with_every_other_is_refused(own):
+    x, y = problem(0.5).tensors
+    rows = torch.utils.data.TensorDataset(x, y[:, 0])
+    loss = (lambda outputs, y: ((outputs - y) ** 2).mean()) if own else torch.nn.MSELoss()
+    with pytest.raises(InputError, match=r"shape \[\d+, 1\] and y \[\d+\].*outputs.squeeze\(-1\)"):
+        bench_of(linear(), rows, loss=loss)
+
+
+@needs_torch
+def test_a_batch_that_is_a_mapping_is_answered_by_its_keys():
+    rows = [{"x": torch.ones(5), "y": torch.ones(1)}] * 100
+    with pytest.raises(InputError, match=r"loss\(module\(batch\['x'\]\), batch\['y'\]\)"):
+        bench_of(linear(), rows)

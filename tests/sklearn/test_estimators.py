@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -415,3 +416,22 @@ def test_the_page_for_users_of_scikit_learn_names_every_parameter():
         missing = [name for name in kind().get_params() if not re.search(rf"[`(]{name}\b", page)]
         assert not missing, kind.__name__
     assert all(f"`{name}`" in page for name in DIFFERENT_ORDER)
+
+
+def test_partial_fit_warns_once_of_categories_that_come_later() -> None:
+    def part(*cities: str) -> tuple[pd.DataFrame, np.ndarray]:
+        frame = pd.DataFrame({"city": np.resize(cities, 60), "a": np.arange(60.0)})
+        return frame, frame.a.to_numpy()
+
+    estimator = MiniBatchRegressor("linear", random_state=0).partial_fit(*part("x", "y"))
+    with pytest.warns(UserWarning, match=r"'city' now holds 'z', 'w'|'city' now holds 'w', 'z'"):
+        estimator.partial_fit(*part("x", "z", "z", "w"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator.partial_fit(*part("x", "v"))
+
+
+def test_a_class_that_comes_later_is_answered_with_how_to_begin() -> None:
+    estimator = MiniBatchClassifier("linear").partial_fit([[0.0], [1.0]] * 10, [0, 1] * 10)
+    with pytest.raises(ValueError, match=r"class 2, which is not among.*classes=\[\.\.\.\]"):
+        estimator.partial_fit([[2.0]], [2])

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, issparse
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.sparse import encode_sparse
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.prepare import Prepared
 from descend.data.reading.frames import arrow_table
 from descend.data.reading.table import open_table
@@ -107,21 +108,24 @@ def learn_array_schema(
     )
 
 
-def encode_inputs(encoder: Encoder, X: Any) -> dict[str, NDArray[Any]]:
-    """The inputs of the network for an array or a frame."""
+def encode_inputs(
+    encoder: Encoder, X: Any, unseen: UnseenValues | None = None
+) -> dict[str, NDArray[Any]]:
+    """The inputs of the network for an array or a frame; `unseen` is told of new categories."""
     if isinstance(X, np.ndarray):
         return encoder.encode_arrays(X)
-    parts = [part.batch.x for part in encoder.encode(open_table(X), target=False)]
+    encoded = encoder.encode(open_table(X), target=False, unseen=unseen)
+    parts = [part.batch.x for part in encoded]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def make_store(encoder: Encoder, rows: Rows) -> Store:
-    """Rows as numbers."""
+def make_store(encoder: Encoder, rows: Rows, unseen: UnseenValues | None = None) -> Store:
+    """Rows as numbers; `unseen` is told of categories that are not in the schema."""
     y = rows.y if rows.y.ndim == 1 else encoder.encode_target(rows.y)
     weight = rows.weight.astype(np.float32)
     if issparse(rows.X):
         return SparseStore(encode_sparse(encoder.schema, rows.X), y, weight)
-    return MemoryStore(encode_inputs(encoder, rows.X), y, weight)
+    return MemoryStore(encode_inputs(encoder, rows.X, unseen), y, weight)
 
 
 def join_stores(first: Store, second: Store) -> Store:

@@ -482,8 +482,9 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         strange = self.classes_[codes] != y
         if strange.any():
             raise ValueError(
-                f"y has the class {y[strange][0]!r}, which is not among the classes "
-                f"{self.classes_.tolist()}."
+                f"y has the class {y[strange][:1].tolist()[0]!r}, which is not among the classes "
+                f"{self.classes_.tolist()}. partial_fit is told of all of them at its first call: "
+                "partial_fit(X, y, classes=[...])."
             )
         return codes.astype(np.int32)
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.prepare import Prepared
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.schema.columns import Schema
+from descend.errors import warn_user
 from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.sklearn.arrays import (
@@ -47,6 +49,7 @@ class Stream:
         reference: the weights at the last improvement, to compare with on the same rows.
         stale: calls since the last improvement.
         lines: what the last call added to the history.
+        warned: columns of whose new categories a warning told.
     """
 
     loop: LoopState | None = None
@@ -56,6 +59,7 @@ class Stream:
     reference: Params | None = None
     stale: int = 0
     lines: tuple[HistoryLine, ...] = ()
+    warned: frozenset[str] = frozenset()
 
     @property
     def validated(self) -> bool:
@@ -97,7 +101,10 @@ def go_on(
     """
     if stream.held_out is not None:
         rows = alike(rows, sparse=isinstance(stream.held_out, SparseStore))
-    store = make_store(Encoder(schema), rows)
+    unseen = UnseenValues(schema) if stream.loop is not None else None
+    store = make_store(Encoder(schema), rows, unseen)
+    if unseen is not None:
+        stream = _warn_of_new_categories(stream, unseen)
     stream, store = _hold_out(stream, store, held_out, settings.seed)
     if len(store) == 0:
         return replace(stream, lines=())
@@ -129,6 +136,20 @@ def go_on(
         lines=loop.history[known:],
     )
     return _compare(stream, prepared, settings) if stream.validated else stream
+
+
+def _warn_of_new_categories(stream: Stream, unseen: UnseenValues) -> Stream:
+    """Say once for a column that categories came which the first call did not have."""
+    found = unseen.categories()
+    for name, examples in found.items():
+        if name not in stream.warned:
+            warn_user(
+                f"The first call of partial_fit decides which categories a column has. {name!r} "
+                f"now holds {', '.join(map(repr, examples))}; categories that come later are "
+                "learned as one. Begin with rows that hold all of them to tell them apart.",
+                UserWarning,
+            )
+    return replace(stream, warned=stream.warned | found.keys())
 
 
 def _compare(stream: Stream, prepared: Prepared, settings: Settings) -> Stream:

@@ -13,6 +13,7 @@ import numpy as np
 
 from descend.defaults import MOMENTUM
 from descend.errors import DescendError, InputError
+from descend.runtime.argument_order import outputs_first
 from descend.torch.rows import (
     FEWEST_VALIDATION_ROWS,
     SAMPLE_ROWS,
@@ -172,8 +173,8 @@ class Bench:
             except InputError:
                 raise
             except Exception as error:
-                # Batch normalization needs at least two rows.
-                if size == 1 and isinstance(error, ValueError):
+                # Batch normalization needs at least two rows; what else fails, fails again.
+                if size == 1:
                     continue
                 raise InputError(
                     f"A step on {size} row{'s' if size > 1 else ''} fails: {type(error).__name__}: "
@@ -399,7 +400,10 @@ def _usual_step(loss: Loss | None) -> Step:
             f"batch) -> loss; found {loss!r}."
         )
 
+    loss, checked = outputs_first(loss), False
+
     def step(module: Any, batch: Any) -> Any:
+        nonlocal checked
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             found = (
                 f"a mapping of {', '.join(map(repr, batch))}"
@@ -410,14 +414,44 @@ def _usual_step(loss: Loss | None) -> Step:
             )
             raise InputError(
                 f"Expected batches (x, y), found {found}. Say what your loop does with one: "
-                "step=lambda module, batch: loss(module(batch[0]), batch[1])."
+                f"step=lambda module, batch: loss(module({_part(batch, 0)}), {_part(batch, 1)})."
             )
         x, y = batch
         if isinstance(x, Mapping):
-            return loss(module(**x), y)
-        return loss(module(*x) if isinstance(x, list | tuple) else module(x), y)
+            outputs = module(**x)
+        else:
+            outputs = module(*x) if isinstance(x, list | tuple) else module(x)
+        if not checked and len(y) > 1:
+            _check_widths(loss, outputs, y)
+            checked = True
+        return loss(outputs, y)
 
     return step
+
+
+def _part(batch: Any, place: int) -> str:
+    """How a part of a batch is written."""
+    if isinstance(batch, Mapping) and len(batch) > place:
+        return f"batch[{list(batch)[place]!r}]"
+    return f"batch[{place}]"
+
+
+def _check_widths(loss: Loss, outputs: Any, y: Any) -> None:
+    """Raise InputError where [B, 1] and [B] are spread to [B, B], every row with every other."""
+    shapes = [tuple(getattr(one, "shape", ())) for one in (outputs, y)]
+    narrow, wide = sorted(shapes, key=len)
+    if wide != (*narrow, 1):
+        return
+    flat = [one.reshape(narrow) for one in (outputs, y)]
+    try:
+        apart, spread = (float(loss(*both).detach().mean()) for both in (flat, (outputs, y)))
+    except Exception:
+        return  # The loss wants the shapes that it gets.
+    if not math.isclose(apart, spread, rel_tol=1e-4, abs_tol=1e-12):
+        raise InputError(
+            f"Outputs have the shape {list(shapes[0])} and y {list(shapes[1])}: the loss compares "
+            "every row with every other. Give both one shape: y[:, None], or outputs.squeeze(-1)."
+        )
 
 
 def _parameters_of(optimizer: Any) -> set[int]:

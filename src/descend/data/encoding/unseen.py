@@ -133,6 +133,14 @@ class UnseenValues:
         for name, counts in record.get("examples", {}).items():
             self._examples.setdefault(name, Counter()).update(counts)
 
+    def categories(self) -> dict[str, list[str]]:
+        """Up to three categories of each column that training did not have, the commonest first."""
+        return {
+            name: [value for value, _ in examples.most_common(_SHOWN)]
+            for name, examples in self._examples.items()
+            if examples
+        }
+
     def sentences(self) -> list[str]:
         """The warnings: a sentence for each column with many unseen values."""
         said = []

@@ -69,7 +69,8 @@ def printable(text: object, longest: int | None = None) -> str:
         text = _cut(text, longest)  # First: what is left out need not be looked at.
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_printable_letter, text))
+    shown = {ord(letter): _printable_letter(letter) for letter in set(text)}
+    return text.translate(shown)
 
 
 def quoted_cell(text: str) -> str:

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 
 from descend.data.reading.connection import Instance
 from descend.data.reading.expressions import numbers_in
-from descend.data.reading.narrow import columns_in
+from descend.data.reading.narrow import COLUMNS_AT_ONCE, columns_in
 from descend.data.reading.number_text import SIMPLE
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.sql import quote_name
-from descend.data.reading.wide_copy import COLUMNS_AT_ONCE
 
 EXPRESSION_BYTES = 1 << 20
 """What DuckDB holds on all cores to compute one expression of text, beside what it counts."""

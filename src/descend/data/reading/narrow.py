@@ -16,6 +16,8 @@ from descend.data.reading.sql import RESERVED, quote_name
 
 NARROW = 128
 """With at most this many columns, a query gets all of them."""
+COLUMNS_AT_ONCE = 1024
+"""Columns of a query. DuckDB keeps room for 2,048 rows of each, however few there are."""
 
 _TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _NUMBERS = itertools.count()

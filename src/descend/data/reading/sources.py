@@ -312,9 +312,11 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
     if kind == "arrow":
         raise DataError(f"{shown}: Arrow files are read from this machine only. Download it first.")
     reader = {"parquet": "read_parquet", "json": "read_json"}.get(kind or "csv", "read_csv")
-    more = ", header = true, skip = 0" if reader == "read_csv" else ""
+    more = {"read_csv": ", header = true, skip = 0", "read_json": ", map_inference_threshold = -1"}
     parquet = quote_text(url) if reader == "read_parquet" else None
-    return Source(shown, f"{reader}({quote_text(url)}{more})", urls=(url,), parquet=parquet)
+    return Source(
+        shown, f"{reader}({quote_text(url)}{more.get(reader, '')})", urls=(url,), parquet=parquet
+    )
 
 
 def _is_downloaded(url: str, run: Run) -> bool:

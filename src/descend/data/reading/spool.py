@@ -82,6 +82,11 @@ class Spool:
             raise
 
 
+def has_room(size: int) -> bool:
+    """Whether the disk of temporary files has room for a copy of so many bytes, twice over."""
+    return 2 * size <= shutil.disk_usage(tempfile.gettempdir()).free
+
+
 def _temporary_folder(**where: Any) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(ignore_cleanup_errors=True, **where)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from descend.data.reading.errors import UnreadableCellError
 from descend.data.reading.number_text import code_sql, inexact_sql
+from descend.data.reading.spool import has_room
 from descend.data.reading.sql import quote_name
 from descend.data.reading.table import Table
 from descend.errors import DataError, option_text
@@ -74,7 +75,7 @@ def in_memory(table: Table, settings: Settings) -> Iterator[Table]:
         settings: name the columns to keep as text, and those to leave out.
     """
     size = table.copy_bytes
-    if not size or not (_has_room(size) if table.wide else size <= LITTLE):
+    if not size or not (has_room(size) if table.wide else size <= LITTLE):
         yield table
         return
     with _temporary_file(table) as path:
@@ -95,7 +96,7 @@ def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str])
         texts: columns that are read as they are written, some of which the table may lack.
         numbers: likewise, columns that are numbers where all of their cells are plain ones.
     """
-    if not table.wide or not table.copy_bytes or not _has_room(table.copy_bytes):
+    if not table.wide or not table.copy_bytes or not has_room(table.copy_bytes):
         yield table
         return
     spelt = table.reading({one: "text" for one in texts if table.column(one) is not None})
@@ -108,11 +109,6 @@ def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str])
             except UnreadableCellError as error:
                 spelt = as_text(spelt, error)
         yield table if copy is None else copy
-
-
-def _has_room(size: int) -> bool:
-    """Whether the disk of temporary files has room for a copy."""
-    return 2 * size <= shutil.disk_usage(tempfile.gettempdir()).free
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from descend.data.reading.narrow import NARROW, Build, Rows
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import FILE_ROW, Part, Sharing, parquet_part, share_out
 from descend.data.reading.sources import Source, find_source
-from descend.data.reading.spool import Spool
+from descend.data.reading.spool import Spool, has_room
 from descend.data.reading.sql import RESERVED, quote_name, quote_text
 from descend.data.reading.table_column import TableColumn, column_of, stored_name
 from descend.data.reading.text_shares import cut_text
@@ -269,6 +269,11 @@ class Table:
         return self._instance.memory
 
     @property
+    def held(self) -> bool:
+        """Whether its rows, at least one, are a table of Arrow from which queries get columns."""
+        return self._held is not None and self._held.rows.num_rows > 0
+
+    @property
     def wide(self) -> bool:
         """Whether the table has too many columns for one query to use all of them."""
         return len(self.columns) > NARROW
@@ -478,7 +483,7 @@ class Table:
         return Table(source, self._instance, columns, part)
 
     def in_arrow(self, path: Path | None, *, without: Collection[str] = ()) -> Table | None:
-        """The same rows in Arrow where the table is in wide files that Arrow reads, else None.
+        """The same rows in Arrow where the table is wide and they can be copied so, else None.
 
         Args:
             path: a file that does not exist yet, which will hold them, with others whose names
@@ -495,7 +500,20 @@ class Table:
         if found is None:
             return None
         found = found.rename_columns([stored_name(one.name) for one in used])
-        return self._stored(relation="source", objects={"source": found})
+        return self._stored(relation="source", own=False, objects={"source": found})
+
+    def run_once(self) -> Table:
+        """The result of a wide query, kept in a temporary file; another table as it is.
+
+        DuckDB takes the square of the columns to plan a query, so it should plan this one once.
+        """
+        source = self._source
+        if source.query is None or source.spool is None or not self.wide:
+            return self
+        if source.urls or not has_room(sum(map(os.path.getsize, source.reads))):
+            return self
+        path = Path(source.spool.new("rows", self.name))
+        return self.in_arrow(path) or self
 
     def _copy(self, cursor: DuckDBPyConnection, to: str, without: Collection[str]) -> None:
         names = [
@@ -719,7 +737,8 @@ def open_table(
     csv = source.csv
     table = Table(source, instance, None if csv is None else _columns_of(csv))
     check_names(table.name, [column.name for column in table.columns])
-    filled = csv is not None and csv.filled
+    table = table.run_once()
+    filled = table.held or (csv is not None and csv.filled)
     if not filled and table.query(f"SELECT 1 FROM {source.relation} LIMIT 1").num_rows == 0:
         header = " It has a header and nothing else." if source.csv else ""
         raise DataError(f"{table.name} has no rows.{header} Expected at least one row.")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from descend.data.reading.batch_size import VECTOR_ROWS, join_batches
 from descend.data.reading.connection import Instance
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.csv_wide import PIECE_BYTES, is_wide, wide_text
+from descend.data.reading.narrow import COLUMNS_AT_ONCE
 from descend.data.reading.number_text import PLAIN
 from descend.data.reading.sources import Source
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.wide_files import WideFiles
+from descend.data.reading.wide_files import MOST_ROWS, WideFiles, sql_types_of
 
-COLUMNS_AT_ONCE = 1024
-"""Columns of a query. DuckDB keeps room for 2,048 rows of each, however few there are."""
+_COLUMN_BYTES = 1 << 16
+"""What DuckDB holds of a column while it hands rows on, however few there are."""
+_MOST_AT_ONCE = 8192
+"""Columns of JSON, which DuckDB finds in the text anew for each group of columns."""
 
 
 def wide_copy(
@@ -28,10 +33,10 @@ def wide_copy(
     path: Path | None,
     part: tuple[int, int] | None,
 ) -> pa.Table | None:
-    """Columns of wide CSV, Parquet or Arrow files, with the types that are known of them.
+    """Columns of wide files or of a query, with the types that are known of them.
 
     Args:
-        source: the files.
+        source: the files, or the query.
         columns: others are left out.
         instance: converts the cells of CSV files.
         path: a file that does not exist yet, which will hold them, with others whose names begin
@@ -42,9 +47,9 @@ def wide_copy(
         None where Arrow does not read such files.
 
     Raises:
-        duckdb.Error: a cell of a CSV file is not of the type of its column.
+        duckdb.Error: a cell of a text file is not of the type of its column.
     """
-    if not columns or source.query is not None:
+    if not columns:
         return None
     names = [one.name for one in columns]
     csv = source.csv
@@ -54,10 +59,12 @@ def wide_copy(
                 return None
             with closing(_csv_pieces(csv, names, instance, part)) as pieces:
                 return _held(pieces, path)
+        room = _room(instance)
+        if source.query is not None or source.json is not None:
+            return _queried(source, columns, instance, path, part)
         files = WideFiles.of(source)
         if files is None:
             return None
-        room = _room(instance)
         types = files.types(names, {one.name: one.sql_type for one in columns}, instance)
         if types is None:
             return None
@@ -72,6 +79,60 @@ def wide_copy(
     except (pa.ArrowException, OSError):
         return None
     return pa.Table.from_arrays(held, names)
+
+
+def _queried(
+    source: Source,
+    columns: Sequence[TableColumn],
+    instance: Instance,
+    path: Path | None,
+    part: tuple[int, int] | None,
+) -> pa.Table | None:
+    """Columns of JSON or of a query, read by DuckDB once; None where Arrow lacks their types."""
+    size = len(columns) if source.json is None else _MOST_AT_ONCE
+    if instance.memory is not None:
+        size = min(size, max(1, instance.memory // _COLUMN_BYTES))
+    held: list[pa.ChunkedArray] = []
+    for start in range(0, len(columns), size):
+        group = columns[start : start + size]
+        relation = source.relation
+        if source.json is not None:
+            types = source.json.types
+            some = {one.name: types[one.name] for one in group}
+            relation = replace(source.json, types=some).relation()
+        listed = ", ".join(f'{one.sql} AS "{place}"' for place, one in enumerate(group))
+        cursor = instance.cursor()
+        for name, data in source.objects.items():
+            cursor.register(name, data)
+        found = cursor.sql(f"SELECT {listed} FROM {relation}").to_arrow_reader(VECTOR_ROWS)
+        known = sql_types_of(found.schema.types, instance)
+        plain = [
+            (one.sql_type, known[str(kind)])
+            for one, kind in zip(group, found.schema.types, strict=True)
+            if one.type != "other"
+        ]
+        if any(before != after for before, after in plain):
+            return None
+        batches = join_batches(_chosen(found, part), MOST_ROWS, _room(instance))
+        to = None if path is None else path.with_name(f"{path.name}.{start}")
+        copy = _held((pa.Table.from_batches([batch]) for batch in batches), to)
+        if copy is None:
+            return None
+        held += copy.columns
+    return pa.Table.from_arrays(held, [one.name for one in columns])
+
+
+def _chosen(
+    batches: Iterable[pa.RecordBatch], part: tuple[int, int] | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a part."""
+    start = 0
+    for batch in batches:
+        first, stop = part or (0, start + batch.num_rows)
+        low, high = max(0, first - start), min(batch.num_rows, stop - start)
+        start += batch.num_rows
+        if low < high:
+            yield batch.slice(low, high - low)
 
 
 def _room(instance: Instance) -> int:

@@ -6,7 +6,7 @@ of each column that is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, final
 
 import pyarrow as pa
@@ -21,7 +21,8 @@ _SAMPLE_ROWS, _SAMPLE_COLUMNS = 16, 64
 _LEAST_COLUMNS = 8
 _PAGE_BYTES = 2 << 20
 """Room for a page of a column of a Parquet file and for its dictionary."""
-_MOST_ROWS = 65536
+MOST_ROWS = 65536
+"""Rows of a piece."""
 
 
 class _File(Protocol):
@@ -80,12 +81,7 @@ class WideFiles:
                 kind = kind.value_type if pa.types.is_dictionary(kind) else kind
                 if found.setdefault(name, kind) != kind:
                     return None
-        kinds = {str(kind): kind for kind in found.values()}
-        cursor = instance.cursor()
-        none = pa.table({key: pa.array([], kind) for key, kind in kinds.items()})
-        cursor.register("none", none)
-        read = cursor.sql("SELECT * FROM none")
-        sql_of = dict(zip(read.columns, map(str, read.types), strict=True))
+        sql_of = sql_types_of(found.values(), instance)
         same = all(sql_of[str(found[name])] == sql_types[name] for name in names)
         return found if same else None
 
@@ -114,7 +110,7 @@ class WideFiles:
             part: the first row that is wanted and one past the last; None for all.
         """
         begin, end = part if part is not None else (0, None)
-        for batch in join_batches(self._rows(schema, room, begin, end), _MOST_ROWS, room):
+        for batch in join_batches(self._rows(schema, room, begin, end), MOST_ROWS, room):
             yield pa.Table.from_batches([batch])
 
     def _rows(
@@ -140,10 +136,19 @@ class WideFiles:
         rows = _SAMPLE_ROWS
         for _, batch in file.batches(schema.names, _SAMPLE_ROWS, first, stop):
             size = _cast(batch, schema).nbytes / max(1, batch.num_rows)
-            rows = max(1, min(_MOST_ROWS, int(room / max(1.0, size))))
+            rows = max(1, min(MOST_ROWS, int(room / max(1.0, size))))
             break
         for start, batch in file.batches(schema.names, rows, first, stop):
             yield start, _cast(batch, schema)
+
+
+def sql_types_of(kinds: Iterable[pa.DataType], instance: Instance) -> dict[str, str]:
+    """The SQL type as which DuckDB reads each of Arrow's types, by the name of that type."""
+    named = {str(kind): kind for kind in kinds}
+    cursor = instance.cursor()
+    cursor.register("none", pa.table({key: pa.array([], kind) for key, kind in named.items()}))
+    read = cursor.sql("SELECT * FROM none")
+    return dict(zip(read.columns, map(str, read.types), strict=True))
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -250,6 +250,8 @@ def _first_rows_text(first: Mapping[str, Sequence[str | None]]) -> str:
 
 
 def _whole_words(text: str, width: int) -> str:
+    if len(text) <= width and " ".join(text.split()) == text:
+        return text
     return textwrap.shorten(text, width, placeholder=" …", break_on_hyphens=False)
 
 

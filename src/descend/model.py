@@ -445,9 +445,9 @@ class Model:
         """Write the model as one ONNX graph, from raw columns to predictions.
 
         The graph has an input `[N, 1]` for each column that is used: float64 for numbers, with
-        NaN for missing; strings for text, `true` and `false`, empty for missing; and int64
-        microseconds since 1970-01-01 UTC for dates and times (since midnight for times of day),
-        NumPy's NaT for missing. It gives `prediction` `[N, k]`, or `label` `[N]` and
+        NaN for missing; strings for text, `true` and `false`, without spaces around them and
+        empty for missing; and int64 microseconds since 1970-01-01 UTC for dates and times (since
+        midnight for times of day), NumPy's NaT for missing. It gives `prediction` `[N, k]`, or `label` `[N]` and
         `probabilities` `[N, K]`.
 
         Args:

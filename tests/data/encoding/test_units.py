@@ -101,3 +101,18 @@ def test_times_with_a_zone_and_without_are_told_apart(
 )
 def test_times_of_one_kind_are_not_told(trained: list[object], asked: list[object]) -> None:
     assert not [one for one in told(trained, asked) if "time zone" in one]
+
+
+@pytest.mark.parametrize("trained", [PLAIN, PERCENT])
+@pytest.mark.parametrize("asked", [PLAIN, PERCENT])
+def test_another_unit_of_the_target_is_told(trained: list[object], asked: list[object]) -> None:
+    options = Settings(target="y", task="regression")
+    schema = learn_schema(open_table(pa.table({"x": Y, "y": trained})), options)
+    schema = schema_from_json(schema.as_json())
+    unseen = UnseenValues(schema)
+    table = open_table(pa.table({"x": Y, "y": asked}))
+    for _ in Encoder(schema).encode(table, target=True, unseen=unseen):
+        pass
+    found = unseen.sentences()
+    assert len(found) == (trained is not asked)
+    assert all("The numbers of the target 'y' were" in one for one in found)

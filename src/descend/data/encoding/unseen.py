@@ -16,6 +16,7 @@ from descend.data.schema.columns import (
     DatetimeColumn,
     LeftOutColumn,
     NumberColumn,
+    RegressionTarget,
     Schema,
 )
 from descend.data.schema.describe import moment_text
@@ -148,13 +149,18 @@ class UnseenValues:
             if isinstance(column, CategoryColumn) and self._values[column.name]:
                 said += self._of_column(column)
             elif isinstance(column, NumberColumn) and column.name in self._units:
-                said += _of_unit(column, self._units[column.name])
+                said += _of_unit(f"column {column.name!r}", column.unit, self._units[column.name])
             elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
                 said += _of_zone(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):
                 said += self._of_far_values(column)
             if not isinstance(column, LeftOutColumn):
                 said += self._of_missing(column)
+        target = self._schema.target
+        if isinstance(target, RegressionTarget):
+            for name, unit in zip(target.names, target.units, strict=False):
+                if name in self._units:
+                    said += _of_unit(f"the target {name!r}", unit, self._units[name])
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
@@ -226,19 +232,24 @@ class UnseenValues:
         ]
 
 
-def _of_unit(column: NumberColumn, found: str) -> list[str]:
+def _of_unit(what: str, unit: str, found: str) -> list[str]:
     """A sentence if the numbers of a column have another unit than in training.
 
     Money without its currency is what tables hold once somebody has made them tidy.
+
+    Args:
+        what: the column or the target, with its name.
+        unit: of training.
+        found: the unit here.
     """
-    percent = "%" in found + column.unit
-    if found == column.unit or (not percent and "" in (found, column.unit)):
+    percent = "%" in found + unit
+    if found == unit or (not percent and "" in (found, unit)):
         return []
-    learned = f"in {column.unit}" if column.unit else "without %"
+    learned = f"in {unit}" if unit else "without %"
     now = f"in {found}" if found else "without %"
     example = " 12.3% is the number 12.3." if percent else ""
     return [
-        f"The numbers of column {column.name!r} were {learned} in training and are {now} here; "
+        f"The numbers of {what} were {learned} in training and are {now} here; "
         f"nothing is converted.{example}"
     ]
 

@@ -170,6 +170,7 @@ class RegressionTarget:
         counts: of each, whether its values are whole numbers, 0 or more; empty if unknown.
         quantiles: of each, over the training rows by their weights, at the levels of the loss
             `quantile`; empty under other losses.
+        units: the per cent sign or currency of each, as its text has it; empty if unknown.
     """
 
     task: ClassVar[str] = "regression"
@@ -183,6 +184,7 @@ class RegressionTarget:
     written: tuple[str, ...] = ()
     counts: tuple[bool, ...] = ()
     quantiles: tuple[tuple[float, ...], ...] = ()
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ def _regression(
         strays=sum(cells.count for cells in (typed[one.name].strays for one in targets) if cells),
         written=tuple(one.written if one.is_text else PLAINLY for one in targets),
         counts=tuple(one.whole and one.lowest >= 0 for one in surveys),
+        units=tuple(typed[one.name].unit for one in targets),
     )
 
 

@@ -447,8 +447,8 @@ class Model:
         The graph has an input `[N, 1]` for each column that is used: float64 for numbers, with
         NaN for missing; strings for text, `true` and `false`, without spaces around them and
         empty for missing; and int64 microseconds since 1970-01-01 UTC for dates and times (since
-        midnight for times of day), NumPy's NaT for missing. It gives `prediction` `[N, k]`, or `label` `[N]` and
-        `probabilities` `[N, K]`.
+        midnight for times of day), NumPy's NaT for missing. It gives `prediction` `[N, k]`, or
+        `label` `[N]` and `probabilities` `[N, K]`.
 
         Args:
             path: a name ending in .onnx.

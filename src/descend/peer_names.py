@@ -20,7 +20,7 @@ COUNTERPARTS = {
     **dict.fromkeys(("criterion", "objective", "loss_function"), "loss"),
     **dict.fromkeys(("na_values", "null_values"), "missing"),
     **dict.fromkeys(("optim", "solver"), "optimizer"),
-    **dict.fromkeys(("early_stopping_rounds", "n_iter_no_change", "early_stopping"), "patience"),
+    **dict.fromkeys(("early_stopping_rounds", "n_iter_no_change"), "patience"),
     **dict.fromkeys(("lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler"), "schedule"),
     **dict.fromkeys(("random_seed", "random_state", "rng"), "seed"),
     **dict.fromkeys(("label", "label_column", "label_name", "y_col"), "target"),
@@ -70,6 +70,13 @@ ABSENT = {
     **dict.fromkeys(
         ("reduction", "size_average"),
         "a loss is one number for each row, and the mean over the batch is taken",
+    ),
+    "early_stopping": "patience, in evaluations, says when training stops, and one larger than the "
+    "evaluations of a run turns that off",
+    **dict.fromkeys(
+        ("restore_best_weights", "save_best_only", "load_best_model_at_end"),
+        "the weights of the lowest validation loss are kept; a callback gets those of every "
+        "evaluation, the last included, as evaluation.params",
     ),
     "from_logits": "outputs are log-odds, and a last layer that is a sigmoid or softmax is noticed",
     "dropout": "l2, weight_decay and averaging are what it has against overfitting",

@@ -357,6 +357,8 @@ def test_a_planned_schedule_has_an_end() -> None:
         ("steps_per_epoch", "islice"),
         ("gradient_accumulation_steps", "larger batch_size"),
         ("mixed_precision", "types of its layers"),
+        ("early_stopping", "larger than the evaluations of a run"),
+        ("restore_best_weights", r"evaluation\.params"),
     ],
 )
 def test_options_of_other_libraries_are_answered(name: str, answer: str) -> None:

@@ -90,7 +90,7 @@ def test_all_programs_with_sums_leave_the_library_out() -> None:
         "training/resident_loop.py": 2,
         "training/state.py": 3,
         "training/jax_setup.py": 2,
-        "tuning/landscape/escape.py": 1,
+        "runtime/same_work.py": 2,  # They are lowered, to be compared, and never compiled.
     }
     for path in source.rglob("*.py"):
         count = len(re.findall(r"jax\.jit\b(?!`)", path.read_text()))

@@ -165,7 +165,7 @@ class Chunks:
             )
         if self._bytes > self._said:
             self._said *= 2
-            self._say(f"The iterator has given {size} so far.")
+            self._say(f"The iterator has given {size} so far. If it never ends: Ctrl-C. {advice}")
 
     def _note_targets(self, batch: Batch) -> None:
         for name, values in leaves_of(batch).items():

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
+from descend.training.jax_setup import jit_program
 from descend.tuning.landscape.surfaces import Surface
 from descend.types import Array
 
@@ -95,7 +96,7 @@ def escapes(
         seed: of the draws.
         border: position of the pass between the basins.
     """
-    left_at = _updates_to_escape(
+    left_at = _compiled()(
         surface.loss,
         optimizer or PLAIN,
         batch_size,
@@ -110,7 +111,12 @@ def escapes(
     return _summary(np.asarray(left_at), batch_size, learning_rate, rule, updates)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@functools.cache
+def _compiled() -> Callable[..., Array]:
+    """`_updates_to_escape`, compiled for each loss, optimizer, batch size and number of runs."""
+    return jit_program(_updates_to_escape, static_argnums=(0, 1, 2, 3))
+
+
 def _updates_to_escape(
     loss: Callable[[Array, Array], Array],
     optimizer: optax.GradientTransformation,

@@ -138,8 +138,9 @@ def compare(
             repeated = [one for one in rotated if done == 0 or one.family not in READ_ALL]
             at_one = dict.fromkeys((one.name for one in repeated), same_rate)
             runs += _run_at(make_problem, SAME, repeated, at_one, conditions, seed, runs)
-            report(f"{which}: mini-batch at the learning rate of SGD")
             advised, at_that = _at_rate_of_sgd(methods, tuned)
+            if advised:
+                report(f"{which}: mini-batch at the learning rate of SGD")
             runs += _run_at(make_problem, RATE_OF_SGD, advised, at_that, conditions, seed, runs)
         problem = make_problem("sgd", seed)
         if kept:

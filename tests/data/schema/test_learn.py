@@ -428,3 +428,19 @@ def test_two_digit_years_of_another_century_are_told() -> None:
     assert len(warned(55)) == 1
     assert "to 2068-03" in warned(55)[0]
     assert warned(80) == warned(5) == []
+
+
+def test_a_text_for_missing_is_for_the_longest_name_before_it() -> None:
+    cells = np.arange(ROWS) % 4
+    columns = {"c": cells, "c=d": cells, "y": Y}
+    found = {one.name: one.missing for one in learn(columns, missing=("c=d=1",)).columns}
+    assert found["c"] == 0
+    assert found["c=d"] > 0
+
+
+def test_a_text_for_missing_in_a_misspelt_column_is_an_error() -> None:
+    """It had been a text that no cell holds: nothing was missing, and nobody was told."""
+    columns = {"temp": np.arange(ROWS) % 9 - 3.0, "y": Y}
+    with pytest.raises(DataError, match=r"no column 'tmep'.*Did you mean 'temp'"):
+        learn(columns, missing=("tmep=-3",))
+    assert learn(columns, missing=("a=b",)).columns[0].missing == 0

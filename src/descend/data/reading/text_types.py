@@ -69,11 +69,13 @@ class TextRules:
         """The texts that stand for a missing value in a column."""
         found = []
         for text in self.missing:
-            column, equals, value = text.partition("=")
-            if not equals or column not in columns:
+            # A column may be called `a=b`, beside one called `a`: the longest name is meant.
+            ends = [place for place, mark in enumerate(text) if mark == "="]
+            place = max((end for end in ends if text[:end] in columns), default=None)
+            if place is None:
                 found.append(text.strip())
-            elif column == name:
-                found.append(value.strip())
+            elif text[:place] == name:
+                found.append(text[place + 1 :].strip())
         return tuple(found)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from descend.data.reading.errors import UnreadableCellError
+from descend.data.reading.errors import UnreadableCellError, closest
 from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
@@ -107,6 +107,7 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
             column = find_column(table, name, option_text(option))
             if option != "exclude":
                 _check_readable(column, option_text(option))
+    _check_missing(table, settings)
     table = table.reading(dict.fromkeys(settings.categorical, "text"))
     rules = text_rules(settings, targets)
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
@@ -131,6 +132,20 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
         for name in declared
     )
     return found._replace(notes=notes)
+
+
+def _check_missing(table: Table, settings: Settings) -> None:
+    """Raise DataError where `tmep=-999` is meant for a column, and none has this name."""
+    names = [one.name for one in table.columns]
+    for text in settings.missing:
+        column, equals, value = text.partition("=")
+        starts = any(text.startswith(f"{name}=") for name in names)
+        near = closest(column, names) if equals and not starts else ""
+        if near:
+            raise DataError(
+                f"{table.name} has no column {column!r}, for which "
+                f"{option_text('missing', [text])} gives {value!r} as missing.{near}"
+            )
 
 
 def _check_readable(column: TableColumn, role: str) -> None:

@@ -47,6 +47,10 @@ class Cells:
         self.facts = {key: one for key, one in self.facts.items() if key.split()[0] not in kinds}
         self._save()
 
+    def forget_one(self, key: str) -> None:
+        """Forget what was measured under a key."""
+        del self.facts[key]
+
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rough = self.path.with_suffix(".part")

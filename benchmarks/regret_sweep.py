@@ -27,6 +27,9 @@ CAP = 3.0
 """A cell is given up at so many times the best median over the seeds so far."""
 CAP_OF_ONE = 10.0
 """And at so many times the fastest cell, which is known before any median."""
+SOONER = 0.8
+"""A cell that was given up after less than this part of what it gets by the present seconds per
+update is measured again."""
 CONFIRMED, MOST_CONFIRMED = 2, 3
 """Rates of a batch size that arrive with most seeds, and those that may be tried for it."""
 CONTENDERS = 3
@@ -174,13 +177,17 @@ class Sweep:
         each = speed.seconds_at(self.speed, size)
 
         def measure() -> dict[str, Any]:
-            most = min(CAP * self.best, CAP_OF_ONE * self.luckiest, self.case.longest) / each
             updates, loss = updates_until(
                 self.problem, size, rate, self.target, most, self.problem.begin(seed)
             )
             return {"updates": updates, "loss": loss, "given_up_at": most}
 
-        updates = self.cells.once(f"{size} {rate:.4g} {seed}", measure)["updates"]
+        key = f"{size} {rate:.4g} {seed}"
+        most = min(CAP * self.best, CAP_OF_ONE * self.luckiest, self.case.longest) / each
+        known = self.cells.facts.get(key)
+        if known and known["updates"] is None and known["given_up_at"] < SOONER * most:
+            self.cells.forget_one(key)
+        updates = self.cells.once(key, measure)["updates"]
         found = math.inf if updates is None else updates * each
         self.luckiest = min(self.luckiest, found)
         return found

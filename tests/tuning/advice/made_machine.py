@@ -22,14 +22,24 @@ def begun(
     monkeypatch: pytest.MonkeyPatch,
     goal: str = "time",
     epochs: int | None = None,
+    own_rows: float = 30.0,
 ) -> Work:
-    """An advice that has begun on such a machine."""
+    """An advice that has begun on such a machine.
+
+    Args:
+        cost: `batch size -> seconds per update`.
+        monkeypatch: to make them up.
+        goal: what the advice optimizes.
+        epochs: of a training that is planned to its end.
+        own_rows: the rows that an update costs beside its rows; 30 as of a small network.
+    """
 
     def measure(problem: Any, state: Any, sizes: Sequence[int], **_: Any) -> Speed:
         ordered = tuple(sorted(sizes))
         return Speed(ordered, tuple(map(cost, ordered)), (0,) * len(ordered))
 
     monkeypatch.setattr(speed, "measure_speed", measure)
+    monkeypatch.setattr(speed.Footprint, "own_rows", own_rows)
     ticks = itertools.count()
     return begin_work(
         PROBLEM,

@@ -99,7 +99,7 @@ def test_a_second_core_makes_short_trials_end_sooner_and_long_ones_longer(
 def stable_below(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A range test that finds 1000, and trials that diverge at every rate above the limit."""
 
-    def run_rung(self: TrialRunner, one: Trial, until: int) -> Trial:
+    def run_rung(self: TrialRunner, one: Trial, until: int, _: object = None) -> Trial:
         if one.learning_rate > limit:
             return replace(one, state=None, diverged=True)
         losses = ((until, 1.0 / one.learning_rate),)

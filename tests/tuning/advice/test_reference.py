@@ -31,6 +31,15 @@ def test_it_stays_small_where_an_update_costs_its_rows(monkeypatch: pytest.Monke
     assert measured == [128, 2048]
 
 
+@pytest.mark.parametrize(("own_rows", "size"), [(0.9, 32), (4.0, 32), (30.0, 128), (300.0, 128)])
+def test_measuring_begins_lower_where_an_update_costs_little_beside_its_rows(
+    own_rows: float, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """√(500 · 0.9) = 21 rows, √(500 · 4) = 45: of 8, 32, 128, ... the nearest is 32."""
+    work = begun(lambda size: 1e-6 * size, monkeypatch, own_rows=own_rows)
+    assert work.reference == size
+
+
 def test_it_grows_where_larger_batches_cost_nearly_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

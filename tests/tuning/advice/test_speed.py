@@ -38,11 +38,11 @@ def test_a_turn_in_which_the_machine_was_busy_does_not_count() -> None:
     assert found.seconds_per_update == pytest.approx((1.0 / 10,))
 
 
-@pytest.mark.parametrize(("enough", "expected"), [(0.5, 1.0 / 10), (9.5, 2.5 / 10)])
+@pytest.mark.parametrize(("enough", "expected"), [(0.5, 2.5 / 10), (9.5, 1.0 / 10)])
 def test_no_turn_begins_after_enough_seconds(enough: float, expected: float) -> None:
-    """A turn lasts a chunk at least, which may take longer than all turns are meant to."""
+    """But for the second: the first one alone may have been disturbed."""
     problem = linear_problem(numbers(640))
-    times = iter([0.0, 1.0, 2.0, 4.0, 5.0, 9.0, 10.0])
+    times = iter([0.0, 0.0, 1.0, 1.0, 5.0, 9.0, 9.0, 11.0, 12.0])
     found = speed.measure_speed(
         problem,
         problem.begin().state,

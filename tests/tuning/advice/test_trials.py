@@ -140,17 +140,18 @@ def test_a_trial_begins_with_the_rise_of_a_run() -> None:
 def test_who_left_and_stood_lower_than_the_last_comes_back() -> None:
     """A rate that explodes late throws the others out first."""
     runner = runner_of(averaging=True)
-    entered = [runner.start(16, 0.01), runner.start(16, 0.02), runner.start(16, 0.03)]
+    rates = (0.01, 0.015, 0.02, 0.03)
+    entered = [runner.start(16, rate) for rate in rates]
     finalists, others = successive_halving(runner, entered, lambda size: 1.0, 64.0, finalists=1)
     assert 0.01 not in {one.learning_rate for one in finalists}
 
-    def spoiled(trial: Trial, until: int) -> Trial:
-        found = TrialRunner.run_rung(runner, trial, until)
+    def spoiled(trial: Trial, until: int, evaluations: tuple[float, ...] | None = None) -> Trial:
+        found = TrialRunner.run_rung(runner, trial, until, evaluations)
         late = until == 64 and trial.learning_rate > 0.01
         return dataclasses.replace(found, scores=((until, 1e3),)) if late else found
 
     runner.run_rung = spoiled  # type: ignore[method-assign]
-    entered = [runner.start(16, rate) for rate in (0.01, 0.02, 0.03)]
+    entered = [runner.start(16, rate) for rate in rates]
     finalists, others = successive_halving(runner, entered, lambda size: 1.0, 64.0, finalists=1)
     assert finalists[0].learning_rate == 0.01
     assert finalists[0].updates == 64

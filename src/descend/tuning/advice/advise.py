@@ -102,6 +102,7 @@ def advise(
     finalists, others = search.search(work, chosen, learning_rate, trials)
     if learning_rate is None:
         finalists, others = search.go_beyond_edge(work, finalists, others)
+        finalists, others = search.tell_nearest_rates_apart(work, finalists, others)
         work.record_time("race")
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
     winner = search.select_lasting_finalist(work, finalists, ratios)

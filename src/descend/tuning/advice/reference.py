@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from descend.tuning.advice.further_sizes import ensure_speed, measure_sizes
 from descend.tuning.advice.trials import MANY_EVALUATIONS, make_runner
 from descend.tuning.advice.work import (
     SAVING_FRACTION,
+    TYPICAL_CRITICAL,
     Report,
     Work,
     default_budget,
@@ -25,8 +27,9 @@ from descend.tuning.advice.work import (
 EXPECTED_EPOCHS, EXPECTED_UPDATES = 40, 15_000
 """Expected length of a training run: the longer of the two."""
 FIRST_PROBE, PROBE_STEP = 128, 16
-"""Batch size that is measured first, and the factor to the next one. They are only points at which
-seconds are measured: `choose_reference` continues while larger batches cost little more."""
+"""Largest batch size that is measured first, and the factor to the next one. They are only points
+at which seconds are measured: `choose_reference` continues while larger batches cost little more.
+"""
 FIRST_REPEATS, FIRST_SECONDS = 7, 0.002
 """Turns in which the first probe is timed, and the shortest of them; fewer where a turn, of a chunk
 at least, takes as long as all of them. Only the expected length of training follows
@@ -75,7 +78,7 @@ def begin_work(
     if epochs is not None and batch_size is None:
         most = max(possible[0], len(problem.store) // LEAST_UPDATES)
         possible = tuple(size for size in possible if size <= most)
-    reference = first_probe(problem, possible)
+    reference = first_probe(problem, possible, footprint)
     report(f"Measuring updates of {count_text(reference, 'row')}")
     before = clock()
     with ThreadPoolExecutor(1) as pool:
@@ -120,9 +123,25 @@ def begin_work(
     return work
 
 
-def first_probe(problem: Problem, possible: Sequence[int]) -> int:
-    """The batch size that is measured first; it follows from the table, not from the machine."""
-    return nearest_size(possible, min(FIRST_PROBE, _largest_reference(problem)))
+def first_probe(
+    problem: Problem, possible: Sequence[int], footprint: speed.Footprint | None = None
+) -> int:
+    """The batch size that is measured first; it follows from table and model, not from the machine.
+
+    If an update costs as much as its rows and a more of them, (1 + B_crit/B)·(a + B) is lowest
+    at B = √(B_crit·a). Where that is far below `FIRST_PROBE`, as for a linear model, whose weights
+    take no more bytes than a few rows, measuring begins there.
+
+    Args:
+        problem: what is to be trained.
+        possible: batch sizes that may be advised.
+        footprint: of the problem, which counts the bytes; None: begin with `FIRST_PROBE`.
+    """
+    most = min(FIRST_PROBE, _largest_reference(problem))
+    if footprint is None:
+        return nearest_size(possible, most)
+    balanced = math.sqrt(TYPICAL_CRITICAL * footprint.own_rows)
+    return nearest_size(possible, max(1.0, min(most, balanced)))
 
 
 def _largest_reference(problem: Problem) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 from descend.errors import DivergedError, option_text
+from descend.training.state import copy_state
 from descend.tuning.advice import lr_range, selection, speed
 from descend.tuning.advice.first_trials import record_stable_rates
 from descend.tuning.advice.further_sizes import ensure_speed
 from descend.tuning.advice.halving import Refine, run_to_cost, successive_halving
-from descend.tuning.advice.trials import Trial
+from descend.tuning.advice.trials import AT_THE_END, Trial
 from descend.tuning.advice.work import Work, format_sizes
 
 OVERTIME = 2.0
@@ -20,6 +22,8 @@ compilation."""
 NEARBY_FRACTIONS = (2.0, 1.0, 0.5)
 """Rates to try at another batch size. With 1.0, the rate is the same fraction of the maximum stable
 rate as the best one at the reference size."""
+NEARLY_AS_GOOD = 1.25
+"""Of two rates whose costs differ by less, a longer trial decides."""
 VERIFY_FRACTION = 0.1
 """Fraction of the budget for verifying that the selected rate lasts for an epoch."""
 
@@ -75,6 +79,7 @@ def search(
             least=work.first_rung / per_update * work.cost(work.reference),
             finalists=work.finalists,
             refine=_refinement(work, learning_rate),
+            between=AT_THE_END if work.short_training and runner.problem.averaging else None,
             out_of_time=lambda: work.spent() > end,
             report=work.report,
         )
@@ -172,6 +177,47 @@ def go_beyond_edge(
     for trial in run_to_cost(work.runner, added, work.cost, first.updates * work.cost(size)):
         (others if trial.diverged else finalists).append(trial)
     return finalists, others
+
+
+def tell_nearest_rates_apart(
+    work: Work, finalists: Sequence[Trial], others: Sequence[Trial]
+) -> tuple[list[Trial], list[Trial]]:
+    """Run the two best rates of the selected size twice as far, where neither is clearly better.
+
+    The rate that is ahead in a short trial is often higher than the one that lasts. Training goes
+    on from the winner, so only the updates of the other one are spent. No trial is longer than
+    training itself, as far as is known: both would be past its end.
+
+    Returns:
+        The finalists and the other trials, with those that diverged now.
+    """
+    finalists, others = list(finalists), list(others)
+    if work.budget_given and work.spent() > work.budget:
+        return finalists, others
+    ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
+    size = selection.rank(finalists, ratios, work.reference)[0].batch_size
+    nearest = sorted(
+        (ratio, place)
+        for place, ratio in enumerate(ratios)
+        if finalists[place].batch_size == size and finalists[place].state is not None
+    )[:2]
+    if len(nearest) < 2 or nearest[1][0] >= NEARLY_AS_GOOD * nearest[0][0]:
+        return finalists, others
+    pair = [finalists[place] for _, place in nearest]
+    reached = 2.0 * max(one.updates for one in pair) * work.cost(size)
+    if work.goal == "examples" or reached > work.training:
+        return finalists, others
+    again = [
+        dataclasses.replace(one, state=copy_state(one.state))
+        for one in pair
+        if one.state is not None
+    ]
+    ran = run_to_cost(work.runner, again, work.cost, reached)
+    rest = [one for place, one in enumerate(finalists) if place not in {p for _, p in nearest}]
+    lasting = [*rest, *(one for one in ran if not one.diverged)]
+    if not lasting:
+        return finalists, others  # Which of them lasts for an epoch is seen next.
+    return lasting, [*others, *(one for one in ran if one.diverged)]
 
 
 def select_lasting_finalist(

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from descend.data.rows.batches import Chunk
 from descend.training.device_feed import chunk_source, device_memory, feed
 from descend.training.jax_setup import in_this_context
 from descend.training.problem import Problem
@@ -27,6 +26,8 @@ REPEATS = 5
 """Timed repeats per batch size; the faster quarter of them counts."""
 QUICK_REPEATS = 3
 """Timed repeats per batch size where training is short."""
+FEWEST = 2
+"""Timed repeats that are made however long they take: the first one alone may be disturbed."""
 SECONDS = 0.02
 """Shortest repeat, so that the resolution of the clock and waking threads do not matter."""
 REPEATS_ALONE = 2
@@ -36,6 +37,8 @@ CHUNKS_HELD = 4
 ROW_COST = 6.0
 """A row in an update is taken to cost at most this many evaluations of its loss: one forward, two
 backward, and as much again for gathering it, for the update rule, and as a margin."""
+FIRST_UPDATES = 16
+"""Updates in the first call that is timed; each further call makes twice as many."""
 SATURATED_WITHIN = 0.05
 """The device is saturated when a row in a larger batch is cheaper by less than this fraction."""
 
@@ -79,8 +82,10 @@ class Footprint:
 
     def __init__(self, problem: Problem, state: TrainState) -> None:
         self._problem = problem
-        self._fixed = 4 * _bytes(state.params) + 2 * _bytes(state.opt_state)
+        weights, memory = _bytes(state.params), _bytes(state.opt_state)
+        self._fixed = 4 * weights + 2 * memory
         self._values, self._per_row = problem.gradient_bytes
+        self._own_bytes = self._values + 2 * (weights + memory)
 
     def __call__(self, batch_size: int) -> int:
         """Bytes at a batch size."""
@@ -89,6 +94,15 @@ class Footprint:
         chunk = rows * plan.padded_rows * self._problem.store.row_bytes
         values = self._values + self._per_row * (plan.padded_rows // plan.microbatches)
         return int(CHUNKS_HELD * chunk + self._fixed + values)
+
+    @property
+    def own_rows(self) -> float:
+        """The rows that take as many bytes as an update touches beside its rows.
+
+        An update reads a row and computes values for each, and reads and writes the weights and
+        the memory of the rule once. So its cost is about proportional to this number plus the rows.
+        """
+        return self._own_bytes / max(1.0, self._per_row + self._problem.store.row_bytes)
 
 
 def largest_size_that_fits(footprint: Footprint, sizes: Sequence[int], memory: int) -> int:
@@ -131,16 +145,25 @@ class _TimedUpdates:
         # A chunk of a resident table may hold an interval of updates, which would take too long.
         # Its updates are made in blocks; a block cut short would take as long as a whole one.
         length = plan.updates_per_chunk
-        self._most = block_length(length) if plan.resident else length
-        self._run(self._feed.take(), 0)
+        self._most = block_length(length) if plan.resident else min(length, FIRST_UPDATES)
+        self._chunk = self._feed.take()
+        self._untimed = self._chunk.updates
+        self._run(1)  # The first call takes longer: it is no turn.
 
     def seconds(self, clock: Clock, least: float) -> float:
-        """Seconds per update, over as many chunks as take `least` seconds."""
+        """Seconds per update, over as many calls as take `least` seconds.
+
+        Reading a chunk counts once for all updates that it holds, as in training. As long as some
+        of them were not timed, the next call begins with the first of them again.
+        """
         updates, started = 0, clock()
         while True:
-            chunk = self._feed.take()
-            count = min(chunk.updates, self._most)
-            self._run(chunk, count)
+            if self._untimed <= 0:
+                self._chunk = self._feed.take()
+                self._untimed = self._chunk.updates
+            count = min(self._chunk.updates, self._most)
+            self._untimed -= count
+            self._run(count)
             updates += count
             self._most *= 2
             took = clock() - started
@@ -152,9 +175,12 @@ class _TimedUpdates:
         """Stop reading ahead."""
         self._feed.close()
 
-    def _run(self, chunk: Chunk, updates: int) -> None:
-        self._state, losses = self._run_chunk(self._state, chunk.batch, self._rates, updates, 0)
-        self._feed.look_ahead()
+    def _run(self, updates: int) -> None:
+        self._state, losses = self._run_chunk(
+            self._state, self._chunk.batch, self._rates, updates, 0
+        )
+        if self._untimed <= 0:
+            self._feed.look_ahead()
         jax.block_until_ready(losses)
 
 
@@ -184,7 +210,7 @@ def measure_speed(
         clock: seconds, for tests.
         repeats: number of turns, at most.
         seconds: shortest turn; it is at least one chunk.
-        enough: no turn begins after so many seconds.
+        enough: no turn begins after so many seconds, but for the first two.
     """
     ordered = tuple(sorted(sizes))
     footprint = footprint or Footprint(problem, state)
@@ -202,7 +228,7 @@ def measure_speed(
         limited = math.isfinite(enough)
         started = clock() if limited else 0.0
         for number in range(repeats):
-            if limited and number and clock() - started >= enough:
+            if limited and number >= FEWEST and clock() - started >= enough:
                 break
             for size, timed in timed_sizes.items():
                 found[size].append(timed.seconds(clock, seconds))

@@ -21,6 +21,8 @@ from descend.types import TrainState
 
 FEW_EVALUATIONS = (0.5, 1.0)
 """When a trial is evaluated, as fractions of a rung."""
+AT_THE_END = (1.0,)
+"""The same in a rung of which only the loss at its end counts."""
 MANY_EVALUATIONS = (0.06, 0.12, 0.25, 0.5, 1.0)
 """The same in the first rung, where there is time: small batches make many updates in it, and more
 evaluations show when their loss passed a level."""
@@ -133,11 +135,20 @@ class TrialRunner:
         )
         return trial, np.concatenate(batch_losses)
 
-    def run_rung(self, trial: Trial, until: int) -> Trial:
-        """Run a trial to `until` updates in all, evaluate it on the way, and score it."""
+    def run_rung(
+        self, trial: Trial, until: int, evaluations: tuple[float, ...] | None = None
+    ) -> Trial:
+        """Run a trial to `until` updates in all, evaluate it on the way, and score it.
+
+        Args:
+            trial: at the snapshot, or further.
+            until: its updates in the end.
+            evaluations: when it is evaluated, as fractions of the way there; None: several times.
+        """
         before = trial.updates
+        usual = FEW_EVALUATIONS if before else self.first_evaluations
         schedule = self.problem.loop_config(trial.batch_size, trial.learning_rate).schedule
-        for fraction in FEW_EVALUATIONS if before else self.first_evaluations:
+        for fraction in evaluations or usual:
             stop = before + round((until - before) * fraction)
             if stop <= trial.updates:
                 continue

@@ -212,7 +212,7 @@ def typical_updates(size: int) -> float:
     return 1.0 + TYPICAL_CRITICAL / size
 
 
-def nearest_size(sizes: Sequence[int], wanted: int) -> int:
+def nearest_size(sizes: Sequence[int], wanted: float) -> int:
     """The batch size with the nearest logarithm."""
     return min(sizes, key=lambda size: abs(math.log(size / wanted)))
 

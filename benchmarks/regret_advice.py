@@ -245,6 +245,9 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
                 loss_at_end(sweep, best_size, best_rate, seed) for seed in SEEDS[: sweep.case.ends]
             ],
         },
-        "growth": sweep.cells.facts.get("growth", {}),
+        "growth": {
+            way: math.inf if ratio is None else ratio
+            for way, ratio in sweep.cells.facts.get("growth", {}).items()
+        },
         "sizes": {size: list(found) for size, found in sorted(table.items())},
     }

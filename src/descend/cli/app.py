@@ -195,6 +195,9 @@ def advise(
         def measure(advice: Any) -> dict[str, Any]:
             return processes_record(data, settings, advice, counts, progress)
 
+    def next_command(advice: Any) -> str:
+        return train_command(command_as_typed(), advice.batch_size, advice.learning_rate)
+
     with progress.doing("Measuring"):
         advice, record = find(
             table_setup(data),
@@ -203,10 +206,10 @@ def advise(
             out=out,
             force=force,
             command=command_as_typed(),
+            next_command=next_command,
             processes=measure,
         )
-    command = train_command(command_as_typed(), advice.batch_size, advice.learning_rate)
-    text = advice_text(advice, command)
+    text = advice_text(advice, record["train_command"])
     if "processes" in record:
         text += f"\n\n{processes_text(record['processes'])}"
     show(record, json, text)

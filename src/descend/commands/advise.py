@@ -27,6 +27,7 @@ def advise(
     out: str | Path | None = None,
     force: bool = False,
     command: list[str] | None = None,
+    next_command: Callable[[Advice], str] | None = None,
     processes: Callable[[Advice], dict[str, Any]] | None = None,
 ) -> tuple[Advice, dict[str, Any]]:
     """Advice for a problem, and the record that its page is made from.
@@ -38,6 +39,7 @@ def advise(
         out: a folder for the record and its page, or None.
         force: whether an earlier advice in that folder may be replaced.
         command: what was typed, for the record.
+        next_command: what to type to train with the advice, for the record and its page.
         processes: measures how many processes pay, for the record.
     """
     check_alone("advise")
@@ -61,6 +63,8 @@ def advise(
         "task": setup.data["task"],
         "own": dict(setup.own),
     }
+    if next_command is not None:
+        content["train_command"] = next_command(advice)
     if processes is not None:
         content["processes"] = processes(advice)
     return advice, write_record_and_page(folder, ADVICE, content, command)

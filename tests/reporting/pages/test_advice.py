@@ -242,3 +242,12 @@ def test_the_measured_times_have_intervals_that_do_not_flatten_the_plot() -> Non
     assert values[0] - bars["arrayminus"][0] == pytest.approx(min(values) / 2)
     row = next(row for row in plot.table.rows if row[0] == 16)
     assert row[-2:] == pytest.approx([2.0 * 0.01, 2.0 * 100.0])
+
+
+def test_the_page_ends_with_the_command_to_type() -> None:
+    """Where it was not asked for on the command line there is none."""
+    command = "descend train bike.csv --target cnt --batch-size 64 --learning-rate 0.1"
+    record = {"advice": advice_of(), "settings": {"target": "cnt"}}
+    *_, last = advice_page({**record, "train_command": command}).sections
+    assert list(last.code) == [command]
+    assert not any(one.code for one in advice_page(record).sections)

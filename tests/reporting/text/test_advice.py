@@ -42,6 +42,7 @@ def test_a_size_that_looks_faster_is_named_with_its_interval_and_the_reason() ->
     assert "512 rows look faster, at 0.84 times the time (0.56 to 1.3)" in text
     assert "at least 1.25 times as fast" in text
     assert "at least 1.4 times as fast" in text_of(trial(32, 0.84))
+    assert "Other batch sizes" not in text, "its time would be told twice"
 
 
 def test_other_sizes_are_told_with_their_intervals_and_the_best_trial_of_each() -> None:

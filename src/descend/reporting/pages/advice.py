@@ -38,7 +38,7 @@ def advice_page(record: Record) -> Page:
     return Page(
         advice_title(record),
         advice_summary(record),
-        advice_sections(record["advice"]),
+        [*advice_sections(record["advice"]), *_next_section(record)],
         "Made by descend from the record of an advice.",
     )
 
@@ -91,6 +91,12 @@ def advice_sections(advice: Record) -> list[Section]:
     if evidence.get("noise"):
         sections.append(_noise_section(evidence))
     return sections
+
+
+def _next_section(record: Record) -> list[Section]:
+    """What to type to train with the advice, where it was asked for on the command line."""
+    command = record.get("train_command")
+    return [Section("To train with it", code=[command])] if command else []
 
 
 def _trials_section(advice: Record, evidence: Record) -> Section:

@@ -118,12 +118,14 @@ def _why(advice: Advice) -> str:
     for trial in sorted(trials, key=lambda one: one["ratio"] or math.inf):
         if trial["ratio"] is not None and trial["batch_size"] != advice.batch_size:
             best.setdefault(trial["batch_size"], trial)
+    reason = why_not_faster(evidence, advice.batch_size)
+    for size in [size for size in best if reason.startswith(f"{size:,} rows look faster")]:
+        del best[size]  # The next sentence tells its time.
     if best:
         others = ", ".join(f"{size:,} {_times(one)}" for size, one in sorted(best.items()))
         text += f" Other batch sizes would take, to the same loss: {others} as long"
         text += " (in brackets 90 % intervals)." if "(" in others else "."
-    if reason := why_not_faster(evidence, advice.batch_size):
-        text += f" {reason}"
+    text += f" {reason}" if reason else ""
     if failed:
         text += f" {count_text(failed, 'trial')} diverged."
     return text
@@ -259,7 +261,10 @@ def _law(evidence: Mapping[str, Any]) -> str:
     if law is None and len(evidence.get("shortlist", ())) < 3:  # the law needs three sizes
         return ""
     if law is None or law["interval"][1] is None:
-        return "The batch size beyond which updates gain nothing is undetermined: trials are short."
+        return (
+            "The critical batch size, beyond which larger batches save few updates, is "
+            "undetermined: the trials are too short to show it."
+        )
     low, high = law["interval"]
     level = law.get("level")
     loss = f"To reach a validation loss of {level:.4g}, batches" if level else "Batches"

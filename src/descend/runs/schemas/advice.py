@@ -148,4 +148,5 @@ class AdviceRecord(Labelled, kw_only=True):
     advice: Advice
     settings: dict[str, Value] = field(default_factory=dict)
     rows: Rows | UnsetType = UNSET
+    train_command: str | UnsetType = UNSET
     task: str | UnsetType | None = UNSET

@@ -7,8 +7,10 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--fork-strategy fewest --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" pyproject.toml
 
+RAY := 2.60.0
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all torch fmt bench quality torture regret wheel screenshots docs lock clean
+.PHONY: help venv demo test test-all torch ray fmt bench quality torture regret wheel screenshots docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -42,6 +44,9 @@ test-all: test ## make test, then the slow tests: whole advices, kills, several 
 
 torch: venv ## install PyTorch, without which make test skips the tests of its face
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/bench.lock)"
+
+ray: venv ## install Ray, without which make test-all skips the tests in a cluster
+	$(BIN)/pip install --quiet "ray==$(RAY)"
 
 fmt: venv ## format the code and sort its imports
 	$(BIN)/ruff check --select I --fix .

@@ -123,3 +123,11 @@ def test_no_extra_is_needed_to_train_and_predict(tmp_path: Path) -> None:
 def test_the_errors_are_known_after_importing_the_package_alone() -> None:
     program = "import descend; assert issubclass(descend.errors.DataError, ValueError)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_estimators_are_found_where_users_of_scikit_learn_look() -> None:
+    import descend
+    from descend.sklearn import MiniBatchClassifier, MiniBatchRegressor
+
+    assert MiniBatchRegressor is descend.MiniBatchRegressor
+    assert MiniBatchClassifier is descend.MiniBatchClassifier

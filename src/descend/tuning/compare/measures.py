@@ -179,16 +179,16 @@ def gradient_deviations(
                 squares = _squares_part_by_part(problem, over, params, wholes[place], size)
                 found[place][size] = _deviation(squares, norms[place])
             continue
-        distances: list[list[Array]] = [[] for _ in moments]
+        distances: list[list[npt.NDArray[np.float64]]] = [[] for _ in moments]
         parts = 1 if problem.couples_rows else _parts(size, problem.rows_at_once)
-        for batches in _draw_batches(store, size, problem.seed, rows_drawn):
+        together = min(ROWS_TOGETHER, problem.rows_at_once)
+        for batches in _draw_batches(store, size, problem.seed, rows_drawn, together):
             for place, (params, whole) in enumerate(zip(moments, wholes, strict=True)):
-                distances[place].append(
-                    squared_distances(params, whole, batches, microbatches=parts)
-                )
+                squares = squared_distances(params, whole, batches, microbatches=parts)
+                # Waited for: what is only asked for holds its rows, of all calls at once.
+                distances[place].append(np.asarray(squares, np.float64))
         for place, norm in enumerate(norms):
-            squares = np.concatenate([np.asarray(one, np.float64) for one in distances[place]])
-            found[place][size] = _deviation(squares, norm)
+            found[place][size] = _deviation(np.concatenate(distances[place]), norm)
     return found
 
 
@@ -294,11 +294,13 @@ def _value_and_gradient_over(problem: Problem) -> GradientOver:
     return both
 
 
-def _draw_batches(store: RowStore, size: int, seed: int, rows_drawn: int) -> Iterator[Batch]:
+def _draw_batches(
+    store: RowStore, size: int, seed: int, rows_drawn: int, rows_together: int
+) -> Iterator[Batch]:
     """Mini-batches `[k, size, ...]` from half of each epoch; a whole epoch would add up to G."""
     rows = len(store)
     draws = max(MIN_DRAWS, min(MAX_DRAWS, rows_drawn // size))
-    together = max(1, min(draws, ROWS_TOGETHER // size))
+    together = max(1, min(draws, rows_together // size))
     places = _places(size, rows, -(-draws // together) * together)
     for first in range(0, len(places), together):
         drawn = [

@@ -106,8 +106,11 @@ def test_rows_of_one_customer_on_both_sides_are_told(tmp_path: Path) -> None:
         one for one in learn_schema(open_table(path), settings).warnings if "customer" in one
     ]
     assert "validation rows share its value with training rows" in said
-    learned, _, held = said.partition("descend.train(")[2].partition(")  with validation=")
-    tables = [open_table(ast.literal_eval(one)) for one in (learned, held)]
+    (call,) = ast.parse(said[said.index("descend.train(") :]).body
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Call)
+    (held,) = [one.value for one in call.value.keywords if one.arg == "validation"]
+    tables = [open_table(ast.literal_eval(one)) for one in (call.value.args[0], held)]
     groups = [
         set(table.query(f"SELECT customer_id FROM {table.rows}").column(0).to_pylist())
         for table in tables

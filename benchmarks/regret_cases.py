@@ -48,7 +48,8 @@ class Case:
         fresh: seeds with which the best settings of the sweep and the advised ones are compared.
         target_seeds: seeds that have to reach the target; several where, of so few rows, one seed
             ends at losses that another never sees.
-        held_out: whether no choice of ours was made with its sweep in sight.
+        held_out: whether it was added when the first choices had been made; those of now were made
+            with all in sight.
     """
 
     name: str
@@ -284,7 +285,7 @@ CASES = (
     Case("mnist", _images("mnist"), COARSE, 1, 2, fresh=3, held_out=True),
     Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
     Case("friedman", _friedman, held_out=True),
-    # Problems whose best batch size is far from 128; no choice was made with them in sight.
+    # Problems whose best batch size is far from 128, added later.
     Case(
         "wide",
         teacher(50_000, 100, (1024, 1024)),

@@ -258,6 +258,10 @@ def outcome(found: Peak, bound: int) -> str:
 def run_command(kind: str, roles: str, bound: int, folder: Path) -> Peak | None:
     """Run a command on the table of a folder; None where the run that it needs is not there."""
     words = COMMANDS[kind].format(roles=roles).split()
+    if words[0] == "inspect" and "--weight" in words:
+        # It has no weights.
+        place = words.index("--weight")
+        del words[place : place + 2]
     if kind == "resume":
         stopped = STOPPED.format(roles=roles).split()
         history = folder / "stopped" / "history.csv"
@@ -325,6 +329,8 @@ def main(words: list[str] | None = None) -> int:
     return 1 if any(":" in cell for of in peaks.values() for cell in of.values()) else 0
 
 
+NO_RUN = "no run"
+"""Of a command that needs a run, where `train` was refused."""
 Cells = dict[str, dict[str, str]]
 """By command and shape."""
 
@@ -350,7 +356,7 @@ def _text_and_facts(bound: int, peaks: Cells, commits: Cells) -> tuple[str, dict
         if kind in peaks
     ]
     over = sum(":" in cell for of in peaks.values() for cell in of.values())
-    measured = sum(map(len, peaks.values()))
+    measured = sum(cell != NO_RUN for of in peaks.values() for cell in of.values())
     known = sorted({one for of in commits.values() for one in of.values() if one})
     text = (
         f"Peak of private memory in MiB under `--memory {bound}MiB`, by command and shape of the "
@@ -363,7 +369,7 @@ def _text_and_facts(bound: int, peaks: Cells, commits: Cells) -> tuple[str, dict
 
 def _cell(found: Peak | None, said: str) -> str:
     if found is None:
-        return "no run"
+        return NO_RUN
     held = f"{found.private / MIB:.0f}"
     return {"read": held, "refused": f"({held})"}.get(said, f"{held}: {said}")
 

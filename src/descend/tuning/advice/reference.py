@@ -170,7 +170,8 @@ def choose_reference(work: Work, at_least: float = 0.0) -> None:
         return typical_updates(size) * work.cost(size)
 
     def next_probe(size: int) -> int:
-        return nearest_size(allowed, min(PROBE_STEP * size, allowed[-1]))
+        # The same points above the first one, however small that is.
+        return nearest_size(allowed, min(PROBE_STEP * max(FIRST_PROBE, size), allowed[-1]))
 
     def may_save(size: int) -> float:
         """Seconds that the next probe saves at most: if an update costs no more than here."""

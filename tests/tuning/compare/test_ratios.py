@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from descend.tuning.compare.ratios import (
-    ALIKE,
+    EQUIVALENCE_MARGIN,
+    EQUIVALENT,
     FAILED,
     HELD,
-    LITTLE,
     OPEN,
     Ratio,
     drawn_ratio,
@@ -71,20 +71,20 @@ def test_wrong_verdicts_are_as_rare_as_promised(parts: int) -> None:
 
 
 def test_little_difference_is_said_of_a_difference_as_rarely_as_promised() -> None:
-    """Where the ratio is `LITTLE`, 5 % of the time at most; where it is 1, often enough."""
+    """At the margin 5 % of the time at most; where the ratio is 1, often enough."""
     random = np.random.default_rng(1)
 
     def share(ratio: float) -> float:
         logs = math.log(ratio) + random.normal(0.0, 0.2, (2000, 6))
         found = [verdict_of({"": ratio_of([(math.exp(one), 1.0) for one in row])}) for row in logs]
-        return sum(verdict == ALIKE for verdict in found) / len(found)
+        return sum(verdict == EQUIVALENT for verdict in found) / len(found)
 
-    assert share(LITTLE) <= 0.055
+    assert share(EQUIVALENCE_MARGIN) <= 0.055
     assert share(1.0) > 0.7
 
 
 def test_a_claim_of_which_one_part_is_clear_and_one_makes_no_difference_is_no_open_one() -> None:
     clear = ratio_of([(4.0, 1.0), (4.2, 1.0), (4.1, 1.0)])
     alike = ratio_of([(1.0, 1.0), (1.02, 1.0), (0.98, 1.0)])
-    assert verdict_of({"a": clear, "b": alike}) == ALIKE
+    assert verdict_of({"a": clear, "b": alike}) == EQUIVALENT
     assert verdict_of({"a": clear, "b": None}) == OPEN

@@ -93,7 +93,7 @@ def _where(
     names: Sequence[str],
     kind: str,
     test: Callable[[str], str],
-    every: str,
+    aggregate: str,
     paths: Sequence[str],
     first: str,
     run: Callable[[str], pa.Table],
@@ -104,7 +104,7 @@ def _where(
         names: of the columns.
         kind: the type of DuckDB as which they are read.
         test: makes SQL from the name of a column.
-        every: `bool_and` for all cells, `bool_or` for any.
+        aggregate: `bool_and` for all cells, `bool_or` for any.
         paths: of the files.
         first: SQL that limits the rows.
         run: runs SQL and returns a pyarrow Table.
@@ -114,7 +114,8 @@ def _where(
         group = names[start : start + COLUMNS_AT_ONCE]
         relation = JsonFiles(tuple(paths), dict.fromkeys(group, kind)).relation()
         tests = ", ".join(
-            f'{every}({test(quote_name(name))}) AS "{place}"' for place, name in enumerate(group)
+            f'{aggregate}({test(quote_name(name))}) AS "{place}"'
+            for place, name in enumerate(group)
         )
         found = run(f"SELECT {tests} FROM (SELECT * FROM {relation}{first})").to_pylist()[0]
         passed += [name for place, name in enumerate(group) if found[str(place)]]

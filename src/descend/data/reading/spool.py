@@ -83,7 +83,7 @@ class Spool:
 
 
 def has_room(size: int) -> bool:
-    """Whether the disk of temporary files has room for a copy of so many bytes, twice over."""
+    """Whether the disk of temporary files has at least twice this many bytes free."""
     return 2 * size <= shutil.disk_usage(tempfile.gettempdir()).free
 
 

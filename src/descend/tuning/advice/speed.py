@@ -210,7 +210,7 @@ def measure_speed(
         clock: seconds, for tests.
         repeats: number of turns, at most.
         seconds: shortest turn; it is at least one chunk.
-        enough: no turn begins after so many seconds, but for the first two.
+        enough: seconds after which no further turn begins; the first two always run.
     """
     ordered = tuple(sorted(sizes))
     footprint = footprint or Footprint(problem, state)

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from descend.tuning.compare.ratios import (
-    ALIKE,
+    EQUIVALENCE_MARGIN,
+    EQUIVALENT,
     FAILED,
     HELD,
-    LITTLE,
     OPEN,
     Ratio,
     drawn_ratio,
@@ -41,7 +41,7 @@ WORDS = {
     HELD: "It held.",
     IN_PART: "It held only in part.",
     FAILED: "It did not hold here.",
-    ALIKE: f"It makes little difference here: less than {LITTLE:g} ×.",
+    EQUIVALENT: f"It makes little difference here: less than {EQUIVALENCE_MARGIN:g} ×.",
     OPEN: "These runs do not decide it.",
 }
 
@@ -208,7 +208,7 @@ def _claim(
     verdict = verdict_of(parts)
     risk = shared_risk(parts)
     some = any(part is not None and part.above() for part in parts.values())
-    if verdict in (FAILED, ALIKE) and some:
+    if verdict in (FAILED, EQUIVALENT) and some:
         verdict = IN_PART
     words = WORDS[verdict]
     unknown = {"value": None, "interval": None, "verdict": OPEN}

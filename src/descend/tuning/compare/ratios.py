@@ -10,13 +10,13 @@ import numpy as np
 import scipy  # Its parts are imported when they are used.
 
 HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
-ALIKE = "little difference"
+EQUIVALENT = "little difference"
 RISK = 0.05
 """Significance level: the risk of calling a ratio above 1, or below 1, when it is not."""
-LITTLE = 1.5
-"""A ratio whose 90 % interval lies within a factor of this around 1 is no difference to speak of:
-in two curves with noise the eye does not find it. (Two one-sided tests; Schuirmann 1987, J.
-Pharmacokinet. Biopharm. 15.)"""
+EQUIVALENCE_MARGIN = 1.5
+"""The largest ratio that still makes little difference: between two noisy curves nobody sees it. A
+ratio is equivalent to 1 if its 90 % interval lies within this factor of 1 (two one-sided tests;
+Schuirmann 1987, J. Pharmacokinet. Biopharm. 15)."""
 
 
 class Ratio(NamedTuple):
@@ -49,10 +49,10 @@ class Ratio(NamedTuple):
         """Whether it is significantly below 1."""
         return not self.at_least and -self.log > self._half_width(risk)
 
-    def near_one(self) -> bool:
-        """Whether it is neither as large as `LITTLE` nor as small as its inverse."""
+    def is_equivalent(self) -> bool:
+        """Whether it is certainly within `EQUIVALENCE_MARGIN` of 1."""
         bounded = not (self.at_least or self.at_most)
-        return bounded and abs(self.log) + self._half_width(RISK) < math.log(LITTLE)
+        return bounded and abs(self.log) + self._half_width(RISK) < math.log(EQUIVALENCE_MARGIN)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -75,8 +75,8 @@ class Ratio(NamedTuple):
     def as_json(self, risk: float) -> dict[str, Any]:
         """The ratio as a record, its verdict at the given risk."""
         verdict = HELD if self.above() else FAILED if self.below(risk) else OPEN
-        if verdict == OPEN and self.near_one():
-            verdict = ALIKE
+        if verdict == OPEN and self.is_equivalent():
+            verdict = EQUIVALENT
         return {
             "value": self.value,
             "interval": self.interval,
@@ -145,7 +145,7 @@ def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
         return OPEN
     if all(map(Ratio.above, known)):
         return HELD
-    return ALIKE if all(part.above() or part.near_one() for part in known) else OPEN
+    return EQUIVALENT if all(part.above() or part.is_equivalent() for part in known) else OPEN
 
 
 def shared_risk(parts: Mapping[str, Ratio | None]) -> float:

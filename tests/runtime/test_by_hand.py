@@ -104,7 +104,7 @@ def test_a_machine_that_is_lost_and_comes_back(killed: int, machines: list[Path]
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="an option for these processors")
 def test_machines_with_other_processors_keep_the_same_weights(machines: list[Path]) -> None:
-    """They round differently. CompareWeights would end the run where weights part."""
+    """They round differently. A run ends where the weights of its processes part."""
     older = {"XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"}
     models = []
     for _ in range(2):

@@ -287,14 +287,18 @@ def test_every_answer_is_the_one_agreed_on_and_members_see_the_view() -> None:
         def end(self, loop: LoopState, reason: StopReason) -> None:
             seen.append(loop)
 
-    everywhere = Agreement(lambda loop: ("view", loop), lambda one: one and 2 * one, lambda _: None)
+    def doubled(loop: LoopState, factor: float | None) -> float | None:
+        seen.append(loop)
+        return factor and 2 * factor
+
+    everywhere = Agreement(lambda loop: ("view", loop), doubled, lambda _: None)
     loop: Any = "loop"
     agreed = Callbacks([Seeing(0.5, StopReason.STOPPED), Wishing(0.5, None)], everywhere)
     agreed.chunk(loop)
     assert agreed.evaluation(loop) == 0.5
     assert agreed.stop_requested() is None
     agreed.end(loop, StopReason.EPOCHS)
-    assert seen == [("view", "loop")] * 3
+    assert seen == [("view", "loop")] * 4
 
 
 def test_time_is_over_once_the_loop_has_trained_that_long() -> None:

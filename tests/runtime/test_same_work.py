@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -20,8 +21,8 @@ from descend.data.rows.store import MemoryStore
 from descend.data.rows.windows import Windows
 from descend.data.rows.write_store import write_store
 from descend.errors import InputError, LostProcessError
-from descend.runtime import same_work
-from descend.runtime.same_work import check_same_start
+from descend.runtime import same_work, together
+from descend.runtime.same_work import check_same_start, weights_checksum
 from descend.settings import Settings
 from descend.training.parallel import ALONE, Place
 from descend.training.problem import Problem
@@ -128,11 +129,36 @@ def with_another(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
 
 def test_weights_that_part_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = made_problem(squared, optax.sgd(1.0)).begin()
-    with_another(monkeypatch, lambda own: own)
-    same_work.CompareWeights().evaluation(loop)
-    with_another(monkeypatch, lambda own: own + 1)
+    asked = []
+
+    def other_has(change: Change) -> None:
+        def both(own: np.ndarray) -> np.ndarray:
+            asked.append(own)
+            return np.stack([own, change(own)])
+
+        monkeypatch.setattr(together, "from_all", both)
+
+    # Process 0 alone has the user's callbacks, so its factor counts.
+    other_has(lambda own: np.array([np.nan, own[1]]))
+    assert together.same_factor(loop, 0.5) == 0.5
+    assert together.same_factor(loop, None) is None
+    other_has(lambda own: np.array([own[0], own[1] + 1]))
     with pytest.raises(LostProcessError, match="The weights of process 1 are not those of process"):
-        same_work.CompareWeights().evaluation(loop)
+        together.same_factor(loop, None)
+    assert len(asked) == 3, "one message an evaluation"
+
+
+@pytest.mark.parametrize("kind", [np.float32, jnp.bfloat16])
+def test_the_last_bit_of_a_weight_counts(kind: Any) -> None:
+    loop = made_problem(squared, optax.sgd(1.0)).begin()
+
+    def checksum(*weights: float) -> int:
+        params = {"w": np.array(weights, kind), "b": np.zeros((), kind)}
+        return weights_checksum(loop._replace(state=loop.state._replace(params=params)))
+
+    smallest = float(jnp.finfo(kind).eps)
+    assert checksum(0.5, 1.0) == checksum(0.5, 1.0)
+    assert checksum(0.5, 1.0) != checksum(0.5, 1.0 + smallest)
 
 
 def made_problem(loss: Callable[..., Any], rule: optax.GradientTransformation) -> Problem:

@@ -30,16 +30,17 @@ class Agreement(NamedTuple):
 
     Attributes:
         view: the loop as this process's callbacks see it.
-        factor: that for the learning rate which holds in every process, from this one's.
+        factor: that for the learning rate which holds in every process, from what is evaluated
+            and this process's own.
         reason: why the run ends in every process, from this one's.
     """
 
     view: Callable[[LoopState], LoopState]
-    factor: Callable[[float | None], float | None]
+    factor: Callable[[LoopState, float | None], float | None]
     reason: Callable[[StopReason | None], StopReason | None]
 
 
-NOBODY_ELSE = Agreement(lambda loop: loop, lambda factor: factor, lambda reason: reason)
+NOBODY_ELSE = Agreement(lambda loop: loop, lambda loop, factor: factor, lambda reason: reason)
 """A single process has nobody to agree with."""
 
 
@@ -81,7 +82,7 @@ class Callbacks(Callback):
         seen = self._agreement.view(loop)
         factors = [one.evaluation(seen) for one in self._members]
         known = [factor for factor in factors if factor is not None]
-        return self._agreement.factor(math.prod(known) if known else None)
+        return self._agreement.factor(seen, math.prod(known) if known else None)
 
     def message(self, text: str) -> None:
         """Call each."""

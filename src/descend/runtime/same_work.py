@@ -13,7 +13,7 @@ import platform
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, final
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +24,6 @@ from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import RowStore
 from descend.errors import InputError, LostProcessError, option_text
 from descend.settings import Settings
-from descend.training.callback import Callback
 from descend.training.gradient import make_gradient
 from descend.training.jax_setup import jit_program
 from descend.training.keys import update_key
@@ -228,18 +227,27 @@ def _other_update(processes: Sequence[int], what: str) -> InputError:
     )
 
 
-@final
-class CompareWeights(Callback):
-    """Ends the run where the weights of the processes have parted, at each evaluation."""
+def weights_checksum(loop: LoopState) -> int:
+    """A checksum of the weights, equal in all processes unless they have parted."""
+    found = 0
+    for leaf in jax.tree.leaves(loop.state.params):
+        # As bytes: some types of numbers, such as bfloat16, are unknown to zlib.
+        found = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), found)
+    return found
 
-    def evaluation(self, loop: LoopState) -> None:
-        """Raise LostProcessError where they are not the same to the last bit."""
-        own = zlib.crc32(b"".join(map(_bytes, jax.tree.leaves(loop.state.params))))
-        others = _others(from_all(np.array([own], np.int64))[:, 0])
-        if others:
-            raise LostProcessError(
-                f"The weights of process {others[0]} are not those of process 0 after "
-                f"{loop.state.update:,} updates, though both made the same ones: its processor, "
-                "its memory or its libraries compute something else. Start the run again without "
-                "that host; what was saved so far may be wrong."
-            )
+
+def check_same_weights(checksums: npt.NDArray[Any], update: int) -> None:
+    """Raise LostProcessError where the weights of the processes are not the same to the last bit.
+
+    Args:
+        checksums: `[processes]`, of `weights_checksum`.
+        update: how many were made.
+    """
+    others = _others(checksums)
+    if others:
+        raise LostProcessError(
+            f"The weights of process {others[0]} are not those of process 0 after "
+            f"{update:,} updates, though both made the same ones: its processor, "
+            "its memory or its libraries compute something else. Start the run again without "
+            "that host; what was saved so far may be wrong."
+        )

@@ -21,7 +21,7 @@ from descend.runs.folder import read_run_record
 from descend.runtime.auto import Chosen, choose
 from descend.runtime.batch_schedule import check_batch_schedule, with_batch_schedule
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
-from descend.runtime.same_work import CompareWeights
+from descend.runtime.same_work import check_same_weights, weights_checksum
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.all_reduce import Link
@@ -203,11 +203,19 @@ def _with_arrays(loop: LoopState, change: Any) -> LoopState:
     return loop._replace(state=changed(loop.state), best=changed(loop.best))
 
 
-def same_factor(factor: float | None) -> float | None:
-    """The factor for the learning rate that process 0 has: it alone has the user's callbacks."""
+def same_factor(loop: LoopState, factor: float | None) -> float | None:
+    """The factor for the learning rate that process 0 has: it alone has the user's callbacks.
+
+    The same message compares the weights, since one of its own would take as long again.
+
+    Raises:
+        LostProcessError: the weights of the processes are not the same.
+    """
     sent = math.nan if factor is None else factor
-    (came,) = from_first(np.array([sent])).tolist()
-    return None if math.isnan(came) else came
+    came = from_all(np.array([sent, weights_checksum(loop)]))
+    check_same_weights(came[:, 1], loop.state.update)
+    first = float(came[0, 0])
+    return None if math.isnan(first) else first
 
 
 def same_reason(reason: StopReason | None) -> StopReason | None:
@@ -229,5 +237,5 @@ def callbacks_that_agree(callbacks: Sequence[Callback], seconds: float | None) -
         callbacks: of this process.
         seconds: time budget, or None; process 0 keeps the time.
     """
-    members = [CompareWeights(), *callbacks, KeepTime(math.inf if seconds is None else seconds)]
+    members = [*callbacks, KeepTime(math.inf if seconds is None else seconds)]
     return Callbacks(members, Agreement(in_this_process, same_factor, same_reason))

@@ -15,12 +15,14 @@ import argparse
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,8 @@ def torchs(
                 found.setdefault(str(size), []).append((clock() - started) / updates)
     if index == 0:
         out.write_text(json.dumps({size: statistics.median(all_) for size, all_ in found.items()}))
+    # Process 0 has the store of the job: it must not end while another one still asks it.
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
@@ -128,13 +132,41 @@ def job(kind: str, count: int, hidden: tuple[int, ...], sizes: Sequence[int]) ->
             subprocess.run([*program, __file__, "--", "ours", *asked], check=True)
         else:
             port, program = str(free_port()), [sys.executable, __file__, "torchs"]
-            started = [
-                subprocess.Popen([*program, *asked, str(index), str(count), port])
-                for index in range(count)
-            ]
-            assert not any(one.wait() for one in started)
+            together([[*program, *asked, str(index), str(count), port] for index in range(count)])
         found: dict[str, float] = json.loads(out.read_text())
         return found
+
+
+def together(commands: Sequence[Sequence[str]]) -> None:
+    """Run the processes of a job; where one fails, end the others and show what it said.
+
+    Raises:
+        RuntimeError: one failed.
+    """
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        started = [
+            subprocess.Popen(command, stderr=file)
+            for command, file in zip(commands, said, strict=True)
+        ]
+        try:
+            while any(one.poll() is None for one in started) and not any(
+                one.poll() for one in started
+            ):
+                time.sleep(0.05)
+        finally:
+            for one in started:
+                if one.poll() is None:
+                    one.kill()
+                one.wait()
+        for index, (one, file) in enumerate(zip(started, said, strict=True)):
+            # Those that were ended here are not the ones that failed.
+            if one.returncode not in (0, -signal.SIGKILL):
+                file.seek(0)
+                words = file.read()[-4000:].decode("utf-8", "replace")
+                raise RuntimeError(f"process {index} ended with {one.returncode}: {words}")
+        if any(one.returncode for one in started):
+            raise RuntimeError("a process was killed; is there enough memory?")
 
 
 def report(turns: Sequence[dict[str, Any]]) -> str:

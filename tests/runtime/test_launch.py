@@ -60,6 +60,21 @@ def weights(run: Path) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(descend.load_model(run).params)]
 
 
+def test_no_process_compiles_its_updates_twice(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    kept = []
+    for run in ("one", "two"):
+        started = train(table, tmp_path / run, 2, "--epochs", "1")
+        assert started.wait(timeout=300) == 0
+        kept.append(sorted(path.name for path in programs.glob("jit_*-cache")))
+    assert sum(name.startswith("jit_loops-") for name in kept[0]) == 2, "one of each process"
+    assert kept[1] == kept[0]
+
+
 def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
     options = ("--weight", "w", "--optimizer", "adamw", "--l2", "0.01")
     counts = {"one": 1, "two": 2, "two again": 2, "four": 4}

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jax._src import compiler, distributed
 from jax._src.compilation_cache import compress_executable
 
-from descend.training.program_cache import STAMP, tidy
+from descend.training.program_cache import STAMP, keep_in_every_process, tidy
 
 
 @pytest.fixture
@@ -56,3 +57,23 @@ def test_the_oldest_go_where_there_are_too_many(programs: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     tidy(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("process", [0, 3])
+def test_every_process_keeps_programs(process: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def write(key: str) -> None:
+        # JAX writes as process 0 alone.
+        written.append((key, distributed.global_state.process_id))
+        if key == "on a full disk":
+            raise OSError(key)
+
+    monkeypatch.setattr(distributed.global_state, "process_id", process)
+    monkeypatch.setattr(compiler, "_cache_write", write)
+    keep_in_every_process()
+    compiler._cache_write("key")
+    with pytest.raises(OSError, match="full disk"):
+        compiler._cache_write("on a full disk")
+    assert written == [("key", 0), ("on a full disk", 0)]
+    assert distributed.global_state.process_id == process

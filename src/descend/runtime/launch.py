@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,13 +12,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from descend.errors import LostProcessError
-from descend.training.starters import COORDINATOR, CORES, COUNT, INDEX, LOOPBACK, WATCHED
+from descend.training.starters import (
+    COORDINATOR,
+    CORES,
+    COUNT,
+    FIRST_PORT,
+    INDEX,
+    LOOPBACK,
+    PORTS,
+    WATCHED,
+)
 
 GRACE = 5.0
 """Seconds that the other processes have to end by themselves once one has ended."""
+MOST_TRIED = 100
+"""Ports that are tried for one that is free."""
 MOST_SAID = 4000
 """Bytes of what a process said that are shown when it failed."""
 LOST = LostProcessError.exit_status
@@ -130,8 +143,16 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as one:
-        one.bind((LOOPBACK, 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody uses, nor is likely to before it is bound.
+
+    Process 0 listens there only some seconds later. So it is none of those that the system gives
+    to whoever opens a connection meanwhile, as long as others are free.
+    """
+    # Not by the random numbers of the program, which may be those of another one too.
+    others = random.SystemRandom().sample(range(FIRST_PORT, FIRST_PORT + PORTS), MOST_TRIED)
+    for port in (*others, 0):
+        with socket.socket() as one, suppress(OSError):
+            one.bind((LOOPBACK, port))
+            found: int = one.getsockname()[1]
+            return found
+    raise OSError("There is no free TCP port.")

@@ -27,6 +27,7 @@ from descend.errors import InputError
 from descend.io.machine import instruction_set
 from descend.training.all_reduce import Link, all_reduce
 from descend.training.joining import LONGEST, check_addresses, telling_of_waiting
+from descend.training.program_cache import keep_in_every_process
 from descend.training.starters import CORES, WATCHED, job_of
 from descend.training.watch import Watch, deadline, steps
 from descend.types import Array, Batch, Params
@@ -155,6 +156,8 @@ def join() -> Place:
         # The first question makes the backend, which chooses the address; the first message makes
         # the connections, and Gloo prints a line about each.
         _joined.append(Place(jax.process_index(), jax.process_count()))
+        if jax.default_backend() == "cpu":
+            keep_in_every_process()
         from_all(np.zeros(1))
         _connect_pairs()
         from descend.training.link import measure_link

@@ -2,7 +2,8 @@
 
 JAX writes an entry in place and never a second time. A process that was killed meanwhile, or a
 full disk, leaves one that every later run fails to read, warns of, and compiles again; and JAX
-removes no entry unless it can lock the folder for every access.
+removes no entry unless it can lock the folder for every access. Among several processes it keeps
+the programs of process 0 alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 MOST_BYTES = 512 << 20
 """Size of all entries above which the oldest are removed, until half of it is left."""
@@ -76,3 +78,26 @@ def _remove_oldest(found: list[tuple[int, int, Path]], most_bytes: int) -> None:
         with suppress(OSError):
             path.unlink()
             total -= size
+
+
+def keep_in_every_process() -> None:
+    """From now on each of several processes keeps the programs that it compiled.
+
+    JAX lets process 0 write alone, for the others to read. On CPUs its key of a program depends on
+    the process, so the others would find nothing and compile everything anew in each run.
+    """
+    from jax._src import compiler, distributed
+
+    library: Any = compiler
+    write, state = getattr(library, "_cache_write", None), distributed.global_state
+    if write is None or not state.process_id:
+        return
+
+    def write_as_first(*arguments: Any, **named: Any) -> None:
+        own, state.process_id = state.process_id, 0
+        try:
+            write(*arguments, **named)
+        finally:
+            state.process_id = own
+
+    library._cache_write = write_as_first

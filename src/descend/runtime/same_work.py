@@ -232,7 +232,8 @@ def weights_checksum(loop: LoopState) -> int:
     found = 0
     for leaf in jax.tree.leaves(loop.state.params):
         # As bytes: some types of numbers, such as bfloat16, are unknown to zlib.
-        found = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), found)
+        flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+        found = zlib.crc32(flat.data, found)
     return found
 
 

@@ -13,18 +13,20 @@ class Effort(NamedTuple):
     """What one value of `--effort` stands for.
 
     Attributes:
-        members: networks that are trained together, as one.
-        epochs: passes over a table of at most `FULL_EPOCHS_ROWS` training rows.
+        members: parts of a network that are trained together, each with outputs of its own.
+        epochs: passes of a network over a table of at most `FULL_EPOCHS_ROWS` training rows.
+        networks: trained one after another.
     """
 
     members: int
     epochs: int
+    networks: int
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort(members=1, epochs=20),
-    "default": Effort(members=4, epochs=40),
-    "thorough": Effort(members=16, epochs=60),
+    "quick": Effort(members=1, epochs=20, networks=1),
+    "default": Effort(members=4, epochs=40, networks=1),
+    "thorough": Effort(members=4, epochs=40, networks=4),
 }
 FULL_EPOCHS_ROWS = 50_000
 """Over more training rows than this, an effort makes fewer epochs."""

@@ -57,6 +57,7 @@ class NetworkKeywords(TableKeywords, total=False):
 
     effort: Literal["quick", "default", "thorough"]
     members: int | None
+    networks: int | None
     hidden: int | Sequence[int] | None
     activation: str
 

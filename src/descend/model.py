@@ -528,6 +528,7 @@ def _check_weights(model: Model) -> None:
 
     from descend.training.bins import from_params
     from descend.training.build import loss_for_task, network_of
+    from descend.training.networks import unstack
     from descend.training.tabular import FIXED
 
     if model.settings.loss != loss_for_task(model.settings.loss, model.schema.task):
@@ -536,18 +537,19 @@ def _check_weights(model: Model) -> None:
     if model.settings.model == "tabular":
         bins = from_params(model.params[FIXED], len(model.encoder.numeric_names))
     expected = network_of(model.settings, model.schema, model.encoder, bins).init(0)
-    form, found = (
+    networks = unstack(model.params)
+    form, *found = (
         [
             (jax.tree_util.keystr(place, simple=True, separator="/"), leaf.shape, str(leaf.dtype))
             for place, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
         ]
-        for params in (expected, model.params)
+        for params in (expected, *networks)
     )
-    if form != found:
-        here, there = next(
-            (one, other) for one, other in itertools.zip_longest(form, found) if one != other
-        )
-        raise ValueError(f"expected the weights {here}, found {there}")
+    for one in found:
+        if form != one:
+            pairs = itertools.zip_longest(form, one)
+            here, there = next((here, there) for here, there in pairs if here != there)
+            raise ValueError(f"expected the weights {here}, found {there}")
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
         raise ValueError("a weight is not a finite number")
 

@@ -138,7 +138,9 @@ class Settings:
         skip_lines: lines above the header of text files; None detects them.
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
-        members: networks of the tabular model, trained together; None is 1, 4 or 16 by the effort.
+        members: of a network of the tabular model, trained together; None is 4, and 1 for `quick`.
+        networks: of the tabular model, trained one after another, which predict their mean; None
+            is 1, and 4 for `thorough`.
         hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
             (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
@@ -195,6 +197,7 @@ class Settings:
     model: str = MODEL
     effort: str = EFFORT
     members: int | None = None
+    networks: int | None = None
     hidden: tuple[int, ...] | None = None
     activation: str = ACTIVATION
     batch_size: int | str = "auto"
@@ -289,6 +292,7 @@ class Settings:
         _check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (
             ("members", True),
+            ("networks", True),
             ("epochs", True),
             ("time_budget", False),
             ("clip", False),

@@ -126,6 +126,7 @@ class HistoryLine:
         validation_loss: mean loss over the validation rows (penalty left out).
         batch_size: rows per update.
         learning_rate: at the last update.
+        network: which of several networks, trained one after another, was in training, from 1.
         metrics: figures of the user's own by name, and losses on further validation rows.
     """
 
@@ -137,6 +138,7 @@ class HistoryLine:
     validation_loss: float
     batch_size: int
     learning_rate: float
+    network: int = 1
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 

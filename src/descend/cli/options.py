@@ -169,7 +169,16 @@ SETTINGS: dict[str, Option] = {
     "skip_lines": Option("Lines to skip above the header of text files.", int, metavar="N"),
     "model": Option(_choices_text(MODELS), metavar="MODEL"),
     "effort": Option(f"For tabular: {_choices_text(EFFORTS)}", metavar="EFFORT"),
-    "members": Option("For tabular: networks that are trained together.", int, metavar="N"),
+    "members": Option(
+        "For tabular: parts of a network, trained together, that predict their mean.",
+        int,
+        metavar="N",
+    ),
+    "networks": Option(
+        "For tabular: networks, trained one after another, that predict their mean.",
+        int,
+        metavar="N",
+    ),
     "hidden": Option("Units of the hidden layers.", parse=_parse_hidden, metavar="128,64"),
     "activation": Option(_choices_text(ACTIVATIONS), metavar="NAME"),
     "batch_size": Option(
@@ -251,7 +260,7 @@ GROUP_OF: dict[str, str] = {
         "How the file is written": (
             *("missing", "date_order", "decimal", "delimiter", "header", "skip_lines"),
         ),
-        "Model": ("model", "effort", "members", "hidden", "activation", "averaging"),
+        "Model": ("model", "effort", "members", "networks", "hidden", "activation", "averaging"),
         "Optimization": (
             *("batch_size", "batch_schedule", "learning_rate", "optimizer", "momentum"),
             *("schedule", "warmup"),

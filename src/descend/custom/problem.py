@@ -44,7 +44,7 @@ from descend.tuning.compare.methods import CUSTOM_RULE
 from descend.types import Array, Params, join_variables, split_variables
 
 PROBED_ROWS = 8
-OF_NETWORKS = ("hidden", "activation", "effort", "members")
+OF_NETWORKS = ("hidden", "activation", "effort", "members", "networks")
 OF_RULES = ("momentum", "weight_decay", "clip")
 OF_TABLES = (
     *("task", "exclude", "categorical", "numeric", "datetime", "missing", "date_order", "decimal"),

@@ -19,9 +19,10 @@ from descend.data.schema.columns import (
 )
 from descend.export import inputs
 from descend.export.graph import Graph, add_activation
-from descend.export.tabular import tabular_network
+from descend.export.tabular import tabular_networks
 from descend.settings import Settings
 from descend.training.models import REACH
+from descend.training.networks import unstack
 from descend.types import Params
 
 DESCRIPTION = (
@@ -75,11 +76,15 @@ def _network(
 ) -> str:
     """`[N, k]` outputs of the network, before the link."""
     numeric = graph.add("Concat", *numbers, axis=1) if numbers else None
-    looked_up = None
+    places = None
     if codes:
         offsets = np.concatenate([[0], np.cumsum(encoder.category_sizes)[:-1]])
         places = graph.add("Concat", *codes, axis=1)
         places = graph.add("Add", places, graph.constant(offsets, np.int64))
+    if settings.model == "tabular":
+        return tabular_networks(graph, settings, unstack(params), numeric, places)
+    looked_up = None
+    if places is not None:
         looked_up = graph.add("Gather", graph.constant(params["table"], np.float32), places)
     if settings.model == "linear":
         total = graph.constant(params["bias"], np.float32)
@@ -91,8 +96,6 @@ def _network(
             added = graph.add("ReduceSum", looked_up, axes, keepdims=0)
             total = graph.add("Add", added, total)
         return total
-    if settings.model == "tabular":
-        return tabular_network(graph, settings, params, numeric, looked_up)
     parts = [] if numeric is None else [_bent(graph, numeric)]
     if looked_up is not None:
         width = np.shape(params["table"])[1] * len(codes)

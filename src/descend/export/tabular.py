@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,35 @@ from descend.settings import Settings
 from descend.training.tabular import FIXED, SPANS, with_mean_of_days
 
 
-def tabular_network(
-    graph: Graph, settings: Settings, params: Any, numeric: str | None, looked_up: str | None
+def tabular_networks(
+    graph: Graph,
+    settings: Settings,
+    networks: Sequence[Any],
+    numeric: str | None,
+    places: str | None,
 ) -> str:
-    """`[N, k]` outputs of all members as one, before the link.
+    """`[N, k]` outputs of all members of all networks as one, before the link.
 
     Args:
         graph: that is added to.
         settings: activation and loss.
-        params: the weights.
+        networks: the weights of each.
         numeric: `[N, d]` standardised numbers, or None.
-        looked_up: `[N, c, w]` embeddings of the categories, or None.
+        places: `[N, c]` where the embeddings of the categories stand, or None.
     """
+    each = [_members(graph, settings, params, numeric, places) for params in networks]
+    values = each[0] if len(each) == 1 else graph.add("Concat", *each, axis=1)
+    members, _, outputs = np.shape(networks[0]["heads"]["kernel"])
+    return _add_pooling(graph, settings.loss, values, members * len(each), outputs == 1)
+
+
+def _members(
+    graph: Graph, settings: Settings, params: Any, numeric: str | None, places: str | None
+) -> str:
+    """`[N, M, k]` outputs of the members of one network."""
     parts = [] if numeric is None else _numbers(graph, params, numeric)
-    if looked_up is not None:
+    if places is not None:
+        looked_up = graph.add("Gather", graph.constant(params["table"], np.float32), places)
         parts.append(_flat(graph, looked_up))
     values = graph.add("Concat", *parts, axis=1)
     members, _, outputs = np.shape(params["heads"]["kernel"])
@@ -44,8 +60,7 @@ def tabular_network(
         "Einsum", values, graph.constant(kernel, np.float32), equation="bmh,mhk->bmk"
     )
     bias = np.asarray(params["heads"]["bias"]).reshape(members, outputs)
-    values = graph.add("Add", values, graph.constant(bias, np.float32))
-    return _add_pooling(graph, settings.loss, values, members, outputs == 1)
+    return graph.add("Add", values, graph.constant(bias, np.float32))
 
 
 def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:

@@ -159,7 +159,7 @@ class ShowProgress(Callback):
         """Show how far the run is."""
         self._progress.update(
             loop.position.epoch,
-            loop.state.examples,
+            loop.examples,
             loop.loss_sum / loop.loss_count if loop.loss_count else None,
         )
 

@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import jax
-import numpy as np
-
 import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
 from descend.io.machine import machine, utc_now
@@ -36,6 +33,8 @@ from descend.runtime.interrupts import CTRL_C, SIGNALS, stop_requests
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.same_work import check_same, check_same_start, least_memory
 from descend.runtime.together import (
+    AS_USUAL,
+    AskedOfNetworks,
     callbacks_that_agree,
     checkpoint_of_first,
     choose_together,
@@ -45,6 +44,7 @@ from descend.runtime.together import (
     link_record,
     noticing_lost_processes,
     record_of_first,
+    several_networks,
     use_recorded_link,
 )
 from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
@@ -53,6 +53,7 @@ from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import LoopState, fit, summary_of
+from descend.training.networks import kept_weights
 from descend.training.parallel import Place, this_place
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
@@ -263,6 +264,7 @@ def run_in_memory(
     progress: Progress,
     *,
     interruptible: bool = True,
+    networks: AskedOfNetworks = AS_USUAL,
 ) -> tuple[LoopState, StopReason]:
     """Train until the run ends, without writing files.
 
@@ -272,6 +274,7 @@ def run_in_memory(
         loop: where to begin.
         progress: shows how far the run is.
         interruptible: whether Ctrl-C ends the training and leaves what was learned.
+        networks: how several networks are trained.
 
     Raises:
         DivergedError: no learning rate was low enough.
@@ -282,7 +285,7 @@ def run_in_memory(
     with noticing_lost_processes(place), callbacks.taking_part({}, None, loop.history):
         check_same_start("fit", settings.as_json(), place)
         signals = (CTRL_C if place.count == 1 else SIGNALS) if interruptible else ()
-        loop, reason = _run_loop(trainable, settings, loop, callbacks, signals)
+        loop, reason = _run_loop(trainable, settings, loop, callbacks, signals, networks=networks)
     if loop.progress.rescues > rescues:
         said = DIVERGED if loop.history else AT_START
         _explain(trainable.cause(settings, loop, reason), reason, progress, said)
@@ -323,14 +326,14 @@ def _train_to_end(
             ) from None
         if reason is StopReason.INTERRUPTED and folder is not None:
             # The best model so far predicts already, whether or not somebody goes on.
-            trainable.save(folder.model, jax.tree.map(np.array, loop.best.mean), settings)
+            trainable.save(folder.model, kept_weights(loop), settings)
             raise InterruptedRunError(
-                f"Stopped after {count_text(loop.state.update, 'update')}; everything is saved.\n"
+                f"Stopped after {count_text(loop.updates, 'update')}; everything is saved.\n"
                 f"{trainable.resume_hint(folder.path)}"
             )
         if reason is StopReason.INTERRUPTED and this_place().count == 1:
             raise InterruptedRunError(
-                f"Stopped after {count_text(loop.state.update, 'update')}. Nothing is saved; a run "
+                f"Stopped after {count_text(loop.updates, 'update')}. Nothing is saved; a run "
                 'with out="runs/name" saves what it has learned, and can go on.'
             )
         with options.progress.doing("Assessing the model"):
@@ -353,7 +356,7 @@ def _finish(
     folder: RunFolder | None,
 ) -> R:
     """Write the files of a finished run, and return it."""
-    params = jax.tree.map(np.array, loop.best.mean)
+    params = kept_weights(loop)
     result = {**summary_of(loop, reason), "metrics": {}}
     if loop.history:
         result["metrics"] = trainable.metrics(params, settings)
@@ -387,7 +390,8 @@ def _members(
     trainable: Trainable[Any], settings: Settings, progress: Progress, *others: Callback
 ) -> Callbacks:
     rows = len(trainable.problem.store)
-    shown = ShowProgress(progress, settings.epochs, rows, settings.time_budget)
+    epochs = settings.epochs and settings.epochs * (settings.networks or 1)
+    shown = ShowProgress(progress, epochs, rows, settings.time_budget)
     return Callbacks([shown, *others])
 
 
@@ -399,6 +403,7 @@ def _run_loop(
     signals: Sequence[signal.Signals],
     *,
     own_rule: bool = False,
+    networks: AskedOfNetworks = AS_USUAL,
 ) -> tuple[LoopState, StopReason]:
     """Run the loop until a limit, a callback or one of the signals ends it."""
     problem, limits = trainable.problem, limits_of(settings)
@@ -413,8 +418,9 @@ def _run_loop(
         warmup=settings.rising_part,
         limits=limits,
     )
-    config = dataclasses.replace(config, metrics=trainable.watched)
     place = this_place()
+    several = several_networks(problem, settings, place, networks)
+    config = dataclasses.replace(config, metrics=trainable.watched, networks=several)
     config = config_for(problem, config, place, settings)
     with stop_requests(signals) as stop_request:
         together = Callbacks([stop_request, callbacks])

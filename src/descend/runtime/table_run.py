@@ -34,6 +34,7 @@ from descend.settings import Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
+from descend.training.networks import stack
 from descend.training.parallel import sharing_with_others
 from descend.training.problem import Problem
 from descend.training.watch import steps
@@ -168,7 +169,9 @@ class TableRun(Trainable[Run]):
             if settings.model == "tabular":
                 # One row is enough: all predictions of this network come from blocks of one size.
                 row = self.prepared.validation.gather(np.zeros(1, np.int64))
-                self._model(self.problem.init(settings.seed), settings).outputs(row.x)
+                params = self.problem.init(settings.seed)
+                stacked = stack([params] * (settings.networks or 1))
+                self._model(stacked, settings).outputs(row.x)
 
         return get_ready
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from descend.settings import Settings
 from descend.training.all_reduce import Link
 from descend.training.callback import Callback
 from descend.training.loop import LoopConfig, LoopState
+from descend.training.networks import Networks
 from descend.training.parallel import (
     Place,
     bytes_from_first,
@@ -41,9 +42,24 @@ from descend.training.parallel import (
     use_link,
 )
 from descend.training.problem import Problem, programs
+from descend.training.state import state_at
 from descend.training.watch import steps
-from descend.types import StopReason
+from descend.types import Params, StopReason, TrainState
 
+
+class AskedOfNetworks(NamedTuple):
+    """How networks of one process are trained, where it is not as usual.
+
+    Attributes:
+        begin_at: weights at which they begin; those beyond begin at random ones.
+        keep_last: whether the last weights of each are kept, whatever their validation loss.
+    """
+
+    begin_at: Sequence[Params] = ()
+    keep_last: bool = False
+
+
+AS_USUAL = AskedOfNetworks()
 _REASONS = list(StopReason)
 _NONE = -1
 
@@ -188,6 +204,31 @@ def same_number(number: int) -> int:
 def in_all_processes(loop: LoopState) -> LoopState:
     """The loop state with arrays that all processes share."""
     return _with_arrays(loop, replicate)
+
+
+def several_networks(
+    problem: Problem, settings: Settings, place: Place, asked: AskedOfNetworks
+) -> Networks | None:
+    """How a run trains several networks; None where it trains one.
+
+    Args:
+        problem: of the first.
+        settings: of the run.
+        place: of several processes, which all begin at the same weights.
+        asked: where networks begin and what is kept of them.
+    """
+    count = settings.networks or 1
+    if count == 1:
+        return None
+
+    def first_state(number: int) -> TrainState:
+        if number < len(asked.begin_at):
+            return state_at(asked.begin_at[number], problem.optimizer)
+        (seed,) = np.random.SeedSequence([problem.seed, number]).generate_state(1).tolist()
+        loop = problem.begin(seed)
+        return (in_all_processes(loop) if place.count > 1 else loop).state
+
+    return Networks(count, first_state, asked.keep_last)
 
 
 def in_this_process(loop: LoopState) -> LoopState:

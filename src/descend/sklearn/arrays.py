@@ -35,11 +35,12 @@ from descend.defaults import ROWS_WORTH_MEASURING
 from descend.reporting.progress import Progress
 from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
-from descend.runtime.together import choose_together
+from descend.runtime.together import AskedOfNetworks, choose_together
 from descend.settings import Settings
 from descend.training.build import resolve_for_rows, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
 from descend.training.loop import LoopState, begin
+from descend.training.networks import unstack
 from descend.training.parallel import this_place
 from descend.training.problem import Problem
 from descend.training.state import state_at
@@ -164,6 +165,7 @@ def train_prepared(
     params: Params | None = None,
     loop: LoopState | None = None,
     interruptible: bool = True,
+    keep_last: bool = False,
 ) -> Trained:
     """Train on prepared rows, leaving no files.
 
@@ -174,6 +176,7 @@ def train_prepared(
         params: weights to begin from; with them nothing is measured.
         loop: a state to continue from; `settings` then have numbers for `auto`.
         interruptible: whether Ctrl-C ends the training and leaves what was learned.
+        keep_last: whether the last weights are kept, not those with the lowest loss.
 
     Raises:
         DivergedError: no learning rate was low enough; the message names the probable cause.
@@ -185,12 +188,16 @@ def train_prepared(
     settings = resolve_for_rows(without_measuring(settings, rows, inputs), rows)
     run = TableRun(settings, prepared)
     problem, advice = run.problem, None
-    if params is not None:
-        loop = _begin_at(problem, params)
+    begin_at = [] if params is None else unstack(params)
+    if begin_at:
+        loop = _begin_at(problem, begin_at[0])
     if loop is None:
         settings, loop, advice = choose_together(problem, settings, progress, this_place())
     settings = without_measuring(settings, len(problem.store), inputs, always=True)
-    loop, reason = run_in_memory(run, settings, loop, progress, interruptible=interruptible)
+    networks = AskedOfNetworks(begin_at, keep_last)
+    loop, reason = run_in_memory(
+        run, settings, loop, progress, interruptible=interruptible, networks=networks
+    )
     return Trained(settings, loop, reason, advice)
 
 

@@ -43,7 +43,6 @@ from descend.sklearn.validation import (
     part,
     read_array,
     seed_of,
-    to_numpy,
 )
 from descend.training.build import (
     PLANNED,
@@ -53,6 +52,7 @@ from descend.training.build import (
 )
 from descend.training.evaluation import blocks
 from descend.training.losses import resolve_loss
+from descend.training.networks import kept_weights
 from descend.types import Advice, History, StopReason
 
 SPARSE_ROWS, DENSE_NUMBERS = 8192, 8 << 20
@@ -62,7 +62,7 @@ SCORED_ROWS = 65536
 LEAST_ENTRIES = 32
 """Room for the entries of a sparse row that is predicted: sums over fewer are compiled otherwise
 where the rows are few, and a prediction must not depend on the rows beside it."""
-NETWORK = ("model", "members", "hidden", "activation", "loss", "quantiles")
+NETWORK = ("model", "members", "networks", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 
 
@@ -72,7 +72,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     Args:
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
-        members: of the tabular network, trained at once; None is 1, 4 or 16 by the effort.
+        members: of a tabular network, trained at once; None is 4, and 1 for `quick`.
+        networks: of the tabular model, trained one after another, which predict their mean; None
+            is 1, and 4 for `thorough`. `partial_fit` trains one.
         hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
             (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.
@@ -133,6 +135,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         *,
         effort: Literal["quick", "default", "thorough"] = "default",
         members: int | None = None,
+        networks: int | None = None,
         hidden: tuple[int, ...] | None = None,
         activation: str = "relu",
         batch_size: int | str = "auto",
@@ -161,6 +164,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.model = model
         self.effort = effort
         self.members = members
+        self.networks = networks
         self.hidden = hidden
         self.activation = activation
         self.batch_size = batch_size
@@ -321,7 +325,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             schema = learn_array_schema(training, target, settings, self._names())
         prepared = prepare_rows(schema, training, validation if has_validation else None)
         params = None if before is None else before.params
-        trained = train_prepared(prepared, settings, self._progress(), params=params)
+        keep_last = not self.early_stopping
+        trained = train_prepared(
+            prepared, settings, self._progress(), params=params, keep_last=keep_last
+        )
         if trained.reason is StopReason.INTERRUPTED:
             warn_user(
                 "Training was interrupted; the best weights so far are kept.",
@@ -334,8 +341,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 ConvergenceWarning,
             )
         self._stream = None
-        kept = trained.loop.best if self.early_stopping else trained.loop.state
-        self.model_ = Model(schema, trained.settings, to_numpy(kept.mean))
+        weights = kept_weights(trained.loop, last=keep_last)
+        self.model_ = Model(schema, trained.settings, weights)
         if has_validation:
             self.model_ = self.model_.with_calibration(blocks(prepared.validation, SCORED_ROWS))
         self.loss_curve_: list[float] = []
@@ -414,6 +421,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             model=self.model,
             effort=self.effort,
             members=self.members,
+            networks=self.networks,
             hidden=None if self.hidden is None else tuple(np.atleast_1d(self.hidden).tolist()),
             activation=self.activation,
             batch_size=self.batch_size,

@@ -123,7 +123,7 @@ def go_on(
     known = len(loop.history) if loop is not None else 0
     trained = train_prepared(
         prepared,
-        settings.replace(epochs=epoch + 1, patience=NEVER),
+        settings.replace(epochs=epoch + 1, patience=NEVER, networks=1),
         bar,
         params=params if loop is None else None,
         loop=loop,

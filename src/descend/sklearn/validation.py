@@ -120,13 +120,6 @@ def choose_held_out(y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.b
     return held
 
 
-def to_numpy(params: Any) -> Any:
-    """Weights as NumPy arrays."""
-    import jax
-
-    return jax.tree.map(np.array, params)
-
-
 def part(rows: Rows, which: NDArray[np.bool_]) -> Rows:
     """Some of the rows, in their order."""
     if which.all():

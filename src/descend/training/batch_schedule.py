@@ -71,11 +71,12 @@ class BatchSchedule:
 
         That follows from the history alone, so a resumed run measures at the same evaluations.
         """
-        if GROWTH * batch_size > self.largest or len(loop.history) < 2:
+        history = loop.own_history
+        if GROWTH * batch_size > self.largest or len(history) < 2:
             return False
         if loop.growth is not None and loop.growth.update == loop.state.update:
             return False  # It has just grown.
-        before, last = loop.history[-2:]
+        before, last = history[-2:]
         if loop.position.index != 0 or last.update != loop.state.update:
             return False
         return last.examples // self._every > before.examples // self._every
@@ -88,7 +89,7 @@ class BatchSchedule:
                 f"a batch of {larger:,} rows would make too few updates an epoch, or does not fit "
                 "in the memory"
             )
-        if loop.history[-1].examples < self._every:
+        if loop.own_history[-1].examples < self._every:
             return f"the noise is first measured after {self._every:,} rows"
         return "its gradient noise scale was nowhere measured to be several times its rows"
 
@@ -148,7 +149,7 @@ def grow(loop: LoopState, config: LoopConfig, grown: LoopConfig) -> LoopState:
     """
     first = config.plan.updates_per_epoch if loop.growth is None else loop.growth.first
     plan = grown.plan
-    course = loop.position.epoch * first
+    course = loop.own_position.epoch * first
     return loop._replace(
         growth=Growth(plan.batch_size, loop.state.update, course, first, plan.updates_per_epoch)
     )

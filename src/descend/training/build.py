@@ -102,6 +102,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         _check_memory(settings, network)
     per_example = make_loss(settings.loss, settings.quantiles).per_example
     optimizer = make_optimizer(settings)
+    several = settings.members != 1 and prepared.schema.task == "regression"
     return Problem(
         store=prepared.training,
         validation=prepared.validation,
@@ -116,7 +117,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         members=None if network.members is None else (network.members, each_member(per_example)),
         one_kernel=settings.model == "linear",
         working=None if settings.memory is None else divide(settings.memory).working,
-        forward=None if bins is None else program_of(network, settings, prepared.schema.task),
+        forward=None if bins is None else program_of(network, settings, several=several),
     )
 
 
@@ -207,6 +208,8 @@ def with_model_defaults(settings: Settings) -> Settings:
         changes["hidden"] = HIDDEN.get(settings.model, HIDDEN["mlp"])
     if tabular and settings.members is None:
         changes["members"] = EFFORTS[settings.effort].members
+    if tabular and settings.networks is None:
+        changes["networks"] = EFFORTS[settings.effort].networks
     if tabular and settings.weight_decay is None and optimizer == "adamw":
         changes["weight_decay"] = TABULAR_WEIGHT_DECAY
     return settings.replace(**changes)

@@ -70,7 +70,8 @@ class Forward:
 
     def _in_pieces(self, x: Inputs, task: str) -> list[Numbers]:
         """What `program_of` gives for rows without targets, its sums left out."""
-        program = program_of(self._network_for(x), self._settings, task)
+        several = self._has_members and task == "regression"
+        program = program_of(self._network_for(x), self._settings, several=several)
         targets = len(self._schema.target.names)
 
         def predict(params: Params, block: Inputs) -> Any:
@@ -108,7 +109,10 @@ class Forward:
 
     @property
     def _has_members(self) -> bool:
-        return self._network.pooled_and_each is not None and self._settings.members != 1
+        from descend.training.tabular import count_networks
+
+        several = self._settings.members != 1 or count_networks(self._params) is not None
+        return self._network.pooled_and_each is not None and several
 
     def _network_for(self, x: Inputs) -> Network:
         return self._network if "numeric" in x else self._sparse_network
@@ -141,7 +145,7 @@ class Forward:
         return jax.device_put(self._params)
 
 
-def program_of(network: Network, settings: Settings, task: str) -> Any:
+def program_of(network: Network, settings: Settings, *, several: bool) -> Any:
     """The program that evaluates and predicts with the tabular network.
 
     `(params, x, y, weight) -> (sums, outputs, outputs through the link[, those of each member
@@ -151,13 +155,12 @@ def program_of(network: Network, settings: Settings, task: str) -> Any:
     Args:
         network: the tabular network.
         settings: resolved.
-        task: of the table.
+        several: whether there are members that predict numbers.
     """
     from descend.training.losses import make_loss
 
     loss = make_loss(settings.loss, settings.quantiles)
-    spread = settings.members != 1 and task == "regression"
-    apply = network.pooled_and_each if spread else network.apply
+    apply = network.pooled_and_each if several else network.apply
     return _compile_with_loss(apply, loss.link, loss.per_example)
 
 

@@ -24,6 +24,14 @@ from descend.training.callback import Callback
 from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate, EvaluateRows
+from descend.training.networks import (
+    Beginning,
+    Finished,
+    Networks,
+    go_to_next,
+    losses_of_networks,
+    next_beginning,
+)
 from descend.training.parallel import ALONE, Place
 from descend.training.schedules import Floats, Schedule
 from descend.training.state import at_average, copy_state
@@ -55,6 +63,8 @@ class LoopState(NamedTuple):
         loss_count: number of batch losses in that sum.
         order: which order of `data.rows.order` the run uses; it keeps the one it began with.
         growth: the newest growth of the batch; None while it has its first size.
+        finished: the networks whose training has ended; all else is of the one in training.
+        begun: what those had used when it began.
     """
 
     state: TrainState
@@ -67,6 +77,39 @@ class LoopState(NamedTuple):
     loss_count: int = 0
     order: int = HASHED
     growth: Growth | None = None
+    finished: tuple[Finished, ...] = ()
+    begun: Beginning = Beginning()
+
+    @property
+    def own_position(self) -> Position:
+        """The position, in epochs of the network in training."""
+        return Position(self.position.epoch - self.begun.epochs, self.position.index)
+
+    @property
+    def own_history(self) -> History:
+        """The lines of the network in training, their counts its own."""
+        begun = self.begun
+        if not begun.lines:
+            return self.history
+        return tuple(
+            replace(
+                line,
+                update=line.update - begun.updates,
+                examples=line.examples - begun.examples,
+                epoch=line.epoch - begun.epochs,
+            )
+            for line in self.history[begun.lines :]
+        )
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far, those of finished networks too."""
+        return self.begun.updates + self.state.update
+
+    @property
+    def examples(self) -> int:
+        """Rows seen so far, repeats counted, those of finished networks too."""
+        return self.begun.examples + self.state.examples
 
 
 @dataclass(frozen=True)
@@ -87,6 +130,7 @@ class LoopConfig:
         place: which of several processes that share the batches this is.
         metrics: `params -> figures by name`, for the history; None measures none.
         batch_schedule: lets the batch grow; None: `plan` holds for the whole run.
+        networks: how many are trained one after another; None: one.
     """
 
     store: RowStore
@@ -101,6 +145,7 @@ class LoopConfig:
     place: Place = ALONE
     metrics: Callable[[Params], Mapping[str, float]] | None = None
     batch_schedule: BatchSchedule | None = None
+    networks: Networks | None = None
 
     @property
     def queued_evaluation(self) -> EvaluateRows | None:
@@ -147,9 +192,27 @@ def fit(
         The loop state at the end and why the run ended; `loop.best.mean` are the weights to keep.
     """
     callback = callback or Callback()
-    if not loop.history:
+    while True:
+        loop, reason = _fit_network(config, loop, callback, clock)
+        following = next_beginning(config.networks, loop, config.limits, reason)
+        if isinstance(following, StopReason):
+            return loop, following
+        assert config.networks is not None
+        number, loss = len(loop.finished) + 1, loop.progress.best
+        callback.message(
+            f"Network {number} of {config.networks.number} is trained, with a validation loss of "
+            f"{loss:.4g}: the next begins at random weights of its own."
+        )
+        loop = go_to_next(config.networks, loop, following)
+
+
+def _fit_network(
+    config: LoopConfig, loop: LoopState, callback: Callback, clock: Callable[[], float]
+) -> tuple[LoopState, StopReason]:
+    """Train the network that the loop state is at."""
+    if len(loop.history) == loop.begun.lines:
         loop = _evaluate(config, loop, callback)
-        if not loop.history:
+        if len(loop.history) == loop.begun.lines:
             return loop, StopReason.DIVERGED
     schedule, reason = config.batch_schedule, None
     while reason is None:
@@ -169,7 +232,9 @@ def _fit_at_one_size(
         closing(feed(config.store, plan, loop.position, config.place)) as chunks,
     ):
         while True:
-            reason = stopping.stop_reason(loop.progress, config.limits, loop.position, loop.seconds)
+            reason = stopping.stop_reason(
+                loop.progress, config.limits, loop.own_position, loop.seconds
+            )
             if reason is None and early_decay.is_over(
                 loop.progress, loop.state.update, updates_between(config.plan)
             ):
@@ -199,9 +264,9 @@ def _fit_at_one_size(
                 loop = loop._replace(seconds=seconds + clock() - started)
                 continue
             loop = loop._replace(state=state, position=chunk.position)
-            due = _evaluation_due(config.plan, loop)
+            due = _evaluation_due(config.plan, loop.own_position)
             validation_loss = None
-            if not stopping.stop_by_budget(config.limits, loop.position, seconds):
+            if not stopping.stop_by_budget(config.limits, loop.own_position, seconds):
                 chunks.look_ahead()
                 # The device goes on while the host waits for the losses and looks at them.
                 pays = updater.ahead_pays or not due
@@ -258,11 +323,11 @@ def _add_losses(
     return loop, total / chunk.updates, examples / config.plan.rows
 
 
-def _evaluation_due(plan: BatchPlan, loop: LoopState) -> bool:
+def _evaluation_due(plan: BatchPlan, position: Position) -> bool:
     """Whether an evaluation interval ends here; it may span several epochs of few updates."""
-    if loop.position.index != 0:
-        return (loop.position.index // plan.batch_size) % plan.updates_per_interval == 0
-    return loop.position.epoch % _epochs_between(plan) == 0
+    if position.index != 0:
+        return (position.index // plan.batch_size) % plan.updates_per_interval == 0
+    return position.epoch % _epochs_between(plan) == 0
 
 
 def updates_between(plan: BatchPlan) -> int:
@@ -288,14 +353,15 @@ def _evaluate(
     improved = progress.best < loop.progress.best
     rows = config.plan.rows
     line = HistoryLine(
-        update=loop.state.update,
+        update=loop.updates,
         epoch=loop.position.epoch + loop.position.index / rows,
-        examples=loop.state.examples,
+        examples=loop.examples,
         seconds=loop.seconds,
         train_loss=loop.loss_sum / loop.loss_count if loop.loss_count else float("nan"),
         validation_loss=loss,
         batch_size=config.plan.batch_size,
         learning_rate=_rate_at(config, loop, max(0, loop.state.update - 1)),
+        network=len(loop.finished) + 1,
         metrics=config.metrics(loop.state.mean) if config.metrics else {},
     )
     loop = loop._replace(
@@ -316,7 +382,7 @@ def _conclude(
     if loop.loss_count:
         loop = _evaluate(config, loop, callback)
         reason = stopping.stop_by_result(loop.progress, config.limits) or reason
-    if loop.progress.rescues and len(loop.history) < 2:
+    if loop.progress.rescues and len(loop.history) < loop.begun.lines + 2:
         # The epochs are used up and no evaluation was ever finite: there is no trained model.
         reason = StopReason.DIVERGED
     elif config.batch_schedule is not None and loop.growth is None:
@@ -342,9 +408,9 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
         return loop
     # Only right after an evaluation, so that the decay ends with one.
     factor = _factors(config, loop, np.asarray([update]))[0]
-    if loop.history[-1].update != update or factor < 1.0:
+    if loop.history[-1].update != loop.updates or factor < 1.0:
         return loop
-    losses = [line.validation_loss for line in loop.history]
+    losses = [line.validation_loss for line in loop.own_history]
     made = _updates_at_this_size(config, loop)
     if not early_decay.is_due(losses, made, plan):
         return loop
@@ -398,8 +464,8 @@ def _decay_plan(config: LoopConfig) -> early_decay.Plan | None:
 def _updates_at_this_size(config: LoopConfig, loop: LoopState) -> list[int]:
     """Updates before each evaluation, had the batch had the size of now from the beginning."""
     if loop.growth is None:
-        return [line.update for line in loop.history]
-    return [round(line.epoch * config.plan.updates_per_epoch) for line in loop.history]
+        return [line.update for line in loop.own_history]
+    return [round(line.epoch * config.plan.updates_per_epoch) for line in loop.own_history]
 
 
 def _grow_batch(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState | None:
@@ -425,9 +491,9 @@ def _grow_batch(config: LoopConfig, loop: LoopState, callback: Callback) -> Loop
 def _restart(config: LoopConfig, loop: LoopState, callback: Callback, loss: float) -> LoopState:
     """Back to the best weights with a lower learning rate, because the loss diverged."""
     what = f"grew to {loss:.3g}" if math.isfinite(loss) else "became NaN or infinite"
-    place = f"at update {loop.state.update:,}"
+    place = f"at update {loop.updates:,}"
     loop = _return_to_best(loop, stopping.record_restart(loop.progress))
-    if not loop.history:
+    if len(loop.history) == loop.begun.lines:
         text = "Look for extreme values in the data."
     elif loop.progress.rescues > stopping.MAX_RESTARTS:
         text = "Lower learning rates did not help."
@@ -450,11 +516,12 @@ def summary_of(loop: LoopState, reason: StopReason) -> dict[str, Any]:
     return {
         "stop_reason": reason.name,
         "stop_text": reason.value,
-        "updates": loop.state.update,
+        "updates": loop.updates,
         "epochs": loop.history[-1].epoch if loop.history else 0.0,
-        "examples": loop.state.examples,
+        "examples": loop.examples,
         "seconds": loop.seconds,
-        "best_validation_loss": loop.progress.best if loop.history else None,
+        "best_validation_loss": min(losses_of_networks(loop)) if loop.history else None,
+        **({"networks": losses_of_networks(loop)} if loop.finished else {}),
         "lowerings": loop.progress.lowerings,
         "rescues": loop.progress.rescues,
     }

@@ -14,6 +14,7 @@ from descend.io.json_records import read_as
 from descend.runs.history import COLUMNS
 from descend.training.batch_schedule import Growth
 from descend.training.loop import LoopState
+from descend.training.networks import Beginning, Finished
 from descend.training.stopping import StoppingState
 from descend.training.tabular import before_spans
 from descend.types import History, HistoryLine, Position, TrainState
@@ -21,6 +22,10 @@ from descend.types import History, HistoryLine, Position, TrainState
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Written = str | int
 """A number as it stands in a checkpoint: floats in hexadecimal."""
+
+
+WITHOUT_NETWORK = len(COLUMNS) - 1
+"""Columns of a line in records that were written before there were several networks."""
 
 
 class SavedLoop(Struct):
@@ -40,6 +45,10 @@ class SavedLoop(Struct):
     """Of the lines of the history; records without it have none."""
     growth: Growth | None = None
     """Of the batch; records without it are of batches that did not grow."""
+    finished: list[Written] = []
+    """Validation losses of finished networks; records without them are of the first."""
+    begun: list[Written] = []
+    """What those had used, as `Beginning`."""
 
 
 def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -48,6 +57,9 @@ def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, A
     Floats are written in hexadecimal, so that they are restored exactly, infinities included.
     """
     arrays = {**_arrays("state", loop.state), **_arrays("best", loop.best)}
+    for number, one in enumerate(loop.finished):
+        leaves = jax.tree.leaves(one.weights)
+        arrays |= {_finished_name(number, place): leaf for place, leaf in enumerate(leaves)}
     record = {
         "state": [loop.state.update, loop.state.examples],
         "best": [loop.best.update, loop.best.examples],
@@ -62,6 +74,7 @@ def save_loop_state(loop: LoopState) -> tuple[dict[str, np.ndarray], dict[str, A
         "loss_count": loop.loss_count,
         "order": loop.order,
         **({} if loop.growth is None else {"growth": list(loop.growth)}),
+        **(_of_finished(loop) if loop.finished else {}),
     }
     return arrays, record
 
@@ -92,12 +105,44 @@ def restore_loop_state(
             loss_count=saved.loss_count,
             order=saved.order,
             growth=saved.growth,
+            finished=_finished(arrays, saved, like.state),
+            begun=read_as(Beginning, [_decode(value) for value in saved.begun]),
         )
     except (KeyError, OverflowError, ValueError) as error:
         raise FileFormatError(
             f"The checkpoint does not fit this run ({error}). Train again with "
             f"{option_text('force', True)}."
         ) from error
+
+
+def _of_finished(loop: LoopState) -> dict[str, Any]:
+    """What the record says of finished networks."""
+    return {
+        "finished": [_encode(one.loss) for one in loop.finished],
+        "begun": [_encode(value) for value in loop.begun],
+    }
+
+
+def _finished_name(number: int, place: int) -> str:
+    return f"finished{number}/{place}"
+
+
+def _finished(
+    arrays: dict[str, np.ndarray], saved: SavedLoop, like: TrainState
+) -> tuple[Finished, ...]:
+    """The networks that were finished; raise ValueError where their arrays do not fit."""
+    leaves, structure = jax.tree.flatten(like.mean)
+    found = []
+    for number, loss in enumerate(saved.finished):
+        weights = []
+        for place, leaf in enumerate(leaves):
+            name = _finished_name(number, place)
+            kept = arrays[name]
+            if kept.shape != leaf.shape or kept.dtype != leaf.dtype or not _is_finite(kept):
+                raise ValueError(f"array {name} is {kept.dtype}{kept.shape}")
+            weights.append(kept)
+        found.append(Finished(jax.tree.unflatten(structure, weights), float(_decode(loss))))
+    return tuple(found)
 
 
 def _arrays(part: str, state: TrainState) -> dict[str, np.ndarray]:
@@ -150,7 +195,9 @@ def _history(saved: SavedLoop) -> History:
     metrics = saved.metrics or [{} for _ in saved.history]
     lines = []
     for values, own in zip(saved.history, metrics, strict=True):
-        line = {name: _decode(value) for name, value in zip(COLUMNS, values, strict=True)}
+        if len(values) < WITHOUT_NETWORK:
+            raise ValueError("a line of the history is too short")
+        line = {name: _decode(value) for name, value in zip(COLUMNS, values, strict=False)}
         line["metrics"] = {name: _decode(value) for name, value in own.items()}
         lines.append(read_as(HistoryLine, line))
     return tuple(lines)

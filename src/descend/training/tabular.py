@@ -133,15 +133,47 @@ def embedding_width(columns: int) -> int:
 
 @functools.lru_cache(maxsize=32)
 def _pooled_and_each(members_apply: Apply, pool: Pool) -> PooledAndEach:
-    """`(params, x) -> (pooled outputs [B, k], those of each member [B, M, k])`."""
+    """`(params, x) -> (pooled outputs [B, k], those of each member [B, M, k])`.
+
+    With the parameters of n networks (`networks.stack`), M counts the members of all of them.
+    """
 
     def apply(params: Params, x: Mapping[str, Array]) -> tuple[Array, Array]:
-        if "days" in params[FIXED]:
-            params = {**params, "codes": with_mean_of_days(params, xp=jnp)}
-        each = in_pieces(lambda piece: members_apply(params, piece), x)
+        count = count_networks(params)
+        if count is None:
+            params = _ready_to_predict(params)
+            each = in_pieces(lambda piece: members_apply(params, piece), x)
+            return pool(each), each
+        fixed = params[FIXED]
+        trained = {name: part for name, part in params.items() if name != FIXED}
+        trained = jax.vmap(lambda one: _ready_to_predict({**one, FIXED: fixed}))(trained)
+        del trained[FIXED]
+
+        def of_all(piece: Mapping[str, Array]) -> Array:
+            found = jax.lax.map(lambda one: members_apply({**one, FIXED: fixed}, piece), trained)
+            return jnp.moveaxis(found, 0, 1).reshape(found.shape[1], -1, found.shape[-1])
+
+        each = in_pieces(of_all, x)
         return pool(each), each
 
     return apply
+
+
+def _ready_to_predict(params: Params) -> Params:
+    """The parameters of one network with what stands for days that training did not have."""
+    if "days" not in params[FIXED]:
+        return params
+    return {**params, "codes": with_mean_of_days(params, xp=jnp)}
+
+
+def count_networks(params: Any) -> int | None:
+    """How many networks `networks.stack` has put together; None where it is one by itself.
+
+    The last layers of the members of one network are `[M, h, k]`.
+    """
+    heads = params.get("heads") if isinstance(params, dict) else None
+    shape = np.shape(heads["kernel"]) if isinstance(heads, dict) else ()
+    return shape[0] if len(shape) == 4 else None
 
 
 @functools.lru_cache(maxsize=32)

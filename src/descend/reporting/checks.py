@@ -8,6 +8,7 @@ from typing import Any
 from descend.errors import option_text
 from descend.io.units import count_text, percent_text
 from descend.reporting.html import number_text, three_text
+from descend.reporting.networks import last_network, networks_text
 from descend.reporting.page_model import Check
 from descend.types import History, HistoryLine
 
@@ -71,7 +72,7 @@ def checks_of(
         _leaks(record, assessment),
         _range(assessment),
         _linear(assessment),
-        _curve(result, history),
+        _curve(result, last_network(history)),
     ]
     return [one for one in found if one is not None]
 
@@ -93,8 +94,14 @@ def ending_text(result: Record, history: History) -> str:
 
     Args:
         result: of run.json.
-        history: of the run.
+        history: of the run; where it trained several networks, the last of them tells.
     """
+    told = networks_text(result)
+    ending = _ending_text(result, last_network(history))
+    return f"{told} Of the last: {ending[:1].lower()}{ending[1:]}" if told else ending
+
+
+def _ending_text(result: Record, history: History) -> str:
     reason, text = str(result.get("stop_reason")), str(result.get("stop_text", ""))
     if reason == "DECAYED" and (fallen := _fall_in_decay(history)) > LARGE_FALL:
         fell = f"The loss fell by {percent_text(fallen)} meanwhile"
@@ -331,8 +338,8 @@ def _curve(result: Record, history: History) -> Check | None:
         )
     limited = str(result.get("stop_reason")) in LIMITS
     if limited and best.epoch >= LATE * history[-1].epoch and not _is_annealed(history):
-        return Check("still improving at the end", "warn", ending_text(result, history))
-    return Check("training ended where it should", "good", ending_text(result, history))
+        return Check("still improving at the end", "warn", _ending_text(result, history))
+    return Check("training ended where it should", "good", _ending_text(result, history))
 
 
 def _is_annealed(history: History) -> bool:

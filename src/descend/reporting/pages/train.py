@@ -9,6 +9,7 @@ from typing import Any
 from descend.io.units import count_text
 from descend.reporting.checks import best_line, ending_text
 from descend.reporting.html import number_text
+from descend.reporting.networks import by_network
 from descend.reporting.page_model import Page, Section
 from descend.reporting.pages.advice import advice_sections
 from descend.reporting.pages.model import model_sections
@@ -65,7 +66,14 @@ def _training_section(record: Record, history: History) -> Section:
     best = best_line(history)
     result = record.get("result") or {}
     text = [ending_text(result, history)] if result else []
-    if best is not None:
+    networks = by_network(history)
+    if len(networks) > 1:
+        text.append(
+            "Each network began at random weights of its own and met the rows in another order, so "
+            "their errors differ; the mean of their predictions is better than most of them, or "
+            "all."
+        )
+    elif best is not None:
         text.append(
             f"The {'saved' if result else 'best'} model is the one after "
             f"{count_text(best.update, 'update')} ({epochs_text(best.epoch)}): validation "
@@ -83,8 +91,10 @@ def _training_section(record: Record, history: History) -> Section:
         )
     if grown := _growth_text(history):
         text.append(grown)
-    runs = {"this run": history}
-    plots = [loss_plot(runs)] if len(history) > 1 else []  # A single point is no chart.
+    runs = {f"network {number}": lines for number, lines in enumerate(networks, 1)}
+    plots = (
+        [loss_plot(runs, what="network")] if len(history) > 1 else []
+    )  # A single point is no chart.
     if grown:
         plots.append(batch_plot(runs))
     if chosen_rate(record) is None:

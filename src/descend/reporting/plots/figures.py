@@ -220,13 +220,14 @@ def _far_apart(traces: Sequence[Trace], axis: str) -> bool:
     return not values or max(values) >= FAR_APART * min(values)
 
 
-def loss_plot(runs: Mapping[str, History], *, alike: bool = True) -> Plot:
+def loss_plot(runs: Mapping[str, History], *, alike: bool = True, what: str = "run") -> Plot:
     """Training and validation loss of one run, or of several laid over each other.
 
     Args:
         runs: histories by the name of the run; the name is not shown where there is one.
         alike: whether the losses of the runs are of one kind. Where they are not, each is drawn
             as the share of its fall that is left, from 1 at the start to 0 at its lowest.
+        what: each of them is: a `run`, or one `network` of the run.
     """
     kept = {name: thin_history(history) for name, history in runs.items()}
     if not alike:
@@ -277,7 +278,7 @@ def loss_plot(runs: Mapping[str, History], *, alike: bool = True) -> Plot:
         ),
         table=_history_table(runs, ("train_loss", "validation_loss"), "Loss at the evaluations"),
         caption=(
-            "Each run has one colour in every chart; its training loss is shown by a click "
+            f"Each {what} has one colour in every chart; its training loss is shown by a click "
             "on its name in the legend. "
             if len(kept) > 1
             else ""
@@ -288,8 +289,13 @@ def loss_plot(runs: Mapping[str, History], *, alike: bool = True) -> Plot:
             else "The runs have losses of different kinds: each falls from 1, its validation loss "
             "at the start, to 0, its lowest. Whose model is better cannot be seen here. "
         )
-        + "Lower is better. The saved model is the one with the lowest validation loss. "
-        "Where the training loss falls while the validation loss rises, the model overfits. The "
+        + "Lower is better. "
+        + (
+            "Saved are the weights with the lowest validation loss of each. "
+            if what == "network" and len(kept) > 1
+            else "The saved model is the one with the lowest validation loss. "
+        )
+        + "Where the training loss falls while the validation loss rises, the model overfits. The "
         "training loss is the mean over the updates since the evaluation before, so it lags "
         "behind.",
         x_choices=_x_choices(lines),

@@ -71,6 +71,7 @@ def summary_text(
     """
     result, settings = record["result"], record["settings"]
     rows = record["data"]["rows"]
+    ending = ending_text(result, history)
     lines = [
         metrics_text(result["metrics"])
         if result["metrics"].get("model")
@@ -84,12 +85,12 @@ def summary_text(
             f"{epochs_text(result['epochs'])}, {span_text(result['seconds'])}, "
             f"{settings['optimizer']}, {_rate(record)}."
         ),
-        paragraph(ending_text(result, history)),
+        paragraph(ending),
     ]
     checks = [
         one
         for one in checks_of(record, history, assessment)
-        if one.tone != "good" and one.text != ending_text(result, history)
+        if one.tone != "good" and one.text not in ending
     ]
     if checks:
         lines += [

@@ -71,6 +71,7 @@ class Result(Struct, kw_only=True):
     metrics: Metrics
     lowerings: Count = 0
     rescues: Count = 0
+    networks: list[Number] = []
     cause: str = ""
 
 

@@ -1,0 +1,64 @@
+"""The history of a run that trained several networks, one after another, as one of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from descend.io.units import count_text
+from descend.reporting.html import number_text
+from descend.types import History, HistoryLine
+
+
+def by_network(history: History) -> list[History]:
+    """The lines of each network, their counts and seconds from its own beginning.
+
+    A network begins with a line before its first update, at the counts of the last line before.
+    """
+    groups = itertools.groupby(history, key=lambda one: one.network)
+    return [_from_beginning(tuple(lines)) for _, lines in groups]
+
+
+def last_network(history: History) -> History:
+    """The lines of the last network."""
+    return by_network(history)[-1] if history else history
+
+
+def _from_beginning(lines: History) -> History:
+    first = lines[0]
+    if first.network == 1:
+        return lines
+
+    def rebased(line: HistoryLine) -> HistoryLine:
+        return dataclasses.replace(
+            line,
+            update=line.update - first.update,
+            epoch=line.epoch - first.epoch,
+            examples=line.examples - first.examples,
+            seconds=line.seconds - first.seconds,
+        )
+
+    return tuple(map(rebased, lines))
+
+
+def networks_text(result: Mapping[str, Any]) -> str:
+    """How many networks a model is the mean of; empty where it is one.
+
+    >>> networks_text({"networks": [0.25, 0.24, 0.26]})
+    'The model is the mean of 3 networks, with validation losses from 0.24 to 0.26.'
+    """
+    losses: Sequence[float] = result.get("networks") or ()
+    if not losses:
+        return ""
+    if len(losses) == 1:
+        return (
+            f"The model is the first network, with a validation loss of {number_text(losses[0])}: "
+            "the next did not get as far."
+        )
+    ends = f"from {number_text(min(losses))} to {number_text(max(losses))}"
+    return (
+        f"The model is the mean of {count_text(len(losses), 'network')}, with validation losses "
+        f"{ends}."
+    )

@@ -40,7 +40,7 @@ def test_no_keyword_is_also_a_parameter(function: Any, keywords: Any) -> None:
     assert not own & get_type_hints(keywords).keys()
     # What one of them lacks, it names itself; or it belongs to descend's own networks.
     missing = HINTS.keys() - get_type_hints(keywords).keys() - own
-    networks = {"effort", "members", "hidden", "activation"}
+    networks = {"effort", "members", "networks", "hidden", "activation"}
     assert missing == (networks if function is descend.fit else set())
 
 

@@ -54,6 +54,20 @@ def test_a_column_of_few_values_is_learned_as_a_category_too() -> None:
     np.testing.assert_allclose(middles, [hour + LEAN for hour in range(23)], rtol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [1, 20, 190])
+def test_a_value_that_few_rows_have_is_some_deviations_away_whatever_their_number(
+    rows: int,
+) -> None:
+    values = np.where(np.arange(10_000) < rows, 3e-4, 0.0)
+    bins = find_bins(column((values - values.mean()) / values.std()))
+    scaled = compress(
+        np.unique((values - values.mean()) / values.std()),
+        *(float(one[0]) for one in (bins.centre, bins.reach, bins.scale)),
+    )
+    assert scaled[0] == pytest.approx(0.0, abs=1e-6)
+    assert 6.9 < scaled[1] < 7.2
+
+
 def test_a_rare_value_takes_the_code_of_its_neighbour() -> None:
     values = np.repeat([0.0, 1.0, 2.0, 10.0], [50, 50, 50, LEAST_COUNT - 1])
     bins = find_bins(column(values))

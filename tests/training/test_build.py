@@ -44,7 +44,7 @@ def test_what_is_named_stays() -> None:
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_an_effort_is_members_and_epochs(effort: str) -> None:
     made = resolve_for_rows(Settings("y", effort=effort), 5_000)
-    assert (made.members, made.epochs) == EFFORTS[effort]
+    assert (made.members, made.epochs, made.networks) == EFFORTS[effort]
     assert resolve_for_rows(Settings("y", effort=effort, model="linear"), 5_000).epochs is None
 
 

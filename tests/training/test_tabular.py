@@ -187,7 +187,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits() -> None:
 @pytest.mark.parametrize(("members", "rows_held"), [(1, 100), (3, 600)])
 def test_the_program_that_predicts_evaluates_too(members: int, rows_held: int) -> None:
     made, settings = network(members), Settings("y", members=members, loss="squared_error")
-    program = program_of(made, settings, "regression")
+    program = program_of(made, settings, several=members > 1)
     x = rows(rows_held, seed=4)
     weight = np.random.default_rng(6).integers(0, 3, rows_held)
     store = store_of(x["numeric"], x["numeric"][:, 1:2], weight, category=x["category"])

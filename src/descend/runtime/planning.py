@@ -20,6 +20,9 @@ from descend.tuning.advice.speed import measure_speed
 
 PLANNED_PART = 0.8
 """Of the budget: seconds of updates vary, and evaluations take some too."""
+FEWEST_NETWORKS = 2
+"""An effort of several networks is worth it if the budget holds the whole courses of so many.
+Mostly their courses end early, and the run trains more: as many as fit."""
 NAMED_COLUMNS = 8
 
 
@@ -31,7 +34,8 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
 
     Args:
         run: with resolved settings.
-        asked: as the user gave them; members, epochs and a batch size that they name stay.
+        asked: as the user gave them; members, networks, epochs and a batch size that they name
+            stay.
     """
     settings = run.settings
     if settings.model != "tabular" or asked.time_budget is None or asked.epochs is not None:
@@ -50,16 +54,18 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
         # What each measures would differ, and they have to agree.
         (seconds,) = from_first(np.array([seconds])).tolist()
     epoch = seconds * -(-rows // size)
-    free = asked.members is None and asked.effort == "default"
+    free = asked.members is None and asked.networks is None and asked.effort == "default"
+    networks = settings.networks or 1
     for effort in ("thorough", "default", "quick") if free else (asked.effort,):
         members = EFFORTS[effort].members if free else settings.members
+        networks = EFFORTS[effort].networks if free else networks
         epochs = planned_epochs(effort, rows)
         fitting = PLANNED_PART * asked.time_budget / (epoch * members / settings.members)
-        if epochs <= fitting:
+        if epochs * (min(networks, FEWEST_NETWORKS) if free else 1) <= fitting:
             break
     else:
         epochs = max(1, int(fitting))
-    changed = settings.replace(effort=effort, members=members, epochs=epochs)
+    changed = settings.replace(effort=effort, members=members, networks=networks, epochs=epochs)
     return dataclasses.replace(run, settings=changed)
 
 

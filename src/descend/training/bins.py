@@ -44,7 +44,10 @@ BEYOND = 1e30
 REACH = 10.0
 """A number is taken as it is within this multiple of the distance from the median to the outer
 percentiles; beyond, its logarithm."""
-
+RARE = 0.02
+"""A column in which fewer rows than this part differ from the most frequent value is scaled as if
+so many did. By its own deviation, a value of one row in 10,000 would be a hundred of them, and the
+network's answer to it wild: it is learned from that row alone."""
 
 NONE = np.zeros(0, np.float32)
 
@@ -241,14 +244,16 @@ def _scale(column: Floats, weight: Floats | None) -> tuple[float, ...]:
         places = np.searchsorted(below, np.asarray(shares) * below[-1])
         low, centre, high = (float(value) for value in column[order][places])
     reach = REACH * max(high - centre, centre - low)
+    different = column != centre
     if reach <= 0.0:
-        reach = max(float(np.max(np.abs(column - centre))), 1.0)
+        far = np.abs(column - centre)[different]
+        reach = REACH * float(np.quantile(far, shares[-1])) if far.size else 1.0
     bent = compress(column.astype(np.float64), centre, reach, 1.0)
-    if weight is None:
-        deviation = float(np.std(bent))
-    else:
-        middle = np.average(bent, weights=weight)
-        deviation = float(np.sqrt(np.average((bent - middle) ** 2, weights=weight)))
+    middle = np.average(bent, weights=weight)
+    deviation = float(np.sqrt(np.average((bent - middle) ** 2, weights=weight)))
+    part = float(np.average(different, weights=weight))
+    if 0.0 < part < RARE:
+        deviation *= np.sqrt(RARE / part)
     scale = 1.0 / deviation if deviation > 0.0 else 1.0
     down, up = centre - float(np.min(column)), float(np.max(column)) - centre
     # On a side without any row, as far as on the other.

@@ -77,9 +77,9 @@ def test_docstrings_tell_the_defaults(described: Any) -> None:
     text = " ".join(str(described.__doc__).split())
     for model, hidden in defaults.HIDDEN.items():
         assert f"{hidden} for {model}" in text
+    *others, last = (str(effort.members) for effort in defaults.EFFORTS.values())
+    assert f"{', '.join(others)} or {last} by the effort" in text
     quick, usual, thorough = defaults.EFFORTS.values()
-    assert usual.members == thorough.members
-    assert f"None is {usual.members}, and {quick.members} for `quick`" in text
     assert quick.networks == usual.networks == 1
     assert f"None is 1, and {thorough.networks} for `thorough`" in text
     if described is Settings:

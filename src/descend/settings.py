@@ -138,9 +138,10 @@ class Settings:
         skip_lines: lines above the header of text files; None detects them.
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
-        members: of a network of the tabular model, trained together; None is 4, and 1 for `quick`.
+        members: of a network of the tabular model, trained together; None is 1, 4 or 2 by the
+            effort.
         networks: of the tabular model, trained one after another, which predict their mean; None
-            is 1, and 4 for `thorough`.
+            is 1, and 8 for `thorough`.
         hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
             (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.

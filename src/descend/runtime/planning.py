@@ -20,7 +20,7 @@ from descend.tuning.advice.speed import measure_speed
 
 PLANNED_PART = 0.8
 """Of the budget: seconds of updates vary, and evaluations take some too."""
-FEWEST_NETWORKS = 2
+FEWEST_NETWORKS = 3
 """An effort of several networks is worth it if the budget holds the whole courses of so many.
 Mostly their courses end early, and the run trains more: as many as fit."""
 NAMED_COLUMNS = 8

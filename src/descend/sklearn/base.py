@@ -72,9 +72,9 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     Args:
         model: `tabular`, the network made for tables; `mlp`, a small plain one; or `linear`.
         effort: how much the tabular network trains: `quick`, `default` or `thorough`.
-        members: of a tabular network, trained at once; None is 4, and 1 for `quick`.
+        members: of a tabular network, trained at once; None is 1, 4 or 2 by the effort.
         networks: of the tabular model, trained one after another, which predict their mean; None
-            is 1, and 4 for `thorough`. `partial_fit` trains one.
+            is 1, and 8 for `thorough`. `partial_fit` trains one.
         hidden: units of each hidden layer; None is (128, 128, 128) for tabular and
             (128, 64) for mlp.
         activation: `relu`, `gelu` or `tanh`.

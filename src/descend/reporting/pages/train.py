@@ -70,8 +70,8 @@ def _training_section(record: Record, history: History) -> Section:
     if len(networks) > 1:
         text.append(
             "Each network began at random weights of its own and met the rows in another order, so "
-            "their errors differ; the mean of their predictions is better than most of them, or "
-            "all."
+            "their errors differ, and the mean of their predictions errs less, as a rule, than "
+            "any of them."
         )
     elif best is not None:
         text.append(

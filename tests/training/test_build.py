@@ -5,6 +5,7 @@ import pytest
 
 from descend.data.encoding.encoder import Encoder
 from descend.defaults import EFFORTS, PLANNED_PATIENCE, TABULAR_LEARNING_RATE
+from descend.errors import SettingsError
 from descend.settings import Settings
 from descend.training.build import (
     limits_of,
@@ -94,3 +95,11 @@ def test_a_class_of_the_validation_rows_alone_begins_with_a_finite_loss(
     # Half a row stands for the class that training never saw.
     counts = [count or 0.5 for count in schema.target.counts]
     assert shares == pytest.approx([count / sum(counts) for count in counts], rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+@pytest.mark.parametrize("name", ["members", "networks"])
+def test_what_only_the_tabular_network_has_is_refused_elsewhere(name: str, model: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}.*{model}"):
+        with_model_defaults(Settings("y", model=model).replace(**{name: 3}))
+    with_model_defaults(Settings("y", model=model).replace(**{name: 1}))

@@ -194,8 +194,19 @@ def resolve_for_rows(settings: Settings, rows: int) -> Settings:
 
 
 def with_model_defaults(settings: Settings) -> Settings:
-    """The settings with what suits the model where nothing was named; again it changes nothing."""
+    """The settings with what suits the model where nothing was named; again it changes nothing.
+
+    Raises:
+        SettingsError: something is named that only the tabular network has.
+    """
     tabular = settings.model == "tabular"
+    for name in ("members", "networks"):
+        value = getattr(settings, name)
+        if not tabular and value not in (None, 1):
+            raise SettingsError(
+                f"{option_text(name, value)} is for {option_text('model', 'tabular')}; found "
+                f"{option_text('model', settings.model)}. Leave one of them out."
+            )
     optimizer, schedule = settings.optimizer, settings.schedule
     if optimizer == "auto":
         optimizer = TABULAR_OPTIMIZER if tabular else OPTIMIZER

@@ -254,7 +254,7 @@ def same_factor(loop: LoopState, factor: float | None) -> float | None:
     """
     sent = math.nan if factor is None else factor
     came = from_all(np.array([sent, weights_checksum(loop)]))
-    check_same_weights(came[:, 1], loop.state.update)
+    check_same_weights(came[:, 1], loop.updates)
     first = float(came[0, 0])
     return None if math.isnan(first) else first
 

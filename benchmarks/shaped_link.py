@@ -5,13 +5,14 @@ limited, on one switch. The link is measured between two of them, as `advise` me
 process measures updates by itself; from both follows how long updates should take in more hosts.
 That is compared with what they take, turn by turn. One host and two are measured while the other
 hosts do the same work among themselves, since all share the cores of this machine. Needs Linux,
-root, and `ip` and `tc`; a kernel without netem limits bandwidth alone.
+root, and `ip` and `tc`. On a kernel without netem a program delays the frames.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
+from benchmarks.delayed_switch import LARGEST_FRAME, forward, open_port
 from descend.training.all_reduce import Link, all_reduce_cost, way_to_sum
 from descend.tuning.advice.processes import extrapolated_seconds
 from descend.types import Speed
@@ -49,9 +51,12 @@ def address(index: int) -> str:
 
 @contextmanager
 def hosts(count: int, mbit: float, delay: float) -> Iterator[bool]:
-    """Namespaces on one switch; whether their delay could be set, in ms one way."""
+    """Namespaces on one switch; whether netem delays, by ms one way, and no program does."""
     names = [SWITCH, *map(host, range(count))]
-    delayed = delay > 0
+    if delay and not has_netem():
+        with hosts_of_program(count, mbit, delay):
+            yield False
+        return
     try:
         for name in names:
             ip("netns", "add", name)
@@ -68,16 +73,58 @@ def hosts(count: int, mbit: float, delay: float) -> Iterator[bool]:
             ip("-n", host(index), "link", "set", ends[0], "up")
             rule = ["tc", "-n", host(index), "qdisc", "add", "dev", ends[0], "root"]
             rate = f"{mbit}mbit"
-            netem = [*rule, "netem", "delay", f"{delay}ms", "rate", rate, "limit", "10000"]
-            if delayed and subprocess.run(netem, check=False, capture_output=True).returncode:
-                delayed = False
-            if not delayed:
-                shape = ["tbf", "rate", rate, "burst", "4kb", "latency", "400ms"]
-                subprocess.run([*rule, *shape], check=True)
-        yield delayed
+            shape = ["tbf", "rate", rate, "burst", "4kb", "latency", "400ms"]
+            if delay:
+                shape = ["netem", "delay", f"{delay}ms", "rate", rate, "limit", "10000"]
+            subprocess.run([*rule, *shape], check=True)
+        yield True
     finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        remove(names)
+
+
+def remove(names: Sequence[str]) -> None:
+    for name in names:
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def has_netem() -> bool:
+    """Whether this kernel can delay what a device sends."""
+    try:
+        ip("netns", "add", SWITCH)
+        ip("-n", SWITCH, "link", "set", "lo", "up")
+        rule = ["tc", "-n", SWITCH, "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
+        return not subprocess.run(rule, check=False, capture_output=True).returncode
+    finally:
+        remove([SWITCH])
+
+
+@contextmanager
+def hosts_of_program(count: int, mbit: float, delay: float) -> Iterator[None]:
+    """The same namespaces, on a switch that is a program."""
+    names = [*map(host, range(count))]
+    switch, ports = None, []
+    try:
+        for index, name in enumerate(names):
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+            device = f"host{index}"
+            ports.append(open_port(device))
+            ip("link", "set", device, "netns", name)
+            ip("-n", name, "link", "set", device, "mtu", str(LARGEST_FRAME))
+            ip("-n", name, "addr", "add", f"{address(index)}/24", "dev", device)
+            ip("-n", name, "link", "set", device, "up")
+        switch = multiprocessing.get_context("fork").Process(
+            target=forward, args=(ports, mbit, delay), daemon=True
+        )
+        switch.start()
+        yield
+    finally:
+        if switch is not None:
+            switch.terminate()
+            switch.join()
+        for port in ports:
+            os.close(port)
+        remove(names)
 
 
 def jobs(groups: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[dict[str, float]]:
@@ -190,7 +237,8 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     found: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
     with hosts(max(counts), asked.mbit, asked.delay) as delayed:
-        delay = f" and {asked.delay} ms" if delayed else "; no delay, for want of netem"
+        delay = f" and {asked.delay} ms one way" if asked.delay else ", without delay"
+        delay += "" if delayed else " (by a program, for want of netem)"
         for number in measure.turns_within(asked.minutes, asked.turns):
             for count in counts:
                 found[count].append(turn(count, sizes))

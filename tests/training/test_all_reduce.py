@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from descend.training.all_reduce import Link, Way, all_reduce_cost, costs, link_of, way_to_sum
+from descend.training.all_reduce import (
+    AT_ONCE,
+    DIRECTIONS,
+    Link,
+    Way,
+    all_reduce_cost,
+    costs,
+    link_of,
+    way_to_sum,
+)
 from tests.devices import run_on_devices
 
 PROGRAM = """
@@ -87,19 +97,40 @@ def test_a_slow_link_takes_the_ring_and_a_distant_one_exchanges() -> None:
     size = 80_000
     assert way_to_sum(2, size) is Way.DOUBLING
     assert way_to_sum(2, size, Link(3e-5, 5e9)) is Way.DOUBLING
-    assert way_to_sum(2, size, Link(1e-3, 12.5e6)) is Way.RING
-    assert way_to_sum(4, size, Link(1e-3, 12.5e6)) is Way.RING
+    assert way_to_sum(2, size, Link(1e-4, 12.5e6)) is Way.RING
+    assert way_to_sum(4, size, Link(1e-4, 12.5e6)) is Way.RING
+    # The bytes take six times as long as a message: those of both directions pass at once.
+    assert way_to_sum(2, size, Link(1e-3, 12.5e6)) is Way.DOUBLING
     assert way_to_sum(4, size, Link(50e-3, 12.5e6)) is Way.DOUBLING
     assert way_to_sum(8, 1_000_000) is Way.RING
     assert way_to_sum(8, 1_000_000, Link(20e-3, 1e9)) is Way.DOUBLING
     assert way_to_sum(6, 1_000_000, Link(20e-3, 1e9)) is Way.PARTS
 
 
+@pytest.mark.parametrize(("count", "sent"), [(2, 1.0), (3, 2 / 3), (4, 1.0)])
+def test_both_directions_pass_at_once_where_messages_take_long(count: int, sent: float) -> None:
+    size, bandwidth = 80_000, 12.5e6
+    took = sent * size / bandwidth
+
+    def passed(link: Link | None) -> float:
+        found = costs(count, size, link)
+        assert found[Way.RING] == costs(count, size)[Way.RING]
+        return min(cost.passed for way, cost in found.items() if way is not Way.RING)
+
+    both = passed(None)
+    assert passed(Link(0.0, bandwidth)) == passed(Link(took / AT_ONCE / 2, bandwidth)) == both
+    assert passed(Link(took, bandwidth)) == pytest.approx(both * DIRECTIONS / 2)
+    # There is no place where a link that is hardly slower costs much more.
+    places = [passed(Link(took / ratio, bandwidth)) for ratio in np.linspace(1, 30, 300)]
+    assert np.diff(places).min() >= 0
+    assert np.diff(places).max() < 0.01 * both
+
+
 def test_a_link_that_is_a_little_other_tomorrow_changes_nothing() -> None:
     """Where two ways take about as long by the link, the usual one stays, whatever is measured."""
     for count in (2, 3, 4, 8, 16):
         for size in (1_000, 80_000, 300_000, 4_000_000):
-            possible = costs(count, size)
+            possible = costs(count, size, Link(1.0, size))
             ring = possible[Way.RING]
             (other,) = (cost for way, cost in possible.items() if way is not Way.RING)
             # The bandwidth at which both take the same time, at a latency of one.

@@ -24,6 +24,10 @@ from descend.types import Array
 UNDER_WAY = 16 << 10
 """Bytes that a link usually carries at least while a message is under way (100 Mbit/s and 1 ms:
 12 KB; 25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes."""
+AT_ONCE, DIRECTIONS = 10.0, 1.25
+"""Where the bytes of an exchange take at most so many times as long as a message, those of both
+directions usually pass at once; in the mean they take as long as this many directions. From twice
+as many times on, one direction may wait for the other."""
 CLEARLY = 1.5
 """How many times less another way must take by the measured link before the usual one is left.
 The order of a sum decides about its last bit; so a link measured a little faster or slower tomorrow
@@ -43,7 +47,7 @@ class Cost(NamedTuple):
 
     Attributes:
         steps: messages that wait for each other.
-        passed: bytes that pass one after the other. Of an exchange these are those of both
+        passed: bytes that pass one after the other. Of an exchange these may be those of both
             directions: XLA sends before it says that it is ready to receive, so the process that
             comes first waits until all of the other's bytes have come.
     """
@@ -68,19 +72,31 @@ class Link(NamedTuple):
         return cost.steps * self.latency + cost.passed / self.bandwidth
 
 
-def costs(count: int, size: int) -> dict[Way, Cost]:
+def costs(count: int, size: int, link: Link | None = None) -> dict[Way, Cost]:
     """Messages and bytes of the ways in which `count` processes can sum `size` bytes on CPUs.
 
+    On a link that was measured, both directions of an exchange pass at once where its messages
+    take long: then both processes have sent before they hear of each other.
+
     >>> costs(4, 80_000)[Way.DOUBLING], costs(4, 80_000)[Way.RING]
-    (Cost(steps=2, passed=320000), Cost(steps=6, passed=120000.0))
+    (Cost(steps=2, passed=320000.0), Cost(steps=6, passed=120000.0))
     """
     in_ring = 2 * (count - 1) / count * size
-    found = {Way.PARTS: Cost(2, 2 * in_ring), Way.RING: Cost(2 * (count - 1), in_ring)}
+    found = {Way.RING: Cost(2 * (count - 1), in_ring)}
     if count.bit_count() == 1:
-        steps = (count - 1).bit_length()
-        found[Way.DOUBLING] = Cost(steps, 2 * steps * size)
-        del found[Way.PARTS]
+        way, steps, sent = Way.DOUBLING, (count - 1).bit_length(), float(size)
+    else:
+        way, steps, sent = Way.PARTS, 2, in_ring / 2
+    found[way] = Cost(steps, _directions(sent, link) * steps * sent)
     return found
+
+
+def _directions(sent: float, link: Link | None) -> float:
+    """How many times as long as its bytes in one direction an exchange takes."""
+    if link is None or link.latency <= 0:
+        return 2.0
+    longer = sent / link.bandwidth / link.latency / AT_ONCE - 1
+    return DIRECTIONS + (2 - DIRECTIONS) * min(max(longer, 0.0), 1.0)
 
 
 def way_to_sum(count: int, size: int, link: Link | None = None) -> Way:
@@ -89,10 +105,10 @@ def way_to_sum(count: int, size: int, link: Link | None = None) -> Way:
     Usually a ring is for large arrays. Where the link was measured, and another way clearly takes
     less time by it, that one is taken.
 
-    >>> way_to_sum(2, 80_000).name, way_to_sum(2, 80_000, Link(1e-3, 12.5e6)).name
+    >>> way_to_sum(2, 80_000).name, way_to_sum(2, 80_000, Link(1e-4, 12.5e6)).name
     ('DOUBLING', 'RING')
     """
-    possible = costs(count, size)
+    possible = costs(count, size, link)
     small = size <= max(8, count) * UNDER_WAY
     usual = next(way for way in possible if small == (way is not Way.RING))
     if link is None or count == 1:
@@ -111,11 +127,11 @@ def all_reduce_cost(count: int, size: int, link: Link | None = None) -> Cost:
         link: between them, if it was measured.
 
     >>> all_reduce_cost(2, 80_000), all_reduce_cost(4, 80_000)
-    (Cost(steps=1, passed=160000), Cost(steps=2, passed=320000))
+    (Cost(steps=1, passed=160000.0), Cost(steps=2, passed=320000.0))
     >>> all_reduce_cost(4, 8_000_000)  # A ring.
     Cost(steps=6, passed=12000000.0)
     """
-    return costs(count, size)[way_to_sum(count, size, link)]
+    return costs(count, size, link)[way_to_sum(count, size, link)]
 
 
 def link_of(count: int, little: float, much: float, size: int) -> Link:

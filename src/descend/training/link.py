@@ -27,7 +27,7 @@ PROBE = 64 << 10
 """Numbers in the sum that bandwidth is measured with."""
 SECONDS = 0.01
 """Seconds that a repeat takes, about; at least one sum."""
-REPEATS = 3
+REPEATS = 5
 
 
 def measure_link(interface: str | None) -> None:

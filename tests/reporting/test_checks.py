@@ -289,3 +289,17 @@ def test_a_decay_that_brought_much_is_said_to_be_worth_more_epochs(
     text = ending_text({"stop_reason": ending.name, "stop_text": ending.value}, history)
     assert text.startswith("The validation loss fell slowly")
     assert ("more epochs may lower it further" in text) is more
+
+
+def test_a_model_of_several_networks_says_which_they_are() -> None:
+    lines = tuple(
+        HistoryLine(100 * k + 10 * n, 10.0 * k + n, 0, 0.0, 1.0, 1.0 / (1 + n), 64, 0.1, k + 1)
+        for k in range(3)
+        for n in range(5)
+    )
+    result = {"stop_reason": "EPOCHS", "stop_text": "", "networks": [0.2, 0.25]}
+    said = ending_text(result, lines)
+    assert said.startswith("The model is the mean of 2 networks, with validation losses from 0.2 ")
+    assert "; 1 more, whose loss was much higher" in said
+    assert "lowest at epoch 4," in said  # Of the last network, counted from its own beginning.
+    assert ending_text({**result, "networks": []}, lines[:5]).startswith("The number of epochs")

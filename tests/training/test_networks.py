@@ -12,7 +12,13 @@ import descend
 from descend.runtime.together import AS_USUAL, several_networks
 from descend.settings import Settings
 from descend.training.loop import LoopConfig, LoopState, fit
-from descend.training.networks import Networks, kept_weights, stack, unstack
+from descend.training.networks import (
+    Networks,
+    kept_weights,
+    losses_of_networks,
+    stack,
+    unstack,
+)
 from descend.training.parallel import ALONE
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
@@ -103,15 +109,30 @@ def test_no_network_is_begun_for_which_there_is_no_time() -> None:
 
 def test_a_network_that_was_cut_off_counts_only_if_it_is_as_good() -> None:
     loop, _ = fit(run_of(2), network().begin())
-    worse = loop._replace(progress=loop.progress._replace(best=2 * loop.finished[0].loss))
-    better = loop._replace(progress=loop.progress._replace(best=0.5 * loop.finished[0].loss))
+    assert loop.complete
+    whole = loop._replace(progress=loop.progress._replace(best=1.5 * loop.finished[0].loss))
+    assert np.shape(jax.tree.leaves(kept_weights(whole))[0])[0] == 2
+    worse = whole._replace(complete=False)
+    better = worse._replace(progress=loop.progress._replace(best=0.9 * loop.finished[0].loss))
     assert same_bits(kept_weights(worse), loop.finished[0].weights)
     assert np.shape(jax.tree.leaves(kept_weights(better))[0])[0] == 2
     last = jax.tree.leaves(kept_weights(worse, last=True))[0]
     np.testing.assert_array_equal(last[1], jax.tree.leaves(loop.state.mean)[0])
 
 
-def test_the_state_of_the_user_rule_keeps_the_last_weights() -> None:
+def test_a_network_that_would_make_the_mean_worse_is_left_out() -> None:
+    loop, _ = fit(run_of(3), network().begin())
+    loss = max(loop.finished[0].loss, loop.progress.best)
+    worse = (loop.finished[0], loop.finished[1]._replace(loss=2.5 * loss))
+    found = kept_weights(loop._replace(finished=worse))
+    kept = np.stack(
+        [loop.finished[0].weights["layers"][0]["bias"], loop.best.mean["layers"][0]["bias"]]
+    )
+    np.testing.assert_array_equal(found["layers"][0]["bias"], kept)
+    assert len(losses_of_networks(loop._replace(finished=worse))) == 2
+
+
+def test_without_early_stopping_the_last_weights_are_kept() -> None:
     config = run_of(2)
     assert config.networks is not None
     config = dataclasses.replace(
@@ -130,7 +151,7 @@ def iter_losses() -> Any:
     return lambda params: 1.0 + 0.01 * next(count)
 
 
-OPTIONS: dict[str, Any] = {"epochs": 3, "hidden": (8,), "members": 2, "batch_size": 16}
+OPTIONS: dict[str, Any] = {"epochs": 12, "hidden": (8,), "members": 2, "batch_size": 16}
 
 
 def table(task: str) -> pd.DataFrame:
@@ -157,7 +178,7 @@ def test_the_model_predicts_the_mean_of_its_networks(task: str, tmp_path: Any) -
     predict = "predict" if task == "regression" else "predict_proba"
     single = [getattr(one, predict)(data) for one in each]
     assert np.ptp(single, axis=0).max() > 1e-3
-    np.testing.assert_allclose(getattr(made, predict)(data), np.mean(single, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(getattr(made, predict)(data), np.mean(single, axis=0), 1e-5, 1e-6)
     np.testing.assert_array_equal(getattr(loaded, predict)(data), getattr(made, predict)(data))
     assert same_bits(stack(unstack(made.params)), made.params)
 

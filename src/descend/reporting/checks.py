@@ -96,7 +96,7 @@ def ending_text(result: Record, history: History) -> str:
         result: of run.json.
         history: of the run; where it trained several networks, the last of them tells.
     """
-    told = networks_text(result)
+    told = networks_text(result, max((one.network for one in history), default=1))
     ending = _ending_text(result, last_network(history))
     return f"{told} Of the last: {ending[:1].lower()}{ending[1:]}" if told else ending
 

@@ -43,22 +43,26 @@ def _from_beginning(lines: History) -> History:
     return tuple(map(rebased, lines))
 
 
-def networks_text(result: Mapping[str, Any]) -> str:
-    """How many networks a model is the mean of; empty where it is one.
+def networks_text(result: Mapping[str, Any], trained: int) -> str:
+    """How many networks a model is the mean of; empty where only one was trained.
 
-    >>> networks_text({"networks": [0.25, 0.24, 0.26]})
+    Args:
+        result: of run.json.
+        trained: networks that were begun.
+
+    >>> networks_text({"networks": [0.25, 0.24, 0.26]}, 3)
     'The model is the mean of 3 networks, with validation losses from 0.24 to 0.26.'
     """
     losses: Sequence[float] = result.get("networks") or ()
     if not losses:
         return ""
-    if len(losses) == 1:
-        return (
-            f"The model is the first network, with a validation loss of {number_text(losses[0])}: "
-            "the next did not get as far."
-        )
     ends = f"from {number_text(min(losses))} to {number_text(max(losses))}"
-    return (
-        f"The model is the mean of {count_text(len(losses), 'network')}, with validation losses "
-        f"{ends}."
+    whole = f"the mean of {count_text(len(losses), 'network')}, with validation losses {ends}"
+    if len(losses) == 1:
+        whole = f"one network, with a validation loss of {number_text(losses[0])}"
+    left_out = trained - len(losses)
+    why = (
+        f"; {left_out} more, whose loss was much higher or whose training was cut off, "
+        f"{'is' if left_out == 1 else 'are'} no part of it"
     )
+    return f"The model is {whole}{why if left_out > 0 else ''}."

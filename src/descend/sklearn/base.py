@@ -53,6 +53,7 @@ from descend.training.build import (
 from descend.training.evaluation import blocks
 from descend.training.losses import resolve_loss
 from descend.training.networks import kept_weights
+from descend.training.tabular import count_networks
 from descend.types import Advice, History, StopReason
 
 SPARSE_ROWS, DENSE_NUMBERS = 8192, 8 << 20
@@ -383,6 +384,11 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             settings = _with_numbers(settings, before.batch_size, before.learning_rate)
             settings = settings.replace(seed=before.seed)
             schema, params = self.model_.schema, self.model_.params
+            if (count := count_networks(params)) is not None:
+                raise ValueError(
+                    f"partial_fit goes on with one network; found {count}, whose mean fit made "
+                    "the model. Call fit with networks=1 first, or partial_fit from the start."
+                )
         stream = go_on(
             stream,
             schema,

@@ -25,6 +25,7 @@ from descend.training.chunk_loop import Rates, RunChunk
 from descend.training.device_feed import feed
 from descend.training.evaluation import Evaluate, EvaluateRows
 from descend.training.networks import (
+    ENDS_ONE,
     Beginning,
     Finished,
     Networks,
@@ -65,6 +66,7 @@ class LoopState(NamedTuple):
         growth: the newest growth of the batch; None while it has its first size.
         finished: the networks whose training has ended; all else is of the one in training.
         begun: what those had used when it began.
+        complete: whether its training has ended too, and was not cut off; then it is the last.
     """
 
     state: TrainState
@@ -79,6 +81,7 @@ class LoopState(NamedTuple):
     growth: Growth | None = None
     finished: tuple[Finished, ...] = ()
     begun: Beginning = Beginning()
+    complete: bool = False
 
     @property
     def own_position(self) -> Position:
@@ -196,7 +199,7 @@ def fit(
         loop, reason = _fit_network(config, loop, callback, clock)
         following = next_beginning(config.networks, loop, config.limits, reason)
         if isinstance(following, StopReason):
-            return loop, following
+            return loop._replace(complete=reason in ENDS_ONE), following
         assert config.networks is not None
         number, loss = len(loop.finished) + 1, loop.progress.best
         callback.message(

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 ENDS_ONE = (StopReason.DECAYED, StopReason.EPOCHS, StopReason.NO_IMPROVEMENT)
 """Reasons for which one network ends, and the next begins."""
 
+WORST = 2.0
+"""From this multiple of the lowest loss on, a network is no part of the mean. Where errors are
+independent, the mean of n networks gains by one more whose squared error is below 2 + 1/n times
+theirs; where they are not, by less."""
+
 
 class Finished(NamedTuple):
     """A network whose training has ended.
@@ -124,6 +129,7 @@ def go_to_next(networks: Networks, loop: LoopState, begun: Beginning) -> LoopSta
         growth=None,
         finished=(*loop.finished, finished),
         begun=begun,
+        complete=False,
     )
 
 
@@ -136,27 +142,32 @@ def to_numpy(params: Params) -> Params:
 def kept_weights(loop: LoopState, *, last: bool = False) -> Params:
     """The weights of the model that a run has made so far, as NumPy arrays.
 
-    A network that is not finished counts if it is no worse than the worst of those that are.
-
     Args:
         loop: of the run.
-        last: whether the last weights count, instead of the best.
+        last: whether the last weights of each network count, instead of the best.
     """
-    networks = [one.weights for one in loop.finished]
-    if last or _counts(loop):
-        networks.append(to_numpy((loop.state if last else loop.best).mean))
-    return stack(networks)
+    return stack([one.weights for one in _kept(loop, last)])
 
 
 def losses_of_networks(loop: LoopState) -> list[float]:
     """The validation losses of the networks that `kept_weights` puts together."""
-    losses = [one.loss for one in loop.finished]
-    return [*losses, loop.progress.best] if _counts(loop) else losses
+    return [one.loss for one in _kept(loop)]
 
 
-def _counts(loop: LoopState) -> bool:
-    """Whether the network in training is part of the model."""
-    return not loop.finished or loop.progress.best <= max(one.loss for one in loop.finished)
+def _kept(loop: LoopState, last: bool = False) -> list[Finished]:
+    """The networks that the model is the mean of.
+
+    Not one whose loss is so high that the mean would be the worse for it; and not the one in
+    training where it was cut off before it was as good as the worst of the others.
+    """
+    newest = Finished((loop.state if last else loop.best).mean, loop.progress.best)
+    if not loop.finished:
+        return [newest._replace(weights=to_numpy(newest.weights))]
+    networks = list(loop.finished)
+    if last or loop.complete or newest.loss <= max(one.loss for one in networks):
+        networks.append(newest._replace(weights=to_numpy(newest.weights)))
+    lowest = min(one.loss for one in networks)
+    return [one for one in networks if last or lowest <= 0 or one.loss <= WORST * lowest]
 
 
 def stack(networks: Sequence[Params]) -> Params:

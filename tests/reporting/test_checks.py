@@ -273,6 +273,20 @@ def test_the_time_left_of_a_running_run_leaves_out_the_compilation() -> None:
     assert not any(plot.name == "loss" for plot in only.plots)
 
 
+def test_a_running_run_of_several_networks_says_which_is_in_training() -> None:
+    record = record_of(state="running")
+    record["settings"] |= {"epochs": 10, "time_budget": None, "networks": 3}
+    del record["result"]
+    history = tuple(
+        HistoryLine(10 * n, float(n), 640 * n, 1.0 * n, 1.0, 1.0, 64, 0.1, network)
+        for n, network in [(0, 1), (4, 1), (4, 2), (6, 2)]
+    )
+    figures = {one.label: one for one in train_page(record, history).summary.figures}
+    assert (figures["Network"].value, figures["Network"].note) == ("2", "of 3")
+    assert (figures["Epoch"].value, figures["Epoch"].note) == ("2", "of 10")
+    assert figures["Time left"].value == "0:18"
+
+
 @pytest.mark.parametrize(
     ("losses", "more"),
     [([1.0, 0.5, 0.48, 0.45, 0.38], True), ([1.0, 0.5, 0.48, 0.47, 0.47], False)],

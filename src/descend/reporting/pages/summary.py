@@ -8,6 +8,7 @@ from typing import Any
 from descend.io.units import count_text, percent_text, span_text
 from descend.reporting.checks import assessment_line, best_line, checks_of
 from descend.reporting.html import number_text, three_text
+from descend.reporting.networks import last_network
 from descend.reporting.page_model import KeyFigure, Summary
 from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.settings import rate_figures
@@ -56,21 +57,24 @@ def _running_summary(record: Record, history: History) -> Summary:
     state = str(record.get("state", "unknown"))
     figures = []
     if history and best is not None:
-        last = history[-1]
+        last, networks = history[-1], record["settings"].get("networks") or 1
         budget, epochs = (record["settings"].get(name) for name in ("time_budget", "epochs"))
         left = []
         if budget:
             left.append(budget - last.seconds)
         first = _counted_from(history)
         seconds = last.seconds - first.seconds
+        epoch = last_network(history)[-1].epoch
         if epochs and last.epoch > first.epoch:
-            left.append((epochs - last.epoch) * seconds / (last.epoch - first.epoch))
+            coming = (networks - last.network) * epochs + epochs - epoch
+            left.append(coming * seconds / (last.epoch - first.epoch))
         rows = (last.examples - first.examples) / seconds if seconds > 0 else 0.0
         since = sum(one.update > best.update for one in history)
         still = clock_time(max(0.0, min(left))) if left else "—"
         note = "left at most" if left else "no limit but the stopping rule"
         figures = [
-            KeyFigure("Epoch", number_text(round(last.epoch, 2)), f"of {epochs}" if epochs else ""),
+            *([KeyFigure("Network", str(last.network), f"of {networks}")] if networks > 1 else []),
+            KeyFigure("Epoch", number_text(round(epoch, 2)), f"of {epochs}" if epochs else ""),
             KeyFigure("Elapsed", clock_time(last.seconds), f"{rows:,.0f} rows/s"),
             *([] if state == ASSESSED else [KeyFigure("Time left", still, note)]),
             KeyFigure("Validation loss", number_text(last.validation_loss), "now"),

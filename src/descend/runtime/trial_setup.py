@@ -59,6 +59,12 @@ def table_setup(data: Any) -> MakeSetup:
     def make_setup(settings: Settings, progress: Progress) -> TrialSetup:
         table = table_run(data, settings, progress)
         settings = table.settings
+        if settings.networks not in (None, 1):
+            progress.message(
+                f"Of the {settings.networks} networks, one is trained in each trial: all have the "
+                "same batch size and learning rate."
+            )
+            settings = settings.replace(networks=1)
 
         split: dict[int, Prepared] = {}
 

@@ -101,7 +101,9 @@ def _passing_on(processes: Sequence[subprocess.Popen[bytes]]) -> Any:
 def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]]) -> int:
     """Wait until all have ended; once one has failed, end the others after some seconds."""
     deadline = math.inf
+    lost: set[int] = set()
     while any(one.poll() is None for one in processes):
+        _mark_aborted(processes, lost)
         if math.isinf(deadline) and any(one.poll() for one in processes):
             deadline = time.monotonic() + GRACE
         if time.monotonic() > deadline:
@@ -112,6 +114,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]
                     one.wait()
                     one.returncode = LOST
         time.sleep(0.02)
+    _mark_aborted(processes, lost)
     failed = {index: one.returncode for index, one in enumerate(processes) if one.returncode}
     # A process that lost another one ends with LOST: it is not the one that failed first.
     culprits = {index: status for index, status in failed.items() if status != LOST} or failed
@@ -140,6 +143,20 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]
         file=sys.stderr,
     )
     return status if status > 0 else 128 - status
+
+
+def _mark_aborted(processes: Sequence[subprocess.Popen[bytes]], lost: set[int]) -> None:
+    """Count a process that JAX aborted because it lost process 0 as one that lost another.
+
+    Args:
+        processes: all; those aborted after another one had ended for want of a third get its
+            status.
+        lost: those that had ended so at the last call; filled here.
+    """
+    for one in processes:
+        if lost and one.pid not in lost and one.poll() == -signal.SIGABRT:
+            one.returncode = LOST
+    lost.update(one.pid for one in processes if one.poll() == LOST)
 
 
 def free_port() -> int:

@@ -35,12 +35,14 @@ from typing import Any
 from benchmarks.regret_advice import cost_text, figures_of
 from benchmarks.regret_cases import CASES, Case, small
 from benchmarks.regret_cells import FOLDER, Cells, OutOfTimeError
+from benchmarks.regret_held_out import HELD_OUT_CASES
 from benchmarks.regret_report import report
 from benchmarks.regret_sweep import Sweep
 from descend.training.jax_setup import set_up
 
 STAGES = ("speed", "sweep", "cost", "advice")
 """The cost alone takes a minute a problem and measures no cell of the sweep."""
+ALL_CASES = (*CASES, *HELD_OUT_CASES)
 OF_ADVICE = ("advice", "known", "thorough", "quality", "whole", "measured")
 """What is measured anew for another version of the advice."""
 
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> None:
 
 def chosen(only: str | None) -> list[Case]:
     """The problems with these names, separated by commas; all without names."""
-    known = {case.name: case for case in CASES}
+    known = {case.name: case for case in ALL_CASES}
     names = only.split(",") if only else list(known)
     wrong = [name for name in names if name not in known]
     if wrong:
@@ -105,7 +107,8 @@ def merged(found: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]
     before = json.loads(path.read_text())["problems"] if path.exists() else []
     by_name = {one["problem"]: _not_reached(one) for one in before}
     by_name.update({one["problem"]: one for one in found})
-    return [by_name[case.name] for case in CASES if case.name in by_name]
+    groups = {case.name: {"group": case.group} for case in ALL_CASES}
+    return [by_name[name] | group for name, group in groups.items() if name in by_name]
 
 
 def _not_reached(one: Any, key: str = "") -> Any:

@@ -35,7 +35,7 @@ def advice_of(sweep: Sweep, seed: int) -> dict[str, Any]:
     def measure() -> dict[str, Any]:
         problem = _uncompiled(sweep, seed)
         started = sweep.clock()
-        advice, loop = advise(problem, clock=sweep.clock)
+        advice, loop = advise(problem, optimizer=sweep.case.optimizer, clock=sweep.clock)
         assert loop is not None
         reached = _reaches_target(sweep, problem, advice.batch_size, advice.learning_rate, loop)
         waited = sweep.clock() - started
@@ -90,7 +90,9 @@ def thorough_advice(sweep: Sweep) -> dict[str, Any]:
     """What `descend advise` says, which may take longer, and the noise scale it measures."""
 
     def measure() -> dict[str, Any]:
-        advice, _ = advise(sweep.problem, at_least=THOROUGH, clock=sweep.clock)
+        advice, _ = advise(
+            sweep.problem, at_least=THOROUGH, optimizer=sweep.case.optimizer, clock=sweep.clock
+        )
         noise = advice.evidence["noise"]
         return {
             "batch_size": advice.batch_size,
@@ -223,7 +225,6 @@ def figures_of(sweep: Sweep) -> dict[str, Any]:
     return {
         "problem": sweep.case.name,
         "measured": sweep.cells.once("measured", lambda: _circumstances(sweep)),
-        "held_out": sweep.case.held_out,
         "rows": len(sweep.problem.store),
         "target": sweep.target,
         "best": {"batch_size": best_size, "learning_rate": best_rate, "seconds": best},

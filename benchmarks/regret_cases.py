@@ -30,6 +30,8 @@ POWERS = (64, 256, 16, 1024, 32, 128, 512, 4, 4096, 8, 2048, 2, 8192, 1, 16384)
 """Batch sizes of a sweep, those first whose times bound the others."""
 STORE_ROWS = 3_000_000
 """Rows of the table on disk: more than 800 MiB of memory leave room for."""
+FIRST, LATER, HELD_OUT = "first", "added later", "held out"
+"""Groups of problems, by what was chosen with them in sight."""
 QUADRATIC = (200, 20_000)
 """Dimensions and rows of the noisy quadratic."""
 
@@ -48,8 +50,9 @@ class Case:
         fresh: seeds with which the best settings of the sweep and the advised ones are compared.
         target_seeds: seeds that have to reach the target; several where, of so few rows, one seed
             ends at losses that another never sees.
-        held_out: whether it was added when the first choices had been made; those of now were made
-            with all in sight.
+        group: of the first problems; added when the first choices had been made (those of now were
+            made with both in sight); or held out: no rule was chosen on it.
+        optimizer: the update rule of the problem.
     """
 
     name: str
@@ -60,7 +63,8 @@ class Case:
     longest: float = 40.0
     fresh: int = 9
     target_seeds: int = 1
-    held_out: bool = False
+    group: str = FIRST
+    optimizer: str = "momentum"
 
     def with_optimizer(self, problem: Problem, name: str) -> Problem:
         """The same with another update rule."""
@@ -76,17 +80,19 @@ def small(problem: Problem, rows: int) -> Problem:
     return dataclasses.replace(problem, store=store)
 
 
-def _table(task: Task, **options: Any) -> Callable[[Path | None], Problem | None]:
+def table_case(task: Task, **options: Any) -> Callable[[Path | None], Problem | None]:
     def load(folder: Path | None) -> Problem | None:
         path = find_table(task.table, folder)
         if path is None:
             return None
-        return _setup(str(path), Settings(task.target, exclude=task.exclude, **NETWORK | options))
+        return from_table(
+            str(path), Settings(task.target, exclude=task.exclude, **NETWORK | options)
+        )
 
     return load
 
 
-def _setup(source: Any, settings: Settings) -> Problem:
+def from_table(source: Any, settings: Settings) -> Problem:
     prepared = prepare(source, settings)
     return problem_of(resolve_task(settings, prepared.schema), prepared)
 
@@ -100,7 +106,7 @@ def _friedman(folder: Path | None) -> Problem:
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
     y += 10 * x[:, 3] + 5 * x[:, 4] + random.standard_normal(len(x))
     columns = {f"x{number}": column for number, column in enumerate(x.T)}
-    return _setup(pd.DataFrame({**columns, "y": y}), Settings("y", **NETWORK))
+    return from_table(pd.DataFrame({**columns, "y": y}), Settings("y", **NETWORK))
 
 
 def _images(name: str) -> Callable[[Path | None], Problem | None]:
@@ -118,8 +124,8 @@ def _image_problem(path: Path) -> Problem:
     held_out = np.random.default_rng(0).random(len(labels)) < 0.1
     network = mlp(Inputs(pixels.shape[1], ()), [0.0] * 10, HIDDEN)
     return Problem(
-        store=_store(pixels[~held_out], labels[~held_out]),
-        validation=_store(pixels[held_out], labels[held_out]),
+        store=rows_in_memory(pixels[~held_out], labels[~held_out]),
+        validation=rows_in_memory(pixels[held_out], labels[held_out]),
         init=network.init,
         apply=network.apply,
         per_example=LOSSES["cross_entropy"].per_example,
@@ -151,8 +157,8 @@ def noisy_quadratic(dimensions: int, rows: int, seed: int = 0) -> Problem:
 
     nothing = np.zeros((1, dimensions))
     return Problem(
-        store=_store(z, np.zeros((rows, 1), np.float32)),
-        validation=_store(nothing, np.zeros((1, 1), np.float32)),
+        store=rows_in_memory(z, np.zeros((rows, 1), np.float32)),
+        validation=rows_in_memory(nothing, np.zeros((1, 1), np.float32)),
         init=lambda key: jnp.ones(dimensions, jnp.float32),
         apply=apply,
         per_example=loss,
@@ -196,8 +202,8 @@ def teacher(
             target = (y[:, 0] > np.quantile(y, 1.0 - positive)).astype(np.int32)
         network = mlp(Inputs(columns, ()), [0.0], hidden)
         return Problem(
-            store=_store(x[:rows], target[:rows]),
-            validation=_store(x[rows:], target[rows:]),
+            store=rows_in_memory(x[:rows], target[:rows]),
+            validation=rows_in_memory(x[rows:], target[rows:]),
             init=network.init,
             apply=network.apply,
             per_example=LOSSES[loss].per_example,
@@ -221,7 +227,7 @@ def _linear_from_store(folder: Path | None) -> Problem:
     columns = {f"x{number}": column for number, column in enumerate(x.T)}
     path = Path(tempfile.mkdtemp()) / "rows.parquet"
     pd.DataFrame({**columns, "y": y}).to_parquet(path, row_group_size=50_000)
-    return _setup(str(path), Settings("y", **NETWORK | {"model": "linear"}, memory=800 << 20))
+    return from_table(str(path), Settings("y", **NETWORK | {"model": "linear"}, memory=800 << 20))
 
 
 def _convolutional(name: str) -> Callable[[Path | None], Problem | None]:
@@ -262,7 +268,7 @@ def _convolutional(name: str) -> Callable[[Path | None], Problem | None]:
     return load
 
 
-def _store(x: np.ndarray, y: np.ndarray) -> RowStore:
+def rows_in_memory(x: np.ndarray, y: np.ndarray) -> RowStore:
     category = np.zeros((len(x), 0), np.int32)
     numeric = np.asarray(x, np.float32)
     return MemoryStore({"numeric": numeric, "category": category}, y, np.ones(len(x), np.float32))
@@ -275,16 +281,16 @@ LARGE = (64, 256, 1024, 4096, 16384)
 DENSE = (64, 256, 16, 128, 32, 512, 1024)
 """Where an update of any size takes milliseconds."""
 CASES = (
-    Case("bike", _table(TASKS["bike"])),
-    Case("diamonds", _table(TASKS["diamonds"])),
-    Case("adult", _table(TASKS["adult"])),
-    Case("flights", _table(TASKS["flights"]), (64, 256, 128, 32, 512, 1024, 16), 1, 1, fresh=3),
+    Case("bike", table_case(TASKS["bike"])),
+    Case("diamonds", table_case(TASKS["diamonds"])),
+    Case("adult", table_case(TASKS["adult"])),
+    Case("flights", table_case(TASKS["flights"]), (64, 256, 128, 32, 512, 1024, 16), 1, 1, fresh=3),
     Case("fashion", _images("fashion_mnist"), COARSE, 1, 2, fresh=3),
-    Case("linear", _table(TASKS["diamonds"], model="linear")),
-    Case("quadratic", lambda folder: noisy_quadratic(*QUADRATIC)),
-    Case("mnist", _images("mnist"), COARSE, 1, 2, fresh=3, held_out=True),
-    Case("cut", _table(Task("diamonds", "cut", classification=True)), held_out=True),
-    Case("friedman", _friedman, held_out=True),
+    Case("linear", table_case(TASKS["diamonds"], model="linear")),
+    Case("quadratic", lambda folder: noisy_quadratic(*QUADRATIC), optimizer="sgd"),
+    Case("mnist", _images("mnist"), COARSE, 1, 2, fresh=3, group=LATER),
+    Case("cut", table_case(Task("diamonds", "cut", classification=True)), group=LATER),
+    Case("friedman", _friedman, group=LATER),
     # Problems whose best batch size is far from 128, added later.
     Case(
         "wide",
@@ -294,27 +300,27 @@ CASES = (
         1,
         longest=20.0,
         fresh=3,
-        held_out=True,
+        group=LATER,
     ),
     Case(
-        "millions", teacher(3_000_000, 20, (64,)), LARGE, 1, 1, longest=20.0, fresh=3, held_out=True
+        "millions", teacher(3_000_000, 20, (64,)), LARGE, 1, 1, longest=20.0, fresh=3, group=LATER
     ),
-    Case("tiny", teacher(500, 10, HIDDEN), target_seeds=3, held_out=True),
+    Case("tiny", teacher(500, 10, HIDDEN), target_seeds=3, group=LATER),
     Case(
         "imbalanced",
         teacher(100_000, 20, HIDDEN, positive=0.01),
         COARSE,
         target_seeds=3,
-        held_out=True,
+        group=LATER,
     ),
     Case(
         "noisy",
         teacher(100_000, 20, HIDDEN, noise=3.0),
         COARSE,
         target_seeds=3,
-        held_out=True,
+        group=LATER,
     ),
-    Case("store", _linear_from_store, LARGE, 1, 1, longest=20.0, fresh=3, held_out=True),
+    Case("store", _linear_from_store, LARGE, 1, 1, longest=20.0, fresh=3, group=LATER),
     Case(
         "convolutional",
         _convolutional("fashion_mnist"),
@@ -323,6 +329,6 @@ CASES = (
         1,
         longest=20.0,
         fresh=3,
-        held_out=True,
+        group=LATER,
     ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import table
+from benchmarks.regret_cases import FIRST, HELD_OUT, LATER
 
 EXPLAINED = """# Regret
 
@@ -170,20 +171,25 @@ def _growth(found: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _name(one: dict[str, Any]) -> str:
-    return f"{one['problem']}, added later" if one["held_out"] else str(one["problem"])
+    name, group = str(one["problem"]), str(one["group"])
+    return name if group == FIRST else f"{name}, {group}"
 
 
 def _groups(found: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The problems that our choices were looked at on, those added later, and all."""
-    seen = [one for one in found if not one["held_out"]]
-    held_out = [one for one in found if one["held_out"]]
-    if not seen or not held_out:
-        return [("median", list(found))]
-    return [
-        (f"median of the first {len(seen)}", seen),
-        ("median of those added later", held_out),
-        ("median of all", list(found)),
+    """The problems of each group, all that rules were chosen on, and those held out."""
+    groups = {
+        group: [one for one in found if one["group"] == group] for group in (FIRST, LATER, HELD_OUT)
+    }
+    in_sight = [*groups[FIRST], *groups[LATER]]
+    lines = [
+        (f"median of the first {len(groups[FIRST])}", groups[FIRST]),
+        ("median of those added later", groups[LATER]),
+        ("median of all that rules were chosen on", in_sight),
+        ("**median of those held out**", groups[HELD_OUT]),
     ]
+    if not groups[FIRST] or not groups[LATER]:
+        lines = lines[2:]
+    return [(label, group) for label, group in lines if group]
 
 
 def _medians(

@@ -22,6 +22,8 @@ GOOD, BETTER, STRICTEST = 0.01, 0.1, 0.001
 """The target is above the second best of four runs by 1 % of the way back to the start, or by 10 %
 of that loss, whichever is less; but no less than 0.1 % of the way, where the loss is near 0."""
 REFERENCES = ((64, 0.01), (64, 0.04), (256, 0.04), (256, 0.16))
+ADAPTIVE_RATES = 0.1
+"""The same runs with a rule that scales every weight have rates so much lower."""
 SEEDS = (0, 1, 2)
 CAP = 3.0
 """A cell is given up at so many times the best median over the seeds so far."""
@@ -139,6 +141,7 @@ class Sweep:
         self.sizes = [size for size in case.sizes if size <= rows // 2]
         self.speed = self._speed()
         self.best = self.luckiest = math.inf
+        self.rates = ADAPTIVE_RATES if case.optimizer.startswith("adam") else 1.0
 
     def _speed(self) -> Speed:
         def measure() -> dict[str, Any]:
@@ -154,7 +157,8 @@ class Sweep:
         def measure() -> dict[str, Any]:
             start = self.problem.evaluate(self.problem.begin().state.params)
             reached = sorted(
-                self._converged(min(size, max(self.sizes)), rate) for size, rate in REFERENCES
+                self._converged(min(size, max(self.sizes)), rate * self.rates)
+                for size, rate in REFERENCES
             )
             best = reached[1]  # the best of all may be a stroke of luck
             gain = start - best
@@ -198,7 +202,7 @@ class Sweep:
         Interior: the next two rates on both sides are worse, since some sizes have two good
         regions.
         """
-        guess = 0.02
+        guess = 0.02 * self.rates
         for size in self.sizes:
             found = dict(self._rates(size, guess * min(1.0, size / 64)))
             rate, typical = self._typical(size, found)

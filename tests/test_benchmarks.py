@@ -21,6 +21,7 @@ from benchmarks import (
     regret_advice,
     regret_cases,
     regret_cells,
+    regret_held_out,
     regret_sweep,
     small_batches,
 )
@@ -109,10 +110,17 @@ def test_the_cost_of_the_advice_is_told_from_what_was_measured(tmp_path: Path) -
 
 def test_the_made_problems_of_the_regret_train() -> None:
     cases = {case.name: case for case in regret_cases.CASES}
-    problem = cases["tiny"].load(None)
-    assert problem is not None
-    assert len(problem.store) == 500
-    assert math.isfinite(problem.evaluate(problem.begin().state.params))
+    tiny = cases["tiny"].load(None)
+    assert tiny is not None
+    assert len(tiny.store) == 500
+    made = (
+        tiny,
+        regret_held_out.scaled_directions(rows=100),
+        regret_held_out.ratings(rows=1000),
+        regret_held_out.series(rows=100),
+    )
+    for problem in made:
+        assert math.isfinite(problem.evaluate(problem.begin().state.params))
 
 
 def test_the_epoch_that_is_timed_trains() -> None:
@@ -143,9 +151,9 @@ def test_a_report_of_some_problems_keeps_the_others(tmp_path: Path) -> None:
     (tmp_path / "regret.json").write_text(json.dumps({"problems": before}))
     found = regret.merged([{"problem": "cut", "regret": [2.0]}, {"problem": "adult"}], tmp_path)
     assert found == [
-        {"problem": "bike", "regret": [1.0, math.inf]},
-        {"problem": "adult"},
-        {"problem": "cut", "regret": [2.0]},
+        {"problem": "bike", "regret": [1.0, math.inf], "group": "first"},
+        {"problem": "adult", "group": "first"},
+        {"problem": "cut", "regret": [2.0], "group": "added later"},
     ]
 
 

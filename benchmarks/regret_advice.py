@@ -112,9 +112,9 @@ def seconds_of_sklearn(sweep: Sweep) -> float:
     def measure() -> dict[str, Any]:
         each = measure_speed(adam, [size], sweep.clock).seconds_per_update[0]
         most = min(20 * sweep.best, sweep.case.longest) / each
+        seeded = [dataclasses.replace(adam, seed=seed) for seed in SEEDS]
         runs = [
-            updates_until(adam, size, 1e-3, sweep.target, most, adam.begin(seed))[0]
-            for seed in SEEDS
+            updates_until(one, size, 1e-3, sweep.target, most, one.begin())[0] for one in seeded
         ]
         return {"updates": runs, "seconds_per_update": each}
 
@@ -128,8 +128,8 @@ def loss_at_end(sweep: Sweep, size: int, rate: float, seed: int) -> float:
 
     def measure() -> float:
         most = sweep.case.longest / speed.seconds_at(sweep.speed, size)
-        run = sweep.problem.loop_config(size, rate)
-        loop, _ = fit(run, sweep.problem.begin(seed), Enough(most))
+        problem = sweep.of_seed(seed)
+        loop, _ = fit(problem.loop_config(size, rate), problem.begin(), Enough(most))
         return float(loop.progress.best)
 
     return float(sweep.cells.once(f"quality {size} {rate:.4g} {seed}", measure))

@@ -141,7 +141,15 @@ class Sweep:
         self.sizes = [size for size in case.sizes if size <= rows // 2]
         self.speed = self._speed()
         self.best = self.luckiest = math.inf
+        self.of_seed = functools.cache(self._of_seed)
         self.rates = ADAPTIVE_RATES if case.optimizer.startswith("adam") else 1.0
+
+    def _of_seed(self, seed: int) -> Problem:
+        """The problem with the initial weights and the order of rows of a seed.
+
+        A linear model has the same initial weights whatever the seed: only the order differs.
+        """
+        return dataclasses.replace(self.problem, seed=seed)
 
     def _speed(self) -> Speed:
         def measure() -> dict[str, Any]:
@@ -169,10 +177,11 @@ class Sweep:
 
     def _converged(self, size: int, rate: float) -> float:
         most = self.case.longest / speed.seconds_at(self.speed, size)
-        run = self.problem.loop_config(size, rate)
         losses = []
         for seed in SEEDS[: self.case.target_seeds]:
-            loop, _ = fit(run, self.problem.begin(seed), Enough(most))
+            problem = self.of_seed(seed)
+            run = problem.loop_config(size, rate)
+            loop, _ = fit(run, problem.begin(), Enough(most))
             losses.append(float(loop.progress.best))
         return max(losses)
 
@@ -181,9 +190,8 @@ class Sweep:
         each = speed.seconds_at(self.speed, size)
 
         def measure() -> dict[str, Any]:
-            updates, loss = updates_until(
-                self.problem, size, rate, self.target, most, self.problem.begin(seed)
-            )
+            problem = self.of_seed(seed)
+            updates, loss = updates_until(problem, size, rate, self.target, most, problem.begin())
             return {"updates": updates, "loss": loss, "given_up_at": most}
 
         key = f"{size} {rate:.4g} {seed}"
@@ -274,8 +282,8 @@ class Sweep:
 
         def measure(seed: int) -> float | None:
             most = min(FRESH_CAP * self.best, self.case.longest) / each
-            begun = self.problem.begin(seed)
-            return updates_until(self.problem, size, rate, self.target, most, begun)[0]
+            problem = self.of_seed(seed)
+            return updates_until(problem, size, rate, self.target, most, problem.begin())[0]
 
         seeds = range(len(SEEDS), len(SEEDS) + self.case.fresh)
         found = [

@@ -129,7 +129,7 @@ def series(folder: Path | None = None, rows: int = 20_000) -> Problem:
 
 
 def _held_out(name: str, load: Callable[[Path | None], Problem | None], **options: str) -> Case:
-    return Case(name, load, SIZES, 1, 1, longest=5.0, fresh=5, group=HELD_OUT, **options)
+    return Case(name, load, SIZES, 1, 1, longest=2.0, fresh=5, group=HELD_OUT, **options)
 
 
 HELD_OUT_CASES = (

@@ -42,8 +42,13 @@ def test_every_moment_names_its_loss() -> None:
     assert losses[-1] < losses[0]
 
 
-def noise_with(seed: int) -> list[list[float]]:
-    """The intervals at each moment, from other initial weights and with another order of rows."""
+def records_with(seed: int, seconds: float = 1e-5) -> list[dict[str, Any]]:
+    """What is recorded from other initial weights, with another order of rows.
+
+    Args:
+        seed: of both.
+        seconds: of an update.
+    """
     runner = make_runner(dataclasses.replace(PROBLEM, seed=seed))
     work: Any = SimpleNamespace(
         runner=runner,
@@ -52,12 +57,24 @@ def noise_with(seed: int) -> list[list[float]]:
         left_out=[],
         noise=[],
         budget=10.0,
-        speed=Speed((32,), (1e-5,), (0,)),
+        speed=Speed((32,), (seconds,), (0,)),
         evidence={},
     )
     noise_growth.measure_noise(work, 0.05)
-    ends = [one["interval"] for one in work.evidence["noise"]]
+    return list(work.evidence["noise"])
+
+
+def noise_with(seed: int) -> list[list[float]]:
+    """The intervals at each moment, from other initial weights and with another order of rows."""
+    ends = [one["interval"] for one in records_with(seed)]
     return [[low, math.inf if high is None else high] for low, high in ends]
+
+
+def test_fewer_rows_are_sampled_where_a_gradient_takes_long() -> None:
+    """A fifth of ten seconds is 18 times 8 groups of rows whose gradient takes 0.01 seconds."""
+    usual, slow = records_with(0), records_with(0, seconds=0.01)
+    assert [one["rows"] for one in usual] == [14 * 32] * 3  # All groups of these 900 rows.
+    assert [one["rows"] for one in slow] == [8 * 32] * 3
 
 
 def test_runs_from_other_weights_agree_within_their_intervals() -> None:

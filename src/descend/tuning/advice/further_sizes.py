@@ -11,11 +11,14 @@ from descend.tuning.advice import critical_batch, selection, speed
 from descend.tuning.advice.work import (
     NOISE_COST,
     SAVING_FRACTION,
+    SPEED_FRACTION,
     Work,
     format_sizes,
     typical_updates,
 )
 
+USUAL_TURNS = 2.0
+"""Turns take at most this many times their shortest, where no single update takes longer."""
 NOISE_DECIDES = frozenset({"sgd", "momentum", "nesterov"})
 """Update rules for which gradient noise predicts the critical batch size."""
 
@@ -122,15 +125,20 @@ def _size_worth_compiling(work: Work) -> list[int]:
 def measure_sizes(work: Work, sizes: Sequence[int]) -> None:
     """Measure batch sizes in turns with the reference, and add them to what is known.
 
-    The reference is measured again each time, since the machine may be busier than before.
+    The reference is measured again each time, since the machine may be busier than before. Updates
+    that take long are timed twice, then only as long as the budget leaves time for it.
     """
+    timed = sorted({work.reference, *sizes})
+    repeats = speed.QUICK_REPEATS if work.short_training else speed.REPEATS
+    usual = USUAL_TURNS * repeats * len(timed) * speed.SECONDS
     new = speed.measure_speed(
         work.runner.problem,
         work.runner.snapshot,
-        sorted({work.reference, *sizes}),
+        timed,
         footprint=work.footprint,
         clock=work.clock,
-        repeats=speed.QUICK_REPEATS if work.short_training else speed.REPEATS,
+        repeats=repeats,
+        enough=max(usual, SPEED_FRACTION * work.budget / NOISE_COST),
     )
     work.speed = speed.merge_speeds(work.speed, new)
 

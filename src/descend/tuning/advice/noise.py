@@ -79,15 +79,19 @@ class NoiseMeter:
 
     It includes the noise of the model itself (dropout): every group has a key of its own. A model
     that processes the rows of a batch together has no gradients of single rows, only of groups.
+
+    Args:
+        problem: what is trained.
+        most_groups: groups of rows, at most; fewer widen the interval.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, most_groups: int = GROUPS) -> None:
         self._gradient = make_gradient(problem.objective)
         self._couples_rows = problem.couples_rows
         shapes, _ = split_variables(jax.eval_shape(lambda: problem.init(0)))
         weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         rows = len(problem.store)
-        groups = max(MIN_GROUPS, min(GROUPS, GRADIENT_BYTES // (4 * max(1, weights))))
+        groups = max(MIN_GROUPS, min(most_groups, GRADIENT_BYTES // (4 * max(1, weights))))
         self.group_rows = max(1, min(GROUP_ROWS, rows // (2 * MIN_GROUPS)))
         self.groups = max(2, min(groups, rows // (2 * self.group_rows)))
         self._grouped, self._single = _sample(

@@ -15,7 +15,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from descend.tuning.advice import lr_range, selection, speed
-from descend.tuning.advice.noise import NoiseMeter, Products, cosines, gradient_noise, noise_of_runs
+from descend.tuning.advice.noise import (
+    GROUP_ROWS,
+    GROUPS,
+    NoiseMeter,
+    Products,
+    cosines,
+    gradient_noise,
+    noise_of_runs,
+)
 from descend.tuning.advice.reference import first_probe
 from descend.tuning.advice.trials import TrialRunner
 from descend.tuning.advice.work import Work
@@ -28,6 +36,9 @@ RUNS, MIN_RUNS = 4, 2
 """Runs that are measured, and those where updates take long."""
 RUNS_FRACTION = 0.1
 """Fraction of the budget for the updates of further runs."""
+PRODUCTS_FRACTION = 0.2
+"""Fraction of the budget for the gradients of the sampled rows in the fewest runs: fewer rows are
+sampled where a gradient takes long, as that of a convolution may."""
 RATE_FRACTION = 1 / 8
 """Learning rate of the runs, as a fraction of the maximum stable rate."""
 
@@ -47,7 +58,7 @@ def measure_noise(work: Work, learning_rate: float | None) -> None:
         learning_rate = _rate_of_runs(work, size)
     if learning_rate is None:
         return
-    meter = NoiseMeter(work.runner.problem)
+    meter = NoiseMeter(work.runner.problem, _affordable_groups(work))
     each = MOMENTS[-1] * speed.seconds_at(work.speed, size)
     affordable = math.floor(RUNS_FRACTION * work.budget / each)
     runs = [
@@ -73,6 +84,17 @@ def measure_noise(work: Work, learning_rate: float | None) -> None:
                 "cosine": [one._asdict() for one in cosines(products[0][0], own)],
             }
         )
+
+
+def _affordable_groups(work: Work) -> int:
+    """Groups whose gradients in the fewest runs take no more than their part of the budget.
+
+    A power of two: advices whose timing differs a little sample the same rows.
+    """
+    measured = MIN_RUNS * (1 + POINTS * (len(MOMENTS) - 1))
+    each = measured * speed.seconds_at(work.speed, GROUP_ROWS)
+    affordable = max(1.0, PRODUCTS_FRACTION * work.budget / each)
+    return 1 << math.floor(math.log2(min(float(GROUPS), affordable)))
 
 
 def _rate_of_runs(work: Work, size: int) -> float | None:

@@ -37,8 +37,9 @@ CHUNKS_HELD = 4
 ROW_COST = 6.0
 """A row in an update is taken to cost at most this many evaluations of its loss: one forward, two
 backward, and as much again for gathering it, for the update rule, and as a margin."""
-FIRST_UPDATES = 16
-"""Updates in the first call that is timed; each further call makes twice as many."""
+FIRST_UPDATES = 1
+"""Updates in the first call that is timed. As long as a turn is too short each further call makes
+twice as many, so that no turn of slow updates takes longer than one of them."""
 SATURATED_WITHIN = 0.05
 """The device is saturated when a row in a larger batch is cheaper by less than this fraction."""
 
@@ -165,11 +166,11 @@ class _TimedUpdates:
             self._untimed -= count
             self._run(count)
             updates += count
-            self._most *= 2
             took = clock() - started
             # A batch that is divided into chunks is complete with the last of them.
             if updates and took >= least:
                 return took / updates
+            self._most *= 2
 
     def close(self) -> None:
         """Stop reading ahead."""

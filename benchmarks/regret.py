@@ -18,7 +18,8 @@ that run at once then count twice, as where two programs are compiled at a time.
 
 Each cell of the sweep is saved as soon as it is known; a run that was stopped, or that `--minutes`
 ended, goes on from there. The report holds all problems that were measured, each with the version
-that measured it; `--again` measures the advice anew and keeps the sweep.
+that measured it; `--again` measures the advice anew, with the seconds of an update that both are
+counted in, and keeps the updates of the sweep.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ from descend.training.jax_setup import set_up
 STAGES = ("speed", "sweep", "cost", "advice")
 """The cost alone takes a minute a problem and measures no cell of the sweep."""
 ALL_CASES = (*CASES, *HELD_OUT_CASES)
-OF_ADVICE = ("advice", "known", "thorough", "quality", "whole", "measured")
-"""What is measured anew for another version of the advice."""
+OF_ADVICE = ("advice", "known", "thorough", "quality", "whole", "measured", "speed", "sklearn")
+"""What is measured anew for another version of the advice. The seconds of an update belong to it:
+those of an idle machine and of a busy one, or of the wall and of the processor, favour other
+batch sizes, and the advice goes by the seconds that it finds."""
 
 
 def main(arguments: list[str]) -> None:

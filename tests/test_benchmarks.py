@@ -143,7 +143,21 @@ def test_only_what_belongs_to_the_advice_is_measured_again(tmp_path: Path) -> No
     for key in ("speed", "target", "64 0.1 0", "advice 0", "known 64 0.1 0", "thorough"):
         cells.once(key, lambda: 1)
     cells.forget(regret.OF_ADVICE)
-    assert list(regret_cells.Cells(tmp_path / "one.json").facts) == ["speed", "target", "64 0.1 0"]
+    assert list(regret_cells.Cells(tmp_path / "one.json").facts) == ["target", "64 0.1 0"]
+
+
+def test_runs_of_a_sweep_differ_in_their_order_of_rows(tmp_path: Path) -> None:
+    """A linear model begins with the same weights whatever the seed."""
+    case = regret_cases.Case("one", lambda folder: None, sizes=(8,), longest=1.0)
+    cells = regret_cells.Cells(tmp_path / "one.json")
+    cells.keep("speed", {"batch_sizes": [8], "seconds_per_update": [1e-4], "peak_memory": [0]})
+    cells.keep("target", {"target": 0.0})
+    sweep = regret_sweep.Sweep(case, linear_problem(numbers(64)), cells)
+    sweep.best = 0.002
+    losses = [
+        sweep.cells.facts[f"8 0.1 {seed}"]["loss"] for seed in (0, 1) if sweep.seconds(8, 0.1, seed)
+    ]
+    assert losses[0] != losses[1]
 
 
 def test_a_report_of_some_problems_keeps_the_others(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from descend.errors import DivergedError
 from descend.tuning.advice import lr_range, search
 from descend.tuning.advice.first_trials import (
+    FIRST_RUNG_DIVISOR,
     reconsider_budget,
     run_reference_trials,
     updates_needed,
 )
-from descend.tuning.advice.trials import Trial, TrialRunner
+from descend.tuning.advice.trials import MANY_EVALUATIONS, Trial, TrialRunner
 from descend.tuning.advice.work import Work
 from tests.tuning.advice.made_machine import begun
 
@@ -131,6 +132,36 @@ def test_a_search_whose_trials_all_diverge_goes_on_at_lower_rates(
     assert finalists
     assert all(one.learning_rate <= 1.0 for one in finalists)
     assert {one.learning_rate for one in others if one.diverged} >= {64.0, 16.0, 4.0}
+
+
+@pytest.mark.parametrize(("power", "part"), [(3.0, 0.25), (0.1, 1.0)])
+def test_first_trials_end_early_where_training_is_nearly_over(
+    power: float, part: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the loss falls like updates^-power."""
+    work = begun(lambda size: 1e-3 * size, monkeypatch)
+    assert not work.short_training
+    start = work.runner.start_loss
+    ran: list[int] = []
+
+    def run_rung(
+        self: TrialRunner, one: Trial, until: int, parts: tuple[float, ...] | None = None
+    ) -> Trial:
+        ran.append(until)
+        stops = [one.updates + (until - one.updates) * part for part in parts or MANY_EVALUATIONS]
+        losses = (*one.losses, *((round(stop), start * (1.0 + stop) ** -power) for stop in stops))
+        return replace(one, updates=until, losses=losses, scores=losses)
+
+    monkeypatch.setattr(TrialRunner, "run_rung", run_rung)
+    monkeypatch.setattr(type(work.runner.problem), "rise", lambda *_: 0)
+    work.share_budget()
+    whole = work.length / FIRST_RUNG_DIVISOR / work.cost(work.reference)
+    trials = run_reference_trials(work, 0.1)
+    assert [one.updates for one in trials] == [round(part * whole)]
+    assert work.first_rung == pytest.approx(part * whole * work.cost(work.reference))
+    doubled = [updates for updates, _ in trials[0].losses[-3:]]
+    assert doubled[2] / doubled[1] == pytest.approx(2.0, rel=0.01)
+    assert doubled[1] / doubled[0] == pytest.approx(2.0, rel=0.01)
 
 
 @pytest.mark.parametrize("given", [None, 0.1])

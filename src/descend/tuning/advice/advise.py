@@ -90,7 +90,7 @@ def advise(
     work.evidence["given"] = [name for name, value in given.items() if value is not None]
     reference.choose_reference(work, at_least)
     further_sizes.start_compiling(work)
-    trials = first_trials.run_reference_trials(work, learning_rate)
+    trials = first_trials.run_reference_trials(work, learning_rate, at_least)
     first_trials.reconsider_budget(work, trials, at_least)
     further_sizes.measure_speeds(work)
     work.record_time("speed")

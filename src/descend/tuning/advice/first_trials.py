@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -12,12 +13,24 @@ from descend.tuning.advice.work import Work, default_budget, time_to_measure_all
 
 FIRST_RUNG_DIVISOR = 4
 """The first rung is this many times shorter than a trial that runs to the end."""
+EARLY_PART = 1 / 4
+"""The part of the first rung that runs before it is known whether the rest is needed."""
+THE_REST = (1 / 3, 1.0)
+"""When a trial is evaluated in the rest of it: its updates doubled, and doubled again."""
 MIN_DOUBLED = 4
 """Losses that `updates_needed` looks at: the first, and three whose updates doubled twice."""
 
 
-def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]:
-    """Short trials at the reference size, which take part in the search."""
+def run_reference_trials(
+    work: Work, learning_rate: float | None, at_least: float = 0.0
+) -> list[Trial]:
+    """Short trials at the reference size, which take part in the search.
+
+    Args:
+        work: what the stages share; the length of the first rung is set.
+        learning_rate: the only rate to try, or None.
+        at_least: minimum budget in seconds if none was given.
+    """
     size = work.reference
     if learning_rate is not None:
         rates = [learning_rate]
@@ -29,12 +42,40 @@ def run_reference_trials(work: Work, learning_rate: float | None) -> list[Trial]
     trials = [work.runner.start(size, rate) for rate in rates]
     work.share_budget()
     work.first_rung = work.length / FIRST_RUNG_DIVISOR
-    trials = run_to_cost(work.runner, trials, lambda _: per_update, work.first_rung)
+    if work.short_training:
+        trials = run_to_cost(work.runner, trials, lambda _: per_update, work.first_rung)
+    else:
+        trials = _run_in_two_parts(work, trials, per_update, at_least)
     while rates and learning_rate is None and all(one.diverged for one in trials):
         rates = lr_range.lower_rates(min(rates))
         lower = [work.runner.start(size, rate) for rate in rates]
         trials += run_to_cost(work.runner, lower, lambda _: per_update, work.first_rung)
     return trials
+
+
+def _run_in_two_parts(
+    work: Work, trials: Sequence[Trial], per_update: float, at_least: float
+) -> list[Trial]:
+    """Run a part of the first rung, and the rest unless training is nearly over by then.
+
+    The length of the rung follows from the rows of the table. A convolutional network may learn all
+    it can from many images in fewer updates than one such trial makes.
+    """
+
+    def run(trials: Sequence[Trial], evaluations: tuple[float, ...] | None) -> list[Trial]:
+        reached = work.first_rung
+        return run_to_cost(work.runner, trials, lambda _: per_update, reached, evaluations)
+
+    whole = work.first_rung
+    work.first_rung *= EARLY_PART
+    trials = run(trials, None)
+    so_far = dataclasses.replace(work)
+    reconsider_budget(so_far, trials, at_least)
+    if so_far.length / FIRST_RUNG_DIVISOR <= work.first_rung:
+        return trials
+    work.first_rung = whole
+    diverged = [one for one in trials if one.diverged]
+    return diverged + run([one for one in trials if not one.diverged], THE_REST)
 
 
 def reconsider_budget(work: Work, trials: Sequence[Trial], at_least: float = 0.0) -> None:

@@ -35,8 +35,8 @@ anew, as in the first run on a table. Where the column says "processor", seconds
 were counted, on a machine with other work; else those of a clock on the wall, on an idle one.
 
 The first choices that the advice rests on were made before the problems marked "added later" were
-measured. The present ones were made with the sweeps of both groups in sight, so those figures are no
-proof on problems that nobody has seen; what was chosen on which is
+measured. The present ones were made with the sweeps of both groups in sight, so those figures are
+no proof on problems that nobody has seen; what was chosen on which is
 [listed](../decisions/advice.md#what-was-chosen-with-the-sweeps-in-sight). The problems marked "held
 out" are that proof: they differ in kind from the others, they were written down before anything was
 measured on them, and no rule was chosen on them.

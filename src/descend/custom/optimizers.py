@@ -6,12 +6,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from descend.errors import InputError
 from descend.settings import Settings
-from descend.types import Params
+from descend.training.jax_setup import jit_program
+from descend.training.step import make_apply
+from descend.types import Array, Params
 
+PROBED_UPDATES = 6
+OTHER_RATE = 0.01
+MOST_APART, ROUNDING = 0.01, 1e-5
+"""How far two ways may part, as fractions of the way and of the weights, and still be the same."""
 EXPECTED = (
     "Expected as optimizer the name of an update rule, an Optax transformation such as "
     "optax.adam(1e-3), or a function of the learning rate such as optax.adam"
@@ -51,6 +58,62 @@ def custom_rule(
             return made, settings
         raise InputError(f"{EXPECTED}; {name}(1.0) gives {type(made).__name__}.")
     raise InputError(f"{EXPECTED}; found {optimizer!r}.")
+
+
+def check_in_proportion(
+    optimizer: Any, rule: optax.GradientTransformation, weights: Params
+) -> None:
+    """Raise InputError if a function of the rate gives updates that are not in proportion to it.
+
+    The rate is found by multiplying the updates of `optimizer(1.0)`. What would be found for
+    another function is not its rate.
+
+    Args:
+        optimizer: as the user gave it; only functions are looked at.
+        rule: what it gives for the rate 1.
+        weights: that it is to update.
+    """
+    if isinstance(optimizer, str | optax.MultiSteps | optax.GradientTransformation):
+        return
+    other = optimizer(OTHER_RATE)
+    if isinstance(other, optax.MultiSteps):
+        other = other.gradient_transformation()
+
+    def path(rule: optax.GradientTransformation, rate: float, weights: Params) -> Params:
+        apply_gradient = make_apply(rule)
+
+        def update(carry: Any, number: Array) -> tuple[Any, None]:
+            gradient = jax.tree.map(lambda leaf: _pattern(leaf, number), carry[0])
+            return apply_gradient(carry, jnp.float32(1), gradient, jnp.float32(rate), ()), None
+
+        begun = (weights, rule.init(weights))
+        (moved, _), _ = jax.lax.scan(update, begun, 1.0 + jnp.arange(PROBED_UPDATES))
+        return moved
+
+    def lengths(weights: Params) -> Array:
+        one, two = path(rule, OTHER_RATE, weights), path(other, 1.0, weights)
+        leaves = zip(*map(jax.tree.leaves, (one, two, weights)), strict=True)
+        squares = [
+            [jnp.sum(jnp.square(jnp.abs(part))) for part in (a - b, b - begun, begun)]
+            for a, b, begun in leaves
+        ]
+        return jnp.sqrt(jnp.sum(jnp.asarray(squares, jnp.float32), axis=0))
+
+    apart, moved, size = np.asarray(jit_program(lengths)(weights))
+    if np.isfinite(moved) and not apart <= MOST_APART * moved + ROUNDING * size:
+        name = getattr(optimizer, "__name__", "of the learning rate")
+        raise InputError(
+            f"The updates of the optimizer {name} are not in proportion to the learning rate "
+            f"({OTHER_RATE} times those at the rate 1 are not those at {OTHER_RATE}), so the rate "
+            "cannot be found by measuring. Give the optimizer with its rate, such as "
+            f"optimizer={name}({OTHER_RATE})."
+        )
+
+
+def _pattern(leaf: Array, number: Array) -> Array:
+    """Numbers between -1 and 1 in the form of some weights, other ones for each number."""
+    places = 1.0 + jnp.arange(leaf.size, dtype=jnp.float32).reshape(leaf.shape)
+    return jnp.cos(number * places).astype(leaf.dtype)
 
 
 def check_rule(rule: optax.GradientTransformation, weights: Params) -> None:

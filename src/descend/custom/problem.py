@@ -24,7 +24,7 @@ from descend.custom.data import CustomRows, custom_rows
 from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
-from descend.custom.optimizers import check_rule, custom_rule
+from descend.custom.optimizers import check_in_proportion, check_rule, custom_rule
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
 from descend.custom.weights import with_trained_weights, without_idle_weights
@@ -40,6 +40,7 @@ from descend.training.jax_setup import check_not_forked
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
+from descend.training.schedule_free import is_schedule_free
 from descend.tuning.compare.methods import CUSTOM_RULE
 from descend.types import Array, Params, join_variables, split_variables
 
@@ -158,6 +159,11 @@ def custom_problem(
     made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)
+        check_in_proportion(own.optimizer, rule, weights)
+        if is_schedule_free(jax.eval_shape(rule.init, weights)):
+            # It has a mean of the weights and a warm-up of its own.
+            warmup = 0.0 if settings.warmup == "auto" else settings.warmup
+            settings = settings.replace(averaging=False, warmup=warmup)
     if probe.couples_rows and (_has_idle_rows(rows.sampled)):
         raise InputError(
             "The model takes the rows of a batch together (batch normalization), so rows of "

@@ -16,6 +16,7 @@ from descend.training.gradient import add_penalty, make_gradient_sum, mean_over_
 from descend.training.jax_setup import jit_program
 from descend.training.keys import KeySource, key_source, update_key
 from descend.training.objective import Objective
+from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, make_apply
 from descend.types import Array, Batch, Params, TrainState, join_variables, split_variables
 
@@ -87,7 +88,7 @@ def compile_accumulation(
         loss, gradient = mean_over_rows(objective, sums.loss, sums.gradient, sums.rows)
         gradient = add_penalty(objective, carry[0], gradient)
         carry = apply_gradient(carry, loss, gradient, rates[0], sums.state)
-        return carry, blend(mean, carry[0], share), loss[None]
+        return carry, blend(mean, weights_to_evaluate(*carry), share), loss[None]
 
     first = jit_program(sums_of)
     following = jit_program(add_to, donate_argnums=0)

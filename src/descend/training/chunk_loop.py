@@ -16,6 +16,7 @@ from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallbac
 from descend.training.keys import KeySource, key_source, update_key
 from descend.training.parallel import are_alike, of_first_process, over_processes
 from descend.training.resident import batch_at
+from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params, TrainState
 
@@ -106,7 +107,12 @@ def compile_chunk(
             carry, mean, losses, start = so_far
             stop = averaging.stops[number]
             carry, losses = jax.lax.fori_loop(start, stop, one_update, (carry, losses))
-            return carry, blend(mean, carry[0], averaging.shares[number]), losses, stop
+            return (
+                carry,
+                blend(mean, weights_to_evaluate(*carry), averaging.shares[number]),
+                losses,
+                stop,
+            )
 
         first = (carry, mean, jnp.zeros_like(rates), jnp.int32(0))
         carry, mean, losses, _ = jax.lax.fori_loop(0, averaging.used, until_next_sample, first)

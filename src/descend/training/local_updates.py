@@ -25,6 +25,7 @@ from descend.training.parallel import (
     sum_over_processes,
 )
 from descend.training.resident import batch_at
+from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params
 
@@ -85,7 +86,13 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
             carry, mean, rows, sums, start = so_far
             stop = averaging.stops[number]
             carry, rows, sums = jax.lax.fori_loop(start, stop, one_update, (carry, rows, sums))
-            return carry, blend(mean, carry[0], averaging.shares[number]), rows, sums, stop
+            return (
+                carry,
+                blend(mean, weights_to_evaluate(*carry), averaging.shares[number]),
+                rows,
+                sums,
+                stop,
+            )
 
         zeros = jnp.zeros((2, *rates.shape), rates.dtype)
         first = (carry, mean, jnp.zeros((), rates.dtype), zeros, jnp.int32(0))

@@ -396,7 +396,7 @@ def _conclude(
 
 def _reduce_rate(config: LoopConfig, loop: LoopState, callback: Callback) -> LoopState:
     """Back to the best weights with a lower learning rate, because the loss is on a plateau."""
-    loop = _return_to_best(loop, plateau.reduce_rate(loop.progress))
+    loop = _return_to_best(config, loop, plateau.reduce_rate(loop.progress))
     callback.message(
         f"No improvement in {config.limits.patience} evaluations: back to the best weights, "
         f"learning rate reduced to {learning_rate(config, loop):.3g}."
@@ -419,7 +419,7 @@ def _decay_early(config: LoopConfig, loop: LoopState, callback: Callback) -> Loo
         return loop
     progress = early_decay.begin(loop.progress, made[-1], plan)._replace(decay_start=update)
     last = losses[-1] <= loop.progress.best
-    loop = loop._replace(progress=progress) if last else _return_to_best(loop, progress)
+    loop = loop._replace(progress=progress) if last else _return_to_best(config, loop, progress)
     evaluations = -(-progress.decay_updates // plan.between)
     callback.message(
         f"The validation loss falls slowly: the learning rate decays from here, "
@@ -495,7 +495,7 @@ def _restart(config: LoopConfig, loop: LoopState, callback: Callback, loss: floa
     """Back to the best weights with a lower learning rate, because the loss diverged."""
     what = f"grew to {loss:.3g}" if math.isfinite(loss) else "became NaN or infinite"
     place = f"at update {loop.updates:,}"
-    loop = _return_to_best(loop, stopping.record_restart(loop.progress))
+    loop = _return_to_best(config, loop, stopping.record_restart(loop.progress))
     if len(loop.history) == loop.begun.lines:
         text = "Look for extreme values in the data."
     elif loop.progress.rescues > stopping.MAX_RESTARTS:
@@ -507,9 +507,12 @@ def _restart(config: LoopConfig, loop: LoopState, callback: Callback, loss: floa
     return loop
 
 
-def _return_to_best(loop: LoopState, progress: StoppingState) -> LoopState:
-    """Back to the best weights; the counts of work done and the position stay."""
-    best = at_average(loop.best)
+def _return_to_best(config: LoopConfig, loop: LoopState, progress: StoppingState) -> LoopState:
+    """Back to the best weights; the counts of work done and the position stay.
+
+    Without averaging the weights are those that the memory of the optimizer belongs to.
+    """
+    best = copy_state(loop.best) if config.window is None else at_average(loop.best)
     state = best._replace(update=loop.state.update, examples=loop.state.examples)
     return loop._replace(state=state, progress=progress, loss_sum=0.0, loss_count=0)
 

@@ -25,6 +25,7 @@ from descend.training.chunk_loop import AfterChunk, Rates, RunChunk, count_updat
 from descend.training.keys import update_key
 from descend.training.objective import Objective
 from descend.training.resident import ResidentChunk, gather_rows, rows_of_updates
+from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, Step
 from descend.types import Array, Batch, Params, TrainState
 
@@ -72,7 +73,7 @@ def compile_resident_chunk(objective: Objective, step: Step, *, noisy: bool = Fa
             key = update_key(seed, first_update + index.astype(jnp.uint32)) if noisy else None
             after, metrics = step(carry, batch, rates[index], key)
             carry = _choose(index < updates, after, carry)
-            averaged = blend(mean, carry[0], shares[index])
+            averaged = blend(mean, weights_to_evaluate(*carry), shares[index])
             mean = _choose(shares[index] > 0, averaged, mean)
             return carry, mean, losses.at[index].set(metrics.loss)
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.extend.core import Literal
 
+from descend.training.jax_setup import jit_program
 from descend.types import Params, TrainState, split_variables
 
 
@@ -38,12 +39,12 @@ def _memory(optimizer: optax.GradientTransformation, weights: Params) -> Any:
     for equation in traced.jaxpr.eqns:
         source, result = equation.invars[0], equation.outvars[0]
         if equation.primitive.name != "broadcast_in_dim" or not isinstance(source, Literal):
-            return jax.jit(optimizer.init)(weights)
+            return jit_program(optimizer.init)(weights)
         known[result] = np.full(result.aval.shape, source.val, result.aval.dtype)
     leaves = []
     for result in traced.jaxpr.outvars:
         if result.aval.weak_type or not (isinstance(result, Literal) or result in known):
-            return jax.jit(optimizer.init)(weights)
+            return jit_program(optimizer.init)(weights)
         value = result.val if isinstance(result, Literal) else known[result]
         leaves.append(jnp.asarray(value, result.aval.dtype))
     return jax.tree.unflatten(jax.tree.structure(form), leaves)

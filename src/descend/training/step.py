@@ -17,6 +17,7 @@ from descend.training.gradient import (
 )
 from descend.training.objective import Objective
 from descend.training.parallel import mean_over_processes, slice_index, sum_over_processes
+from descend.training.schedule_free import at_rate
 from descend.types import Array, Batch, Metrics, Params, join_variables, split_variables
 
 Carry = tuple[Params, Any]
@@ -94,13 +95,14 @@ def make_apply(optimizer: optax.GradientTransformation) -> ApplyGradient:
     ) -> Carry:
         variables, opt_state = carry
         params, _ = split_variables(variables)
-        direction, opt_state = rule.update(gradient, opt_state, params, value=loss)
-        params = jax.tree.map(
+        direction, after = rule.update(gradient, opt_state, params, value=loss)
+        updated = jax.tree.map(
             lambda change, weights: moved(change, weights, learning_rate),
             direction,
             params,
             is_leaf=lambda change: change is None,
         )
-        return join_variables(params, state, variables), opt_state
+        updated, after = at_rate(learning_rate, params, updated, opt_state, after)
+        return join_variables(updated, state, variables), after
 
     return apply_gradient

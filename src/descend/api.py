@@ -123,6 +123,7 @@ def advise(
     loss: Any = "auto",
     optimizer: Any = "auto",
     trainable: Any = None,
+    class_weight: Any = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
     force: bool = False,
@@ -141,6 +142,7 @@ def advise(
             `optax.adam` is found; that of `optax.adam(1e-3)` is settled, and only the batch size
             is.
         trainable: which weights of a custom model are trained, as in `fit`.
+        class_weight: of the classes that a custom model learns, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
@@ -166,7 +168,17 @@ def advise(
     """
     model, data = _model_and_data(model_or_data, data, model, "tabular")
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation, trainable=trainable), target, options
+        CustomParts(
+            model,
+            loss,
+            optimizer,
+            data,
+            validation,
+            trainable=trainable,
+            class_weight=class_weight,
+        ),
+        target,
+        options,
     )
     progress = progress_for(quiet)
     advice, _ = find_advice(make_setup, settings, progress=progress, out=out, force=force)
@@ -183,6 +195,7 @@ def compare(
     loss: Any = "auto",
     optimizer: Any = "momentum",
     trainable: Any = None,
+    class_weight: Any = None,
     validation: Any = 0.1,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
@@ -208,6 +221,7 @@ def compare(
         optimizer: the rule that the advised batch size is found for; an Optax rule is run
             beside the others.
         trainable: which weights of a custom model are trained, as in `fit`.
+        class_weight: of the classes that a custom model learns, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         sizes: batch sizes besides all rows, one row and the advised one.
         methods: further update rules, and for small problems `coordinate-descent`,
@@ -240,7 +254,15 @@ def compare(
     """
     model, data = _model_and_data(model_or_data, data, model, "mlp")
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
+        CustomParts(
+            model,
+            loss,
+            optimizer,
+            data,
+            validation,
+            trainable=trainable,
+            class_weight=class_weight,
+        ),
         target,
         {**TEXTBOOK_DEFAULTS, **options},
     )
@@ -270,6 +292,7 @@ def landscape(
     loss: Any = "auto",
     optimizer: Any = "momentum",
     trainable: Any = None,
+    class_weight: Any = None,
     validation: Any = 0.1,
     directions: str = "path",
     out: str | Path | None = None,
@@ -291,6 +314,7 @@ def landscape(
         loss: the name of a loss; for a custom model also `(outputs, y) -> [B]`.
         optimizer: the rule of the first path; for a custom model also one of Optax.
         trainable: which weights of a custom model are trained, as in `fit`.
+        class_weight: of the classes that a custom model learns, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         directions: of the plane: `path`, the principal directions of the paths, or `random`.
         out: the folder for landscape.json and landscape.html; None writes nothing.
@@ -316,7 +340,15 @@ def landscape(
     """
     model, data = _model_and_data(model_or_data, data, model, "mlp")
     make_setup, settings = _setup(
-        CustomParts(model, loss, optimizer, data, validation, trainable=trainable),
+        CustomParts(
+            model,
+            loss,
+            optimizer,
+            data,
+            validation,
+            trainable=trainable,
+            class_weight=class_weight,
+        ),
         target,
         {**TEXTBOOK_DEFAULTS, **options},
     )
@@ -356,8 +388,9 @@ def _setup(
                 f"A custom {name} needs a custom model: give model=(init, apply), or a Flax, "
                 f"Equinox or Keras model. Found model={model!r}."
             )
-    if own.trainable is not None:
-        raise SettingsError(f"trainable= is for custom models; found model={model!r}.")
+    for name in ("trainable", "class_weight"):
+        if getattr(own, name) is not None:
+            raise SettingsError(f"{name}= is for custom models; found model={model!r}.")
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
     return table_setup(data), settings_from({"target": _target(data, target), **named, **options})
 
@@ -383,6 +416,7 @@ def fit(
     loss: Any = "auto",
     optimizer: Any = "momentum",
     trainable: Any = None,
+    class_weight: Any = None,
     target: str | None = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
@@ -428,6 +462,9 @@ def fit(
             otherwise. Booleans in the form of the weights, where one may stand for a branch, or a
             function of the weights that gives them; of NNX also a filter such as `nnx.LoRAParam`;
             of Equinox a `filter_spec`.
+        class_weight: of arrays whose y are class codes: `{0: 1.0, 1: 5.0}` or a list by code
+            multiplies the weights of the rows of a class, in training and validation; "balanced"
+            gives every class the same sum of weights. Classes that are not named have 1.
         target: of a table or a mapping, the column or array to predict; of a mapping `y` where it
             is not named.
         validation: the fraction of the rows to hold out, or validation rows.
@@ -468,7 +505,17 @@ def fit(
         >>> run.params.round(1).ravel().tolist()
         [1.0, 2.0, 3.0]
     """
-    own = CustomParts(model, loss, optimizer, data, validation, metrics, validation_sets, trainable)
+    own = CustomParts(
+        model,
+        loss,
+        optimizer,
+        data,
+        validation,
+        metrics,
+        validation_sets,
+        trainable,
+        class_weight,
+    )
     asked = _run_options(out, force, quiet, callbacks, name, note, stop)
     return fit_custom(
         own,

@@ -47,7 +47,8 @@ ABSENT = {
     "eval_metric": "the loss over the validation rows decides",
     **dict.fromkeys(
         ("steps", "steps_per_epoch", "max_steps", "limit_train_batches"),
-        "epochs says how long, and itertools.islice(iterator, chunks) limits an iterator",
+        "epochs says how long, stop=lambda evaluation: evaluation.update >= 1000 ends training "
+        "after so many updates, and itertools.islice(iterator, chunks) limits an iterator",
     ),
     **dict.fromkeys(
         ("loss_weights", "loss_weight"),
@@ -55,8 +56,8 @@ ABSENT = {
     ),
     **dict.fromkeys(
         ("class_weight", "class_weights", "scale_pos_weight"),
-        "weights of rows are the third of (X, y, weight), or the option weight of a table, and "
-        "MiniBatchClassifier takes class_weight",
+        "weights of rows are the third of (X, y, weight), or the option weight of a table; fit and "
+        "MiniBatchClassifier take class_weight",
     ),
     **dict.fromkeys(
         ("accumulate_grad_batches", "gradient_accumulation_steps", "accumulation_steps"),

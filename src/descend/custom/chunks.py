@@ -17,6 +17,7 @@ from descend.custom.arrays import (
     join_facts,
     read_batch,
 )
+from descend.custom.class_weights import WeightRows
 from descend.custom.share_arrays import own_share, rows_of_block
 from descend.custom.sources import NO_ROWS
 from descend.custom.trees import TARGET, Form
@@ -70,6 +71,7 @@ class Chunks:
         disk: bytes that the rows of an iterator may take on disk; None for other data.
         say: called now and then with the number of rows so far.
         share: where the rows are a range of arrays that several processes share out, else None.
+        weighted: gives rows the weights of their classes.
     """
 
     inputs: Form
@@ -84,7 +86,9 @@ class Chunks:
         disk: float | None = None,
         say: Callable[[str], None] = lambda text: None,
         share: Share | None = None,
+        weighted: WeightRows = lambda rows: rows,
     ) -> None:
+        self._weighted = weighted
         self._share = share
         self._before = 0 if share is None else share.first
         self._fraction = validation if isinstance(validation, int | float) else None
@@ -119,6 +123,7 @@ class Chunks:
             self._first = Batch(*_some(batch, slice(0)))
             self.inputs, self.targets = read.inputs, read.targets
         self._check_form(read)
+        batch = self._weighted(read).batch
         batch = in_types_of(self._first, batch)
         self._check_ends(batch)
         self._digest.add(batch)

@@ -13,6 +13,7 @@ import numpy as np
 import descend
 from descend.custom.arrays import TargetFacts, UserBatch
 from descend.custom.chunks import DISK_PART, Chunks, Share, in_types_of
+from descend.custom.class_weights import weights_of_classes
 from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form
@@ -66,7 +67,13 @@ class CustomRows(NamedTuple):
 
 
 def custom_rows(
-    data: Any, settings: Settings, validation: Any, *, layout: Layout | None, say: Say
+    data: Any,
+    settings: Settings,
+    validation: Any,
+    *,
+    layout: Layout | None,
+    say: Say,
+    class_weight: Any = None,
 ) -> CustomRows:
     """The rows that a user gives for a model of their own.
 
@@ -79,11 +86,13 @@ def custom_rows(
         validation: a fraction, or rows of the same kind.
         layout: what was decided before, for a run that goes on.
         say: told where rows are kept.
+        class_weight: as `weights_of_classes` takes it.
 
     Raises:
         DataError: arrays that do not fit each other, or too few rows.
     """
     sharing = sharing_with_others()
+    weighted = weights_of_classes(class_weight, data, settings.target)
     if is_table(data):
         prepared = prepare(
             data,
@@ -128,8 +137,10 @@ def custom_rows(
     with Spool(kept_in) as spool:
         disk = _disk_limit(kept_in) if chunked else None
         fraction = isinstance(validation, int | float)
-        validation_rows = validation if fraction else _validation_rows(validation, settings)
-        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say, share)
+        validation_rows = (
+            validation if fraction else weighted(_validation_rows(validation, settings))
+        )
+        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say, share, weighted)
         for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
         chunks.check()

@@ -67,6 +67,7 @@ class CustomParts(NamedTuple):
         metrics: the user's metrics, `(predictions, y) -> number`, by name.
         validation_sets: further rows by name that the model is measured on.
         trainable: which weights are trained; None: all.
+        class_weight: of the classes in y; None: 1 each.
     """
 
     model: Any
@@ -77,6 +78,7 @@ class CustomParts(NamedTuple):
     metrics: Mapping[str, Callable[[Any, Any], float]] | None = None
     validation_sets: Mapping[str, Any] | None = None
     trainable: Any = None
+    class_weight: Any = None
 
 
 class CustomProblem(NamedTuple):
@@ -135,7 +137,14 @@ def custom_problem(
     learned = settings
     if tabular and isinstance(own.loss, str):  # On which scale the target is learned.
         learned = settings.replace(loss=known_name(own.loss))
-    rows = custom_rows(own.data, learned, own.validation, layout=layout, say=progress.message)
+    rows = custom_rows(
+        own.data,
+        learned,
+        own.validation,
+        layout=layout,
+        say=progress.message,
+        class_weight=own.class_weight,
+    )
     settings = resolve_for_rows(settings, len(rows.training))
     inputs_of, targets_of = _forms(rows)
     few = rows.sampled.gather(np.arange(min(PROBED_ROWS, len(rows.sampled))))

@@ -180,6 +180,21 @@ def test_what_a_loop_takes_is_taken(case):
 
 
 @needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_compiled_module_with_batch_normalization_begins_at_two_rows(in_place):
+    model = normalised()
+    if in_place:
+        model.compile(backend="eager")
+    else:
+        model = torch.compile(model, backend="eager")
+    before = copy.deepcopy(model.state_dict())
+    assert quick(model, problem(0.5)).batch_size >= 2
+    assert model.training
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+
+
+@needs_torch
 def test_rows_are_put_together_as_the_loader_does():
     seen = []
 

@@ -280,3 +280,13 @@ def test_what_cannot_be_trained_is_refused(options: dict[str, Any], said: str) -
 def test_keras_marks_what_is_trained_itself() -> None:
     with pytest.raises(InputError, match=r"layer\.trainable"):
         fit(keras_model(), trainable=[True])
+
+
+@pytest.mark.parametrize(
+    "options", [{"l2": 0.1}, {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.01}]
+)
+def test_a_penalty_that_would_apply_to_nothing_is_refused(options: dict[str, Any]) -> None:
+    flat = (lambda key: jnp.zeros(4), lambda params, x: x @ params)
+    said = r"applies to arrays of two or more dimensions.*has none: \[4\]"
+    with pytest.raises(InputError, match=said):
+        fit(flat, **options)

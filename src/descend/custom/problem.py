@@ -27,7 +27,7 @@ from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import check_in_proportion, check_rule, custom_rule
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
-from descend.custom.weights import with_trained_weights, without_idle_weights
+from descend.custom.weights import check_penalized, with_trained_weights, without_idle_weights
 from descend.data.rows.layout import Layout
 from descend.data.rows.store import RowStore
 from descend.errors import InputError, SettingsError
@@ -165,6 +165,7 @@ def custom_problem(
         weights,
         y,
     )
+    check_penalized(weights, settings)
     made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.custom.models import CustomModel
-from descend.errors import InputError
+from descend.errors import InputError, SettingsError
 from descend.settings import Settings
 from descend.training.losses import Loss
 from descend.training.objective import squared_weights
@@ -159,6 +159,21 @@ def without_idle_weights(
         return found if made.penalty is None else found + made.penalty(weights)
 
     return made, penalty
+
+
+def check_penalized(weights: Params, settings: Settings) -> None:
+    """Raise SettingsError where a penalty is asked for and there is nothing that it applies to."""
+    shapes = [list(leaf.shape) for leaf in jax.tree.leaves(weights)]
+    if any(len(shape) > 1 for shape in shapes):
+        return
+    for name in ("l2", "weight_decay"):
+        if getattr(settings, name):
+            raise SettingsError(
+                f"{name} applies to arrays of two or more dimensions, since those of fewer are "
+                f"taken for biases, and this model has none: {', '.join(map(str, shapes[:5]))}. "
+                "Give the weights another axis, such as [d, 1] in place of [d], or add the penalty "
+                "of your own to the loss."
+            )
 
 
 def _leaves_with_gradient(loss: Callable[[Params], Array], weights: Params) -> list[bool]:

@@ -99,7 +99,7 @@ def compile_chunk(
             mini_batch = batch_at(batch, index)
             key = None if keys is None else update_key(keys.seed, keys.update + index)
             carry, metrics = step(carry, mini_batch, rates[index], key)
-            return carry, losses.at[index].set(metrics.loss)
+            return carry, losses.at[index].set(metrics.loss.astype(losses.dtype))
 
         def until_next_sample(
             number: Array, so_far: tuple[Carry, Params, Array, Array]

@@ -74,7 +74,7 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
                 key = jax.random.fold_in(update_key(keys.seed, keys.update + index), slice_index())
             carry, metrics = step(carry, mini_batch, rates[index], key)
             own = jnp.count_nonzero(mini_batch.weight).astype(rows.dtype)
-            sums = sums.at[:, index].set(jnp.stack([metrics.loss * own, own]))
+            sums = sums.at[:, index].set(jnp.stack([(metrics.loss * own).astype(rows.dtype), own]))
             number = index + 1
             due = (keys.update + number.astype(jnp.uint32)) % every == 0
             carry, rows = jax.lax.cond(

@@ -75,7 +75,7 @@ def compile_resident_chunk(objective: Objective, step: Step, *, noisy: bool = Fa
             carry = _choose(index < updates, after, carry)
             averaged = blend(mean, weights_to_evaluate(*carry), shares[index])
             mean = _choose(shares[index] > 0, averaged, mean)
-            return carry, mean, losses.at[index].set(metrics.loss)
+            return carry, mean, losses.at[index].set(metrics.loss.astype(losses.dtype))
 
         def one_block(number: Array, so_far: Any) -> Any:
             return jax.lax.fori_loop(

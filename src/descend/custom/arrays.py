@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.custom.trees import TARGET, Form, take_apart
+from descend.custom.trees import TARGET, Form, are_alike, check_columns, take_apart
 from descend.data.reading.numpy_arrays import refuse_masked
 from descend.errors import DataError
 from descend.types import Batch
@@ -92,7 +92,7 @@ def read_batch(data: Any, *, chunk: bool = False) -> UserBatch:
         }
     first, *others = ys.values()
     more = {f"{TARGET}{number}": values for number, values in enumerate(others, start=1)}
-    targets = Form(("y", *more), targets.structure)
+    targets = Form(("y", *more), targets.structure, targets.columns)
     rows = len(next(iter(x.values())))
     w = np.ones(rows, np.float32) if weight is None else _weights(weight)
     lengths = {name: len(values) for name, values in {**x, **ys, "weight": w}.items()}
@@ -110,8 +110,11 @@ def join_batches(parts: Sequence[UserBatch]) -> UserBatch:
         DataError: they have other forms.
     """
     first = parts[0]
-    if any((one.inputs, one.targets) != (first.inputs, first.targets) for one in parts):
-        raise DataError("Expected inputs and targets of one form in all chunks; found several.")
+    for one in parts:
+        if not (are_alike(one.inputs, first.inputs) and are_alike(one.targets, first.targets)):
+            raise DataError("Expected inputs and targets of one form in all chunks; found several.")
+        check_columns(one.inputs, first.inputs, "all chunks")
+        check_columns(one.targets, first.targets, "all chunks")
     batches = [one.batch for one in parts]
     try:
         x = {name: np.concatenate([one.x[name] for one in batches]) for name in batches[0].x}
@@ -133,6 +136,7 @@ def read_inputs(X: Any, like: Form) -> dict[str, NDArray[Any]]:
             f"Expected inputs as in training, {', '.join(like.names)}; found "
             f"{', '.join(form.names)}."
         )
+    check_columns(form, like, "the rows to predict")
     x = {name: narrow_numbers(values, name) for name, values in arrays.items()}
     lengths = {name: len(values) for name, values in x.items()}
     if len(set(lengths.values())) > 1:

@@ -20,7 +20,7 @@ from descend.custom.arrays import (
 from descend.custom.class_weights import WeightRows
 from descend.custom.share_arrays import own_share, rows_of_block
 from descend.custom.sources import NO_ROWS
-from descend.custom.trees import TARGET, Form
+from descend.custom.trees import TARGET, Form, are_alike, check_columns
 from descend.data.prepare import in_memory
 from descend.data.reading.sharing import Sharing
 from descend.data.rows.spool import Spool
@@ -122,7 +122,7 @@ class Chunks:
         if self._first is None:
             self._first = Batch(*_some(batch, slice(0)))
             self.inputs, self.targets = read.inputs, read.targets
-        self._check_form(read)
+        self._check_form(read, "all chunks")
         batch = self._weighted(read).batch
         batch = in_types_of(self._first, batch)
         self._check_ends(batch)
@@ -139,12 +139,15 @@ class Chunks:
                 self._spool.add(one)
             self._held.clear()
 
-    def _check_form(self, read: UserBatch) -> None:
-        if (read.inputs, read.targets) != (self.inputs, self.targets):
+    def _check_form(self, read: UserBatch, what: str) -> None:
+        pairs = ((read.inputs, self.inputs), (read.targets, self.targets))
+        if not all(are_alike(found, expected) for found, expected in pairs):
             raise DataError(
                 "Expected inputs and targets of one form in all chunks; found "
                 f"{read.inputs.structure} after {self.inputs.structure}."
             )
+        for found, expected in pairs:
+            check_columns(found, expected, what)
 
     def _check_ends(self, batch: Batch) -> None:
         """Raise DataError if an iterator seems endless; report the number of rows now and then."""
@@ -189,7 +192,7 @@ class Chunks:
         if not any(counts):
             raise DataError(WEIGHTS)
         if self._given is not None:
-            self._check_form(self._given)
+            self._check_form(self._given, "validation")
             self._validation = in_types_of(
                 self._first, self._given.batch, "validation rows like those of training"
             )

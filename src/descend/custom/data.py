@@ -16,7 +16,7 @@ from descend.custom.chunks import DISK_PART, Chunks, Share, in_types_of
 from descend.custom.class_weights import weights_of_classes
 from descend.custom.share_arrays import cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
-from descend.custom.trees import Form
+from descend.custom.trees import Form, are_alike, check_columns
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import load_or_map, prepare, write_rows
@@ -195,11 +195,15 @@ def further_rows(
                 read = read_whole(data, settings.target)
             except DataError as error:
                 raise DataError(f"{what}: {error}") from error
-            if (read.inputs, read.targets) != (rows.inputs, rows.targets):
+            assert rows.inputs is not None and rows.targets is not None
+            pairs = ((read.inputs, rows.inputs), (read.targets, rows.targets))
+            if not all(are_alike(found, expected) for found, expected in pairs):
                 raise DataError(
                     f"Expected {what} in the form of the training rows, with the arrays in the "
                     "same mappings, lists or tuples."
                 )
+            for form, expected in pairs:
+                check_columns(form, expected, what)
             first = rows.training.gather(np.arange(1))
             batch = in_types_of(first, read.batch, f"{what} like the training rows")
             found[name] = MemoryStore(batch.x, batch.y, batch.weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,10 +19,12 @@ class Form(NamedTuple):
     Attributes:
         names: of the arrays, in the order of the leaves.
         structure: the tree.
+        columns: the names of the columns of each array that was a frame; None for others.
     """
 
     names: tuple[str, ...]
     structure: Any
+    columns: tuple[tuple[str, ...] | None, ...]
 
     @property
     def single(self) -> bool:
@@ -32,6 +34,51 @@ class Form(NamedTuple):
     def assembled(self, arrays: Mapping[str, Any]) -> Any:
         """The arrays in the user's form."""
         return jax.tree.unflatten(self.structure, [arrays[name] for name in self.names])
+
+
+def are_alike(one: Form, other: Form) -> bool:
+    """Whether two trees have the same arrays in the same places."""
+    return (one.names, one.structure) == (other.names, other.structure)
+
+
+def check_columns(found: Form, expected: Form, what: str) -> None:
+    """Raise DataError where a frame has other columns than in training, or in another order.
+
+    A model knows columns by their place alone.
+
+    Args:
+        found: the form of some rows.
+        expected: that of the first rows of training. An array without names fits any frame.
+        what: these rows, for the message.
+    """
+    for name, columns, usual in zip(found.names, found.columns, expected.columns, strict=True):
+        if columns is None or usual is None or columns == usual:
+            continue
+        if sorted(columns) == sorted(usual):
+            said = f"in the order {_shown(usual)}; found {_shown(columns)}"
+        else:
+            missing = [one for one in usual if one not in columns]
+            more = [one for one in columns if one not in usual]
+            said = f"{_shown(usual)}" + "; missing " * bool(missing) + _shown(missing)
+            said += "; not in training: " * bool(more) + _shown(more)
+        raise DataError(
+            f"Expected the columns of {name} in {what} as in the first training rows, {said}. "
+            f"Give {name}[[{', '.join(map(repr, usual[:3]))}{', ...' * (len(usual) > 3)}]]."
+        )
+
+
+def _shown(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:10]) + ", ..." * (len(columns) > 10)
+
+
+def _columns_of(array: Any) -> tuple[str, ...] | None:
+    """The names of the columns of a frame; None where it has none but their numbers."""
+    if type(array).__module__.split(".")[0] not in ("pandas", "polars", "pyarrow"):
+        return None
+    names = getattr(array, "column_names", getattr(array, "columns", None))
+    if names is None or list(names) == list(range(len(names))):
+        return None
+    return tuple(map(str, names))
 
 
 def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
@@ -46,7 +93,7 @@ def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
     """
     tree = _plain(tree)
     if _is_array(tree):
-        return Form((name,), jax.tree.structure(0)), {name: tree}
+        return Form((name,), jax.tree.structure(0), (_columns_of(tree),)), {name: tree}
     found, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_array)
     if not found:
         raise DataError(f"Expected at least one array in {name}, found an empty {_kind(tree)}.")
@@ -60,7 +107,7 @@ def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
                 f"weight; found {own!r}."
             )
         arrays[own] = leaf
-    return Form(tuple(arrays), structure), arrays
+    return Form(tuple(arrays), structure, tuple(map(_columns_of, arrays.values()))), arrays
 
 
 def _plain(tree: Any) -> Any:

@@ -16,7 +16,7 @@ import optax
 
 from descend.types import Array, Params, join_variables, split_variables
 
-State = optax.contrib.ScheduleFreeState
+State: Any = optax.contrib.ScheduleFreeState
 
 
 def is_schedule_free(opt_state: Any) -> bool:
@@ -85,7 +85,7 @@ def _mean(y: Array, z: Array, b1: Array) -> Array:
     return ((y - (1.0 - b1) * z) / b1).astype(y.dtype)
 
 
-def _states(opt_state: Any) -> list[State]:
+def _states(opt_state: Any) -> list[Any]:
     nodes = jax.tree.leaves(opt_state, is_leaf=_is_state)
     return [node for node in nodes if isinstance(node, State)]
 

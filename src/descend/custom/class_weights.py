@@ -107,15 +107,16 @@ def _by_code(class_weight: Any) -> dict[int, float]:
         SettingsError: they are none.
     """
     found = f"{EXPECTED}; found {class_weight!r}."
-    pairs = class_weight.items() if isinstance(class_weight, Mapping) else None
-    if pairs is None:
+    if isinstance(class_weight, Mapping):
+        pairs = list(class_weight.items())
+    else:
         try:
             listed = np.asarray(class_weight, np.float64)
         except (TypeError, ValueError) as error:
             raise SettingsError(found) from error
         if listed.ndim != 1 or not len(listed):
             raise SettingsError(found)
-        pairs = enumerate(listed.tolist())
+        pairs = list(enumerate(listed.tolist()))
     by_code = {}
     for code, weight in pairs:
         if not _is_whole(code) or not isinstance(weight, int | float | np.number):
@@ -127,7 +128,8 @@ def _by_code(class_weight: Any) -> dict[int, float]:
 
 
 def _is_whole(code: Any) -> bool:
-    return isinstance(code, int | np.integer | float | np.floating) and code >= 0 and code % 1 == 0
+    number = isinstance(code, int | np.integer | float | np.floating)
+    return number and bool(code >= 0 and code % 1 == 0)
 
 
 def _shown(codes: NDArray[np.int64]) -> str:

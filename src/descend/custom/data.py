@@ -195,7 +195,8 @@ def further_rows(
                 read = read_whole(data, settings.target)
             except DataError as error:
                 raise DataError(f"{what}: {error}") from error
-            assert rows.inputs is not None and rows.targets is not None
+            assert rows.inputs is not None
+            assert rows.targets is not None
             pairs = ((read.inputs, rows.inputs), (read.targets, rows.targets))
             if not all(are_alike(found, expected) for found, expected in pairs):
                 raise DataError(

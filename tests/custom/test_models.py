@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -687,3 +688,26 @@ def test_a_run_of_a_keras_layer_that_assigns_its_weights_learns_what_it_predicts
     assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, abs=0.05)
     x = jnp.asarray(rows()[0], jnp.float32)
     assert np.asarray(run.model(x)) == pytest.approx(run.predict(rows()[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "chosen", "said"),
+    [
+        (lambda losses: "mae", "squared_error", "loss='absolute_error' or loss='squared_error'"),
+        (lambda losses: losses.Huber(), "squared_error", "compiled with loss 'Huber'"),
+        (lambda losses: losses.MeanSquaredError(), "squared_error", None),
+        (lambda losses: losses.mean_squared_error, "squared_error", None),
+        (lambda losses: losses.BinaryCrossentropy(), "cross_entropy", None),
+        (lambda losses: None, "squared_error", None),
+    ],
+)
+def test_another_loss_than_the_one_that_keras_was_compiled_with_is_said(make, chosen, said):
+    keras = pytest.importorskip("keras")
+    from descend.custom.keras_models import warn_of_compiled_loss
+
+    model = keras_model()
+    model.compile(loss=make(keras.losses))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_compiled_loss(model, chosen)
+    assert [said in str(one.message) for one in caught] == [True] * (said is not None)

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from descend.custom.models import CustomModel, as_before, copy_tree
-from descend.errors import InputError
+from descend.errors import InputError, warn_user
+from descend.peer_names import LOSS_NAMES, plain_name
 from descend.types import Array, Params, Variables
+
+CROSS_ENTROPIES = ("cross_entropy", "binary_cross_entropy")
 
 
 def keras_model(model: Any, x: Any) -> CustomModel:
@@ -142,6 +145,27 @@ def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:
             "which is not obeyed here. Return what it is made of as an output, and put it into "
             "loss=(outputs, y) -> [B]."
         )
+
+
+def warn_of_compiled_loss(model: Any, chosen: str | None) -> None:
+    """Warn where no loss was named, and `model.compile` had been told of another one.
+
+    Args:
+        model: the Keras model.
+        chosen: the name of the loss that is minimized.
+    """
+    given = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
+    if given is None:
+        return
+    named = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+    name = LOSS_NAMES.get(plain_name(named), named)
+    if name == chosen or (name in CROSS_ENTROPIES and chosen in CROSS_ENTROPIES):
+        return
+    warn_user(
+        f"The Keras model was compiled with loss {named!r}, which is not read here: without loss= "
+        f"it is {chosen!r}. Say which of them is meant: loss={name!r} or loss={chosen!r}.",
+        UserWarning,
+    )
 
 
 def _penalty(model: Any) -> Any:

@@ -152,6 +152,10 @@ def custom_problem(
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _check_model(own, x, settings, progress)
     chosen, loss_name = _choose_loss(own.loss, rows, made, probe, x, y, settings)
+    if isinstance(own.loss, str) and own.loss == "auto" and family_of(own.model) == "keras":
+        from descend.custom.keras_models import warn_of_compiled_loss
+
+        warn_of_compiled_loss(own.model, loss_name)
     check_loss(chosen.per_example, probe.outputs, y)
     # Initial outputs are often all equal, and their variance over the batch 0 like that of a row.
     moved = made.apply(shaken(made.init(settings.seed), settings.seed, size=1.0), x)

@@ -81,10 +81,31 @@ def test_a_schedule_free_run_goes_on_to_the_same_weights_also_at_lower_rates(
     assert np.abs(np.asarray(whole.params)[:, 0] - solution).max() < 0.1
 
 
-@pytest.mark.parametrize("function", [optax.fromage, optax.contrib.madgrad, optax.scale_by_adam])
+def not_negative(rate: float) -> Any:
+    return optax.chain(optax.sgd(rate), optax.keep_params_nonnegative())
+
+
+@pytest.mark.parametrize(
+    "function", [optax.fromage, optax.contrib.madgrad, optax.scale_by_adam, not_negative]
+)
 def test_a_function_whose_updates_are_no_multiple_of_the_rate_is_refused(function: Any) -> None:
-    with pytest.raises(descend.InputError, match=r"not in proportion.*Give the optimizer with its"):
-        descend.fit(MODEL, (X, Y), optimizer=function, learning_rate=0.1, batch_size=8, epochs=1)
+    weights = {"w": jnp.full((4, 3), 0.2), "b": jnp.zeros(3)}
+    with pytest.raises(
+        descend.InputError, match=rf"not in proportion.*{function.__name__}\(0.01\)"
+    ):
+        check_in_proportion(function, function(1.0), weights)
+
+
+def test_a_function_without_a_name_is_refused_too() -> None:
+    with pytest.raises(descend.InputError, match="not in proportion.*a function of it.$"):
+        descend.fit(
+            MODEL,
+            (X, Y),
+            optimizer=lambda rate: not_negative(rate),
+            learning_rate=0.1,
+            batch_size=8,
+            epochs=1,
+        )
 
 
 @pytest.mark.parametrize(

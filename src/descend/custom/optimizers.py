@@ -101,12 +101,13 @@ def check_in_proportion(
 
     apart, moved, size = np.asarray(jit_program(lengths)(weights))
     if np.isfinite(moved) and not apart <= MOST_APART * moved + ROUNDING * size:
-        name = getattr(optimizer, "__name__", "of the learning rate")
+        name = str(getattr(optimizer, "__name__", "<function>"))
+        example = f", such as optimizer={name}({OTHER_RATE})" if name.isidentifier() else ""
         raise InputError(
             f"The updates of the optimizer {name} are not in proportion to the learning rate "
             f"({OTHER_RATE} times those at the rate 1 are not those at {OTHER_RATE}), so the rate "
-            "cannot be found by measuring. Give the optimizer with its rate, such as "
-            f"optimizer={name}({OTHER_RATE})."
+            "cannot be found by measuring. Give the optimizer with its rate in place of a "
+            f"function of it{example}."
         )
 
 

@@ -48,7 +48,7 @@ def test_a_model_of_64_bits_learns_in_64_bits(optimizer: Any) -> None:
         run = descend.fit(wide, (X, Y), optimizer=optimizer, **asked)
         assert run.params.dtype == np.float64
         assert run.predict(X).dtype == np.float64
-        assert run.history[-1].validation_loss < 0.1 * run.history[0].validation_loss
+        assert run.history[-1].validation_loss < 0.5 * run.history[0].validation_loss
 
 
 @pytest.mark.slow

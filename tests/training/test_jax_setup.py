@@ -86,7 +86,7 @@ def test_all_programs_with_sums_leave_the_library_out() -> None:
         "training/kernel.py": 1,
         "training/link.py": 1,
         "training/local_updates.py": 1,
-        "training/parallel.py": 1,
+        "training/parallel.py": 2,
         "training/resident_loop.py": 2,
         "training/state.py": 1,
         "training/jax_setup.py": 2,

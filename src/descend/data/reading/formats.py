@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from descend.data.reading.csv_files import check_same_columns
 from descend.data.reading.errors import check_names, missing_file
+from descend.data.reading.extension_types import shown_type, value_sql
 from descend.data.reading.frames import readable_type
 from descend.data.reading.sql import quote_name
 from descend.data.reading.text_files import first_text
@@ -160,36 +161,41 @@ def declared_categories(schemas: Sequence[pa.Schema]) -> frozenset[str]:
 _DURATIONS = {"s": "to_seconds", "ms": "to_milliseconds", "us": "to_microseconds"}
 
 
-def parquet_columns(paths: Sequence[str], schemas: Sequence[pa.Schema]) -> str:
-    """SQL of the columns of Parquet files, after SELECT.
+def stored_columns(
+    paths: Sequence[str], schemas: Sequence[pa.Schema], *, parquet: bool = False
+) -> str:
+    """SQL of the columns of Parquet or Arrow files, after SELECT.
 
-    Parquet has no type for a duration. Arrow writes whole numbers, and their unit beside them,
-    which DuckDB does not read.
+    Some columns are stored as something else, see `extension_types`. Parquet has no type for a
+    duration either: Arrow writes whole numbers, and their unit beside them, which DuckDB does not
+    read.
 
     Raises:
-        DataError: two files hold a column as durations in different units, or only one does.
+        DataError: two files hold such a column in different ways, or only one does.
     """
     replaced = []
     for field in schemas[0]:
-        kinds = {schema.field(field.name).type for schema in schemas}
-        if not any(pa.types.is_duration(kind) for kind in kinds):
+        fields = [schema.field(field.name) for schema in schemas]
+        of_value = [_value_sql(one, parquet=parquet) for one in fields]
+        if all(one is None for one in of_value):
             continue
-        if len(kinds) > 1:
-            other = next(
-                place
-                for place, schema in enumerate(schemas)
-                if schema.field(field.name).type != field.type
-            )
+        kinds = [shown_type(one) for one in fields]
+        other = next((place for place, kind in enumerate(kinds) if kind != kinds[0]), None)
+        if other is not None:
             raise DataError(
-                f"{paths[0]} holds column {field.name!r} as {field.type}, and {paths[other]} as "
-                f"{schemas[other].field(field.name).type}; expected one type. Convert one of the "
-                "files."
+                f"{paths[0]} holds column {field.name!r} as {kinds[0]}, and {paths[other]} as "
+                f"{kinds[other]}; expected one type. Convert one of the files."
             )
-        name = quote_name(field.name)
-        unit = field.type.unit
-        span = f"to_microseconds({name} // 1000)" if unit == "ns" else f"{_DURATIONS[unit]}({name})"
-        replaced.append(f"{span} AS {name}")
+        replaced.append(f"{of_value[0]} AS {quote_name(field.name)}")
     return f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
+
+
+def _value_sql(field: pa.Field, *, parquet: bool) -> str | None:
+    """SQL of a column whose values are not what DuckDB reads; None for others."""
+    if not (parquet and pa.types.is_duration(field.type)):
+        return value_sql(field)
+    name, unit = quote_name(field.name), field.type.unit
+    return f"to_microseconds({name} // 1000)" if unit == "ns" else f"{_DURATIONS[unit]}({name})"
 
 
 def largest_in_arrow(path: str, column: str) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from descend.data.reading.errors import check_names
+from descend.data.reading.extension_types import storage_type, value_sql
 from descend.data.reading.frame_columns import from_pandas, from_polars, whole_number_texts
 from descend.data.reading.numpy_arrays import in_64_bits
 from descend.errors import DataError
@@ -57,17 +58,37 @@ def content_hash(table: pa.Table) -> str:
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """The table with types that DuckDB reads: float16 as float32, decimals of 256 bits as text."""
+    """The table with types that DuckDB reads: float16 as float32, decimals of 256 bits as text.
+
+    Values that Arrow stores as something else are what they stand for, see `extension_types`.
+    """
+    computed: dict[int, str] = {}
     for place, field in enumerate(table.schema):
         other = readable_type(field.type)
         if other != field.type:
             changed = table.column(place).cast(other)
             table = table.set_column(place, field.with_type(other), changed)
+        sql = value_sql(field)
+        if sql is not None:
+            computed[place] = sql
+    values = _computed(table.select(list(computed)), list(computed.values())) if computed else []
+    for place, found in zip(computed, values, strict=True):
+        table = table.set_column(place, pa.field(table.field(place).name, found.type), found)
     return table
+
+
+def _computed(table: pa.Table, expressions: list[str]) -> list[pa.ChunkedArray]:
+    """The values of SQL expressions, in the order of the rows."""
+    import duckdb
+
+    listed = ", ".join(f"{one} AS \"{place}\"" for place, one in enumerate(expressions))
+    with duckdb.connect() as connection:
+        return connection.from_arrow(table).project(listed).to_arrow_table().columns
 
 
 def readable_type(kind: pa.DataType) -> pa.DataType:
     """The type as which DuckDB reads the values of another, which it does not know."""
+    kind = storage_type(kind)
     if pa.types.is_float16(kind):
         return pa.float32()
     return pa.string() if pa.types.is_decimal256(kind) else kind
@@ -76,8 +97,7 @@ def readable_type(kind: pa.DataType) -> pa.DataType:
 def _plain_pandas(data: Any) -> Any:
     """A pandas frame of plain columns, of 64 bits at most.
 
-    Sparse columns are dense, intervals and mixtures are text, and periods the dates on which they
-    begin.
+    Sparse columns are dense; intervals and mixtures are text.
     """
     import pandas as pd
 
@@ -93,8 +113,6 @@ def _plain_pandas(data: Any) -> Any:
             texts = _texts(data[name].to_numpy(), data[name].isna().to_numpy())
             if texts is not None:
                 changed[name] = pd.Series(texts, index=data.index, dtype=object)
-        elif isinstance(kind, pd.PeriodDtype):
-            changed[name] = data[name].dt.to_timestamp()
         elif kind == np.longdouble and kind != np.float64:
             changed[name] = in_64_bits(data[name].to_numpy(), f"Column {name!r}")
     return data.assign(**changed) if changed else data

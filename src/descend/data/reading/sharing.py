@@ -102,7 +102,7 @@ def parquet_part(
         files: the files in their order, each with its number of rows.
         first: row of the range.
         stop: one past the last row.
-        columns: SQL of the columns of a file, see `formats.parquet_columns`.
+        columns: SQL of the columns of a file, see `formats.stored_columns`.
     """
     # Names and types are those of all files together, whichever of them the range lies in.
     pieces = [f"(SELECT * FROM {relation} LIMIT 0)"]

@@ -24,7 +24,7 @@ from descend.data.reading.formats import (
     format_by_name,
     format_of,
     largest_in_arrow,
-    parquet_columns,
+    stored_columns,
 )
 from descend.data.reading.frame_columns import unreadable_types
 from descend.data.reading.json_files import JsonFiles, find_json
@@ -78,7 +78,7 @@ class Source:
         untyped: whether it is CSV, which declares no types.
         own: whether it is a table inside DuckDB, which numbers its rows.
         parquet: SQL of the list of Parquet files, if it is no other format.
-        parquet_columns: SQL of their columns, see `formats.parquet_columns`.
+        parquet_columns: SQL of their columns, see `formats.stored_columns`.
         two_widths: columns that some files hold in float32 and others in float64.
         categorical: columns that the source declares as categories, whatever their values are.
     """
@@ -260,6 +260,11 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         files += found.files
         reads += found.reads
         two_widths |= found.two_widths
+        if found.objects and found.relation != "source":
+            raise DataError(
+                f"{name} holds periods or intervals of pandas, which a query reads from Parquet "
+                "files only. Give the file itself, or write it with  frame.to_parquet(...)"
+            )
         if found.objects:
             objects[name] = found.objects["source"]
         elif found.csv is not None:
@@ -388,7 +393,7 @@ def _plain_source(
         by_name = ", union_by_name = true" if len(files) > 1 else ""
         listed = path_list(files)
         relation = f"read_parquet({listed}{by_name})"
-        columns = parquet_columns(files, schemas)
+        columns = stored_columns(files, schemas, parquet=True)
         if columns != "*":
             relation = f"(SELECT {columns} FROM {relation})"
         return Source(
@@ -402,9 +407,10 @@ def _plain_source(
         )
     schemas = arrow_schemas(files)
     check_exact(files, schemas, largest_in_arrow)
+    columns = stored_columns(files, schemas)
     return Source(
         name,
-        "source",
+        "source" if columns == "*" else f"(SELECT {columns} FROM source)",
         objects={"source": arrow_dataset(files, schemas)},
         reads=files,
         two_widths=columns_of_two_widths(schemas),

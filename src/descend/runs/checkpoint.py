@@ -7,6 +7,7 @@ still leaves the one before.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,15 @@ class CheckpointWriter:
     """Writes checkpoints in a thread; where the disk is slow, the newest one waiting wins.
 
     What went wrong there is raised at the next call, in the thread that trains.
+
+    Args:
+        folder: of the checkpoints.
+        beside: what the description of each of them holds too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beside: Mapping[str, Any] | None = None) -> None:
         self._folder = folder
+        self._beside = dict(beside or {})
         self._number = next_number(folder)
         self._waiting: Saved | None = None
         self._error: Exception | None = None
@@ -116,9 +122,9 @@ class CheckpointWriter:
                     self._changed.wait()
                 if self._waiting is None:
                     return
-                saved, self._waiting = self._waiting, None
+                (arrays, record), self._waiting = self._waiting, None
             try:
-                save_checkpoint(self._folder, self._number, *saved)
+                save_checkpoint(self._folder, self._number, arrays, {**record, **self._beside})
                 self._number += 1
             except OSError as error:
                 self._keep_error(InputError(f"The checkpoint could not be saved: {error}."))

@@ -26,6 +26,7 @@ from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.contents import RECORD
 from descend.runs.folder import RunFolder, claim_run, open_run, read_assessment
+from descend.runs.identity import IDENTITY, check_identity, identity_of
 from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, WriteHistory
 from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
@@ -208,7 +209,8 @@ def start_run(
             folder.begin()
             record |= trainable.fingerprint()
             # The checkpoint first: a run that has a record can be resumed from where it began.
-            save_checkpoint(folder.checkpoint, 0, *save_loop_state(chosen.loop))
+            arrays, saved = save_loop_state(chosen.loop)
+            save_checkpoint(folder.checkpoint, 0, arrays, {**saved, IDENTITY: identity_of(record)})
             folder.write_record(record)
         return _train_to_end(trainable, chosen.settings, chosen.loop, record, folder, options)
 
@@ -236,6 +238,9 @@ def resume_run(
         record = record_of_first(path, place)
         if "seal" not in record:
             raise FileFormatError(f"{path / RECORD} is damaged: it has no checksum.")
+        saved = checkpoint_of_first(path, place)
+        if saved is not None:
+            check_identity(path, record, saved[1])
         check_same_start("resume", record["settings"], place)
         use_recorded_link(record, place)
         with options.progress.doing("Reading the table"):
@@ -245,7 +250,6 @@ def resume_run(
         found = {name: known[name] for name in measured if name in known}
         settings = trainable.settings.replace(**found)
         loop = trainable.problem.begin()
-        saved = checkpoint_of_first(path, place)
         if saved is not None:
             try:
                 loop = restore_loop_state(*saved, like=loop)
@@ -301,9 +305,10 @@ def _train_to_end(
     options: Options,
 ) -> R:
     """Run the loop and write its files."""
-    own = [] if folder is None else [
-        WriteHistory(folder), SaveCheckpoints(CheckpointWriter(folder.checkpoint)),
-    ]  # fmt: skip
+    own: list[Callback] = []
+    if folder is not None:
+        writer = CheckpointWriter(folder.checkpoint, {IDENTITY: identity_of(record)})
+        own = [WriteHistory(folder), SaveCheckpoints(writer)]
     model = Evaluated(lambda params: trainable.metrics(params, settings), trainable.shown)
     given = as_callbacks(options.callbacks, model)
     if options.stop is not None:

@@ -81,7 +81,7 @@ def _computed(table: pa.Table, expressions: list[str]) -> list[pa.ChunkedArray]:
     """The values of SQL expressions, in the order of the rows."""
     import duckdb
 
-    listed = ", ".join(f"{one} AS \"{place}\"" for place, one in enumerate(expressions))
+    listed = ", ".join(f'{one} AS "{place}"' for place, one in enumerate(expressions))
     with duckdb.connect() as connection:
         return connection.from_arrow(table).project(listed).to_arrow_table().columns
 

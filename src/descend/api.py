@@ -85,7 +85,8 @@ def train(
             run ends where it says so, and the learning rate is not lowered. A resumed run does
             not know it; pass it again as a callback that calls `evaluation.stop()`.
         quiet: show no progress; None shows it in a notebook alone.
-        **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`.
+        **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`;
+            `validation` is a fraction of the rows, or rows of their own in any form of `data`.
 
     Returns:
         The run: its model, history, metrics and the reason why it ended.

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import itertools
 import math
+import os
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,8 @@ MODELS = ("tabular", "mlp", "linear")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 DATE_ORDERS = ("auto", "dmy", "mdy")
 DECIMALS = ("auto", "point", "comma")
+IN_MEMORY = "rows in memory"
+"""What a record says of validation rows that the caller held in memory."""
 NAMES = ("exclude", "categorical", "numeric", "datetime", "missing")
 """Options that are lists; all but the last are lists of columns."""
 LOSSES = (
@@ -116,6 +119,17 @@ COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", 
 """Options of `descend compare`, whose many runs use a network that trains quickly."""
 
 
+@dataclass(frozen=True, eq=False)
+class GivenRows:
+    """Validation rows that the caller holds in memory.
+
+    Attributes:
+        data: whatever `open_table` takes.
+    """
+
+    data: Any
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user asked for; `"auto"` and `None` stand for what `descend` then decides.
@@ -169,7 +183,8 @@ class Settings:
         time_budget: most seconds of training.
         patience: evaluations without improvement before the learning rate is lowered, and in
             the end training stops.
-        validation: fraction of the rows to hold out for validation, or a file.
+        validation: fraction of the rows to hold out for validation, or a file; from Python
+            also a table or arrays, as `data` may be one.
         seed: for the split, the initial weights and the order of rows.
         goal: what the advice looks for: `time` to a good validation loss, `examples` to it, or
             the `quality` of the loss.
@@ -217,7 +232,7 @@ class Settings:
     epochs: int | None = None
     time_budget: float | None = None
     patience: int = PATIENCE
-    validation: float | str = VALIDATION_FRACTION
+    validation: float | str | GivenRows = VALIDATION_FRACTION
     seed: int = 0
     goal: str = "time"
     advice_budget: float | None = None
@@ -262,7 +277,7 @@ class Settings:
             _check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
         if self.learning_rate != "auto":
             _check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
-        if not isinstance(self.validation, str) or not self.validation:
+        if not isinstance(self.validation, str | GivenRows) or not self.validation:
             _check_number("validation", self.validation, above=0, below=1, also="a file")
         if self.hidden is not None and not isinstance(self.hidden, tuple):
             raise SettingsError(
@@ -356,7 +371,9 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """The options as values that JSON holds, without passwords in addresses."""
-        options = dataclasses.asdict(self)
+        options = dict(vars(self))
+        if isinstance(self.validation, GivenRows):
+            options["validation"] = IN_MEMORY
         if isinstance(self.validation, str):
             options["validation"] = without_secrets(self.validation)
         return options
@@ -456,12 +473,22 @@ def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
     if isinstance(value, str) and name in NAMES:
         return split_names(value)
+    if name == "validation" and not isinstance(value, int | float | str | GivenRows):
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        # A number of NumPy is one too.
+        return value.item() if getattr(value, "shape", None) == () else _given(value)
     if isinstance(value, int | float) and name in ("hidden", "quantiles"):
         return (value,)
     if isinstance(value, list | tuple):
         return tuple(_plain("", part) for part in value)
     # NumPy's scalars, known without importing NumPy: `--help` need not wait for it.
     return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _given(value: Any) -> Any:
+    """Validation rows in memory; a value that is none stays, to be refused with the others."""
+    return value if value is None or isinstance(value, Mapping) else GivenRows(value)
 
 
 def _check_names(name: str, value: object) -> None:
@@ -481,12 +508,9 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _check_no_array(name: str, value: object) -> None:
     """Raise SettingsError for an array, which compares element by element."""
     if getattr(value, "ndim", 0):
-        expected = "a single value, a list or a tuple"
-        if name == "validation":
-            expected = "a fraction of the rows, or the name of a file with further rows"
         raise SettingsError(
-            f"{option_text(name)} must be {expected}; found an array or a table "
-            f"({type(value).__name__})."
+            f"{option_text(name)} must be a single value, a list or a tuple; found an array or a "
+            f"table ({type(value).__name__})."
         )
 
 

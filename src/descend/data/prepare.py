@@ -48,7 +48,7 @@ from descend.data.share_rows import (
 )
 from descend.data.split import is_validation
 from descend.errors import DataError
-from descend.settings import OWN_SCALE, Settings
+from descend.settings import IN_MEMORY, OWN_SCALE, GivenRows, Settings
 from descend.types import Batch
 
 COUNTS = "unseen counts"
@@ -119,8 +119,10 @@ def prepare(
     options = reading_options(settings)
     table = open_table(data, memory=budget.reading, options=options)
     validation = None
-    if isinstance(settings.validation, str):
-        validation = open_table(settings.validation, memory=budget.reading, options=options)
+    if not isinstance(settings.validation, float):
+        given = settings.validation
+        rows_of = given.data if isinstance(given, GivenRows) else given
+        validation = open_table(rows_of, memory=budget.reading, options=options)
     for note in (*table.notes, *(validation.notes if validation is not None else ())):
         say(f"Note: {note}")
     fingerprint: dict[str, Any] = {"data": table.fingerprint()}
@@ -305,7 +307,10 @@ def _store_of(
     """The folder and the key of the store of a table, or of the share of one process."""
     from descend import __version__
 
-    options = {option: getattr(settings, option) for option in _DECIDES}
+    known = settings.as_json() | {"validation": settings.validation}
+    if isinstance(settings.validation, GivenRows):
+        known["validation"] = IN_MEMORY
+    options = {option: known[option] for option in _DECIDES}
     sources = {part: _source(record) for part, record in fingerprint.items()}
     kept_in = folder_of_stores(settings.store)
     share = {} if sharing is None else {"share": [sharing.index, sharing.count]}
@@ -410,7 +415,7 @@ def _planned_parts(
         if other is not None:
             yield "training", part.batch
             continue
-        assert not isinstance(settings.validation, str)
+        assert isinstance(settings.validation, float)
         held_out = is_validation(part.row, settings.validation, settings.seed)
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))

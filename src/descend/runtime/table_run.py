@@ -30,7 +30,7 @@ from descend.runtime.early_reading import EarlyReading
 from descend.runtime.own_metrics import Asked, OwnMetrics, losses_over
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Trainable
-from descend.settings import Settings, settings_from
+from descend.settings import IN_MEMORY, Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop import LoopState
@@ -266,6 +266,10 @@ def reopen_run(
     if source is None:
         raise InputError(
             f"The run {path} was trained on data in memory, which is gone. Train again."
+        )
+    if settings.validation == IN_MEMORY:
+        raise InputError(
+            f"The validation rows of the run {path} were in memory, and are gone. Train again."
         )
     source = _accept_source(source, path, named.data, "data")
     if isinstance(settings.validation, str):

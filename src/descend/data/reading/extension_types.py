@@ -55,7 +55,9 @@ def value_sql(field: pa.Field) -> str | None:
     if name == "pandas.period":
         return _period_sql(field.name, column, described["freq"])
     if name == "pandas.interval":
-        left, right = {"left": "[)", "right": "(]", "both": "[]"}.get(described["closed"], "()")
+        closed = described["closed"]
+        left = "[" if closed in ("left", "both") else "("
+        right = "]" if closed in ("right", "both") else ")"
         text = f"'{left}' || {column}.\"left\" || ', ' || {column}.\"right\" || '{right}'"
         return f"CASE WHEN {column} IS NOT NULL THEN {text} END"
     return f"{column} != 0" if name == "arrow.bool8" else None

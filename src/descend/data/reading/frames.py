@@ -83,7 +83,8 @@ def _computed(table: pa.Table, expressions: list[str]) -> list[pa.ChunkedArray]:
 
     listed = ", ".join(f'{one} AS "{place}"' for place, one in enumerate(expressions))
     with duckdb.connect() as connection:
-        return connection.from_arrow(table).project(listed).to_arrow_table().columns
+        found: pa.Table = connection.from_arrow(table).project(listed).to_arrow_table()
+    return list(found.columns)
 
 
 def readable_type(kind: pa.DataType) -> pa.DataType:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -293,11 +292,6 @@ def test_no_content_of_a_configuration_breaks_the_program(
 def test_an_array_is_taken_or_refused_in_one_sentence(name: str, value: Any) -> None:
     with contextlib.suppress(SettingsError):
         settings_from({"target": "y", name: value})
-
-
-def test_rows_as_validation_are_refused_with_what_is_expected() -> None:
-    with pytest.raises(SettingsError, match=r"the name of a file .* found .* \(DataFrame\)\.$"):
-        settings_from({"target": "y", "validation": pd.DataFrame({"y": [1.0, 2.0]})})
 
 
 @pytest.mark.parametrize("name", ["train", "advise", "compare", "landscape"])

@@ -89,5 +89,5 @@ def test_a_run_says_that_its_validation_rows_are_gone(tmp_path: Path) -> None:
     )
     assert run.record["data"]["rows"]["validation"] == len(FURTHER)
     assert run.record["settings"]["validation"] == "rows in memory"
-    with pytest.raises(InputError, match="validation rows of the run .* were in memory"):
+    with pytest.raises(InputError, match=r"validation rows of the run .* were in memory"):
         descend.resume(tmp_path / "run", quiet=True)

@@ -18,6 +18,8 @@ from descend.runs.contents import RECORD
 
 IDENTITY = "run"
 """The key in the description of a checkpoint."""
+_PLACES = ("store", "validation")
+"""Settings that say where rows are; what the rows are, the fingerprint of the data says."""
 
 
 def identity_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,11 +31,12 @@ def identity_of(record: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The settings as they stand, and digests of columns and data.
     """
-    data = record.get("data") or {}
+    data, settings = record.get("data") or {}, record.get("settings") or {}
+    known = {name: value for name, value in settings.items() if name not in _PLACES}
     return {
-        "settings": json.loads(json_text(record.get("settings") or {})),
+        "settings": json.loads(json_text(known)),
         "columns": _digest(record.get("schema")),
-        "data": _digest([data.get(name) for name in ("source", "fingerprint", "layout")]),
+        "data": _digest([data.get(name) for name in ("fingerprint", "layout")]),
     }
 
 

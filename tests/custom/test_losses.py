@@ -13,6 +13,7 @@ import optax
 import pytest
 
 import descend
+from descend.custom.checks import check_loss
 from descend.errors import DataError, InputError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -153,11 +154,28 @@ def test_other_last_layers_are_refused(model: Any, y: Any, loss: str, said: str)
         lambda outputs, y: jnp.mean((outputs - y) ** 2, axis=1),
         lambda outputs, y: (outputs[:, 0] - y) ** 2 + jnp.mean(outputs),
         lambda outputs, y: jax.nn.logsumexp(outputs @ outputs.T, axis=1) - outputs[:, 0] * y,
+        lambda outputs, y: (outputs[:, 0] - y) ** 2 + 1e-6 * jnp.mean(outputs) ** 2,
     ],
 )
 def test_a_loss_that_couples_rows_is_refused(loss: Any) -> None:
     with pytest.raises(InputError, match="The loss couples the rows"):
         fit(linear(), NUMBERS, loss=loss)
+
+
+def test_a_loss_with_kinks_and_roots_does_not_couple_rows() -> None:
+    def loss(outputs: Any, y: Any) -> Any:
+        return jnp.sqrt(jnp.maximum(outputs[:, 0] - y, 0.0)) + jnp.abs(outputs[:, 0] - y)
+
+    check_loss(loss, jnp.array([[0.0], [1.0], [0.0], [2.0]]), jnp.array([0.0, 1.0, 0.5, 2.0]))
+
+
+def test_a_loss_that_fails_for_a_batch_of_one_row_is_refused_in_one_sentence() -> None:
+    def hardest_half(outputs: Any, y: Any) -> Any:
+        losses = (outputs[:, 0] - y) ** 2
+        return jnp.where(losses >= jax.lax.top_k(losses, len(y) // 2)[0][-1], losses, 0.0)
+
+    with pytest.raises(InputError, match=r"The loss fails on a few rows \(.*1.*\): IndexError"):
+        fit(linear(), NUMBERS, loss=hardest_half)
 
 
 def test_a_loss_that_couples_rows_only_where_outputs_differ_is_refused() -> None:

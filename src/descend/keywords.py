@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 
 class RunKeywords(TypedDict, total=False):
@@ -68,4 +68,4 @@ class TrainKeywords(NetworkKeywords, total=False):
     model: str
     loss: str
     optimizer: str
-    validation: Any
+    validation: object

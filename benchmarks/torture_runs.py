@@ -56,6 +56,10 @@ class Task:
 
 TASKS = (
     Task("memory", "--hidden 16 --batch-size 32 --learning-rate 0.02 --epochs 80"),
+    Task(
+        "networks",
+        "--hidden 16 --members 1 --networks 4 --batch-size 32 --learning-rate 0.02 --epochs 20",
+    ),
     Task("linear", "--model linear --batch-size 8 --learning-rate 0.01 --epochs 60"),
     Task(
         "adam",

@@ -76,7 +76,7 @@ def test_an_object_that_adds_up_over_calls_is_no_metric() -> None:
 def test_they_stand_in_the_files_and_are_read_again(tmp_path: Path) -> None:
     run = fit(out=tmp_path / "run")
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert lines[0].endswith("learning_rate,worst,far/loss,far/worst")
+    assert lines[0].endswith("learning_rate,network,worst,far/loss,far/worst")
     assert len(lines) == len(run.history) + 1
     assert read_history(tmp_path / "run")[-1] == run.history[-1]
     page = (tmp_path / "run" / "report.html").read_text()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 import descend
+from descend.cli.options import gather_settings
 from descend.data.prepare import prepare
 from descend.errors import DescendError, InputError, SettingsError
 from descend.settings import settings_from
@@ -91,3 +92,16 @@ def test_a_run_says_that_its_validation_rows_are_gone(tmp_path: Path) -> None:
     assert run.record["settings"]["validation"] == "rows in memory"
     with pytest.raises(InputError, match=r"validation rows of the run .* were in memory"):
         descend.resume(tmp_path / "run", quiet=True)
+
+
+def test_a_run_like_one_that_was_validated_in_memory_asks_for_validation_rows(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"model": "linear", "epochs": 1, "batch_size": 10}
+    descend.train(
+        TRAINING, target="y", validation=FURTHER, out=tmp_path / "run", learning_rate=0.1, **options
+    )
+    with pytest.raises(InputError, match=r"were in memory.*validation"):
+        gather_settings({}, None, tmp_path / "run")
+    settings = gather_settings({"validation": 0.2}, None, tmp_path / "run")
+    assert settings.validation == 0.2

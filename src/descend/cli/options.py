@@ -14,13 +14,14 @@ import typer
 
 from descend.cli.completion import completion_of
 from descend.defaults import EFFORTS, RISE_UPDATES
-from descend.errors import SettingsError, option_text, printable
+from descend.errors import InputError, SettingsError, option_text, printable
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
 from descend.settings import (
     ACTIVATIONS,
     BATCH_SCHEDULES,
     GOALS,
+    IN_MEMORY,
     LOSSES,
     MODELS,
     SCHEDULES,
@@ -381,6 +382,11 @@ def gather_settings(
     if like is not None and isinstance(validation, str) and "validation" not in typed:
         from descend.data.reading.sources import accept_recorded_source
 
+        if validation == IN_MEMORY:
+            raise InputError(
+                f"The validation rows of the run {like} were in memory, and are gone. Type others "
+                f"after {option_text('validation')}: a file, or a fraction such as 0.1."
+            )
         accept_recorded_source(validation, record=str(like), named=None, option="validation")
     try:
         return settings_from(options)

@@ -21,14 +21,14 @@ from descend.tuning.advice.speed import measure_speed
 PLANNED_PART = 0.8
 """Of the budget: seconds of updates vary, and evaluations take some too."""
 FEWEST_NETWORKS = 3
-"""An effort of several networks is worth it if the budget holds the whole courses of so many.
-Mostly their courses end early, and the run trains more: as many as fit."""
+"""An effort of several networks is worth it if the budget holds the whole courses of so many."""
 NAMED_COLUMNS = 8
 
 
 def within_budget(run: TableRun, asked: Settings) -> TableRun:
     """The run with the most effort whose course ends within the time budget.
 
+    Where the courses of its networks end early, it trains further ones, as many as fit.
     Seconds per update are measured with the members of the settings, and taken to grow in
     proportion to them. Where the budget is less than `quick` takes, its course is shorter.
 
@@ -65,6 +65,9 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
             break
     else:
         epochs = max(1, int(fitting))
+    if free:
+        # Courses mostly end early: the run begins another network as long as it fits.
+        networks = max(one.networks for one in EFFORTS.values())
     changed = settings.replace(effort=effort, members=members, networks=networks, epochs=epochs)
     return dataclasses.replace(run, settings=changed)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 Array = Any
@@ -144,6 +144,20 @@ class HistoryLine:
 
 History = tuple[HistoryLine, ...]
 """How a run went: one line per evaluation."""
+
+
+def counted_from_first(lines: History) -> History:
+    """The lines with updates, epochs, rows seen and seconds counted from the first of them."""
+    return tuple(
+        replace(
+            line,
+            update=line.update - lines[0].update,
+            epoch=line.epoch - lines[0].epoch,
+            examples=line.examples - lines[0].examples,
+            seconds=line.seconds - lines[0].seconds,
+        )
+        for line in lines
+    )
 
 
 @dataclass(frozen=True)

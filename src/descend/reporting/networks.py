@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.io.units import count_text
 from descend.reporting.html import number_text
-from descend.types import History, HistoryLine
+from descend.types import History, counted_from_first
 
 
 def by_network(history: History) -> list[History]:
@@ -18,29 +17,13 @@ def by_network(history: History) -> list[History]:
     A network begins with a line before its first update, at the counts of the last line before.
     """
     groups = itertools.groupby(history, key=lambda one: one.network)
-    return [_from_beginning(tuple(lines)) for _, lines in groups]
+    parts = [(number, tuple(lines)) for number, lines in groups]
+    return [lines if number == 1 else counted_from_first(lines) for number, lines in parts]
 
 
 def last_network(history: History) -> History:
     """The lines of the last network."""
     return by_network(history)[-1] if history else history
-
-
-def _from_beginning(lines: History) -> History:
-    first = lines[0]
-    if first.network == 1:
-        return lines
-
-    def rebased(line: HistoryLine) -> HistoryLine:
-        return dataclasses.replace(
-            line,
-            update=line.update - first.update,
-            epoch=line.epoch - first.epoch,
-            examples=line.examples - first.examples,
-            seconds=line.seconds - first.seconds,
-        )
-
-    return tuple(map(rebased, lines))
 
 
 def networks_text(result: Mapping[str, Any], trained: int) -> str:

@@ -21,7 +21,7 @@ from descend.tuning.advice.speed import measure_speed
 PLANNED_PART = 0.8
 """Of the budget: seconds of updates vary, and evaluations take some too."""
 FEWEST_NETWORKS = 3
-"""An effort of several networks is worth it if the budget holds the whole courses of so many."""
+"""Networks whose full training has to fit in the budget for an effort of several to be chosen."""
 NAMED_COLUMNS = 8
 
 

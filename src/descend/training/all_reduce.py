@@ -25,9 +25,9 @@ UNDER_WAY = 16 << 10
 """Bytes that a link usually carries at least while a message is under way (100 Mbit/s and 1 ms:
 12 KB; 25 Gbit/s and 50 µs: 150 KB): what a message more costs, in bytes."""
 AT_ONCE, DIRECTIONS = 10.0, 1.25
-"""Where the bytes of an exchange take at most so many times as long as a message, those of both
-directions usually pass at once; in the mean they take as long as this many directions. From twice
-as many times on, one direction may wait for the other."""
+"""While the bytes of an exchange take at most `AT_ONCE` times the latency, those of both directions
+usually pass at once: on average they take `DIRECTIONS` times as long as one direction. From twice
+`AT_ONCE` on, one direction may wait for the other."""
 CLEARLY = 1.5
 """How many times less another way must take by the measured link before the usual one is left.
 The order of a sum decides about its last bit; so a link measured a little faster or slower tomorrow

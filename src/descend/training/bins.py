@@ -45,9 +45,9 @@ REACH = 10.0
 """A number is taken as it is within this multiple of the distance from the median to the outer
 percentiles; beyond, its logarithm."""
 RARE = 0.02
-"""A column in which fewer rows than this part differ from the most frequent value is scaled as if
-so many did. By its own deviation, a value of one row in 10,000 would be a hundred of them, and the
-network's answer to it wild: it is learned from that row alone."""
+"""Least fraction of rows that a column is scaled for. In a column where fewer rows differ from the
+most frequent value, one row in 10,000 would lie a hundred deviations away, and predictions near it
+would be wild: the network knows that row alone."""
 
 NONE = np.zeros(0, np.float32)
 

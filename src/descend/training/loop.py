@@ -39,7 +39,16 @@ from descend.training.state import at_average, copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.training.updates import ChunkUpdater
 from descend.training.watch import steps
-from descend.types import Array, History, HistoryLine, Params, Position, StopReason, TrainState
+from descend.types import (
+    Array,
+    History,
+    HistoryLine,
+    Params,
+    Position,
+    StopReason,
+    TrainState,
+    counted_from_first,
+)
 
 MIN_UPDATES_BETWEEN_EVALUATIONS = 10
 """Fewer updates between two evaluations would measure noise where batches are large."""
@@ -91,18 +100,8 @@ class LoopState(NamedTuple):
     @property
     def own_history(self) -> History:
         """The lines of the network in training, their counts its own."""
-        begun = self.begun
-        if not begun.lines:
-            return self.history
-        return tuple(
-            replace(
-                line,
-                update=line.update - begun.updates,
-                examples=line.examples - begun.examples,
-                epoch=line.epoch - begun.epochs,
-            )
-            for line in self.history[begun.lines :]
-        )
+        lines = self.history[self.begun.lines :]
+        return counted_from_first(lines) if self.begun.lines else lines
 
     @property
     def updates(self) -> int:

@@ -54,14 +54,12 @@ class Beginning(NamedTuple):
         updates: made.
         examples: rows seen, repeats counted.
         epochs: begun; the order of rows follows their number, so it is another one now.
-        seconds: of training.
         lines: of the history.
     """
 
     updates: int = 0
     examples: int = 0
     epochs: int = 0
-    seconds: float = 0.0
     lines: int = 0
 
 
@@ -103,7 +101,6 @@ def next_beginning(
         updates=loop.begun.updates + loop.state.update,
         examples=loop.begun.examples + loop.state.examples,
         epochs=position.epoch + (position.index > 0),
-        seconds=loop.seconds,
         lines=len(loop.history),
     )
 
@@ -160,12 +157,11 @@ def _kept(loop: LoopState, last: bool = False) -> list[Finished]:
     Not one whose loss is so high that the mean would be the worse for it; and not the one in
     training where it was cut off before it was as good as the worst of the others.
     """
-    newest = Finished((loop.state if last else loop.best).mean, loop.progress.best)
-    if not loop.finished:
-        return [newest._replace(weights=to_numpy(newest.weights))]
+    newest = Finished(to_numpy((loop.state if last else loop.best).mean), loop.progress.best)
     networks = list(loop.finished)
-    if last or loop.complete or newest.loss <= max(one.loss for one in networks):
-        networks.append(newest._replace(weights=to_numpy(newest.weights)))
+    highest = max((one.loss for one in networks), default=newest.loss)
+    if last or loop.complete or newest.loss <= highest:
+        networks.append(newest)
     lowest = min(one.loss for one in networks)
     return [one for one in networks if last or lowest <= 0 or one.loss <= WORST * lowest]
 

@@ -12,7 +12,7 @@ from descend.tuning.compare.ratios import (
     EQUIVALENT,
     FAILED,
     HELD,
-    OPEN,
+    UNDETERMINED,
     Ratio,
     drawn_ratio,
     exact_ratio,
@@ -33,7 +33,7 @@ def test_the_interval_is_students() -> None:
 def test_a_single_seed_tells_nothing_of_what_is_timed() -> None:
     ratio = ratio_of([(9.0, 1.0)])
     assert ratio.interval is None
-    assert verdict_of({"": ratio}) == OPEN
+    assert verdict_of({"": ratio}) == UNDETERMINED
     assert verdict_of({"": exact_ratio([(9.0, 1.0)])}) == HELD
 
 
@@ -46,10 +46,10 @@ def test_errors_of_draws_add_up() -> None:
 def test_a_bound_on_one_side_cannot_decide_for_the_other() -> None:
     above = ratio_of([(9.0, 1.0), (9.5, 1.0), (9.2, 1.0)])
     assert verdict_of({"": above._replace(at_least=True)}) == HELD
-    assert verdict_of({"": above._replace(at_most=True)}) == OPEN
+    assert verdict_of({"": above._replace(at_most=True)}) == UNDETERMINED
     below = Ratio(-above.log, above.error, above.freedom)
     assert verdict_of({"": below._replace(at_most=True)}) == FAILED
-    assert verdict_of({"": below._replace(at_least=True)}) == OPEN
+    assert verdict_of({"": below._replace(at_least=True)}) == UNDETERMINED
 
 
 @pytest.mark.parametrize("parts", [1, 4])
@@ -87,4 +87,4 @@ def test_a_claim_of_which_one_part_is_clear_and_one_makes_no_difference_is_no_op
     clear = ratio_of([(4.0, 1.0), (4.2, 1.0), (4.1, 1.0)])
     alike = ratio_of([(1.0, 1.0), (1.02, 1.0), (0.98, 1.0)])
     assert verdict_of({"a": clear, "b": alike}) == EQUIVALENT
-    assert verdict_of({"a": clear, "b": None}) == OPEN
+    assert verdict_of({"a": clear, "b": None}) == UNDETERMINED

@@ -18,7 +18,7 @@ from descend.tuning.compare.ratios import (
     EQUIVALENT,
     FAILED,
     HELD,
-    OPEN,
+    UNDETERMINED,
     Ratio,
     drawn_ratio,
     exact_ratio,
@@ -42,7 +42,7 @@ WORDS = {
     IN_PART: "It held only in part.",
     FAILED: "It did not hold here.",
     EQUIVALENT: f"It makes little difference here: less than {EQUIVALENCE_MARGIN:g} ×.",
-    OPEN: "These runs do not decide it.",
+    UNDETERMINED: "These runs do not decide it.",
 }
 
 
@@ -211,7 +211,7 @@ def _claim(
     if verdict in (FAILED, EQUIVALENT) and some:
         verdict = IN_PART
     words = WORDS[verdict]
-    unknown = {"value": None, "interval": None, "verdict": OPEN}
+    unknown = {"value": None, "interval": None, "verdict": UNDETERMINED}
     listing = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
     return {
         "name": name,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # Its parts are imported when they are used.
 
-HELD, FAILED, OPEN = "held", "did not hold", "undetermined"
+HELD, FAILED, UNDETERMINED = "held", "did not hold", "undetermined"
 EQUIVALENT = "little difference"
 RISK = 0.05
 """Significance level: the risk of calling a ratio above 1, or below 1, when it is not."""
@@ -74,8 +74,8 @@ class Ratio(NamedTuple):
 
     def as_json(self, risk: float) -> dict[str, Any]:
         """The ratio as a record, its verdict at the given risk."""
-        verdict = HELD if self.above() else FAILED if self.below(risk) else OPEN
-        if verdict == OPEN and self.is_equivalent():
+        verdict = HELD if self.above() else FAILED if self.below(risk) else UNDETERMINED
+        if verdict == UNDETERMINED and self.is_equivalent():
             verdict = EQUIVALENT
         return {
             "value": self.value,
@@ -142,10 +142,12 @@ def verdict_of(parts: Mapping[str, Ratio | None]) -> str:
     if any(part.below(shared_risk(parts)) for part in known):
         return FAILED
     if not known or len(known) < len(parts):
-        return OPEN
+        return UNDETERMINED
     if all(map(Ratio.above, known)):
         return HELD
-    return EQUIVALENT if all(part.above() or part.is_equivalent() for part in known) else OPEN
+    return (
+        EQUIVALENT if all(part.above() or part.is_equivalent() for part in known) else UNDETERMINED
+    )
 
 
 def shared_risk(parts: Mapping[str, Ratio | None]) -> float:

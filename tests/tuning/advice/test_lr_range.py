@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 
@@ -96,28 +94,3 @@ def test_the_best_rate_of_a_size_is_among_the_trials_that_went_furthest() -> Non
         Trial(64, 0.4, None, updates=10, diverged=True),
     ]
     assert lr_range.best_rates(trials) == {16: 0.2}
-
-
-def with_seed(problem: Problem, seed: int) -> Problem:
-    """The same problem from other weights in another order, its compiled programs kept."""
-    other = copy.copy(problem)
-    object.__setattr__(other, "seed", seed)
-    return other
-
-
-@pytest.mark.slow
-def test_the_advised_rate_never_diverges_in_the_first_epochs() -> None:
-    from descend.training.callback import Callback
-    from descend.training.loop import fit
-    from descend.training.stopping import Limits
-    from descend.tuning.advice.advise import advise
-
-    problem = mlp_problem(numbers(600, 6, noise=0.5), numbers(200, 6, seed=1))
-    start = problem.evaluate(problem.begin().state.params)
-    for seed in range(20):
-        one = with_seed(problem, seed)
-        advice, _ = advise(one, batch_size=16, budget=0.5)
-        run = one.loop_config(16, advice.learning_rate, limits=Limits(epochs=3))
-        loop, _ = fit(run, one.begin(), Callback())
-        assert loop.progress.rescues == 0
-        assert loop.history[-1].validation_loss < start

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
 from descend.errors import DivergedError, option_text
-from descend.training.state import copy_state
 from descend.tuning.advice import lr_range, selection, speed
 from descend.tuning.advice.first_trials import record_stable_rates
 from descend.tuning.advice.further_sizes import ensure_speed
@@ -22,10 +20,6 @@ compilation."""
 NEARBY_FRACTIONS = (2.0, 1.0, 0.5)
 """Rates to try at another batch size. With 1.0, the rate is the same fraction of the maximum stable
 rate as the best one at the reference size."""
-NEARLY_AS_GOOD = 1.25
-"""Of two rates whose costs differ by less, a longer trial decides."""
-VERIFY_FRACTION = 0.1
-"""Fraction of the budget for verifying that the selected rate lasts for an epoch."""
 
 
 def search(
@@ -88,11 +82,16 @@ def search(
         entered = _at_lower_rates(work, others) if learning_rate is None else []
     work.record_time("race")
     if not finalists:
-        raise DivergedError(
-            "Training diverged at every learning rate that was tried. "
-            f"Look for extreme values in the data, or set {option_text('learning_rate')}."
-        )
+        raise all_diverged()
     return finalists, others
+
+
+def all_diverged() -> DivergedError:
+    """The error for a problem that no learning rate could train."""
+    return DivergedError(
+        "Training diverged at every learning rate that was tried. "
+        f"Look for extreme values in the data, or set {option_text('learning_rate')}."
+    )
 
 
 def _at_lower_rates(work: Work, diverged: Sequence[Trial]) -> list[Trial]:
@@ -177,67 +176,3 @@ def go_beyond_edge(
     for trial in run_to_cost(work.runner, added, work.cost, first.updates * work.cost(size)):
         (others if trial.diverged else finalists).append(trial)
     return finalists, others
-
-
-def tell_nearest_rates_apart(
-    work: Work, finalists: Sequence[Trial], others: Sequence[Trial]
-) -> tuple[list[Trial], list[Trial]]:
-    """Run the two best rates of the selected size twice as far, where neither is clearly better.
-
-    The rate that is ahead in a short trial is often higher than the one that lasts. Training goes
-    on from the winner, so only the updates of the other one are spent. No trial is longer than
-    training itself, as far as is known: both would be past its end.
-
-    Returns:
-        The finalists and the other trials, with those that diverged now.
-    """
-    finalists, others = list(finalists), list(others)
-    if work.budget_given and work.spent() > work.budget:
-        return finalists, others
-    ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
-    size = selection.rank(finalists, ratios, work.reference)[0].batch_size
-    nearest = sorted(
-        (ratio, place)
-        for place, ratio in enumerate(ratios)
-        if finalists[place].batch_size == size and finalists[place].state is not None
-    )[:2]
-    if len(nearest) < 2 or nearest[1][0] >= NEARLY_AS_GOOD * nearest[0][0]:
-        return finalists, others
-    pair = [finalists[place] for _, place in nearest]
-    reached = 2.0 * max(one.updates for one in pair) * work.cost(size)
-    if work.goal == "examples" or reached > work.training:
-        return finalists, others
-    again = [
-        dataclasses.replace(one, state=copy_state(one.state))
-        for one in pair
-        if one.state is not None
-    ]
-    ran = run_to_cost(work.runner, again, work.cost, reached)
-    rest = [one for place, one in enumerate(finalists) if place not in {p for _, p in nearest}]
-    lasting = [*rest, *(one for one in ran if not one.diverged)]
-    if not lasting:
-        return finalists, others  # Which of them lasts for an epoch is seen next.
-    return lasting, [*others, *(one for one in ran if one.diverged)]
-
-
-def select_lasting_finalist(
-    work: Work, finalists: Sequence[Trial], ratios: Sequence[float]
-) -> Trial:
-    """The first finalist in order of preference whose rate lasts.
-
-    It must last for an epoch, or for as much of it as a tenth of the budget buys. If none does,
-    the first one runs again at a quarter of its rate.
-    """
-    order = selection.rank(finalists, ratios, work.reference)
-    for trial in order:
-        epoch = work.runner.problem.plan(trial.batch_size).updates_per_epoch
-        per_update = speed.seconds_at(work.speed, trial.batch_size)
-        affordable = round(VERIFY_FRACTION * work.budget / per_update)
-        updates = min(epoch - trial.updates, affordable)
-        if updates > 0:
-            trial = work.runner.run_rung(trial, trial.updates + updates)  # noqa: PLW2901
-        if not trial.diverged:
-            return trial
-    first = order[0]
-    lower = work.runner.start(first.batch_size, lr_range.round_rate(first.learning_rate / 4))
-    return work.runner.run_rung(lower, first.updates)

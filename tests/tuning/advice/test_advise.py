@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 
 import jax
@@ -18,6 +17,7 @@ from descend.training.stopping import Limits
 from descend.tuning.advice.advise import advise
 from descend.types import Advice
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of
+from tests.tuning.advice.made_machine import ticking
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def problem() -> Problem:
 
 @pytest.fixture(scope="module")
 def advised(problem: Problem) -> Advice:
-    return advise(problem, budget=1.0)[0]
+    return advise(problem, budget=1.0, clock=ticking())[0]
 
 
 def test_the_advice_is_possible_and_lies_in_its_regions(advised: Advice) -> None:
@@ -58,7 +58,7 @@ def test_the_text_names_what_to_set_and_what_it_cost(advised: Advice) -> None:
 
 def test_nothing_that_was_there_is_changed_and_training_goes_on(problem: Problem) -> None:
     before = jax.tree.map(np.array, problem.begin().state)
-    advice, loop = advise(problem, budget=0.5)
+    advice, loop = advise(problem, budget=0.5, clock=ticking())
     assert same_bits(before, jax.tree.map(np.array, problem.begin().state))
     assert loop is not None
     assert loop.state.update > 0
@@ -70,15 +70,14 @@ def test_nothing_that_was_there_is_changed_and_training_goes_on(problem: Problem
 @pytest.mark.slow
 def test_the_same_seed_and_times_give_the_same_advice(problem: Problem) -> None:
     def once() -> Advice:
-        ticks = itertools.count()
-        return advise(problem, budget=2.0, clock=lambda: next(ticks) * 1e-3)[0]
+        return advise(problem, budget=2.0, clock=ticking())[0]
 
     assert once() == once()
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 900])
 def test_a_given_batch_size_stays(problem: Problem, batch_size: int) -> None:
-    advice, loop = advise(problem, batch_size=batch_size, budget=0.5)
+    advice, loop = advise(problem, batch_size=batch_size, budget=0.5, clock=ticking())
     assert advice.batch_size == batch_size
     assert advice.flat_region == (batch_size, batch_size)
     assert loop is not None
@@ -86,7 +85,7 @@ def test_a_given_batch_size_stays(problem: Problem, batch_size: int) -> None:
 
 
 def test_a_given_learning_rate_stays(problem: Problem) -> None:
-    advice, _ = advise(problem, learning_rate=0.03, budget=0.5)
+    advice, _ = advise(problem, learning_rate=0.03, budget=0.5, clock=ticking())
     assert advice.learning_rate == 0.03
     assert advice.interval == (0.03, 0.03)
 
@@ -99,7 +98,7 @@ def test_nothing_is_measured_where_both_are_given(problem: Problem) -> None:
 
 @pytest.mark.parametrize("goal", ["examples", "quality"])
 def test_other_goals(problem: Problem, goal: str) -> None:
-    advice, _ = advise(problem, goal=goal, budget=0.5)
+    advice, _ = advise(problem, goal=goal, budget=0.5, clock=ticking())
     assert advice.evidence["goal"] == goal
 
 
@@ -110,17 +109,17 @@ def test_an_unknown_goal_is_refused(problem: Problem) -> None:
 
 def test_rules_that_find_their_own_rate_get_one() -> None:
     own = linear_problem(numbers(300), optimizer="dog")
-    advice, _ = advise(own, optimizer="dog", budget=0.5)
+    advice, _ = advise(own, optimizer="dog", budget=0.5, clock=ticking())
     assert advice.learning_rate == 1.0
 
 
 def test_little_memory_keeps_batches_small(problem: Problem) -> None:
-    advice, _ = advise(problem, memory=1, budget=0.5)
+    advice, _ = advise(problem, memory=1, budget=0.5, clock=ticking())
     assert advice.batch_size == 1
 
 
 def test_a_handful_of_rows_is_enough() -> None:
-    advice, _ = advise(linear_problem(numbers(5)), budget=0.3)
+    advice, _ = advise(linear_problem(numbers(5)), budget=0.3, clock=ticking())
     assert advice.batch_size <= 5
 
 
@@ -128,4 +127,4 @@ def test_a_target_that_breaks_every_rate_is_told() -> None:
     X = np.random.default_rng(0).normal(size=(60, 2))
     y = np.full((60, 1), np.nan)
     with pytest.raises(DivergedError, match="extreme values"):
-        advise(linear_problem(store_of(X, y)), budget=0.3)
+        advise(linear_problem(store_of(X, y)), budget=0.3, clock=ticking())

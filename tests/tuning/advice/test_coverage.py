@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ from benchmarks.regret_cases import noisy_quadratic
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.critical_batch import fit_law, updates_to
 from descend.tuning.advice.trials import make_runner
+from tests.tuning.advice.made_machine import ticking
 
 DIMENSIONS, ROWS, SEEDS = 100, 8192, 8
 SIZES = (2, 8, 32, 128, 512)
@@ -62,12 +61,11 @@ def test_the_interval_holds_the_critical_size_in_most_advices(
     """The seeds draw other rows in another order; the clock says that all rows cost the same."""
     found = []
     for seed in range(SEEDS):
-        ticks = itertools.count()
         advice, _ = advise(
             noisy_quadratic(DIMENSIONS, ROWS, seed),
             at_least=1e4,
             optimizer="sgd",
-            clock=lambda ticks=ticks: next(ticks) * 1e-3,  # type: ignore[misc]
+            clock=ticking(),
         )
         law = advice.evidence["law"]
         if law is None or law["interval"][1] is None:

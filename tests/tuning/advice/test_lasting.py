@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable
 
@@ -20,7 +19,7 @@ from descend.tuning.advice.trials import Trial, TrialRunner
 from descend.tuning.advice.work import Work
 from descend.types import TrainState
 from tests.problems import mlp_problem, numbers
-from tests.tuning.advice.made_machine import begun
+from tests.tuning.advice.made_machine import begun, ticking
 
 STATE = TrainState(np.zeros(1), (), np.zeros(1), 0, 0)
 """Weights, for trials that can run on."""
@@ -200,13 +199,8 @@ def test_the_advised_rate_lasts_for_the_first_epochs_however_busy_the_machine(
     problem = mlp_problem(numbers(600, 6, noise=0.5), numbers(200, 6, seed=1))
     start = problem.evaluate(problem.begin().state.params)
     for seed in range(6):
-        one, ticks = dataclasses.replace(problem, seed=seed), itertools.count()
-        advice, _ = advise(
-            one,
-            batch_size=16,
-            budget=budget,
-            clock=lambda ticks=ticks: next(ticks) * 0.01,  # type: ignore[misc]
-        )
+        one = dataclasses.replace(problem, seed=seed)
+        advice, _ = advise(one, batch_size=16, budget=budget, clock=ticking(0.01))
         run = one.loop_config(16, advice.learning_rate, limits=Limits(epochs=3))
         loop, _ = fit(run, one.begin(), Callback())
         assert loop.progress.rescues == 0

@@ -17,14 +17,14 @@ from descend.tuning.advice.noise_growth import MOMENTS
 from descend.tuning.advice.trials import make_runner
 from descend.types import Speed
 from tests.problems import mlp_problem, numbers
+from tests.tuning.advice.made_machine import ticking
 
 PROBLEM = mlp_problem(numbers(900, 5, noise=0.5), numbers(200, 5, seed=1))
 
 
 def noise_at(step: float) -> list[dict[str, object]]:
     """The noise that an advice measures on a machine whose clock ticks in such steps."""
-    ticks = itertools.count()
-    advice, _ = advise(PROBLEM, budget=5.0, clock=lambda: next(ticks) * step)
+    advice, _ = advise(PROBLEM, budget=5.0, clock=ticking(step))
     return list(advice.evidence["noise"])
 
 

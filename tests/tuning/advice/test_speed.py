@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import Any
 
 import jax
@@ -14,18 +13,15 @@ from descend.training.models import Inputs, mlp
 from descend.tuning.advice import speed
 from descend.types import Speed
 from tests.problems import linear_problem, numbers, same_bits
-
-
-def ticking(step: float = 0.01) -> speed.Clock:
-    """A clock that goes on by one step whenever it is read."""
-    ticks = itertools.count()
-    return lambda: next(ticks) * step
+from tests.tuning.advice.made_machine import ticking
 
 
 def test_seconds_are_those_of_the_clock_over_the_updates_made() -> None:
     problem = linear_problem(numbers(640))
     state = problem.begin().state
-    found = speed.measure_speed(problem, state, [64, 16], clock=ticking(), seconds=0.015, repeats=3)
+    found = speed.measure_speed(
+        problem, state, [64, 16], clock=ticking(0.01), seconds=0.015, repeats=3
+    )
     assert found.batch_sizes == (16, 64)
     # Calls of 1 and 2 updates in the first turn, 2 and 4 in the second, 4 and 8 in the third.
     assert found.seconds_per_update == pytest.approx((0.02 / 12, 0.02 / 12))

@@ -195,10 +195,13 @@ def test_a_given_rate_stays_or_has_diverged(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_advised_rate_lasts_for_the_first_epochs_however_busy_the_machine(
     budget: float,
 ) -> None:
-    """A look at the clock takes 0.01 s: the trials of the smaller budget end after 2 updates."""
+    """A look at the clock takes 0.01 s: the trials end after 2 or 7 updates.
+
+    With each of these seeds the rate that is ahead by then does not last for three epochs.
+    """
     problem = mlp_problem(numbers(600, 6, noise=0.5), numbers(200, 6, seed=1))
     start = problem.evaluate(problem.begin().state.params)
-    for seed in range(6):
+    for seed in (7, 10, 16, 19):
         one = dataclasses.replace(problem, seed=seed)
         advice, _ = advise(one, batch_size=16, budget=budget, clock=ticking(0.01))
         run = one.loop_config(16, advice.learning_rate, limits=Limits(epochs=3))

@@ -15,7 +15,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.measure import machine, versions
 from benchmarks.regret_sweep import SEEDS, Enough, Sweep, measure_speed, updates_until
-from descend.training.loop import LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem, programs
 from descend.training.stopping import Limits
 from descend.tuning.advice import speed

@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.regret_cases import Case
 from benchmarks.regret_cells import Cells
 from descend.training.callback import Callback
-from descend.training.loop import LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.tuning.advice import speed
 from descend.types import Speed, StopReason

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import threading
 
-from descend.training.loop import LoopConfig
+from descend.training.loop_state import LoopConfig
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from tests.problems import (

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from descend.data.rows.store import MemoryStore
 from descend.settings import Settings
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, linear, mlp
 from descend.training.optimizers import make_optimizer

@@ -18,7 +18,7 @@ from descend.errors import SettingsError
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.live_page import LivePage
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import StopReason
 from tests.problems import linear_problem, numbers, same_bits
 

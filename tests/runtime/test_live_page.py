@@ -29,7 +29,7 @@ from descend.runtime.table_run import Run
 from descend.runtime.tensorboard import TensorBoard
 from descend.settings import Settings
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import History, HistoryLine, StopReason
 
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"

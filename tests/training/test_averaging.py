@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from descend.data.rows.batches import chunks
 from descend.training.averaging import GROWTH, SAMPLES, WINDOW, averaging_schedule, no_averaging
-from descend.training.loop import fit, updates_between
+from descend.training.course import updates_between
+from descend.training.loop import fit
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from descend.training.batch_schedule import BatchSchedule
-from descend.training.loop import LoopConfig, LoopState, fit, learning_rate
+from descend.training.course import learning_rate
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits

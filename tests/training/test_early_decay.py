@@ -7,7 +7,8 @@ import pytest
 
 from descend.training import early_decay
 from descend.training.early_decay import Plan
-from descend.training.loop import LoopConfig, LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.schedules import MIN_FACTOR
 from descend.training.stopping import Limits, StoppingState

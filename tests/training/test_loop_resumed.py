@@ -8,7 +8,8 @@ import pytest
 
 from descend.errors import FileFormatError
 from descend.training.accumulation import compile_accumulation
-from descend.training.loop import LoopConfig, LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits

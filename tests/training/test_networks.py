@@ -11,7 +11,8 @@ import pytest
 import descend
 from descend.runtime.together import AS_USUAL, several_networks
 from descend.settings import Settings
-from descend.training.loop import LoopConfig, LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.networks import (
     Networks,
     kept_weights,

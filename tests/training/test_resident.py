@@ -15,7 +15,8 @@ from descend.data.rows.batches import chunks, plan_batches
 from descend.data.rows.order import DRAWN, HASHED, epoch_rows, round_keys
 from descend.data.rows.store import MemoryStore
 from descend.training import device_feed
-from descend.training.loop import LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState
 from descend.training.resident import batch_at, hashed_rows
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits

@@ -14,7 +14,8 @@ import pytest
 
 from descend.training import device_feed
 from descend.training.evaluation import EvaluateRows
-from descend.training.loop import LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState
 from descend.training.resident_loop import LONGEST_BLOCK, UNROLLED, block_length
 from descend.training.stopping import Limits
 from descend.training.updates import ChunkUpdater

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from descend.training.callback import Callback
-from descend.training.loop import LoopConfig, LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.training.updates import ChunkUpdater

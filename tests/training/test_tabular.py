@@ -12,7 +12,8 @@ from descend.settings import Settings
 from descend.training.bins import BEYOND, find_bins
 from descend.training.evaluation import EvaluateRows
 from descend.training.forward import LEAST_ROWS, program_of
-from descend.training.loop import LoopState, begin, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState, begin
 from descend.training.losses import LOSSES
 from descend.training.models import Inputs, Network
 from descend.training.optimizers import make_optimizer

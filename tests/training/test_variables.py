@@ -16,7 +16,8 @@ from descend.errors import SettingsError
 from descend.training.accumulation import compile_accumulation
 from descend.training.averaging import averaging_schedule
 from descend.training.keys import update_key
-from descend.training.loop import LoopState, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits

@@ -26,7 +26,7 @@ from descend.settings import Settings
 from descend.training.evaluation import blocks
 from descend.training.gradient import value_and_gradient
 from descend.training.jax_setup import jit_program
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import Batch, Params, StopReason
 
 MOST_ROWS = 100_000

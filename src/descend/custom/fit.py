@@ -25,7 +25,7 @@ from descend.runtime.own_metrics import check_names
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.run import Options, Trainable, resume_run, start_run
 from descend.settings import Settings, settings_from
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.parallel import this_place
 from descend.training.problem import Problem
 from descend.types import Params, StopReason

@@ -14,7 +14,7 @@ from descend.custom.problem import CustomProblem
 from descend.errors import DataError
 from descend.training.gradient import make_gradient
 from descend.training.jax_setup import jit_program
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import Params, split_variables
 
 TOLERANCE = 1e-3

@@ -8,7 +8,7 @@ from descend.data.rows.budget import divide
 from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.training.build import PLANNED, with_default_numbers
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.types import Advice
 

@@ -10,7 +10,7 @@ from descend.defaults import LEAST_UPDATES
 from descend.errors import SettingsError, option_text
 from descend.settings import Settings
 from descend.training.batch_schedule import GROWTH, BatchSchedule
-from descend.training.loop import LoopConfig
+from descend.training.loop_state import LoopConfig
 from descend.training.parallel import Place
 from descend.training.problem import Problem
 from descend.tuning.advice.noise import NoiseMeter, gradient_noise

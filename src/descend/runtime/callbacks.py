@@ -14,7 +14,7 @@ from descend.runs.checkpoint import CheckpointWriter
 from descend.runs.folder import RunFolder
 from descend.runs.history import metric_names
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.saved_state import save_loop_state
 from descend.types import History, StopReason
 

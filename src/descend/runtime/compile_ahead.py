@@ -17,7 +17,7 @@ from descend.data.rows.mapped_store import MappedStore
 from descend.data.rows.store import MemoryStore
 from descend.training.chunk_loop import RunChunk
 from descend.training.jax_setup import in_this_context
-from descend.training.loop import LoopConfig
+from descend.training.loop_state import LoopConfig
 from descend.training.state import copy_state
 from descend.types import Array, Batch, TrainState
 

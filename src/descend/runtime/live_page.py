@@ -18,7 +18,7 @@ from descend.runs.folder import read_assessment
 from descend.settings import settings_from
 from descend.training.build import limits_of
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.plateau import MAX_REDUCTIONS
 from descend.types import History, StopReason
 

@@ -53,7 +53,8 @@ from descend.settings import Settings
 from descend.training.build import limits_of
 from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
-from descend.training.loop import LoopState, fit, summary_of
+from descend.training.loop import fit, summary_of
+from descend.training.loop_state import LoopState
 from descend.training.networks import kept_weights
 from descend.training.parallel import Place, this_place
 from descend.training.problem import Problem

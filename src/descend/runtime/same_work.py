@@ -27,7 +27,7 @@ from descend.settings import Settings
 from descend.training.gradient import make_gradient
 from descend.training.jax_setup import jit_program
 from descend.training.keys import update_key
-from descend.training.loop import LoopConfig, LoopState
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.parallel import Place, bytes_from_all, from_all
 from descend.training.problem import Problem
 from descend.training.saved_state import save_loop_state

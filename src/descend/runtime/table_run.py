@@ -33,7 +33,7 @@ from descend.runtime.run import Trainable
 from descend.settings import IN_MEMORY, Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.networks import stack
 from descend.training.parallel import sharing_with_others
 from descend.training.problem import Problem

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from descend.io.event_files import EventWriter
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import History
 
 

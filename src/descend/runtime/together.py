@@ -26,7 +26,7 @@ from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.all_reduce import Link
 from descend.training.callback import Callback
-from descend.training.loop import LoopConfig, LoopState
+from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.networks import Networks
 from descend.training.parallel import (
     Place,

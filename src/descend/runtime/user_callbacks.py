@@ -13,7 +13,7 @@ import numpy as np
 from descend.errors import SettingsError
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.types import History, HistoryLine, Params, StopReason
 
 

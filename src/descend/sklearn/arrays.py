@@ -39,7 +39,7 @@ from descend.runtime.together import AskedOfNetworks, choose_together
 from descend.settings import Settings
 from descend.training.build import resolve_for_rows, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
-from descend.training.loop import LoopState, begin
+from descend.training.loop_state import LoopState, begin
 from descend.training.networks import unstack
 from descend.training.parallel import this_place
 from descend.training.problem import Problem

@@ -25,7 +25,7 @@ from descend.sklearn.arrays import (
     train_prepared,
 )
 from descend.training.build import problem_of
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.stopping import MIN_IMPROVEMENT, StoppingState
 from descend.types import HistoryLine, Params
 

@@ -20,7 +20,7 @@ from descend.training.schedules import Updates
 from descend.types import GradientNoise, Params
 
 if TYPE_CHECKING:
-    from descend.training.loop import LoopConfig, LoopState
+    from descend.training.loop_state import LoopConfig, LoopState
 
 GROWTH = 4
 """The batch grows by this factor, once the noise scale is at least this multiple of the batch."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from descend.types import History, StopReason
 
 if TYPE_CHECKING:
-    from descend.training.loop import LoopState
+    from descend.training.loop_state import LoopState
 
 
 class Callback:

@@ -24,7 +24,7 @@ from descend.training.tabular import FIXED, count_networks
 from descend.types import Params, Position, StopReason, TrainState
 
 if TYPE_CHECKING:
-    from descend.training.loop import LoopState
+    from descend.training.loop_state import LoopState
 
 ENDS_ONE = (StopReason.DECAYED, StopReason.EPOCHS, StopReason.NO_IMPROVEMENT)
 """Reasons for which one network ends, and the next begins."""

@@ -27,11 +27,12 @@ from descend.errors import SettingsError
 from descend.training.accumulation import AccumulatedUpdate, compile_accumulation
 from descend.training.averaging import longest_window
 from descend.training.chunk_loop import RunChunk, compile_chunk
+from descend.training.course import updates_between
 from descend.training.device_feed import chunk_bytes, device_memory, for_device
 from descend.training.evaluation import Evaluate, EvaluateRows, Program
 from descend.training.footprint import gradient_bytes
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
-from descend.training.loop import LoopConfig, LoopState, begin, updates_between
+from descend.training.loop_state import LoopConfig, LoopState, begin
 from descend.training.objective import (
     Apply,
     Objective,

@@ -13,7 +13,7 @@ from descend.errors import FileFormatError, option_text
 from descend.io.json_records import read_as
 from descend.runs.history import COLUMNS
 from descend.training.batch_schedule import Growth
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.networks import Beginning, Finished
 from descend.training.stopping import StoppingState
 from descend.training.tabular import before_spans

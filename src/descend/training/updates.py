@@ -17,7 +17,7 @@ from descend.training.state import copy_state
 from descend.types import Array, TrainState
 
 if TYPE_CHECKING:
-    from descend.training.loop import LoopConfig
+    from descend.training.loop_state import LoopConfig
 
 
 KEPT_FOR_DROPPED = 8

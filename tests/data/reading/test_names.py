@@ -82,8 +82,8 @@ def test_the_name_of_a_column_changes_nothing(tmp_path: Path, way: str) -> None:
         return counts, batch.y.tolist(), batch.x["numeric"].tolist()
 
     expected = {key: outcome("zz", make(rows)) for key, make in CONTENTS.items()}
-    cases = itertools.product(NAMES if way == "csv" else NAMES[:7], CONTENTS)
-    for name, key in cases:
+    names = NAMES if way == "csv" else NAMES[:7]
+    for name, key in zip(names, itertools.cycle(CONTENTS)):
         assert outcome(name, CONTENTS[key](rows)) == expected[key], (name, key)
 
 

@@ -136,7 +136,7 @@ def test_numbers_however_they_are_written(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     codes=st.lists(st.integers(-3, 12), min_size=ROWS, max_size=ROWS),
     blank=st.integers(0, ROWS - 1),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from descend.settings import GOALS
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice import first_trials, further_sizes, lasting, reference, search, selection

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.chunk_loop import Rates
 from descend.training.evaluation import BLOCK_ROWS, Evaluate
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.training.state import copy_state
 from descend.training.updates import ChunkUpdater

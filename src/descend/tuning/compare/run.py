@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from descend.training.callback import Callback
-from descend.training.loop import LoopConfig, fit
+from descend.training.loop import fit
+from descend.training.loop_state import LoopConfig
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
 from descend.tuning.advice.speed import Footprint, compile_sizes

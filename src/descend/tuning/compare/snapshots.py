@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.training.callback import Callback
-from descend.training.loop import LoopState
+from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.tuning.advice.trials import make_runner
 from descend.tuning.compare.run import ComparedRun

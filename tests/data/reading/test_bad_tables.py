@@ -43,6 +43,14 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "header.csv": ("a,b\n", ["no rows", "header"]),
     "few.csv": ("a,b,c\n1,2,3\n4,5\n6,7,8\n", ["line 3", "expected 3 fields", "found 2"]),
     "many.csv": ("a,b\n1,2\n1,2,3\n", ["line 3", "expected 2 fields", "found 3"]),
+    "counts.csv": (
+        '569,4,malignant\n1,"2,5",3,4,0,6\n5,"6,1",7,8,1,7\n',
+        ["line 2", "expected 3 fields", "found 6", "leave it out with skip_lines=1"],
+    ),
+    "counts.tsv": (
+        "set\tnine\n1\t2\t3\t4\t5\n5\t6\t7\t8\t1\n",
+        ["line 2", "expected 2 fields", "found 5"],
+    ),
     "late.csv": ("a,b\n" + "1,2\n" * 60_000 + "1\n", ["line 60002", "found 1"]),
     "breaks.csv": ('a,b\n1,"x\ny"\n1,2,3\n', ["line 4", "expected 2 fields"]),
     "text.csv": (LONG, ["text.csv, column 'b'", "a number", "'oops'"]),

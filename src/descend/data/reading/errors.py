@@ -264,10 +264,18 @@ def _explain_csv(text: str, table: str) -> str:
         )
     fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if fields:
-        wanted, found = fields.groups()
+        wanted = int(fields[1])
+        found = _count_fields(text) if int(fields[2]) > wanted else int(fields[2])
+        first = ""
+        if line == skip + 2:
+            first = (
+                f" If line {skip + 1} is not part of the table, leave it out with "
+                f"{option_text('skip_lines', skip + 1)}."
+            )
         return (
             f"{where}: expected {wanted} fields, as in line {skip + 1}, found {found}. "
             "Correct the line; a field that holds the delimiter must stand in double quotes."
+            f"{first}"
         )
     if "unterminated quote" in text or "unquoted" in text.lower():
         return (
@@ -281,6 +289,21 @@ def _explain_csv(text: str, table: str) -> str:
         )
     said = next((part for part in text.splitlines()[2:] if part.strip()), text.splitlines()[0])
     return f"{where}: {said.strip()}"
+
+
+def _count_fields(text: str) -> int:
+    """The fields of the line that an error quotes: DuckDB stops at the first one too many."""
+    line = re.search(r"^Original Line: (.*)$", text, re.MULTILINE)
+    delimiter = re.search(r"^ *delimiter = (.) \(", text, re.MULTILINE)
+    quote = re.search(r"^ *quote = (\S) \(", text, re.MULTILINE)
+    found = int(_match(r"Expected Number of Columns: \d+ Found: (\d+)", text) or 0)
+    if line is None or delimiter is None:
+        return found
+    marks = {} if quote is None else {"quotechar": quote[1]}
+    try:
+        return max(found, *map(len, csv.reader([line[1]], delimiter=delimiter[1], **marks)))
+    except (TypeError, csv.Error):
+        return found
 
 
 def _match(pattern: str, text: str) -> str | None:

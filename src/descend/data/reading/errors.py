@@ -299,9 +299,10 @@ def _count_fields(text: str) -> int:
     found = int(_match(r"Expected Number of Columns: \d+ Found: (\d+)", text) or 0)
     if line is None or delimiter is None:
         return found
-    marks = {} if quote is None else {"quotechar": quote[1]}
+    mark = '"' if quote is None else quote[1]
     try:
-        return max(found, *map(len, csv.reader([line[1]], delimiter=delimiter[1], **marks)))
+        rows = csv.reader([line[1]], delimiter=delimiter[1], quotechar=mark)
+        return max([found, *map(len, rows)])
     except (TypeError, csv.Error):
         return found
 

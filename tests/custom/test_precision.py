@@ -95,6 +95,7 @@ def test_keras_has_a_way_of_its_own_and_tables_none() -> None:
         descend.advise((X, Y), model="mlp", precision="bfloat16")
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_goes_on_in_the_precision_in_which_it_began(tmp_path: Path) -> None:
     model = (lambda key: {"w": jnp.zeros((4, 1)), "b": jnp.zeros(1)},
              lambda params, x: x @ params["w"] + params["b"])  # fmt: skip
@@ -105,5 +106,5 @@ def test_a_run_learns_and_goes_on_in_the_precision_in_which_it_began(tmp_path: P
     rounded = run.params["w"].astype(jnp.bfloat16).astype(np.float32)
     assert not np.array_equal(run.params["w"], rounded)
     assert np.abs(run.params["w"][:, 0] - [1.0, -2.0, 0.5, 0.0]).max() < 0.05
-    with pytest.raises(SettingsError, match="precision was 'bfloat16' .* is None"):
+    with pytest.raises(SettingsError, match=r"precision was 'bfloat16' .* is None"):
         descend.fit(model, (X, Y), **{**options, "precision": None, "epochs": 8}, resume=True)

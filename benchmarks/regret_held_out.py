@@ -3,7 +3,8 @@
 Each differs in kind from those that the rules were chosen on: a table of measured numbers with much
 noise, classes under another update rule, directions scaled so differently that training takes long,
 columns of many values of which a batch holds few, and a convolutional network over time. When a
-rule is changed after a look at one of them, that one belongs to the others from then on.
+rule is changed after a look at one of them, that one belongs to the others from then on: so it is
+with `scaled`, on which the advice had been 4.4 times as slow as the best of the sweep.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from benchmarks.problems import TASKS
 from benchmarks.regret_cases import (
     HELD_OUT,
+    LATER,
     NETWORK,
     Case,
     from_table,
@@ -129,11 +131,11 @@ def series(folder: Path | None = None, rows: int = 20_000) -> Problem:
 
 
 def _held_out(name: str, load: Callable[[Path | None], Problem | None], **options: str) -> Case:
-    return Case(name, load, SIZES, 1, 1, longest=2.0, fresh=5, group=HELD_OUT, **options)
+    return Case(name, load, SIZES, 1, 1, longest=2.0, fresh=5, **{"group": HELD_OUT} | options)
 
 
 HELD_OUT_CASES = (
-    _held_out("scaled", scaled_directions),
+    _held_out("scaled", scaled_directions, group=LATER),
     _held_out("protein", table_case(TASKS["protein"])),
     _held_out("series", series),
     _held_out("ratings", ratings),

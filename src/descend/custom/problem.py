@@ -25,7 +25,6 @@ from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import check_in_proportion, check_rule, custom_rule
-from descend.custom.precision import check_narrow, in_precision, kind_of
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
 from descend.custom.weights import check_penalized, with_trained_weights, without_idle_weights
@@ -69,7 +68,6 @@ class CustomParts(NamedTuple):
         validation_sets: further rows by name that the model is measured on.
         trainable: which weights are trained; None: all.
         class_weight: of the classes in y; None: 1 each.
-        precision: the type in which the model computes; None: that of its layers and weights.
     """
 
     model: Any
@@ -81,7 +79,6 @@ class CustomParts(NamedTuple):
     validation_sets: Mapping[str, Any] | None = None
     trainable: Any = None
     class_weight: Any = None
-    precision: Any = None
 
 
 class CustomProblem(NamedTuple):
@@ -126,7 +123,7 @@ def custom_problem(
         InputError: the model couples rows or carries state, the data or an option cannot be used.
     """
     check_not_forked()
-    kind = kind_of(own.precision, own.model)
+    family_of(own.model)
     # Defaults of a custom model are those of the plain network.
     settings = settings.replace(model="mlp")
     rule, settings = custom_rule(own.optimizer, settings)
@@ -173,10 +170,6 @@ def custom_problem(
         y,
     )
     check_penalized(weights, settings)
-    if kind is not None:  # What was checked are rows in full precision, which rounds less.
-        narrow = in_precision(custom_model(own.model, x), kind)
-        made = _with_state(with_trained_weights(narrow, settings.seed, own.trainable), probe)
-        check_narrow(made.apply, params, x, kind)
     made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)
@@ -245,7 +238,6 @@ def custom_problem(
             "model": _name(own.model),
             "loss": loss_name or _name(own.loss),
             **({} if rule is None else {"optimizer": _name(own.optimizer)}),
-            **({} if kind is None else {"precision": own.precision}),
         },
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
@@ -288,13 +280,14 @@ def _check_model(
     own: CustomParts, x: Any, settings: Settings, progress: Progress
 ) -> tuple[CustomModel, Probe]:
     """The model as functions, tried on a few rows; warnings about it are given once."""
-    made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable, x)
+    made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable)
     probe = probe_model(made, x, settings.seed)
     if family_of(own.model) == "keras":
         from descend.custom.keras_models import check_no_added_losses
 
         check_no_added_losses(own.model, made.init(settings.seed), x)
-    made = _with_state(made, probe)
+    if made.training_apply is not None and not (probe.differs or probe.noisy or probe.renews):
+        made = with_constant_state(made) if made.has_weights else made._replace(training_apply=None)
     if probe.couples_rows:
         progress.message(
             "The model takes the rows of a batch together while it is trained (batch "
@@ -302,13 +295,6 @@ def _check_model(
             "use its running state."
         )
     return made, probe
-
-
-def _with_state(made: CustomModel, probe: Probe) -> CustomModel:
-    """The model with its state as constants, where training neither uses nor changes it."""
-    if made.training_apply is None or probe.differs or probe.noisy or probe.renews:
-        return made
-    return with_constant_state(made) if made.has_weights else made._replace(training_apply=None)
 
 
 def _has_idle_rows(store: RowStore) -> bool:

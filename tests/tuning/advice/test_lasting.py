@@ -91,6 +91,54 @@ def test_two_rates_run_no_further_once_a_given_budget_is_spent(
     assert lasting.tell_nearest_rates_apart(work, entered, []) == (entered, [])
 
 
+def falling(rate: float, until: int) -> Trial:
+    """A trial twice as fast at twice the rate, until noise of 0.01 (0.4) or 0.002 (0.2) shows."""
+    floor = {0.8: 0.03, 0.4: 0.01, 0.2: 0.002, 0.1: 0.001}[rate]
+    losses = tuple((u, 2.0 / (rate * u) + floor) for u in (100, 200, 400, 800, 1600) if u <= until)
+    return Trial(128, rate, STATE, updates=until, losses=losses, scores=losses)
+
+
+@pytest.fixture
+def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[float], dict[float, int]]]:
+    """`(seconds so far, needed) -> (rates of the finalists, updates of those that ran on)`."""
+
+    def settle(spent: float, needed: float = math.inf) -> tuple[list[float], dict[float, int]]:
+        work = dataclasses.replace(
+            begun(lambda size: 1e-6 * size, monkeypatch), needed=needed, clock=lambda: spent
+        )
+        work.runner.start_loss = 10.0
+        ran: dict[float, int] = {}
+
+        def run_rung(self: TrialRunner, one: Trial, until: int, _: object = None) -> Trial:
+            ran[one.learning_rate] = until
+            return falling(one.learning_rate, until)
+
+        monkeypatch.setattr(TrialRunner, "run_rung", run_rung)
+        monkeypatch.setattr(TrialRunner, "start", lambda _, size, rate: Trial(size, rate, STATE))
+        monkeypatch.setattr(TrialRunner, "chunk_cache", lambda self, size: None)
+        entered = [falling(rate, 200) for rate in (0.4, 0.8)]
+        found, others = lasting.follow_lower_rate(work, entered, [falling(0.2, 200)])
+        assert len(found) + len(others) == 3
+        return sorted(one.learning_rate for one in found), ran
+
+    return settle
+
+
+def test_the_next_lower_rate_is_followed_while_that_costs_little(
+    follow: Callable[..., tuple[list[float], dict[float, int]]],
+) -> None:
+    """An update takes 128 µs; 0.2 gets ahead between 400 and 800 updates, and so of 0.8, too."""
+    assert follow(spent=0.4) == ([0.4, 0.8], {})
+    assert follow(spent=0.6) == ([0.4, 0.8], {0.4: 400, 0.2: 400})
+    assert follow(spent=4.0) == ([0.2], {0.4: 800, 0.2: 800})
+
+
+def test_no_rate_is_followed_beyond_the_end_of_training(
+    follow: Callable[..., tuple[list[float], dict[float, int]]],
+) -> None:
+    assert follow(spent=4.0, needed=799 * 128e-6) == ([0.4, 0.8], {0.4: 400, 0.2: 400})
+
+
 def short_trial(rate: float, updates: int, loss: float | None = None) -> Trial:
     """A trial that has begun: the higher its rate, the lower its loss, unless one is named."""
     ends = ((max(1, updates // 2), 1.0), (updates, 0.9 - rate if loss is None else loss))

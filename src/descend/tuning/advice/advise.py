@@ -103,6 +103,7 @@ def advise(
     if learning_rate is None:
         finalists, others = search.go_beyond_edge(work, finalists, others)
         finalists, others = lasting.tell_nearest_rates_apart(work, finalists, others)
+        finalists, others = lasting.follow_lower_rate(work, finalists, others)
         finalists, others = lasting.confirm(work, finalists, others)
         work.record_time("race")
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from descend.defaults import RISE_UPDATES
 from descend.training.state import copy_state
-from descend.tuning.advice import lr_range, selection, speed
+from descend.tuning.advice import critical_batch, lr_range, selection, speed
 from descend.tuning.advice.halving import FINALISTS, run_to_cost
 from descend.tuning.advice.search import all_diverged
 from descend.tuning.advice.trials import Trial
@@ -16,6 +16,11 @@ from descend.tuning.advice.work import Work
 
 NEARLY_AS_GOOD = 1.25
 """Of two rates whose costs differ by less, a longer trial decides."""
+FOLLOW_FRACTION = 0.05
+"""Most that following the next lower rate may take, as a fraction of the seconds that the advice
+took before. Compiling alone takes as long as thousands of updates of a small model."""
+LOWER_BETWEEN = (0.3, 0.8)
+"""The next lower rate is one within these multiples of a rate."""
 VERIFY_FRACTION = 0.1
 """Fraction of the budget for verifying that the selected rate lasts for an epoch."""
 CONFIRMING_UPDATES = 2 * RISE_UPDATES
@@ -55,6 +60,86 @@ def tell_nearest_rates_apart(
     if work.goal == "examples" or reached > work.training:
         return finalists, others
     return _run_on(work, finalists, others, pair, reached)
+
+
+def follow_lower_rate(
+    work: Work, finalists: Sequence[Trial], others: Sequence[Trial]
+) -> tuple[list[Trial], list[Trial]]:
+    """Run the best rate and the next lower one on, twice as far each time, while that costs little.
+
+    Until noise holds the loss up, twice the rate is twice as fast. How far down that goes, a trial
+    shows only when it gets there: on logistic regression with directions of very different
+    curvature, a rate was ahead at 0.6 of the cost for 1,500 updates, and at 3,000, just above the
+    loss that training aims at, no longer. Training goes on from the winner, so only the updates of
+    the other one are spent. The one that first reached what the better of them reached is
+    kept: of two that are past the end of training, both loss curves are flat.
+
+    Returns:
+        The finalists and the other trials, with those that lost or diverged now.
+    """
+    finalists, others = list(finalists), list(others)
+    started = work.spent()
+    if work.goal == "examples" or (work.budget_given and started > work.budget):
+        return finalists, others
+    left = FOLLOW_FRACTION * started
+    while True:
+        ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
+        best = selection.rank(finalists, ratios, work.reference)[0]
+        lower = _next_lower(work, best, [*finalists, *others])
+        updates = 2 * best.updates
+        per_update = speed.seconds_at(work.speed, best.batch_size)
+        left -= (updates - lower.updates) * per_update
+        if best.state is None or left < 0.0 or updates * per_update > work.training:
+            return finalists, others
+        rest = [one for one in finalists if one is not best and one is not lower]
+        others = [one for one in others if one is not lower]
+        both = [
+            dataclasses.replace(one, state=copy_state(one.state))
+            for one in (best, lower)
+            if one.state is not None
+        ]
+        ran = run_to_cost(work.runner, both, work.cost, updates * work.cost(best.batch_size))
+        lasting = [one for one in ran if not one.diverged]
+        others += [one for one in ran if one.diverged]
+        if not lasting:
+            return [*rest, best, lower], others  # Which of them lasts is seen next.
+        if len(lasting) > 1:
+            lasting.sort(key=_updates_to_the_best_of(work, lasting))
+            others.append(lasting.pop())  # It may catch up.
+        if lasting[0].learning_rate < best.learning_rate:
+            # What was behind the rate that lost has lost as well, however good a short trial looks.
+            lost = [one for one in rest if one.batch_size == best.batch_size]
+            rest = [one for one in rest if one not in lost]
+            others += [dataclasses.replace(one, state=None) for one in lost]
+        finalists = [*rest, *lasting]
+
+
+def _next_lower(work: Work, best: Trial, trials: Sequence[Trial]) -> Trial:
+    """The longest trial of the next lower rate that can go on; a new one where there is none."""
+    least, most = (best.learning_rate * part for part in LOWER_BETWEEN)
+    lower = [
+        one
+        for one in trials
+        if one.batch_size == best.batch_size
+        and least < one.learning_rate < most
+        and one.state is not None
+    ]
+    if lower:
+        return max(lower, key=lambda one: one.updates)
+    return work.runner.start(best.batch_size, lr_range.round_rate(best.learning_rate / 2.0))
+
+
+def _updates_to_the_best_of(work: Work, trials: Sequence[Trial]) -> Callable[[Trial], float]:
+    """`trial -> updates` after which it was as good as the best of these is, by what counts."""
+    start = work.runner.start_loss
+    lowest = min(score for one in trials for _, score in one.scores)
+    level = lowest + selection.equal_within(start, lowest)
+
+    def updates(trial: Trial) -> float:
+        found = critical_batch.updates_to(((1, start), *trial.scores), level)
+        return math.inf if found is None else found
+
+    return updates
 
 
 def confirm(

@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -261,7 +262,9 @@ def main(arguments: list[str] | None = None) -> None:
     cells = kept_cells(set(names))
     apart = [Apart(name) for name in MAKERS]
     for network, size in names:
+        began = time.monotonic()
         cells.append(measured(apart, network, size, options.repeats))
+        print(f"{network} at {size}: {time.monotonic() - began:.0f} s", flush=True)
         cells.sort(key=lambda one: (NETWORKS.index(one["network"]), one["batch_size"]))
         measure.record("custom_speed", report(cells), {"speeds": cells}, save=not options.no_save)
     for one in apart:

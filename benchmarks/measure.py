@@ -167,8 +167,15 @@ class Apart:
         self._process.join()
 
     def _ask(self, request: Callable[[], Candidate] | _Asked | None) -> Any:
-        self._pipe.send(request)
-        answer = self._pipe.recv()
+        try:
+            self._pipe.send(request)
+            answer = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            raise RuntimeError(
+                f"The process of {self.name} ended with the status {self._process.exitcode}, a "
+                "negative one being a signal: -9 for want of memory, -11 for a fault in a library."
+            ) from None
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -5,6 +5,10 @@ ours, a job of torch's, for each number of processes, and all again. A job measu
 each of its figures is the median of several repeats, and torch gathers its rows from memory as we
 do. What counts is the ratio within a turn. Turns begin while they can be expected to end in time.
 
+Both are measured without messages too: gradients that are not summed (`no_sync`), and weights that
+are averaged every 512 updates. Torch's seconds with messages over ours without them are the most
+that hiding or shortening messages could give.
+
 On a machine that does other work, `--clock processor` measures processor seconds of process 0 in
 place of seconds: what its arithmetic and its messages cost, without the time it waits for a core.
 """
@@ -22,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +44,18 @@ AT_LEAST = 1.5
 """Times torch's updates per second that are wanted."""
 MOST_WORK = 3e10
 """Multiplications of a repeat of torch's, at most: a wide network has fewer updates in it."""
+HARDLY_EVER = 512
+"""Updates between two averages where messages are to cost nothing."""
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 CLOCK = "DESCEND_BENCHMARK_CLOCK"
 """The variable that tells a job which of the clocks it reads."""
 
 
 def ours(
-    hidden: tuple[int, ...], sizes: Sequence[int], out: Path, meetings: Sequence[int] = (1, 16)
+    hidden: tuple[int, ...],
+    sizes: Sequence[int],
+    out: Path,
+    meetings: Sequence[int] = (1, 16, HARDLY_EVER),
 ) -> None:
     """Measure as one of the processes of a job of ours; process 0 writes.
 
@@ -104,15 +113,17 @@ def torchs(
         # The same number of updates everywhere: they wait for each other.
         work = 3 * share * sum(before * after for before, after in itertools.pairwise(widths))
         updates = max(4, min(400, 40_000 // share, int(MOST_WORK / work)))
-        for repeat in range(4):
+        for summed, repeat in itertools.product((True, False), range(4)):
             started = clock()
-            for _ in range(updates):
-                rows = torch.from_numpy(random.integers(0, len(x), share))
-                rule.zero_grad()
-                torch.nn.functional.mse_loss(model(x[rows]), y[rows]).backward()
-                rule.step()
+            with model.no_sync() if count > 1 and not summed else nullcontext():
+                for _ in range(updates):
+                    rows = torch.from_numpy(random.integers(0, len(x), share))
+                    rule.zero_grad()
+                    torch.nn.functional.mse_loss(model(x[rows]), y[rows]).backward()
+                    rule.step()
             if repeat:
-                found.setdefault(str(size), []).append((clock() - started) / updates)
+                key = f"{size}/{1 if summed else HARDLY_EVER}"
+                found.setdefault(key, []).append((clock() - started) / updates)
     if index == 0:
         out.write_text(json.dumps({size: statistics.median(all_) for size, all_ in found.items()}))
     # Process 0 has the store of the job: it must not end while another one still asks it.
@@ -177,6 +188,11 @@ def report(turns: Sequence[dict[str, Any]]) -> str:
         mine, seldom, other = (
             [turn[key][kind] for turn in turns] for kind in ("ours", "seldom", "torch")
         )
+        alone, other_alone = (
+            statistics.median(turn[key][kind] for turn in turns)
+            for kind in ("ours_alone", "torch_alone")
+        )
+        most = statistics.median(turn[key]["torch"] / turn[key]["ours_alone"] for turn in turns)
         found = measure.ratio(other, mine)
         missed += found.median < AT_LEAST
         updates = 1 / statistics.median(mine)
@@ -185,11 +201,14 @@ def report(turns: Sequence[dict[str, Any]]) -> str:
                 *(network, count, size),
                 *(f"{updates:,.1f}", f"{updates * int(size):,.0f}"),
                 *(f"{1 / statistics.median(times):,.1f}" for times in (seldom, other)),
+                *(f"{1 / seconds:,.1f}" for seconds in (alone, other_alone)),
                 f"{found}{'' if found.median >= AT_LEAST else ': MISSED'}",
+                f"{most:.2f}",
             )
         )
     heads = ("network", "processes", "batch", "updates/s", "rows/s", "updates/s, --sync-every 16")
-    found = measure.table((*heads, "torch's updates/s", "ours / torch's"), lines)
+    heads = (*heads, "torch's updates/s", "ours without messages", "torch's without")
+    found = measure.table((*heads, "ours / torch's", "without our messages"), lines)
     return (
         f"Medians of {len(turns)} turns. Wanted are {AT_LEAST} times torch's updates per second "
         f"(DistributedDataParallel, Gloo): missed in {missed} of {len(lines)}.\n\n{found}"
@@ -226,7 +245,9 @@ def main(arguments: list[str]) -> int:
                     turn[f"{name}/{count}/{size}"] = {
                         "ours": mine[f"{size}/1"],
                         "seldom": mine[f"{size}/16"],
-                        "torch": other[str(size)],
+                        "torch": other[f"{size}/1"],
+                        "ours_alone": mine[f"{size}/{HARDLY_EVER}"],
+                        "torch_alone": other[f"{size}/{HARDLY_EVER}"],
                     }
                 print(f"{name}, {count} processes: {time.monotonic() - began:.0f} s", flush=True)
         turns.append(turn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from descend.commands.advise import advise as find_advice
 from descend.commands.compare import Comparison
@@ -125,6 +125,7 @@ def advise(
     optimizer: Any = "auto",
     trainable: Any = None,
     class_weight: Any = None,
+    precision: Literal["bfloat16", "float16"] | None = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
     force: bool = False,
@@ -144,6 +145,7 @@ def advise(
             is.
         trainable: which weights of a custom model are trained, as in `fit`.
         class_weight: of the classes that a custom model learns, as in `fit`.
+        precision: in which a custom model computes, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
@@ -177,6 +179,7 @@ def advise(
             validation,
             trainable=trainable,
             class_weight=class_weight,
+            precision=precision,
         ),
         target,
         options,
@@ -197,6 +200,7 @@ def compare(
     optimizer: Any = "momentum",
     trainable: Any = None,
     class_weight: Any = None,
+    precision: Literal["bfloat16", "float16"] | None = None,
     validation: Any = 0.1,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
@@ -223,6 +227,7 @@ def compare(
             beside the others.
         trainable: which weights of a custom model are trained, as in `fit`.
         class_weight: of the classes that a custom model learns, as in `fit`.
+        precision: in which a custom model computes, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         sizes: batch sizes besides all rows, one row and the advised one.
         methods: further update rules, and for small problems `coordinate-descent`,
@@ -263,6 +268,7 @@ def compare(
             validation,
             trainable=trainable,
             class_weight=class_weight,
+            precision=precision,
         ),
         target,
         {**TEXTBOOK_DEFAULTS, **options},
@@ -294,6 +300,7 @@ def landscape(
     optimizer: Any = "momentum",
     trainable: Any = None,
     class_weight: Any = None,
+    precision: Literal["bfloat16", "float16"] | None = None,
     validation: Any = 0.1,
     directions: str = "path",
     out: str | Path | None = None,
@@ -316,6 +323,7 @@ def landscape(
         optimizer: the rule of the first path; for a custom model also one of Optax.
         trainable: which weights of a custom model are trained, as in `fit`.
         class_weight: of the classes that a custom model learns, as in `fit`.
+        precision: in which a custom model computes, as in `fit`.
         validation: the fraction of the rows to hold out, a file, or validation rows.
         directions: of the plane: `path`, the principal directions of the paths, or `random`.
         out: the folder for landscape.json and landscape.html; None writes nothing.
@@ -349,6 +357,7 @@ def landscape(
             validation,
             trainable=trainable,
             class_weight=class_weight,
+            precision=precision,
         ),
         target,
         {**TEXTBOOK_DEFAULTS, **options},
@@ -389,7 +398,7 @@ def _setup(
                 f"A custom {name} needs a custom model: give model=(init, apply), or a Flax, "
                 f"Equinox or Keras model. Found model={model!r}."
             )
-    for name in ("trainable", "class_weight"):
+    for name in ("trainable", "class_weight", "precision"):
         if getattr(own, name) is not None:
             raise SettingsError(f"{name}= is for custom models; found model={model!r}.")
     named = {"model": model, "loss": loss, "optimizer": optimizer, "validation": validation}
@@ -418,6 +427,7 @@ def fit(
     optimizer: Any = "momentum",
     trainable: Any = None,
     class_weight: Any = None,
+    precision: Literal["bfloat16", "float16"] | None = None,
     target: str | None = None,
     validation: Any = 0.1,
     out: str | Path | None = None,
@@ -466,6 +476,9 @@ def fit(
         class_weight: of arrays whose y are class codes: `{0: 1.0, 1: 5.0}` or a list by code
             multiplies the weights of the rows of a class, in training and validation; "balanced"
             gives every class the same sum of weights. Classes that are not named have 1.
+        precision: `bfloat16` or `float16`: the model computes in 16 bits, of which its weights and
+            float inputs are rounded copies, in training, validation and `predict`; loss, updates
+            and the weights that they change have 32 bits. None: the types of layers and weights.
         target: of a table or a mapping, the column or array to predict; of a mapping `y` where it
             is not named.
         validation: the fraction of the rows to hold out, or validation rows.
@@ -516,6 +529,7 @@ def fit(
         validation_sets,
         trainable,
         class_weight,
+        precision,
     )
     asked = _run_options(out, force, quiet, callbacks, name, note, stop)
     return fit_custom(

@@ -60,13 +60,16 @@ ABSENT = {
         "MiniBatchClassifier take class_weight",
     ),
     **dict.fromkeys(
-        ("accumulate_grad_batches", "gradient_accumulation_steps", "accumulation_steps"),
+        (
+            *("accumulate_grad_batches", "gradient_accumulation_steps", "accumulation_steps"),
+            *("accumulation", "grad_accumulation", "micro_batch_size", "microbatch_size"),
+        ),
         "a larger batch_size; where one does not fit in memory its gradient is added up in parts",
     ),
     **dict.fromkeys(
         ("dtype", "precision", "mixed_precision", "fp16", "bf16"),
-        "a custom model computes in the types of its layers and weights, and weights of 16 bits "
-        "have a copy of 32 bits; the models for tables have 32 bits",
+        "fit takes precision='bfloat16' or 'float16' for custom models; the models for tables "
+        "compute in 32 bits",
     ),
     **dict.fromkeys(
         ("reduction", "size_average"),

@@ -357,7 +357,7 @@ def test_a_planned_schedule_has_an_end() -> None:
         ("loss_weights", "weight beside the loss"),
         ("steps_per_epoch", "islice"),
         ("gradient_accumulation_steps", "larger batch_size"),
-        ("mixed_precision", "types of its layers"),
+        ("mixed_precision", "precision=.bfloat16."),
         ("early_stopping", "larger than the evaluations of a run"),
         ("restore_best_weights", r"evaluation\.params"),
     ],

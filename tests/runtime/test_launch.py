@@ -92,15 +92,13 @@ def test_the_result_is_that_of_one_process(table: Path, tmp_path: Path) -> None:
     assert models[1] == models[2]
 
 
-@pytest.mark.parametrize("options", [(), ("--sync-every=4", "--share-rows=yes")], ids=str)
+@pytest.mark.parametrize("options", [(), ("--sync-every=auto", "--share-rows=yes")], ids=str)
 def test_a_lost_process_ends_the_job_and_the_run_goes_on(
     table: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    epochs = ("--epochs", "150", "--patience", "1000", *options)
-    whole = train(table, tmp_path / "whole", 2, *epochs)
-    assert whole.wait(300) == 0
+    epochs = ("--epochs", "150", "--patience", "1000")
     run = tmp_path / "run"
-    started = train(table, run, 2, *epochs)
+    started = train(table, run, 2, *epochs, *options)
     wait_for_history(started, run)
     second = _children(started.pid)[1]
     os.kill(second, signal.SIGKILL)
@@ -111,6 +109,11 @@ def test_a_lost_process_ends_the_job_and_the_run_goes_on(
     )
     shutil.copytree(run, tmp_path / "other")
     resume_run(run, 2)
+    # What `auto` found by the clock is kept when the run goes on.
+    found = json.loads((run / "run.json").read_text())["settings"]["sync_every"]
+    kept = [option.replace("auto", str(found)) for option in options]
+    whole = train(table, tmp_path / "whole", 2, *epochs, *kept)
+    assert whole.wait(300) == 0
     same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
     assert same[0] == same[1]
     said = resume_run(tmp_path / "other", 1)

@@ -15,6 +15,7 @@ from descend.training.all_reduce import (
     link_of,
     way_to_sum,
 )
+from descend.training.link import least_of_turns
 from tests.devices import run_on_devices
 
 PROGRAM = """
@@ -56,6 +57,14 @@ print("same")
 @pytest.mark.slow
 def test_all_have_the_same_sum() -> None:
     assert run_on_devices(PROGRAM, 8) == "same\n"
+
+
+def test_work_that_passes_makes_neither_of_two_sums_seem_slow() -> None:
+    # The machine is busy during the second and the third of five rounds.
+    busy = [1.0, 4.0, 3.0, 1.0, 1.1]
+    little, much = ((one * 2e-3 for one in busy), (one * 3e-2 for one in busy))
+    found = least_of_turns([lambda: next(little), lambda: next(much)], len(busy))
+    assert found == [2e-3, 3e-2]
 
 
 def test_more_processes_never_take_more_steps_than_a_ring() -> None:

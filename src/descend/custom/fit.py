@@ -56,7 +56,7 @@ def fit_custom(
         raise SettingsError("resume=True needs out=, the folder of the run to go on with.")
 
     def go_on(path: Path, record: dict[str, Any]) -> CustomTrainable:
-        _check_same(path, record, settings)
+        _check_same(path, record, settings, own.precision)
         layout = layout_from(record["data"]["layout"])
         problem = custom_problem(own, settings, options.progress, layout)
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
@@ -136,21 +136,26 @@ class CustomTrainable(Trainable[CustomRun]):
         )
 
 
-def _check_same(path: Path, record: dict[str, Any], settings: Settings) -> None:
+def _check_same(
+    path: Path, record: dict[str, Any], settings: Settings, precision: str | None
+) -> None:
     """Refuse to resume a run of another kind, or with settings that change the training."""
     if "own" not in record:
         raise SettingsError(
             f"{path} is a run of descend.train; type: {command_text('resume', path)}"
         )
     before = settings_from(record["asked"])
+    pairs = [("precision", record["own"].get("precision"), precision)]
     free = {*ENDS, *PLACES}
     if settings.schedule not in ("auto", "constant") or settings.rising_part:
         free.remove("epochs")  # They are the horizon of the schedule.
-    for name, value in settings.as_json().items():
-        if name not in free and value != getattr(before, name):
+    now = settings.as_json()
+    pairs += [(name, getattr(before, name), now[name]) for name in now if name not in free]
+    for name, old, new in pairs:
+        if new != old:
             raise SettingsError(
-                f"{name} was {getattr(before, name)!r} when the run {path} began, and is "
-                f"{value!r} now. Go on with the same, or train anew."
+                f"{name} was {old!r} when the run {path} began, and is {new!r} now. Go on with the "
+                "same, or train anew."
             )
 
 

@@ -25,6 +25,7 @@ from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import check_in_proportion, check_rule, custom_rule
+from descend.custom.precision import check_narrow, in_precision, kind_of
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
 from descend.custom.weights import check_penalized, with_trained_weights, without_idle_weights
@@ -68,6 +69,7 @@ class CustomParts(NamedTuple):
         validation_sets: further rows by name that the model is measured on.
         trainable: which weights are trained; None: all.
         class_weight: of the classes in y; None: 1 each.
+        precision: the type in which the model computes; None: that of its layers and weights.
     """
 
     model: Any
@@ -79,6 +81,7 @@ class CustomParts(NamedTuple):
     validation_sets: Mapping[str, Any] | None = None
     trainable: Any = None
     class_weight: Any = None
+    precision: Any = None
 
 
 class CustomProblem(NamedTuple):
@@ -123,7 +126,7 @@ def custom_problem(
         InputError: the model couples rows or carries state, the data or an option cannot be used.
     """
     check_not_forked()
-    family_of(own.model)
+    kind = kind_of(own.precision, own.model)
     # Defaults of a custom model are those of the plain network.
     settings = settings.replace(model="mlp")
     rule, settings = custom_rule(own.optimizer, settings)
@@ -170,6 +173,10 @@ def custom_problem(
         y,
     )
     check_penalized(weights, settings)
+    if kind is not None:  # What was checked are rows in full precision, which rounds less.
+        narrow = in_precision(custom_model(own.model, x), kind)
+        made = _with_state(with_trained_weights(narrow, settings.seed, own.trainable), probe)
+        check_narrow(made.apply, params, x, kind)
     made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
     if rule is not None:
         check_rule(rule, weights)
@@ -238,6 +245,7 @@ def custom_problem(
             "model": _name(own.model),
             "loss": loss_name or _name(own.loss),
             **({} if rule is None else {"optimizer": _name(own.optimizer)}),
+            **({} if kind is None else {"precision": own.precision}),
         },
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
@@ -280,14 +288,13 @@ def _check_model(
     own: CustomParts, x: Any, settings: Settings, progress: Progress
 ) -> tuple[CustomModel, Probe]:
     """The model as functions, tried on a few rows; warnings about it are given once."""
-    made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable)
+    made = with_trained_weights(custom_model(own.model, x), settings.seed, own.trainable, x)
     probe = probe_model(made, x, settings.seed)
     if family_of(own.model) == "keras":
         from descend.custom.keras_models import check_no_added_losses
 
         check_no_added_losses(own.model, made.init(settings.seed), x)
-    if made.training_apply is not None and not (probe.differs or probe.noisy or probe.renews):
-        made = with_constant_state(made) if made.has_weights else made._replace(training_apply=None)
+    made = _with_state(made, probe)
     if probe.couples_rows:
         progress.message(
             "The model takes the rows of a batch together while it is trained (batch "
@@ -295,6 +302,13 @@ def _check_model(
             "use its running state."
         )
     return made, probe
+
+
+def _with_state(made: CustomModel, probe: Probe) -> CustomModel:
+    """The model with its state as constants, where training neither uses nor changes it."""
+    if made.training_apply is None or probe.differs or probe.noisy or probe.renews:
+        return made
+    return with_constant_state(made) if made.has_weights else made._replace(training_apply=None)
 
 
 def _has_idle_rows(store: RowStore) -> bool:

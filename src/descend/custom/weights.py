@@ -15,23 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.custom.models import CustomModel
+from descend.custom.precision import cast_and_unscale, in_full
 from descend.errors import InputError, SettingsError
 from descend.settings import Settings
 from descend.training.losses import Loss
 from descend.training.objective import squared_weights
 from descend.types import Array, Params, Variables, join_variables, split_variables
 
-SCALE = 1024.0
-"""Gradients within a float16 model are multiplied by it, so that small ones do not become 0."""
 
-
-def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -> CustomModel:
+def with_trained_weights(
+    model: CustomModel, seed: int, trainable: Any = None, x: Any = None
+) -> CustomModel:
     """The model with params that hold only the trained weights, in 32 bits.
 
     Args:
         model: as its framework gives it.
         seed: of the initial weights from which types and shapes are read.
         trainable: which weights to train, as `descend.fit` takes it; None: all.
+        x: a few rows, by which layers are found that compute in float16 with wider weights.
 
     Raises:
         InputError: nothing is left to train, or `trainable` does not fit the weights.
@@ -51,6 +52,9 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
     whole = all(trained)
     narrow = [kind.itemsize < 4 for kind in types]
     scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
+    if x is not None and not scaled:
+        outputs = jax.tree.leaves(jax.eval_shape(model.apply, begun, x))
+        scaled = any(leaf.dtype == jnp.float16 for leaf in outputs)
 
     def separate(params: Params) -> Params:
         weights, state = split_variables(params)
@@ -76,7 +80,7 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
         for used, kind in zip(trained, types, strict=True):
             leaf = next(own) if used else next(others)
             if used and scaled and training:
-                leaf = _cast_and_unscale(leaf, kind)
+                leaf = cast_and_unscale(leaf, kind)
             elif used and leaf.dtype != kind:
                 leaf = leaf.astype(kind)
             found.append(leaf)
@@ -92,13 +96,13 @@ def with_trained_weights(model: CustomModel, seed: int, trainable: Any = None) -
 
     def apply(params: Params, x: Any) -> Any:
         outputs = model.apply(original(params, training=True), x)
-        return _in_full(outputs, scaled=scaled)
+        return in_full(outputs, scaled=scaled)
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         assert model.training_apply is not None
         still, inner = ((), state) if whole else state
         outputs, after = model.training_apply(join(weights, still, training=True), inner, x, key)
-        return _in_full(outputs, scaled=scaled), after if whole else (still, after)
+        return in_full(outputs, scaled=scaled), after if whole else (still, after)
 
     return model._replace(
         init=lambda seed: separate(model.init(seed)),
@@ -192,41 +196,3 @@ def _leaves_with_gradient(loss: Callable[[Params], Array], weights: Params) -> l
         return step is not None and named and all(map(is_zero, step.invars))
 
     return [not is_zero(variable) for variable in program.outvars]
-
-
-def _in_full(outputs: Any, *, scaled: bool) -> Any:
-    """Outputs of 16 bits as float32, for the loss."""
-
-    def one(leaf: Any) -> Any:
-        leaf = jnp.asarray(leaf)
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4:
-            leaf = leaf.astype(jnp.float32)
-        return (
-            _scale_gradient(leaf) if scaled and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-        )
-
-    return jax.tree.map(one, outputs)
-
-
-@jax.custom_vjp
-def _scale_gradient(leaf: Array) -> Array:
-    """The value itself; its gradient is multiplied by `SCALE`."""
-    return leaf
-
-
-_scale_gradient.defvjp(lambda leaf: (leaf, None), lambda _, slope: (slope * SCALE,))
-
-
-def _cast_and_unscale(leaf: Array, kind: Any) -> Array:
-    """The value in another type; its gradient is divided by `SCALE`, in float32."""
-
-    @jax.custom_vjp
-    def cast(leaf: Array) -> Array:
-        return leaf.astype(kind)
-
-    cast.defvjp(
-        lambda leaf: (leaf.astype(kind), None),
-        lambda _, slope: (slope.astype(jnp.float32) / SCALE,),
-    )
-    found: Array = cast(leaf)
-    return found

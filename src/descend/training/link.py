@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import time
 import zlib
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -28,6 +30,8 @@ PROBE = 64 << 10
 SECONDS = 0.01
 """Seconds that a repeat takes, about; at least one sum."""
 REPEATS = 5
+LINK_SECONDS, MOST_ROUNDS = 1.0, 25
+"""The link is measured for about so long, in `REPEATS` to `MOST_ROUNDS` rounds."""
 
 
 def measure_link(interface: str | None) -> None:
@@ -49,11 +53,29 @@ def measure_link(interface: str | None) -> None:
 def measured_link() -> Link:
     """What a message costs between the processes, of which there are several; all call this.
 
-    What process 0 measured counts in all, since all have to sum in the same way.
+    The small and the large sum take turns, so that other work, which lasts longer than one of
+    them, does not make one seem slow beside the other. What process 0 measured counts in all,
+    since all have to sum in the same way.
     """
-    little, much = seconds_of_sum(1), seconds_of_sum(PROBE, Way.RING)
+    timed = [_timed_sum(1), _timed_sum(PROBE, Way.RING)]
+    sums = [functools.partial(took, _times_of_repeat(took)) for took in timed]
+    started = time.perf_counter()
+    least_of_turns(sums, 1)
+    rounds = _agreed(LINK_SECONDS / max(1e-9, time.perf_counter() - started))
+    little, much = least_of_turns(sums, min(max(rounds, REPEATS), MOST_ROUNDS))
     found = link_of(this_place().count, little, much, 4 * PROBE)
     return Link(*from_first(np.array(found)).tolist())
+
+
+def least_of_turns(sums: Sequence[Callable[[], float]], rounds: int) -> list[float]:
+    """The least seconds of each of several measurements, which take turns.
+
+    Args:
+        sums: each measures once.
+        rounds: how often all of them do.
+    """
+    found = [[one() for one in sums] for _ in range(rounds)]
+    return [min(each) for each in zip(*found, strict=True)]
 
 
 def seconds_of_sum(floats: int, way: Way | None = None) -> float:
@@ -65,6 +87,12 @@ def seconds_of_sum(floats: int, way: Way | None = None) -> float:
         floats: how many numbers.
         way: in which they are summed; None: as in training.
     """
+    took = _timed_sum(floats, way)
+    return least_of_turns([functools.partial(took, _times_of_repeat(took))], REPEATS)[0]
+
+
+def _timed_sum(floats: int, way: Way | None = None) -> Callable[[int], float]:
+    """`times -> seconds` of a sum that is repeated so often, as a compiled program."""
 
     def summed(values: Array) -> Array:
         if way is None:
@@ -85,6 +113,14 @@ def seconds_of_sum(floats: int, way: Way | None = None) -> float:
         return (time.perf_counter() - started) / times
 
     took(1)  # Compiles.
-    wanted = np.array([math.ceil(SECONDS / max(1e-9, took(1)))], np.int64)
-    times = int(from_first(wanted)[0])
-    return min(took(times) for _ in range(REPEATS))
+    return took
+
+
+def _times_of_repeat(took: Callable[[int], float]) -> int:
+    """How many sums fill a repeat, the same number in every process."""
+    return _agreed(SECONDS / max(1e-9, took(1)))
+
+
+def _agreed(number: float) -> int:
+    """A number that process 0 found, rounded up, at least 1."""
+    return max(1, int(from_first(np.array([math.ceil(number)], np.int64))[0]))

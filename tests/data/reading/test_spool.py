@@ -22,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from descend.data.reading.sharing import Sharing
 from descend.data.reading.table import Table, open_table
 from descend.errors import DataError
+from tests.sharing import in_processes
 
 TEXT = 'name,x\nann,1.5\n"bób, jr",2\n'
 ROWS = [("ann", 1.5), ("bób, jr", 2.0)]
@@ -212,6 +214,33 @@ def test_text_from_an_address_is_read_as_its_file_is(site: tuple[Path, str]) -> 
     assert rows_of(open_table(f"{address}/t.jsonl")) == [(1.0,)]
     with pytest.raises(DataError, match=r"none\.csv.*404"):
         open_table(f"{address}/none.csv?token=secret")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{address}/t.csv", "Every process downloads all of"),
+        ("{address}/t.csv.gz", "it is compressed: every process reads all of"),
+        ("SELECT a FROM '{folder}/t.csv'", "Every process reads all of"),
+        ("{folder}/t.csv", ""),
+    ],
+)
+def test_shares_say_what_each_process_reads_beyond_its_own(
+    site: tuple[Path, str], data: str, said: str
+) -> None:
+    folder, address = site
+    text = b"a,b\n" + b"1,x\n2,y\n" * 20
+    (folder / "t.csv").write_bytes(text)
+    (folder / "t.csv.gz").write_bytes(gzip.compress(text))
+    data = data.format(address=address, folder=folder)
+
+    def share(sharing: Sharing) -> tuple[int, tuple[str, ...]]:
+        table = open_table(data).shared_out(sharing, folder.parent / "store")
+        return len(rows_of(table)), table.notes
+
+    for count, notes in in_processes(2, share):
+        assert count == 20
+        assert any(said in note for note in notes) if said else notes == ()
 
 
 def test_parquet_from_an_address_is_read_as_its_file_is(site: tuple[Path, str]) -> None:

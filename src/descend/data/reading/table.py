@@ -149,7 +149,7 @@ class Table:
             sharing: with the other processes; all of them call this.
             beside: the row store of the table; parts of text files are copied beside it.
         """
-        note = ""
+        reason = ""
         if self.text_bytes and self._source.query is None:
             cut, reason = cut_text(self._source, sharing, beside)
             if cut is not None:
@@ -157,9 +157,8 @@ class Table:
                 counts = [int(one) for one in sharing.gather(str(own.count()).encode())]
                 first = sum(counts[: sharing.index])
                 stop = first + counts[sharing.index]
-                part = Part(sharing, first, stop, cut=True)
+                part = Part(sharing, first, stop, cut=True, note=self._note_of_shares())
                 return Table(cut, self._instance, self.columns, part)
-            note = f"{reason}: every process reads all of {self.name}, and keeps a share of it."
         files: list[tuple[str, int]] = []
         if self._source.parquet is not None and self.column(FILE_ROW) is None:
             listed = (
@@ -173,8 +172,26 @@ class Table:
             relation = parquet_part(
                 self._source.relation, files, first, stop, self._source.parquet_columns
             )
+        note = self._note_of_shares(reason, whole=relation is None)
         part = Part(sharing, first, stop, relation, note=note)
         return Table(self._source, self._instance, self.columns, part)
+
+    def _note_of_shares(self, reason: str = "", *, whole: bool = False) -> str:
+        """What a process reads or fetches beyond its share, as a sentence; or an empty text.
+
+        Args:
+            reason: why text cannot be cut, or an empty text.
+            whole: whether every process reads all rows, to keep those of its range.
+        """
+        if whole and (self._source.reads or not self._source.objects):
+            began = f"{reason}: every" if reason else "Every"
+            return f"{began} process reads all of {self.name}, and keeps a share of it."
+        if self._source.hash is not None and not whole:
+            return (
+                f"Every process downloads all of {self.name}, and reads its share of the rows. Of "
+                "Parquet each fetches its share alone, with DuckDB's extension httpfs."
+            )
+        return ""
 
     def merged(self, sql: str, merge: str) -> pa.Table:
         """The result of a query over the rows of all processes; every process calls it.

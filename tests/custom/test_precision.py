@@ -1,0 +1,110 @@
+"""A custom model that computes in 16 bits: what is rounded, and what keeps its 32 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import descend
+from descend.custom.models import CustomModel
+from descend.custom.precision import check_narrow, in_precision, kind_of
+from descend.errors import InputError, SettingsError
+from descend.types import Variables
+
+X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+Y = X @ np.float32([1.0, -2.0, 0.5, 0.0]) + 1.0
+WEIGHTS = {"w": jnp.asarray(np.random.default_rng(1).normal(size=(4, 1)), jnp.float32)}
+KINDS = [jnp.bfloat16, jnp.float16]
+
+
+def times_weights(params: Any, x: Any) -> Any:
+    return x @ params["w"]
+
+
+def made(apply: Any = times_weights) -> CustomModel:
+    return CustomModel(lambda seed: WEIGHTS, apply, lambda params: params)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_and_rows_are_rounded_and_the_outputs_are_in_full(kind: Any) -> None:
+    found = in_precision(made(), kind).apply(WEIGHTS, X)
+    expected = jnp.asarray(X, kind) @ WEIGHTS["w"].astype(kind)
+    assert found.dtype == jnp.float32
+    assert np.array_equal(found, expected.astype(jnp.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_have_32_bits_and_small_ones_are_not_lost(kind: Any) -> None:
+    def total(weights: Any, model: CustomModel) -> Any:
+        return 1e-9 * jnp.sum(model.apply(weights, X))
+
+    found = jax.grad(total)(WEIGHTS, in_precision(made(), kind))["w"]
+    expected = jax.grad(total)(WEIGHTS, made())["w"]
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+
+
+def test_whole_numbers_and_the_state_stay_as_they_are() -> None:
+    state = {"mean": jnp.float32(1 / 3), "calls": jnp.int32(0)}
+    seen = {}
+
+    def training_apply(weights: Any, state: Any, x: Any, key: Any) -> Any:
+        seen.update(weights=weights["w"].dtype, mean=state["mean"].dtype, pixels=x.dtype)
+        return times_weights(weights, x / 255.0), state
+
+    model = made()._replace(
+        init=lambda seed: Variables(WEIGHTS, state), training_apply=training_apply
+    )
+    narrow = in_precision(model, jnp.bfloat16)
+    assert narrow.training_apply is not None
+    pixels = jnp.ones((3, 4), jnp.uint8)
+    outputs, after = narrow.training_apply(WEIGHTS, state, pixels, jax.random.key(0))
+    assert seen == {"weights": jnp.bfloat16, "mean": jnp.float32, "pixels": jnp.uint8}
+    assert outputs.dtype == jnp.float32
+    assert after == state
+
+
+def in_32_bits(params: Any, x: Any) -> Any:
+    return jax.jit(lambda w, x: x.astype(jnp.float32) @ w.astype(jnp.float32))(params["w"], x)
+
+
+def test_a_model_that_computes_in_32_bits_all_the_same_is_refused() -> None:
+    check_narrow(in_precision(made(), jnp.bfloat16).apply, WEIGHTS, X, jnp.bfloat16)
+    summed = made(lambda params, x: jnp.sum(x, axis=1))
+    check_narrow(in_precision(summed, jnp.bfloat16).apply, WEIGHTS, X, jnp.bfloat16)
+    with pytest.raises(SettingsError, match=r"changes nothing.*in float32.*dtype="):
+        check_narrow(in_precision(made(in_32_bits), jnp.bfloat16).apply, WEIGHTS, X, jnp.bfloat16)
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "float32", 16, True])
+def test_other_words_are_answered_with_those_that_there_are(precision: Any) -> None:
+    with pytest.raises(SettingsError, match="Expected precision 'bfloat16' or 'float16'"):
+        kind_of(precision, (times_weights, times_weights))
+
+
+def test_keras_has_a_way_of_its_own_and_tables_none() -> None:
+    layer = type("Dense", (), {"__module__": "keras.src.layers"})()
+    with pytest.raises(SettingsError, match="set_dtype_policy\\('mixed_float16'\\)"):
+        kind_of("float16", layer)
+    with pytest.raises(InputError, match="precision= is for custom models"):
+        descend.advise((X, Y), model="mlp", precision="bfloat16")
+
+
+@pytest.mark.slow
+def test_a_run_learns_and_goes_on_in_the_precision_in_which_it_began(tmp_path: Path) -> None:
+    model = (lambda key: {"w": jnp.zeros((4, 1)), "b": jnp.zeros(1)},
+             lambda params, x: x @ params["w"] + params["b"])  # fmt: skip
+    options: dict[str, Any] = {"batch_size": 20, "learning_rate": 0.05, "epochs": 6}
+    options |= {"precision": "bfloat16", "out": tmp_path / "run"}
+    run = descend.fit(model, (X, Y), **options)
+    assert {leaf.dtype for leaf in jax.tree.leaves(run.params)} == {np.dtype(np.float32)}
+    rounded = run.params["w"].astype(jnp.bfloat16).astype(np.float32)
+    assert not np.array_equal(run.params["w"], rounded)
+    assert np.abs(run.params["w"][:, 0] - [1.0, -2.0, 0.5, 0.0]).max() < 0.05
+    with pytest.raises(SettingsError, match=r"precision was 'bfloat16' .* is None"):
+        descend.fit(model, (X, Y), **{**options, "precision": None, "epochs": 8}, resume=True)

@@ -42,7 +42,7 @@ WAITED = 12
 """Times as many seconds may pass: the machine may do other work."""
 PERIOD, LONGEST_PERIOD = 0.01, 0.1
 """Seconds of the processor between two looks at a tree of processes, and most seconds."""
-FIXED = "--model mlp --batch-size 256 --learning-rate 0.01 --quiet --force"
+FIXED = "--model {model} --batch-size 256 --learning-rate 0.01 --quiet --force"
 OUT = "--quiet --force --out work"
 COMMANDS = {
     "train": f"train t.csv {{roles}} {FIXED} --epochs 1 --out run",
@@ -58,7 +58,7 @@ COMMANDS = {
     "predict, tabular": "predict tabular t.csv -o p.csv --force",
     "report": "report run",
     "export": "export run m.onnx --force",
-    "advise": f"advise t.csv {{roles}} --model mlp --advice-budget 2s {OUT}",
+    "advise": f"advise t.csv {{roles}} --model {{model}} --advice-budget 2s {OUT}",
     "compare": f"compare t.csv {{roles}} --batch-size 256 --learning-rate 0.01 --budget 0.5s "
     f"--seeds 1 {OUT}",
     "landscape": f"landscape run {OUT}",
@@ -160,6 +160,9 @@ SHAPES: dict[str, Callable[[Path, random.Random], str]] = {
     )
 }
 """What makes a table of a shape, and returns the options that say what is predicted."""
+MODELS = {"many categories": "linear"}
+"""By shape, the model where it is no network: one of 400 columns of categories holds more weights
+than the bound."""
 
 
 def _make(path: Path, rows: int, columns: str, target: str = "random() AS y") -> str:
@@ -255,15 +258,17 @@ def outcome(found: Peak, bound: int) -> str:
     return {0: "read", 2: "refused"}.get(found.status, "hang" if found.status < 0 else "traceback")
 
 
-def run_command(kind: str, roles: str, bound: int, folder: Path) -> Peak | None:
+def run_command(
+    kind: str, roles: str, bound: int, folder: Path, model: str = "mlp"
+) -> Peak | None:
     """Run a command on the table of a folder; None where the run that it needs is not there."""
-    words = COMMANDS[kind].format(roles=roles).split()
+    words = COMMANDS[kind].format(roles=roles, model=model).split()
     if words[0] == "inspect" and "--weight" in words:
         # It has no weights.
         place = words.index("--weight")
         del words[place : place + 2]
     if kind == "resume":
-        stopped = STOPPED.format(roles=roles).split()
+        stopped = STOPPED.format(roles=roles, model=model).split()
         history = folder / "stopped" / "history.csv"
         peak([*stopped, "--memory", f"{bound}MiB"], folder, stop_after=history)
     given = words[1]
@@ -290,7 +295,7 @@ def fuzz_memory(
         with tempfile.TemporaryDirectory() as name:
             roles = make(Path(name) / "t.csv", dice)
             for kind in kinds:
-                found = run_command(kind, roles, bound, Path(name))
+                found = run_command(kind, roles, bound, Path(name), MODELS.get(shape, "mlp"))
                 said = "refused" if found is None else outcome(found, bound * MIB)
                 counts.setdefault(shape, Counter())[said] += 1
                 if found is not None and said not in ("read", "refused"):
@@ -314,7 +319,7 @@ def main(words: list[str] | None = None) -> int:
             roles = SHAPES[shape](Path(name) / "t.csv", Largest())
             for kind in given.command:
                 began = time.monotonic()
-                found = run_command(kind, roles, given.memory, Path(name))
+                found = run_command(kind, roles, given.memory, Path(name), MODELS.get(shape, "mlp"))
                 said = "refused" if found is None else outcome(found, given.memory * MIB)
                 peaks.setdefault(kind, {})[shape] = _cell(found, said)
                 commits.setdefault(kind, {})[shape] = commit

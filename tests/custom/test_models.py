@@ -427,6 +427,23 @@ def coupled():
     return init, lambda params, x: apply(params, x - x.mean(axis=0))
 
 
+def coupled_a_little():
+    """Too little for the outputs of random weights to show it."""
+    init, apply = linear()
+    return init, lambda params, x: apply(params, x + 1e-4 * x.mean(axis=0))
+
+
+def less_the_largest():
+    """A usual step before exponentials, which cancels."""
+
+    def apply(params, x):
+        scores = x @ params
+        powers = jnp.exp(scores - scores.max())
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return lambda key: jnp.zeros((4, 3)), apply
+
+
 def deciding():
     init, apply = linear()
     return init, lambda params, x: apply(params, x) if x.mean() > 0 else apply(params, -x)
@@ -459,6 +476,7 @@ def keras_with(**options):
     ("make", "said"),
     [
         (coupled, "couples the rows of a batch: alone"),
+        (coupled_a_little, "the derivatives of a row's outputs by the inputs of other rows"),
         (always_noisy, "draws random numbers when it predicts"),
         (deciding, "decides in Python"),
         (linen_as_weights, "would train the running means"),
@@ -476,6 +494,11 @@ def keras_with(**options):
 def test_what_cannot_be_right_is_refused(make, said):
     with pytest.raises(InputError, match=said):
         fit(make(), rows())
+
+
+def test_what_cancels_does_not_couple_rows():
+    X, y = rows()
+    fit(less_the_largest(), (X, (y > 1).astype(int)), loss="cross_entropy", epochs=1)
 
 
 def test_several_outputs_have_a_loss_each():

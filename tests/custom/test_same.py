@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import optax
 import pytest
 
 import descend
+from descend.custom.problem import CustomParts, custom_problem
+from descend.custom.same import _near, fingerprint_of_functions
 from descend.errors import DataError, DivergedError
+from descend.reporting.progress import make_progress
+from descend.settings import Settings
 
 X = np.random.default_rng(0).normal(size=(200, 4))
 Y = X @ [1.0, -2.0, 0.5, 0.0] + 1.0
@@ -83,6 +88,84 @@ def test_another_function_of_the_same_shapes_is_refused(
     fit(tmp_path / "run")
     with pytest.raises(DataError, match=said):
         fit(tmp_path / "run", epochs=4, resume=True, **change)
+
+
+def of_batches(momentum: float) -> Any:
+    """A model with a running mean, which is its state."""
+
+    def init(key: Any) -> Any:
+        return {"kernel": jnp.zeros((4, 1))}, {"mean": jnp.ones(4)}
+
+    def apply(params: Any, state: Any, x: Any, key: Any, training: bool) -> Any:
+        if training:
+            state = {"mean": momentum * state["mean"] + (1.0 - momentum) * x.mean(axis=0)}
+        return (x - state["mean"]) @ params["kernel"], state
+
+    return init, apply
+
+
+def clipped(norm: float) -> Any:
+    return optax.chain(optax.clip_by_global_norm(norm), optax.sgd(0.02))
+
+
+def huber(delta: float) -> Any:
+    return lambda outputs, y: optax.huber_loss(outputs[:, 0], y, delta=delta)
+
+
+@pytest.fixture(scope="module")
+def figures() -> Any:
+    """What the functions of a problem compute, as a record holds it."""
+
+    def measure(loss: Any = square, optimizer: Any = "sgd", like: Any = None) -> Any:
+        parts = CustomParts(like or model(), loss, optimizer, (X, Y), 0.2)
+        rate = {} if optimizer == "sgd" else {"learning_rate": 1.0}
+        settings = Settings(target="y", batch_size=16, **rate)
+        made = custom_problem(parts, settings, make_progress("silent"))
+        return json.loads(json.dumps(fingerprint_of_functions(made)))
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("clip", {"optimizer": clipped(1.0)}, {"optimizer": clipped(50.0)}),
+        ("gradients", {"loss": huber(10.0)}, {"loss": huber(20.0)}),
+        ("state", {"like": of_batches(0.9)}, {"like": of_batches(0.8)}),
+        (
+            "epsilon",
+            {"optimizer": optax.adam(0.02)},
+            {"optimizer": optax.adam(0.02, eps=1e-5)},
+        ),
+        (
+            "schedule",
+            {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 10_000))},
+            {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 20_000))},
+        ),
+    ],
+)
+def test_what_shows_only_elsewhere_or_later_is_recorded(
+    figures: Any, name: str, one: Any, other: Any
+) -> None:
+    first, second = figures(**one), figures(**other)
+    assert not _near(first[name], second[name])
+    assert _near(first[name], first[name])
+
+
+def test_a_metric_that_is_another_one_is_warned_of(tmp_path: Path) -> None:
+    def largest(predictions: Any, y: Any) -> float:
+        return float(np.abs(predictions[:, 0] - y).max())
+
+    fit(tmp_path / "run", metrics={"largest": largest}, validation_sets={"more": (X[:9], Y[:9])})
+    with pytest.warns(UserWarning, match="'largest' of the saved weights was"):
+        fit(
+            tmp_path / "run",
+            epochs=3,
+            resume=True,
+            metrics={"largest": lambda predictions, y: 2.0 * largest(predictions, y)},
+        )
+    with pytest.warns(UserWarning, match="'more/loss' of the saved weights was"):
+        fit(tmp_path / "run", epochs=4, resume=True, validation_sets={"more": (X[9:18], Y[9:18])})
 
 
 def test_the_same_function_in_other_words_goes_on(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 """Numbers that differ by less, the second as a part of the largest among them, are equal."""
 HEAD_DRAWS = 4
 """Random weights with which it is seen what range the outputs of a model have."""
+ROUNDING = 1e-6
+"""Derivatives by other rows below this part of those by the row itself are taken for rounding: a
+model may subtract what cancels, such as the largest number of a batch."""
+LOSS_GRADIENT = "The gradient of the loss"
 COUPLED = (
     "Rows that depend on each other have no gradients of their own, and the batch size would "
     "change what is learned."
@@ -65,6 +69,7 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
                 f"{np.shape(leaf)}."
             )
     _check_predictions(lambda rows: model.apply(params, rows), x, outputs)
+    _check_rows_apart(model, x, seed)
     if model.training_apply is None:
         return Probe(outputs)
     weights, state = split_variables(params)
@@ -121,6 +126,30 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
             )
 
 
+def _check_rows_apart(model: CustomModel, x: Any, seed: int) -> None:
+    """Raise InputError if a prediction has derivatives by the inputs of other rows.
+
+    Args:
+        model: looked at with small and with large random weights.
+        x: a few rows, as the model gets them.
+        seed: of the weights.
+    """
+    begun = model.init(seed)
+    for size in (0.05, 1.0):
+        params = shaken(begun, seed, size)
+        try:
+            reached = _other_rows_count(
+                functools.partial(model.apply, params), x, "The model", ROUNDING
+            )
+        except InputError:
+            return  # It predicts by a way that has no derivatives by the inputs.
+        if reached:
+            raise InputError(
+                "The model couples the rows of a batch: the derivatives of a row's outputs by the "
+                f"inputs of other rows are not zero. {COUPLED}"
+            )
+
+
 def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> None:
     """Raise InputError unless the loss is one number per row that depends on that row alone.
 
@@ -150,31 +179,65 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
     for rows, kept in _replace_half(both):
         if not same(per_example(*rows)[kept], losses[kept], losses):
             raise InputError(text.format("a row has another loss when other rows change"))
-    if _other_rows_count(per_example, outputs, y):
+    if _other_rows_count(lambda outputs: per_example(outputs, y), outputs, LOSS_GRADIENT):
         raise InputError(text.format("the gradient of a row's loss holds other rows"))
 
 
-def _other_rows_count(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> bool:
-    """Whether the losses of one half of the rows have derivatives by outputs of the other half.
+def _other_rows_count(
+    of_rows: Callable[[Any], Any], given: Any, what: str, least: float = 0.0
+) -> bool:
+    """Whether what is computed for one half of the rows has derivatives by the other half.
 
-    They are exactly zero where rows are independent, so a coupling shows here that is too small
-    at these outputs to show in the losses, and grows while the model is trained.
+    They are zero where rows are independent, so a coupling shows here that is too small at these
+    numbers to show in the values, and grows while the model is trained.
+
+    Args:
+        of_rows: `rows -> numbers for each row`.
+        given: a few rows; those of its arrays that hold floats are looked at.
+        what: for messages.
+        least: derivatives below this part of those by the half itself are rounding.
     """
-    count = len(jax.tree.leaves(outputs)[0])
-    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
+    leaves, structure = jax.tree.flatten(given)
+    moving = [bool(jnp.issubdtype(jnp.result_type(leaf), jnp.floating)) for leaf in leaves]
+    if not any(moving):
         return False
-    for kept, others in ((slice(0, count // 2), slice(count // 2, count)),
-                         (slice(count // 2, count), slice(0, count // 2))):  # fmt: skip
+    count = len(leaves[0])
+    random = np.random.default_rng(0)
 
-        def loss_of_kept(outputs: Any, kept: slice = kept) -> Any:
-            return jnp.sum(per_example(outputs, y)[kept])
+    floats = [leaf for leaf, moves in zip(leaves, moving, strict=True) if moves]
+    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(jax.eval_shape(of_rows, given))]
+    half = count // 2
+    for kept, others in (
+        (slice(0, half), slice(half, count)),
+        (slice(half, count), slice(0, half)),
+    ):
+        # Other weights for each number: those of a softmax would cancel in a plain sum.
+        weights = [1.0 + random.random((kept.stop - kept.start, *shape)) for shape in shapes]
 
-        gradient = _try("The gradient of the loss", jax.grad(loss_of_kept), outputs)
-        for leaf in jax.tree.leaves(_take(gradient, others)):
-            # At a kink, zero times infinity is no number, and says nothing.
-            if np.any(np.nan_to_num(np.asarray(leaf, np.float64), posinf=0.0, neginf=0.0)):
-                return True
+        def weighted(floats: list[Any], kept: slice = kept, weights: list[Any] = weights) -> Any:
+            own = iter(floats)
+            joined = [
+                next(own) if moves else leaf for leaf, moves in zip(leaves, moving, strict=True)
+            ]
+            found = jax.tree.leaves(of_rows(jax.tree.unflatten(structure, joined)))
+            terms = [
+                jnp.sum(one[kept] * weight)
+                for one, weight in zip(found, weights, strict=True)
+                if jnp.issubdtype(one.dtype, jnp.floating)
+            ]
+            return sum(terms, start=jnp.float32(0))
+
+        gradient = _try(what, jax.grad(weighted), floats)
+        if _largest(_take(gradient, others)) > least * _largest(_take(gradient, kept)):
+            return True
     return False
+
+
+def _largest(tree: Any) -> float:
+    """The largest size of the numbers in a tree; those that are not finite do not count."""
+    # At a kink, zero times infinity is no number, and says nothing.
+    sizes = [np.abs(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(tree)]
+    return max(float(one[np.isfinite(one)].max(initial=0.0)) for one in sizes)
 
 
 def output_range(model: CustomModel, x: Any, seed: int) -> list[NDArray[Any]]:

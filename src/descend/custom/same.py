@@ -3,56 +3,96 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from numpy.typing import NDArray
 
 from descend.custom.problem import CustomProblem
+from descend.data.share_rows import sampled_rows
 from descend.errors import DataError
-from descend.training.gradient import make_gradient
+from descend.training.gradient import make_gradient_sum
 from descend.training.jax_setup import jit_program
 from descend.training.loop_state import LoopState
-from descend.types import Params, split_variables
+from descend.training.objective import Objective
+from descend.types import Array, Batch, Params, split_variables
 
 TOLERANCE = 1e-3
 """Figures that differ by a smaller part are equal: another machine rounds otherwise."""
 PROBED_ROWS = 8
+BLOCKS = 8
+"""Of so many rows, from all over the training rows, whose gradients are compared."""
+SIZES = (1.0, 30.0, 1000.0)
+"""Factors of the fixed weights: small, and so large that bounds in a model or a loss are met."""
+SHIFT, STEADY = 1e-6, 1e-4
+"""Where a change of the weights by the first fraction changes the gradient by more than the second,
+rounding decides, and another machine would find another one."""
 UPDATES = 3
 
+Figures = dict[str, list[float | None]]
+Measure = Callable[[NDArray[Any], float], tuple[NDArray[Any], Any]]
+"""`(numbers of rows, factor of the weights) -> (norms of the gradient, state of the model)`."""
 
-def fingerprint_of_functions(custom: CustomProblem) -> dict[str, list[float]]:
+
+class _Case(NamedTuple):
+    """Gradients and weights for which the updates of an optimizer are compared.
+
+    Attributes:
+        scale: factor of the fixed weights, where it begins.
+        shift: what is added to them.
+        slope: of the gradient, as a multiple of the weights.
+        offset: of the gradient.
+        count: updates that were made before, as the state of an optimizer counts them.
+        updates: how many to compare.
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+    slope: float = 0.3
+    offset: float = 0.01
+    count: int = 0
+    updates: int = UPDATES
+
+
+CASES: dict[str, tuple[_Case, ...]] = {
+    "updates": (_Case(),),
+    "decay": (_Case(scale=1e3, shift=1e2, slope=0.0, offset=1e-3),),
+    "clip": (_Case(slope=1e3, offset=10.0),),
+    "epsilon": (_Case(slope=1e-6, offset=1e-7),),
+    "schedule": tuple(_Case(count=10 * 2**power, updates=1) for power in range(15)),
+}
+
+
+def fingerprint_of_functions(custom: CustomProblem) -> Figures:
     """What the functions of a run compute from fixed weights and rows.
 
     Returns:
-        `gradient`: the norm of the gradient of each array of weights, of the first rows, in
-        training; `updates`: the norms of what the update rule makes of gradients; `decay`: of
-        small gradients at large weights, where a weight decay shows.
+        Norms for each array of weights, None where they are not finite or rounding decides them:
+        `gradients` in training, at small and at large weights; `penalty`, of its own gradient; and
+        what the update rule makes of gradients: `updates`, `decay` (of small gradients at large
+        weights, where a weight decay shows), `clip` (of large ones), `epsilon` (of tiny ones),
+        `schedule` (after many updates). `state`: of each array of the model's state after a
+        training call.
     """
     problem = custom.setup.problem
     params = _fixed_weights(problem.init(problem.seed))
-    store = custom.rows.sampled
-    rows = store.gather(np.arange(min(PROBED_ROWS, len(store))))
-    _, gradient = jit_program(make_gradient(problem.objective))(params, rows, jax.random.key(0))
     weights, _ = split_variables(params)
+    blocks = _blocks_of_rows(custom)
+    measure = _measure(custom, params)
+    _, state = measure(blocks[0], 1.0)
     return {
-        "gradient": _norms(gradient),
-        "updates": _norms(
-            jit_program(lambda tree: _directions(problem.optimizer, tree, 0.3, 0.01))(weights)
-        ),
-        "decay": _norms(
-            jit_program(lambda tree: _directions(problem.optimizer, tree, 0.0, 1e-3))(
-                jax.tree.map(lambda leaf: 1e3 * leaf + 1e2, weights)
-            )
-        ),
+        "gradients": _known([one for size in SIZES for one in _steady_sum(measure, blocks, size)]),
+        "penalty": _norms(_penalty_gradient(problem.objective, weights)),
+        "state": _norms(state),
+        **_update_norms(problem.optimizer, weights),
     }
 
 
-def check_same_functions(
-    custom: CustomProblem, recorded: dict[str, list[float]] | None, loop: LoopState
-) -> None:
+def check_same_functions(custom: CustomProblem, recorded: Figures | None, loop: LoopState) -> None:
     """Raise DataError if model, loss or optimizer differ from those the run began with.
 
     Args:
@@ -63,28 +103,36 @@ def check_same_functions(
     best = loop.progress.best
     if loop.history and math.isfinite(best):
         loss = custom.setup.problem.evaluate(loop.best.mean)
-        if not _near([loss], [best]):
+        if not math.isclose(loss, best, rel_tol=TOLERANCE, abs_tol=1e-12):
             raise DataError(
                 f"The validation loss of the saved weights was {best:.6g} and is {loss:.6g} with "
                 "the model and the loss given now: one of them is another function. Go on with "
                 "the same, or train anew with force=True."
             )
+    recorded = recorded or {}
     found = fingerprint_of_functions(custom)
+    if "gradient" in recorded:
+        found["gradient"] = _first_gradient(custom)
+    rows = "The gradient of the loss for the same rows and weights"
+    made = "What the optimizer makes of the same gradients"
+    model = "the model (its shapes, or what it does while it is trained), or the loss"
+    rule = "the optimizer or its hyperparameters"
     texts = {
-        "gradient": "The gradient of the loss for the same rows and weights",
-        "updates": "What the optimizer makes of the same gradients",
-        "decay": "What the optimizer makes of the same gradients at large weights",
+        "gradient": (rows, model),
+        "gradients": (f"{rows}, small or large,", model),
+        "penalty": ("The penalty on the same weights", "a regularizer of the model"),
+        "state": ("The state of the model after the same rows", "the model, such as a momentum,"),
+        "updates": (made, rule),
+        "decay": (f"{made} at large weights", f"{rule}, such as a weight decay,"),
+        "clip": (f"{made}, large ones,", f"{rule}, such as where gradients are clipped,"),
+        "epsilon": (f"{made}, tiny ones,", f"{rule}, such as an epsilon,"),
+        "schedule": (f"{made} after many updates", f"{rule}, such as its schedule,"),
     }
-    causes = {
-        "gradient": "the model (its shapes, or what it does while it is trained), or the loss",
-        "updates": "the optimizer or its hyperparameters",
-        "decay": "the optimizer or its hyperparameters, such as a weight decay,",
-    }
-    for name, text in texts.items():
-        before = (recorded or {}).get(name)
+    for name, (text, cause) in texts.items():
+        before = recorded.get(name)
         if before is not None and not _near(found[name], before):
             raise DataError(
-                f"{text} is not what it was when the run began: {causes[name]} changed. Go on with "
+                f"{text} is not what it was when the run began: {cause} changed. Go on with "
                 "the same, or train anew with force=True."
             )
 
@@ -97,39 +145,154 @@ def _fixed_weights(params: Params) -> Params:
         values = 0.1 * random.standard_normal(np.shape(leaf))
         return jnp.asarray(values, jnp.asarray(leaf).dtype)
 
-    weights, state = split_variables(params)
-    fixed = jax.tree.map(one, weights)
-    return params._replace(params=fixed, state=state) if weights is not params else fixed
+    weights, _ = split_variables(params)
+    return _with_weights(params, jax.tree.map(one, weights))
 
 
-def _directions(
-    rule: optax.GradientTransformation, weights: Params, slope: float, offset: float
-) -> Any:
-    """The updates that an optimizer makes from growing gradients.
+def _with_weights(params: Params, weights: Params) -> Params:
+    """The same params with other weights."""
+    before, _ = split_variables(params)
+    return params._replace(params=weights) if before is not params else weights
 
-    Args:
-        rule: the optimizer.
-        weights: where it begins.
-        slope: of the gradients, as a multiple of the weights.
-        offset: of the gradients.
+
+def _gradient_norms(
+    objective: Objective, params: Params, rows: Batch, key: Array
+) -> tuple[Array, Any]:
+    """The norms of the gradient of an objective, and the state of the model after it."""
+    weights, _ = split_variables(params)
+    normal = objective.normalize_weights(rows)
+    _, gradient, state = make_gradient_sum(objective, 1)(params, normal, key)
+    if objective.penalty is not None:
+        gradient = jax.tree.map(jnp.add, gradient, jax.grad(objective.penalty)(weights))
+    return _leaf_norms(gradient), state
+
+
+def _measure(custom: CustomProblem, params: Params) -> Measure:
+    """Measures the gradient of a problem for some of its rows, at multiples of fixed weights."""
+    weights, _ = split_variables(params)
+    objective, store = custom.setup.problem.objective, custom.rows.sampled
+    norms_of = jit_program(lambda *given: _gradient_norms(objective, *given))
+
+    def measure(rows: NDArray[Any], size: float) -> tuple[NDArray[Any], Any]:
+        scaled = _with_weights(params, jax.tree.map(lambda leaf: size * leaf, weights))
+        norms, state = norms_of(scaled, store.gather(rows), jax.random.key(0))
+        return np.asarray(norms, np.float64), state
+
+    return measure
+
+
+def _first_gradient(custom: CustomProblem) -> list[float | None]:
+    """The norms of the gradient of the first rows, which earlier versions recorded."""
+    params = _fixed_weights(custom.setup.problem.init(custom.setup.problem.seed))
+    rows = np.arange(min(PROBED_ROWS, len(custom.rows.sampled)))
+    return _known(_measure(custom, params)(rows, 1.0)[0])
+
+
+def _blocks_of_rows(custom: CustomProblem) -> list[NDArray[Any]]:
+    """Some blocks of training rows from all over the table, the same in any number of processes."""
+    rows = custom.rows
+    count = len(rows.training)
+    drawn = sampled_rows(count, custom.setup.problem.seed)
+    if rows.sampled is not rows.training:
+        drawn = np.arange(len(rows.sampled))  # They are these already.
+    size = min(PROBED_ROWS, len(drawn))
+    places = np.linspace(0, len(drawn) - 1, BLOCKS * size).astype(int)
+    return list(drawn[places].reshape(size, BLOCKS).T)
+
+
+def _steady_sum(measure: Measure, blocks: list[NDArray[Any]], size: float) -> NDArray[Any]:
+    """The sum over blocks of rows of the norms of their gradients; NaN where rounding decides."""
+    found = [measure(rows, size)[0] for rows in blocks]
+    shifted = [measure(rows, size * (1.0 + SHIFT))[0] for rows in blocks[:2]]
+    pair = np.sum(found[:2], axis=0), np.sum(shifted, axis=0)
+    return np.where(np.isclose(*pair, rtol=STEADY, atol=1e-12), np.sum(found, axis=0), np.nan)
+
+
+def _penalty_gradient(objective: Objective, weights: Params) -> Any:
+    if objective.penalty is None:
+        return []
+    return jit_program(jax.grad(objective.penalty))(weights)
+
+
+def _update_norms(rule: optax.GradientTransformation, weights: Params) -> Figures:
+    """The norms of the updates that an optimizer makes in each of the cases.
+
+    One program goes through all of them; each begins anew.
     """
     supported = optax.with_extra_args_support(rule)
-    state = supported.init(weights)
-    found = []
-    for number in range(1, UPDATES + 1):
-        gradient = jax.tree.map(lambda leaf, times=number: slope * times * leaf + offset, weights)
-        direction, state = supported.update(gradient, state, weights, value=jnp.float32(1.0))
-        weights = jax.tree.map(jnp.add, weights, direction)
-        found.append(direction)
+    steps = [
+        (step == 0, step + 1, case)
+        for cases in CASES.values()
+        for case in cases
+        for step in range(case.updates)
+    ]
+    begins = jnp.asarray([begin for begin, _, _ in steps])
+    times = jnp.asarray([float(number) for _, number, _ in steps])
+    numbers = {
+        name: jnp.asarray([getattr(case, name) for _, _, case in steps], jnp.float32)
+        for name in ("scale", "shift", "slope", "offset")
+    }
+    counts = jnp.asarray([case.count for _, _, case in steps], jnp.int32)
+
+    def advanced(leaf: Any, count: Array) -> Any:
+        """A counter of updates that has gone further."""
+        if jnp.ndim(leaf) or not jnp.issubdtype(jnp.result_type(leaf), jnp.integer):
+            return leaf
+        return (leaf + count).astype(leaf.dtype)
+
+    def all_norms(fixed: Params) -> Array:
+        def update(carry: Any, step: Any) -> tuple[Any, Array]:
+            begin, time, case, count = step
+            start = jax.tree.map(
+                lambda leaf: (case["scale"] * leaf + case["shift"]).astype(leaf.dtype), fixed
+            )
+            fresh = jax.tree.map(lambda leaf: advanced(leaf, count), supported.init(start))
+            moved, state = jax.tree.map(
+                lambda new, old: jnp.where(begin, new, old), (start, fresh), carry
+            )
+            gradient = jax.tree.map(
+                lambda leaf: (case["slope"] * time * leaf + case["offset"]).astype(leaf.dtype),
+                moved,
+            )
+            direction, state = supported.update(gradient, state, moved, value=jnp.float32(1.0))
+            moved = jax.tree.map(lambda leaf, by: (leaf + by).astype(leaf.dtype), moved, direction)
+            return (moved, state), _leaf_norms(direction)
+
+        _, norms = jax.lax.scan(
+            update, (fixed, supported.init(fixed)), (begins, times, numbers, counts)
+        )
+        return norms
+
+    norms = np.asarray(jit_program(all_norms)(weights), np.float64)
+    found: Figures = {}
+    place = 0
+    for name, cases in CASES.items():
+        count = sum(case.updates for case in cases)
+        found[name] = _known(norms[place : place + count].reshape(-1))
+        place += count
     return found
 
 
-def _norms(tree: Any) -> list[float]:
-    leaves = (np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree))
-    return [float(np.sqrt(np.sum(np.square(leaf)))) for leaf in leaves]
+def _leaf_norms(tree: Any) -> Array:
+    """The norm of each array of a tree, in float32."""
+    sizes = (jnp.abs(jnp.ravel(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(tree))
+    return jnp.stack([jnp.linalg.norm(one) for one in sizes])
 
 
-def _near(found: list[float], expected: list[float]) -> bool:
+def _norms(tree: Any) -> list[float | None]:
+    leaves = (np.abs(np.asarray(leaf)).astype(np.float64) for leaf in jax.tree.leaves(tree))
+    return _known([np.sqrt(np.sum(np.square(leaf))) for leaf in leaves])
+
+
+def _known(figures: Iterable[Any]) -> list[float | None]:
+    """The figures as a record holds them: None where they are not finite."""
+    return [float(one) if np.isfinite(one) else None for one in figures]
+
+
+def _near(found: list[float | None], expected: list[float | None]) -> bool:
+    """Whether two lists agree up to rounding, where both are known."""
     if len(found) != len(expected):
         return False
-    return bool(np.allclose(found, expected, rtol=TOLERANCE, atol=1e-12, equal_nan=True))
+    one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    known = np.isfinite(one) & np.isfinite(other)
+    return bool(np.allclose(one[known], other[known], rtol=TOLERANCE, atol=1e-12))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from descend.data.rows.store import RowStore
-from descend.errors import DescendError, InputError
+from descend.errors import DescendError, InputError, warn_user
 from descend.runs.history import COLUMNS
 from descend.runtime.argument_order import outputs_first
 from descend.runtime.result import Metrics
@@ -21,6 +21,8 @@ from descend.types import Params
 
 Metric = Callable[[Any, Any], float]
 """`(predictions, y) -> number`, over all rows of a validation set."""
+TOLERANCE = 1e-3
+"""Figures that differ by a smaller part are equal: another machine rounds otherwise."""
 LOSS = "loss"
 """What the loss on further validation rows is called, after their name: `winter/loss`."""
 
@@ -119,6 +121,26 @@ class OwnMetrics:
             return {}
         predictions, y = self.predicted(params, rows)
         return {name: _value(name, one, predictions, y) for name, one in self.metrics.items()}
+
+
+def warn_of_other_metrics(found: Mapping[str, float], recorded: Mapping[str, float]) -> None:
+    """Warn where figures of the same weights are not what they were when they were recorded.
+
+    Args:
+        found: by the functions and rows that are given now.
+        recorded: at an earlier evaluation.
+    """
+    for name in found.keys() & recorded.keys():
+        one, other = found[name], recorded[name]
+        if not math.isfinite(one) or not math.isfinite(other):
+            continue
+        if not math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-9):
+            warn_user(
+                f"{name!r} of the saved weights was {other:.6g} and is {one:.6g} with the metrics "
+                "and validation sets given now: in the history of the run, lines before this call "
+                "and after it cannot be compared. Give what differs a name of its own.",
+                UserWarning,
+            )
 
 
 def _value(name: str, metric: Metric, predictions: Any, y: Any) -> float:

@@ -31,6 +31,7 @@ from descend.runtime.callbacks import Callbacks, SaveCheckpoints, ShowProgress, 
 from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
 from descend.runtime.interrupts import CTRL_C, SIGNALS, stop_requests
+from descend.runtime.own_metrics import warn_of_other_metrics
 from descend.runtime.result import FinishedRun, Metrics
 from descend.runtime.same_work import check_same, check_same_start, least_memory
 from descend.runtime.together import (
@@ -259,7 +260,17 @@ def resume_run(
                 trainable.check_resumed(record, loop)
                 raise
         trainable.check_resumed(record, loop)
+        if place.count == 1:
+            _compare_metrics(trainable, loop)
         return _train_to_end(trainable, settings, loop, record, folder, options)
+
+
+def _compare_metrics(trainable: Trainable[Any], loop: LoopState) -> None:
+    """Warn where the metrics of the best weights are not what the history says."""
+    best = loop.progress.best
+    lines = [one for one in loop.own_history if one.validation_loss == best and one.metrics]
+    if lines:
+        warn_of_other_metrics(trainable.watched(loop.best.mean), lines[0].metrics)
 
 
 def run_in_memory(

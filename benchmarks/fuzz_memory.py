@@ -258,9 +258,7 @@ def outcome(found: Peak, bound: int) -> str:
     return {0: "read", 2: "refused"}.get(found.status, "hang" if found.status < 0 else "traceback")
 
 
-def run_command(
-    kind: str, roles: str, bound: int, folder: Path, model: str = "mlp"
-) -> Peak | None:
+def run_command(kind: str, roles: str, bound: int, folder: Path, model: str = "mlp") -> Peak | None:
     """Run a command on the table of a folder; None where the run that it needs is not there."""
     words = COMMANDS[kind].format(roles=roles, model=model).split()
     if words[0] == "inspect" and "--weight" in words:

@@ -36,6 +36,30 @@ def test_r2_far_from_the_mean_of_training() -> None:
     )
 
 
+def test_targets_of_different_units_have_an_error_each() -> None:
+    """The mean of both had been that of the first alone."""
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(50, 2)) * [1000.0, 0.1]
+    predicted = truth + random.normal(size=(50, 2)) * [100.0, 0.05]
+    weight = random.uniform(size=50)
+    made = RegressionScore(np.zeros(2), names=("price", "share"))
+    for part in np.array_split(np.arange(50), 3):
+        made.add(truth[part], predicted[part], weight[part])
+    found = made.result()
+    assert list(found["model"]) == [
+        "r2",
+        *(f"{m} ({t})" for t in made.names for m in ("rmse", "mae")),
+    ]
+    for place, name in enumerate(made.names):
+        error = predicted[:, place] - truth[:, place]
+        mean = np.average(np.abs(error), weights=weight)
+        assert found["model"][f"mae ({name})"] == pytest.approx(mean)
+        rmse = np.sqrt(np.average(error**2, weights=weight))
+        assert found["model"][f"rmse ({name})"] == pytest.approx(rmse)
+        trivial = np.average(np.abs(truth[:, place]), weights=weight)
+        assert found["baseline"][f"mae ({name})"] == pytest.approx(trivial)
+
+
 @pytest.mark.parametrize("score", [ClassificationScore, HingeScore])
 def test_rows_of_one_class_have_no_auc(score: type[ClassificationScore]) -> None:
     found = score(np.array([0.5, 0.5]))

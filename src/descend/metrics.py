@@ -21,6 +21,15 @@ WIDEST = 32.0
 LEAST_PROBABILITY = 1e-15
 
 
+def of_target(metric: str, target: str) -> str:
+    """What the metric of one of several targets is called.
+
+    >>> of_target("rmse", "price")
+    'rmse (price)'
+    """
+    return f"{metric} ({target})"
+
+
 @dataclass
 class RegressionScore:
     """R², RMSE and MAE of numbers, added up part by part.
@@ -28,22 +37,27 @@ class RegressionScore:
     Args:
         mean: the trivial prediction: the mean of the training rows by their weights, `[k]`.
         one_unit: whether the targets are the parts of one, such as the pixels of an image.
+        names: of several targets, which have a unit each.
     """
 
     mean: Floats
     one_unit: bool = False
+    names: tuple[str, ...] = ()
     weight: float = 0.0
     squared: Floats = field(init=False)
-    absolute: float = 0.0
+    absolute: Floats = field(init=False)
     squared_trivial: Floats = field(init=False)
-    absolute_trivial: float = 0.0
+    absolute_trivial: Floats = field(init=False)
     total: Floats = field(init=False)
     total_squared: Floats = field(init=False)
     origin: Floats | None = None
 
     def __post_init__(self) -> None:
         """Begin at nothing."""
-        for name in ("squared", "squared_trivial", "total", "total_squared"):
+        for name in (
+            *("squared", "absolute", "squared_trivial", "absolute_trivial"),
+            *("total", "total_squared"),
+        ):
             setattr(self, name, np.zeros_like(self.mean))
 
     def add(self, truth: Floats, predicted: Floats, weight: Floats) -> None:
@@ -51,10 +65,10 @@ class RegressionScore:
         w = weight[:, None]
         self.weight += float(weight.sum())
         self.squared += np.sum(w * (predicted - truth) ** 2, axis=0)
-        self.absolute += float(np.sum(w * np.abs(predicted - truth)))
+        self.absolute += np.sum(w * np.abs(predicted - truth), axis=0)
         trivial = truth - self.mean
         self.squared_trivial += np.sum(w * trivial**2, axis=0)
-        self.absolute_trivial += float(np.sum(w * np.abs(trivial)))
+        self.absolute_trivial += np.sum(w * np.abs(trivial), axis=0)
         if not np.any(weight > 0):
             return
         first = truth[int(np.argmax(weight > 0))]
@@ -70,23 +84,35 @@ class RegressionScore:
 
         Of several targets, R² is the mean of theirs: no target outweighs another by its unit. Of
         the parts of one, it compares their sums. It is NaN where all values of a target are equal:
-        it has no value there.
+        it has no value there. RMSE and MAE of several targets stand for each by itself, as
+        `rmse (price)`: numbers of different units have no common mean.
         """
         cells = self.weight * len(self.mean)
+        several = len(self.names) > 1
         spread = self.total_squared - self.total**2 / self.weight
         varies = spread > 0
 
-        def figures(squared: Floats, absolute: float) -> dict[str, float]:
+        def figures(squared: Floats, absolute: Floats) -> dict[str, float]:
             if not varies.any():
                 r2 = float("nan")
             elif self.one_unit:
                 r2 = 1.0 - float(np.sum(squared) / np.sum(spread[varies]))
             else:
                 r2 = float(np.mean(1.0 - squared[varies] / spread[varies]))
+            if several:
+                each = {
+                    of_target(metric, name): float(value)
+                    for place, name in enumerate(self.names)
+                    for metric, value in (
+                        ("rmse", np.sqrt(squared[place] / self.weight)),
+                        ("mae", absolute[place] / self.weight),
+                    )
+                }
+                return {"r2": r2, **each}
             return {
                 "r2": r2,
                 "rmse": float(np.sqrt(np.sum(squared) / cells)),
-                "mae": absolute / cells,
+                "mae": float(np.sum(absolute) / cells),
             }
 
         return {

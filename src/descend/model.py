@@ -376,7 +376,8 @@ class Model:
         elif self.settings.loss == "binary_cross_entropy":
             numbers = LabelScore(np.asarray(target.mean, dtype=np.float64))
         else:
-            numbers = RegressionScore(np.asarray(target.mean, dtype=np.float64))
+            mean = np.asarray(target.mean, dtype=np.float64)
+            numbers = RegressionScore(mean, names=target.names)
         for part in self.pieces(parts):
             truth = self.encoder.decode_regression(part.y)
             predicted = self.decoded(self.outputs(part.x)).values

@@ -110,7 +110,9 @@ def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Met
     else:
         mean = _flat(outputs.in_units(_mean(rows.sampled)[None]))[0]
         labels = custom.loss_name == "binary_cross_entropy"
-        numbers = LabelScore(mean) if labels else RegressionScore(mean, one_unit=True)
+        names = () if rows.encoder is None else rows.encoder.schema.target.names
+        one_unit = len(names) < 2
+        numbers = LabelScore(mean) if labels else RegressionScore(mean, one_unit, names)
     for block, predicted, weight in found:
         numbers.add(_flat(outputs.in_units(block.y)), _flat(predicted), weight)
     return numbers.result()

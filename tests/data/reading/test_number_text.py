@@ -76,13 +76,17 @@ def test_a_number_as_text(text: str, point: float | None, comma: float | None) -
     ("text", "seconds"),
     [
         *(("25:10:00", 90_600), ("1 days 02:03:04", 93_784), ("0:30", 1800), ("-1:00", -3600)),
+        *(("PT1H", 3600), ("PT1H30M", 5400), ("P1DT2H3M4.5S", 93_784.5), ("P2W", 1_209_600)),
+        # As Java, .NET, XML and pandas write them.
+        *(("PT-6H-3M", -21_780), ("-PT6H", -21_600), ("PT1,5S", 1.5), ("P0DT0H0M0S", 0)),
         # As Python and pandas write timedelta(seconds=-60).
         *(("2 days, 3:04:05", 183_845), ("-1 day, 23:59:00", -60), ("-1 days +23:59:00", -60)),
     ],
 )
 def test_a_duration_is_a_number_of_seconds(text: str, seconds: float) -> None:
     assert read(text, DURATION) == seconds
-    assert read("soon", DURATION) is None
+    for other in ("soon", "P", "PT", "P1Y", "P2M", "PT1D", "PT1S2H", "1H", "PT1.H"):
+        assert read(other, DURATION) is None
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

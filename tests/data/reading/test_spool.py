@@ -16,7 +16,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -339,7 +339,16 @@ def workbook(path: Path, sheets: dict[str, list[list[Any]]], merged: Sequence[st
             )
 
 
+class Inside(NamedTuple):
+    """What stands in a cell, as it is, and where the cell is."""
+
+    content: str
+    place: str
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, Inside):
+        return f'<c r="{value.place}">{value.content}</c>'
     if isinstance(value, str):
         return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
     if isinstance(value, bool):
@@ -382,6 +391,25 @@ def test_a_cell_merged_over_rows_is_the_value_of_each(tmp_path: Path) -> None:
     assert any("3 cells below the first of a merged cell have its value" in n for n in table.notes)
     workbook(tmp_path / "t.xlsx", {"S": rows}, merged=[])
     assert rows_of(open_table(tmp_path / "t.xlsx"))[1] == (None, 2.0)
+
+
+def test_formulas_without_a_saved_value_are_told(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    cells = [
+        ("a", "<f>A2*2</f>"),
+        ("b", "<f>A3*2</f><v></v>"),
+        ("c", '<f t="shared" si="0"/><v>6</v>'),
+        ("d", "<f>A5*2</f><v/>"),
+    ]
+    rows: list[list[Any]] = [["name", "x"]]
+    rows += [[name, Inside(cell, f"B{line}")] for line, (name, cell) in enumerate(cells, 2)]
+    workbook(tmp_path / "t.xlsx", {"Other": [], "S": rows})
+    table = open_table(tmp_path / "t.xlsx")
+    assert rows_of(table) == [("a", None), ("b", None), ("c", 6.0), ("d", None)]
+    said = "3 cells hold formulas without a saved value, the first in B2"
+    assert any(said in note for note in table.notes)
+    workbook(tmp_path / "t.xlsx", {"S": [rows[0], ["c", Inside(cells[2][1], "B2")]]})
+    assert open_table(tmp_path / "t.xlsx").notes == ()
 
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t.xls", "t"])

@@ -3,8 +3,8 @@
 A number may have a decimal point or comma, digits in groups of three (`1,234.50`, `1.234,50`,
 `1 234,50`, `1'234.50`) or in lakhs (`12,34,567`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent
 sign, an exponent, and where it is negative a minus after it or parentheses around it. Durations
-(`25:10:00`, `1 days 02:03:04`) are numbers of seconds. Text that may also be a code (`00501`,
-`2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
+(`25:10:00`, `1 days 02:03:04`, `PT1H30M`) are numbers of seconds. Text that may also be a code
+(`00501`, `2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ _COMMA_GROUPS = r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]*)?"
 _POINT_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:\.[0-9]*)?"
 _COMMA_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:,[0-9]*)?"
 _DURATION = r"-?(?:[0-9]+ days?,? \+?)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+_PART = r"[-+]?[0-9]+(?:[.,][0-9]+)?"
+_TIMES = rf"(?:{_PART}H)?(?:{_PART}M)?(?:{_PART}S)?"
+_ISO_DAYS = rf"[-+]?P(?:{_PART}W|{_PART}D)"
+_ISO = rf"[-+]?P(?:{_PART}D)?T(?:{_PART}[HMS]){_TIMES}"
+_ISO_SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
+"""A duration of ISO 8601 in its parts; years and months have no fixed length."""
 _MAGNITUDES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "bn": 9, "B": 9, "Mio": 6, "Mrd": 9}
 _LETTERS = "|".join(_MAGNITUDES)
 
@@ -71,7 +77,10 @@ def number_text_sql(text: str, written: str) -> str:
         full = f"regexp_full_match(trim({text}), {quote_text(_DURATION)})"
         # Python writes "2 days, 3:04:05", and pandas "-1 days +23:00:00".
         plain = f"translate({text}, ',+', '')"
-        return f"CASE WHEN {full} THEN epoch(try_cast({plain} AS INTERVAL)) END"
+        return (
+            f"CASE WHEN {full} THEN epoch(try_cast({plain} AS INTERVAL)) "
+            f"WHEN {_is_iso_sql(text)} THEN {with_value(f'trim({text})', _iso_seconds)} END"
+        )
     if written == COMMA:
         # With a decimal comma 1.234 is 1234 and 1.5 is no number.
         point = f"replace({text}, ',', '.')"
@@ -87,6 +96,22 @@ def number_text_sql(text: str, written: str) -> str:
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
     # Most texts that are no plain number are words, which fail the first test.
     return f"coalesce({quick}, CASE WHEN regexp_matches({text}, '[0-9]') THEN {slow} END)"
+
+
+def _is_iso_sql(text: str) -> str:
+    pattern = quote_text(f"{_ISO}|{_ISO_DAYS}")
+    return f"regexp_full_match(trim({text}), {pattern})"
+
+
+def _iso_seconds(text: str) -> str:
+    """SQL: the seconds of a duration of ISO 8601."""
+    # Minutes stand after the T.
+    parts = [
+        f"coalesce(try_cast(replace(regexp_extract({text}, {quote_text(f'({_PART}){unit}')}, 1), "
+        f"',', '.') AS DOUBLE), 0) * {seconds}"
+        for unit, seconds in _ISO_SECONDS.items()
+    ]
+    return f"(CASE WHEN starts_with({text}, '-') THEN -1 ELSE 1 END * ({' + '.join(parts)}))"
 
 
 def whole_text_sql(text: str, written: str) -> str:
@@ -185,6 +210,8 @@ LABELS = (
     ("infinite", r"[-+]?(?i:inf|infinity|nan)"),
     ("clock", r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"),
     ("duration", _DURATION),
+    ("iso duration", _ISO),
+    ("iso days", _ISO_DAYS),
     ("other", r"[^0-9]*"),
 )
 """Labels of texts, with a pattern each; the first one that matches all of a text is its label. A

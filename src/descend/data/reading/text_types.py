@@ -314,11 +314,12 @@ _POINTED = ("point", "groups")
 _COMMAS = ("comma", "comma groups")
 _NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
 _DIGITS = (*_NUMBERS, "zeros", "exponent")
+_DURATIONS = ("duration", "iso duration")
 
 
 def _may_be_numbers(seen: _Seen, asked: bool) -> bool:
     cells = seen.all_cells()
-    digits = seen.count(*_DIGITS, "clock", "duration", *_BOOLEANS)
+    digits = seen.count(*_DIGITS, "clock", *_DURATIONS, "iso days", *_BOOLEANS)
     return asked or cells == 0 or digits >= 0.5 * cells
 
 
@@ -344,8 +345,10 @@ def _find_type(
         return TypedColumn(column)
     written = _decimal(seen, default) or default
     good = [one for one in _NUMBERS if one not in (_COMMAS if written == POINT else _POINTED)]
-    if seen.count("duration") and not seen.count(*_NUMBERS):
-        written, good = DURATION, ["duration", "clock"]
+    if seen.count(*_DURATIONS) and not seen.count(*_NUMBERS):
+        written, good = DURATION, [*_DURATIONS, "clock"]
+        if seen.count("iso duration"):  # P5D by itself may be a code.
+            good.append("iso days")
     codes = [] if seen.count(*_POINTED, *_COMMAS, "power") else ["exponent"]
     codes.append("zeros")
     if asked or not seen.count(*codes):

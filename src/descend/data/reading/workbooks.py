@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from descend.data.reading.formulas import formulas_without_value
 from descend.errors import DataError
 from descend.io.units import count_text
 
@@ -76,6 +77,15 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
         spool.notes.append(
             f"{shown}: {count_text(filled, 'cell')} below the first of a merged cell "
             f"{'has' if filled == 1 else 'have'} its value."
+        )
+    unsaved = formulas_without_value(path, name)
+    if unsaved.count:
+        first = f", the first in {unsaved.first}" if unsaved.first else ""
+        spool.notes.append(
+            f"{shown}: {count_text(unsaved.count, 'cell')} "
+            f"{'holds a formula' if unsaved.count == 1 else 'hold formulas'} without a saved value"
+            f"{first}; such cells count as missing. Open the workbook in a spreadsheet program and "
+            "save it: that computes them."
         )
     width = max(len(row) for row in rows)
     with open(target, "w", encoding="utf-8", newline="") as sink:

@@ -21,7 +21,7 @@ from descend.reporting.plots.model import (
     slice_plot,
     target_plot,
 )
-from descend.reporting.text.records import NAMES, round_metric
+from descend.reporting.text.records import NAMES, metric_text, round_metric
 
 Record = Mapping[str, Any]
 
@@ -104,7 +104,9 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
     model, baseline = (record["result"]["metrics"][name] for name in ("model", "baseline"))
     trivial = "most frequent class" if "accuracy" in model else "mean"
     known = assessment.get("metrics") or {}
-    names = [name for name in NAMES if name in model] + sorted(set(model) - set(NAMES))
+    names = [name for name in NAMES if name in model] + [
+        name for name in model if name not in NAMES
+    ]
     linear = any((known.get(name) or {}).get("linear") is not None for name in names)
     rows: list[list[Cell]] = []
     for name in names:
@@ -113,7 +115,7 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
         if one.get("low") is not None and model.get(name) is not None:
             ends = (three_text(one["low"]), three_text(one["high"]))
             value = Ranged(number_text(round_metric(name, model[name])), " to ".join(ends))
-        row: list[Cell] = [NAMES.get(name, name), value]
+        row: list[Cell] = [metric_text(name), value]
         row += [one.get("linear")] if linear else []
         rows.append([*row, round_metric(name, baseline.get(name))])
     header = ["on validation rows", "model, with 90 % interval" if known else "model"]

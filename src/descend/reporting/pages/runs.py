@@ -13,7 +13,7 @@ from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary
 from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS
 from descend.reporting.plots.figures import loss_plot, rate_plot
-from descend.reporting.text.records import NAMES
+from descend.reporting.text.records import PER_TARGET, metric_text
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -147,7 +147,10 @@ def _differing_settings(records: Mapping[str, Record]) -> list[str]:
 
 
 def _metrics_table(records: Mapping[str, Record], histories: Mapping[str, History]) -> Table:
-    shown = [name for name in METRICS if any(name in _metrics(one) for one in records.values())]
+    known = dict.fromkeys(name for one in records.values() for name in _metrics(one))
+    of_targets = tuple(f"{name} (" for name in PER_TARGET)
+    shown = [name for name in METRICS if name in known]
+    shown += [name for name in known if name.startswith(of_targets)]
     rows: list[list[Cell]] = []
     for name, record in records.items():
         line, last = best_line(histories[name]), histories[name][-1:]
@@ -165,7 +168,7 @@ def _metrics_table(records: Mapping[str, Record], histories: Mapping[str, Histor
             ]
         )
     return Table(
-        ["run", *(NAMES[metric] for metric in shown), *HEADER],
+        ["run", *(metric_text(metric) for metric in shown), *HEADER],
         rows,
         caption="The metrics of each run, on its validation rows; press a heading to sort",
         sortable=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.io.units import count_text, percent_text, span_text
@@ -13,7 +13,7 @@ from descend.reporting.page_model import KeyFigure, Summary
 from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.settings import rate_figures
 from descend.reporting.progress import clock_time
-from descend.reporting.text.records import NAMES, epochs_text, round_metric
+from descend.reporting.text.records import epochs_text, metric_text, round_metric
 from descend.types import History, HistoryLine
 
 Record = Mapping[str, Any]
@@ -21,6 +21,8 @@ Record = Mapping[str, Any]
 ASSESSED = "being assessed"
 """The state of a run that the live page shows between the last update and the finished page."""
 
+MOST_TARGETS = 4
+"""Targets whose errors are told at the top of the page."""
 MOST_METRICS = 4
 """Metrics of the user's own at the top of the page of a running run."""
 
@@ -128,6 +130,9 @@ def _goes_on(record: Record) -> str:
 def _quality_sentence(record: Record) -> str:
     metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
     held_out = f"On {count_text(rows, 'row')} that it was not trained on"
+    each = [name for name in metrics.get("model", {}) if name.startswith("mae (")]
+    if each and "mae" not in metrics["model"]:
+        return f"{held_out}, the model's predictions are off on average by {_off(metrics, each)}."
     if not {"accuracy", "mae"} & metrics.get("model", {}).keys():
         loss = number_text(record["result"]["best_validation_loss"])
         return f"{held_out}, the model has a mean loss of {loss}."
@@ -144,6 +149,17 @@ def _quality_sentence(record: Record) -> str:
         f"{number_text(model.get('mae'))} on average; always predicting the mean is off by "
         f"{number_text(baseline.get('mae'))}."
     )
+
+
+def _off(metrics: Mapping[str, Mapping[str, float | None]], names: Sequence[str]) -> str:
+    """The mean absolute errors of several targets, beside those of the mean."""
+    shown = [
+        f"{number_text(metrics['model'][name])} of {name[len('mae (') : -1]} "
+        f"(always the mean: {number_text(metrics['baseline'][name])})"
+        for name in names[:MOST_TARGETS]
+    ]
+    more = len(names) - len(shown)
+    return "; ".join(shown) + (f"; and {count_text(more, 'target')} more" if more else "")
 
 
 def _metric_figures(
@@ -165,7 +181,7 @@ def _metric_figures(
         if one.get("linear") is not None:
             notes.append(f"linear: {three_text(one['linear'])}")
         value = number_text(round_metric(name, model[name]))
-        figures.append(KeyFigure(NAMES.get(name, name), value, "; ".join(notes)))
+        figures.append(KeyFigure(metric_text(name), value, "; ".join(notes)))
     return figures
 
 

@@ -27,6 +27,18 @@ NAMES = {
     "hinge": "hinge loss",
     "exact_match": "all labels right",
 }
+PER_TARGET = ("rmse", "mae")
+"""Metrics that several targets have one each of."""
+
+
+def metric_text(name: str) -> str:
+    """The name of a metric as people write it.
+
+    >>> metric_text("rmse"), metric_text("rmse (price)"), metric_text("of my own")
+    ('RMSE', 'RMSE (price)', 'of my own')
+    """
+    metric, of, target = name.partition(" (")
+    return f"{metric.upper()}{of}{target}" if of and metric in PER_TARGET else NAMES.get(name, name)
 
 
 def subject(record: Mapping[str, Any]) -> str:
@@ -50,7 +62,7 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     trivial = "quantiles of all" if "pinball" in model else trivial
     rows = [
         [
-            NAMES.get(name, name),
+            metric_text(name),
             *(_figure(round_metric(name, one)) for one in (value, baseline[name])),
         ]
         for name, value in sorted(model.items(), key=_place)

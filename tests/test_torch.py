@@ -130,6 +130,33 @@ class Stream(torch.utils.data.IterableDataset if torch else object):
         return iter([problem(0.5)[number] for number in range(200)])
 
 
+class Sparse(torch.nn.Module if torch else object):
+    def __init__(self):
+        super().__init__()
+        self.values = torch.nn.Embedding(10, 1, sparse=True)
+        self.unused = torch.nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.values(x[:, 0])
+
+
+def codes():
+    x = torch.arange(200)[:, None] % 10
+    return torch.utils.data.TensorDataset(x, x.float())
+
+
+class KnownStream(Stream):
+    """It has a length, and rows by number only in the base class, which refuses them."""
+
+    def __len__(self):
+        return 200
+
+
+class Broken(list):
+    def __getitem__(self, number):
+        raise OSError("image 7 is damaged")
+
+
 class TwoOutputs(torch.nn.Module if torch else object):
     def __init__(self):
         super().__init__()
@@ -153,6 +180,20 @@ def quick(model, data, loss="mse", **options):
 CASES = {
     "a loader": lambda: (linear(), torch.utils.data.DataLoader(problem(0.5), batch_size=7)),
     "a stream": lambda: (linear(), Stream()),
+    "a sparse gradient and an unused part": lambda: (
+        Sparse(),
+        codes(),
+        "mse",
+        None,
+        torch.optim.SGD,
+    ),
+    "a stream with a length": lambda: (linear(), KnownStream()),
+    "streams in a chain": lambda: (linear(), torch.utils.data.ChainDataset([Stream(), Stream()])),
+    "a loss below zero": lambda: (
+        linear(),
+        problem(0.5),
+        lambda outputs, y: ((outputs - y) ** 2).mean() - 9.0,
+    ),
     "a loader of a stream": lambda: (linear(), torch.utils.data.DataLoader(Stream())),
     "numbers of 64 bits": lambda: (
         linear(),
@@ -174,7 +215,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_loop_takes_is_taken(case):
     model, data, *more = CASES[case]()
-    options = dict(zip(("loss", "step"), more, strict=False))
+    options = dict(zip(("loss", "step", "optimizer"), more, strict=False))
     advice = quick(model, data, **options)
     assert advice.batch_size >= (2 if case == "batch normalisation" else 1)
 
@@ -416,6 +457,15 @@ def test_evaluations_of_a_slow_model_take_fewer_rows():
         ({"optimizer": 3}, "Expected optimizer="),
         ({"optimizer": dict}, "Expected optimizer="),
         ({"budget": 0}, "budget must be seconds"),
+        ({"budget": math.inf}, "budget must be seconds"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"module": "class"}, "found the class Linear"),
+        ({"module": "scripted"}, "TorchScript"),
+        ({"module": "two"}, r"a tuple: .*loss=lambda outputs, y: your_loss\(outputs\[0\], y\)"),
+        ({"loss": "loss class"}, r"make one of it, MSELoss\(\)"),
+        ({"data": "damaged"}, r"fails at row \d+: OSError: image 7 is damaged"),
+        ({"data": "arrays"}, "found 2 arrays"),
         ({"data": "ragged"}, "Rows cannot be made into a batch.*collate= says how"),
     ],
 )
@@ -427,6 +477,12 @@ def test_what_cannot_be_used_is_named(change, said):
         "sum": torch.nn.MSELoss(reduction="sum"),
         "ragged": [(torch.ones(1 + row % 3), row) for row in range(40)],
         "number": lambda outputs, y: 3.0,
+        "class": torch.nn.Linear,
+        "damaged": Broken([0] * 100),
+        "scripted": torch.jit.script(linear()),
+        "two": TwoOutputs(),
+        "loss class": torch.nn.MSELoss,
+        "arrays": dict(zip("xy", problem(0.5).tensors, strict=True)),
         "broken": lambda outputs, y: outputs.nothing,
     }
     given = {
@@ -436,6 +492,18 @@ def test_what_cannot_be_used_is_named(change, said):
     model, data = given.pop("module", linear()), given.pop("data", problem(0.5))
     with pytest.raises(InputError, match=said):
         quick(model, data, **given)
+
+
+@needs_torch
+def test_losses_below_zero_are_searched_as_those_above() -> None:
+    """Their multiples are lower: the search had ended at the first rate."""
+
+    def shifted(outputs, y):
+        return ((outputs - y) ** 2).mean() - 9.0
+
+    found = quick(linear(), problem(0.5), loss=shifted)
+    assert len(found.evidence["rates_at_reference"]) > 3
+    assert found.interval[0] <= found.learning_rate * 1.01
 
 
 @needs_torch

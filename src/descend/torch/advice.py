@@ -16,12 +16,15 @@ import numpy as np
 
 from descend.defaults import TORCH_REFERENCE_BATCH
 from descend.errors import DivergedError, InputError
+from descend.settings import SEEDS
 from descend.torch.bench import GROUPS, Bench, Loss, MakeOptimizer, Step
 from descend.torch.rows import Clock
 from descend.types import Advice
 
 NEAR = 1.25
 """Batch sizes within this factor of the shortest time count as equally good."""
+CLOSE = 0.05
+"""Losses that differ from the lowest by at most this part of it count as equally good."""
 SPREADS = (1.0, 0.5, 2.0)
 """Factors of the expected learning rate to try; if time is short, only the first ones."""
 OPEN_SPREADS = (10.0, 100.0, 1.0)
@@ -87,8 +90,17 @@ def advise(
         raise InputError(
             "Advice for a PyTorch model needs torch. Type: pip install torch"
         ) from None
-    if not isinstance(budget, int | float) or not budget > 0:
+    number = isinstance(budget, int | float) and not isinstance(budget, bool)
+    if not number or not 0 < budget < math.inf:
         raise InputError(f"budget must be seconds, above 0; found {budget!r}.")
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < SEEDS:
+        raise InputError(f"seed must be a whole number from 0 to {SEEDS - 1}; found {seed!r}.")
+    seed = int(seed)
+    if isinstance(module, type):
+        raise InputError(
+            f"Expected a torch.nn.Module; found the class {module.__name__}: make one of it."
+        )
     from descend.commands.outputs import ADVICE, free_folder, write_record_and_page
     from descend.io.machine import utc_now
 
@@ -226,7 +238,8 @@ def _conclude(
     good = [
         one["learning_rate"]
         for one in alive
-        if one["batch_size"] == size and one["loss"] <= best["loss"] * 1.05 + 1e-12
+        if one["batch_size"] == size
+        and one["loss"] - best["loss"] <= CLOSE * abs(best["loss"]) + 1e-12
     ]
     return Advice(
         batch_size=size,

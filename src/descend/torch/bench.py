@@ -157,11 +157,20 @@ class Bench:
         Parts of a module in training mode that are in evaluation mode stay so: that is how a loop
         keeps the running means of a frozen trunk.
         """
+        import torch
+
+        if isinstance(self.module, torch.jit.ScriptModule):
+            raise InputError(
+                "A module of TorchScript cannot be copied with weights that can be trained; give "
+                "the module that it was made of."
+            )
         try:
             made = copy.deepcopy(self.module if model is None else model)
             return made if made.training else made.train()
-        except (RuntimeError, TypeError) as error:
-            raise InputError(f"The module cannot be copied (copy.deepcopy): {error}") from error
+        except Exception as error:
+            raise InputError(
+                f"The module cannot be copied (copy.deepcopy): {type(error).__name__}: {error}"
+            ) from error
 
     def _try(self) -> None:
         """Make one update on a few rows, so that unusable input is reported at once."""
@@ -176,12 +185,12 @@ class Bench:
                 # Batch normalization needs at least two rows; what else fails, fails again.
                 if size == 1:
                     continue
+                said = str(error).splitlines()[0].rstrip(".") if str(error) else ""
                 raise InputError(
                     f"A step on {size} row{'s' if size > 1 else ''} fails: {type(error).__name__}: "
-                    f"{str(error).splitlines()[0] if str(error) else ''} Rows are collated as a "
-                    "DataLoader does, a batch is (x, y), and loss(module(x), y) is taken; "
-                    "step=lambda module, batch: ... -> loss takes anything else, collate= makes "
-                    "batches of rows in another way."
+                    f"{said}. Rows are collated as a DataLoader does, a batch is (x, y), and "
+                    "loss(module(x), y) is taken; step=lambda module, batch: ... -> loss takes "
+                    "anything else, collate= makes batches of rows in another way."
                 ) from error
             self.smallest = size
             break
@@ -255,11 +264,22 @@ class Bench:
                 first = self.clock() + left / FIRST_RATE
                 _, count, loss = self.train(size, rate, count, first)
             found[rate] = loss
-            if not math.isfinite(loss) or loss > 10.0 * min(found.values()):
+            if not math.isfinite(loss) or loss > self._far_above(min(found.values())):
                 break
             if self.clock() > until:
                 break
         return found
+
+    def _far_above(self, best: float) -> float:
+        """A loss that only a rate that is too high can give, where the best is this one.
+
+        Losses below zero, such as log densities, have no multiples: they are compared with the
+        loss of the module as it came.
+        """
+        if best > 0:
+            return 10.0 * best
+        start = self.validation_loss(self.module)
+        return start + max(abs(start), abs(best))
 
     def train(
         self, size: int, rate: float, updates: int, until: float = math.inf
@@ -347,10 +367,11 @@ class Bench:
         for _ in range(groups):
             model.zero_grad()
             self._mean(self.step(model, self.draw(self.group_rows))).backward()
+            # A part of the model that these rows do not reach has no gradient: zero.
             parts = [
-                one.grad.reshape(-1)
+                (torch.zeros_like(one) if one.grad is None else one.grad.to_dense()).reshape(-1)
                 for name, one in model.named_parameters()
-                if name in self.trained and one.grad is not None
+                if name in self.trained
             ]
             gradients.append(torch.cat(parts).double().cpu().numpy())
             if self.clock() > until:
@@ -400,6 +421,13 @@ def _usual_step(loss: Loss | None) -> Step:
             f"batch) -> loss; found {loss!r}."
         )
 
+    import torch
+
+    if isinstance(loss, type) and issubclass(loss, torch.nn.Module):
+        raise InputError(
+            f"Expected loss as a function (outputs, y) -> mean of the batch; found the class "
+            f"{loss.__name__}: make one of it, {loss.__name__}()."
+        )
     loss, checked = outputs_first(loss), False
 
     def step(module: Any, batch: Any) -> Any:
@@ -421,12 +449,27 @@ def _usual_step(loss: Loss | None) -> Step:
             outputs = module(**x)
         else:
             outputs = module(*x) if isinstance(x, list | tuple) else module(x)
+        if not isinstance(outputs, torch.Tensor):
+            try:
+                return loss(outputs, y)
+            except Exception as error:
+                raise InputError(_of_parts(outputs, error)) from error
         if not checked and len(y) > 1:
             _check_widths(loss, outputs, y)
             checked = True
         return loss(outputs, y)
 
     return step
+
+
+def _of_parts(outputs: Any, error: Exception) -> str:
+    """What to write where the outputs of a module are no tensor, and the loss fails on them."""
+    part = f"outputs[{next(iter(outputs), 'name')!r}]" if isinstance(outputs, Mapping) else None
+    return (
+        f"The loss fails on the outputs of the module, a {type(outputs).__name__}: "
+        f"{type(error).__name__}: {error}. Name the part that is compared with y: "
+        f"loss=lambda outputs, y: your_loss({part or 'outputs[0]'}, y)."
+    )
 
 
 def _part(batch: Any, place: int) -> str:

@@ -58,8 +58,9 @@ class Rows:
                 f"Expected a data set of rows, found {len(data)} arrays. Give "
                 "torch.utils.data.TensorDataset(torch.as_tensor(X), torch.as_tensor(y))."
             )
-        if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-            self._data, self.count = data, len(data)
+        length = _length(data)
+        if hasattr(data, "__getitem__") and length is not None:
+            self._data, self.count = data, length
             if drawn is not None:
                 self._data, self.count = _Chosen(data, drawn), len(drawn)
         elif hasattr(data, "__iter__"):
@@ -77,13 +78,21 @@ class Rows:
 
     def batch(self, numbers: Sequence[int] | np.ndarray) -> Any:
         """The rows with these numbers, collated."""
-        return self.joined([self._data[int(number)] for number in numbers])
+        return self.joined([self._row(int(number)) for number in numbers])
+
+    def _row(self, number: int) -> Any:
+        try:
+            return self._data[number]
+        except Exception as error:
+            raise InputError(
+                f"The data set fails at row {number}: {type(error).__name__}: {error}"
+            ) from error
 
     def read_until(self, numbers: np.ndarray, until: float, clock: Clock) -> list[Any]:
         """As many of these rows as can be read in time, at least a few."""
         rows = []
         for number in numbers:
-            rows.append(self._data[int(number)])
+            rows.append(self._row(int(number)))
             if clock() > until and len(rows) >= FEWEST_VALIDATION_ROWS:
                 break
         return rows
@@ -114,10 +123,23 @@ class Rows:
 
 
 def _are_arrays(data: Any) -> bool:
-    """Whether it is `(X, y)` or `(X, y, weight)`, arrays of equally many rows."""
-    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+    """Whether it is `(X, y)` or `(X, y, weight)`, arrays of equally many rows, maybe by name."""
+    if not isinstance(data, tuple | list | Mapping) or len(data) not in (2, 3):
         return False
-    return len({tuple(getattr(part, "shape", ()))[:1] for part in data} - {()}) == 1
+    parts = data.values() if isinstance(data, Mapping) else data
+    return len({tuple(getattr(part, "shape", ()))[:1] for part in parts} - {()}) == 1
+
+
+def _length(data: Any) -> int | None:
+    """The number of rows of a data set by number; None where it has none."""
+    from torch.utils.data import IterableDataset
+
+    if isinstance(data, IterableDataset):
+        return None  # It may have a length all the same.
+    try:
+        return len(data)
+    except (TypeError, NotImplementedError):
+        return None
 
 
 class _Chosen:
@@ -145,7 +167,10 @@ def _drawn(loader: Any) -> list[int] | None:
         return None
     if type(sampler) is RandomSampler and not sampler.replacement:
         return None
-    source = getattr(loader.batch_sampler if own else sampler, "generator", None)
+    drawing = loader.batch_sampler if own else sampler
+    source = getattr(drawing, "generator", None)
+    if source is None:
+        source = getattr(getattr(drawing, "sampler", None), "generator", None)
     state = source.get_state() if source is not None else None
     found: Any = itertools.chain.from_iterable(loader.batch_sampler) if own else sampler
     try:

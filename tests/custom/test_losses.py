@@ -85,6 +85,12 @@ def test_shapes_that_do_not_fit_are_named(outputs: int, y: Any, options: Any, sa
         fit(linear(outputs), y, **options)
 
 
+def test_classes_of_a_sequence_that_come_as_one_hot_are_asked_about() -> None:
+    model = linear(4, lambda values: values.reshape(-1, 2, 2))
+    with pytest.raises(InputError, match=r"Each place of y \['B', 2, 2\]"):
+        fit(model, np.eye(2)[np.stack([TWO, 1 - TWO], 1)])
+
+
 @pytest.mark.slow
 def test_classes_come_as_codes_columns_or_one_hot() -> None:
     codes = fit(linear(3), THREE)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import descend
 from descend import Evaluation
-from descend.errors import SettingsError
+from descend.errors import InputError, SettingsError
 from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.live_page import LivePage
 from descend.training.callback import Callback
@@ -96,6 +97,10 @@ def test_a_function_sees_each_evaluation(start: Start) -> None:
     assert seen[0].improved
     best = [one.validation_loss for one in seen if one.improved]
     assert best == sorted(best, reverse=True)
+    for leaf in jax.tree.leaves(seen[0]._state.mean):
+        leaf.delete()  # As the next updates do on some devices.
+    with pytest.raises(InputError, match="until the callback returns"):
+        _ = seen[0].params
 
 
 @STARTS

@@ -29,7 +29,7 @@ class TargetFacts(NamedTuple):
 
     Attributes:
         labels: the smallest and the largest if they are whole numbers; else None.
-        one_hot: whether every row has a single 1 and otherwise 0.
+        one_hot: whether every row, or place of a sequence, has a single 1 and otherwise 0.
         range: the smallest and the largest; None where they are not known.
     """
 
@@ -280,8 +280,8 @@ def labels_of(values: NDArray[Any]) -> tuple[int, int] | None:
 
 
 def is_one_hot(values: NDArray[Any]) -> bool:
-    """Whether each row of `[B, k]`, k at least 2, has a single 1 and otherwise 0."""
-    if values.ndim != 2 or values.shape[1] < 2:
+    """Whether `[B, ..., k]`, k at least 2, has a single 1 and otherwise 0 along its last axis."""
+    if values.ndim < 2 or values.shape[-1] < 2:
         return False
     ones = values == 1
-    return bool((ones | (values == 0)).all() and (ones.sum(axis=1) == 1).all())
+    return bool((ones | (values == 0)).all() and (ones.sum(axis=-1) == 1).all())

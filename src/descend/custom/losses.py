@@ -123,9 +123,10 @@ def _automatic(part: Part, shape: tuple[int, ...]) -> str:
     column = y.ndim == 1 or y.shape[1:] == (1,)
     if whole and (column or y.shape == shape[:-1]):
         return "cross_entropy"
-    if part.facts.one_hot and not part.same_as_input and len(shape) == 2:
+    if part.facts.one_hot and not part.same_as_input and (len(shape) == 2 or shape == y.shape):
+        each = "row" if y.ndim == 2 else "place"
         raise SettingsError(
-            f"Each row of y {_dims(y)} has one 1 and otherwise 0: are these classes or numbers? "
+            f"Each {each} of y {_dims(y)} has one 1 and otherwise 0: are these classes or numbers? "
             "Give loss='cross_entropy' for classes, loss='squared_error' for numbers."
         )
     return "squared_error"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, final
 import jax
 import numpy as np
 
-from descend.errors import SettingsError
+from descend.errors import InputError, SettingsError
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopState
@@ -110,7 +110,13 @@ class Evaluation:
 
     @functools.cached_property
     def _weights(self) -> Params:
-        return jax.tree.map(np.array, self._state.mean)
+        try:
+            return jax.tree.map(np.array, self._state.mean)
+        except RuntimeError as error:  # As JAX says that later updates used up the arrays.
+            raise InputError(
+                "The weights of an evaluation are there until the callback returns: ask for "
+                "evaluation.params or evaluation.metrics within it."
+            ) from error
 
     @functools.cached_property
     def metrics(self) -> Metrics:

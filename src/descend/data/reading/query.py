@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from descend.data.reading.sql import quote_name
 from descend.errors import DataError
 
 _READERS = frozenset(
@@ -48,11 +49,13 @@ class Query:
         sql: one SELECT, without a semicolon.
         tables: names and strings after FROM, in order: files, globs or URLs.
         files: string arguments of functions that read files: paths, globs or URLs.
+        everything: whether it is `SELECT * FROM` one of the tables and nothing else.
     """
 
     sql: str
     tables: tuple[str, ...]
     files: tuple[str, ...]
+    everything: bool = False
 
 
 def check_query(text: str) -> Query:
@@ -73,7 +76,25 @@ def check_query(text: str) -> Query:
     if statements[0].type != duckdb.StatementType.SELECT:
         raise DataError(f"Expected one SELECT, found {statements[0].type.name}. {_ONE_SELECT}")
     tree = _tree(text)
-    return Query(_bare(text), *_names_in(tree))
+    tables, files = _names_in(tree)
+    return Query(_bare(text), tables, files, _is_everything(tree, tables))
+
+
+def _is_everything(tree: dict[str, Any], tables: tuple[str, ...]) -> bool:
+    """Whether a parsed query is that of `SELECT * FROM` its only table."""
+    if len(tables) != 1:
+        return False
+    plain = _tree(f"SELECT * FROM {quote_name(tables[0])}")
+    return _without_places(tree) == _without_places(plain)
+
+
+def _without_places(value: Any) -> Any:
+    """A part of a parsed query without where it stands in the text."""
+    if isinstance(value, dict):
+        return {
+            name: _without_places(part) for name, part in value.items() if name != "query_location"
+        }
+    return [_without_places(part) for part in value] if isinstance(value, list) else value
 
 
 def _tree(text: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from descend.data.reading.formats import (
 )
 from descend.data.reading.frame_columns import unreadable_types
 from descend.data.reading.json_files import JsonFiles, find_json
+from descend.data.reading.narrow import NARROW
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.packed_files import plain_file
 from descend.data.reading.query import check_query
@@ -256,6 +257,9 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
             found = _remote_source(name, run, options, spool)
         else:
             continue
+        if query.everything and _has_many_columns(found):
+            # DuckDB plans a query in the square of its columns, and a file is read in parts.
+            return replace(found, name="the query")
         hashes += [found.hash] if found.hash is not None else []
         files += found.files
         reads += found.reads
@@ -293,6 +297,21 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
         urls=tuple(urls),
         two_widths=two_widths,
     )
+
+
+def _has_many_columns(source: Source) -> bool:
+    """Whether a text file or a Parquet file has too many columns for one query to use them."""
+    if source.csv is not None:
+        return len(source.csv.types) > NARROW
+    if source.parquet is None:
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        return len(pyarrow.parquet.read_schema(source.reads[0]).names) > NARROW
+    except (pa.ArrowException, OSError):
+        return False  # DuckDB says what is wrong with it.
 
 
 def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:

@@ -78,6 +78,7 @@ def test_unknown_losses_are_refused_with_the_nearest(loss: Any, said: str) -> No
         (1, THREE[:, None], {}, "Give loss='squared_error' where y are numbers"),
         (2, X[:, :2], {"loss": "cross_entropy"}, "add up to 1"),
         (2, X[:, :2], {"loss": "bce"}, "from 0 to 1"),
+        (2, TWO, {"loss": "bce"}, "for classes give loss='cross_entropy'"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(outputs: int, y: Any, options: Any, said: str) -> None:

@@ -289,7 +289,9 @@ def _check_widths(shape: tuple[int, ...], y: Any, name: str) -> None:
     if width == wanted:
         return
     classes = wanted == 1 and bool((np.asarray(y) == np.round(np.asarray(y))).all())
-    hint = " y holds whole numbers: for classes give y.astype(int) of shape [B]." if classes else ""
+    codes = y.ndim == 1 and y.dtype.kind in "iub"
+    give = "loss='cross_entropy'" if codes else "y.astype(int) of shape [B]"
+    hint = f" y holds whole numbers: for classes give {give}." if classes else ""
     raise DataError(
         f"loss={name!r} needs as many outputs as targets to a row; the model gives "
         f"{['B', *shape[1:]]} and y is {_dims(y)}.{hint}"

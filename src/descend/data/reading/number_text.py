@@ -29,9 +29,10 @@ _POINT_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:\.[0-9]*)?"
 _COMMA_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:,[0-9]*)?"
 _DURATION = r"-?(?:[0-9]+ days?,? \+?)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 _PART = r"[-+]?[0-9]+(?:[.,][0-9]+)?"
-_TIMES = rf"(?:{_PART}H)?(?:{_PART}M)?(?:{_PART}S)?"
+_SECONDS = rf"(?:{_PART}S)?"
+_TIMES = rf"(?:{_PART}H(?:{_PART}M)?{_SECONDS}|{_PART}M{_SECONDS}|{_PART}S)"
 _ISO_DAYS = rf"[-+]?P(?:{_PART}W|{_PART}D)"
-_ISO = rf"[-+]?P(?:{_PART}D)?T(?:{_PART}[HMS]){_TIMES}"
+_ISO = rf"[-+]?P(?:{_PART}D)?T{_TIMES}"
 _ISO_SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
 """A duration of ISO 8601 in its parts; years and months have no fixed length."""
 _MAGNITUDES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "bn": 9, "B": 9, "Mio": 6, "Mrd": 9}

@@ -498,7 +498,7 @@ def _check_names(name: str, value: object) -> None:
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, 1)
+        near = difflib.get_close_matches(str(value).lower(), choices, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SettingsError(
             f"{option_text(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"

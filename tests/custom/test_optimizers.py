@@ -12,7 +12,8 @@ import optax
 import pytest
 
 import descend
-from descend.custom.optimizers import check_in_proportion
+from descend.custom.optimizers import check_descends, check_in_proportion
+from descend.errors import InputError
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 3)).astype(np.float32)
@@ -119,3 +120,41 @@ def test_functions_in_proportion_to_the_rate_pass(function: Any) -> None:
     if isinstance(rule, optax.MultiSteps):
         rule = rule.gradient_transformation()
     check_in_proportion(function, rule, {"w": jnp.full((4, 3), 0.2), "b": jnp.zeros(3)})
+
+
+SEVERAL = {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2), "one": jnp.zeros(())}
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (optax.identity(), "moves the weights up the gradient"),
+        (optax.chain(optax.clip(1.0)), "moves the weights up"),
+        (optax.scale_by_adam(), "moves the weights up"),
+        (optax.masked(optax.sgd(0.1), {"kernel": True, "bias": False, "one": True}), r"\(bias\)"),
+    ],
+)
+def test_a_rule_that_climbs_is_refused(rule: Any, said: str) -> None:
+    """Its run had kept the initial weights, or was said to have too high a learning rate."""
+    with pytest.raises(InputError, match=said):
+        check_descends(rule, SEVERAL)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        optax.sgd(0.1, momentum=0.9, nesterov=True),
+        optax.set_to_zero(),
+        optax.MultiSteps(optax.adam(0.1), 4).gradient_transformation(),
+        optax.chain(optax.add_noise(1.0, 0.5, 0), optax.sgd(0.1)),
+        optax.adamw(0.1, weight_decay=10.0),
+        optax.lion(0.1),
+        optax.adafactor(0.1),
+        optax.contrib.prodigy(),
+        free_adamw(0.1),
+        optax.chain(optax.centralize(), optax.sgd(0.1)),
+        optax.sgd(optax.linear_schedule(0.0, 0.1, 100)),
+    ],
+)
+def test_rules_that_descend_pass(rule: Any) -> None:
+    check_descends(rule, SEVERAL)

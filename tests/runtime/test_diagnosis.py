@@ -12,7 +12,12 @@ import descend
 from descend.data.reading.table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DivergedError
-from descend.runtime.diagnosis import cause_of_divergence, cause_of_rescue, farthest
+from descend.runtime.diagnosis import (
+    cause_of_divergence,
+    cause_of_rescue,
+    farthest,
+    penalty_cause,
+)
 from descend.settings import Settings
 
 ROWS = 4000
@@ -43,6 +48,14 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     text = cause(table(path, target=1e7))
     assert "column 'y' holds 1e+07" in text
     assert "loss='huber'" in text
+
+
+@pytest.mark.parametrize("name", ["l2", "weight_decay"])
+def test_a_penalty_that_makes_weights_grow_is_named(name: str) -> None:
+    penalized = Settings("y", learning_rate=0.1).replace(**{name: 1e6})
+    assert f"Probable cause: {name}=1000000.0. At the" in penalty_cause(penalized)
+    assert f"Type {name}=1.0 or less" in penalty_cause(penalized)
+    assert penalty_cause(Settings("y", learning_rate=0.1).replace(**{name: 10.0})) == ""
 
 
 def test_a_large_poisson_target_is_named(tmp_path: Path) -> None:

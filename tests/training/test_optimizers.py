@@ -124,6 +124,10 @@ def test_clipping_shortens_long_gradients_and_leaves_short_ones() -> None:
     clipped = GRADIENTS * np.minimum(1, limit / norms)[:, None, None]
     expected = START - 0.1 * clipped.sum(axis=0)
     np.testing.assert_allclose(followed(optimizer="sgd", clip=limit), expected, rtol=1e-4)
+    # Whole numbers beyond 64 bits, which compiled programs do not take.
+    never = followed(optimizer="sgd", clip=2**112)
+    np.testing.assert_allclose(never, followed(optimizer="sgd"), rtol=1e-6)
+    assert followed(optimizer="sgd", weight_decay=2**66).shape == START.shape
 
 
 def test_biases_do_not_decay() -> None:

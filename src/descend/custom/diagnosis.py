@@ -20,6 +20,7 @@ from descend.runtime.diagnosis import (
     cause_of_rescue,
     farthest,
     list_extremes,
+    penalty_cause,
     rescue_text,
 )
 from descend.settings import Settings
@@ -75,6 +76,8 @@ def custom_cause(
     extremes = [one for one in map(_extreme, columns) if one is not None]
     if reason is not StopReason.DIVERGED:
         return rescue_text(settings, extremes)
+    if penalty := penalty_cause(settings):
+        return penalty
     if extremes:
         more = ", or take the loss huber" if own.loss_name == "squared_error" else ""
         return (

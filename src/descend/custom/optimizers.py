@@ -17,6 +17,8 @@ from descend.types import Array, Params
 
 PROBED_UPDATES = 6
 OTHER_RATE = 0.01
+STEEP = 1e3
+"""Size of gradients beside which noise and decay that a rule adds are small."""
 MOST_APART, ROUNDING = 0.01, 1e-5
 """How far two ways may part, as fractions of the way and of the weights, and still be the same."""
 EXPECTED = (
@@ -108,6 +110,42 @@ def check_in_proportion(
             f"({OTHER_RATE} times those at the rate 1 are not those at {OTHER_RATE}), so the rate "
             "cannot be found by measuring. Give the optimizer with its rate in place of a "
             f"function of it{example}."
+        )
+
+
+def check_descends(rule: optax.GradientTransformation, weights: Params) -> None:
+    """Raise InputError if an optimizer moves weights up the gradient, and not down.
+
+    Optax leaves the sign to the transformation: `optax.identity()` or `optax.clip(1.0)` by itself
+    adds the gradient, and `optax.masked` does so for the weights that it leaves out.
+
+    Args:
+        rule: a user's.
+        weights: that it is to update.
+    """
+    supported = optax.with_extra_args_support(rule)
+
+    def products(weights: Params) -> Array:
+        """The inner products of updates and gradients, for each update and array of weights."""
+        gradient = jax.tree.map(lambda leaf: STEEP * _pattern(leaf, jnp.float32(1)), weights)
+
+        def update(state: Any, _: None) -> tuple[Any, Array]:
+            direction, state = supported.update(gradient, state, weights, value=jnp.float32(1))
+            pairs = zip(*map(jax.tree.leaves, (direction, gradient)), strict=True)
+            return state, jnp.stack([jnp.sum(jnp.real(one * jnp.conj(two))) for one, two in pairs])
+
+        return jax.lax.scan(update, supported.init(weights), None, PROBED_UPDATES)[1]
+
+    up = (np.asarray(jit_program(products)(weights)) > 0).all(axis=0)
+    if up.any():
+        paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(weights)[0]]
+        named = jax.tree_util.keystr(paths[int(np.argmax(up))], simple=True, separator="/")
+        what = "the weights" if up.all() else f"some weights ({named or 'the first'})"
+        raise InputError(
+            f"The Optax transformation moves {what} up the gradient, so that the loss would grow. "
+            "Updates are added: end a chain with optax.scale(-learning_rate) or a rule such as "
+            "optax.sgd. optax.masked adds the gradients of what it leaves out: "
+            "optax.multi_transform with optax.set_to_zero() keeps weights as they are."
         )
 
 

@@ -24,7 +24,12 @@ from descend.custom.data import CustomRows, custom_rows
 from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
-from descend.custom.optimizers import check_in_proportion, check_rule, custom_rule
+from descend.custom.optimizers import (
+    check_descends,
+    check_in_proportion,
+    check_rule,
+    custom_rule,
+)
 from descend.custom.precision import check_narrow, in_precision, kind_of
 from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
@@ -181,6 +186,7 @@ def custom_problem(
     if rule is not None:
         check_rule(rule, weights)
         check_in_proportion(own.optimizer, rule, weights)
+        check_descends(rule, weights)
         if is_schedule_free(jax.eval_shape(rule.init, weights)):
             # It has a mean of the weights and a warm-up of its own.
             warmup = 0.0 if settings.warmup == "auto" else settings.warmup

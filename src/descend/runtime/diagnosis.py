@@ -15,6 +15,8 @@ DIVERGED = (
 AT_START = "Training could not begin: the loss is NaN or infinite before the first update."
 EXTREME = 50.0
 """A value this many standard deviations from the mean belongs to no usual distribution."""
+OVERSHOOTS = 2.0
+"""Learning rate times penalty beyond which weights change their sign and grow."""
 LARGE_COUNT = 1e4
 """The first steps easily overshoot the logarithm of a Poisson target this large."""
 
@@ -46,6 +48,9 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
         schema: of the training rows.
         settings: resolved.
     """
+    penalty = penalty_cause(settings)
+    if penalty:
+        return penalty
     targets = list(_extreme_targets(schema.target)) if schema.task == "regression" else []
     inputs = sorted(_extreme_inputs(schema), key=lambda one: -one.deviations)
     lower = min(0.01, 0.01 * float(settings.learning_rate))
@@ -73,6 +78,24 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
         f"overshoot the minimum. Type {rate}, {option_text('learning_rate', 'auto')}, or "
         f"{option_text('clip', 1)}."
     )
+
+
+def penalty_cause(settings: Settings) -> str:
+    """That a penalty is so strong that it makes weights grow; empty where none is.
+
+    It multiplies a weight by 1 - rate·strength in each update, which must not be below -1.
+    """
+    rate = float(settings.learning_rate)
+    for name in ("l2", "weight_decay"):
+        strength = getattr(settings, name) or 0.0
+        if rate * strength > OVERSHOOTS:
+            return (
+                f"Probable cause: {option_text(name, strength)}. At the learning rate {rate:.4g} "
+                "each update multiplies the weights by one minus their product, "
+                f"{1.0 - rate * strength:.4g}. Type {option_text(name, float(f'{0.1 / rate:.1g}'))}"
+                " or less."
+            )
+    return ""
 
 
 def cause_at_start(schema: Schema) -> str:

@@ -64,7 +64,7 @@ def _make(settings: Settings) -> optax.GradientTransformation:
     rule = FACTORIES[settings.optimizer](settings)
     if settings.clip is None:
         return rule
-    return optax.chain(optax.clip_by_global_norm(settings.clip), rule)
+    return optax.chain(optax.clip_by_global_norm(float(settings.clip)), rule)
 
 
 def is_weight(params: Params) -> Params:
@@ -74,7 +74,7 @@ def is_weight(params: Params) -> Params:
 
 def _decay(settings: Settings) -> float:
     if settings.weight_decay is not None:
-        return settings.weight_decay
+        return float(settings.weight_decay)
     return ADAMW_DECAY if settings.optimizer == "adamw" else 0.0
 
 

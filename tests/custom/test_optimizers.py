@@ -122,7 +122,7 @@ def test_functions_in_proportion_to_the_rate_pass(function: Any) -> None:
     check_in_proportion(function, rule, {"w": jnp.full((4, 3), 0.2), "b": jnp.zeros(3)})
 
 
-SEVERAL = {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2), "one": jnp.zeros(())}
+SEVERAL = {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2), "one": -jnp.ones(())}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,7 @@ def test_a_rule_that_climbs_is_refused(rule: Any, said: str) -> None:
         optax.contrib.prodigy(),
         free_adamw(0.1),
         optax.chain(optax.centralize(), optax.sgd(0.1)),
+        optax.chain(optax.sgd(0.1), optax.keep_params_nonnegative()),
         optax.sgd(optax.linear_schedule(0.0, 0.1, 100)),
     ],
 )

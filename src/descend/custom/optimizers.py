@@ -129,12 +129,15 @@ def check_descends(rule: optax.GradientTransformation, weights: Params) -> None:
         """The inner products of updates and gradients, for each update and array of weights."""
         gradient = jax.tree.map(lambda leaf: STEEP * _pattern(leaf, jnp.float32(1)), weights)
 
-        def update(state: Any, _: None) -> tuple[Any, Array]:
-            direction, state = supported.update(gradient, state, weights, value=jnp.float32(1))
+        def update(carry: Any, _: None) -> tuple[Any, Array]:
+            moved, state = carry
+            direction, state = supported.update(gradient, state, moved, value=jnp.float32(1))
             pairs = zip(*map(jax.tree.leaves, (direction, gradient)), strict=True)
-            return state, jnp.stack([jnp.sum(jnp.real(one * jnp.conj(two))) for one, two in pairs])
+            found = [jnp.sum(jnp.real(one * jnp.conj(two))) for one, two in pairs]
+            moved = jax.tree.map(lambda leaf, by: (leaf + by).astype(leaf.dtype), moved, direction)
+            return (moved, state), jnp.stack(found)
 
-        return jax.lax.scan(update, supported.init(weights), None, PROBED_UPDATES)[1]
+        return jax.lax.scan(update, (weights, supported.init(weights)), None, PROBED_UPDATES)[1]
 
     up = (np.asarray(jit_program(products)(weights)) > 0).all(axis=0)
     if up.any():

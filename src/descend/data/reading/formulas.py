@@ -23,11 +23,11 @@ class Unsaved(NamedTuple):
     """Formulas without a value.
 
     Attributes:
-        count: how many.
+        cells: how many.
         first: where the first one stands, such as `B2`; empty where the file does not say.
     """
 
-    count: int
+    cells: int
     first: str
 
 

@@ -79,11 +79,11 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
             f"{'has' if filled == 1 else 'have'} its value."
         )
     unsaved = formulas_without_value(path, name)
-    if unsaved.count:
+    if unsaved.cells:
         first = f", the first in {unsaved.first}" if unsaved.first else ""
         spool.notes.append(
-            f"{shown}: {count_text(unsaved.count, 'cell')} "
-            f"{'holds a formula' if unsaved.count == 1 else 'hold formulas'} without a saved value"
+            f"{shown}: {count_text(unsaved.cells, 'cell')} "
+            f"{'holds a formula' if unsaved.cells == 1 else 'hold formulas'} without a saved value"
             f"{first}; such cells count as missing. Open the workbook in a spreadsheet program and "
             "save it: that computes them."
         )

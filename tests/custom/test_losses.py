@@ -86,6 +86,20 @@ def test_shapes_that_do_not_fit_are_named(outputs: int, y: Any, options: Any, sa
         fit(linear(outputs), y, **options)
 
 
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda outputs, y: list(outputs[:, 0] - y), "found a list"),
+        (lambda outputs, y: jnp.ones(len(y)), "no gradient by any of the weights"),
+        (lambda outputs, y: (outputs[:, 0] > y).astype(int), "no gradient by any"),
+        (lambda outputs, y: jax.lax.stop_gradient(outputs[:, 0] - y) ** 2, "no gradient by any"),
+    ],
+)
+def test_losses_that_nothing_can_be_learned_from_are_refused(loss: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(linear(), NUMBERS, loss=loss)
+
+
 def test_classes_of_a_sequence_that_come_as_one_hot_are_asked_about() -> None:
     model = linear(4, lambda values: values.reshape(-1, 2, 2))
     with pytest.raises(InputError, match=r"Each place of y \['B', 2, 2\]"):

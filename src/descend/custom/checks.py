@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -160,6 +160,11 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
     """
     count = len(jax.tree.leaves(y)[0])
     losses = _try("The loss", per_example, outputs, y)
+    if isinstance(losses, list | tuple | Mapping):
+        raise InputError(
+            f"Expected the losses as one array, loss(outputs, y) -> [B]; found a "
+            f"{type(losses).__name__}. jnp.stack makes an array of a list."
+        )
     if np.shape(losses) != (count,):
         raise InputError(
             f"Expected a loss for each of {count} rows, loss(outputs, y) -> [B]; found the shape "

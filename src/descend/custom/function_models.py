@@ -24,22 +24,22 @@ def function_model(init: Callable[..., Any], apply: Callable[..., Any]) -> Custo
     if _positional(apply) < STATEFUL_ARGUMENTS:
 
         def plain_init(seed: int) -> Params:
-            params = init(jax.random.key(seed))
+            params = _begun(init, seed)
             _check_no_linen(params)
-            _check_no_keys(params)
+            _check_numbers(params)
             return params
 
         return CustomModel(plain_init, apply, lambda params: model)
 
     def stateful_init(seed: int) -> Params:
-        begun = init(jax.random.key(seed))
+        begun = _begun(init, seed)
         if not (isinstance(begun, tuple) and len(begun) == 2):
             raise InputError(
                 "apply(params, state, x, key, training) needs init(key) -> (params, state); found "
                 f"an init that returns {type(begun).__name__}."
             )
         params, state = begun
-        _check_no_keys((params, state))
+        _check_numbers((params, state))
         return Variables(params, jax.tree.map(jnp.asarray, state))
 
     def stateful_apply(params: Params, x: Any) -> Any:
@@ -50,6 +50,18 @@ def function_model(init: Callable[..., Any], apply: Callable[..., Any]) -> Custo
         return outputs, as_before(after, state)
 
     return CustomModel(stateful_init, stateful_apply, lambda params: model, tuple, training_apply)
+
+
+def _begun(init: Callable[..., Any], seed: int) -> Any:
+    """What `init(key)` gives."""
+    try:
+        return init(jax.random.key(seed))
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise InputError(
+            f"init(key) of the model fails: {type(error).__name__}: {said}. A model is the pair "
+            "(init, apply), in this order: init(key) -> params, apply(params, x) -> outputs."
+        ) from error
 
 
 def _positional(apply: Callable[..., Any]) -> int:
@@ -89,8 +101,14 @@ def _check_no_linen(params: Any) -> None:
         )
 
 
-def _check_no_keys(tree: Any) -> None:
+def _check_numbers(tree: Any) -> None:
+    """Refuse params and states that hold anything but numbers, and random keys."""
     for leaf in jax.tree.leaves(tree):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
+            raise InputError(
+                f"The params or the state of the model hold {leaf!r}; expected arrays of numbers. "
+                "Keep what is not trained out of them, in the function apply."
+            )
         if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
             raise InputError(
                 "The params or the state of the model hold a random key. Leave it out: "

@@ -137,6 +137,9 @@ def without_idle_weights(
 
     Returns:
         The model, and a penalty in place of the usual one, or None.
+
+    Raises:
+        InputError: no weight has a gradient.
     """
     begun = made.init(settings.seed)
     weights, state = split_variables(begun)
@@ -149,7 +152,13 @@ def without_idle_weights(
         return jnp.mean(loss.per_example(outputs, y))
 
     reached = _leaves_with_gradient(mean_loss, weights)
-    if all(reached) or not any(reached):
+    if not any(reached):
+        raise InputError(
+            "The loss has no gradient by any of the weights, so nothing would be learned. It must "
+            "not go through whole numbers, comparisons, jnp.round or jax.lax.stop_gradient, and "
+            "must depend on the outputs."
+        )
+    if all(reached):
         return made, None
     if not own_rule:
         apart = made._replace(chosen=lambda wanted, weights: list(wanted))

@@ -157,7 +157,7 @@ def test_a_metric_that_is_another_one_is_warned_of(tmp_path: Path) -> None:
         return float(np.abs(predictions[:, 0] - y).max())
 
     fit(tmp_path / "run", metrics={"largest": largest}, validation_sets={"more": (X[:9], Y[:9])})
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="of the saved weights was") as caught:
         fit(
             tmp_path / "run",
             epochs=3,

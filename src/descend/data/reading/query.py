@@ -85,7 +85,7 @@ def _is_everything(tree: dict[str, Any], tables: tuple[str, ...]) -> bool:
     if len(tables) != 1:
         return False
     plain = _tree(f"SELECT * FROM {quote_name(tables[0])}")
-    return _without_places(tree) == _without_places(plain)
+    return bool(_without_places(tree) == _without_places(plain))
 
 
 def _without_places(value: Any) -> Any:

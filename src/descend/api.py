@@ -705,7 +705,8 @@ def evaluate(
         skip_lines: lines above the header; None: as in training.
 
     Returns:
-        `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression;
+        `{"model": {"r2": ..., "rmse": ..., "mae": ...}, "baseline": {...}}` for regression (of
+        several targets `"rmse (price)"` and so on for each, and the mean of their R²);
         accuracy, log_loss and (two classes) auc for classification.
 
     Raises:

@@ -46,7 +46,7 @@ class _Case(NamedTuple):
         shift: what is added to them.
         slope: of the gradient, as a multiple of the weights.
         offset: of the gradient.
-        count: updates that were made before, as the state of an optimizer counts them.
+        made: updates that were made before, as the state of an optimizer counts them.
         updates: how many to compare.
     """
 
@@ -54,7 +54,7 @@ class _Case(NamedTuple):
     shift: float = 0.0
     slope: float = 0.3
     offset: float = 0.01
-    count: int = 0
+    made: int = 0
     updates: int = UPDATES
 
 
@@ -63,7 +63,7 @@ CASES: dict[str, tuple[_Case, ...]] = {
     "decay": (_Case(scale=1e3, shift=1e2, slope=0.0, offset=1e-3),),
     "clip": (_Case(slope=1e3, offset=10.0),),
     "epsilon": (_Case(slope=1e-6, offset=1e-7),),
-    "schedule": tuple(_Case(count=10 * 2**power, updates=1) for power in range(15)),
+    "schedule": tuple(_Case(made=10 * 2**power, updates=1) for power in range(15)),
 }
 
 
@@ -232,7 +232,7 @@ def _update_norms(rule: optax.GradientTransformation, weights: Params) -> Figure
         name: jnp.asarray([getattr(case, name) for _, _, case in steps], jnp.float32)
         for name in ("scale", "shift", "slope", "offset")
     }
-    counts = jnp.asarray([case.count for _, _, case in steps], jnp.int32)
+    counts = jnp.asarray([case.made for _, _, case in steps], jnp.int32)
 
     def advanced(leaf: Any, count: Array) -> Any:
         """A counter of updates that has gone further."""

@@ -499,6 +499,23 @@ def test_what_cannot_be_right_is_refused(make, said):
         fit(make(), rows())
 
 
+def test_a_keras_model_whose_call_is_not_told_of_training_is_taken():
+    keras = pytest.importorskip("keras")
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = Net()
+    X, y = rows()
+    model(X[:1])
+    assert fit(model, (X, y), epochs=3).metrics["model"]["r2"] > 0.5
+
+
 def test_what_cancels_does_not_couple_rows():
     X, y = rows()
     fit(less_the_largest(), (X, (y > 1).astype(int)), loss="cross_entropy", epochs=1)

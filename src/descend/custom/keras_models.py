@@ -70,7 +70,8 @@ def keras_model(model: Any, x: Any) -> CustomModel:
         return [new if assigned else old for old, new, assigned in pairs]
 
     def call(weights: Params, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
-        found: tuple[Any, Any] = model.stateless_call(weights, state, x, training=training)
+        told = _told(model, training)
+        found: tuple[Any, Any] = model.stateless_call(weights, state, x, **told)
         return found
 
     def apply(variables: Params, x: Any) -> Any:
@@ -125,9 +126,18 @@ def _weights_of_a_training_call(
     ]
     with keras.StatelessScope(state_mapping=mapping) as scope:
         before = [scope.get_current_value(one) for one in model.trainable_variables]
-        model(x, training=True)
+        model(x, **_told(model, True))
         after = [scope.get_current_value(one) for one in model.trainable_variables]
     return before, after
+
+
+def _told(model: Any, training: bool) -> dict[str, bool]:
+    """The argument that says whether a model is trained, if its call has one.
+
+    Keras adds it to the layers in the call by itself, and refuses it where a call of the user's
+    has none.
+    """
+    return {"training": training} if getattr(model, "_call_has_training_arg", True) else {}
 
 
 def _no_choice(trainable: Any, weights: Params) -> list[bool]:
@@ -137,7 +147,7 @@ def _no_choice(trainable: Any, weights: Params) -> list[bool]:
 def check_no_added_losses(model: Any, variables: Params, x: Any) -> None:
     """Raise InputError if calling a Keras model adds losses (`add_loss`, activity regularizers)."""
     *_, losses = model.stateless_call(
-        variables.params, variables.state, x, training=True, return_losses=True
+        variables.params, variables.state, x, return_losses=True, **_told(model, True)
     )
     if len(losses) > sum(_is_regularized(one) for one in model.trainable_variables):
         raise InputError(

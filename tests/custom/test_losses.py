@@ -114,6 +114,8 @@ def test_classes_come_as_codes_columns_or_one_hot() -> None:
     hot = fit(linear(3), np.eye(3)[THREE], loss="cross_entropy")
     assert column.params["kernel"].tolist() == codes.params["kernel"].tolist()
     assert column.metrics == codes.metrics
+    pair = [fit(linear(2), y).params["kernel"].tolist() for y in (TWO, TWO == 1)]
+    assert pair[0] == pair[1]
     assert hot.params["kernel"] == pytest.approx(codes.params["kernel"], abs=1e-5)
     assert hot.predict(X) == pytest.approx(codes.predict(X), abs=1e-5)
     flat = fit(linear(1, lambda values: values[:, 0]), TWO)

@@ -167,7 +167,8 @@ def _of_codes(shape: tuple[int, ...], probabilities: bool) -> Loss:
     one = _from_probabilities if probabilities else named.per_example
 
     def per_example(outputs: Array, y: Array) -> Array:
-        losses = one(outputs, y.reshape(outputs.shape[:-1]))
+        codes = y.reshape(outputs.shape[:-1])
+        losses = one(outputs, codes.astype(jnp.int32) if codes.dtype == bool else codes)
         return losses.reshape(losses.shape[0], -1).sum(axis=-1)
 
     return Loss(per_example, _link_of_probabilities if probabilities else named.link)

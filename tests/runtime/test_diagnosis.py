@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import descend
+from descend.data.prepare import prepare
 from descend.data.reading.table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DivergedError
@@ -19,6 +20,7 @@ from descend.runtime.diagnosis import (
     penalty_cause,
 )
 from descend.settings import Settings
+from descend.training.evaluation import blocks
 
 ROWS = 4000
 
@@ -48,6 +50,22 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     text = cause(table(path, target=1e7))
     assert "column 'y' holds 1e+07" in text
     assert "loss='huber'" in text
+
+
+def test_validation_rows_far_from_the_training_rows_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    days = [f"2024-01-{1 + row % 28:02d}" for row in range(60)]
+    days[3] = "9999-12-31"  # A row that is held out.
+    path.write_text("t,b,y\n" + "".join(f"{d},{i % 5},{i}\n" for i, d in enumerate(days)))
+    settings = Settings("y", model="linear", batch_size=8, learning_rate=0.01)
+    made = prepare(str(path), settings)
+    assert made.schema.rows.training == 53
+    text = cause_of_divergence(made.schema, settings, blocks(made.validation, 4))
+    assert "validation rows far from all training rows" in text
+    assert "column 't', " in text
+    assert "exclude=['t']" in text
+    near = made.training.gather(np.arange(53))
+    assert "learning rate" in cause_of_divergence(made.schema, settings, [near])
 
 
 @pytest.mark.parametrize("name", ["l2", "weight_decay"])

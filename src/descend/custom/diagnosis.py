@@ -70,8 +70,10 @@ def custom_cause(
     encoder = own.rows.encoder
     if encoder is not None:
         settings = settings.replace(loss=own.loss_name or "auto")
-        explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
-        return explain(encoder.schema, settings)
+        if reason is not StopReason.DIVERGED:
+            return cause_of_rescue(encoder.schema, settings)
+        rows = blocks(own.rows.validation)
+        return cause_of_divergence(encoder.schema, settings, rows)
     columns = list(_columns(own.rows.sampled))
     extremes = [one for one in map(_extreme, columns) if one is not None]
     if reason is not StopReason.DIVERGED:

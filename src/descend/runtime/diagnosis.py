@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from descend.data.encoding.places import places_of
 from descend.data.schema.columns import NumberColumn, RegressionTarget, Schema
 from descend.errors import option_text
 from descend.settings import Settings
+from descend.types import Batch
 
 DIVERGED = (
     "Training diverged: the loss kept becoming NaN or infinite, even at lower learning rates."
@@ -41,12 +45,15 @@ class Extreme(NamedTuple):
         )
 
 
-def cause_of_divergence(schema: Schema, settings: Settings) -> str:
+def cause_of_divergence(
+    schema: Schema, settings: Settings, validation: Iterable[Batch] = ()
+) -> str:
     """The probable cause where lower learning rates did not help, and what to type instead.
 
     Args:
         schema: of the training rows.
         settings: resolved.
+        validation: the validation rows as the network gets them, in blocks.
     """
     penalty = penalty_cause(settings)
     if penalty:
@@ -73,6 +80,14 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
             f"Probable cause: extreme values; {list_extremes(inputs)}. Correct these rows, or "
             f"leave the column out with {option_text('exclude', names)}."
         )
+    far = far_from_training(schema, validation)
+    if far:
+        listed = "; ".join(f"column {name!r}, {size:,.0f}" for name, size in far[:3])
+        return (
+            "Probable cause: validation rows far from all training rows, in standard deviations "
+            f"from the mean of these: {listed}. Correct them, or leave the column out with "
+            f"{option_text('exclude', [name for name, _ in far[:3]])}."
+        )
     return (
         f"Probable cause: the learning rate {settings.learning_rate:.4g}, so large that steps "
         f"overshoot the minimum. Type {rate}, {option_text('learning_rate', 'auto')}, or "
@@ -80,15 +95,41 @@ def cause_of_divergence(schema: Schema, settings: Settings) -> str:
     )
 
 
+def far_from_training(schema: Schema, rows: Iterable[Batch]) -> list[tuple[str, float]]:
+    """Columns in which rows are extreme beside the training rows, the farthest first.
+
+    A network without bounds on its inputs predicts anything there, so the validation loss explodes
+    at whatever learning rate.
+
+    Args:
+        schema: of the training rows.
+        rows: encoded, so that the training rows have mean 0 and standard deviation 1.
+
+    Returns:
+        Names of columns, and how many standard deviations they are from the mean.
+    """
+    largest = np.zeros(0)
+    for block in rows:
+        sizes = np.nan_to_num(np.abs(block.x["numeric"]), nan=0.0)
+        largest = np.maximum(largest, sizes.max(axis=0)) if largest.size else sizes.max(axis=0)
+    found = [
+        (place.column.name, float(largest[list(place.numeric)].max()))
+        for place in places_of(schema)
+        if place.numeric and largest.size
+    ]
+    return sorted((one for one in found if one[1] >= EXTREME), key=lambda one: -one[1])
+
+
 def penalty_cause(settings: Settings) -> str:
     """That a penalty is so strong that it makes weights grow; empty where none is.
 
-    It multiplies a weight by 1 - rate·strength in each update, which must not be below -1.
+    It multiplies a weight by 1 - rate·strength in each update, which must not be below -1. Where
+    that is so for a strength of at most 1, the rate is above 2 and is the cause.
     """
     rate = float(settings.learning_rate)
     for name in ("l2", "weight_decay"):
         strength = getattr(settings, name) or 0.0
-        if rate * strength > OVERSHOOTS:
+        if rate * strength > OVERSHOOTS and strength > 1.0:
             return (
                 f"Probable cause: {option_text(name, strength)}. At the learning rate {rate:.4g} "
                 "each update multiplies the weights by one minus their product, "

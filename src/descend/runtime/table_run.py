@@ -120,8 +120,10 @@ class TableRun(Trainable[Run]):
         """The probable cause, from the ranges of the columns."""
         if not loop.history:
             return cause_at_start(self.prepared.schema)
-        explain = cause_of_divergence if reason is StopReason.DIVERGED else cause_of_rescue
-        return explain(self.prepared.schema, settings)
+        if reason is StopReason.DIVERGED:
+            rows = blocks(self.prepared.validation, SCORED_ROWS)
+            return cause_of_divergence(self.prepared.schema, settings, rows)
+        return cause_of_rescue(self.prepared.schema, settings)
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """The metrics that `Model.evaluate` gives, and the user's own."""

@@ -7,6 +7,7 @@ lost when it is added to a number of few digits (Micikevicius et al. 2018, arXiv
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -53,8 +54,9 @@ def with_trained_weights(
     narrow = [kind.itemsize < 4 for kind in types]
     scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
     if x is not None and not scaled:
-        outputs = jax.tree.leaves(jax.eval_shape(model.apply, begun, x))
-        scaled = any(leaf.dtype == jnp.float16 for leaf in outputs)
+        with contextlib.suppress(Exception):  # `probe_model` says what is wrong with a model.
+            outputs = jax.tree.leaves(jax.eval_shape(model.apply, begun, x))
+            scaled = any(leaf.dtype == jnp.float16 for leaf in outputs)
 
     def separate(params: Params) -> Params:
         weights, state = split_variables(params)

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from descend.custom.problem import CustomProblem
 from descend.data.share_rows import sampled_rows
 from descend.errors import DataError
+from descend.runtime.own_metrics import TOLERANCE
 from descend.training.gradient import make_gradient_sum
 from descend.training.jax_setup import jit_program
 from descend.training.loop_state import LoopState
 from descend.training.objective import Objective
 from descend.types import Array, Batch, Params, split_variables
 
-TOLERANCE = 1e-3
-"""Figures that differ by a smaller part are equal: another machine rounds otherwise."""
 PROBED_ROWS = 8
 BLOCKS = 8
 """Of so many rows, from all over the training rows, whose gradients are compared."""

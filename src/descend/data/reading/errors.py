@@ -265,7 +265,9 @@ def _explain_csv(text: str, table: str) -> str:
     fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if fields:
         wanted = int(fields[1])
-        found = _count_fields(text) if int(fields[2]) > wanted else int(fields[2])
+        found = int(fields[2])
+        if found > wanted:
+            found = _count_fields(text, found)
         first = ""
         if line == skip + 2:
             first = (
@@ -291,12 +293,16 @@ def _explain_csv(text: str, table: str) -> str:
     return f"{where}: {said.strip()}"
 
 
-def _count_fields(text: str) -> int:
-    """The fields of the line that an error quotes: DuckDB stops at the first one too many."""
+def _count_fields(text: str, found: int) -> int:
+    """The fields of the line that an error quotes: DuckDB stops at the first one too many.
+
+    Args:
+        text: of the error.
+        found: the fields that DuckDB found; the answer where the line cannot be split.
+    """
     line = re.search(r"^Original Line: (.*)$", text, re.MULTILINE)
     delimiter = re.search(r"^ *delimiter = (.) \(", text, re.MULTILINE)
     quote = re.search(r"^ *quote = (\S) \(", text, re.MULTILINE)
-    found = int(_match(r"Expected Number of Columns: \d+ Found: (\d+)", text) or 0)
     if line is None or delimiter is None:
         return found
     mark = '"' if quote is None else quote[1]

@@ -17,8 +17,9 @@ from msgspec import Struct
 import descend
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import reading_options
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
 from descend.data.rows.budget import keep_to
 from descend.data.schema.columns import (
     ClassificationTarget,

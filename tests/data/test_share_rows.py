@@ -13,8 +13,9 @@ import pytest
 
 from descend.data import prepare
 from descend.data.prepare import Prepared
+from descend.data.reading.open_table import open_table
 from descend.data.reading.sharing import Sharing
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
 from descend.data.rows import write_store
 from descend.data.rows.budget import Budget, divide
 from descend.data.rows.mapped_store import MappedStore

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.errors import DataError
 from descend.runs.fingerprint import check_unchanged
 

@@ -10,7 +10,7 @@ import pytest
 
 import descend
 from descend.data.prepare import prepare
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DivergedError
 from descend.runtime.diagnosis import (

@@ -16,7 +16,7 @@ import pytest
 import descend
 from descend.commands.resume import resume
 from descend.data import prepare
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.rows.budget import Budget, divide
 from descend.errors import DataError, InputError
 from descend.reporting.progress import make_progress

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import DatetimePart
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings

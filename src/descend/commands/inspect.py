@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from descend.assessment.table_hints import column_hints, table_hints
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import reading_options
 from descend.data.reading.staging import in_memory
-from descend.data.reading.table import ROW, Table, open_table
+from descend.data.reading.table import ROW, Table
 from descend.data.rows.budget import keep_to
 from descend.data.rows.store_header import describe_store, is_store
 from descend.data.schema.columns import Schema

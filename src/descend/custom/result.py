@@ -20,7 +20,7 @@ from descend.custom.models import CustomModel, copy_tree
 from descend.custom.problem import CustomProblem
 from descend.custom.trees import Form
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.rows.batches import MICRO_ROWS
 from descend.data.rows.store_header import Group, groups_of
 from descend.data.schema.columns import RegressionTarget

@@ -15,10 +15,12 @@ import numpy as np
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.encoding.read_plan import ReadPlan
 from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import reading_options
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import stage
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
+from descend.data.reading.table_share import share_of
 from descend.data.rows.budget import Budget, keep_to
 from descend.data.rows.layout import Layout, decide_layout
 from descend.data.rows.mapped_store import MappedStore
@@ -137,8 +139,8 @@ def prepare(
     if others is not None and is_shared(table, settings, others, budget, layout):
         check_same_files(fingerprint, others)
         beside = _store_of(table.name, fingerprint, settings, others)[0]
-        table = table.shared_out(others, beside)
-        validation = None if validation is None else validation.shared_out(others, beside)
+        table = share_of(table, others, beside)
+        validation = None if validation is None else share_of(validation, others, beside)
         for note in (*table.notes, *(validation.notes if validation is not None else ())):
             say(f"Note: {note}")
     else:

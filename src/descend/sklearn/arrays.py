@@ -16,7 +16,7 @@ from descend.data.encoding.sparse import encode_sparse
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.prepare import Prepared
 from descend.data.reading.frames import arrow_table
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore
 from descend.data.schema.arrays import columns_from_array

@@ -8,7 +8,7 @@ import pytest
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.unseen import UnseenValues
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import schema_from_json
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings

@@ -10,10 +10,10 @@ import pytest
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.unseen import UnseenValues
-from descend.data.reading import table as table_module
+from descend.data.reading import table_copies
 from descend.data.reading.narrow import NARROW
+from descend.data.reading.open_table import open_table
 from descend.data.reading.staging import in_memory
-from descend.data.reading.table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
 from descend.settings import settings_from
@@ -80,6 +80,6 @@ def test_arrow_and_duckdb_encode_the_same(
     path = write(tmp_path / "new.csv", 130, **last)
     asked: list[tuple[bool, Any]] = [(False, ["c1", "c6"]), (True, ())]
     found = [encoded(encoder, path, target=target, keep=keep) for target, keep in asked]
-    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr(table_copies, "wide_copy", lambda *given: None)
     assert found == [encoded(encoder, path, target=target, keep=keep) for target, keep in asked]
     assert isinstance(found[0], str) == (last in REFUSED)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.errors import DataError
 
 LONG = "a,b\n" + "1,2\n" * 199_999 + "1,oops\n" + "1,2\n"

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from descend.data.reading.batch_size import join_batches
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 
 
 def batches(lengths: list[int], rows: int) -> list[pa.RecordBatch]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import ReadingOptions
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
 from descend.errors import DataError
 
 ROWS = [("ann", 1.0, 2.5), ("bob", 3.0, 4.5), ("cid", 5.0, 6.5)]

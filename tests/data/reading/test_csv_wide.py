@@ -9,7 +9,8 @@ import pytest
 
 from descend.data.reading import csv_files
 from descend.data.reading.narrow import NARROW
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import Table
 from descend.errors import DataError
 
 CELLS = [
@@ -38,7 +39,7 @@ def write(path: Path, columns: int, rows: int = 6, end: str = "\n") -> str:
 
 
 def known(table: Table) -> Any:
-    csv = table._source.csv
+    csv = table.source.csv
     assert csv is not None
     return csv.types, csv.words, csv.longer, [one.sql_type for one in table.columns]
 

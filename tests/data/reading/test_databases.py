@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from descend import api
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import Table
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 from tests import postgres

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import Table
 from descend.errors import DataError
 
 FREQUENCIES = (

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from descend.data.reading.narrow import NARROW
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import Table
+from descend.data.reading.table_copies import copied
 
 MANY = 2 * NARROW
 ODD: list[dict[str, Any]] = [
@@ -71,9 +73,9 @@ def test_a_copy_of_wide_records_has_their_rows(tmp_path: Path, memory: int | Non
     records = [{**odd, **numbers(row)} for row, odd in enumerate(2 * ODD)]
     table = open_table(write(tmp_path / "t.jsonl", records))
     if memory is not None:
-        table._instance.memory = memory  # So few columns are read at a time.
+        table.instance.memory = memory  # So few columns are read at a time.
     names = ["mixed", "flag", "day", "code", "late", "k1", f"k{MANY - 1}"]
-    with table.copied(tmp_path / "rows") as copy:
+    with copied(table, tmp_path / "rows") as copy:
         assert copy.held
         assert rows_of(copy, names) == rows_of(table, names)
 

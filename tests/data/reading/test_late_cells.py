@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from descend.data.reading import csv_files, json_files
+from descend.data.reading.open_table import open_table
 from descend.data.reading.staging import in_memory, stage
-from descend.data.reading.table import open_table
 from descend.data.schema.columns import Column
 from descend.data.schema.learn import inspect_columns
 from descend.errors import DataError

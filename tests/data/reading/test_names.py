@@ -15,7 +15,7 @@ import pytest
 
 from descend.data.encoding.encoder import Encoder
 from descend.data.prepare import prepare
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.errors import DataError
 from descend.settings import Settings
 

@@ -14,7 +14,9 @@ import pytest
 from descend.data.prepare import prepare
 from descend.data.reading import narrow
 from descend.data.reading.narrow import Rows, columns_in
-from descend.data.reading.table import ROW, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import ROW
+from descend.data.reading.table_copies import copied
 from descend.settings import Settings
 
 NAMES = ["a", "it's", 'he"llo', "b'\"c", "rowid", 'x"\', "a', "select", "0", "y"]
@@ -60,6 +62,6 @@ def test_only_the_columns_of_a_query_are_asked_for() -> None:
 
 def test_a_wide_table() -> None:
     wide = open_table(pa.table({f"c{place}": [place, place + 1] for place in range(400)}))
-    with wide.copied(None) as copy, copy.marked((f"{ROW} = 1",)) as marked:
+    with copied(wide, None) as copy, copy.marked((f"{ROW} = 1",)) as marked:
         found = marked.aggregate({"sum": 'sum("c7" + "c399")'}, where='"\x1fmarked row"')
     assert found == {"sum": 8 + 400}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from descend.data.reading.numpy_arrays import as_numpy
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
 from descend.settings import Settings

@@ -9,9 +9,9 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from descend.data.reading.open_table import open_table
 from descend.data.reading.query import check_query
 from descend.data.reading.sources import accept_recorded_source, is_query
-from descend.data.reading.table import open_table
 from descend.errors import DataError
 
 HARMFUL = {
@@ -181,7 +181,7 @@ def test_the_connection_of_a_query_is_locked(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n")
     (tmp_path / "u.csv").write_text("a\n1\n")
     table = open_table(f"SELECT * FROM '{tmp_path}/t.csv'")
-    cursor = table._cursor()
+    cursor = table.cursor()
     for statement in (
         f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
         f"ATTACH '{tmp_path}/out.db'",

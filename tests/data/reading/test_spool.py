@@ -22,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from descend.data.reading.open_table import open_table
 from descend.data.reading.sharing import Sharing
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
+from descend.data.reading.table_share import share_of
 from descend.errors import DataError
 from tests.sharing import in_processes
 
@@ -139,7 +141,7 @@ def test_messages_name_the_file_that_the_user_knows(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 table, again = open_table(sys.argv[1]), open_table(sys.argv[1])
 listed = ", ".join(column.sql for column in table.columns)
 print(table.name, table.query(f"SELECT {listed} FROM {table.rows}").to_pylist())
@@ -235,7 +237,7 @@ def test_shares_say_what_each_process_reads_beyond_its_own(
     data = data.format(address=address, folder=folder)
 
     def share(sharing: Sharing) -> tuple[int, tuple[str, ...]]:
-        table = open_table(data).shared_out(sharing, folder.parent / "store")
+        table = share_of(open_table(data), sharing, folder.parent / "store")
         return len(rows_of(table)), table.notes
 
     for count, notes in in_processes(2, share):
@@ -285,7 +287,7 @@ def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.xz"
     path.write_bytes(lzma.compress(UTF8))
     table = open_table(path)
-    spooled = table._source.reads[0]
+    spooled = table.source.reads[0]
     assert Path(spooled).exists()
     del table
     assert not Path(spooled).exists()

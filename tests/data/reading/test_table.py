@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.data.reading.expressions import category_sql, number_sql
-from descend.data.reading.table import ROW, Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import ROW, Table
+from descend.data.reading.table_copies import copied
 from descend.data.reading.text_types import TextRules, find_types
 from descend.errors import DataError
 
@@ -414,7 +416,7 @@ def test_sums_over_numbered_rows_are_the_same_to_the_last_bit(tmp_path: Path, wa
         table = open_table(source)
         if way.startswith("copied"):
             file = tmp_path / "copy" if way.endswith("file") else None
-            table = stack.enter_context(table.copied(file))
+            table = stack.enter_context(copied(table, file))
         stack.enter_context(table.in_row_order())
         seen = {tuple(table.aggregate(expressions).values()) for _ in range(5)}
     assert len(seen) == 1
@@ -423,7 +425,7 @@ def test_sums_over_numbered_rows_are_the_same_to_the_last_bit(tmp_path: Path, wa
 def test_a_copy_leaves_out_what_is_excluded_and_names_it(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n3,4\n")
-    with open_table(path).copied(None, without=("b",)) as copy:
+    with copied(open_table(path), None, without=("b",)) as copy:
         assert [column.name for column in copy.columns] == ["a", "b"]
         assert copy.query(f"SELECT * FROM {copy.rows}").to_pydict() == {
             "a": [1.0, 3.0],
@@ -438,7 +440,7 @@ def test_whole_numbers_in_json_keep_every_digit_as_categories(tmp_path: Path) ->
     exact = table.reading({"id": "text", "b": "text"})
     found = exact.query(f"SELECT {category_sql(exact.columns[0])} AS id FROM {exact.rows}")
     assert found.column(0).to_pylist() == [str(2**53 + row) for row in range(5)]
-    with exact.copied(None) as copy:
+    with copied(exact, None) as copy:
         found = copy.query(f"SELECT {category_sql(copy.columns[0])} AS id FROM {copy.rows}")
         assert found.column(0).to_pylist() == [str(2**53 + row) for row in range(5)]
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descend.data.reading import text_shares
+from descend.data.reading.open_table import open_table
 from descend.data.reading.sharing import Sharing
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.table import Table
+from descend.data.reading.table_share import share_of
 from descend.errors import DataError
 from tests.sharing import in_processes
 
@@ -39,7 +41,7 @@ def shares(
 
     def work(sharing: Sharing) -> tuple[list[list[object]], tuple[str, ...], int]:
         folder = Path(data).parent / "stores" / "t"
-        table = open_table(data).shared_out(sharing, folder)
+        table = share_of(open_table(data), sharing, folder)
         return rows_of(table), table.notes, table.text_bytes
 
     found = in_processes(count, work)
@@ -204,4 +206,4 @@ def test_an_error_names_the_file_and_the_place(tmp_path: Path) -> None:
     with path.open("a") as stream:
         stream.write("1,2,3\n")
     with pytest.raises(DataError, match=r"t\.csv \(from byte \d+\), line \d+: expected 2 fields"):
-        in_processes(2, lambda one: tables[one.index].shared_out(one, tmp_path / "stores" / "t"))
+        in_processes(2, lambda one: share_of(tables[one.index], one, tmp_path / "stores" / "t"))

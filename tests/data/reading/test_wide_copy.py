@@ -8,18 +8,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from descend.data.reading import table as table_module
+from descend.data.reading import table_copies
 from descend.data.reading.connection import Instance
 from descend.data.reading.csv_wide import wide_first_cells
-from descend.data.reading.errors import MemoryShortError
 from descend.data.reading.expressions import number_sql, written_sql
 from descend.data.reading.held_rows import HeldRows, NumberCells
 from descend.data.reading.narrow import NARROW
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.staging import in_memory
-from descend.data.reading.table import MARK, ROW, open_table
+from descend.data.reading.table import MARK, ROW
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_copies import copied
+from descend.data.reading.table_share import share_of
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
 from descend.settings import settings_from
@@ -52,7 +54,7 @@ def write(path: Path, *, rows: int = 6, end: str = "\n", delimiter: str = ",") -
 def content(path: str, to: Path | None, **options: Any) -> tuple[Any, ...]:
     """The rows of a copy, with their numbers and marks, and its types."""
     opened = open_table(path, options=ReadingOptions(**options))
-    with opened.copied(to) as copy, copy.marked([f"{ROW} % 2 = 1"]) as marked:
+    with copied(opened, to) as copy, copy.marked([f"{ROW} % 2 = 1"]) as marked:
         everything = [one.sql for one in marked.columns]
         sql = f"SELECT {', '.join(everything)}, {ROW}, {MARK} FROM {marked.rows}"
         batches = [batch.to_pydict() for batch in copy.batches(everything)]
@@ -69,7 +71,7 @@ def test_arrow_and_duckdb_copy_the_same(
 ) -> None:
     path = write(tmp_path / "t.csv", rows=rows, end=end)
     found = content(path, tmp_path / "rows" if file else None)
-    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr(table_copies, "wide_copy", lambda *given: None)
     expected = content(path, tmp_path / "others" if file else None)
     assert found == expected
     assert len(found[0]) == rows
@@ -98,20 +100,20 @@ def test_several_files_are_read_one_after_another(
     (tmp_path / "2.csv").write_text(text + "\n")
     found = content(str(tmp_path / "*.csv"), None)
     assert len(found[0]) == 8
-    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr(table_copies, "wide_copy", lambda *given: None)
     monkeypatch.setattr("descend.data.reading.csv_files.wide_first_cells", lambda *given: None)
     assert found == content(str(tmp_path / "*.csv"), None)
 
 
 def test_processes_copy_the_rows_that_they_share_out(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows=9)
-    with open_table(path).copied(None) as copy:
+    with copied(open_table(path), None) as copy:
         expected = copy.values(['"c7"', ROW]).to_pydict()
 
     def read(sharing: Sharing) -> Any:
-        own = open_table(path).shared_out(sharing, tmp_path / "store")
-        with own.copied(None) as copy:
-            assert isinstance(copy._source.objects.get("source"), pa.Table)
+        own = share_of(open_table(path), sharing, tmp_path / "store")
+        with copied(own, None) as copy:
+            assert isinstance(copy.source.objects.get("source"), pa.Table)
             return copy.values(['"c7"', ROW]).to_pydict(), copy.count()
 
     shares = in_processes(2, read)
@@ -129,7 +131,7 @@ def test_the_schema_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             return learn_schema(copy, settings)
 
     found = learned()
-    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr(table_copies, "wide_copy", lambda *given: None)
     assert found == learned()
     assert {one.kind for one in found.columns} >= {"number", "category", "left out"}
 
@@ -155,7 +157,7 @@ def test_what_arrow_would_forgive_is_left_to_duckdb(
             return str(error)
 
     found = outcome()
-    monkeypatch.setattr(table_module, "wide_copy", lambda *given: None)
+    monkeypatch.setattr(table_copies, "wide_copy", lambda *given: None)
     monkeypatch.setattr("descend.data.reading.csv_files.wide_first_cells", lambda *given: None)
     assert found == outcome()
 
@@ -164,7 +166,7 @@ def test_a_frame_gives_a_query_the_columns_it_uses(monkeypatch: pytest.MonkeyPat
     frame = pa.table({f"c{place}": [float(place), None] for place in range(NARROW + 1)})
     table = open_table(frame)
     registered: list[int] = []
-    cursor = table._instance.cursor
+    cursor = table.instance.cursor
 
     class Counting:
         def __init__(self) -> None:
@@ -177,7 +179,7 @@ def test_a_frame_gives_a_query_the_columns_it_uses(monkeypatch: pytest.MonkeyPat
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
 
-    monkeypatch.setattr(table._instance, "cursor", Counting)
+    monkeypatch.setattr(table.instance, "cursor", Counting)
     assert table.query(f'SELECT sum("c7") AS s, max({ROW}) AS n FROM {table.rows}').to_pylist() == [
         {"s": 7.0, "n": 1}
     ]
@@ -187,7 +189,7 @@ def test_a_frame_gives_a_query_the_columns_it_uses(monkeypatch: pytest.MonkeyPat
 
 def test_narrow_files_are_left_to_duckdb(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
-    csv = open_table(str(tmp_path / "t.csv"))._source.csv
+    csv = open_table(str(tmp_path / "t.csv")).source.csv
     assert csv is not None
     assert wide_first_cells(csv.paths, csv.dialects, 10) is None
 
@@ -205,24 +207,3 @@ def test_simple_numbers_in_text_are_read_without_duckdb() -> None:
         held = HeldRows(pa.table({"c0": [*texts, last]}), "row", Instance(None))
         found = next(held.batches([number, written], 99, 1 << 30, cells)).to_pydict()
         assert found == next(held.batches([number, written], 99, 1 << 30, {})).to_pydict(), last
-
-
-def test_groups_that_lack_memory_are_asked_in_halves() -> None:
-    table = open_table(pa.table({"a": [1.0]}))
-    asked: list[int] = []
-
-    def survey(group: Any) -> Any:
-        asked.append(len(group))
-        if len(group) > 2:
-            raise MemoryShortError("the memory does not suffice")
-        return list(group)
-
-    found = table.by_groups([range(7), range(7, 9)], survey)
-    assert sorted(one for group in found for one in group) == list(range(9))
-    assert max(asked[2:]) < 7
-
-    def hopeless(group: Any) -> Any:
-        raise MemoryShortError("the memory does not suffice")
-
-    with pytest.raises(MemoryShortError, match="does not suffice"):
-        table.by_groups([range(3)], hopeless)

@@ -15,7 +15,10 @@ import pytest
 
 from descend.data.reading import table as table_module
 from descend.data.reading.narrow import NARROW
-from descend.data.reading.table import MARK, ROW, Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import MARK, ROW, Table
+from descend.data.reading.table_copies import copied, in_arrow
+from descend.data.reading.table_share import share_of
 from tests.sharing import in_processes
 
 ROWS = 25
@@ -80,11 +83,11 @@ def test_arrow_and_duckdb_read_the_same(
     monkeypatch.setattr("descend.data.reading.wide_files._LEAST_COLUMNS", 40)
     monkeypatch.setattr("descend.data.reading.wide_copy.PIECE_BYTES", 1)
     table = open_table(path)
-    with table.copied(tmp_path / "rows" if file else None, without=["c3"]) as copy:
+    with copied(table, tmp_path / "rows" if file else None, without=["c3"]) as copy:
         assert copy is not table
         assert (tmp_path / "rows.1").exists() == file
         assert copy.column("c3") in copy.columns
-    with table.copied(tmp_path / "whole" if file else None) as copy:
+    with copied(table, tmp_path / "whole" if file else None) as copy:
         assert content(copy) == content(table)
 
 
@@ -97,8 +100,8 @@ def test_processes_that_share_the_rows_copy_each_its_own(tmp_path: Path, way: st
         chosen = marked.values([marked.columns[1].sql], where=MARK).to_pydict()
 
     def read(sharing: Any) -> Any:
-        own = open_table(path).shared_out(sharing, tmp_path / "store")
-        with own.copied(None) as copy, copy.marked([f"{ROW} % 2 = 1"]) as marked:
+        own = share_of(open_table(path), sharing, tmp_path / "store")
+        with copied(own, None) as copy, copy.marked([f"{ROW} % 2 = 1"]) as marked:
             assert copy is not own
             found = marked.values([marked.columns[1].sql], where=MARK).to_pydict()
             batches = list(copy.batches([copy.columns[0].sql]))
@@ -116,8 +119,8 @@ def test_files_of_other_types_are_left_to_duckdb(tmp_path: Path) -> None:
         table = pa.table({f"c{place}": pa.array([1, 2], kind) for place in range(NARROW + 1)})
         pa.parquet.write_table(table, tmp_path / f"{number}.parquet")
     table = open_table(str(tmp_path / "*.parquet"))
-    assert table.in_arrow(None) is None
-    with table.copied(None) as same:
+    assert in_arrow(table, None) is None
+    with copied(table, None) as same:
         assert same is table
 
 
@@ -127,14 +130,14 @@ def test_a_damaged_file_is_left_to_duckdb(tmp_path: Path, monkeypatch: pytest.Mo
     text = path.read_bytes()
     path.write_bytes(text[:4] + bytes(60) + text[64:])
     table = open_table(str(path))
-    assert table.in_arrow(None) is None
+    assert in_arrow(table, None) is None
 
 
 def test_queries_read_a_frame_in_shares() -> None:
     """A frame is not copied, and each process picks its rows."""
 
     def read(sharing: Any) -> Any:
-        own = open_table(columns(0, ROWS)).shared_out(sharing, Path("none"))
+        own = share_of(open_table(columns(0, ROWS)), sharing, Path("none"))
         rows = own.query(f'SELECT "c7", {ROW} AS row FROM {own.rows}').to_pydict()
         return own.count(), rows["row"], own.values(['"c4"']).num_rows
 
@@ -145,9 +148,9 @@ def test_queries_read_a_frame_in_shares() -> None:
 def test_the_copy_is_the_one_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query over the copy gets the columns that it names, not the file."""
     table = open_table(write(tmp_path, "parquet"))
-    with table.copied(None) as copy:
+    with copied(table, None) as copy:
         asked: list[int] = []
-        held = copy._held
+        held = copy.held_rows
         assert held is not None
         used = held.used_by
         monkeypatch.setattr(

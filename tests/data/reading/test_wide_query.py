@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from descend.data.reading.narrow import NARROW
-from descend.data.reading.table import ROW, Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import ROW, Table
 
 COUNT = NARROW + 20
 FILE = pa.table(
@@ -31,7 +32,7 @@ def rows_of(table: Table, names: list[str]) -> list[dict[str, object]]:
 def as_read(query: str, monkeypatch: pytest.MonkeyPatch) -> Table:
     """The table as it is without the copy."""
     with monkeypatch.context() as patched:
-        patched.setattr(Table, "run_once", lambda table: table)
+        patched.setattr("descend.data.reading.open_table.run_once", lambda table: table)
         return open_table(query)
 
 

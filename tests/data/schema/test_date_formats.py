@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema import value_survey
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from descend import load_model, predict, train
 from descend.data.encoding.categories import other_widths
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import CategoryColumn, Schema
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import DataError

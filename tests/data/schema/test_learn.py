@@ -13,7 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table_copies import copied
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
@@ -373,7 +374,7 @@ def test_the_same_table_gives_the_same_schema_on_any_number_of_cores(
         for cores in (1, 2, 5):
             monkeypatch.setattr(os, "cpu_count", lambda found=cores: found)
             table = open_table(tmp_path / f"t.{suffix}")
-            with table.copied(None) if suffix == "csv" else nullcontext(table) as read:
+            with copied(table, None) if suffix == "csv" else nullcontext(table) as read:
                 schema = learn_schema(read, settings_from({"target": "y"}))
             schemas.add(json.dumps(schema.as_json()))
         assert len(schemas) == 1

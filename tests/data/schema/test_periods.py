@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn, Schema
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings

@@ -10,8 +10,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from descend.data.reading.open_table import open_table
 from descend.data.reading.sharing import Sharing
-from descend.data.reading.table import open_table
+from descend.data.reading.table_share import share_of
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings
 from tests.sharing import in_processes
@@ -75,7 +76,7 @@ def test_the_schema_is_that_of_one_process(name: str, tmp_path: Path) -> None:
     shared = in_processes(
         3,
         lambda sharing: learn_schema(
-            open_table(path).shared_out(sharing, tmp_path / "store"), settings
+            share_of(open_table(path), sharing, tmp_path / "store"), settings
         ),
     )
     for schema in shared:
@@ -97,7 +98,7 @@ def test_what_only_all_rows_together_show_is_said_in_every_process(tmp_path: Pat
     settings = Settings(target="y")
 
     def warned(sharing: Sharing) -> tuple[str, ...]:
-        table = open_table(tmp_path / "t.parquet").shared_out(sharing, tmp_path / "store")
+        table = share_of(open_table(tmp_path / "t.parquet"), sharing, tmp_path / "store")
         return learn_schema(table, settings).warnings
 
     alone = learn_schema(open_table(tmp_path / "t.parquet"), settings).warnings

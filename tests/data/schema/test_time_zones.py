@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, Schema
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings
@@ -70,7 +70,7 @@ def test_an_instant_is_one_value_in_every_zone(tmp_path: Path) -> None:
 
 def test_the_zone_of_the_machine_does_not_matter() -> None:
     program = (
-        "import pyarrow as pa; from descend.data.reading.table import open_table; "
+        "import pyarrow as pa; from descend.data.reading.open_table import open_table; "
         "table = open_table(pa.table({'t': pa.array([0], pa.timestamp('us', 'UTC'))})); "
         "print(table.query(f'SELECT t::VARCHAR AS t FROM {table.rows}').to_pylist())"
     )

@@ -8,7 +8,8 @@ import pytest
 
 from descend.assessment.table_hints import table_hints
 from descend.data.reading.narrow import NARROW
-from descend.data.reading.table import Table, open_table
+from descend.data.reading.open_table import open_table
+from descend.data.reading.table import Table
 from descend.data.schema import number_survey
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.data.schema.surveys import NumberSurvey, Selection

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.reading.open_table import open_table
 from descend.data.reading.options import reading_options
-from descend.data.reading.table import open_table
 from descend.data.rows.budget import keep_to
 from descend.data.rows.store import MemoryStore
 from descend.errors import DataError

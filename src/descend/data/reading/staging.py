@@ -17,6 +17,7 @@ from descend.data.reading.number_text import code_sql, inexact_sql
 from descend.data.reading.spool import has_room
 from descend.data.reading.sql import quote_name
 from descend.data.reading.table import Table
+from descend.data.reading.table_copies import copied, in_arrow
 from descend.errors import DataError, option_text
 from descend.io.atomic import PARTIAL
 from descend.settings import Settings
@@ -104,7 +105,7 @@ def wide_columns(table: Table, texts: Collection[str], numbers: Collection[str])
     with _temporary_file(table) as path:
         while True:
             try:
-                copy = spelt.in_arrow(path, without=others)
+                copy = in_arrow(spelt, path, without=others)
                 break
             except UnreadableCellError as error:
                 spelt = as_text(spelt, error)
@@ -135,7 +136,7 @@ def _copy_and_retype(table: Table, path: Path | None, without: Collection[str]) 
         while copy is None:
             refused: UnreadableCellError | None = None
             try:
-                copy = stack.enter_context(table.copied(path, without=without))
+                copy = stack.enter_context(copied(table, path, without=without))
             except UnreadableCellError as error:
                 refused = error
             refused = _refused_anywhere(table, refused)

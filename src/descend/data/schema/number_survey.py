@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from descend.data.reading.expressions import number_sql
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.schema.column_groups import in_groups, survey_groups
 from descend.data.schema.column_rules import may_count
 from descend.data.schema.exact_sums import sum_of_squares, sum_up_to
 from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.data.schema.wide_survey import wide_surveys
 from descend.errors import DataError, option_text
 
-MOST_COLUMNS = 64
-"""Columns per query: DuckDB's planning time grows faster than their number."""
-
 MOST_COUNTED = 200_000
 """Distinct values are counted in at most this many values; in more, estimated to about 2 %."""
 
 _COUNTING = 0.99
 """Least correlation with the row number of a column that numbers the rows."""
-
-T = TypeVar("T")
 
 _FOUND = {
     "seen": ("count({0})", "sum({0})::BIGINT"),
@@ -39,12 +34,6 @@ _FOUND = {
 """SQL for each figure of a column, and SQL that merges those of several processes."""
 _ESTIMATE = "approx_count_distinct({0}) EXPORT_STATE"
 _NO_ESTIMATE = _ESTIMATE.format("NULL::DOUBLE")
-
-
-def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
-    """Columns in groups that are surveyed together, at least one group for each core."""
-    size = max(1, min(MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
 
 
 def survey_numbers(
@@ -67,7 +56,7 @@ def survey_numbers(
         found = wide_surveys(table, columns, rows)
         surveys = {name: _of_column(survey) for name, survey in found.items()}
     else:
-        groups = table.by_groups(in_groups(columns), functools.partial(_survey, table))
+        groups = survey_groups(table, in_groups(columns), functools.partial(_survey, table))
         surveys = {name: survey for group in groups for name, survey in group.items()}
     seen = max((survey.seen for survey in surveys.values()), default=0)
     candidates = [one for one in columns if may_count(surveys[one.name], seen)]

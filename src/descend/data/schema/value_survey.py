@@ -34,8 +34,8 @@ from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import Cells, is_few
+from descend.data.schema.column_groups import MOST_COLUMNS, in_groups, survey_groups
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
-from descend.data.schema.number_survey import MOST_COLUMNS, in_groups
 from descend.data.schema.surveys import (
     LEAST_COUNT,
     MOST_VALUES,
@@ -94,7 +94,7 @@ def survey_values(
     """
     groups = in_groups(columns)
     survey = functools.partial(_survey, table, rows, settings)
-    found = table.by_groups(groups, survey)
+    found = survey_groups(table, groups, survey)
     return {name: survey for group in found for name, survey in group.items()}
 
 

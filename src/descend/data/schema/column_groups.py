@@ -1,0 +1,56 @@
+"""Survey the columns of a table in groups, several groups at a time."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from descend.data.reading.errors import MemoryShortError
+from descend.data.reading.table import Table
+
+MOST_COLUMNS = 64
+"""Columns per query: DuckDB's planning time grows faster than their number."""
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
+    """Columns in groups that are surveyed together, at least one group for each core."""
+    size = max(1, min(MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
+    return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+def survey_groups(
+    table: Table, groups: Sequence[Sequence[C]], survey: Callable[[Sequence[C]], T]
+) -> list[T]:
+    """What a survey of a table finds in groups of its columns, which it asks about concurrently.
+
+    Where the memory does not suffice for that, the groups that failed are asked one after the
+    other, in halves and halves of these, down to a column.
+    """
+    if table.sharing is not None:
+        return table.side_by_side([functools.partial(survey, group) for group in groups])
+
+    def tried(group: Sequence[C]) -> T | None:
+        try:
+            return survey(group)
+        except MemoryShortError:
+            return None
+
+    found = table.side_by_side([functools.partial(tried, group) for group in groups])
+    done = [one for one in found if one is not None]
+    left = [group for group, one in zip(groups, found, strict=True) if one is None]
+    while left:
+        group = left.pop()
+        middle = len(group) // 2
+        if middle == 0:
+            done.append(survey(group))
+        elif (one := tried(group[:middle])) is not None:
+            done.append(one)
+            left.append(group[middle:])
+        else:
+            left += [group[:middle], group[middle:]]
+    return done

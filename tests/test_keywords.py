@@ -12,7 +12,14 @@ import pytest
 
 import descend
 from descend import settings
-from descend.keywords import NetworkKeywords, RunKeywords, TableKeywords, TrainKeywords
+from descend.keywords import (
+    CustomKeywords,
+    MeasureKeywords,
+    NetworkKeywords,
+    RunKeywords,
+    TableKeywords,
+    TrainKeywords,
+)
 from descend.settings import Settings
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -27,9 +34,9 @@ def test_train_takes_every_setting() -> None:
     ("function", "keywords"),
     [
         (descend.train, TrainKeywords),
-        (descend.advise, NetworkKeywords),
-        (descend.compare, NetworkKeywords),
-        (descend.landscape, NetworkKeywords),
+        (descend.advise, MeasureKeywords),
+        (descend.compare, MeasureKeywords),
+        (descend.landscape, MeasureKeywords),
         (descend.fit, TableKeywords),
     ],
 )
@@ -42,6 +49,14 @@ def test_no_keyword_is_also_a_parameter(function: Any, keywords: Any) -> None:
     missing = HINTS.keys() - get_type_hints(keywords).keys() - own
     networks = {"effort", "members", "networks", "hidden", "activation"}
     assert missing == (networks if function is descend.fit else set())
+
+
+def test_the_options_of_custom_models_are_those_of_fit() -> None:
+    parameters = inspect.signature(descend.fit, eval_str=True).parameters
+    for name, hint in get_type_hints(CustomKeywords).items():
+        assert parameters[name].annotation == hint
+        for function in (descend.advise, descend.compare, descend.landscape):
+            assert f"`{name}`" in str(function.__doc__)
 
 
 def accepts(hint: Any, value: object) -> bool:

@@ -22,3 +22,5 @@ if TYPE_CHECKING:
     descend.advise("t.csv", target="y", seed=1.5)  # type: ignore[arg-type]
     descend.compare("t.csv", target="y", patience=3)
     descend.compare("t.csv", target="y", patients=3)  # type: ignore[call-arg]
+    descend.advise(None, None, trainable=None, class_weight="balanced", precision="bfloat16")
+    descend.advise(None, None, precision="int8")  # type: ignore[arg-type]

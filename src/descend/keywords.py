@@ -1,12 +1,13 @@
 """The options of the Python functions as typed keywords, for editors and type checkers.
 
-`Settings` says what each means; a test holds the names here equal to its fields.
+`Settings` says what each means, and `fit` what those of custom models mean; a test holds the names
+here equal to its fields and parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class RunKeywords(TypedDict, total=False):
@@ -60,6 +61,21 @@ class NetworkKeywords(TableKeywords, total=False):
     networks: int | None
     hidden: int | Sequence[int] | None
     activation: str
+
+
+class CustomKeywords(TypedDict, total=False):
+    """How a custom model is trained."""
+
+    trainable: Any
+    class_weight: Any
+    precision: Literal["bfloat16", "float16"] | None
+
+
+CUSTOM_NAMES = CustomKeywords.__optional_keys__
+
+
+class MeasureKeywords(NetworkKeywords, CustomKeywords, total=False):
+    """The options of functions that measure any model, descend's own or a custom one."""
 
 
 class TrainKeywords(NetworkKeywords, total=False):

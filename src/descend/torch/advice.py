@@ -17,8 +17,18 @@ import numpy as np
 from descend.defaults import TORCH_REFERENCE_BATCH
 from descend.errors import DivergedError, InputError
 from descend.settings import SEEDS
-from descend.torch.bench import GROUPS, Bench, Loss, MakeOptimizer, Step
+from descend.torch.bench import Bench
+from descend.torch.measurements import (
+    GROUPS,
+    group_rows,
+    measure_speed,
+    noise_along,
+    noise_at,
+    search_rates,
+)
+from descend.torch.optimizers import MakeOptimizer
 from descend.torch.rows import Clock
+from descend.torch.step import Loss, Step
 from descend.types import Advice
 
 NEAR = 1.25
@@ -164,13 +174,13 @@ def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
 
 def _advise(bench: Bench, budget: float, started: float) -> Advice:
     clock = bench.clock
-    seconds = bench.measure_speed(until=started + SPEED * budget)
+    seconds = measure_speed(bench, until=started + SPEED * budget)
     affordable = [size for size, cost in seconds.items() if 20 * cost <= 0.25 * budget]
     reference = min(
         affordable or [min(seconds)], key=lambda size: abs(math.log(size / TORCH_REFERENCE_BATCH))
     )
     until = started + RATES * budget
-    rates = bench.search_rates(reference, seconds[reference], until)
+    rates = search_rates(bench, reference, seconds[reference], until)
     rate = min(rates, key=lambda one: rates[one])
     if not math.isfinite(rates[rate]):
         if not math.isfinite(bench.validation_loss(bench.copied())):
@@ -184,12 +194,12 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
     updates = max(2, int(0.05 * budget / seconds[reference]))
     until = started + NOISE * budget
     noises = []
-    start = bench.noise(None, until=until - 0.125 * budget)
-    later = bench.noise_along(reference, rate, updates, until) if clock() < until else None
+    start = noise_at(bench, None, until=until - 0.125 * budget)
+    later = noise_along(bench, reference, rate, updates, until) if clock() < until else None
     for count, noise in ((0, start), (updates, later)):
         if noise is not None:
             interval = [one if math.isfinite(one) else None for one in noise.interval]
-            rows = bench.group_rows * GROUPS
+            rows = group_rows(bench) * GROUPS
             noises.append(
                 {"updates": count, **dataclasses.asdict(noise), "interval": interval, "rows": rows}
             )

@@ -1,0 +1,64 @@
+"""Rows come as the user's loader gives them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import descend.torch
+from descend.errors import InputError
+from tests.torch.problems import (
+    bench_of,
+    linear,
+    problem,
+    quick,
+)
+
+torch = pytest.importorskip("torch")
+
+
+def test_rows_are_put_together_as_the_loader_does():
+    seen = []
+
+    def collate(rows):
+        seen.append(len(rows))
+        return torch.utils.data.default_collate(rows)
+
+    quick(linear(), torch.utils.data.DataLoader(problem(0.5), collate_fn=collate))
+    assert len(seen) > 10
+
+
+@pytest.mark.parametrize("kind", ["subset", "weighted", "batches"])
+def test_rows_come_from_the_sampler_of_the_loader(kind):
+    data = [(torch.tensor([float(row)]), torch.tensor([0.0])) for row in range(200)]
+    kept, source = list(range(100, 200)), torch.Generator().manual_seed(3)
+    before, of = source.get_state(), torch.utils.data
+    if kind == "batches":
+        loader = of.DataLoader(data, batch_sampler=[kept[:50], kept[50:]])
+    elif kind == "subset":
+        loader = of.DataLoader(data, sampler=of.SubsetRandomSampler(kept, generator=source))
+    else:
+        weights = [0.0] * 100 + [1.0] * 100
+        sampler = of.WeightedRandomSampler(weights, 500, generator=source)
+        loader = of.DataLoader(data, sampler=sampler)
+    bench = bench_of(torch.nn.Linear(1, 1), loader)
+    assert float(bench.rows.batch(np.arange(bench.rows.count))[0].min()) >= 100.0
+    assert torch.equal(source.get_state(), before)
+
+
+def test_a_loader_whose_data_set_makes_the_batches_is_refused():
+    loader = torch.utils.data.DataLoader(problem(0.5), batch_size=None)
+    with pytest.raises(InputError, match="batch_size=None"):
+        bench_of(linear(), loader)
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(InputError, match="at least 20"):
+        descend.torch.advise(linear(), torch.nn.functional.mse_loss, problem(0.1, rows=10))
+
+
+def test_two_arrays_are_answered_with_a_data_set_of_them():
+    X, y = problem(0.1).tensors
+    for arrays in ((X, y), [X.numpy(), y.numpy()]):
+        with pytest.raises(InputError, match=r"found 2 arrays\. Give torch"):
+            descend.torch.advise(linear(), torch.nn.functional.mse_loss, arrays, budget=1)

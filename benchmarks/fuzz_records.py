@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from descend.cli.options import gather_settings
-from descend.commands.inspect import inspect
+from descend.commands.inspect import describe_model, inspect
 from descend.commands.report import report
 from descend.commands.resume import resume
 from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store_header import _checksum
 from descend.io.checksum import seal_of
 from descend.io.tensors import Arrays, load_tensors, save_tensors
-from descend.model import describe, load
+from descend.model import load
 from descend.reporting.progress import make_progress
 from descend.reporting.text.records import inspection_text
 from descend.runtime.run import Options
@@ -173,7 +173,7 @@ def read_run(folder: Path, path: Path) -> None:
 def read_model(folder: Path, path: Path) -> None:
     """What a model says of itself, and predictions."""
     model = load(path)
-    describe(model)
+    describe_model(model)
     inspection_text(inspect(str(path), None, exclude=(), categorical=()))
     table = folder.parent / "seeds" / "small" / "small.csv"
     values = model.predict(str(table))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from descend.assessment.table_hints import column_hints, table_hints
 from descend.data.reading.open_table import open_table
@@ -21,6 +21,9 @@ from descend.errors import InputError
 from descend.runs.folder import find_model, is_run, read_run_record
 from descend.runs.history import read_history
 from descend.settings import settings_from
+
+if TYPE_CHECKING:
+    from descend.model import Model
 
 ROWS_SHOWN, MOST_SHOWN = 3, 100
 """Rows and columns of the table that are shown as they are."""
@@ -41,13 +44,13 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
     if is_run(path):
         return {"kind": "run", "path": what, **read_run_record(path), **_progress(path)}
     if path.suffix == ".safetensors":
-        from descend import model
+        from descend.model import load
 
-        loaded = model.load(find_model(path))
+        loaded = load(find_model(path))
         return {
             "kind": "model",
             "path": what,
-            **model.describe(loaded),
+            **describe_model(loaded),
             **_schema_record(loaded.schema),
         }
     settings = settings_from({"target": target or "-", **options})
@@ -71,6 +74,19 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
             "hints": column_hints(found.columns),
             **first_rows(copy, settings.exclude),
         }
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """What a model is, without its columns."""
+    import jax
+
+    return {
+        "task": model.schema.task,
+        "target": list(model.schema.target.names),
+        "model": model.settings.model,
+        "weights": sum(int(leaf.size) for leaf in jax.tree.leaves(model.params)),
+        "settings": dataclasses.asdict(model.settings),
+    }
 
 
 def first_rows(table: Table, without: Sequence[str] = ()) -> dict[str, Any]:

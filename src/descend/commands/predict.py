@@ -23,7 +23,9 @@ from descend.data.schema.columns import ClassificationTarget
 from descend.errors import InputError, SettingsError, option_text
 from descend.io.ownership import PARQUET_MARK, PREDICTIONS, check_replaceable, output_file
 from descend.io.paths import check_writable
-from descend.model import Model, Predicted, warn_of
+from descend.model import Model, Predicted
+from descend.model.intervals import check_interval
+from descend.model.intervals import interval as interval_of
 
 
 def predict(
@@ -66,7 +68,7 @@ def predict(
     """
     kind = _kind(output)
     if interval is not None:
-        model.check_interval(interval)
+        check_interval(model, interval)
     path = None if output is None else _check_output(model, data, output, force, probabilities)
     unseen = UnseenValues(model.schema)
     encoded = model.encoded(
@@ -79,7 +81,7 @@ def predict(
     else:
         with output_file(path, PREDICTIONS) as sink:
             rows = _write_predictions(model, encoded, kind, sink, probabilities, interval)
-    warn_of(unseen)
+    unseen.warn()
     return rows
 
 
@@ -146,7 +148,7 @@ def _write_predictions(
             start = 0
             for piece in model.pieces([part.batch]):
                 predicted = model.decoded(model.outputs(piece.x))
-                bounds = None if interval is None else model.interval(piece.x, interval)
+                bounds = None if interval is None else interval_of(model, piece.x, interval)
                 count = len(predicted.values)
                 kept = part.kept.slice(start, count) if part.kept is not None else None
                 batch = _record_batch(model, predicted, bounds, kept, probabilities)

@@ -22,6 +22,7 @@ from descend.errors import FileFormatError, InputError, command_text, option_tex
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 from descend.model import Model
+from descend.model.scores import predictions_and_targets, score
 from descend.reporting.notebook import card, curve_svg
 from descend.reporting.progress import Progress
 from descend.runs.contents import RECORD, is_store
@@ -127,7 +128,7 @@ class TableRun(Trainable[Run]):
 
     def metrics(self, params: Params, settings: Settings) -> Metrics:
         """The metrics that `Model.evaluate` gives, and the user's own."""
-        found = self._model(params, settings).score(blocks(self.prepared.validation, SCORED_ROWS))
+        found = score(self._model(params, settings), blocks(self.prepared.validation, SCORED_ROWS))
         return self._own_metrics.beside(found, params)
 
     def watched(self, params: Params) -> Mapping[str, float]:
@@ -151,7 +152,9 @@ class TableRun(Trainable[Run]):
 
     def _predicted(self, params: Params, rows: RowStore) -> tuple[Any, Any]:
         """Predictions as `Model.predict` gives them, and the target in the same form."""
-        return self._model(params, self.settings).told(blocks(rows, SCORED_ROWS))
+        return predictions_and_targets(
+            self._model(params, self.settings), blocks(rows, SCORED_ROWS)
+        )
 
     def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
         """On samples of the rows, in about two seconds."""

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from descend.data.schema.columns import ClassificationTarget, RegressionTarget, Target
 from descend.errors import SettingsError
 from descend.model import Model
+from descend.model.intervals import interval
 from descend.settings import OWN_SCALE
 from descend.sklearn.arrays import (
     check_range,
@@ -185,7 +186,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         """
         X = self._checked_new(X)
         try:
-            bounds = [self._calibrated().interval(x, level) for x in self._encoded(X)]
+            bounds = [interval(self._calibrated(), x, level) for x in self._encoded(X)]
         except SettingsError as error:
             raise ValueError(f"{error} (predict_interval, level={level})") from None
         found = np.concatenate(bounds)

@@ -20,7 +20,7 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.data.schema.describe import moment_text
-from descend.errors import quoted_cell
+from descend.errors import DataWarning, quoted_cell, warn_user
 from descend.io.units import count_text, percent_text
 
 MANY = 0.05
@@ -141,6 +141,11 @@ class UnseenValues:
             for name, examples in self._examples.items()
             if examples
         }
+
+    def warn(self) -> None:
+        """Warn of each column with many values that training did not have."""
+        for sentence in self.sentences():
+            warn_user(sentence, DataWarning)
 
     def sentences(self) -> list[str]:
         """The warnings: a sentence for each column with many unseen values."""

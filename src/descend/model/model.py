@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -12,7 +10,6 @@ from typing import Any, NamedTuple, final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 import descend
 from descend.data.encoding.encoder import EncodedRows, Encoder
@@ -26,29 +23,17 @@ from descend.data.schema.columns import (
     LeftOutColumn,
     RegressionTarget,
     Schema,
-    schema_from_json,
 )
 from descend.errors import (
-    DataError,
-    DataWarning,
-    FileFormatError,
-    InputError,
     SettingsError,
-    warn_user,
 )
-from descend.io.json_records import read_as
 from descend.io.units import count_text
-from descend.metrics import (
-    ClassificationScore,
-    HingeScore,
-    LabelScore,
-    QuantileScore,
-    RegressionScore,
-)
-from descend.runs.model_file import load_model_file, save_model_file
-from descend.settings import Settings, settings_from
+from descend.model.intervals import calibration_on, check_interval, interval
+from descend.model.scores import score
+from descend.runs.model_file import save_model_file
+from descend.settings import Settings
 from descend.training.forward import LEAST_ROWS, Forward
-from descend.training.intervals import Calibration, calibrate, half_widths
+from descend.training.intervals import Calibration
 from descend.types import Batch, Params
 
 OUTPUT_BYTES = 8 << 20
@@ -163,77 +148,22 @@ class Model:
                 higher than its validation rows can tell.
             DataError: a needed column is absent or of another type.
         """
-        self.check_interval(level)
+        check_interval(self, level)
         found = [
-            self.interval(part.batch.x, level)
+            interval(self, part.batch.x, level)
             for part in self.encoder.encode(open_table(data), target=False)
         ]
         count = len(self.schema.target.names)
         bounds = np.concatenate(found) if found else np.zeros((0, count, 2))
         return bounds[:, 0] if bounds.shape[1] == 1 else bounds
 
-    def interval(self, x: Mapping[str, npt.NDArray[Any]], level: float) -> Numbers:
-        """`[n, k, 2]`: lower and upper bounds for encoded rows."""
-        calibration = self.check_interval(level)
-        values, spread = self._values_and_spread(x)
-        half = half_widths(calibration, spread, level)
-        bounds = np.stack([values - half, values + half], axis=-1)
-        for place in self._counted:
-            bounds[:, place] = np.maximum(bounds[:, place], 0.0)
-        return bounds
-
     def with_calibration(self, parts: Iterator[Batch]) -> Model:
         """The model with intervals calibrated on rows that it has not learned from."""
-        if self._no_intervals:
-            return self
-        errors, spreads, weights = [], [], []
-        for part in parts:
-            used = part.weight > 0
-            values, spread = self._values_and_spread(part.x)
-            truth = self.encoder.decode_regression(part.y)
-            errors.append(np.abs(truth - values)[used])
-            spreads.append(spread[used])
-            weights.append(part.weight[used].astype(np.float64))
-        found = calibrate(*map(np.concatenate, (errors, spreads, weights)))
-        return Model(self.schema, self.settings, self.params, found)
-
-    def check_interval(self, level: float) -> Calibration:
-        """What intervals are made from.
-
-        Raises:
-            SettingsError: there are none, or none of this level.
-        """
-        if self.calibration is None:
-            why = self._no_intervals or "it was not calibrated on validation rows"
-            raise SettingsError(f"This model has no intervals: {why}.")
-        half_widths(self.calibration, np.zeros((0, len(self.schema.target.names))), level)
-        return self.calibration
-
-    @property
-    def _no_intervals(self) -> str:
-        """Why a model of this kind has no intervals; empty where it may have them."""
-        if isinstance(self.schema.target, ClassificationTarget):
-            return "it predicts classes, whose probabilities it gives"
-        if self.settings.loss == "binary_cross_entropy":
-            return "it predicts the probability of 1, which says itself how sure it is"
-        if self.settings.quantiles:
-            return "it predicts quantiles, which are bounds themselves"
-        return ""
-
-    def _values_and_spread(self, x: Mapping[str, npt.NDArray[Any]]) -> tuple[Numbers, Numbers]:
-        """Predictions `[n, k]` in the target's units, and the deviation of the members."""
-        outputs, each = self._forward.outputs_and_members(x)
-        values = self.decoded(outputs).values
-        if each is None:
-            return values, np.zeros_like(values)
-        spread = each.std(axis=1)
-        target = self.schema.target
-        if isinstance(target, RegressionTarget) and target.standardised:
-            spread = spread * np.asarray(target.deviation)
-        return values, spread
+        found = calibration_on(self, parts)
+        return self if found is None else Model(self.schema, self.settings, self.params, found)
 
     @functools.cached_property
-    def _counted(self) -> list[int]:
+    def counted(self) -> list[int]:
         """Which columns of predictions are of counts, and never below 0."""
         target = self.schema.target
         if self.settings.model != "tabular" or not isinstance(target, RegressionTarget):
@@ -296,9 +226,9 @@ class Model:
         unseen = UnseenValues(self.schema)
         parts = self.encoded(data, target=True, memory=memory, options=options, unseen=unseen)
         try:
-            return self.score(part.batch for part in parts)
+            return score(self, (part.batch for part in parts))
         finally:
-            warn_of(unseen)
+            unseen.warn()
 
     def encoded(
         self,
@@ -346,7 +276,7 @@ class Model:
         """Predictions for a table; in the end a warning of values that training did not have."""
         unseen = UnseenValues(self.schema)
         yield from self.predicted(self._table(data), unseen)
-        warn_of(unseen)
+        unseen.warn()
 
     def decoded(self, outputs: Numbers) -> Predicted:
         """Predictions from what the network puts out through its link, `[n, k]`."""
@@ -357,49 +287,9 @@ class Model:
             # A softmax of float32 sums to 1 within 1e-7; scikit-learn warns beyond 1.5e-8.
             return Predicted(labels, outputs / outputs.sum(axis=1, keepdims=True))
         values = self.encoder.decode_regression(outputs)
-        for place in self._counted:
+        for place in self.counted:
             values[:, place] = np.maximum(values[:, place], 0.0)
         return Predicted(values, None)
-
-    def score(self, parts: Iterator[Batch]) -> dict[str, dict[str, float]]:
-        """Metrics over encoded rows."""
-        target = self.schema.target
-        if isinstance(target, ClassificationTarget):
-            kind = HingeScore if self.settings.loss == "hinge" else ClassificationScore
-            classes = kind(np.asarray(target.shares, dtype=np.float64))
-            for part in self.pieces(parts):
-                classes.add(part.y, self.outputs(part.x), part.weight.astype(np.float64))
-            return _result(classes)
-        numbers: RegressionScore | QuantileScore | LabelScore
-        if self.settings.quantiles:
-            trivial = np.asarray(target.quantiles, dtype=np.float64)
-            numbers = QuantileScore(self.settings.quantiles, trivial)
-        elif self.settings.loss == "binary_cross_entropy":
-            numbers = LabelScore(np.asarray(target.mean, dtype=np.float64))
-        else:
-            mean = np.asarray(target.mean, dtype=np.float64)
-            numbers = RegressionScore(mean, names=target.names)
-        for part in self.pieces(parts):
-            truth = self.encoder.decode_regression(part.y)
-            predicted = self.decoded(self.outputs(part.x)).values
-            numbers.add(truth, predicted, part.weight.astype(np.float64))
-        return _result(numbers)
-
-    def told(self, parts: Iterator[Batch]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Predictions for encoded rows as `predict` gives them, and their targets likewise.
-
-        Rows of weight 0 are left out.
-        """
-        classes = isinstance(self.schema.target, ClassificationTarget)
-        values, truths = [], []
-        for part in self.pieces(parts):
-            used = part.weight > 0
-            values.append(self.decoded(self.outputs(part.x)).values[used])
-            encoder = self.encoder
-            decode = encoder.decode_classes if classes else encoder.decode_regression
-            truths.append(np.asarray(decode(part.y))[used])
-        y = np.concatenate(truths)
-        return self.shaped(np.concatenate(values)), y if classes or y.shape[1] > 1 else y[:, 0]
 
     def pieces(self, parts: Iterable[Batch]) -> Iterator[Batch]:
         """The rows of batches in pieces whose outputs fit in OUTPUT_BYTES: few where K is large."""
@@ -422,6 +312,12 @@ class Model:
     def scores(self, x: Mapping[str, npt.NDArray[Any]]) -> Numbers:
         """What the network puts out for encoded rows, before its link: log-odds, for classes."""
         return self._forward.raw_outputs(x)
+
+    def outputs_and_members(
+        self, x: Mapping[str, npt.NDArray[Any]]
+    ) -> tuple[Numbers, Numbers | None]:
+        """As `outputs`, and those of each member `[n, members, k]`, where there are several."""
+        return self._forward.outputs_and_members(x)
 
     @functools.cached_property
     def _forward(self) -> Forward:
@@ -469,119 +365,3 @@ class Model:
         content = onnx_bytes(self.schema, self.settings, self.params)
         with output_file(place, GRAPH) as sink:
             sink.write(content)
-
-
-def load(path: str | Path) -> Model:
-    """Read a model from its file.
-
-    Raises:
-        InputError: it is the file of a custom model.
-        FileFormatError: the file is truncated, altered, or of a newer version.
-    """
-    params, metadata = load_model_file(Path(path))
-    if metadata.get("kind") == "own":
-        raise InputError(
-            f"{path} holds the weights of a custom model, which only your program can build. Call "
-            "descend.fit again with the folder of the run as out and with resume=True; a run that "
-            "is finished comes back as it is, with predict and export."
-        )
-    try:
-        description = read_as(Description, metadata)
-        schema = schema_from_json(description.schema)
-        settings = settings_from(description.settings)
-        model = Model(schema, settings, params, _calibration(description, schema))
-        _check_weights(model)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path} is not a usable model: its description is damaged ({error}). Train it again."
-        ) from error
-    return model
-
-
-class Description(Struct):
-    """What the file of a model says of it.
-
-    Attributes:
-        schema: as `Schema.as_json` gives it.
-        settings: resolved.
-        calibration: as `Calibration` has it, or None.
-    """
-
-    schema: dict[str, Any]
-    settings: dict[str, Any]
-    calibration: dict[str, Any] | None = None
-
-
-def _calibration(description: Description, schema: Schema) -> Calibration | None:
-    """Raise ValueError where it is not that of the targets."""
-    if description.calibration is None:
-        return None
-    found = read_as(Calibration, description.calibration)
-    lengths = {len(scores) for scores in found.scores}
-    targets = len(schema.target.names)
-    if not len(found.scores) == targets == len(found.constant) or len(lengths) > 1:
-        raise ValueError("the calibration is not that of the targets")
-    return found
-
-
-def _check_weights(model: Model) -> None:
-    """Raise ValueError where the weights are not those of the network that the settings name."""
-    import jax
-
-    from descend.training.bins import from_params
-    from descend.training.build import loss_for_task, network_of
-    from descend.training.networks import unstack
-    from descend.training.tabular import FIXED
-
-    if model.settings.loss != loss_for_task(model.settings.loss, model.schema.task):
-        raise ValueError(f"loss {model.settings.loss!r}")
-    bins = None
-    if model.settings.model == "tabular":
-        bins = from_params(model.params[FIXED], len(model.encoder.numeric_names))
-    expected = network_of(model.settings, model.schema, model.encoder, bins).init(0)
-    networks = unstack(model.params)
-    form, *found = (
-        [
-            (jax.tree_util.keystr(place, simple=True, separator="/"), leaf.shape, str(leaf.dtype))
-            for place, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
-        ]
-        for params in (expected, *networks)
-    )
-    for one in found:
-        if form != one:
-            pairs = itertools.zip_longest(form, one)
-            here, there = next((here, there) for here, there in pairs if here != there)
-            raise ValueError(f"expected the weights {here}, found {there}")
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
-        raise ValueError("a weight is not a finite number")
-
-
-def _result(
-    score: ClassificationScore | RegressionScore | QuantileScore | LabelScore,
-) -> dict[str, dict[str, float]]:
-    """The metrics, or a DataError where no row was counted."""
-    if not score.weight > 0:
-        raise DataError(
-            "No row is left to compute metrics on: every row lacks its target or its weight, or "
-            "has a class that training did not have. Expected rows with a target as in training."
-        )
-    return score.result()
-
-
-def warn_of(unseen: UnseenValues) -> None:
-    """Warn of each column with many values that training did not have."""
-    for sentence in unseen.sentences():
-        warn_user(sentence, DataWarning)
-
-
-def describe(model: Model) -> dict[str, Any]:
-    """What a model is, for `descend inspect`."""
-    import jax
-
-    return {
-        "task": model.schema.task,
-        "target": list(model.schema.target.names),
-        "model": model.settings.model,
-        "weights": sum(int(leaf.size) for leaf in jax.tree.leaves(model.params)),
-        "settings": dataclasses.asdict(model.settings),
-    }

@@ -4,67 +4,51 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import _safe_indexing, check_array, check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.encoding.sparse import can_be_sparse, encode_sparse
 from descend.data.schema.columns import LeftOutColumn, Schema, Target
-from descend.defaults import ESTIMATOR_EPOCHS, PARTIAL_FIT_BATCH
-from descend.errors import SettingsError, parameters_named, warn_user
-from descend.model import Model, Predicted
-from descend.peer_names import LOSS_NAMES, plain_name
+from descend.defaults import PARTIAL_FIT_BATCH
+from descend.errors import warn_user
+from descend.model import Model
 from descend.reporting.progress import Progress, make_progress
-from descend.runtime.together import same_number
-from descend.settings import CLASS_LOSSES, Settings
+from descend.settings import Settings
 from descend.sklearn.arrays import (
     Rows,
     Trained,
-    encode_inputs,
     learn_array_schema,
     prepare_rows,
     train_prepared,
 )
-from descend.sklearn.other_names import PARAMETERS, answering_names, unknown_parameter
-from descend.sklearn.partial_fit import NEVER, Stream, go_on
+from descend.sklearn.other_names import answering_names, unknown_parameter
+from descend.sklearn.partial_fit import Stream, go_on
+from descend.sklearn.settings_of import check_same_network, levels_of, settings_of, with_numbers
 from descend.sklearn.validation import (
-    as_read,
     choose_held_out,
-    holds_words,
     linear_weights,
     part,
     read_array,
-    seed_of,
 )
 from descend.training.build import (
     PLANNED,
     default_learning_rate,
     stable_rate,
-    with_model_defaults,
 )
 from descend.training.evaluation import blocks
-from descend.training.losses import resolve_loss
 from descend.training.networks import kept_weights
 from descend.training.tabular import count_networks
 from descend.types import Advice, History, StopReason
 
-SPARSE_ROWS, DENSE_NUMBERS = 8192, 8 << 20
-"""Most rows of sparse X that are predicted at a time, and most numbers of them."""
 SCORED_ROWS = 65536
 """Validation rows from which intervals are calibrated at a time."""
-LEAST_ENTRIES = 32
-"""Room for the entries of a sparse row that is predicted: sums over fewer are compiled otherwise
-where the rows are few, and a prediction must not depend on the rows beside it."""
-NETWORK = ("model", "members", "networks", "hidden", "activation", "loss", "quantiles")
-"""Parameters that decide what weights there are: fixed once there are any."""
 
 
 class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -237,36 +221,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _goes_on(self) -> bool:
         return bool(self.warm_start) and hasattr(self, "model_")
 
-    def _checked_input(
-        self, X: Any, y: Any, *, reset: bool, multi_output: bool = False, y_numeric: bool = False
-    ) -> tuple[Any, Any]:
-        """X as an array of numbers, or as the frame it is where it holds text or dates."""
-        X, y = read_array(X, "X", missing=True), read_array(y, "y")
-        shape: tuple[int, ...] = getattr(X, "shape", ())
-        if reset and len(shape) == 2 and shape[0] == 1:
-            raise ValueError(
-                "Found 1 sample (n_samples = 1); fit and the first partial_fit learn from their "
-                "rows how to scale them, and need at least 2. Collect some rows first."
-            )
-        if not self._reads_frame(X):
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                reset=reset,
-                dtype="numeric",
-                ensure_all_finite="allow-nan",
-                ensure_min_samples=2 if reset else 1,
-                multi_output=multi_output,
-                y_numeric=y_numeric,
-            )
-            return as_read(X, self.model), y.toarray() if issparse(y) else y
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y")
-        check_consistent_length(X, y)
-        return X, y
-
     def _rows(self, X: Any, y: NDArray[Any], sample_weight: Any, *, learned: bool = True) -> Rows:
         """The rows that count, with the product of their sample weights and class weights.
 
@@ -319,7 +273,7 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         has_validation = given is not None or bool(held.any())
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
-            _check_same_network(settings, before.settings, "warm_start=True")
+            check_same_network(settings, before.settings, "warm_start=True")
             schema = before.schema
         else:
             target = self._target(training.y, training.weight)
@@ -368,20 +322,20 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             inputs = len(Encoder(schema).numeric_names)
             rate = default_learning_rate(settings.optimizer)
             rate = min(rate, stable_rate(settings, size, inputs))
-            settings = _with_numbers(settings, PARTIAL_FIT_BATCH, rate)
+            settings = with_numbers(settings, PARTIAL_FIT_BATCH, rate)
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self.advice_ = None
             _warn_of_constant_columns(schema)
         else:
             before = self.model_.settings
-            _check_same_network(settings, before, "partial_fit")
+            check_same_network(settings, before, "partial_fit")
             if settings.optimizer != before.optimizer and stream.loop is not None:
                 raise ValueError(
                     f"partial_fit goes on with the state of optimizer={before.optimizer!r}; found "
                     f"{settings.optimizer!r}. Set it back, or call fit to begin anew."
                 )
-            settings = _with_numbers(settings, before.batch_size, before.learning_rate)
+            settings = with_numbers(settings, before.batch_size, before.learning_rate)
             settings = settings.replace(seed=before.seed)
             schema, params = self.model_.schema, self.model_.params
             if (count := count_networks(params)) is not None:
@@ -409,92 +363,17 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def _settings(self, y: NDArray[Any]) -> Settings:
-        """The parameters as settings, checked."""
+        """The parameters as settings, for checked targets."""
         task = "classification" if y.ndim == 1 else "regression"
-        levels = self._levels()
-        named = self._named_loss(y)
-        loss = resolve_loss(LOSS_NAMES.get(plain_name(named), named), task)
-        if (loss in CLASS_LOSSES) != (task == "classification"):
-            raise ValueError(f"loss={self.loss!r} does not fit {task}.")
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                "validation_fraction must be at least 0 and less than 1; "
-                f"found {self.validation_fraction!r}."
-            )
-        settings = _make_settings(
-            target="y",
-            task=task,
-            model=self.model,
-            effort=self.effort,
-            members=self.members,
-            networks=self.networks,
-            hidden=None if self.hidden is None else tuple(np.atleast_1d(self.hidden).tolist()),
-            activation=self.activation,
-            batch_size=self.batch_size,
-            batch_schedule=self.batch_schedule,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            momentum=self.momentum,
-            schedule=self.schedule,
-            loss=loss,
-            quantiles=levels,
-            l2=self.l2,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            averaging=self.averaging,
-            warmup=self.warmup,
-            time_budget=self.time_budget,
-            goal=self.goal,
-            categorical=self._categories(),
-            epochs=self._most_epochs(),
-            patience=self.patience if self.early_stopping else NEVER,
-            seed=same_number(seed_of(self.random_state)),
-        )
-        return with_model_defaults(settings)
-
-    def _categories(self) -> tuple[str, ...]:
-        if isinstance(self.categorical, str):
-            return (self.categorical,)
-        return tuple(str(name) for name in self.categorical)
-
-    def _reads_frame(self, X: Any) -> bool:
-        """Whether X is read as a frame, column by column, and not as an array of numbers.
-
-        Raises:
-            ValueError: `categorical` names columns, and X has none of this name.
-        """
-        named = self._categories()
-        if not named:
-            return holds_words(X)
-        if not hasattr(X, "columns"):
-            raise ValueError(
-                f"categorical={list(named)} names columns of a frame; found {type(X).__name__}."
-            )
-        lost = [name for name in named if name not in set(map(str, X.columns))]
-        if lost:
-            raise ValueError(
-                f"categorical names {lost[0]!r}, which is no column of X; it has "
-                f"{', '.join(map(str, list(X.columns)[:10]))}."
-            )
-        return True
+        return settings_of(self, task, self._named_loss(y))
 
     def _named_loss(self, y: NDArray[Any]) -> str:
         """The loss that the parameters name, for checked targets; or `auto`."""
-        return "quantile" if self.loss == "auto" and self._levels() else self.loss
-
-    def _levels(self) -> tuple[float, ...]:
-        if self.quantiles is None:
-            return ()
-        return tuple(float(level) for level in np.atleast_1d(self.quantiles))
+        return "quantile" if self.loss == "auto" and levels_of(self) else self.loss
 
     def _ends_early(self, settings: Settings) -> bool:
         """Whether a fit is meant to end before its last epoch."""
         return bool(self.early_stopping) and settings.schedule not in PLANNED
-
-    def _most_epochs(self) -> int | None:
-        if self.max_epochs is None and self.model != "tabular":
-            return ESTIMATOR_EPOCHS
-        return self.max_epochs
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)
@@ -517,67 +396,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.loss_curve_ += [line.train_loss for line in known]
         self.validation_scores_ += [-line.validation_loss for line in known]
 
-    def _predicted(self, X: Any) -> Predicted:
-        X = self._checked_new(X)
-        parts = [self.model_.decoded(self.model_.outputs(x)) for x in self._encoded(X)]
-        if len(parts) == 1:
-            return parts[0]
-        told = [part.probabilities for part in parts if part.probabilities is not None]
-        return Predicted(
-            np.concatenate([part.values for part in parts]), np.concatenate(told) if told else None
-        )
-
-    def _encoded(self, X: Any) -> Iterator[dict[str, NDArray[Any]]]:
-        """Checked rows as the network reads them; of sparse ones a few at a time."""
-        if not issparse(X):
-            yield encode_inputs(self.model_.encoder, X)
-            return
-        schema = self.model_.schema
-        entries = self.model_.settings.model != "tabular" and can_be_sparse(schema)
-        step = SPARSE_ROWS if entries else max(1, min(SPARSE_ROWS, DENSE_NUMBERS // X.shape[1]))
-        for start in range(0, X.shape[0], step):
-            rows = X[start : start + step]
-            if not entries:
-                yield encode_inputs(self.model_.encoder, rows.toarray())
-                continue
-            inputs = encode_sparse(schema, rows)
-            # The longest row of a part is as wide as all others of it.
-            few = max(1, DENSE_NUMBERS // inputs.longest)
-            for first in range(0, inputs.rows, few):
-                some = np.arange(first, min(first + few, inputs.rows))
-                yield inputs.padded(some, LEAST_ENTRIES)
-
-    def _checked_new(self, X: Any) -> Any:
-        """Rows to predict, checked against those of `fit`."""
-        check_is_fitted(self, "model_")
-        X = read_array(X, "X", missing=True)
-        if self._reads_frame(X):
-            validate_data(self, X, reset=False, skip_check_array=True)
-        else:
-            self._check_array_of_words(X)
-            X = validate_data(
-                self,
-                X,
-                accept_sparse="csr",
-                reset=False,
-                dtype="numeric",
-                ensure_all_finite="allow-nan",
-            )
-        return X
-
-    def _check_array_of_words(self, X: Any) -> None:
-        """Refuse an array of objects or text where `fit` had a frame with such columns."""
-        if not isinstance(X, np.ndarray) or X.dtype.kind not in "OUS":
-            return
-        kinds = {one.name: one.kind for one in self.model_.schema.columns}
-        worded = [name for name, kind in kinds.items() if kind in ("category", "datetime")]
-        if worded:
-            raise ValueError(
-                f"fit had a frame whose columns {', '.join(map(repr, worded[:5]))} hold text, "
-                f"dates or categories; found an array. Give a frame with the columns "
-                f"{', '.join(list(kinds)[:20])}."
-            )
-
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """The columns of X that the weights in `coef_` belong to, in their order.
 
@@ -593,38 +411,6 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_is_fitted(self, "model_")
         return linear_weights(self.model_)
-
-
-def _make_settings(**options: Any) -> Settings:
-    """Settings, or a ValueError that calls them as the parameters of an estimator are called."""
-    try:
-        with parameters_named(PARAMETERS):
-            return Settings(**options)
-    except SettingsError as error:
-        raise ValueError(str(error)) from None
-
-
-def _with_numbers(settings: Settings, batch_size: int | str, rate: float | str) -> Settings:
-    """Settings with numbers in place of `auto`."""
-    return settings.replace(
-        batch_size=batch_size if settings.batch_size == "auto" else settings.batch_size,
-        learning_rate=rate if settings.learning_rate == "auto" else settings.learning_rate,
-    )
-
-
-def _check_same_network(now: Settings, before: Settings, who: str) -> None:
-    """Refuse parameters that the weights of an earlier fit do not belong to.
-
-    Raises:
-        ValueError: one of `NETWORK` changed.
-    """
-    for name in NETWORK:
-        if getattr(now, name) != getattr(before, name):
-            raise ValueError(
-                f"{who} goes on from weights learned with {name}={getattr(before, name)!r}; "
-                f"found {name}={getattr(now, name)!r}. Set it back, or begin anew: "
-                "warm_start=False and fit."
-            )
 
 
 def _warn_of_constant_columns(schema: Schema) -> None:

@@ -30,6 +30,9 @@ from descend.sklearn.arrays import (
     weighted_quantiles,
 )
 from descend.sklearn.base import SCORED_ROWS, MiniBatchEstimator
+from descend.sklearn.checked_rows import check_new_rows, check_rows
+from descend.sklearn.prediction import encode_rows, predict_rows
+from descend.sklearn.settings_of import levels_of
 from descend.sklearn.validation import validation_parts
 from descend.training.evaluation import blocks
 
@@ -165,7 +168,8 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predictions: `[rows]`, or `[rows, targets]` where y had two dimensions and several."""
-        values = self._predicted(X).values
+        X = check_new_rows(self, X)
+        values = predict_rows(self.model_, X).values
         return np.asarray(self.model_.shaped(values), np.float64)
 
     def predict_interval(self, X: Any, level: float = 0.95) -> NDArray[np.float64]:
@@ -184,9 +188,9 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         Raises:
             ValueError: there were no rows to calibrate with, or too few for this level.
         """
-        X = self._checked_new(X)
+        X = check_new_rows(self, X)
         try:
-            bounds = [interval(self._calibrated(), x, level) for x in self._encoded(X)]
+            bounds = [interval(self._calibrated(), x, level) for x in encode_rows(self.model_, X)]
         except SettingsError as error:
             raise ValueError(f"{error} (predict_interval, level={level})") from None
         found = np.concatenate(bounds)
@@ -200,7 +204,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R²; of quantiles the part of the pinball loss of constant quantiles that is saved."""
-        levels = self._levels()
+        levels = levels_of(self)
         if not levels:
             return float(super().score(X, y, sample_weight))
         told = self.predict(X).reshape(len(y), -1, len(levels))
@@ -228,7 +232,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         return tags
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, NDArray[Any]]:
-        X, y = self._checked_input(X, y, reset=reset, multi_output=True, y_numeric=True)
+        X, y = check_rows(self, X, y, reset=reset, multi_output=True, y_numeric=True)
         y = np.asarray(y, np.float64)
         check_range(y.reshape(len(y), -1))
         if self.loss == "poisson" and (y < 0).any():
@@ -245,8 +249,8 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
             maximum=tuple(y.max(axis=0).tolist()),
             standardised=self.loss not in OWN_SCALE,
             counts=tuple(bool((one >= 0).all() and (one % 1 == 0).all()) for one in y.T),
-            quantiles=tuple(weighted_quantiles(one, weight, self._levels()) for one in y.T)
-            if self._levels()
+            quantiles=tuple(weighted_quantiles(one, weight, levels_of(self)) for one in y.T)
+            if levels_of(self)
             else (),
         )
 
@@ -411,8 +415,8 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         Returns:
             `[rows]` for two classes, above 0 for the second; else `[rows, classes or labels]`.
         """
-        X = self._checked_new(X)
-        scores = np.concatenate([self.model_.scores(x) for x in self._encoded(X)])
+        X = check_new_rows(self, X)
+        scores = np.concatenate([self.model_.scores(x) for x in encode_rows(self.model_, X)])
         single = scores.shape[1] == 1 and not self._labels
         return np.asarray(scores[:, 0] if single else scores)
 
@@ -422,7 +426,8 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
 
         Of several labels that of each by itself, `[rows, labels]`.
         """
-        predicted = self._predicted(X)
+        X = check_new_rows(self, X)
+        predicted = predict_rows(self.model_, X)
         if self._labels:
             return np.asarray(predicted.values, np.float64)
         probabilities = predicted.probabilities
@@ -461,7 +466,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         return self.loss
 
     def _checked_labels(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, NDArray[Any]]:
-        X, y = self._checked_input(X, y, reset=reset, multi_output=True)
+        X, y = check_rows(self, X, y, reset=reset, multi_output=True)
         check_classification_targets(y)
         if type_of_target(y) == "multilabel-indicator":
             if self.class_weight is not None:

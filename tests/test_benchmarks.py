@@ -16,7 +16,7 @@ from benchmarks import (
     epoch_speed,
     measure,
     problems,
-    quality,
+    quality_report,
     regret,
     regret_advice,
     regret_cases,
@@ -236,6 +236,6 @@ def test_seconds_of_quick_are_held_against_the_mlp_on_larger_tables_only() -> No
         scores = {side: [{"error": 1.0, "process": value}] for side, value in of_side.items()}
         return {"task": "-", "rows": rows, "scores": scores}
 
-    text = quality.aims([result(5_000, 3.0, 2.0), result(5_001, 1.8, 2.0)])
+    text = quality_report.aims([result(5_000, 3.0, 2.0), result(5_001, 1.8, 2.0)])
     lines = [line.split("|")[3:6] for line in text.splitlines() if "over the MLP" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [["0.900", "1", "yes"]]

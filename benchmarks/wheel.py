@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "examples" / "data" / "bike_sharing.csv"
-EXTRAS = (
+OPTIONAL = (
     "sklearn",
     "pandas",
     "polars",
@@ -27,8 +27,14 @@ EXTRAS = (
     "keras",
     "flax",
     "equinox",
-    "pytest",
+    "jax2onnx",
+    "python_calamine",
+    "adbc_driver_postgresql",
+    "adbc_driver_sqlite",
+    "adbc_driver_manager",
+    "ray",
 )
+"""What only an extra brings: the package works without it."""
 
 CHECK = """
 import importlib.util, sys
@@ -90,7 +96,7 @@ def check(python: Path, folder: Path) -> str:
     for line in (
         [*command, *numbers],
         [python.with_name("descend"), "predict", "run", TABLE, "-o", "predictions.csv"],
-        [python, "-I", "-c", CHECK, TABLE, *EXTRAS],
+        [python, "-I", "-c", CHECK, TABLE, *OPTIONAL, "pytest"],
     ):
         done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:

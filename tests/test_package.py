@@ -15,26 +15,10 @@ import hatchling.build
 import pytest
 from packaging.requirements import Requirement
 
+from benchmarks.wheel import OPTIONAL
+
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
-OPTIONAL = (
-    "sklearn",
-    "pandas",
-    "polars",
-    "matplotlib",
-    "onnx",
-    "onnxruntime",
-    "torch",
-    "keras",
-    "flax",
-    "equinox",
-    "jax2onnx",
-    "python_calamine",
-    "adbc_driver_postgresql",
-    "adbc_driver_sqlite",
-    "adbc_driver_manager",
-    "ray",
-)
 
 
 @pytest.fixture(scope="module")

@@ -83,14 +83,19 @@ def shared_otherwise(before: int, now: int) -> str:
 
 def check_same_files(fingerprint: Mapping[str, Any], sharing: Sharing) -> None:
     """Raise DataError if the processes see different data under the same name."""
-    found = same_everywhere(sharing, [_content(one) for one in fingerprint.values()])
-    other = next((place for place, one in enumerate(found) if one != found[0]), None)
+    other = _first_other(sharing, [_content(one) for one in fingerprint.values()])
     if other is not None:
         raise DataError(
             f"Process {other} sees other data than process 0 under the same name: the files differ "
             "in size, content, order or columns. Each reads its share of one table, so all must "
             "see the same files."
         )
+
+
+def _first_other(sharing: Sharing, own: Any) -> int | None:
+    """The first process that has to say something else than process 0; None: there is none."""
+    found = same_everywhere(sharing, own)
+    return next((place for place, one in enumerate(found) if one != found[0]), None)
 
 
 def _content(record: Mapping[str, Any]) -> Any:
@@ -120,8 +125,7 @@ def check_same_schema(schema: Schema, sharing: Sharing) -> None:
     Each encodes its share of the rows by what it has learned.
     """
     known = json.dumps(schema.as_json(), sort_keys=True, default=str)
-    found = same_everywhere(sharing, zlib.crc32(known.encode()))
-    other = next((place for place, one in enumerate(found) if one != found[0]), None)
+    other = _first_other(sharing, zlib.crc32(known.encode()))
     if other is not None:
         raise DataError(
             f"Process {other} has learned something else from the columns than process 0. Start "

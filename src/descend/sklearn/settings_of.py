@@ -20,6 +20,12 @@ from descend.training.losses import resolve_loss
 if TYPE_CHECKING:
     from descend.sklearn.base import MiniBatchEstimator
 
+SAME_NAMES = (
+    *("model", "effort", "members", "networks", "activation"),
+    *("batch_size", "batch_schedule", "learning_rate", "optimizer", "momentum", "schedule"),
+    *("l2", "weight_decay", "clip", "averaging", "warmup", "time_budget", "goal"),
+)
+"""Parameters that are settings of the same name and meaning."""
 NETWORK = ("model", "members", "networks", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 
@@ -47,29 +53,12 @@ def settings_of(estimator: MiniBatchEstimator, task: str, named: str) -> Setting
     if hidden is not None:
         hidden = tuple(np.atleast_1d(hidden).tolist())
     settings = _make_settings(
+        **{name: getattr(estimator, name) for name in SAME_NAMES},
         target="y",
         task=task,
-        model=estimator.model,
-        effort=estimator.effort,
-        members=estimator.members,
-        networks=estimator.networks,
         hidden=hidden,
-        activation=estimator.activation,
-        batch_size=estimator.batch_size,
-        batch_schedule=estimator.batch_schedule,
-        learning_rate=estimator.learning_rate,
-        optimizer=estimator.optimizer,
-        momentum=estimator.momentum,
-        schedule=estimator.schedule,
         loss=loss,
         quantiles=levels_of(estimator),
-        l2=estimator.l2,
-        weight_decay=estimator.weight_decay,
-        clip=estimator.clip,
-        averaging=estimator.averaging,
-        warmup=estimator.warmup,
-        time_budget=estimator.time_budget,
-        goal=estimator.goal,
         categorical=categories_of(estimator),
         epochs=_most_epochs(estimator),
         patience=estimator.patience if estimator.early_stopping else NEVER,

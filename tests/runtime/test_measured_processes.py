@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from descend.reporting.progress import make_progress
 from descend.reporting.text.processes import processes_text
+from descend.runs.schemas.advice import ProcessesAdvice
 from descend.runtime import measured_processes
 from descend.settings import Settings
 from descend.types import Advice
@@ -51,6 +53,7 @@ def test_what_is_advised_is_measured_twice(monkeypatch: pytest.MonkeyPatch) -> N
     assert jobs == [1, 2, 4, 2, 1]
     assert record["advised"]["processes"] == 2
     assert record["confirmed"] is True
+    assert msgspec.convert(record, ProcessesAdvice).advised.processes == 2, "as it is read again"
     assert "Measured twice, in both orders" in " ".join(processes_text(record).split())
 
 

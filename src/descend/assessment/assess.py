@@ -41,6 +41,8 @@ DEPENDENCES = 4
 PIECE = 2_048
 """Rows whose features the linear model sees at once."""
 SECONDS = 2.0
+"""After these no further column is shuffled, but for the first 20, or set. They are those of the
+processor, so that other work on the machine leaves nothing out."""
 
 
 def assess(
@@ -48,22 +50,18 @@ def assess(
     training: RowStore,
     validation: RowStore,
     *,
-    seconds: float = SECONDS,
     seed: int = 0,
-    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Any]:
     """How good a model is, on which rows it fails, and which columns it uses.
 
-    The work is bounded by the numbers of rows above; `seconds` is a second bound, for very wide
+    The work is bounded by the numbers of rows above; `SECONDS` is a second bound, for very wide
     tables and very large models, beyond which columns are left out.
 
     Args:
         model: the best model of a run.
         training: the rows it was trained on; a sample of them fits the linear model.
         validation: the validation rows; every figure comes from a sample of them.
-        seconds: after which no further column is shuffled, but for the first 20, or set.
         seed: of the samples and of the bootstrap.
-        clock: seconds of the processor, so that other work on the machine leaves nothing out.
 
     Returns:
         A record that JSON can hold. Of several targets, only the first is assessed; of quantiles,
@@ -72,7 +70,7 @@ def assess(
     """
     if _place_of_numbers(model) is None or model.settings.loss == "hinge":
         return {}
-    began = clock()
+    began = time.process_time()
     most = _most_rows(model)
     drawn = draw(validation, most, seed)
     sample = _sample_of(model, drawn)
@@ -86,14 +84,14 @@ def assess(
     strongest = columns.strongest(_sample_of(model, learned, predict=False), places)
     # Where time ends it, the columns that say most by themselves are measured.
     found, left_out = columns.importances(
-        small, _rank_columns(places, strongest), seed, lambda: clock() - began > seconds
+        small, _rank_columns(places, strongest), seed, lambda: time.process_time() - began > SECONDS
     )
     ranked = _rank_columns(places, found)
     averaged = sample.spread(MOST_AVERAGED)
     dependences: list[dict[str, Any]] = []
-    began = clock()
+    began = time.process_time()
     for place in ranked[: 2 * DEPENDENCES]:
-        if len(dependences) == DEPENDENCES or clock() - began > seconds:
+        if len(dependences) == DEPENDENCES or time.process_time() - began > SECONDS:
             break
         one = columns.dependence(averaged, place)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []

@@ -18,14 +18,12 @@ from descend.assessment.sample import (
     number_values,
     values_of,
 )
-from descend.assessment.scores import wilson
+from descend.assessment.scores import Z, wilson
 from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.io.units import date_text
 
-Z = 1.645
-"""Of a 90 % interval."""
 GRID = 16
 MOST_VALUES = 12
 FEW_ROWS = 10
@@ -33,7 +31,8 @@ FEW_ROWS = 10
 LEAST_COLUMNS, MOST_COLUMNS = 20, 60
 """Columns that are shuffled however long it takes, and at most."""
 TIME_BINS = 12
-WORST = 12
+WORST, SHOWN = 12, 8
+"""Rows with the largest loss that are shown, and columns of each."""
 MOST_GROUPS = 50
 """Groups of the values of a number; each value is one where they are fewer."""
 FEWEST_REST = 20
@@ -270,10 +269,10 @@ def _groups_of_numbers(values: Numbers) -> npt.NDArray[np.int64]:
     return groups
 
 
-def worst_rows(sample: Sample, places: Sequence[Places], most: int = 8) -> list[dict[str, Any]]:
+def worst_rows(sample: Sample, places: Sequence[Places]) -> list[dict[str, Any]]:
     """The rows with the largest loss, with the values of the most important columns."""
     losses = sample.losses(sample.predicted)
-    shown = places[:most]
+    shown = places[:SHOWN]
     columns = {place.column.name: _shown_values(place, sample.x) for place in shown}
     found = []
     for row in np.argsort(-losses, kind="stable")[:WORST]:

@@ -15,7 +15,11 @@ LEVEL = 0.90
 MOST_RESAMPLED = 4000
 """Rows of a bootstrap; the interval of more rows is scaled down by the square root of the ratio."""
 MOST_CLASSES = 12
+Z = 1.645
+"""Of a 90 % interval."""
 CURVE_POINTS = 120
+BINS = 10
+"""Of predicted probabilities, in which the share that was right is counted."""
 """Of a drawn curve; the area below it stays the same to a thousandth."""
 TINY = 1e-9
 """A point that is no farther from the line between its neighbours adds nothing to a curve."""
@@ -135,8 +139,8 @@ def curves(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _thinned(x: Numbers, y: Numbers, most: int = CURVE_POINTS) -> tuple[Numbers, Numbers]:
-    """At most `most` points of a curve, which stays near them.
+def _thinned(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    """At most `CURVE_POINTS` points of a curve, which stays near them.
 
     The point that is farthest from the lines between the points taken is taken next (Ramer 1972,
     Douglas & Peucker 1973), so that many lie where the curve bends: points evenly spaced in the
@@ -158,7 +162,7 @@ def _thinned(x: Numbers, y: Numbers, most: int = CURVE_POINTS) -> tuple[Numbers,
 
     kept = {0, len(x) - 1}
     parts = [farthest(0, len(x) - 1)]
-    while len(kept) < most and parts[0][0] < -TINY:
+    while len(kept) < CURVE_POINTS and parts[0][0] < -TINY:
         _, place, first, last = heapq.heappop(parts)
         kept.add(place)
         heapq.heappush(parts, farthest(first, place))
@@ -192,7 +196,7 @@ def confusion(sample: Sample) -> dict[str, Any]:
     return found
 
 
-def calibration(sample: Sample, bins: int = 10) -> list[dict[str, float]]:
+def calibration(sample: Sample) -> list[dict[str, float]]:
     """Predicted probability against how often it was right, in bins of equal rows.
 
     For two classes the probability of the second, for more that of the predicted class. Both are
@@ -206,7 +210,7 @@ def calibration(sample: Sample, bins: int = 10) -> list[dict[str, float]]:
         right = sample.predicted.argmax(axis=1) == sample.truth
     order = np.argsort(probability, kind="stable")
     found = []
-    for part in np.array_split(order, min(bins, max(1, len(order) // 10))):
+    for part in np.array_split(order, min(BINS, max(1, len(order) // 10))):
         if not len(part):
             continue
         weight = sample.weight[part]
@@ -242,8 +246,8 @@ def per_class(sample: Sample) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: -int(one["rows"]))[: 2 * MOST_CLASSES]
 
 
-def wilson(share: float, rows: float, z: float = 1.645) -> tuple[float, float]:
+def wilson(share: float, rows: float) -> tuple[float, float]:
     """The 90 % interval of a share that was found in `rows` rows (Wilson 1927)."""
-    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    middle = (share + Z * Z / (2 * rows)) / (1 + Z * Z / rows)
+    half = Z / (1 + Z * Z / rows) * np.sqrt(share * (1 - share) / rows + Z * Z / (4 * rows * rows))
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))

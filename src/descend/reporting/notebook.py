@@ -55,10 +55,10 @@ class Html:
         return self.text
 
 
-def page_frame(path: Path, height: int = 700) -> Html:
+def page_frame(path: Path) -> Html:
     """A page of descend within a notebook."""
     page = escape(path.read_text(encoding="utf-8"))
-    return Html(f'<iframe srcdoc="{page}" width="100%" height="{height}"></iframe>')
+    return Html(f'<iframe srcdoc="{page}" width="100%" height="700"></iframe>')
 
 
 def curve_svg(history: Sequence[HistoryLine]) -> str:

@@ -224,22 +224,18 @@ class SaveCheckpoints(Callback):
 
     Args:
         writer: writes them.
-        clock: seconds, for tests.
     """
 
-    def __init__(
-        self, writer: CheckpointWriter, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, writer: CheckpointWriter) -> None:
         self._writer = writer
-        self._clock = clock
-        self._next_save = clock() + SECONDS_BETWEEN
+        self._next_save = time.perf_counter() + SECONDS_BETWEEN
 
     def chunk(self, loop: LoopState) -> None:
         """Save the run when it is time."""
-        if self._clock() >= self._next_save:
-            started = self._clock()
+        if time.perf_counter() >= self._next_save:
+            started = time.perf_counter()
             self._writer.save(*save_loop_state(loop))
-            cost = self._clock() - started
+            cost = time.perf_counter() - started
             self._next_save = started + max(SECONDS_BETWEEN, cost / LARGEST_SHARE)
 
     def end(self, loop: LoopState, reason: StopReason) -> None:

@@ -78,16 +78,15 @@ def least_of_turns(sums: Sequence[Callable[[], float]], rounds: int) -> list[flo
     return [min(each) for each in zip(*found, strict=True)]
 
 
-def seconds_of_sum(floats: int, way: Way | None = None) -> float:
+def seconds_of_sum(floats: int) -> float:
     """Seconds of an all-reduce of `floats` numbers; every process calls this.
 
     The fastest repeat counts, since other work on the machine only makes them longer.
 
     Args:
         floats: how many numbers.
-        way: in which they are summed; None: as in training.
     """
-    took = _timed_sum(floats, way)
+    took = _timed_sum(floats)
     return least_of_turns([functools.partial(took, _times_of_repeat(took))], REPEATS)[0]
 
 

@@ -95,7 +95,6 @@ def mlp(
     bias: Sequence[float],
     hidden: Sequence[int],
     activation: str = "relu",
-    embedding: int = EMBEDDING_WIDTH,
 ) -> Network:
     """A multi-layer perceptron; numbers come in bent, category values as embeddings.
 
@@ -104,13 +103,12 @@ def mlp(
         bias: where the bias of the last layer begins, one for each of the k outputs.
         hidden: units of each hidden layer.
         activation: `relu`, `gelu` or `tanh`.
-        embedding: numbers that stand for a category value.
 
     Returns:
         A Network with weights after He et al. 2015 (arXiv 1502.01852, section 2.2), the last
         layer at zero: training begins at the trivial prediction.
     """
-    widths = (inputs.numeric + embedding * len(inputs.category_sizes), *hidden)
+    widths = (inputs.numeric + EMBEDDING_WIDTH * len(inputs.category_sizes), *hidden)
 
     def init(seed: int) -> Params:
         random = np.random.default_rng(seed)
@@ -129,7 +127,7 @@ def mlp(
         )
         params: dict[str, Any] = {"layers": layers}
         if inputs.category_sizes:
-            table = normal(random, (sum(inputs.category_sizes), embedding), EMBEDDING_SPREAD)
+            table = normal(random, (sum(inputs.category_sizes), EMBEDDING_WIDTH), EMBEDDING_SPREAD)
             # A value never seen in training stands at the origin until some row moves it.
             table[category_offsets(inputs)] = 0.0
             params["table"] = table

@@ -372,13 +372,12 @@ def class_sql(column: TableColumn, kind: str | None = None) -> str:
     return category_sql(column, "boolean" if kind == "boolean" else "label")
 
 
-def present_sql(column: TableColumn, kind: str | None = None) -> str:
+def present_sql(column: TableColumn) -> str:
     """SQL: whether a row has a target: a number, or a class."""
-    kind = kind or column.type
-    if kind == "number":
+    if column.type == "number":
         return f"({number_sql(column)}) IS NOT NULL"
-    if kind in ("text", "boolean"):
-        return f"({class_sql(column, kind)}) IS NOT NULL"
+    if column.type in ("text", "boolean"):
+        return f"({class_sql(column, column.type)}) IS NOT NULL"
     return f"{column.sql} IS NOT NULL"
 
 

@@ -121,10 +121,10 @@ def hash_of(path: str) -> str:
     return digest.hexdigest()
 
 
-def first_bytes(path: str, count: int = 16) -> bytes:
-    """The first bytes of a file."""
+def first_bytes(path: str) -> bytes:
+    """The first 16 bytes of a file, which tell its format."""
     try:
         with open(path, "rb") as stream:
-            return stream.read(count)
+            return stream.read(16)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None

@@ -127,7 +127,7 @@ class ProcessesJob(Struct, kw_only=True):
     batch_size: Size
     seconds_per_update: Positive
     time: Positive
-    interval: tuple[float, float]
+    interval: tuple[Number, Number]
     extrapolated: bool
 
 
@@ -149,4 +149,5 @@ class AdviceRecord(Labelled, kw_only=True):
     settings: dict[str, Value] = field(default_factory=dict)
     rows: Rows | UnsetType = UNSET
     train_command: str | UnsetType = UNSET
+    processes: ProcessesAdvice | UnsetType = UNSET
     task: str | UnsetType | None = UNSET

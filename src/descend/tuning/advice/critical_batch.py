@@ -17,6 +17,10 @@ GRID = np.geomspace(1e-2, 1e7, 1081)
 """Values of B_crit that are tried."""
 MIN_SIZES = 3
 """Batch sizes needed to fit the law."""
+SLACK = 1.5
+"""Highest ratio to the lowest cost in a short list: measured seconds are uncertain."""
+MOST_SIZES = 5
+"""Most sizes in it."""
 PRIOR_SPREAD, PRIOR_WEIGHT = 0.17, 4
 """Prior for the standard deviation of log S, from single runs with rates in factors of two, and its
 weight in degrees of freedom beside the residuals."""
@@ -80,14 +84,13 @@ class MeasuredLaw:
         return inside and low > 0.0 and high <= NARROW * low
 
 
-def fit_law(updates: Mapping[int, float], spread: float = PRIOR_SPREAD) -> UpdatesLaw | None:
+def fit_law(updates: Mapping[int, float]) -> UpdatesLaw | None:
     """Fit the law by least squares in log S; None for fewer than three batch sizes.
 
     The interval is a profile interval: all B_crit whose residuals are not significantly larger.
 
     Args:
         updates: updates until the loss was reached, by batch size.
-        spread: prior standard deviation of log S; residuals count beside it.
     """
     if len(updates) < MIN_SIZES:
         return None
@@ -98,7 +101,7 @@ def fit_law(updates: Mapping[int, float], spread: float = PRIOR_SPREAD) -> Updat
     squares = np.sum((residuals - level[:, None]) ** 2, axis=1)
     best = int(np.argmin(squares))
     free = PRIOR_WEIGHT + len(sizes) - 2
-    variance = (PRIOR_WEIGHT * spread**2 + float(squares[best])) / free
+    variance = (PRIOR_WEIGHT * PRIOR_SPREAD**2 + float(squares[best])) / free
     allowed = QUANTILE_F.get(free, 3.0) * variance
     inside = np.flatnonzero(squares <= squares[best] + allowed)
     low, high = float(GRID[inside[0]]), float(GRID[inside[-1]])
@@ -126,20 +129,15 @@ def shortlist(
     sizes: Sequence[int],
     cost: Callable[[int], float],
     critical: tuple[float, float],
-    *,
-    slack: float = 1.5,
-    fewest: int = MIN_SIZES,
-    most: int = 5,
 ) -> list[int]:
-    """The batch sizes whose cost is within `slack` of the lowest for some B_crit in a range.
+    """The batch sizes whose cost is at most `SLACK` times the lowest for some B_crit in a range.
+
+    There are `MIN_SIZES` at least and `MOST_SIZES` at most: those with the lowest mean excess.
 
     Args:
         sizes: candidate batch sizes.
         cost: `batch_size -> cost of an update`.
         critical: lowest and highest possible B_crit.
-        slack: highest ratio to the lowest cost.
-        fewest: minimum number of sizes, since measured seconds are uncertain too.
-        most: maximum number of sizes; those with the lowest mean excess are taken.
     """
     low, high = (float(np.clip(one, GRID[0], GRID[-1])) for one in critical)
     grid = np.geomspace(low, high, 25)
@@ -147,8 +145,8 @@ def shortlist(
     excess = totals / totals.min(axis=1, keepdims=True)
     mean = np.exp(np.mean(np.log(excess), axis=0))
     ranked = sorted(range(len(sizes)), key=lambda place: float(mean[place]))
-    likely = [place for place in ranked if excess[:, place].min() <= slack]
-    count = max(fewest, min(most, len(likely)))
+    likely = [place for place in ranked if excess[:, place].min() <= SLACK]
+    count = max(MIN_SIZES, min(MOST_SIZES, len(likely)))
     chosen = list(dict.fromkeys([*likely, *ranked]))[:count]
     return sorted(sizes[place] for place in chosen)
 

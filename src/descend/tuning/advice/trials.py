@@ -205,17 +205,15 @@ class TrialRunner:
         )
 
 
-def make_runner(problem: Problem, rows: int = VALIDATION_ROWS) -> TrialRunner:
+def make_runner(problem: Problem) -> TrialRunner:
     """A runner whose snapshot is the initial weights of the problem.
 
-    Args:
-        problem: what is trained.
-        rows: validation rows that trials are evaluated on; drawn at random where there are more.
+    Trials are evaluated on `VALIDATION_ROWS` rows, drawn at random where there are more.
     """
     snapshot = problem.begin().state
     evaluate = problem.evaluate
-    if len(problem.validation) > rows:
-        sampled = sample_rows(problem.validation, rows, problem.seed)
+    if len(problem.validation) > VALIDATION_ROWS:
+        sampled = sample_rows(problem.validation, VALIDATION_ROWS, problem.seed)
         evaluate = problem.evaluation_of(sampled)
     return TrialRunner(problem, snapshot, evaluate, evaluate(snapshot.params))
 

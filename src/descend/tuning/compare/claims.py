@@ -191,9 +191,7 @@ def _tuning(runs: Sequence[Record]) -> dict[str, Any] | None:
     )
 
 
-def _claim(
-    name: str, text: str, measured: str, parts: Parts, why: str = NO_CURVE
-) -> dict[str, Any] | None:
+def _claim(name: str, text: str, measured: str, parts: Parts) -> dict[str, Any] | None:
     """The record of a claim that says all ratios are above 1; None without any.
 
     Args:
@@ -201,7 +199,6 @@ def _claim(
         text: the claim.
         measured: what the ratios measure.
         parts: the ratios by label; None where one is not known.
-        why: the reason why a ratio is not known.
     """
     if not parts:
         return None
@@ -212,7 +209,7 @@ def _claim(
         verdict = IN_PART
     words = WORDS[verdict]
     unknown = {"value": None, "interval": None, "verdict": UNDETERMINED}
-    listing = "; ".join(f"{label}: {part or why}" for label, part in parts.items())
+    listing = "; ".join(f"{label}: {part or NO_CURVE}" for label, part in parts.items())
     return {
         "name": name,
         "claim": text,
@@ -221,7 +218,7 @@ def _claim(
         "measured": measured,
         "sentence": f"{words} {measured}: {listing}.",
         "ratios": [
-            {"part": label, **(part.as_json(risk) if part else {**unknown, "text": why})}
+            {"part": label, **(part.as_json(risk) if part else {**unknown, "text": NO_CURVE})}
             for label, part in parts.items()
         ],
     }

@@ -41,9 +41,9 @@ class Ratio(NamedTuple):
         """The ratio: a geometric mean."""
         return math.exp(self.log)
 
-    def above(self, risk: float = RISK) -> bool:
+    def above(self) -> bool:
         """Whether it is significantly above 1."""
-        return not self.at_most and self.log > self._half_width(risk)
+        return not self.at_most and self.log > self._half_width(RISK)
 
     def below(self, risk: float = RISK) -> bool:
         """Whether it is significantly below 1."""

@@ -105,7 +105,7 @@ def descend_path(
     return _path(surface, method, [theta, *points], batch_size)
 
 
-def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
+def classical_path(surface: Surface, method: str) -> Path:
     """The path of a classical method on all rows.
 
     Args:
@@ -114,7 +114,6 @@ def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
             `coordinate-descent` (an exact line search along each axis in turn),
             `conjugate-gradient` (SciPy's, Nocedal & Wright 2006, section 5.2) or
             `simulated-annealing` (SciPy's dual annealing, the points it accepted).
-        seed: of the annealing.
     """
     loss = jit_program(full_loss(surface))
     gradient = jit_program(jax.grad(full_loss(surface)))
@@ -131,7 +130,7 @@ def classical_path(surface: Surface, method: str, *, seed: int = 0) -> Path:
         return np.asarray(gradient(jnp.asarray(theta, jnp.float32)), dtype=np.float64)
 
     start = np.asarray(surface.start, dtype=np.float64)
-    points = _CLASSICAL[method](value, slope, start, surface, seed)
+    points = _CLASSICAL[method](value, slope, start, surface)
     # Line searches and rejected points read every row too.
     per_update = read * len(surface.rows) / max(1, len(points) - 1)
     return _path(surface, method, points, per_update)
@@ -142,7 +141,7 @@ Gradient = Callable[[Floats], Floats]
 
 
 def _coordinate_descent(
-    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+    value: Value, gradient: Gradient, start: Floats, surface: Surface
 ) -> list[Floats]:
     points = [start]
     for turn in range(20):
@@ -159,7 +158,7 @@ def _value_along(value: Value, at: Floats, axis: Floats, length: float) -> float
 
 
 def _steepest_descent(
-    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+    value: Value, gradient: Gradient, start: Floats, surface: Surface
 ) -> list[Floats]:
     points = [start]
     for _ in range(20):
@@ -175,7 +174,7 @@ def _steepest_descent(
 
 
 def _conjugate_gradient(
-    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+    value: Value, gradient: Gradient, start: Floats, surface: Surface
 ) -> list[Floats]:
     if surface.hessian is not None:
         return _linear_conjugate_gradient(gradient, start, surface.hessian)
@@ -202,14 +201,14 @@ def _linear_conjugate_gradient(gradient: Gradient, start: Floats, hessian: Float
 
 
 def _simulated_annealing(
-    value: Value, gradient: Gradient, start: Floats, surface: Surface, seed: int
+    value: Value, gradient: Gradient, start: Floats, surface: Surface
 ) -> list[Floats]:
     points = [start]
     scipy.optimize.dual_annealing(
         value,
         bounds=list(surface.window),
         x0=start,
-        seed=seed,
+        seed=0,
         maxiter=50,
         no_local_search=True,
         callback=lambda at, _value, _context: points.append(np.array(at)),
@@ -217,7 +216,7 @@ def _simulated_annealing(
     return points
 
 
-_CLASSICAL: dict[str, Callable[[Value, Gradient, Floats, Surface, int], list[Floats]]] = {
+_CLASSICAL: dict[str, Callable[[Value, Gradient, Floats, Surface], list[Floats]]] = {
     "steepest-descent": _steepest_descent,
     "coordinate-descent": _coordinate_descent,
     "conjugate-gradient": _conjugate_gradient,

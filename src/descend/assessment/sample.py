@@ -139,14 +139,11 @@ def values_of(place: Places, x: Inputs) -> npt.NDArray[Any]:
         return np.asarray(number_values([place], x)[:, 0])
     # Of the one column: to convert all for each would take the square of their number.
     numeric = np.asarray(np.asarray(x["numeric"])[:, list(place.numeric)], np.float64)
-    if isinstance(column, DatetimeColumn):
-        names_ = [part.name for part in column.parts]
-        if "elapsed days" not in names_:
-            return np.full(len(numeric), np.nan)
-        part = column.parts[names_.index("elapsed days")]
-        values = numeric[:, names_.index("elapsed days")] * part.deviation + part.mean
-    else:
+    parts = column.parts if isinstance(column, DatetimeColumn) else ()
+    days = next((index for index, part in enumerate(parts) if part.name == "elapsed days"), None)
+    if days is None:
         return np.full(len(numeric), np.nan)
+    values = numeric[:, days] * parts[days].deviation + parts[days].mean
     if column.missing > 0:
         values = np.where(numeric[:, -1] > 0.5, np.nan, values)
     return np.asarray(values)

@@ -42,16 +42,16 @@ def arguments_of(call: Callable[..., Any]) -> Callable[[Any], Arguments]:
         `inputs -> (arguments, named arguments)`.
     """
     empty = inspect.Parameter.empty
-    optional = {
+    inputs = {
         name: one
         for name, one in inspect.signature(call).parameters.items()
         if name not in NO_INPUTS and one.default in (empty, None)
     }
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    placed = [one for one in optional.values() if one.kind in places]
+    placed = [one for one in inputs.values() if one.kind in places]
     needed = [one.name for one in placed if one.default is empty]
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = {name for name, one in optional.items() if one.kind not in several}
+    named = {name for name, one in inputs.items() if one.kind not in several}
 
     def arguments(x: Any) -> Arguments:
         if isinstance(x, tuple | list) and max(2, len(needed)) <= len(x) <= len(placed):

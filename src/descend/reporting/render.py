@@ -42,18 +42,17 @@ def render(page: Page, *, live: float | None = None) -> str:
         f'<a href="#{anchor}">{escape_html(section.heading)}</a>' for anchor, section in named
     )
     dark = escape_html(json.dumps(dict(zip(COLOURS, DARK_COLOURS, strict=True))))
-    follows = refresh = told = ""
+    attributes = refresh = notice = ""
     if live is not None:
-        follows = f' data-live="{live:g}"'
+        attributes = f' data-live="{live:g}"'
         refresh = f'\n<noscript><meta http-equiv="refresh" content="{live:g}"></noscript>'
-        told = "<p class=live role=status>This page follows the run.</p>"
+        notice = "<p class=live role=status>This page follows the run.</p>"
     return "\n".join(
         [
-            head(page.title, policy, asset("page.css"), refresh, follows),
+            head(page.title, policy, asset("page.css"), refresh, attributes),
             "<body>\n<header>",
-            f"<div class=top><h1>{escape_html(page.title)}</h1>"
-            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
-            told + summary_html(page.summary),
+            title_bar(page.title),
+            notice + summary_html(page.summary),
             "<noscript><p>The plots need JavaScript. Their numbers are in the tables.</p>"
             "</noscript>",
             f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>',
@@ -84,8 +83,7 @@ def page_to_play(
     return "\n".join(
         [
             head(title, policy_for([script]), asset("page.css") + asset("play.css")),
-            f"<body>\n<header><div class=top><h1>{escape_html(title)}</h1>",
-            '<button class=theme type=button hidden aria-label="Light or dark"></button></div>',
+            f"<body>\n<header>{title_bar(title)}",
             f"<p class=lead>{escape_html(about)}</p>",
             "<noscript><p>This page needs JavaScript.</p></noscript></header>\n<main>",
             main,
@@ -107,6 +105,14 @@ def head(title: str, policy: str, style: str, more: str = "", attributes: str = 
             f"<title>{escape_html(title)}</title>\n<style>\n{style}</style>{more}",
             "</head>",
         ]
+    )
+
+
+def title_bar(title: str) -> str:
+    """The title, beside the button that changes between light and dark."""
+    return (
+        f"<div class=top><h1>{escape_html(title)}</h1>"
+        '<button class=theme type=button hidden aria-label="Light or dark"></button></div>'
     )
 
 

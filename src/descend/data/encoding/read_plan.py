@@ -127,7 +127,7 @@ def plan_reading(
             asked.append((schema.weight, None))
     names = [name for name, _ in asked]
     for name in names:
-        _find(table, name, names)
+        _check_there(table, name, names)
     kept = tuple(one.name for one in table.columns) if keep is None else tuple(keep)
     for name in kept:
         if table.column(name) is None:
@@ -136,7 +136,7 @@ def plan_reading(
             )
     as_written = (*names, *kept) if table.untyped else names
     table = table.reading(dict.fromkeys(as_written, "text"))
-    typed = _columns(schema, table, dict(asked))
+    typed = _read_as_learned(schema, table, dict(asked))
     columns = {name: one.column for name, one in typed.items()}
     units = {name: one.unit for name, one in typed.items() if one.column.type == "number"}
     zoned = {name: one.zoned for name, one in typed.items() if one.zoned is not None}
@@ -166,11 +166,21 @@ def plan_reading(
     weight = needed[-1] if target and schema.weight is not None else None
     first = len(select)
     select += [_as_it_is(one) for one in map(table.column, kept) if one is not None]
-    found = tuple(needed[:count]), tuple(targets), weight
-    return ReadPlan(table, tuple(select), *found, (kept, first), units, zoned, cells)
+    return ReadPlan(
+        table=table,
+        select=tuple(select),
+        inputs=tuple(needed[:count]),
+        targets=tuple(targets),
+        weight=weight,
+        kept=(kept, first),
+        units=units,
+        zoned=zoned,
+        cells=cells,
+    )
 
 
 def _as_it_is(column: TableColumn) -> str:
+    """SQL of an unencoded column; of types that files may lack, as text."""
     return f"{column.sql}::VARCHAR" if column.type == "other" else column.sql
 
 
@@ -215,7 +225,7 @@ def _kind(learned: Column | Target | None) -> str:
     return "class" if isinstance(learned, ClassificationTarget) else "number"
 
 
-def _columns(
+def _read_as_learned(
     schema: Schema, table: Table, learned: Mapping[str, Column | Target | None]
 ) -> dict[str, TypedColumn]:
     """The columns of the table, with text read as in training."""
@@ -232,10 +242,10 @@ def _columns(
     return types_as_known(table, kinds, rules, written)
 
 
-def _find(table: Table, name: str, needed: Sequence[str]) -> TableColumn:
-    column = table.column(name)
-    if column is not None:
-        return column
+def _check_there(table: Table, name: str, needed: Sequence[str]) -> None:
+    """Raise DataError if the table lacks a column, with those that may be meant."""
+    if table.column(name) is not None:
+        return
     names = [one.name for one in table.columns]
     spare = [one for one in names if one not in needed]
     lacking = [one for one in needed if table.column(one) is None]
@@ -254,6 +264,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> str:
+    """SQL of the values of a column as training read them.
+
+    Raises:
+        DataError: its type is one that cannot be read so.
+    """
     kind = _kind(learned)
     if kind == "category" and column.type != "other":
         assert isinstance(learned, CategoryColumn)

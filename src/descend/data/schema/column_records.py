@@ -80,7 +80,7 @@ def _datetime(
 def _number(column: TableColumn, surveys: Surveys, numeric: Sequence[str]) -> Column:
     survey, typed = surveys.numbers[column.name], surveys.typed[column.name]
     missing = surveys.training - survey.seen
-    reason = left_out_number(column.name, survey, surveys.training, asked=column.name in numeric)
+    reason = left_out_number(column.name, survey, asked=column.name in numeric)
     if reason:
         return LeftOutColumn(column.name, column.type, missing, survey.distinct, reason)
     return NumberColumn(

@@ -20,13 +20,16 @@ _COUNTING_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that may rise with the rows from 0 or 1 and still be a measurement."""
+_OVERRIDE = " (the option numeric keeps it)"
 _LARGEST = 1e150
+"""A column with numbers beyond is left out: sums of their squares may leave float64."""
 _LEAST_IDENTIFIED = 20
+"""Values from which on a column may be an identifier: fewer may all differ by chance."""
 _FIRST_COUNTS = 20
 """The smallest number of a column that counts rows: some first rows are held out."""
 
 
-def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bool = False) -> str:
+def left_out_number(name: str, survey: NumberSurvey, *, asked: bool = False) -> str:
     """Why a column of numbers is left out; empty if it is used.
 
     Whole numbers, a different one in each row, are an identifier if the name says so or if they
@@ -36,7 +39,6 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
     Args:
         name: of the column.
         survey: of the numbers.
-        training: rows.
         asked: whether the option `numeric` names it; then it is no identifier.
     """
     if survey.seen == 0:
@@ -62,9 +64,6 @@ def left_out_number(name: str, survey: NumberSurvey, training: int, *, asked: bo
 def has_identifier_name(name: str) -> bool:
     """Whether the name of a column says that it identifies something: id, customerId, key."""
     return bool(_IDENTIFIER_NAME.search(name) or _CAMEL_ID.search(name))
-
-
-_OVERRIDE = " (the option numeric keeps it)"
 
 
 def may_identify(survey: NumberSurvey) -> bool:

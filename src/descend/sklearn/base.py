@@ -306,6 +306,10 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def _partial_fit(self, X: Any, y: NDArray[Any], sample_weight: Any) -> Self:
+        """One pass over these rows, from where the last call or `fit` ended.
+
+        The first call decides on columns, scaling, batch size and learning rate.
+        """
         stream: Stream = getattr(self, "_stream", None) or Stream()
         rows = self._rows(X, y, sample_weight)
         params = None

@@ -173,6 +173,13 @@ def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
 
 
 def _advise(bench: Bench, budget: float, started: float) -> Advice:
+    """Measure speed, learning rates and gradient noise, then try the sizes that these leave.
+
+    Args:
+        bench: the model and the rows.
+        budget: seconds of all of it.
+        started: when it began, by the clock of the bench.
+    """
     clock = bench.clock
     seconds = measure_speed(bench, until=started + SPEED * budget)
     affordable = [size for size, cost in seconds.items() if 20 * cost <= 0.25 * budget]

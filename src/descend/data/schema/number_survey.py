@@ -155,6 +155,11 @@ def _size(*values: float | None) -> float:
 
 
 def _survey(table: Table, columns: Sequence[TableColumn]) -> dict[str, NumberSurvey]:
+    """The survey of some columns, few enough for one query.
+
+    The table is read for counts and ends, which bound the sums; for the means; and for the squares
+    of deviations from them.
+    """
     joint = table.sharing is not None
     figures = {
         key: ((_ESTIMATE if joint and key == "distinct" else own), merge)

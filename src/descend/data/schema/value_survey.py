@@ -108,6 +108,10 @@ def _most_columns(table: Table) -> int:
 def _survey(
     table: Table, rows: Selection, settings: Settings, columns: Sequence[TableColumn]
 ) -> dict[str, ValueSurvey]:
+    """The survey of some columns, few enough for one query.
+
+    Rows of validation are counted too where one of the columns is a target.
+    """
     targets = [place for place, column in enumerate(columns) if column in rows.targets]
     always = f"place IN ({', '.join(map(str, targets))})" if targets else "false"
     where = rows.counted if targets else MARK

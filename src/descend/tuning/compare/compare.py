@@ -259,6 +259,14 @@ def _reference(runs: Sequence[ComparedRun], best_params: Mapping[str, Params]) -
 def _add_measures(
     run: ComparedRun, target: float, start: Mapping[int, Deviation], later: Mapping[int, Deviation]
 ) -> ComparedRun:
+    """A run with the figures that claims are decided by.
+
+    Args:
+        run: without them.
+        target: the validation loss whose arrival is timed.
+        start: deviation of gradients by batch size, at the initial weights.
+        later: the same at the weights of the best run.
+    """
     reached = arrival(run.history, target)
     last = run.history[-1]
     at_start, trained = start[run.method.batch_size], later[run.method.batch_size]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.cli.options import gather_settings
+from descend.cli.gather import gather_settings
 from descend.commands.inspect import describe_model, inspect
 from descend.commands.report import report
 from descend.commands.resume import resume

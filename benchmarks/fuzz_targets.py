@@ -22,7 +22,7 @@ import descend
 from benchmarks import fuzz_records as records
 from benchmarks import fuzz_spelling as spelling
 from benchmarks.mutations import BINARY, TABLE, TEXT, Mutation, mutated
-from descend.cli.options import gather_settings
+from descend.cli.gather import gather_settings
 from descend.commands.inspect import inspect
 from descend.commands.report import report
 from descend.commands.resume import resume

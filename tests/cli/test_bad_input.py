@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from descend.cli import app
-from descend.cli.options import gather_settings
+from descend.cli.gather import gather_settings
 from descend.errors import SettingsError, command_line_words
 
 FAST = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01", "--quiet"]

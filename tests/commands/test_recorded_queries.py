@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import descend
-from descend.cli.options import gather_settings
+from descend.cli.gather import gather_settings
 from descend.errors import DataError, InputError
 from descend.io.checksum import seal_of
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import descend
-from descend.cli.options import gather_settings
+from descend.cli.gather import gather_settings
 from descend.data.prepare import prepare
 from descend.errors import DescendError, InputError, SettingsError
 from descend.settings import settings_from

@@ -11,6 +11,7 @@ import typer
 
 from descend import __version__
 from descend.cli.compare import add_views
+from descend.cli.gather import gather_settings
 from descend.cli.help import MOST_WIDTH, HelpfulCommand, HelpfulGroup
 from descend.cli.next_command import train_command
 from descend.cli.options import (
@@ -24,13 +25,11 @@ from descend.cli.options import (
     NamedValidation,
     Out,
     Quiet,
-    command_as_typed,
-    gather_settings,
     progress_of,
     settings_options,
-    show,
     with_options,
 )
+from descend.cli.output import command_as_typed, show
 from descend.cli.process import importing, run_command_line
 from descend.cli.processes import (
     Processes,

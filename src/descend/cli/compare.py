@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from descend.cli.completion import SURFACE_NAMES, one_of
+from descend.cli.gather import gather_settings
 from descend.cli.help import HelpfulCommand
 from descend.cli.options import (
     SETTINGS,
@@ -21,12 +22,10 @@ from descend.cli.options import (
     NamedValidation,
     Out,
     Quiet,
-    command_as_typed,
-    gather_settings,
     progress_of,
-    show,
     with_options,
 )
+from descend.cli.output import command_as_typed, show
 from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
 from descend.settings import COMPARE_DEFAULTS, PLANES, split_names

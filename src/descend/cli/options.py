@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,22 +12,18 @@ import typer
 
 from descend.cli.completion import completion_of
 from descend.defaults import EFFORTS, RISE_UPDATES
-from descend.errors import InputError, SettingsError, option_text, printable
-from descend.io.secrets import without_secrets
+from descend.errors import SettingsError, option_text
 from descend.io.units import parse_duration, parse_size
 from descend.settings import (
     ACTIVATIONS,
     BATCH_SCHEDULES,
     GOALS,
-    IN_MEMORY,
     LOSSES,
     MODELS,
     SCHEDULES,
     SHARE_ROWS,
     TASKS,
     Settings,
-    read_config,
-    settings_from,
     split_names,
 )
 
@@ -352,87 +346,3 @@ def _default_text(name: str, defaults: Mapping[str, Any]) -> str:
 def _declare_option(name: str, option: Option) -> str:
     dashed = name.replace("_", "-")
     return f"--{dashed}/--no-{dashed}" if option.kind is bool else f"--{dashed}"
-
-
-def gather_settings(
-    given: dict[str, Any], config: Path | None, like: Path | None, fixed: Mapping[str, Any] = {}
-) -> Any:
-    """Settings from a run's record, then `fixed`, a file, and what was typed; later ones win."""
-    from descend.runs.folder import read_run_record
-
-    options: dict[str, Any] = {}
-    typed: dict[str, Any] = {}
-    of_file: dict[str, Any] = {}
-    if like is not None:
-        record = read_run_record(like)
-        measured = ("batch_size", "learning_rate")
-        options.update(record["asked"], **{name: record["settings"][name] for name in measured})
-        options.pop("store", None)  # A record must not make folders.
-    options.update(fixed)
-    if config is not None:
-        found = read_config(config)
-        try:
-            of_file = _parse_config(found)
-        except SettingsError as error:
-            raise _in_file(config, error) from None
-    others = {**options, **given}
-    typed = {**of_file, **given}
-    options.update(typed)
-    validation = options.get("validation")
-    if like is not None and isinstance(validation, str) and "validation" not in typed:
-        from descend.data.reading.sources import accept_recorded_source
-
-        if validation == IN_MEMORY:
-            raise InputError(
-                f"The validation rows of the run {like} were in memory, and are gone. Type others "
-                f"after {option_text('validation')}: a file, or a fraction such as 0.1."
-            )
-        accept_recorded_source(validation, record=str(like), named=None, option="validation")
-    try:
-        return settings_from(options)
-    except SettingsError as error:
-        if config is None or _refused(others) == str(error):
-            raise
-        raise _in_file(config, error) from None
-
-
-def _in_file(config: Path, error: SettingsError) -> SettingsError:
-    return SettingsError(f"{config} (named by {option_text('config')}): {error}")
-
-
-def _refused(options: Mapping[str, Any]) -> str:
-    """Why options cannot be used; empty if they can."""
-    try:
-        settings_from(options)
-    except SettingsError as error:
-        return str(error)
-    return ""
-
-
-def _parse_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The options of a file; quoted values are read as on the command line."""
-    parsed = {}
-    for key, value in config.items():
-        option = SETTINGS.get(key.replace("-", "_"))
-        parse = option.parse if option is not None and isinstance(value, str) else None
-        parsed[key] = parse(value) if parse else value
-    return parsed
-
-
-def command_as_typed() -> list[str]:
-    """What was typed, for records, without passwords in addresses."""
-    return [without_secrets(part) for part in sys.argv[1:]]
-
-
-def show(record: Any, as_json: bool, text: str) -> None:
-    """Print a result: one JSON object, or text for people."""
-    if as_json:
-        from descend.io.atomic import json_text
-
-        content = json_text(record)
-        encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
-        if encoding != "utf8":  # What such a terminal lacks is written as JSON writes it.
-            content = json.dumps(json.loads(content), indent=2)
-        print(content)
-    else:
-        print(printable(text))

@@ -26,15 +26,11 @@ class Ratio(NamedTuple):
         log: mean of the logarithm.
         error: its standard error; 0 if exact, infinite if unknown.
         freedom: degrees of freedom of the error (Student's t).
-        at_least: whether the ratio may be larger, since some run never reached the target.
-        at_most: whether it may be smaller, for the same reason.
     """
 
     log: float
     error: float
     freedom: float
-    at_least: bool = False
-    at_most: bool = False
 
     @property
     def value(self) -> float:
@@ -43,16 +39,15 @@ class Ratio(NamedTuple):
 
     def above(self) -> bool:
         """Whether it is significantly above 1."""
-        return not self.at_most and self.log > self._half_width(RISK)
+        return self.log > self._half_width(RISK)
 
     def below(self, risk: float = RISK) -> bool:
         """Whether it is significantly below 1."""
-        return not self.at_least and -self.log > self._half_width(risk)
+        return -self.log > self._half_width(risk)
 
     def is_equivalent(self) -> bool:
         """Whether it is certainly within `EQUIVALENCE_MARGIN` of 1."""
-        bounded = not (self.at_least or self.at_most)
-        return bounded and abs(self.log) + self._half_width(RISK) < math.log(EQUIVALENCE_MARGIN)
+        return abs(self.log) + self._half_width(RISK) < math.log(EQUIVALENCE_MARGIN)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -64,13 +59,12 @@ class Ratio(NamedTuple):
         return tuple(math.exp(min(100.0, max(-100.0, self.log + end))) for end in (-width, width))  # type: ignore[return-value]
 
     def __str__(self) -> str:
-        sign = "≥ " if self.at_least else "≤ " if self.at_most else ""
         interval = self.interval
         if interval is None:
-            return f"{sign}{short(self.value)} ×, of one seed"
+            return f"{short(self.value)} ×, of one seed"
         if self.error == 0.0:
-            return f"{sign}{short(self.value)} ×"
-        return f"{sign}{short(self.value)} × ({short(interval[0])} to {short(interval[1])})"
+            return f"{short(self.value)} ×"
+        return f"{short(self.value)} × ({short(interval[0])} to {short(interval[1])})"
 
     def as_json(self, risk: float) -> dict[str, Any]:
         """The ratio as a record, its verdict at the given risk."""
@@ -80,8 +74,6 @@ class Ratio(NamedTuple):
         return {
             "value": self.value,
             "interval": self.interval,
-            "at_least": self.at_least,
-            "at_most": self.at_most,
             "verdict": verdict,
             "text": str(self),
         }
@@ -92,9 +84,7 @@ class Ratio(NamedTuple):
         return self.error * float(scipy.special.stdtrit(self.freedom, 1.0 - risk))
 
 
-def ratio_of(
-    pairs: Sequence[tuple[float, float]], *, at_least: bool = False, at_most: bool = False
-) -> Ratio:
+def ratio_of(pairs: Sequence[tuple[float, float]]) -> Ratio:
     """The ratio of the first to the second of each pair, with one pair for each seed.
 
     >>> str(ratio_of([(4.0, 2.0), (6.0, 3.0), (2.0, 1.0)]))
@@ -105,9 +95,9 @@ def ratio_of(
     logs = np.array([math.log(one / other) for one, other in pairs])
     mean, count = float(logs.mean()), len(logs)
     if count < 2:
-        return Ratio(mean, math.inf, 1, at_least, at_most)
+        return Ratio(mean, math.inf, 1)
     error = float(logs.std(ddof=1)) / math.sqrt(count)
-    return Ratio(mean, error, count - 1, at_least, at_most)
+    return Ratio(mean, error, count - 1)
 
 
 def exact_ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:

@@ -23,7 +23,8 @@ from descend.runs.fingerprint import check_unchanged
 from descend.runs.model_file import save_model_file
 from descend.runtime.own_metrics import check_names
 from descend.runtime.result import FinishedRun, Metrics
-from descend.runtime.run import Options, Trainable, resume_run, start_run
+from descend.runtime.run import Options, resume_run, start_run
+from descend.runtime.trainable import Trainable
 from descend.settings import Settings, settings_from
 from descend.training.loop_state import LoopState
 from descend.training.parallel import this_place

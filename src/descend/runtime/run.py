@@ -11,11 +11,10 @@ import contextlib
 import dataclasses
 import signal
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import descend
 from descend.errors import DivergedError, FileFormatError, InterruptedRunError
@@ -32,7 +31,7 @@ from descend.runtime.compile_ahead import compiled_ahead
 from descend.runtime.diagnosis import AT_START, DIVERGED
 from descend.runtime.interrupts import CTRL_C, SIGNALS, stop_requests
 from descend.runtime.own_metrics import warn_of_other_metrics
-from descend.runtime.result import FinishedRun, Metrics
+from descend.runtime.result import FinishedRun
 from descend.runtime.same_work import check_same, check_same_start, least_memory
 from descend.runtime.together import (
     AS_USUAL,
@@ -49,6 +48,7 @@ from descend.runtime.together import (
     several_networks,
     use_recorded_link,
 )
+from descend.runtime.trainable import R, Trainable
 from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
 from descend.settings import Settings
 from descend.training.build import limits_of
@@ -58,82 +58,8 @@ from descend.training.loop import fit, summary_of
 from descend.training.loop_state import LoopState
 from descend.training.networks import kept_weights
 from descend.training.parallel import Place, this_place
-from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.types import Params, StopReason
-
-R = TypeVar("R", bound=FinishedRun)
-
-
-@dataclass(frozen=True)
-class Trainable(ABC, Generic[R]):
-    """A model with its rows, as the life of a run sees it.
-
-    Attributes:
-        settings: resolved, but for a batch size and a learning rate that are to be found.
-    """
-
-    settings: Settings
-
-    @property
-    @abstractmethod
-    def problem(self) -> Problem:
-        """Model, loss and rows."""
-
-    @abstractmethod
-    def described(self, settings: Settings) -> dict[str, Any]:
-        """What run.json says of it: `settings`, `data` and whatever its kind adds."""
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What run.json also holds, so that `check_resumed` recognises the same model."""
-        return {}
-
-    def check_resumed(self, record: Mapping[str, Any], loop: LoopState) -> None:
-        """Raise DataError where the saved run was of another model, as far as numbers show it.
-
-        Args:
-            record: run.json.
-            loop: as it was saved.
-        """
-
-    @abstractmethod
-    def resume_hint(self, folder: Path) -> str:
-        """How to continue an interrupted run."""
-
-    @abstractmethod
-    def cause(self, settings: Settings, loop: LoopState, reason: StopReason) -> str:
-        """The probable reason why the loss became NaN or infinite, as far as the data show it."""
-
-    @abstractmethod
-    def metrics(self, params: Params, settings: Settings) -> Metrics:
-        """Metrics of some weights on the validation rows."""
-
-    def watched(self, params: Params) -> Mapping[str, float]:
-        """Figures for the history at every evaluation: the user's own, on the validation rows."""
-        return {}
-
-    def assessment(self, params: Params, settings: Settings) -> Mapping[str, Any]:
-        """What assessment.json says of a finished model; empty where nothing more is known."""
-        return {}
-
-    def for_the_end(self, settings: Settings) -> Callable[[], object] | None:
-        """What imports and compiles what is needed after training, while the updates are compiled.
-
-        None, as for a model of the user's, means that all of it is done in turn, in one thread.
-        """
-        return None
-
-    def shown(self, params: Params) -> Params:
-        """The weights in the form in which a user knows them."""
-        return params
-
-    @abstractmethod
-    def save(self, path: Path, params: Params, settings: Settings) -> None:
-        """Write the model file."""
-
-    @abstractmethod
-    def result(self, params: Params, settings: Settings, finished: FinishedRun) -> R:
-        """What the caller gets."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from descend.runtime.diagnosis import cause_at_start, cause_of_divergence, cause
 from descend.runtime.early_reading import EarlyReading
 from descend.runtime.own_metrics import Asked, OwnMetrics, losses_over
 from descend.runtime.result import FinishedRun, Metrics
-from descend.runtime.run import Trainable
+from descend.runtime.trainable import Trainable
 from descend.settings import IN_MEMORY, Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks

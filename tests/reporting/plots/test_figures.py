@@ -19,33 +19,24 @@ from descend.reporting.page_model import Page, Plot, Table
 from descend.reporting.pages.compare import compare_page
 from descend.reporting.pages.landscape import landscape_page
 from descend.reporting.plots.figures import (
-    MOST_TABLE_LINES,
     Trace,
     band,
-    best_line,
     contour,
     figure,
     heatmap,
     label,
     line,
-    loss_plot,
     named_ticks,
     points,
-    rate_plot,
-    thin_history,
 )
-from descend.types import History, HistoryLine
+from descend.reporting.plots.history import (
+    loss_plot,
+    rate_plot,
+)
+from tests.histories import LOSSES, history_of
 from tests.records import compare_record, landscape_record
 
 PNG = b"\x89PNG\r\n\x1a\n"
-LOSSES = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=50)
-
-
-def history_of(losses: list[float], seconds: float = 1.0) -> History:
-    return tuple(
-        HistoryLine(10 * n, n / 2, 320 * n, seconds * n, loss / 2, loss, 32, 0.1 / (1 + n))
-        for n, loss in enumerate(losses)
-    )
 
 
 @given(LOSSES, LOSSES)
@@ -81,28 +72,6 @@ def test_what_is_not_finite_leaves_a_gap() -> None:
 def test_numpy_numbers_become_plain_ones() -> None:
     trace = line("a", np.arange(3), np.ones(3, np.float32))
     assert json.loads(json.dumps(trace))["x"] == [0, 1, 2]
-
-
-def test_the_vertical_axis_can_be_logarithmic_where_no_loss_is_below_zero() -> None:
-    assert loss_plot({"a": history_of([3.0, 2.0])}).log_y
-    assert not loss_plot({"a": history_of([3.0, -2.0])}).log_y
-
-
-@given(LOSSES, st.integers(3, 20))
-def test_thinned_keeps_the_ends_and_the_best(losses: list[float], most: int) -> None:
-    history = history_of(losses)
-    kept = thin_history(history, most)
-    assert len(kept) <= most
-    assert kept[0] is history[0]
-    assert kept[-1] is history[-1]
-    assert best_line(history) is None or best_line(history) in kept
-    assert list(kept) == sorted(kept, key=lambda one: one.update)
-
-
-def test_a_table_of_many_evaluations_stays_short() -> None:
-    long = history_of([1.0 + n for n in range(5000)])
-    assert len(loss_plot({"a": long}).table.rows) <= MOST_TABLE_LINES
-    assert len(loss_plot({"a": long, "b": long}).table.rows) <= MOST_TABLE_LINES
 
 
 @given(st.text())
@@ -194,19 +163,3 @@ def test_many_numbers_along_an_axis_are_thinned_and_names_are_not() -> None:
     assert "tickangle" not in hours
     names = named_ticks(drawn, "x", [f"town {one}" for one in range(24)])["layout"]["xaxis"]
     assert len(names["ticktext"]) == 24
-
-
-def test_a_loss_that_falls_far_is_drawn_logarithmically() -> None:
-    assert loss_plot({"a": history_of([1.0, 0.01])}).figure["layout"]["yaxis"]["type"] == "log"
-    assert loss_plot({"a": history_of([1.0, 0.5])}).figure["layout"]["yaxis"]["type"] == "linear"
-
-
-def test_losses_of_different_kinds_are_drawn_as_the_share_that_is_left() -> None:
-    losses = [3.0, 2.0, 1.5, 1.0, 1.2]
-    squared, poisson = history_of(losses), history_of([one - 900 for one in losses])
-    traces = loss_plot({"a": squared, "b": poisson}, alike=False).figure["data"]
-    lines = {one["name"]: one["y"] for one in traces if one["name"].endswith(": validation")}
-    for y in lines.values():
-        assert y[0] == 1.0
-        assert min(y) == 0.0
-    assert lines["a: validation"] == pytest.approx(lines["b: validation"])

@@ -12,7 +12,7 @@ from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS
-from descend.reporting.plots.figures import loss_plot, rate_plot
+from descend.reporting.plots.history import loss_plot, rate_plot
 from descend.reporting.text.records import PER_TARGET, metric_text
 from descend.types import History
 

@@ -15,7 +15,7 @@ from descend.reporting.pages.advice import advice_sections
 from descend.reporting.pages.model import model_sections
 from descend.reporting.pages.settings import data_section, rate_section, settings_section
 from descend.reporting.pages.summary import train_summary
-from descend.reporting.plots.figures import batch_plot, loss_plot, metric_plots, rate_plot
+from descend.reporting.plots.history import batch_plot, loss_plot, metric_plots, rate_plot
 from descend.reporting.text.records import chosen_rate, epochs_text, subject
 from descend.types import History
 

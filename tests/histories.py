@@ -1,0 +1,16 @@
+"""Histories of runs with given losses."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from descend.types import History, HistoryLine
+
+LOSSES = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=50)
+
+
+def history_of(losses: list[float], seconds: float = 1.0) -> History:
+    return tuple(
+        HistoryLine(10 * n, n / 2, 320 * n, seconds * n, loss / 2, loss, 32, 0.1 / (1 + n))
+        for n, loss in enumerate(losses)
+    )

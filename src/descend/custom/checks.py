@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from descend.custom.models import CustomModel
 from descend.errors import DescendError, InputError
+from descend.training.jax_setup import jit_program
 from descend.types import Array, Params, Variables, split_variables
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
@@ -61,14 +62,16 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     """
     params = shaken(model.init(seed), seed)
     count = len(jax.tree.leaves(x)[0])
-    outputs = _try("The model", model.apply, params, x)
+    x = jax.device_get(x)  # Rows are taken by NumPy: JAX would compile a program for each shape.
+    apply = functools.partial(model.apply, params)
+    outputs = jax.device_get(_try("The model", apply, x))
     for leaf in jax.tree.leaves(outputs):
         if np.shape(leaf)[:1] != (count,):
             raise InputError(
                 f"Expected outputs for each of {count} rows, [B, ...]; found the shape "
                 f"{np.shape(leaf)}."
             )
-    _check_predictions(lambda rows: model.apply(params, rows), x, outputs)
+    _check_predictions(apply, x, outputs)
     _check_rows_apart(model, x, seed)
     if model.training_apply is None:
         return Probe(outputs)
@@ -76,14 +79,14 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     training = model.training_apply
 
     def apply_training(rows: Any, key: int = 1) -> tuple[Any, Any]:
-        return training(weights, state, rows, jax.random.key(key))
+        return training(weights, state, _to_device(rows), jax.random.key(key))
 
     first, after = _try("The model", apply_training, x)
+    first = jax.device_get(first)
     other, _ = apply_training(x, 2)
     couples = any(
-        not same(jax.tree.map(lambda leaf, kept=kept: leaf[kept], apply_training(rows)[0]), part)
+        not same(_take(jax.device_get(apply_training(rows)[0]), kept), _take(first, kept))
         for rows, kept in _replace_half(x)
-        for part in [jax.tree.map(lambda leaf, kept=kept: leaf[kept], first)]
     )
     return Probe(
         outputs,
@@ -94,8 +97,12 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     )
 
 
-def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> None:
+def _check_predictions(apply: Callable[[Any], Any], x: Any, together: Any) -> None:
     """Raise InputError if a row's prediction depends on the rows beside it, or on chance."""
+
+    def predict(rows: Any) -> Any:
+        return jax.device_get(apply(_to_device(rows)))
+
     count = len(jax.tree.leaves(x)[0])
     # What is drawn for a batch differs from place to place, but not from call to call.
     copies = predict(_take(x, np.zeros(count, int)))
@@ -109,8 +116,8 @@ def _check_predictions(predict: Callable[[Any], Any], x: Any, together: Any) -> 
         )
     for place in range(count):
         # A first time with words for an error, since a batch of one row may be what fails.
-        first = functools.partial(_try, "The model", predict)
-        alone = (predict if place else first)(_take(x, slice(place, place + 1)))
+        row = _take(x, slice(place, place + 1))
+        alone = predict(row) if place else jax.device_get(_try("The model", apply, row))
         if not same(alone, _take(together, slice(place, place + 1)), together):
             raise InputError(
                 "The model couples the rows of a batch: alone, a row has other outputs than among "
@@ -158,8 +165,10 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
         outputs: of a few rows.
         y: their targets.
     """
+    outputs, y = jax.device_get((outputs, y))
     count = len(jax.tree.leaves(y)[0])
-    losses = _try("The loss", per_example, outputs, y)
+    compiled = jit_program(lambda outputs, y: per_example(outputs, y))
+    losses = jax.device_get(_try("The loss", compiled, outputs, y))
     if isinstance(losses, list | tuple | Mapping):
         raise InputError(
             f"Expected the losses as one array, loss(outputs, y) -> [B]; found a "
@@ -177,19 +186,26 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
     )
     both = (outputs, y)
     for place in range(count):
-        first = functools.partial(_try, "The loss", per_example)
-        alone = (per_example if place else first)(*_take(both, slice(place, place + 1)))
+        row = _take(both, slice(place, place + 1))
+        alone = jax.device_get(compiled(*row) if place else _try("The loss", compiled, *row))
         if not same(alone, losses[place : place + 1], losses):
             raise InputError(text.format("alone, a row has another loss than among others"))
     for rows, kept in _replace_half(both):
-        if not same(per_example(*rows)[kept], losses[kept], losses):
+        if not same(jax.device_get(compiled(*rows))[kept], losses[kept], losses):
             raise InputError(text.format("a row has another loss when other rows change"))
-    if _other_rows_count(lambda outputs: per_example(outputs, y), outputs, LOSS_GRADIENT):
+    if _other_rows_count(
+        lambda outputs: per_example(outputs, y), outputs, LOSS_GRADIENT, whole=jit_program
+    ):
         raise InputError(text.format("the gradient of a row's loss holds other rows"))
 
 
 def _other_rows_count(
-    of_rows: Callable[[Any], Any], given: Any, what: str, least: float = 0.0
+    of_rows: Callable[[Any], Any],
+    given: Any,
+    what: str,
+    least: float = 0.0,
+    *,
+    whole: Callable[[Any], Any] = lambda function: function,
 ) -> bool:
     """Whether what is computed for one half of the rows has derivatives by the other half.
 
@@ -201,6 +217,8 @@ def _other_rows_count(
         given: a few rows; those of its arrays that hold floats are looked at.
         what: for messages.
         least: derivatives below this part of those by the half itself are rounding.
+        whole: compiles what is small; the operations of a large model are compiled one by one,
+            which does not take longer for more layers.
     """
     leaves, structure = jax.tree.flatten(given)
     moving = [bool(jnp.issubdtype(jnp.result_type(leaf), jnp.floating)) for leaf in leaves]
@@ -209,30 +227,26 @@ def _other_rows_count(
     count = len(leaves[0])
     random = np.random.default_rng(0)
 
+    def float_outputs(floats: list[Any]) -> list[Array]:
+        own = iter(floats)
+        joined = [next(own) if moves else leaf for leaf, moves in zip(leaves, moving, strict=True)]
+        found = jax.tree.leaves(of_rows(jax.tree.unflatten(structure, joined)))
+        return [one for one in found if jnp.issubdtype(one.dtype, jnp.floating)]
+
     floats = [leaf for leaf, moves in zip(leaves, moving, strict=True) if moves]
-    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(jax.eval_shape(of_rows, given))]
+    gradient_of = whole(lambda floats, weights: jax.vjp(float_outputs, floats)[1](weights))
+    found = jax.eval_shape(float_outputs, floats)
     half = count // 2
     for kept, others in (
         (slice(0, half), slice(half, count)),
         (slice(half, count), slice(0, half)),
     ):
         # Other weights for each number: those of a softmax would cancel in a plain sum.
-        weights = [1.0 + random.random((kept.stop - kept.start, *shape)) for shape in shapes]
-
-        def weighted(floats: list[Any], kept: slice = kept, weights: list[Any] = weights) -> Any:
-            own = iter(floats)
-            joined = [
-                next(own) if moves else leaf for leaf, moves in zip(leaves, moving, strict=True)
-            ]
-            found = jax.tree.leaves(of_rows(jax.tree.unflatten(structure, joined)))
-            terms = [
-                jnp.sum(one[kept] * weight)
-                for one, weight in zip(found, weights, strict=True)
-                if jnp.issubdtype(one.dtype, jnp.floating)
-            ]
-            return sum(terms, start=jnp.float32(0))
-
-        gradient = _try(what, jax.grad(weighted), floats)
+        weights = [np.zeros(np.shape(one)) for one in found]
+        for weight in weights:
+            weight[kept] = 1.0 + random.random(weight[kept].shape)
+        typed = [jnp.asarray(each, one.dtype) for each, one in zip(weights, found, strict=True)]
+        gradient = jax.device_get(_try(what, gradient_of, floats, typed))
         if _largest(_take(gradient, others)) > least * _largest(_take(gradient, kept)):
             return True
     return False
@@ -307,12 +321,17 @@ def _replace_half(tree: Any) -> list[tuple[Any, slice]]:
     return [(_take(tree, first), slice(0, half)), (_take(tree, last), slice(half, count))]
 
 
+def _to_device(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
+
+
 def _take(tree: Any, rows: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def _try(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call and compile a user's function; its errors become one sentence."""
+    arguments = _to_device(arguments)
     try:
         jax.eval_shape(function, *arguments)
         return function(*arguments)
@@ -344,7 +363,8 @@ def check_differentiable(
     y: Any,
 ) -> None:
     """Raise InputError if the mean loss has no gradient with respect to the weights."""
-    _try(what, jax.grad(lambda params: jnp.mean(per_example(call(params), y))), weights)
+    mean = jax.jit(lambda outputs, y: jnp.mean(per_example(outputs, y)))
+    _try(what, jax.grad(lambda params: mean(call(params), y)), weights)
 
 
 def _first_line(error: BaseException) -> str:

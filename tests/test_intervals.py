@@ -64,6 +64,7 @@ def model(table: pd.DataFrame) -> descend.Model:
     return descend.train(table, target="n", task="regression", **options).model
 
 
+@pytest.mark.slow
 def test_the_file_of_a_model_holds_its_intervals(table, model, tmp_path) -> None:
     model.save(tmp_path / "model.safetensors")
     again = descend.load_model(tmp_path / "model.safetensors")
@@ -89,6 +90,7 @@ def test_predictions_are_written_with_their_bounds(table, model, tmp_path) -> No
     np.testing.assert_allclose(found[["n_low", "n_high"]], model.predict_interval(table, 0.9))
 
 
+@pytest.mark.slow
 def test_classes_have_probabilities_instead(table) -> None:
     named = table.assign(n=np.where(table["n"] > 1, "many", "few"))
     made = descend.train(named, target="n", members=1, hidden=(4,), epochs=1).model

@@ -52,6 +52,7 @@ def in_onnx(model, path, frame):
 
 
 @pytest.mark.parametrize("model", ["mlp", "tabular"])
+@pytest.mark.slow
 def test_quantiles_are_columns_in_order_and_hold_their_shares(model, tmp_path):
     hidden = (8,)
     run = trained("number", model=model, hidden=hidden, quantiles=(0.1, 0.5, 0.9))
@@ -122,6 +123,7 @@ def test_the_command_line_writes_a_column_for_each_quantile(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("model", ["mlp", "tabular"])
+@pytest.mark.slow
 def test_answers_of_several_questions_are_probabilities(model, tmp_path):
     run = trained("rain,wind", loss="binary_cross_entropy", model=model)
     frame = table(seed=1)

@@ -103,6 +103,7 @@ def test_the_dependence_is_the_slope_and_the_noisy_kind_has_the_error(
     assert worst["values"]["kind"] == "k2"
 
 
+@pytest.mark.slow
 def test_a_classifier_has_its_curves(classes: dict[str, Any]) -> None:
     assert classes["importance"][0]["column"] == "a"
     counts = np.array(classes["confusion"]["counts"])

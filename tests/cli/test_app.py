@@ -118,6 +118,7 @@ def test_json_is_one_object_on_stdout(descend: Descend, houses: Path, tmp_path: 
     assert record["settings"]["batch_size"] == 32
 
 
+@pytest.mark.slow
 def test_predictions_go_to_the_screen_and_to_parquet(
     descend: Descend, houses: Path, tmp_path: Path
 ) -> None:
@@ -158,6 +159,7 @@ def test_the_same_seed_gives_the_same_bytes(descend: Descend, houses: Path, tmp_
     assert a != c
 
 
+@pytest.mark.slow
 def test_another_process_predicts_the_same_bytes(
     descend: Descend, houses: Path, tmp_path: Path
 ) -> None:

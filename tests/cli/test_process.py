@@ -46,6 +46,7 @@ def test_two_runs_started_together_in_one_folder(table: Path, run: Path, tmp_pat
     assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_model_does_not_know_where_its_rows_stood(
     table: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def comparison(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Comparis
     )
 
 
+@pytest.mark.slow
 def test_the_played_runs_are_those_of_the_first_seed_and_meet_the_plane_at_the_best(
     comparison: Comparison,
 ) -> None:

@@ -32,6 +32,7 @@ def learned() -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.slow
 def test_estimators_learn_the_same_to_the_bit() -> None:
     before = learned()
     with jax.enable_x64(True):

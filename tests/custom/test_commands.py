@@ -244,6 +244,7 @@ def test_a_model_on_a_table_is_not_exported_and_says_why(tmp_path: Path) -> None
         descend.fit(**functions(), **OPTIONS).export(tmp_path / "model.txt")
 
 
+@pytest.mark.slow
 def test_a_model_that_counts_its_rows_is_told_how(tmp_path: Path) -> None:
     init, apply = functions()["model"]
     run = descend.fit(

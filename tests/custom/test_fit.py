@@ -191,6 +191,7 @@ def test_advice_is_measured_as_for_ours(tmp_path: Path) -> None:
     assert "a custom model" in (tmp_path / "advice.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_rate_of_its_own_is_settled_and_one_that_is_asked_for_is_found() -> None:
     run = descend.fit(linear(), rows(), optimizer=optax.adam(0.02), epochs=1, advice_budget=0.3)
     assert run.record["settings"]["learning_rate"] == 1.0
@@ -369,6 +370,7 @@ def test_options_of_other_libraries_are_answered(name: str, answer: str) -> None
         descend.fit(linear(), rows(), **{name: 1})
 
 
+@pytest.mark.slow
 def test_64_bits_may_be_switched_on_around_a_run() -> None:
     with jax.enable_x64(True):
         model = (lambda key: jnp.zeros((4, 1)), lambda params, x: x @ params)

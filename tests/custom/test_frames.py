@@ -28,6 +28,7 @@ def rows(data: Any, validation: Any = 0.2) -> Any:
     return custom_rows(data, Settings("y"), validation, layout=None, say=lambda text: None)
 
 
+@pytest.mark.slow
 def test_predict_refuses_columns_in_another_order_or_others() -> None:
     model = (lambda key: jnp.zeros((3, 1)), lambda params, x: x @ params)
     options: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.1, "epochs": 2}

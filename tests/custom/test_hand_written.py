@@ -210,6 +210,7 @@ def test_padded_places_count_for_nothing() -> None:
     assert seen[-1][0] == pytest.approx(mean, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_inputs_and_two_outputs_have_the_weighted_sum_of_their_losses() -> None:
     def init(key: Any) -> Tree:
         return {"price": jnp.zeros((2, 1)), "kind": jnp.zeros((2, 3))}

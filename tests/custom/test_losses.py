@@ -122,6 +122,7 @@ def test_classes_come_as_codes_columns_or_one_hot() -> None:
     assert flat.predict(X) == pytest.approx(fit(linear(1), TWO).predict(X), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_questions_of_their_own_are_asked_apart() -> None:
     both = fit(linear(2), np.stack([TWO, 1 - TWO], 1), loss="bce")
     one = fit(linear(1), TWO)
@@ -148,6 +149,7 @@ def test_a_last_layer_that_makes_probabilities_gets_no_second_link(
     assert headed.metrics["model"] == pytest.approx(bare.metrics["model"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_last_layer_of_keras_is_known_by_its_name() -> None:
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])

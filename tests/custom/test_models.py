@@ -314,6 +314,7 @@ def test_coupled_rows_are_said_once_and_advised_on(capsys):
     assert said.count("takes the rows of a batch together") == 1
 
 
+@pytest.mark.slow
 def test_rows_of_weight_0_are_refused_where_rows_are_coupled():
     X, y = rows()
     weight = np.arange(ROWS) % 2
@@ -381,6 +382,7 @@ def test_a_keras_model_has_the_weights_of_the_run_that_was_asked_last():
     assert not any(values.any() for values in one.model.get_weights()), "what the user did stays"
 
 
+@pytest.mark.slow
 def test_keras_regularizers_are_obeyed():
     """L2(s) of Keras is s·|w|², l2 here l2/2·|w|²."""
     keras = pytest.importorskip("keras")
@@ -516,11 +518,13 @@ def test_a_keras_model_whose_call_is_not_told_of_training_is_taken():
     assert fit(model, (X, y), epochs=3).metrics["model"]["r2"] > 0.5
 
 
+@pytest.mark.slow
 def test_what_cancels_does_not_couple_rows():
     X, y = rows()
     fit(less_the_largest(), (X, (y > 1).astype(int)), loss="cross_entropy", epochs=1)
 
 
+@pytest.mark.slow
 def test_several_outputs_have_a_loss_each():
     X, y = rows()
     labels = (y > 1).astype(int)

@@ -170,6 +170,7 @@ def test_a_metric_that_is_another_one_is_warned_of(tmp_path: Path) -> None:
         assert any(f"{name!r} of the saved weights was" in text for text in said)
 
 
+@pytest.mark.slow
 def test_the_same_function_in_other_words_goes_on(tmp_path: Path) -> None:
     fit(tmp_path / "run")
     assert (

@@ -143,6 +143,7 @@ def test_the_optimizer_keeps_its_state_in_32_bits() -> None:
     assert set(seen) == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.slow
 def test_numbers_that_are_no_floats_stand_still_in_every_form() -> None:
     nnx = pytest.importorskip("flax.nnx")
     linen = pytest.importorskip("flax.linen")
@@ -203,6 +204,7 @@ def test_masked_weights_stand_still(options: dict[str, Any]) -> None:
     assert run.params["last"].tolist() != begun["last"].tolist()
 
 
+@pytest.mark.slow
 def test_what_no_gradient_reaches_stands_still_under_l2_and_weight_decay() -> None:
     init, apply = two_layers()
 
@@ -255,6 +257,7 @@ def test_a_filter_spec_of_equinox_says_what_is_trained() -> None:
     assert run.model.layers[-1].weight.tolist() != model.layers[-1].weight.tolist()
 
 
+@pytest.mark.slow
 def test_a_run_with_frozen_weights_is_advised_and_goes_on(tmp_path: Any) -> None:
     mine = {"model": two_layers(), "data": (X, Y), "trainable": MASK}
     assert descend.advise(**mine, batch_size=16, advice_budget=1.0).learning_rate > 0

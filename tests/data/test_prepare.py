@@ -117,6 +117,7 @@ def test_a_store_is_used_again_without_looking_at_the_table(
     prepare.prepare(str(csv), decided, schema=first.schema, layout=first.layout)
 
 
+@pytest.mark.slow
 def test_a_store_is_made_anew_where_the_table_or_the_task_changed(
     csv: Path, tmp_path: Path
 ) -> None:

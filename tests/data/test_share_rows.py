@@ -92,6 +92,7 @@ def test_together_they_have_the_rows_of_one_process(files: str) -> None:
             assert np.array_equal(values, bins[name])
 
 
+@pytest.mark.slow
 def test_every_process_has_a_store_of_its_part_alone(
     files: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_other_files_under_the_same_name_are_refused(differs: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
+@pytest.mark.slow
 def test_a_table_of_validation_rows_is_shared_out_too(stored: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name, rows, kinds in (("training", 200, "abc"), ("validation", 61, "abcd")):

@@ -232,6 +232,7 @@ def test_codes_that_float64_cannot_tell_apart_are_text(tmp_path):
     assert session.get_inputs()[0].type == "tensor(string)"
 
 
+@pytest.mark.slow
 def test_an_input_of_another_type_is_refused(tmp_path):
     code, y = codes("A1", "2")
     trained(pd.DataFrame({"code": code}), y, categorical=["code"]).export(tmp_path / "m.onnx")
@@ -253,6 +254,7 @@ def test_several_targets_and_columns_named_like_outputs(tmp_path):
     assert found == pytest.approx(made.predict(data), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 

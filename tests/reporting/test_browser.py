@@ -169,6 +169,7 @@ def test_an_axis_can_be_made_linear_and_logarithmic_again(page: Browser) -> None
 
 
 @pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.slow
 def test_plots_follow_light_and_dark(page: Browser, dark: bool) -> None:
     page.resize(1280, 900, dark=dark)
     ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"

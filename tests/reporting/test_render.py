@@ -175,6 +175,7 @@ def test_text_is_shown_and_never_run(text: str) -> None:
         st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
+@pytest.mark.slow
 def test_json_in_a_page_comes_back_and_ends_no_script(value: Any) -> None:
     text = escape_json(value)
     assert text.isascii()

@@ -54,6 +54,7 @@ def again(run: Path) -> None:
     resume(run, Options(make_progress("silent")))
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumed_twice_is_the_same(run: Path) -> None:
     model, history = (run / "model.safetensors").read_bytes(), (run / "history.csv").read_bytes()
     for _ in range(2):

@@ -83,6 +83,7 @@ def _taking(seconds: float) -> Any:
     return measured
 
 
+@pytest.mark.slow
 def test_a_run_within_a_budget_trains_as_planned() -> None:
     random = np.random.default_rng(1)
     data = random.normal(size=(200, 2)), random.normal(size=200)

@@ -53,6 +53,7 @@ def test_an_interval_covers_what_it_says(options):
     assert inside.mean() == pytest.approx(0.9, abs=0.05)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_stream_are_calibrated_on_its_reservoir():
     estimator = regressor()
     X, y = numbers(3000)
@@ -79,6 +80,7 @@ def test_counts_are_never_predicted_below_0():
     assert estimator.predict_interval(X).min() >= 0.0
 
 
+@pytest.mark.slow
 def test_several_quantiles_are_columns():
     X, y = numbers(800)
     estimator = regressor(quantiles=(0.1, 0.5, 0.9)).fit(X, y)

@@ -104,12 +104,14 @@ def test_a_linear_classifier_gives_the_log_odds():
     assert estimator.score(X, y) > truth.score(StandardScaler().fit_transform(X), y) - 0.02
 
 
+@pytest.mark.slow
 def test_other_models_have_no_coefficients():
     X, y = numbers(40)
     assert not hasattr(MiniBatchRegressor(hidden=(4,), max_epochs=1).fit(X, y), "coef_")
 
 
 @pytest.mark.parametrize("kind", [MiniBatchRegressor, MiniBatchClassifier])
+@pytest.mark.slow
 def test_a_weight_counts_repetitions(kind):
     X, y = numbers(60)
     y = y if kind is MiniBatchRegressor else np.where(y > np.median(y), "a", "b")
@@ -259,6 +261,7 @@ def test_partial_fit_follows_the_rows_wherever_they_go(first):
     assert r2_of(estimator, *then) > 0.98
 
 
+@pytest.mark.slow
 def test_partial_fit_follows_classes_that_are_swapped():
     random = np.random.default_rng(0)
     estimator = MiniBatchClassifier("linear", random_state=0, patience=3)

@@ -32,6 +32,7 @@ def test_the_last_weights_of_each_are_kept_without_early_stopping() -> None:
     assert same_bits(unstack(two.model_.params)[0], one.model_.params)
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_from_the_weights_of_each() -> None:
     estimator = MiniBatchClassifier(networks=2, warm_start=True, **SMALL)
     estimator.fit(X, Y > 0)
@@ -44,6 +45,7 @@ def test_warm_start_goes_on_from_the_weights_of_each() -> None:
         )
 
 
+@pytest.mark.slow
 def test_partial_fit_trains_one_network_and_does_not_go_on_with_several() -> None:
     estimator = MiniBatchRegressor(networks=2, **SMALL).partial_fit(X, Y)
     assert len(unstack(estimator.model_.params)) == 1

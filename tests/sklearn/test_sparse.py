@@ -42,6 +42,7 @@ def targets(y, kind):
     ("model", "kind"),
     [("linear", "number"), ("linear", "classes"), ("mlp", "two targets")],
 )
+@pytest.mark.slow
 def test_sparse_rows_are_learned_and_predicted_as_dense_ones_are(model, kind):
     X, y = rows()
     weight = np.random.default_rng(1).integers(1, 4, size=len(X))
@@ -55,6 +56,7 @@ def test_sparse_rows_are_learned_and_predicted_as_dense_ones_are(model, kind):
             assert getattr(estimator, tell)(form) == pytest.approx(expected, abs=3e-6 * scale)
 
 
+@pytest.mark.slow
 def test_parts_may_be_sparse_or_dense():
     X, y = rows(240)
     (dense, other), _ = estimators("linear", "number")
@@ -141,6 +143,7 @@ def test_the_tabular_network_refuses_what_does_not_fit(monkeypatch):
         MiniBatchRegressor(**OPTIONS).fit(sparse.csr_array(X), y)
 
 
+@pytest.mark.slow
 def test_the_usual_rate_of_a_linear_model_falls_where_rows_are_wide():
     random = np.random.default_rng(0)
     X = sparse.random(300, 5000, density=0.01, random_state=0, format="csr")

@@ -52,6 +52,7 @@ def sizes(loop: LoopState) -> list[int]:
     return [line.batch_size for line in loop.history]
 
 
+@pytest.mark.slow
 def test_the_batch_grows_fourfold_where_the_noise_is_at_least_four_times_the_batch() -> None:
     looked = Recorder()
     loop, _ = fit(growing(15.0, 16.0, 63.0, 64.0), network().begin(), looked)

@@ -165,6 +165,7 @@ def table(task: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.slow
 def test_the_model_predicts_the_mean_of_its_networks(task: str, tmp_path: Any) -> None:
     data = table(task)
     made = descend.train(data, target="y", networks=3, **OPTIONS).model
@@ -191,6 +192,7 @@ def test_a_prediction_does_not_depend_on_the_rows_beside_it() -> None:
     np.testing.assert_array_equal(whole[7:9], made.predict(data.iloc[7:9]))
 
 
+@pytest.mark.slow
 def test_intervals_take_the_members_of_all_networks() -> None:
     data = table("regression")
     made = descend.train(data, target="y", networks=2, **{**OPTIONS, "members": 1}).model

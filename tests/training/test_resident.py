@@ -93,6 +93,7 @@ def test_rows_of_weight_0_do_not_count_whatever_they_hold(on_device: None) -> No
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loop.state.params))
 
 
+@pytest.mark.slow
 def test_a_trial_and_a_run_make_the_same_updates(on_device: None) -> None:
     runner = make_runner(mlp_problem(numbers(230), numbers(50, seed=1)))
     trial = runner.start(16, 0.01)
@@ -123,6 +124,7 @@ def test_a_run_keeps_the_order_it_began_with(monkeypatch: pytest.MonkeyPatch) ->
     assert restore_loop_state(arrays, record, problem.begin()).order == DRAWN
 
 
+@pytest.mark.slow
 def test_a_large_table_trains_the_same_on_host_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = 3005
     monkeypatch.setitem(order.MOST_DRAWN, HASHED, 1000)

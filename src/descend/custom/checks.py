@@ -167,7 +167,8 @@ def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> 
     """
     outputs, y = jax.device_get((outputs, y))
     count = len(jax.tree.leaves(y)[0])
-    compiled = jit_program(lambda outputs, y: per_example(outputs, y))
+    # What is called may be an object without a hash, which cannot be compiled itself.
+    compiled = jit_program(lambda outputs, y: per_example(outputs, y))  # noqa: PLW0108
     losses = jax.device_get(_try("The loss", compiled, outputs, y))
     if isinstance(losses, list | tuple | Mapping):
         raise InputError(

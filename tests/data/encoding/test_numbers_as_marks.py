@@ -59,6 +59,7 @@ def test_every_spelling_is_missing(kind: str, trained: str, mark: str, tmp_path:
         assert np.array_equal(both, first), spelling
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_wide_table_too() -> None:
     others = {f"w{place}": [f"{one:.1f}" for one in Y + place] for place in range(130)}
     wide = pd.DataFrame({"a": [f"{one:.1f}" for one in VALUES], "y": Y, **others})

@@ -232,6 +232,7 @@ def test_a_decimal_of_float16_is_the_same_value_in_files_and_frames(tmp_path: Pa
 
 
 @pytest.mark.parametrize("values", [[30, 10, 20], [0.5, 1.5, 2.5], ["7", "8", "9"]])
+@pytest.mark.slow
 def test_a_declared_category_of_numbers_is_one(tmp_path: Path, values: list[Any]) -> None:
     which = RANDOM.integers(0, 3, ROWS)
     cells = [values[one] for one in which]

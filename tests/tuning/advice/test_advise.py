@@ -30,6 +30,7 @@ def advised(problem: Problem) -> Advice:
     return advise(problem, budget=1.0, clock=ticking())[0]
 
 
+@pytest.mark.slow
 def test_the_advice_is_possible_and_lies_in_its_regions(advised: Advice) -> None:
     assert 1 <= advised.batch_size <= 900
     low, high = advised.flat_region

@@ -70,6 +70,7 @@ def noise_with(seed: int) -> list[list[float]]:
     return [[low, math.inf if high is None else high] for low, high in ends]
 
 
+@pytest.mark.slow
 def test_fewer_rows_are_sampled_where_a_gradient_takes_long() -> None:
     """A fifth of ten seconds is 18 times 8 groups of rows whose gradient takes 0.01 seconds."""
     usual, slow = records_with(0), records_with(0, seconds=0.01)

@@ -27,6 +27,7 @@ def runner() -> TrialRunner:
     return make_runner(linear_problem(numbers(120, columns=4), optimizer="sgd"))
 
 
+@pytest.mark.slow
 def test_a_trajectory_is_the_trajectory_of_fit(runner: TrialRunner) -> None:
     trajectory = record_trajectory(runner, "all rows", 120, 0.1, [1, 2, 4])
     assert trajectory.updates == (0, 1, 2, 4)

@@ -55,7 +55,7 @@ def test_functions_have_the_defaults_of_settings(function: str) -> None:
     if function == "fit":  # A custom model has the update rule of every model but the tabular one.
         changed = {"optimizer": defaults.OPTIMIZER}
     parameters = inspect.signature(getattr(descend, function)).parameters
-    for name in FIELDS.keys() & parameters.keys() - {"target", "model"}:
+    for name in FIELDS.keys() & parameters.keys() - {"target", "model", "class_weight"}:
         assert parameters[name].default == changed.get(name, FIELDS[name]), name
     if function != "fit":
         model = parameters["model"].default if "model" in parameters else FIELDS["model"]

@@ -9,7 +9,11 @@ import pytest
 
 import descend
 from descend.cli.app import app
+from descend.data.reading.table import open_table
+from descend.data.schema.learn import learn_schema
 from descend.errors import DataError, SettingsError
+from descend.settings import Settings
+from descend.training.build import resolve_task
 
 
 def table(rows=600, seed=0):
@@ -29,6 +33,26 @@ def table(rows=600, seed=0):
             "three": np.select([a < -0.5, a < 0.5], ["low", "mid"], "top"),
         }
     )
+
+
+def test_several_columns_of_0_and_1_are_labels():
+    """As several labels of a row are in the estimators."""
+    found = table()[["a", "b", "rain", "wind"]]
+    run = trained("rain,wind", epochs=1)
+    assert run.model.settings.loss == "binary_cross_entropy"
+    assert {"log_loss", "exact_match"} < run.metrics["model"].keys()
+    assert not run.model.schema.target.standardised
+    for data, options in (
+        (found, {"task": "regression"}),
+        (found, {"loss": "squared_error"}),
+        (found.assign(wind=found.wind * 2), {}),
+    ):
+        settings = Settings("rain,wind", **options)
+        schema = learn_schema(open_table(data), settings)
+        assert schema.target.standardised
+        assert resolve_task(settings, schema).loss == "squared_error"
+    with pytest.raises(DataError, match="labels, of which a row may have several, are columns of"):
+        learn_schema(open_table(found.assign(rain=found.rain == 1)), Settings("rain,wind"))
 
 
 TARGETS = ["number", "other", "count", "rain", "wind", "two", "three"]

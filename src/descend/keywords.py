@@ -6,7 +6,7 @@ here equal to its fields and parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 
@@ -83,5 +83,6 @@ class TrainKeywords(NetworkKeywords, total=False):
 
     model: str
     loss: str
+    class_weight: str | Sequence[str] | Mapping[Any, float] | None
     optimizer: str
     validation: object

@@ -28,6 +28,7 @@ COUNTERPARTS = {
     **dict.fromkeys(("test_size", "validation_fraction", "validation_split"), "validation"),
     **dict.fromkeys(("warmup_ratio", "warmup_steps"), "warmup"),
     **dict.fromkeys(("sample_weight", "weight_column", "weights"), "weight"),
+    **dict.fromkeys(("class_weights", "auto_class_weights", "scale_pos_weight"), "class_weight"),
     **dict.fromkeys(("sep",), "delimiter"),
     **dict.fromkeys(("skiprows", "skip_rows"), "skip_lines"),
 }
@@ -53,11 +54,6 @@ ABSENT = {
     **dict.fromkeys(
         ("loss_weights", "loss_weight"),
         "loss={'price': ('squared_error', 0.5)} has the weight beside the loss of each output",
-    ),
-    **dict.fromkeys(
-        ("class_weight", "class_weights", "scale_pos_weight"),
-        "weights of rows are the third of (X, y, weight), or the option weight of a table; fit and "
-        "MiniBatchClassifier take class_weight",
     ),
     **dict.fromkeys(
         (

@@ -25,7 +25,7 @@ from descend.defaults import (
     QUANTILES,
     VALIDATION_FRACTION,
 )
-from descend.errors import SettingsError, option_text
+from descend.errors import SettingsError, option_text, printable
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
@@ -37,6 +37,8 @@ UNITS = {
     "advice_budget": parse_duration,
 }
 """Options that may be texts with a unit, from Python as on the command line."""
+BALANCED = "balanced"
+"""The class weights that give each class the same sum of weights."""
 LARGEST_COUNT = 1 << 53
 """Largest value of an option; beyond, float64 cannot hold every whole number."""
 SEEDS = 1 << 32
@@ -146,6 +148,9 @@ class Settings:
         date_order: `dmy` or `mdy` if 01/02/2024 is ambiguous; `auto` decides by the other rows.
         decimal: `point` or `comma` if 1,234 is ambiguous; `auto` decides.
         weight: the column with row weights.
+        class_weight: of classes, what the losses of their rows are multiplied by: `NAME=WEIGHT`
+            for each, 1 for the others; or `balanced`, which gives each class the same sum of
+            weights. From Python also a mapping of classes to weights. Metrics are without them.
         delimiter: field separator of text files: one character, or `tab`, or `space` for any
             number of spaces and tabs; None detects it.
         header: whether the first line of text files holds the names of the columns.
@@ -207,6 +212,7 @@ class Settings:
     date_order: str = "auto"
     decimal: str = "auto"
     weight: str | None = None
+    class_weight: tuple[str, ...] = ()
     delimiter: str | None = None
     header: bool = True
     skip_lines: int | None = None
@@ -257,6 +263,7 @@ class Settings:
             raise SettingsError(
                 f"{option_text('weight')} must name a column; found {self.weight!r}."
             )
+        class_weights(self.class_weight)
         if self.delimiter is not None and not is_delimiter(self.delimiter):
             raise SettingsError(
                 f"{option_text('delimiter')} must be one character, such as ';', or tab, or space; "
@@ -457,6 +464,33 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ) from None
 
 
+def class_weights(given: object) -> dict[str, float] | None:
+    """The weights in a list of `NAME=WEIGHT`, by the text of the class; None for `balanced`.
+
+    >>> class_weights(("yes=5", "no=1"))
+    {'yes': 5.0, 'no': 1.0}
+
+    Raises:
+        SettingsError: it is no such list.
+    """
+    if given == (BALANCED,):
+        return None
+    found: dict[str, float] = {}
+    for text in given if isinstance(given, tuple) else (given,):
+        name, _, number = str(text).rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not (name and math.isfinite(weight) and weight >= 0) or name in found:
+            raise SettingsError(
+                f"{option_text('class_weight')} must be balanced, or NAME=WEIGHT for each class, "
+                f"once, with a weight of 0 or more, such as yes=5; found {printable(str(text))!r}."
+            )
+        found[name] = weight
+    return found
+
+
 def split_names(text: str) -> tuple[str, ...]:
     """The names in a list with commas; a name with a comma must be in double quotes.
 
@@ -471,8 +505,12 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def _plain(name: str, value: Any) -> Any:
     """The value in Python's own types, as records hold it."""
-    if isinstance(value, str) and name in NAMES:
+    if isinstance(value, str) and name in (*NAMES, "class_weight"):
         return split_names(value)
+    if name == "class_weight":
+        if isinstance(value, Mapping):
+            return tuple(f"{_class_text(one)}={weight}" for one, weight in value.items())
+        return () if value is None else _plain("", value)
     if name == "validation" and not isinstance(value, int | float | str | GivenRows):
         if isinstance(value, os.PathLike):
             return os.fspath(value)
@@ -484,6 +522,12 @@ def _plain(name: str, value: Any) -> Any:
         return tuple(_plain("", part) for part in value)
     # NumPy's scalars, known without importing NumPy: `--help` need not wait for it.
     return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _class_text(label: object) -> str:
+    """A class as a table would hold it: NumPy and Python write True, tables true."""
+    text = str(label)
+    return text.lower() if text in ("True", "False") else text
 
 
 def _given(value: Any) -> Any:

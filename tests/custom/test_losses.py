@@ -13,8 +13,10 @@ import optax
 import pytest
 
 import descend
+from descend.custom.arrays import facts_of
 from descend.custom.checks import check_loss
-from descend.errors import DataError, InputError
+from descend.custom.losses import Part, named_loss
+from descend.errors import DataError, InputError, SettingsError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 ROWS = 200
@@ -107,6 +109,15 @@ def test_classes_of_a_sequence_that_come_as_one_hot_are_asked_about() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("y", [np.eye(4)[:, :2], np.array([0, 1, 1, 0.0])[:, None]])
+def test_targets_of_0_and_1_alone_are_asked_about(y: np.ndarray) -> None:
+    part = Part(np.ones(y.shape), y, facts_of(y))
+    with pytest.raises(SettingsError, match="holds 0 and 1 alone: are these answers or numbers"):
+        named_loss("auto", part)
+    assert named_loss("auto", part._replace(same_as_input=True))[1] == "squared_error"
+    assert named_loss("auto", part._replace(facts=facts_of(2 * y)))[1] == "squared_error"
+
+
 def test_classes_come_as_codes_columns_or_one_hot() -> None:
     codes = fit(linear(3), THREE)
     assert codes.record["own"]["loss"] == "cross_entropy"

@@ -62,6 +62,18 @@ def test_rows_of_weight_0_are_no_rows_of_a_metric() -> None:
     assert found["largest"] == pytest.approx(Y[1::2].max())
 
 
+def test_columns_of_targets_are_told_each_by_itself() -> None:
+    """The squares of the first are a million times those of the second."""
+    y = np.stack([1000.0 * Y, X[:, 0] + 0.1 * Y], axis=1)
+    model = (lambda key: jnp.zeros((3, 2)), lambda params, x: x @ params)
+    run = descend.fit(model, (X, y), validation=(X, y), **OPTIONS)
+    found, errors = run.metrics["model"], np.asarray(run.predict(X)) - y
+    for place in (0, 1):
+        rmse = np.sqrt(np.mean(errors[:, place] ** 2))
+        assert found[f"rmse (y[:, {place}])"] == pytest.approx(rmse, rel=1e-5)
+    assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(y, y + errors), rel=1e-5)
+
+
 def test_metrics_of_scikit_learn_get_the_target_first() -> None:
     run = fit(metrics={"own": sklearn.metrics.r2_score}, learning_rate=0.001)
     assert run.metrics["model"]["own"] == pytest.approx(run.metrics["model"]["r2"], abs=1e-5)

@@ -435,6 +435,16 @@ def coupled_a_little():
     return init, lambda params, x: apply(params, x + 1e-4 * x.mean(axis=0))
 
 
+def coupled_by_tokens():
+    """Rows of token ids, of which derivatives say nothing."""
+
+    def apply(params, x):
+        tokens = params[jnp.clip(x, 0, 9).astype(int)].mean(axis=1)
+        return tokens + 1e-4 * tokens.mean(axis=0)
+
+    return lambda key: jnp.zeros((10, 1)), apply
+
+
 def less_the_largest():
     """A usual step before exponentials, which cancels."""
 
@@ -499,6 +509,15 @@ def keras_with(**options):
 def test_what_cannot_be_right_is_refused(make, said):
     with pytest.raises(InputError, match=said):
         fit(make(), rows())
+
+
+def test_whole_numbers_of_other_rows_are_seen_if_they_change_outputs_only_a_little():
+    X = np.random.default_rng(0).integers(0, 10, (100, 5))
+    init, apply = coupled_by_tokens()
+    with pytest.raises(InputError, match="slightly other outputs when the whole numbers of other"):
+        fit((init, apply), (X, X.mean(axis=1)))
+    alone = lambda params, x: params[x].mean(axis=1)  # noqa: E731
+    assert fit((init, alone), (X, X.mean(axis=1)), epochs=1).metrics
 
 
 def test_a_keras_model_whose_call_is_not_told_of_training_is_taken():

@@ -138,6 +138,11 @@ def figures() -> Any:
             {"optimizer": optax.adam(0.02, eps=1e-5)},
         ),
         (
+            "accumulation",
+            {"optimizer": optax.MultiSteps(optax.sgd(0.02), 4)},
+            {"optimizer": optax.MultiSteps(optax.sgd(0.02), 5)},
+        ),
+        (
             "schedule",
             {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 10_000))},
             {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 20_000))},

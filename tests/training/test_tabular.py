@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from descend.data.schema.columns import RegressionTarget
 from descend.settings import Settings
 from descend.training.bins import BEYOND, find_bins
 from descend.training.evaluation import EvaluateRows
@@ -53,6 +54,9 @@ def rows(count: int = 400, seed: int = 0) -> dict[str, Array]:
         "numeric": numeric.astype(np.float32),
         "category": random.integers(SIZES, size=(count, 2)).astype(np.int32),
     }
+
+
+NUMBERS = RegressionTarget(("y",), (0.0,), (1.0,), (0.0,), (1.0,))
 
 
 def network(members: int = 3, loss: str = "squared_error", outputs: int = 1) -> Network:
@@ -188,7 +192,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits() -> None:
 @pytest.mark.parametrize(("members", "rows_held"), [(1, 100), (3, 600)])
 def test_the_program_that_predicts_evaluates_too(members: int, rows_held: int) -> None:
     made, settings = network(members), Settings("y", members=members, loss="squared_error")
-    program = program_of(made, settings, several=members > 1)
+    program = program_of(made, settings, NUMBERS, several=members > 1)
     x = rows(rows_held, seed=4)
     weight = np.random.default_rng(6).integers(0, 3, rows_held)
     store = store_of(x["numeric"], x["numeric"][:, 1:2], weight, category=x["category"])

@@ -262,8 +262,9 @@ def _setup(
                 f"A custom {name} needs a custom model: give model=(init, apply), or a Flax, "
                 f"Equinox or Keras model. Found model={parts.model!r}."
             )
+    named = {name: getattr(parts, name) for name in ("model", "loss", "optimizer", "validation")}
+    named["class_weight"] = custom.pop("class_weight", None)
     for name, value in custom.items():
         if value is not None:
             raise SettingsError(f"{name}= is for custom models; found model={parts.model!r}.")
-    named = {name: getattr(parts, name) for name in ("model", "loss", "optimizer", "validation")}
     return table_setup(parts.data), table_settings(parts.data, target, {**named, **options})

@@ -157,6 +157,11 @@ SETTINGS: dict[str, Option] = {
     "date_order": Option("How 01/02/2024 is read: dmy or mdy.", metavar="ORDER"),
     "decimal": Option("How 1,234 is read: point or comma as decimal mark.", metavar="MARK"),
     "weight": Option("The column with row weights.", metavar="COLUMN"),
+    "class_weight": Option(
+        "Weights of the classes in the loss; balanced: the same sum for each.",
+        parse=split_names,
+        metavar="balanced|NAME=WEIGHT,...",
+    ),
     "delimiter": Option(
         "Field separator of text files: one character, tab, or space.", metavar="CHAR"
     ),
@@ -259,7 +264,7 @@ GROUP_OF: dict[str, str] = {
         "Optimization": (
             *("batch_size", "batch_schedule", "learning_rate", "optimizer", "momentum"),
             *("schedule", "warmup"),
-            *("loss", "quantiles", "l2", "weight_decay", "clip"),
+            *("loss", "quantiles", "class_weight", "l2", "weight_decay", "clip"),
         ),
         "When to stop": ("epochs", "time_budget", "patience"),
         "Advice": ("goal", "advice_budget"),

@@ -31,17 +31,19 @@ class TargetFacts(NamedTuple):
         labels: the smallest and the largest if they are whole numbers; else None.
         one_hot: whether every row, or place of a sequence, has a single 1 and otherwise 0.
         range: the smallest and the largest; None where they are not known.
+        binary: whether all are 0 or 1.
     """
 
     labels: tuple[int, int] | None = None
     one_hot: bool = False
     range: tuple[float, float] | None = None
+    binary: bool = False
 
 
 def facts_of(values: NDArray[Any]) -> TargetFacts:
     """The facts about targets, at least one row."""
     low, high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
-    return TargetFacts(labels_of(values), is_one_hot(values), (low, high))
+    return TargetFacts(labels_of(values), is_one_hot(values), (low, high), is_binary(values))
 
 
 def join_facts(first: TargetFacts, second: TargetFacts) -> TargetFacts:
@@ -51,7 +53,9 @@ def join_facts(first: TargetFacts, second: TargetFacts) -> TargetFacts:
         span = min(first.range[0], span[0]), max(first.range[1], span[1])
     if first.labels is not None and labels is not None:
         labels = min(first.labels[0], labels[0]), max(first.labels[1], labels[1])
-    return TargetFacts(labels, first.one_hot and second.one_hot, span)
+    return TargetFacts(
+        labels, first.one_hot and second.one_hot, span, first.binary and second.binary
+    )
 
 
 class UserBatch(NamedTuple):
@@ -277,6 +281,11 @@ def labels_of(values: NDArray[Any]) -> tuple[int, int] | None:
     if values.dtype.kind not in "iub" or values.size == 0:
         return None
     return int(values.min()), int(values.max())
+
+
+def is_binary(values: NDArray[Any]) -> bool:
+    """Whether all values are 0 or 1."""
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def is_one_hot(values: NDArray[Any]) -> bool:

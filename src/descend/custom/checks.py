@@ -23,6 +23,9 @@ HEAD_DRAWS = 4
 ROUNDING = 1e-6
 """Derivatives by other rows below this part of those by the row itself are taken for rounding: a
 model may subtract what cancels, such as the largest number of a batch."""
+UNCOUPLED = 2e-6
+"""Outputs that differ by less than this part of the largest, when the whole numbers of other rows
+change, differ by rounding."""
 LOSS_GRADIENT = "The gradient of the loss"
 COUPLED = (
     "Rows that depend on each other have no gradients of their own, and the batch size would "
@@ -144,6 +147,11 @@ def _check_rows_apart(model: CustomModel, x: Any, seed: int) -> None:
     begun = model.init(seed)
     for size in (0.05, 1.0):
         params = shaken(begun, seed, size)
+        if _whole_numbers_couple(functools.partial(model.apply, params), x):
+            raise InputError(
+                "The model couples the rows of a batch: a row has slightly other outputs when the "
+                f"whole numbers of other rows change. {COUPLED}"
+            )
         try:
             reached = _other_rows_count(
                 functools.partial(model.apply, params), x, "The model", ROUNDING
@@ -155,6 +163,32 @@ def _check_rows_apart(model: CustomModel, x: Any, seed: int) -> None:
                 "The model couples the rows of a batch: the derivatives of a row's outputs by the "
                 f"inputs of other rows are not zero. {COUPLED}"
             )
+
+
+def _whole_numbers_couple(of_rows: Callable[[Any], Any], given: Any) -> bool:
+    """Whether the outputs of a row change with the whole numbers of other rows, if only a little.
+
+    There are no derivatives by whole numbers. The same program computes both outputs from rows in
+    the same places, so that they agree to a few units of rounding where rows are independent.
+
+    Args:
+        of_rows: `rows -> outputs`.
+        given: a few rows; without arrays of whole numbers nothing is looked at.
+    """
+    leaves, structure = jax.tree.flatten(given)
+    fixed = [not jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
+    if not any(fixed):
+        return False
+    together = _try("The model", of_rows, given)
+    for rows, kept in _replace_half(given):
+        pairs = zip(leaves, jax.tree.leaves(rows), fixed, strict=True)
+        mixed = jax.tree.unflatten(structure, [new if whole else old for old, new, whole in pairs])
+        found = _take(_try("The model", of_rows, mixed), kept)
+        for one, other in zip(*map(jax.tree.leaves, (found, _take(together, kept))), strict=True):
+            apart = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+            if _largest(apart) > UNCOUPLED * _largest(other):
+                return True
+    return False
 
 
 def check_loss(per_example: Callable[[Any, Any], Any], outputs: Any, y: Any) -> None:

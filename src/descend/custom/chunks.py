@@ -236,8 +236,8 @@ class Chunks:
             return
         own = {name: list(facts) for name, facts in self.facts.items()}
         for found in same_everywhere(self._sharing, own):
-            for name, (labels, one_hot, span) in found.items():
-                facts = TargetFacts(labels and tuple(labels), one_hot, span and tuple(span))
+            for name, (labels, one_hot, span, binary) in found.items():
+                facts = TargetFacts(labels and tuple(labels), one_hot, span and tuple(span), binary)
                 self.facts[name] = join_facts(self.facts[name], facts)
 
     @property

@@ -129,6 +129,11 @@ def _automatic(part: Part, shape: tuple[int, ...]) -> str:
             f"Each {each} of y {_dims(y)} has one 1 and otherwise 0: are these classes or numbers? "
             "Give loss='cross_entropy' for classes, loss='squared_error' for numbers."
         )
+    if part.facts.binary and part.facts.range == (0.0, 1.0) and not part.same_as_input:
+        raise SettingsError(
+            f"y {_dims(y)} holds 0 and 1 alone: are these answers or numbers? Give "
+            f"loss='{BINARY}' for the probability of each 1, loss='squared_error' for numbers."
+        )
     return "squared_error"
 
 

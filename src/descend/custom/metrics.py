@@ -29,6 +29,9 @@ from descend.training.evaluation import blocks
 from descend.training.losses import LOSSES
 from descend.types import Params
 
+MOST_TARGETS = 10
+"""Most columns of an array of targets that are told one by one."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -110,12 +113,27 @@ def _of_the_task(custom: CustomProblem, params: Params, outputs: Outputs) -> Met
     else:
         mean = _flat(outputs.in_units(_mean(rows.sampled)[None]))[0]
         labels = custom.loss_name == "binary_cross_entropy"
-        names = () if rows.encoder is None else rows.encoder.schema.target.names
+        names = _target_names(custom)
         one_unit = len(names) < 2
         numbers = LabelScore(mean) if labels else RegressionScore(mean, one_unit, names)
     for block, predicted, weight in found:
         numbers.add(_flat(outputs.in_units(block.y)), _flat(predicted), weight)
     return numbers.result()
+
+
+def _target_names(custom: CustomProblem) -> tuple[str, ...]:
+    """What several targets are called that may have a unit each; empty where they have one.
+
+    More columns of an array than `MOST_TARGETS`, or more dimensions, are the parts of one target,
+    such as the pixels of an image.
+    """
+    rows = custom.rows
+    if rows.encoder is not None:
+        return rows.encoder.schema.target.names
+    shape = np.shape(rows.validation.gather(np.arange(1)).y)
+    if len(shape) != 2 or not 1 < shape[1] <= MOST_TARGETS:
+        return ()
+    return tuple(f"y[:, {place}]" for place in range(shape[1]))
 
 
 def _shares(store: RowStore, classes: int) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ from descend.reporting.progress import Progress
 from descend.runtime.argument_order import outputs_first
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
-from descend.training.build import loss_for_task, resolve_for_rows, rises
+from descend.training.build import loss_for_target, resolve_for_rows, rises
 from descend.training.jax_setup import check_not_forked
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
@@ -352,7 +352,7 @@ def _choose_loss(
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
         return Loss(outputs_first(loss), _as_it_is), None
     if rows.encoder is not None and isinstance(loss, str):
-        loss = loss_for_task(known_name(loss), rows.encoder.schema.task)
+        loss = loss_for_target(known_name(loss), rows.encoder.schema.target)
     names = ("y",) if rows.targets is None else rows.targets.names
     facts = [rows.facts[name] for name in names]
     one_array = rows.targets is None or rows.targets.single

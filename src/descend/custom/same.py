@@ -31,6 +31,8 @@ SHIFT, STEADY = 1e-6, 1e-4
 """Where a change of the weights by the first fraction changes the gradient by more than the second,
 rounding decides, and another machine would find another one."""
 UPDATES = 3
+MOST_ACCUMULATED = 33
+"""Updates after which a rule that adds up the gradients of several batches shows how many."""
 
 Figures = dict[str, list[float | None]]
 Measure = Callable[[NDArray[Any], float], tuple[NDArray[Any], Any]]
@@ -62,6 +64,7 @@ CASES: dict[str, tuple[_Case, ...]] = {
     "decay": (_Case(scale=1e3, shift=1e2, slope=0.0, offset=1e-3),),
     "clip": (_Case(slope=1e3, offset=10.0),),
     "epsilon": (_Case(slope=1e-6, offset=1e-7),),
+    "accumulation": (_Case(slope=0.0, updates=MOST_ACCUMULATED),),
     "schedule": tuple(_Case(made=10 * 2**power, updates=1) for power in range(15)),
 }
 
@@ -74,8 +77,8 @@ def fingerprint_of_functions(custom: CustomProblem) -> Figures:
         `gradients` in training, at small and at large weights; `penalty`, of its own gradient; and
         what the update rule makes of gradients: `updates`, `decay` (of small gradients at large
         weights, where a weight decay shows), `clip` (of large ones), `epsilon` (of tiny ones),
-        `schedule` (after many updates). `state`: of each array of the model's state after a
-        training call.
+        `accumulation` (of equal ones, batch after batch), `schedule` (after many updates).
+        `state`: of each array of the model's state after a training call.
     """
     problem = custom.setup.problem
     params = _fixed_weights(problem.init(problem.seed))
@@ -125,6 +128,7 @@ def check_same_functions(custom: CustomProblem, recorded: Figures | None, loop: 
         "decay": (f"{made} at large weights", f"{rule}, such as a weight decay,"),
         "clip": (f"{made}, large ones,", f"{rule}, such as where gradients are clipped,"),
         "epsilon": (f"{made}, tiny ones,", f"{rule}, such as an epsilon,"),
+        "accumulation": (f"{made} of several batches", f"{rule}, such as how many it adds up,"),
         "schedule": (f"{made} after many updates", f"{rule}, such as its schedule,"),
     }
     for name, (text, cause) in texts.items():

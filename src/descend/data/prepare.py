@@ -152,6 +152,8 @@ def prepare(
     rows: tuple[RowStore, RowStore]
     folder, key = _store_of(table.name, fingerprint, settings, sharing)
     asked = {"task": settings.task, **_of_loss(settings)}
+    if settings.loss == "auto" and len(settings.targets) > 1:
+        asked["several"] = "auto"  # Labels keep their scale.
     # A resumed run has resolved settings, which agree with its schema.
     key |= {"asked": asked} if schema is None else {"schema": schema.as_json()}
     kept = usable_store(folder, key)

@@ -12,7 +12,12 @@ from descend.data.encoding.sparse import sparse_base
 from descend.data.prepare import Prepared
 from descend.data.rows.budget import BASE, MIB, divide
 from descend.data.rows.sparse_store import SparseStore
-from descend.data.schema.columns import ClassificationTarget, Schema
+from descend.data.schema.columns import (
+    ClassificationTarget,
+    RegressionTarget,
+    Schema,
+    Target,
+)
 from descend.defaults import (
     EFFORTS,
     HIDDEN,
@@ -32,6 +37,7 @@ from descend.defaults import (
 from descend.errors import SettingsError, option_text
 from descend.settings import CLASS_LOSSES, Settings
 from descend.training.bins import Bins, find_bins, sample
+from descend.training.class_weights import loss_of, weights_by_code
 from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
 from descend.training.forward import program_of
@@ -100,7 +106,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
     if settings.memory is not None:
         _check_memory(settings, network)
-    per_example = make_loss(settings.loss, settings.quantiles).per_example
+    per_example = loss_of(settings, prepared.schema.target).per_example
     optimizer = make_optimizer(settings)
     several = settings.members != 1 and prepared.schema.task == "regression"
     return Problem(
@@ -117,7 +123,9 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
         members=None if network.members is None else (network.members, each_member(per_example)),
         one_kernel=settings.model == "linear",
         working=None if settings.memory is None else divide(settings.memory).working,
-        forward=None if bins is None else program_of(network, settings, several=several),
+        forward=None
+        if bins is None
+        else program_of(network, settings, prepared.schema.target, several=several),
     )
 
 
@@ -150,10 +158,23 @@ def resolve_task(settings: Settings, schema: Schema) -> Settings:
     """The settings with task and loss decided.
 
     Raises:
-        SettingsError: the loss does not fit the task, or the batch is larger than the table.
+        SettingsError: the loss or the class weights do not fit the task, or the batch is larger
+            than the table.
     """
-    loss = loss_for_task(settings.loss, schema.task)
+    loss = loss_for_target(settings.loss, schema.target)
+    weights_by_code(settings, schema.target)
     return resolve_for_rows(settings.replace(task=schema.task, loss=loss), schema.rows.training)
+
+
+def loss_for_target(loss: str, target: Target) -> str:
+    """The loss that is meant for a target.
+
+    Raises:
+        SettingsError: it does not fit the task.
+    """
+    if loss == "auto" and isinstance(target, RegressionTarget) and not target.standardised:
+        return "binary_cross_entropy"  # Where no loss is named, labels alone keep their scale.
+    return loss_for_task(loss, target.task)
 
 
 def loss_for_task(loss: str, task: str) -> str:
@@ -296,11 +317,13 @@ def default_learning_rate(optimizer: str) -> float:
 def _trivial_outputs(settings: Settings, schema: Schema) -> list[float]:
     target = schema.target
     if isinstance(target, ClassificationTarget):
+        weights = np.asarray(weights_by_code(settings, target) or [1.0] * len(target.labels))
         if settings.loss == "hinge":
-            sides = [1.0 if share > 0.5 else -1.0 for share in target.shares]
+            shares = weights * target.shares
+            sides = [1.0 if share > 0.5 else -1.0 for share in shares.tolist()]
             return sides[1:] if len(sides) == 2 else sides
         # A class may be in the validation rows alone: half a row keeps its loss finite.
-        counts = np.maximum(np.asarray(target.counts, dtype=np.float64), UNSEEN_CLASS)
+        counts = np.maximum(weights * np.asarray(target.counts, dtype=np.float64), UNSEEN_CLASS)
         logs = np.log(counts / counts.sum())
         return [float(logs[1] - logs[0])] if len(logs) == 2 else [float(value) for value in logs]
     if settings.loss == "poisson":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.schema.columns import Schema
+from descend.data.schema.columns import Schema, Target
 from descend.settings import Settings
 from descend.types import Batch, Params
 
@@ -71,8 +71,9 @@ class Forward:
     def _in_pieces(self, x: Inputs, task: str) -> list[Numbers]:
         """What `program_of` gives for rows without targets, its sums left out."""
         several = self._has_members and task == "regression"
-        program = program_of(self._network_for(x), self._settings, several=several)
-        targets = len(self._schema.target.names)
+        target = self._schema.target
+        program = program_of(self._network_for(x), self._settings, target, several=several)
+        targets = len(target.names)
 
         def predict(params: Params, block: Inputs) -> Any:
             rows = len(next(iter(block.values())))
@@ -145,7 +146,7 @@ class Forward:
         return jax.device_put(self._params)
 
 
-def program_of(network: Network, settings: Settings, *, several: bool) -> Any:
+def program_of(network: Network, settings: Settings, target: Target, *, several: bool) -> Any:
     """The program that evaluates and predicts with the tabular network.
 
     `(params, x, y, weight) -> (sums, outputs, outputs through the link[, those of each member
@@ -155,11 +156,12 @@ def program_of(network: Network, settings: Settings, *, several: bool) -> Any:
     Args:
         network: the tabular network.
         settings: resolved.
+        target: what is predicted.
         several: whether there are members that predict numbers.
     """
-    from descend.training.losses import make_loss
+    from descend.training.class_weights import loss_of
 
-    loss = make_loss(settings.loss, settings.quantiles)
+    loss = loss_of(settings, target)
     apply = network.pooled_and_each if several else network.apply
     return _compile_with_loss(apply, loss.link, loss.per_example)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from descend.types import Array
@@ -169,6 +170,22 @@ def make_loss(name: str, quantiles: tuple[float, ...] = ()) -> Loss:
         quantiles: the levels, for the loss `quantile`.
     """
     return quantile_loss(quantiles) if name == "quantile" else LOSSES[name]
+
+
+@functools.lru_cache(maxsize=32)
+def weigh_classes(loss: Loss, weights: tuple[float, ...]) -> Loss:
+    """The loss of a row times the weight of its class.
+
+    Args:
+        loss: of one class out of several.
+        weights: by class code, not negative.
+    """
+    by_code = np.asarray(weights, np.float32)
+
+    def per_example(outputs: Array, y: Array) -> Array:
+        return loss.per_example(outputs, y) * jnp.asarray(by_code)[y]
+
+    return loss._replace(per_example=per_example)
 
 
 def resolve_loss(loss: str, task: str) -> str:

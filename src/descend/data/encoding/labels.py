@@ -120,6 +120,11 @@ def class_codes(target: ClassificationTarget, values: pa.Array, table: str) -> N
     return np.asarray(np.asarray(codes, np.int32)[places])
 
 
+def code_of(target: ClassificationTarget, text: str) -> int | None:
+    """The code of the class that a text stands for; None if training did not have it."""
+    return _label_codes(target).get(read_label(text, target.type))
+
+
 def _label_codes(target: ClassificationTarget) -> dict[Label | None, int]:
     known: dict[Label | None, int] = {label: code for code, label in enumerate(target.labels)}
     for label, code in list(known.items()):

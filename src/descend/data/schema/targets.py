@@ -78,7 +78,12 @@ def choose_task(
     if words is not None and is_regression(settings, [target.name for target in targets]):
         raise DataError(
             f"The target {words.name!r} holds {words.type}; regression needs numbers. "
-            f"For classification give one target, and {option_text('task', 'classification')}."
+            f"For classification give one target, and {option_text('task', 'classification')}"
+            + (
+                "; labels, of which a row may have several, are columns of 0 and 1."
+                if len(targets) > 1
+                else "."
+            )
         )
     if len(targets) > 1:
         if task == "classification":
@@ -131,11 +136,27 @@ def learn_target(
     if task == "numbers":
         task, reason = _by_values(name, survey[name], values[name])
     if task == "regression":
-        return _regression(table, targets, survey, settings, typed), reason, []
+        labels = are_labels(targets, survey, settings)
+        if labels:
+            reason = (
+                f"There are {len(targets)} targets, all of 0 and 1: each gets its probability of "
+                f"1. To estimate numbers instead, give {option_text('task', 'regression')}."
+            )
+        return _regression(table, targets, survey, settings, typed, labels=labels), reason, []
     target = _classification(table, targets[0], values[name], typed[name].reason)
     if settings.task == "auto" and targets[0].type == "number" and settings.loss == "auto":
         reason += f" To estimate numbers instead, give {option_text('task', 'regression')}."
     return target, reason, _class_warnings(target)
+
+
+def are_labels(
+    targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey], settings: Settings
+) -> bool:
+    """Whether several targets are labels, of which a row may have any: all hold 0 and 1."""
+    if len(targets) < 2 or settings.task != "auto" or settings.loss != "auto":
+        return False
+    surveys = [survey[target.name] for target in targets]
+    return all(one.whole and one.lowest == 0 and one.highest == 1 for one in surveys)
 
 
 def _by_values(name: str, survey: NumberSurvey, values: ValueSurvey) -> tuple[str, str]:
@@ -158,6 +179,8 @@ def _regression(
     survey: Mapping[str, NumberSurvey],
     settings: Settings,
     typed: Mapping[str, TypedColumn],
+    *,
+    labels: bool,
 ) -> RegressionTarget:
     for target in targets:
         one, strays = survey[target.name], typed[target.name].strays
@@ -202,7 +225,7 @@ def _regression(
         deviation=tuple(one.deviation for one in surveys),
         minimum=tuple(one.minimum for one in surveys),
         maximum=tuple(one.maximum for one in surveys),
-        standardised=settings.loss not in OWN_SCALE,
+        standardised=settings.loss not in OWN_SCALE and not labels,
         strays=sum(cells.count for cells in (typed[one.name].strays for one in targets) if cells),
         written=tuple(one.written if one.is_text else PLAINLY for one in targets),
         counts=tuple(one.whole and one.lowest >= 0 for one in surveys),

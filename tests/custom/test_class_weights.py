@@ -113,6 +113,6 @@ def test_what_is_no_weight_of_a_class_is_refused(data: Any, class_weight: Any, s
         weights_of_classes(class_weight, data, "y")
 
 
-def test_models_for_tables_say_that_it_is_not_for_them() -> None:
-    with pytest.raises(descend.InputError, match="class_weight= is for custom models"):
-        descend.advise((X, Y), model="mlp", class_weight={1: 2.0})
+def test_models_for_tables_have_it_too() -> None:
+    with pytest.raises(descend.InputError, match="names the class '7', which"):
+        descend.advise((X, Y), model="mlp", class_weight={7: 2.0})

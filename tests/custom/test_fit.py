@@ -355,7 +355,7 @@ def test_a_planned_schedule_has_an_end() -> None:
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("scale_pos_weight", r"third of \(X, y, weight\)"),
+        ("scale_pos_weight", "class_weight"),
         ("max_steps", "evaluation.update >= 1000"),
         ("loss_weights", "weight beside the loss"),
         ("steps_per_epoch", "islice"),

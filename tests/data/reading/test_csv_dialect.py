@@ -38,6 +38,8 @@ SAME = {
     "a title": f"Sales of 2024\n{PLAIN}",
     "a title and an empty line": f"Sales of 2024\n\n{PLAIN}",
     "a title with a delimiter": f"Sales, 2024\nby month\n\n{PLAIN}",
+    "a title in a row of cells": f"Sales of 2024,,\n,,\n{PLAIN}",
+    "spaces before quotes": PLAIN.replace(",x,y", ', "x", "y"'),
     "empty lines": f"\n\n{PLAIN}",
     "sep": "sep=;\n" + PLAIN.replace(",", ";"),
     "tabs": PLAIN.replace(",", "\t"),

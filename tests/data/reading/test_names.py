@@ -33,6 +33,15 @@ def csv_file(path: Path, table: pa.Table) -> str:
     return str(path / "t.csv")
 
 
+def test_a_tilde_in_the_name_of_a_file_is_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("~.csv").write_text("a,b\n1,2\n")
+    for name in ("~.csv", "~*"):
+        assert [one.name for one in open_table(name).columns] == ["a", "b"]
+
+
 def parquet_file(path: Path, table: pa.Table) -> str:
     pyarrow.parquet.write_table(table, path / "t.parquet")
     return str(path / "t.parquet")

@@ -26,7 +26,10 @@ def pattern_of(folder: Path, cells: list[str]) -> Any:
     return getattr(column, "pattern", None)
 
 
-@pytest.mark.parametrize("pattern", ["%d %b %Y", "%B %d, %Y", "%b %d %Y", "%d-%B-%Y", "%d.%m.%Y"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["%d%b%Y", "%d%b%Y:%H:%M:%S", "%d %b %Y", "%B %d, %Y", "%b %d %Y", "%d-%B-%Y", "%d.%m.%Y"],
+)
 def test_a_format_is_found(tmp_path: Path, pattern: str) -> None:
     assert pattern_of(tmp_path, [day.strftime(pattern) for day in DAYS]) == pattern
 

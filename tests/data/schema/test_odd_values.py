@@ -144,3 +144,55 @@ def test_an_id_of_a_zone_with_hundreds_of_rows_is_a_code_but_a_customer_never_is
     assert not told["zone_id"]
     assert "'customer_id' seems" in told["customer_id"][0]
     assert "'device_id' seems" in told["device_id"][0]
+
+
+def inspected(folder: Path, lines: list[str]) -> str:
+    path = folder / "report.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return "\n".join(inspect_columns(open_table(path)).warnings)
+
+
+ITEMS = [f"{'abc'[row % 3]},{row % 7}.5,{row * 0.3:.1f}" for row in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["Total,,2100"], "1 row with 'Total' in the column 'kind' may be a total of other rows"),
+        (["a,Summe:,2100"], "1 row with 'Summe:' in the column 'size' may be a total"),
+        (["Sub-Total,,9", "Sub-Total,,9"], "2 rows with 'Sub-Total' in the column 'kind' may be"),
+        (["kind,size,y"], "1 row with 'kind' in the column 'kind' repeats the names of the"),
+    ],
+)
+def test_rows_that_are_none_are_told_with_a_query(
+    tmp_path: Path, more: list[str], said: str
+) -> None:
+    warnings = inspected(tmp_path, ["kind,size,y", *ITEMS, *more])
+    assert warnings.count("Leave such rows out") == 1
+    assert said in warnings
+    query = next(one for one in warnings.splitlines() if said in one).partition("the query  ")[2]
+    assert not inspected(tmp_path, ["kind,size,y", *ITEMS])
+    inspected(tmp_path, ["kind,size,y", *ITEMS, *more])
+    table = open_table(query)
+    assert table.query(f"SELECT count(*) AS n FROM {table.rows}").to_pylist()[0]["n"] == ROWS
+
+
+def test_a_common_value_is_no_total(tmp_path: Path) -> None:
+    kinds = [f"{['total', 'part'][row % 2]},{row % 7}.5" for row in range(ROWS)]
+    assert not inspected(tmp_path, ["kind,y", *kinds])
+
+
+@pytest.mark.parametrize(
+    ("odd", "usual", "said"),
+    [
+        ([-9], range(1, 6), "times in column 'a', far from the other values (1 to 5)"),
+        ([99, 98], range(1, 6), "more have values next to it, which may be missing too"),
+        ([99], range(60, 99), ""),
+        ([-9], range(-8, 9), ""),
+        ([-9], range(90), ""),
+    ],
+)
+def test_answers_that_stand_for_missing_ones(odd: list[int], usual: range, said: str) -> None:
+    values = [odd[row // 3 % len(odd)] if row % 3 == 0 else usual[row % len(usual)] for row in ROW]
+    found = warned({"a": pa.array(values, pa.float64())}, exclude=("x",))
+    assert (said in found) if said else ("stands" not in found)

@@ -21,6 +21,7 @@ from descend.data.reading.options import ReadingOptions
 from descend.errors import DataError, option_text
 
 _LONG_LINE = 1 << 18
+_QUOTED = re.compile(r'^\s+"(.*)"\s*$', re.DOTALL)
 _SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 
 
@@ -117,5 +118,9 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
 
 
 def _column_names(fields: Sequence[str], start: int = 0) -> tuple[str, ...]:
-    """The names in a header; an empty one (pandas' index column) becomes `column0` and so on."""
-    return tuple(name or f"column{place}" for place, name in enumerate(fields, start))
+    """The names in a header; an empty one (pandas' index column) becomes `column0` and so on.
+
+    Quotes with spaces before them are quotes all the same, as in the rows.
+    """
+    plain = (_QUOTED.sub(r"\1", name).replace('""', '"') for name in fields)
+    return tuple(name or f"column{place}" for place, name in enumerate(plain, start))

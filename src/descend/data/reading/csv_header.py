@@ -62,6 +62,8 @@ def find_titles(
     text: str, delimiter: str, found: Sequence[Sequence[str]], options: ReadingOptions
 ) -> tuple[int, str] | None:
     """(number of title lines above the header, delimiter below them), or None if there are none."""
+    if padded := _count_padded_titles(found):
+        return count_lines(text, delimiter, records=padded), delimiter
     lengths = [len(record) for record in found if record]
     if len(lengths) < 3 or (share_of(lengths, lengths[0]) >= 0.5 and lengths[0] > 1):
         return None
@@ -86,6 +88,23 @@ def find_titles(
         height = count_lines(text, candidate, records=start)
         widest, best = usual, (height, candidate)
     return best
+
+
+def _count_padded_titles(found: Sequence[Sequence[str]]) -> int:
+    """How many records above the header have text in their first field alone, or none.
+
+    Spreadsheets write a title so: `Report of 2021,,`.
+    """
+    titles = list(
+        itertools.takewhile(
+            lambda record: not any(map(str.strip, record[1:])), found[:_MOST_SKIPPED]
+        )
+    )
+    header, rows = found[len(titles) : len(titles) + 1], found[len(titles) + 1 :]
+    if not titles or not header or len(titles[0]) < 2 or not titles[0][0].strip():
+        return 0
+    named = all(map(str.strip, header[0])) and len(header[0]) == len(titles[0])
+    return len(titles) if named and looks_like_header(header[0], rows) else 0
 
 
 def looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool | None:

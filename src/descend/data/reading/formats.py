@@ -37,13 +37,20 @@ def expand(path: str) -> list[str]:
     if os.path.isdir(path):
         raise _folder_error(path)
     if os.path.exists(path):
-        return [path]
+        return [_from_here(path)]
     if glob.has_magic(path):
-        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+        found = sorted(
+            _from_here(name) for name in glob.glob(path, recursive=True) if os.path.isfile(name)
+        )
         if not found:
             raise DataError(f"No file matches {path}. Is the folder right, and the glob quoted?")
         return found
     raise missing_file(path)
+
+
+def _from_here(path: str) -> str:
+    """The path of a file as DuckDB finds it, which takes a `~` at the front for a home folder."""
+    return os.path.join(os.curdir, path) if path.startswith("~") else path
 
 
 def _folder_error(path: str) -> DataError:

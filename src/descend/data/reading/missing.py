@@ -18,6 +18,7 @@ MARKS = frozenset(
     | {"?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "*", "/", "\\n"}
     | {"n.a.", "n.a", "n.d.", "nd", "n/d", "nil", "tbd", "unknown", "missing", "undefined"}
     | {"(null)", "not available", "not applicable", "no data", "k.a.", "#null!"}
+    | {"(blank)", "(empty)", "[null]", "<null>", "k. a.", "n. a.", "00.00.0000", "00/00/0000"}
     | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "0000-00-00", "0000-00-00 00:00:00"}
 )
 """Further texts for missing in a column of numbers or dates, in any letter case."""

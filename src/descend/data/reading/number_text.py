@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from descend.data.reading.sql import quote_text, with_value
 
-SPACES = " \t\r\n\u00a0\u2007\u2009\u202f"
-"""Spaces around a value and between its digits, including no-break and thin spaces."""
+SPACES = " \t\r\n\u00a0\u2007\u2009\u202f\u200b\u200e\u200f\u2060\ufeff"
+"""Spaces around a value, including no-break and thin ones, and marks that nobody sees: of no width,
+of the direction of text, and of the order of bytes."""
 
 _SP = r"[ \t\x{00A0}\x{2007}\x{2009}\x{202F}]"
+_MINUS = "−–－﹣"
+"""Signs that are set for a minus, besides the hyphen: a true minus, a dash, and wide and small."""
 _GAP = r"[ \x{00A0}\x{2007}\x{2009}\x{202F}'’]"
 _CURRENCY = (
     r"(?:(?:US|A|C|HK|NZ|R|S)?\$|[€£¥₹₽₩₺₪฿₫₴₦]|Fr\.|kr\.?|zł|Kč"
@@ -58,12 +61,12 @@ def _decorated_pattern(body: str, letters: str = "") -> str:
 
     Letters for thousands or millions need a currency, since 12M may be a code.
     """
-    sign = r"[-+−]?"
+    sign = rf"[-+{_MINUS}]?"
     if letters:
         number = rf"({body}){_SP}*(?:{letters})"
         money = rf"(?:{_CURRENCY}{_SP}*{sign}{number}|{number}{_SP}*{_CURRENCY})"
         return rf"^\(?{sign}{_SP}*{money}\)?$"
-    before = rf"(?:{sign}{_SP}*(?:{_CURRENCY}{_SP}*)?|{_CURRENCY}{_SP}*{sign})"
+    before = rf"(?:{sign}{_SP}*(?:{_CURRENCY}{_SP}*\(?)?|{_CURRENCY}{_SP}*{sign})"
     return rf"^\(?{before}({body})(?:(?:{_SP}*(?:{_CURRENCY}|%))?\)?|-)$"
 
 
@@ -169,13 +172,13 @@ def _has_one_sign(text: str) -> str:
 
     It has decimals before it and no other sign: 2- and 3+ are grades.
     """
-    pair = f"starts_with({text}, '(') = suffix({text}, ')')"
-    after = f"regexp_matches({text}, '^[^-−+(]*[.,][0-9]+-$')"
+    pair = f"contains({text}, '(') = suffix({text}, ')') AND NOT regexp_matches({text}, '[(].*[(]')"
+    after = f"regexp_matches({text}, '^[^-{_MINUS}+(]*[.,][0-9]+-$')"
     return f"{pair} AND (NOT suffix({text}, '-') OR {after})"
 
 
 def _negative(text: str) -> str:
-    return f"(starts_with({text}, '(') OR contains({text}, '-') OR contains({text}, '−'))"
+    return f"regexp_matches({text}, '[-({_MINUS}]')"
 
 
 def _cast(text: str) -> str:

@@ -22,6 +22,7 @@ from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
+from descend.data.schema.odd_rows import odd_rows
 from descend.data.schema.odd_values import alike_values, several_values
 from descend.errors import cell_option_text, option_text
 from descend.io.units import count_text
@@ -29,6 +30,8 @@ from descend.io.units import count_text
 _PILE = 3
 """Least number of rows that share a value before it may stand for a missing one."""
 _PILE_SHARE = 0.005
+_REASONS = 2.0
+"""How far from 99 others may be that stand for missing values too."""
 _STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-01", "9999-12-31")
 """Dates that programs write for a missing date."""
 _RECENT = (1e15, 2.2e15)
@@ -117,6 +120,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
     for column in columns:
         if isinstance(column, CategoryColumn):
             said += alike_values(table, column.name, surveys.values[column.name].texts)
+    said += odd_rows(table, surveys)
     numbers = [one for one in columns if isinstance(one, NumberColumn)]
     said += _number_stand_ins(table, numbers, surveys)
     for column in columns:
@@ -129,42 +133,54 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
 
 
 def _number_stand_ins(table: Table, columns: Sequence[NumberColumn], surveys: Surveys) -> list[str]:
-    """Minima and maxima of nines alone, such as -999, that are frequent and far from the rest."""
+    """Minima and maxima such as -999 or 99 that are frequent and far from the rest.
+
+    Surveys have 97 and 98 beside 99, for answers that are missing for another reason.
+    """
     ends = [
         (column, end)
         for column in columns
         for end in (column.minimum, column.maximum)
-        if _all_nines(end)
+        if _stands_in(end)
     ]
     if not ends:
         return []
     parts = []
     for column, end in ends:
         value = number_sql(surveys.typed[column.name].column)
-        other = f"{value} <> '{end!r}'::DOUBLE"
+        nearest = sorted((end, end - math.copysign(_REASONS, end)))
+        other = f"{value} NOT BETWEEN '{nearest[0]!r}'::DOUBLE AND '{nearest[1]!r}'::DOUBLE"
         parts.append(
             f"[count_if({value} = '{end!r}'::DOUBLE)::DOUBLE, "
-            f"min({value}) FILTER ({other}), max({value}) FILTER ({other})]"
+            f"min({value}) FILTER ({other}), max({value}) FILTER ({other}), "
+            f"count_if({value} <> '{end!r}'::DOUBLE AND NOT ({other}))::DOUBLE]"
         )
     sql = f"SELECT [{', '.join(parts)}] AS found FROM {table.rows} WHERE {MARK}"
     said = []
     shares = [row["found"] for row in table.joined(sql).to_pylist()]
     for (column, end), *figures in zip(ends, *shares, strict=True):
-        piles, lows, highs = zip(*figures, strict=True)
-        pile = sum(piles)
+        piles, lows, highs, besides = zip(*figures, strict=True)
+        pile, beside = sum(piles), sum(besides)
         low = min((one for one in lows if one is not None), default=None)
         high = max((one for one in highs if one is not None), default=0.0)
         if low is None or pile < max(_PILE, _PILE_SHARE * surveys.training):
             continue
+        if end == -9.0 and low < 0.0:
+            continue  # One below 0 among others.
         gap = low - end if end < low else end - high
         if gap >= max(0.5 * (high - low), 1e-9):
             said.append(_stand_in(column.name, f"{end:g}", int(pile), f"{low:g} to {high:g}"))
+            if beside:
+                reasons = count_text(int(beside), "row")
+                said[-1] += f". {reasons} more have values next to it, which may be missing too"
     return said
 
 
-def _all_nines(value: float) -> bool:
+def _stands_in(value: float) -> bool:
+    """Whether a number is written as those are that stand for missing ones: 99, -999, -9."""
     digits = f"{abs(value):.0f}"
-    return value.is_integer() and len(digits) >= 2 and set(digits) == {"9"}
+    long = len(digits) >= 2 or value == -9.0
+    return value.is_integer() and long and set(digits) == {"9"}
 
 
 def _stand_in(name: str, value: str, pile: int, others: str) -> str:

@@ -54,14 +54,19 @@ _DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
     *("%m-%d-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y"),
     *("%d %B %Y", "%B %d, %Y", "%B %d %Y", "%d. %B %Y", "%d-%B-%Y", "%Y/%m/%d", "%Y.%m.%d"),
-    _DAY,
+    *("%d%b%Y", _DAY),
 )
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
-PATTERNS = (*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
+PATTERNS = (
+    *(*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS)),
+    *("%d%b%Y:%H:%M", "%d%b%Y:%H:%M:%S"),
+)
 """Date formats that are recognised besides ISO 8601."""
 
 _MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]{0,6}"
-_DATE = rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*"
+_DATE = (
+    rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*|\d{{1,2}}{_MONTH}\d{{4}}.*"
+)
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 40
 _LEAST_DATED = 0.25

@@ -96,7 +96,7 @@ BAD: dict[str, list[Any]] = {
     "date_order": ["ymd", "", None],
     "decimal": [",", "", None],
     "weight": ["", 3],
-    "class_weight": [3, "even", ("a",), ("a=-1",), ("=1",), ("a=1", "a=2"), {"a": math.nan}],
+    "class_weight": ["a", "a=-1", ("=1",), ("a=nan",)],
     "delimiter": ["", ";;", '"', "\n", 3],
     "header": [None, "no", 1],
     "skip_lines": [-1, 1.5, "2", True],
@@ -145,7 +145,11 @@ def test_a_bad_value_names_the_option_and_what_was_found(name: str, value: Any) 
     text = str(caught.value)
     assert name in text
     assert "must" in text
-    listed = name in ("hidden", "quantiles") and isinstance(value, tuple) and len(value) == 1
+    listed = (
+        name in ("hidden", "quantiles", "class_weight")
+        and isinstance(value, tuple)
+        and len(value) == 1
+    )
     found = value[0] if listed else value
     assert f"found {found!r}" in text
 

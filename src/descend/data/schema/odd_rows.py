@@ -31,7 +31,7 @@ def odd_rows(table: Table, surveys: Surveys) -> list[str]:
         table: that they are in.
         surveys: of its columns.
     """
-    said = {}
+    said: dict[str, str] = {}
     for name, cell, count in _rare_cells(surveys):
         if cell.strip(" :").lower() in TOTALS:
             what = "may be a total of other rows" if count == 1 else "may be totals of other rows"

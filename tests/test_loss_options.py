@@ -9,7 +9,7 @@ import pytest
 
 import descend
 from descend.cli.app import app
-from descend.data.reading.table import open_table
+from descend.data.reading.open_table import open_table
 from descend.data.schema.learn import learn_schema
 from descend.errors import DataError, SettingsError
 from descend.settings import Settings

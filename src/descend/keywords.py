@@ -83,6 +83,6 @@ class TrainKeywords(NetworkKeywords, total=False):
 
     model: str
     loss: str
-    class_weight: str | Sequence[str] | Mapping[Any, float] | None
+    class_weight: str | Sequence[str] | Mapping[Any, float]
     optimizer: str
     validation: object

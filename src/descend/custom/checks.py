@@ -179,11 +179,11 @@ def _whole_numbers_couple(of_rows: Callable[[Any], Any], given: Any) -> bool:
     fixed = [not jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
     if not any(fixed):
         return False
-    together = _try("The model", of_rows, given)
+    together = jax.device_get(_try("The model", of_rows, _to_device(given)))
     for rows, kept in _replace_half(given):
         pairs = zip(leaves, jax.tree.leaves(rows), fixed, strict=True)
         mixed = jax.tree.unflatten(structure, [new if whole else old for old, new, whole in pairs])
-        found = _take(_try("The model", of_rows, mixed), kept)
+        found = _take(jax.device_get(of_rows(_to_device(mixed))), kept)
         for one, other in zip(*map(jax.tree.leaves, (found, _take(together, kept))), strict=True):
             apart = np.asarray(one, np.float64) - np.asarray(other, np.float64)
             if _largest(apart) > UNCOUPLED * _largest(other):

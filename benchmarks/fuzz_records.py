@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from descend.choices import OPTIMIZERS
 from descend.cli.gather import gather_settings
 from descend.commands.inspect import describe_model, inspect
 from descend.commands.report import report
@@ -25,7 +26,7 @@ from descend.model import load
 from descend.reporting.progress import make_progress
 from descend.reporting.text.records import inspection_text
 from descend.runtime.run import Options
-from descend.settings import OPTIMIZERS, Settings
+from descend.settings import Settings
 
 Damage = Callable[[Path, random.Random], None]
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from descend import settings
+from descend import choices
 from descend.data.rows.batches import BatchPlan, chunks
 from descend.data.rows.mapped_store import open_store
 from descend.data.rows.store import MemoryStore, RowStore
@@ -29,16 +29,16 @@ from descend.training.step import Carry, make_step
 from descend.types import Batch
 from tests.problems import linear_problem, numbers, rows_of, same_bits
 
-loss_names = pytest.mark.parametrize("loss", settings.LOSSES[1:])
-optimizer_names = pytest.mark.parametrize("optimizer", settings.OPTIMIZERS)
-schedule_names = pytest.mark.parametrize("schedule", settings.SCHEDULES)
+loss_names = pytest.mark.parametrize("loss", choices.LOSSES[1:])
+optimizer_names = pytest.mark.parametrize("optimizer", choices.OPTIMIZERS)
+schedule_names = pytest.mark.parametrize("schedule", choices.SCHEDULES)
 
 
 def test_each_name_that_settings_take_has_its_part() -> None:
-    assert set(settings.LOSSES) == {"auto", "quantile", *LOSSES}
-    assert set(settings.OPTIMIZERS) == set(FACTORIES)
+    assert set(choices.LOSSES) == {"auto", "quantile", *LOSSES}
+    assert set(choices.OPTIMIZERS) == set(FACTORIES)
     assert set(LEARNING_RATES) <= set(FACTORIES)
-    assert set(settings.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(choices.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 # Losses
@@ -47,7 +47,7 @@ def test_each_name_that_settings_take_has_its_part() -> None:
 def targets(loss: str, outputs: int, rows: int = 12) -> np.ndarray:
     """Targets that fit a loss."""
     random = np.random.default_rng(outputs)
-    if loss in settings.CLASS_LOSSES:
+    if loss in choices.CLASS_LOSSES:
         return random.integers(max(2, outputs), size=rows).astype(np.int32)
     if loss == "poisson":
         return random.poisson(2.0, size=(rows, outputs)).astype(np.float64)
@@ -88,11 +88,7 @@ def test_a_loss_takes_each_row_by_itself(loss: str, outputs: int) -> None:
 @loss_names
 def test_a_loss_is_finite_wherever_a_network_may_begin(loss: str) -> None:
     values = np.array([[-80.0], [-1e-8], [0.0], [80.0]], np.float32)
-    y = (
-        np.array([0, 1, 1, 0])
-        if loss in settings.CLASS_LOSSES
-        else np.array([[0], [1], [1], [0.0]])
-    )
+    y = np.array([0, 1, 1, 0]) if loss in choices.CLASS_LOSSES else np.array([[0], [1], [1], [0.0]])
     per_example = make_loss(loss, (0.3,)).per_example
     total = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(per_example(outputs, y))))
     loss_sum, slopes = total(values)
@@ -116,7 +112,7 @@ def test_predictions_minimise_the_loss_they_belong_to(loss: str, outputs: int) -
         return link(jax.lax.fori_loop(0, 400, update, jnp.zeros((1, outputs), jnp.float32)))
 
     predicted = np.asarray(fitted())
-    if loss in settings.CLASS_LOSSES:
+    if loss in choices.CLASS_LOSSES:
         assert predicted.shape == (1, max(2, outputs))
         assert predicted.argmax() == y[0]
         assert predicted[0, y[0]] > 0.9

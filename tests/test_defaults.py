@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from descend import defaults
-from descend.settings import COMPARE_DEFAULTS, MODELS, OPTIMIZERS, SCHEDULES, Settings
+from descend.choices import MODELS, OPTIMIZERS, SCHEDULES
+from descend.defaults import COMPARE_DEFAULTS
+from descend.settings import Settings
 from descend.training.build import default_batch_size, default_learning_rate
 from descend.training.stopping import Limits
 

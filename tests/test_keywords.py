@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 import descend
-from descend import settings
+from descend import choices
 from descend.keywords import (
     CustomKeywords,
     MeasureKeywords,
@@ -77,8 +77,8 @@ def test_each_type_has_the_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["goal", "task"])
 def test_choices_are_those_of_settings(name: str) -> None:
-    choices = {"goal": settings.GOALS, "task": settings.TASKS}[name]
-    assert set(get_args(HINTS[name])) == set(choices)
+    words = {"goal": choices.GOALS, "task": choices.TASKS}[name]
+    assert set(get_args(HINTS[name])) == set(words)
 
 
 def test_none_is_allowed_where_settings_allow_it() -> None:

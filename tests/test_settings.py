@@ -3,7 +3,6 @@ import dataclasses
 import inspect
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import descend
-from descend import defaults, settings
+from descend import choices, defaults
 from descend.errors import SettingsError
-from descend.settings import Settings, read_config, settings_from
+from descend.settings import Settings, settings_from
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -23,31 +22,34 @@ positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 not_negative = st.floats(min_value=0, allow_infinity=False)
 fractions = st.floats(min_value=0, max_value=1, exclude_max=True)
 counts = st.integers(1, 10**12)
-names = st.text(min_size=1).filter(lambda text: "," not in text and text.strip() == text)
+# A file has a name of 255 bytes at most, and a letter may take four.
+names = st.text(min_size=1, max_size=60).filter(
+    lambda text: "," not in text and text.strip() == text
+)
 
 good = st.fixed_dictionaries(
     {"target": names},
     optional={
-        "task": st.sampled_from(settings.TASKS),
+        "task": st.sampled_from(choices.TASKS),
         "exclude": st.lists(names).map(tuple),
         "categorical": st.lists(names).map(tuple),
         "weight": names,
         "class_weight": st.just(("balanced",)) | st.just(("a=2.5", "b=c=0.0")),
-        "model": st.sampled_from(settings.MODELS),
+        "model": st.sampled_from(choices.MODELS),
         "effort": st.sampled_from(list(defaults.EFFORTS)),
         "members": counts,
         "networks": counts,
         "hidden": st.lists(counts).map(tuple),
-        "activation": st.sampled_from(settings.ACTIVATIONS),
+        "activation": st.sampled_from(choices.ACTIVATIONS),
         "batch_size": counts | st.sampled_from(["auto", "all"]),
-        "batch_schedule": st.sampled_from(settings.BATCH_SCHEDULES),
+        "batch_schedule": st.sampled_from(choices.BATCH_SCHEDULES),
         "learning_rate": positive | st.just("auto"),
-        "optimizer": st.sampled_from(settings.OPTIMIZERS),
+        "optimizer": st.sampled_from(choices.OPTIMIZERS),
         "momentum": fractions,
-        "schedule": st.sampled_from(settings.SCHEDULES),
+        "schedule": st.sampled_from(choices.SCHEDULES),
         "warmup": fractions,
         "averaging": st.booleans(),
-        "loss": st.sampled_from(settings.LOSSES),
+        "loss": st.sampled_from(choices.LOSSES),
         "l2": not_negative,
         "weight_decay": not_negative,
         "clip": positive,
@@ -56,11 +58,11 @@ good = st.fixed_dictionaries(
         "patience": counts,
         "validation": fractions.filter(bool) | names,
         "seed": st.integers(0, 2**32 - 1),
-        "goal": st.sampled_from(settings.GOALS),
+        "goal": st.sampled_from(choices.GOALS),
         "advice_budget": positive,
         "memory": counts,
         "sync_every": counts | st.just("auto"),
-        "share_rows": st.sampled_from(settings.SHARE_ROWS),
+        "share_rows": st.sampled_from(choices.SHARE_ROWS),
         "store": names.filter(lambda name: "\0" not in name and not name.startswith("~")),
     },
 )
@@ -231,66 +233,6 @@ def test_replacing_checks_again() -> None:
         made.replace(batch_size=0)
     with pytest.raises(SettingsError):
         made.replace(batchsize=8)
-
-
-# Configuration files
-
-
-def test_a_configuration_takes_any_option(tmp_path: Path) -> None:
-    path = tmp_path / "run.toml"
-    path.write_text(
-        "# a run\ntarget = 'price'\nbatch-size = 64\nlearning_rate = 0.01\n"
-        "hidden = [32, 16]\nexclude = ['id']\nclip = 1\n",
-        encoding="utf-8",
-    )
-    assert settings_from(read_config(path)) == Settings(
-        "price", batch_size=64, learning_rate=0.01, hidden=(32, 16), exclude=("id",), clip=1
-    )
-
-
-@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_a_configuration_comes_from_any_editor(
-    tmp_path: Path, start: bytes, line_end: bytes
-) -> None:
-    path = tmp_path / "run.toml"
-    path.write_bytes(start + "target = 'größe'".encode() + line_end + b"seed = 3" + line_end)
-    assert read_config(path) == {"target": "größe", "seed": 3}
-
-
-@pytest.mark.parametrize(
-    "content", [b"target = ", b"target: price", b"a = 1\na = 2", b"\xff\xfe\x00", b"PK\x03\x04"]
-)
-def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "run.toml"
-    path.write_bytes(content)
-    with pytest.raises(SettingsError, match="is not a TOML file") as caught:
-        read_config(path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_configuration_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="There is no file"):
-        read_config(tmp_path / "none.toml")
-    with pytest.raises(SettingsError, match="cannot be read"):
-        read_config(tmp_path)
-
-
-def test_a_section_in_a_configuration_is_no_option(tmp_path: Path) -> None:
-    path = tmp_path / "run.toml"
-    path.write_text("target = 'y'\n[train]\nseed = 3\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="There is no option train"):
-        settings_from(read_config(path))
-
-
-@given(content=st.binary(max_size=200))
-def test_no_content_of_a_configuration_breaks_the_program(
-    content: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.toml"
-    path.write_bytes(content)
-    with contextlib.suppress(SettingsError):
-        settings_from(read_config(path))
 
 
 @pytest.mark.parametrize("name", sorted(set(FIELDS) - {"target"}))

@@ -6,7 +6,7 @@ Settings, estimators, training and measurements all take them from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Effort(NamedTuple):
@@ -89,3 +89,11 @@ COMPARE_SECONDS = 2.0
 """Training time of each run of a comparison."""
 TORCH_REFERENCE_BATCH = 64
 """Batch size at which the learning rate of a PyTorch model is found."""
+TEXTBOOK_DEFAULTS: Mapping[str, Any] = {
+    "schedule": "constant",
+    "averaging": False,
+    "warmup": 0.0,
+}
+"""Options that make the methods those of textbooks, to compare or show them."""
+COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", **TEXTBOOK_DEFAULTS}
+"""Options of `descend compare`, whose many runs use a network that trains quickly."""

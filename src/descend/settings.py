@@ -7,18 +7,15 @@ import difflib
 import itertools
 import math
 import os
-import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from descend.choices import CHOICES, is_delimiter
 from descend.defaults import (
     ACTIVATION,
     BATCH_SCHEDULE,
     EFFORT,
-    EFFORTS,
     MODEL,
     MOMENTUM,
     PATIENCE,
@@ -29,6 +26,7 @@ from descend.errors import SettingsError, option_text, printable
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
+from descend.option_checks import check_choice, check_names, check_no_array, check_number
 from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT, LOSS_NAMES, plain_name
 
 UNITS = {
@@ -39,86 +37,12 @@ UNITS = {
 """Options that may be texts with a unit, from Python as on the command line."""
 BALANCED = "balanced"
 """The class weights that give each class the same sum of weights."""
-LARGEST_COUNT = 1 << 53
-"""Largest value of an option; beyond, float64 cannot hold every whole number."""
 SEEDS = 1 << 32
 """Seeds are below this: the random generators take 32 bits."""
-TASKS = ("auto", "regression", "classification")
-MODELS = ("tabular", "mlp", "linear")
-ACTIVATIONS = ("relu", "gelu", "tanh")
-DATE_ORDERS = ("auto", "dmy", "mdy")
-DECIMALS = ("auto", "point", "comma")
 IN_MEMORY = "rows in memory"
 """What a record says of validation rows that the caller held in memory."""
 NAMES = ("exclude", "categorical", "numeric", "datetime", "missing")
 """Options that are lists; all but the last are lists of columns."""
-LOSSES = (
-    *("auto", "squared_error", "absolute_error", "huber", "poisson", "quantile"),
-    *("binary_cross_entropy", "cross_entropy", "hinge"),
-)
-CLASS_LOSSES = ("cross_entropy", "hinge")
-"""Losses of one class out of several; the others are of numbers."""
-OWN_SCALE = ("poisson", "binary_cross_entropy")
-"""Losses whose target is learned in its own units, not in deviations from its mean."""
-GOALS = ("time", "examples", "quality")
-SHARE_ROWS = ("auto", "yes", "no")
-BATCH_SCHEDULES = ("constant", "auto")
-SCHEDULES = ("constant", "cosine", "one-cycle", "warmup-stable-decay", "inverse-time")
-OPTIMIZERS = (
-    "momentum",
-    "sgd",
-    "nesterov",
-    "adam",
-    "adamw",
-    "rmsprop",
-    "adagrad",
-    "dog",
-    "dowg",
-    "dadapt-adamw",
-    "prodigy",
-    "cocob",
-    "mechanic",
-    "momo",
-    "momo-adam",
-    "polyak",
-)
-PLANES = ("path", "random")
-"""What spans the plane on which `landscape` draws the loss of a run."""
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "task": TASKS,
-    "date_order": DATE_ORDERS,
-    "decimal": DECIMALS,
-    "model": MODELS,
-    "effort": tuple(EFFORTS),
-    "activation": ACTIVATIONS,
-    "optimizer": ("auto", *OPTIMIZERS),
-    "batch_schedule": BATCH_SCHEDULES,
-    "schedule": ("auto", *SCHEDULES),
-    "loss": LOSSES,
-    "goal": GOALS,
-    "share_rows": SHARE_ROWS,
-}
-"""Settings that are one of a few words."""
-
-DELIMITERS: Mapping[str, str] = {
-    "tab": "\t",
-    "\\t": "\t",
-    "space": " ",
-    "spaces": " ",
-    "comma": ",",
-    "semicolon": ";",
-    "pipe": "|",
-}
-"""Names of delimiters that are hard to type."""
-
-TEXTBOOK_DEFAULTS: Mapping[str, Any] = {
-    "schedule": "constant",
-    "averaging": False,
-    "warmup": 0.0,
-}
-"""Options that make the methods those of textbooks, to compare or show them."""
-COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", **TEXTBOOK_DEFAULTS}
-"""Options of `descend compare`, whose many runs use a network that trains quickly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,14 +174,14 @@ class Settings:
     def __post_init__(self) -> None:
         """Check every option; raise SettingsError for the first impossible one."""
         for field in dataclasses.fields(self):
-            _check_no_array(field.name, getattr(self, field.name))
+            check_no_array(field.name, getattr(self, field.name))
         if not isinstance(self.target, str) or not all(self.targets):
             raise SettingsError(
                 f"{option_text('target')} must name a column, or several with commas between; "
                 f"found {self.target!r}."
             )
         for name in NAMES:
-            _check_names(name, getattr(self, name))
+            check_names(name, getattr(self, name))
         self._check_columns()
         if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
             raise SettingsError(
@@ -274,18 +198,18 @@ class Settings:
                 f"{option_text('header')} must be true or false; found {self.header!r}."
             )
         if self.skip_lines is not None:
-            _check_number("skip_lines", self.skip_lines, low=0, whole=True)
+            check_number("skip_lines", self.skip_lines, low=0, whole=True)
         if isinstance(self.loss, str):
             object.__setattr__(self, "loss", LOSS_NAMES.get(plain_name(self.loss), self.loss))
         for name, choices in CHOICES.items():
-            _check_choice(name, getattr(self, name), choices)
+            check_choice(name, getattr(self, name), choices)
         self._resolve_quantiles()
         if self.batch_size not in ("auto", "all"):
-            _check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
+            check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
         if self.learning_rate != "auto":
-            _check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
+            check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
         if not isinstance(self.validation, str | GivenRows) or not self.validation:
-            _check_number("validation", self.validation, above=0, below=1, also="a file")
+            check_number("validation", self.validation, above=0, below=1, also="a file")
         if self.hidden is not None and not isinstance(self.hidden, tuple):
             raise SettingsError(
                 f"{option_text('hidden')} must be the units of each layer, such as (128, 64); "
@@ -296,23 +220,23 @@ class Settings:
                 f"{option_text('averaging')} must be true or false; found {self.averaging!r}."
             )
         for units in self.hidden or ():
-            _check_number("hidden", units, low=1, whole=True)
+            check_number("hidden", units, low=1, whole=True)
         if self.store is not None:
             if not (isinstance(self.store, str) and self.store):
                 raise SettingsError(
                     f"{option_text('store')} must name a folder; found {self.store!r}."
                 )
             named_path(self.store, option_text("store"))
-        _check_number("momentum", self.momentum, low=0, below=1)
+        check_number("momentum", self.momentum, low=0, below=1)
         if self.warmup != "auto":
-            _check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
+            check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
         if self.sync_every != "auto":
-            _check_number("sync_every", self.sync_every, low=1, whole=True, also="'auto'")
-        _check_number("l2", self.l2, low=0)
+            check_number("sync_every", self.sync_every, low=1, whole=True, also="'auto'")
+        check_number("l2", self.l2, low=0)
         if self.weight_decay is not None:
-            _check_number("weight_decay", self.weight_decay, low=0)
-        _check_number("patience", self.patience, low=1, whole=True)
-        _check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
+            check_number("weight_decay", self.weight_decay, low=0)
+        check_number("patience", self.patience, low=1, whole=True)
+        check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (
             ("members", True),
             ("networks", True),
@@ -323,7 +247,7 @@ class Settings:
             ("memory", True),
         ):
             if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name), above=0, whole=whole)
+                check_number(name, getattr(self, name), above=0, whole=whole)
 
     def _resolve_quantiles(self) -> None:
         """Levels name the loss, and the loss has levels; raise SettingsError where they cannot be.
@@ -336,7 +260,7 @@ class Settings:
                 f"found {self.quantiles!r}."
             )
         for level in self.quantiles:
-            _check_number("quantiles", level, above=0, below=1)
+            check_number("quantiles", level, above=0, below=1)
         if any(low >= high for low, high in itertools.pairwise(self.quantiles)):
             raise SettingsError(
                 f"{option_text('quantiles')} must rise, without a level twice; "
@@ -390,13 +314,6 @@ class Settings:
         return settings_from({**vars(self), **changes})
 
 
-def is_delimiter(text: object) -> bool:
-    """Whether a text can be the delimiter of a text file."""
-    if not isinstance(text, str):
-        return False
-    return text in DELIMITERS or (len(text) == 1 and text not in "\"'\r\n\0")
-
-
 def settings_from(options: Mapping[str, Any]) -> Settings:
     """Make Settings from a mapping of option names (dashes or underscores) to values.
 
@@ -432,36 +349,6 @@ def _instead(name: str, known: Iterable[str]) -> str:
         return f" Here it is {option_text(COUNTERPARTS[name])}."
     near = difflib.get_close_matches(name, known, 1)
     return f" Did you mean {option_text(near[0])}?" if near else ""
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The options in a TOML file, names as on the command line.
-
-    Raises:
-        SettingsError: the file is missing, cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(
-            named_path(path, option_text("config")).read_text(encoding="utf-8-sig")
-        )
-    except FileNotFoundError:
-        raise SettingsError(
-            f"There is no file {path} (named by {option_text('config')})."
-        ) from None
-    except OSError as error:
-        raise SettingsError(
-            f"{path} (named by {option_text('config')}) cannot be read: {error.strerror}."
-        ) from None
-    except RecursionError:
-        raise SettingsError(
-            f"{path} (named by {option_text('config')}) is nested too deep."
-        ) from None
-    except ValueError as error:
-        long = "digits" in str(error)  # Python's message is advice for programmers.
-        said = "a number in it has thousands of digits" if long else error
-        raise SettingsError(
-            f"{path} (named by {option_text('config')}) is not a TOML file: {said}"
-        ) from None
 
 
 def class_weights(given: object) -> dict[str, float] | None:
@@ -533,67 +420,3 @@ def _class_text(label: object) -> str:
 def _given(value: Any) -> Any:
     """Validation rows in memory; a value that is none stays, to be refused with the others."""
     return value if value is None or isinstance(value, Mapping) else GivenRows(value)
-
-
-def _check_names(name: str, value: object) -> None:
-    if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
-        raise SettingsError(f"{option_text(name)} must be names of columns; found {value!r}.")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value).lower(), choices, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise SettingsError(
-            f"{option_text(name)} must be one of {', '.join(choices)}; found {value!r}.{hint}"
-        )
-
-
-def _check_no_array(name: str, value: object) -> None:
-    """Raise SettingsError for an array, which compares element by element."""
-    if getattr(value, "ndim", 0):
-        raise SettingsError(
-            f"{option_text(name)} must be a single value, a list or a tuple; found an array or a "
-            f"table ({type(value).__name__})."
-        )
-
-
-def _check_number(
-    name: str,
-    value: object,
-    *,
-    low: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    whole: bool = False,
-    also: str = "",
-) -> None:
-    limits = [
-        text
-        for limit, text in (
-            (low, f"at least {low}"),
-            (above, f"greater than {above}"),
-            (below, f"less than {below}"),
-        )
-        if limit is not None
-    ]
-    try:
-        found = repr(value)
-    except ValueError:  # Python refuses to print numbers with thousands of digits.
-        found = "a number of thousands of digits"
-    if isinstance(value, int) and below is None and abs(value) > LARGEST_COUNT:
-        limits.append(f"at most {LARGEST_COUNT if whole else sys.float_info.max:.1e}")
-    wanted = ("a whole number " if whole else "a number ") + " and ".join(limits)
-    if also:
-        wanted += f", or {also}"
-    good = (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (isinstance(value, int) or (not whole and math.isfinite(value)))
-        and abs(value) <= (LARGEST_COUNT if whole else sys.float_info.max)
-        and (low is None or value >= low)
-        and (above is None or value > above)
-        and (below is None or value < below)
-    )
-    if not good:
-        raise SettingsError(f"{option_text(name)} must be {wanted}; found {found}.")

@@ -17,11 +17,11 @@ from scipy.stats import norm
 
 import descend
 from descend.commands.compare import Comparison
+from descend.defaults import COMPARE_DEFAULTS
 from descend.errors import SettingsError
 from descend.reporting.pages.compare import compare_page, compare_summary
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
-from descend.settings import COMPARE_DEFAULTS
 from descend.training.gradient import make_gradient
 from descend.training.stopping import Limits
 from descend.tuning.compare.classical import run_classical

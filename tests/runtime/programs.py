@@ -11,7 +11,7 @@ FIT = """
 import sys
 import jax, jax.numpy as jnp, numpy as np, optax
 import descend
-from descend.settings import OPTIMIZERS
+from descend.choices import OPTIMIZERS
 from descend import MiniBatchRegressor
 
 random = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from descend.choices import OPTIMIZERS
 from descend.runtime.launch import free_port
-from descend.settings import OPTIMIZERS
 from tests.runtime.programs import FIT, MISMATCHED, SHARED, run_program
 
 pytestmark = pytest.mark.slow

@@ -12,12 +12,13 @@ from descend.commands.compare import Comparison
 from descend.commands.compare import compare as compare_methods
 from descend.commands.landscape import landscape_of
 from descend.custom.problem import CustomParts, custom_setup
+from descend.defaults import TEXTBOOK_DEFAULTS
 from descend.errors import SettingsError
 from descend.keywords import CUSTOM_NAMES, MeasureKeywords
 from descend.reporting.notebook import ShownAdvice
 from descend.reporting.progress import progress_for
 from descend.runtime.trial_setup import MakeSetup, table_setup
-from descend.settings import TEXTBOOK_DEFAULTS, Settings
+from descend.settings import Settings
 from descend.types import Advice
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from descend.choices import PLANES
 from descend.cli.completion import SURFACE_NAMES, one_of
 from descend.cli.gather import gather_settings
 from descend.cli.help import HelpfulCommand
@@ -26,9 +27,10 @@ from descend.cli.options import (
     with_options,
 )
 from descend.cli.output import command_as_typed, show
+from descend.defaults import COMPARE_DEFAULTS
 from descend.errors import SettingsError, printable
 from descend.io.units import parse_duration
-from descend.settings import COMPARE_DEFAULTS, PLANES, split_names
+from descend.settings import split_names
 
 Png = Annotated[
     Path | None, typer.Option("--png", help="Save the plots as pictures in this folder.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from descend.settings import CHOICES
+from descend.choices import CHOICES
 
 SURFACE_NAMES = ("bowl", "valley", "double-well", "many-minima")
 """Those of `descend.tuning.landscape.surfaces`, which takes seconds to import."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from descend.cli.config_file import read_config
 from descend.cli.options import SETTINGS
 from descend.errors import InputError, SettingsError, option_text
-from descend.settings import IN_MEMORY, read_config, settings_from
+from descend.settings import IN_MEMORY, settings_from
 
 
 def gather_settings(

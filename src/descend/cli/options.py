@@ -10,11 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from descend.cli.completion import completion_of
-from descend.defaults import EFFORTS, RISE_UPDATES
-from descend.errors import SettingsError, option_text
-from descend.io.units import parse_duration, parse_size
-from descend.settings import (
+from descend.choices import (
     ACTIVATIONS,
     BATCH_SCHEDULES,
     GOALS,
@@ -23,9 +19,12 @@ from descend.settings import (
     SCHEDULES,
     SHARE_ROWS,
     TASKS,
-    Settings,
-    split_names,
 )
+from descend.cli.completion import completion_of
+from descend.defaults import EFFORTS, RISE_UPDATES
+from descend.errors import SettingsError, option_text
+from descend.io.units import parse_duration, parse_size
+from descend.settings import Settings, split_names
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A file, a glob, a URL, or an SQL query.")

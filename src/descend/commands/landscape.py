@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from descend.choices import PLANES
 from descend.commands.landscape_run import run_record, setup_record
 from descend.commands.landscape_surface import surface_record
 from descend.commands.outputs import LANDSCAPE, free_folder, write_record_and_page
@@ -16,7 +17,7 @@ from descend.runs.folder import is_run
 from descend.runtime.table_run import NOTHING_NAMED, Named
 from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup
-from descend.settings import PLANES, Settings
+from descend.settings import Settings
 from descend.training.jax_setup import set_up
 from descend.tuning.landscape.surfaces import SURFACES
 

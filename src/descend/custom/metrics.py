@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from descend.choices import CLASS_LOSSES
 from descend.custom.problem import CustomProblem, with_targets
 from descend.custom.result import Outputs
 from descend.data.rows.store import RowStore
@@ -24,7 +25,6 @@ from descend.metrics import (
 )
 from descend.runtime.own_metrics import Metric, OwnMetrics, losses_over
 from descend.runtime.result import Metrics
-from descend.settings import CLASS_LOSSES
 from descend.training.evaluation import blocks
 from descend.training.losses import LOSSES
 from descend.types import Params

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from descend.choices import OWN_SCALE
 from descend.data.encoding.encoder import EncodedRows, Encoder
 from descend.data.encoding.read_plan import ReadPlan
 from descend.data.encoding.unseen import UnseenValues
@@ -50,7 +51,7 @@ from descend.data.share_rows import (
 )
 from descend.data.split import is_validation
 from descend.errors import DataError
-from descend.settings import IN_MEMORY, OWN_SCALE, GivenRows, Settings
+from descend.settings import IN_MEMORY, GivenRows, Settings
 from descend.types import Batch
 
 COUNTS = "unseen counts"

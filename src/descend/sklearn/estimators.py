@@ -18,11 +18,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from descend.choices import OWN_SCALE
 from descend.data.schema.columns import ClassificationTarget, RegressionTarget, Target
 from descend.errors import SettingsError
 from descend.model import Model
 from descend.model.intervals import interval
-from descend.settings import OWN_SCALE
 from descend.sklearn.arrays import (
     check_range,
     labels_target,

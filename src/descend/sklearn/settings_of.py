@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from descend.choices import CLASS_LOSSES
 from descend.defaults import ESTIMATOR_EPOCHS
 from descend.errors import SettingsError, parameters_named
 from descend.peer_names import LOSS_NAMES, plain_name
 from descend.runtime.together import same_number
-from descend.settings import CLASS_LOSSES, Settings
+from descend.settings import Settings
 from descend.sklearn.other_names import PARAMETERS
 from descend.sklearn.partial_fit import NEVER
 from descend.sklearn.validation import seed_of

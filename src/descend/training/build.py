@@ -7,6 +7,7 @@ import math
 import jax
 import numpy as np
 
+from descend.choices import CLASS_LOSSES
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.sparse import sparse_base
 from descend.data.prepare import Prepared
@@ -35,7 +36,7 @@ from descend.defaults import (
     TABULAR_WEIGHT_DECAY,
 )
 from descend.errors import SettingsError, option_text
-from descend.settings import CLASS_LOSSES, Settings
+from descend.settings import Settings
 from descend.training.bins import Bins, find_bins, sample
 from descend.training.class_weights import loss_of, weights_by_code
 from descend.training.day_codes import elapsed_days

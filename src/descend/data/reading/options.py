@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from descend.choices import DELIMITERS, is_delimiter
 from descend.errors import SettingsError, option_text
-from descend.settings import DELIMITERS, Settings, is_delimiter
+from descend.settings import Settings
 
 
 @dataclass(frozen=True)

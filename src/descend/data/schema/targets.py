@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from descend.choices import CLASS_LOSSES, OWN_SCALE
 from descend.data.reading.expressions import class_sql, number_sql
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import MARK, Table
@@ -19,7 +20,7 @@ from descend.data.schema.number_survey import MOST_COUNTED
 from descend.data.schema.surveys import MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.errors import DataError, option_text
 from descend.io.units import count_text
-from descend.settings import CLASS_LOSSES, OWN_SCALE, Settings
+from descend.settings import Settings
 
 MOST_CLASSES = 20
 """Most distinct values of whole numbers that are taken for classes."""

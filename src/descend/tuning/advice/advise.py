@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from descend.settings import GOALS
+from descend.choices import GOALS
 from descend.training.loop_state import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from descend.choices import OPTIMIZERS
 from descend.errors import DivergedError, SettingsError, option_text
-from descend.settings import OPTIMIZERS
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
 from descend.tuning.advice.halving import successive_halving

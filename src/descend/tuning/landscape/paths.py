@@ -101,8 +101,8 @@ def descend_path(
 
         return jax.lax.scan(one, (theta, optimizer.init(theta)), batches)[1]
 
-    points = run(theta, batches_for(surface, batch_size, updates, seed))
-    return _path(surface, method, [theta, *points], batch_size)
+    points = np.asarray(run(theta, batches_for(surface, batch_size, updates, seed)))
+    return _path(surface, method, [np.asarray(theta), *points], batch_size)
 
 
 def classical_path(surface: Surface, method: str) -> Path:
@@ -224,7 +224,7 @@ _CLASSICAL: dict[str, Callable[[Value, Gradient, Floats, Surface], list[Floats]]
 }
 
 
-def _path(surface: Surface, method: str, points: Sequence[Array], rows_read: float) -> Path:
+def _path(surface: Surface, method: str, points: Sequence[Floats], rows_read: float) -> Path:
     stacked = np.asarray(points, dtype=np.float64)
-    losses = jax.vmap(full_loss(surface))(jnp.asarray(stacked, jnp.float32))
+    losses = jit_program(jax.vmap(full_loss(surface)))(jnp.asarray(stacked, jnp.float32))
     return Path(method, stacked, np.asarray(losses, dtype=np.float64), rows_read)

@@ -115,6 +115,26 @@ def test_what_is_wrong_is_said(
     assert name in sentence
 
 
+def test_weights_of_classes_are_no_failure() -> None:
+    """They raise the log loss by intention; the order of the rows tells what was learned."""
+    figures = {"accuracy": (0.77, 0.93), "log_loss": (0.43, 0.25), "auc": (0.88, 0.5)}
+    record = record_with()
+    record["settings"]["class_weight"] = ["balanced"]
+    sides = zip(("model", "baseline"), zip(*figures.values(), strict=True), strict=True)
+    metrics = {side: dict(zip(figures, values, strict=True)) for side, values in sides}
+    record["result"]["metrics"] = metrics
+    ends = {"auc": {"model": 0.88, "low": 0.85, "high": 0.91, "trivial": 0.5, "linear": 0.8}}
+    assessed = assessment_of(metrics=ends, below_minimum=None)
+    found = tones(record, assessed)
+    assert found["better than the trivial prediction"] == "good"
+    assert found["better than a linear model"] == "good"
+    assert found["probabilities of weighted classes"] == "warn"
+    del metrics["model"]["auc"]  # Of three classes.
+    assert not any("trivial" in name for name in tones(record, assessment_of(metrics={})))
+    record["settings"]["class_weight"] = []
+    assert tones(record, {})["no better than the trivial prediction"] == "bad"
+
+
 def test_a_run_worse_than_the_mean_does_not_end_in_green() -> None:
     page = render(train_page(record_with(r2=-0.1253), STEADY))
     assert 'class="outcome bad"' in page

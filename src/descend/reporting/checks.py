@@ -64,14 +64,16 @@ def checks_of(
     """
     assessment = assessment or {}
     result = record.get("result") or {}
+    weighted = bool((record.get("settings") or {}).get("class_weight"))
     found = [
         _check_ending(result),
-        _trivial(result.get("metrics") or {}, assessment),
+        _weighted_classes() if weighted else None,
+        _trivial(result.get("metrics") or {}, assessment, weighted=weighted),
         _rows(record),
         _copies(assessment),
         _leaks(record, assessment),
         _range(assessment),
-        _linear(assessment),
+        _linear(assessment, weighted=weighted),
         _curve(result, last_network(history)),
     ]
     return [one for one in found if one is not None]
@@ -143,12 +145,25 @@ def _check_ending(result: Record) -> Check | None:
     return None
 
 
-def _trivial(metrics: Record, assessment: Record) -> Check | None:
-    """Whether the model is better than the trivial prediction, by more than chance."""
+def _weighted_classes() -> Check:
+    return Check(
+        "probabilities of weighted classes",
+        "warn",
+        f"{option_text('class_weight')} raises the probabilities of classes with large weights "
+        "above the share of rows that have them: accuracy, log loss and calibration suffer by "
+        "intention. Judge by the precision and recall of each class.",
+    )
+
+
+def _trivial(metrics: Record, assessment: Record, *, weighted: bool) -> Check | None:
+    """Whether the model is better than the trivial prediction, by more than chance.
+
+    Where classes have weights, only the order of the rows is compared, which the weights leave.
+    """
     model, baseline = metrics.get("model") or {}, metrics.get("baseline") or {}
     intervals = assessment.get("metrics") or {}
     # R² against 0 and log loss use all that a model says; accuracy is what is left without them.
-    known = ("r2", "log_loss", "pinball", "accuracy")
+    known = ("auc",) if weighted else ("r2", "log_loss", "pinball", "accuracy")
     name = next((one for one in known if one in model), None)
     if name is None or model[name] is None or baseline.get(name) is None:
         return None
@@ -179,7 +194,11 @@ def _trivial(metrics: Record, assessment: Record) -> Check | None:
 
 
 def _trivial_name(name: str) -> str:
-    named = {"r2": "the mean of these rows", "pinball": "the quantiles of all rows"}
+    named = {
+        "r2": "the mean of these rows",
+        "pinball": "the quantiles of all rows",
+        "auc": "the same",
+    }
     return named.get(name, "the class frequencies")
 
 
@@ -293,9 +312,10 @@ def _range(assessment: Record) -> Check | None:
     return Check("predictions within the range of the target", "good", "None is below 0.")
 
 
-def _linear(assessment: Record) -> Check | None:
+def _linear(assessment: Record, *, weighted: bool) -> Check | None:
     metrics = assessment.get("metrics") or {}
-    for name in ("r2", "log_loss"):
+    # The linear model has no weights of classes.
+    for name in ("auc",) if weighted else ("r2", "log_loss"):
         one = metrics.get(name)
         if not one or one.get("linear") is None or one.get("model") is None:
             continue

@@ -25,6 +25,7 @@ from descend.data.reading.expressions import (
     written_sql,
 )
 from descend.data.reading.held_rows import NumberCells
+from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import PLAINLY, POINT
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
@@ -149,17 +150,18 @@ def plan_reading(
         place = len(select)
         select.append(_sql(table, column, learned))
         present = None
+        # If training had cells that are no numbers, such cells are missing here too.
+        lenient = getattr(learned, "strays", 0) > 0
         if isinstance(learned, DatetimeColumn):
             present = len(select)
             select.append(time_written_sql(column, learned.pattern))
         elif column.is_text and kind not in ("category", "class"):
             present = len(select)
-            select.append(written_sql(column))
+            select.append(_present(column, lenient=lenient))
+            lenient = lenient and not split_written(column.written)[1]
             if column.type == "number" and column.written in (POINT, PLAINLY):
                 cells[select[place]] = NumberCells(column.sql, column.nulls, number=True)
                 cells[select[present]] = NumberCells(column.sql, column.nulls, number=False)
-        # If training had cells that are no numbers, such cells are missing here too.
-        lenient = getattr(learned, "strays", 0) > 0
         needed.append(Needed(column, kind, place, present, lenient))
     count = len(inputs)
     targets = needed[count : count + len(schema.target.names)] if target else []
@@ -177,6 +179,17 @@ def plan_reading(
         zoned=zoned,
         cells=cells,
     )
+
+
+def _present(column: TableColumn, *, lenient: bool) -> str:
+    """SQL: whether a cell of text has to be a number.
+
+    In a column with a unit words may be missing, and numbers with another unit never are.
+    """
+    written = written_sql(column)
+    if lenient and split_written(column.written)[1]:
+        return f"({written} AND regexp_matches({column.sql}::VARCHAR, '[0-9]'))"
+    return written
 
 
 def _as_it_is(column: TableColumn) -> str:
@@ -211,9 +224,11 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     found = table.query(
         f"SELECT {cell_sql(needed.column)} AS value FROM {table.rows} WHERE {ROW} = {row}"
     ).to_pylist()[0]["value"]
+    unit = split_written(needed.column.written)[1]
+    expected = f"{_WORDS[needed.kind]} in {unit}" if unit else _WORDS[needed.kind]
     raise DataError(
         f"{table.name}, column {needed.column.name!r}, data row {row + 1}: expected "
-        f"{_WORDS[needed.kind]}, as in training, found {quoted_cell(found)}. Correct it"
+        f"{expected}, as in training, found {quoted_cell(found)}. Correct it"
         f"{_ALWAYS_READ.get(needed.kind, '')}, or leave it empty if it is missing."
     )
 

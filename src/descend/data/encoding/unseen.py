@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from descend.data.reading.measured_text import singular
+from descend.data.reading.number_text import is_measure
 from descend.data.schema.columns import (
     CategoryColumn,
     DatetimeColumn,
@@ -107,7 +109,7 @@ class UnseenValues:
         )
 
     def add_units(self, units: Mapping[str, str]) -> None:
-        """Take the per cent sign or currency of columns of numbers."""
+        """Take the unit of columns of numbers: per cent, a currency or another one."""
         self._units.update(units)
 
     def add_zones(self, zoned: Mapping[str, bool]) -> None:
@@ -247,11 +249,12 @@ def _of_unit(what: str, unit: str, found: str) -> list[str]:
         unit: of training.
         found: the unit here.
     """
-    percent = "%" in found + unit
-    if found == unit or (not percent and "" in (found, unit)):
+    percent, measured = "%" in found + unit, is_measure(found) or is_measure(unit)
+    if singular(found) == singular(unit) or (not (percent or measured) and "" in (found, unit)):
         return []
-    learned = f"in {unit}" if unit else "without %"
-    now = f"in {found}" if found else "without %"
+    none = "without %" if percent else "without a unit"
+    learned = f"in {unit}" if unit else none
+    now = f"in {found}" if found else none
     example = " 12.3% is the number 12.3." if percent else ""
     return [
         f"The numbers of {what} were {learned} in training and are {now} here; "

@@ -5,10 +5,14 @@ A number may have a decimal point or comma, digits in groups of three (`1,234.50
 sign, an exponent, and where it is negative a minus after it or parentheses around it. Durations
 (`25:10:00`, `1 days 02:03:04`, `PT1H30M`) are numbers of seconds. Text that may also be a code
 (`00501`, `2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
+`measured_text` has the units that may follow.
 """
 
 from __future__ import annotations
 
+import re
+
+from descend.data.reading.measured_text import split_written, without_unit_sql
 from descend.data.reading.sql import quote_text, with_value
 
 SPACES = " \t\r\n\u00a0\u2007\u2009\u202f\u200b\u200e\u200f\u2060\ufeff"
@@ -75,8 +79,13 @@ def number_text_sql(text: str, written: str) -> str:
 
     Args:
         text: SQL of a text.
-        written: `POINT`, `COMMA`, `DURATION` or `PLAINLY`.
+        written: `POINT`, `COMMA`, `DURATION` or `PLAINLY`; the first two may have a unit
+            (`measured_text.join_written`), which texts may have too.
     """
+    mark, unit = split_written(written)
+    if unit:
+        number = without_unit_sql(f"trim({text}, {quote_text(SPACES)})", unit)
+        return with_value(number, lambda value: number_text_sql(value, mark))
     if written == DURATION:
         full = f"regexp_full_match(trim({text}), {quote_text(_DURATION)})"
         # Python writes "2 days, 3:04:05", and pandas "-1 days +23:00:00".
@@ -264,6 +273,11 @@ def undecorated_sql(text: str) -> str:
         f"concat({plain}, translate(concat({gapped}, {great}), ' \u00a0\u2007\u2009\u202f''’', ''))"
     )
     return f"CASE WHEN {_has_one_sign(text)} THEN {found} ELSE '' END"
+
+
+def is_measure(unit: str) -> bool:
+    """Whether the unit of a column is one of measurements, not per cent or money."""
+    return bool(unit) and "%" not in unit and re.match(_CURRENCY + r"($|\W)", unit) is None
 
 
 def unit_sql(text: str) -> str:

@@ -20,16 +20,25 @@ from descend.data.reading.expressions import (
     text_sql,
 )
 from descend.data.reading.long_numbers import merging_columns
+from descend.data.reading.measured_text import (
+    LEAST_DISTINCT,
+    find_unit,
+    join_written,
+    measured_sql,
+    split_written,
+)
 from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
 from descend.data.reading.number_text import (
     COMMA,
     DURATION,
     PLAINLY,
     POINT,
+    is_measure,
     label_sql,
     undecorated_sql,
     unit_sql,
 )
+from descend.data.reading.sql import quote_text, text_list
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, is_zoned
 from descend.errors import DataError, option_text, quoted_cell
@@ -108,7 +117,7 @@ class TypedColumn:
 
     Attributes:
         column: as expressions read it.
-        unit: currency or per cent sign of its numbers.
+        unit: of its numbers, a currency, or the per cent sign.
         thousands: whether commas separate thousands.
         grouped: whether all cells are ambiguous, such as `1,234`.
         shown: the decimal mark, if its cells show it beyond doubt.
@@ -134,10 +143,18 @@ class TypedColumn:
 
 @dataclass
 class _Seen:
-    """Cells of a column by label, and counts by unit."""
+    """Cells of a column by label, and counts by currency or per cent sign, and by other unit.
+
+    Labels of numbers with a unit have `_SPACED` or `_GLUED` before them, until `_settle_unit` says
+    whether they are numbers of the column.
+    """
 
     labels: dict[str, Cells] = field(default_factory=dict)
     units: dict[str, int] = field(default_factory=dict)
+    measures: dict[str, int] = field(default_factory=dict)
+    measure: str = ""
+    reason: str = ""
+    few: bool = False
     plain: bool = True
 
     def count(self, *labels: str) -> int:
@@ -183,13 +200,16 @@ def find_types(
     prepared = [_with_nulls(column, rules, names) for column in columns]
     texts = [column for column in prepared if column.is_text]
     seen = _survey(table, texts, f"{ROW} < {_FIRST_ROWS}")
+    asked = (*rules.numeric, *rules.wanted)
     if whole:
         unsure = [
-            one
-            for one in texts
-            if _may_be_numbers(seen[one.name], one.name in (*rules.numeric, *rules.wanted))
+            one for one in texts if _may_be_numbers(_settle_unit(seen[one.name]), one.name in asked)
         ]
-        seen |= _survey(table, unsure, "true")
+        seen |= _survey(table, unsure, "true", {one.name: seen[one.name] for one in unsure})
+    for column in texts:
+        seen[column.name] = one = _settle_unit(seen[column.name])
+        if one.measure and whole and column.name not in asked:
+            one.few = table.count_distinct(text_sql(column)) < LEAST_DISTINCT
     default = rules.decimal or (
         COMMA if any(_decimal(one, None) == COMMA for one in seen.values()) else POINT
     )
@@ -228,20 +248,29 @@ def types_as_known(
         if column.is_text and kinds[name] == "text":
             column = replace(column, type="text")
         elif column.is_text and column.type != "boolean":
-            learned = written.get(name, PLAINLY)
-            column = replace(column, type="number", written=_choose_written(one, learned))
+            known = _choose_written(one, written.get(name))
+            column = replace(column, type="number", written=known)
         found[name] = one if column is one.column else replace(one, column=column)
     return found
 
 
-def _choose_written(typed: TypedColumn, learned: str) -> str:
-    """How the numbers of a column are written: as the first rows show, else as in training."""
-    found = typed.column.written if typed.column.type == "number" else learned
-    if learned == PLAINLY:
-        return found
-    if typed.shown is None or learned == DURATION:
-        return learned
-    return typed.shown
+def _choose_written(typed: TypedColumn, learned: str | None) -> str:
+    """How the numbers of a column are written: as the first rows show, else as in training.
+
+    A unit is that of training, so that a cell with another one is no number. Codes and classes,
+    of which nothing is `learned`, have none.
+    """
+    known, unit = split_written(learned or PLAINLY)
+    found, shown_unit = known, ""
+    if typed.column.type == "number":
+        found, shown_unit = split_written(typed.column.written)
+    if known == PLAINLY:
+        mark = found
+    else:
+        mark = known if typed.shown is None or known == DURATION else typed.shown
+    if learned is not None:
+        unit = unit or shown_unit
+    return join_written(POINT if unit and mark == PLAINLY else mark, unit)
 
 
 def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> TableColumn:
@@ -255,49 +284,96 @@ def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> 
     return column if column.nulls == nulls else replace(column, nulls=nulls)
 
 
-def _survey(table: Table, columns: Sequence[TableColumn], where: str) -> dict[str, _Seen]:
-    """The labels of the cells of each column."""
+def _survey(
+    table: Table,
+    columns: Sequence[TableColumn],
+    where: str,
+    before: Mapping[str, _Seen] = MappingProxyType({}),
+) -> dict[str, _Seen]:
+    """The labels of the cells of each column.
+
+    Args:
+        table: to read.
+        columns: of text.
+        where: an SQL condition on its rows.
+        before: what the first rows have shown: units that are not among theirs are not told apart.
+    """
     found = {column.name: _Seen() for column in columns}
     for start in range(0, len(columns), 256):
         group = columns[start : start + 256]
-        for row in table.merged(_labels_sql(table, group, where), _MERGED_LABELS).to_pylist():
+        units = sorted(
+            {unit for one in group if one.name in before for unit in before[one.name].measures}
+        )
+        listed = _labels_sql(table, group, where, units if before else None)
+        for row in table.merged(listed, _MERGED_LABELS).to_pylist():
             seen = found[group[int(row["place"])].name]
             cells = Cells(row["n"], row["first"], row["example"])
             label = row["label"]
-            seen.plain &= not row["decorated"] or label == "other"
+            measured = label.startswith((_SPACED, _GLUED))
+            seen.plain &= not row["decorated"] or measured or label == _ODD
             seen.labels[label] = seen.joined([label]) or cells
             if seen.labels[label] is not cells:
                 earlier = min(seen.labels[label], cells, key=lambda one: one.first)
                 seen.labels[label] = replace(earlier, count=seen.labels[label].count + cells.count)
-            seen.units[row["unit"]] = seen.units.get(row["unit"], 0) + cells.count
+            counts = seen.measures if measured else seen.units
+            counts[row["unit"]] = counts.get(row["unit"], 0) + cells.count
     return found
 
 
-def _labels_sql(table: Table, columns: Sequence[TableColumn], where: str) -> str:
+_SPACED, _GLUED = "spaced ", "glued "
+"""What stands before the label of a number with a unit, which has a space before it or none."""
+_ODD = "odd"
+"""The label of text with digits that is no number."""
+_OTHER_UNIT = "others"
+
+
+def _labels_sql(
+    table: Table, columns: Sequence[TableColumn], where: str, units: Sequence[str] | None
+) -> str:
     values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
     nulls = " ".join(
         f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
         for place, column in enumerate(columns)
         if column.nulls != NULLS
     )
+    measure = "part.unit"
+    if units is not None:
+        known = f"list_position({text_list(units)}, part.unit) IS NOT NULL" if units else "false"
+        measure = f"CASE WHEN {known} THEN part.unit ELSE {quote_text(_OTHER_UNIT)} END"
+    gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
     return f"""
         SELECT place, label, decorated,
-            CASE WHEN label = 'other' THEN {clock_zone_sql("value")}
+            CASE WHEN label IN ('other', {quote_text(_ODD)}) THEN {clock_zone_sql("value")}
+                WHEN part.unit <> '' THEN {measure}
                 WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
             count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
         FROM (
-            SELECT place, value, row, own = '' AS decorated,
-                CASE WHEN own <> '' THEN own ELSE {label_sql("bare")} END AS label
+            SELECT place, value, row, own = '' AS decorated, part,
+                CASE WHEN own <> '' THEN own WHEN part.unit <> ''
+                THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
+                    THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
+                WHEN bare = '' THEN {quote_text(_ODD)} ELSE {label_sql("bare")} END AS label
             FROM (
-                SELECT place, value, row, own,
-                    CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
+                SELECT place, value, row, own, bare, part,
+                    CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
+                        AS inner_bare
                 FROM (
-                    SELECT place, value, row,
-                        CASE {nulls} WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
-                        WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
-                        ELSE {label_sql("value")} END AS own
-                    FROM (UNPIVOT (SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where})
-                        ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+                    SELECT place, value, row, own, bare,
+                        CASE WHEN own = '' AND bare = '' THEN {measured_sql("value")} END AS part
+                    FROM (
+                        SELECT place, value, row, own,
+                            CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
+                        FROM (
+                            SELECT place, value, row,
+                                CASE {nulls}
+                                WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
+                                WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
+                                ELSE {label_sql("value")} END AS own
+                            FROM (UNPIVOT (
+                                SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
+                            ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+                        )
+                    )
                 )
             )
         )
@@ -323,6 +399,38 @@ def _may_be_numbers(seen: _Seen, asked: bool) -> bool:
     return asked or cells == 0 or digits >= 0.5 * cells
 
 
+def _settle_unit(seen: _Seen) -> _Seen:
+    """The cells with a unit as numbers, where it is the unit of the column; else as other text."""
+    measured = {
+        label: label.removeprefix(_SPACED).removeprefix(_GLUED)
+        for label in seen.labels
+        if label.startswith((_SPACED, _GLUED))
+    }
+    if not measured:
+        return seen
+    decimals = {f"{_GLUED}{label}" for label in (*_POINTED, *_COMMAS, "point3", "comma3")}
+    letter = any(label.startswith(_SPACED) or label in decimals for label in measured)
+    unit, reason = find_unit(seen.measures, seen.all_cells(), letter=letter)
+    unlike = [
+        label
+        for label in seen.labels
+        if measured.get(label, label) not in (*_DIGITS, "null", "mark", "other")
+        or (label in measured and measured[label] == "other")
+    ]
+    odd = seen.joined(unlike)
+    if unit and odd is not None:
+        reason = f"{odd.count:,} cells are no numbers with the unit {unit}, {odd}"
+    if odd is not None or set(seen.units) - {"", ZONED, LOCAL}:
+        unit = ""
+    labels: dict[str, Cells] = {}
+    for label, cells in seen.labels.items():
+        own = measured.get(label, label) if unit else _ODD if label in measured else label
+        before = labels.get(own, replace(cells, count=0))
+        first = min(before, cells, key=lambda one: one.first)
+        labels[own] = replace(first, count=before.count + cells.count)
+    return replace(seen, labels=labels, measure=unit, reason=reason, plain=seen.plain and not unit)
+
+
 def _decimal(seen: _Seen, default: str | None) -> str | None:
     """The decimal mark that the cells of a column show; the default if they are ambiguous."""
     comma, point = seen.count(*_COMMAS), seen.count(*_POINTED)
@@ -336,6 +444,8 @@ def _find_type(
 ) -> TypedColumn:
     name = column.name
     asked = name in rules.numeric or name in rules.wanted
+    if seen.few:
+        return TypedColumn(column)
     cells = seen.all_cells()
     marks = seen.joined(["mark"])
     booleans = max(_BOOLEANS, key=seen.count)
@@ -369,17 +479,17 @@ def _find_type(
     if name in rules.numeric and numbers == 0:
         raise DataError(
             f"{table}: column {name!r} is to be read as numbers, and holds none; its first cells "
-            f"are like {_example(strays or marks)}."
+            f"are like {_example(strays or marks)}{f'; {seen.reason}' if seen.reason else ''}."
         )
     if numbers == 0 or not (asked or is_few(strays.count if strays else 0, numbers)):
-        reason = ""
+        reason = seen.reason
         pointed, commas = seen.joined(_POINTED), seen.joined(_COMMAS)
         if pointed and commas and is_few(cells - numbers - min(pointed.count, commas.count), cells):
             reason = (
                 f"{pointed.count:,} cells have a decimal point ({pointed}) and {commas.count:,} a "
                 f"decimal comma ({commas})"
             )
-        elif strays is not None and numbers > strays.count:
+        elif not reason and strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
         return TypedColumn(column, reason=reason)
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
@@ -390,12 +500,12 @@ def _find_type(
         return TypedColumn(column, unit=unit, reason=f"its cells mix {listed}")
     if written == POINT and seen.plain and not seen.count("comma3", "groups"):
         written = PLAINLY
-    typed = replace(column, type="number", written=written)
+    typed = replace(column, type="number", written=join_written(written, seen.measure))
     grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*_POINTED))
     shown = None if written == DURATION else _decimal(seen, None)
     return TypedColumn(
         typed,
-        unit=next(iter(units), ""),
+        unit=seen.measure or next(iter(units), ""),
         thousands=written == POINT and seen.count("comma3", "groups") > 0,
         grouped=grouped,
         shown=shown,
@@ -426,7 +536,8 @@ def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> Type
         return typed
     if column.name not in rules.categorical and column.name not in rules.labels:
         return typed
-    if typed.strays is not None and column.name in rules.categorical:
+    unlike = typed.strays is not None or is_measure(typed.unit)
+    if unlike and column.name in rules.categorical:
         return replace(typed, column=replace(column, type="text"))
     if column.name not in rules.categorical:
         return typed
@@ -466,13 +577,16 @@ def how_written(typed: TypedColumn) -> str:
     """A few words on how the numbers of a column are written; empty for plain numbers."""
     column = typed.column
     said = []
+    mark, _ = split_written(column.written)
     if typed.unit == "%":
         said.append("per cent")
+    elif is_measure(typed.unit):
+        said.append(f"in {typed.unit}")
     elif typed.unit:
         said.append(f"money in {typed.unit}")
-    if column.written == COMMA:
+    if mark == COMMA:
         said.append("decimal comma")
-    elif column.written == DURATION:
+    elif mark == DURATION:
         said.append("durations in seconds")
     elif typed.thousands:
         said.append("commas between thousands")

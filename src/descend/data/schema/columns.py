@@ -36,7 +36,7 @@ class NumberColumn:
         written: how numbers are written, if they are text (`number_text`).
         strays: cells that are neither a number nor a text for missing; they count as missing.
         note: a remark on how it is read.
-        unit: the per cent sign or currency of its text, or empty.
+        unit: of its text, as the per cent sign, a currency or `kg`, or empty.
     """
 
     kind: ClassVar[str] = "number"
@@ -170,7 +170,7 @@ class RegressionTarget:
         counts: of each, whether its values are whole numbers, 0 or more; empty if unknown.
         quantiles: of each, over the training rows by their weights, at the levels of the loss
             `quantile`; empty under other losses.
-        units: the per cent sign or currency of each, as its text has it; empty if unknown.
+        units: of each, as its text has it; empty if unknown.
     """
 
     task: ClassVar[str] = "regression"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from descend.choices import CLASS_LOSSES
 from descend.data.reading.errors import UnreadableCellError, closest
 from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
@@ -115,7 +116,8 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     excluded = [one for one in table.columns if one.name not in names]
     typed = find_types(table, used, rules)
     for name in rules.labels:
-        typed[name] = class_type(table, typed[name])
+        asked = settings.task == "classification" or settings.loss in CLASS_LOSSES
+        typed[name] = class_type(table, typed[name], asked=asked)
     decided = {*targets, settings.weight, *settings.numeric, *settings.datetime}
     decided |= {*settings.categorical}
     declared = [

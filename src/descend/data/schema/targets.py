@@ -10,6 +10,7 @@ from typing import Any
 
 from descend.choices import CLASS_LOSSES, OWN_SCALE
 from descend.data.reading.expressions import class_sql, number_sql
+from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
@@ -38,14 +39,19 @@ def is_regression(settings: Settings, targets: Sequence[str]) -> bool:
     return settings.task == "regression" or by_loss or len(targets) > 1
 
 
-def class_type(table: Table, typed: TypedColumn) -> TypedColumn:
+def class_type(table: Table, typed: TypedColumn, *, asked: bool) -> TypedColumn:
     """The target column as it is read if it holds classes.
 
+    Numbers with a unit are classes only where that is `asked` for, and have it in their text.
     If the source declares text, classes such as "10" stay text, and predictions have that type.
     CSV declares no types.
     """
     column = typed.column
-    if column.type != "number" or not column.is_text or table.untyped:
+    if column.type != "number" or not column.is_text:
+        return typed
+    if asked and split_written(column.written)[1]:
+        return replace(typed, column=replace(column, type="text"), unit="", marks=None, strays=None)
+    if table.untyped:
         return typed
     if table.count_distinct(column.sql) > 2 * MOST_CLASSES:
         return typed
@@ -112,7 +118,7 @@ def choose_task(
 
 def may_be_classes(targets: Sequence[TableColumn], survey: Mapping[str, NumberSurvey]) -> bool:
     """Whether a target of numbers may be classes, so that its values have to be counted."""
-    if len(targets) != 1 or targets[0].name not in survey:
+    if len(targets) != 1 or targets[0].name not in survey or split_written(targets[0].written)[1]:
         return False
     one = survey[targets[0].name]
     return one.distinct <= 3 or (one.whole and one.distinct <= 2 * MOST_CLASSES)

@@ -139,3 +139,25 @@ def test_classes_with_a_unit_have_it_in_their_name() -> None:
     table = pa.table({"x": X * 2, "y": [f"{row % 12} kg" for row in range(2 * ROWS)]})
     schema = learn_schema(open_table(table), Settings(target="y", task="classification"))
     assert "3 kg" in schema.target.labels  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("form", ["fortran", "entries"])
+def test_exponents_of_fortran_and_debits_are_their_numbers(form: str) -> None:
+    numbers = [(-1) ** row * x for row, x in enumerate(X)]
+    cells = [f"{abs(x):,.2f} {'CR' if x > 0 else 'DR'}" for x in numbers]
+    if form == "fortran":
+        cells = [f"{x:.10e}".replace("e", "D") for x in numbers]
+    schema, plain = learned(cells), learned(numbers)
+    assert isinstance(schema.columns[0], NumberColumn)
+    values, said = read(schema, cells)
+    assert not said
+    for trained, asked in ((schema, numbers), (plain, cells), (plain, cells[:2])):
+        found, told = read(trained, asked)
+        np.testing.assert_array_equal(found, values[: len(asked)])
+        assert bool(told) == (form == "entries")
+
+
+@pytest.mark.parametrize("form", ["{}CR", "{} DR", "{:.2f}{}"])
+def test_what_is_no_amount_or_has_no_side_stays_text(form: str) -> None:
+    cells = [form.format(row, ["", " CR"][row % 2]) for row in range(ROWS)]
+    assert learned(cells).columns[0].kind == "left out"

@@ -2,7 +2,8 @@
 
 A number may have a decimal point or comma, digits in groups of three (`1,234.50`, `1.234,50`,
 `1 234,50`, `1'234.50`) or in lakhs (`12,34,567`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent
-sign, an exponent, and where it is negative a minus after it or parentheses around it. Durations
+sign, an exponent (`1e3`, Fortran's `1.5D+03`), and where it is negative a minus after it or
+parentheses around it, or DR beside credits with CR. Durations
 (`25:10:00`, `1 days 02:03:04`, `PT1H30M`) are numbers of seconds. Text that may also be a code
 (`00501`, `2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
 `measured_text` has the units that may follow.
@@ -44,6 +45,12 @@ _ISO_SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
 """A duration of ISO 8601 in its parts; years and months have no fixed length."""
 _MAGNITUDES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "bn": 9, "B": 9, "Mio": 6, "Mrd": 9}
 _LETTERS = "|".join(_MAGNITUDES)
+
+_FORTRAN = r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)[dD][-+][0-9]{1,3}"
+"""A number of double precision as Fortran writes it."""
+ENTRIES = "CR/DR"
+"""The unit of credits, which are positive, and debits, which are negative: `1,234.50 DR`."""
+_ENTRY = r"(?:CR|DR|Cr|Dr)"
 
 POINT, COMMA, DURATION, PLAINLY = ".", ",", "duration", "plain"
 """How the numbers of a column are written: with a decimal point, with a decimal comma, as
@@ -159,9 +166,22 @@ def _decorated_number(text: str, written: str) -> str:
     )
     multiplied = f"{_cast(_digits(f'concat({both})', written))} * CASE {letters} {factors} END"
     lettered = f"CASE WHEN regexp_matches({text}, '[A-Za-z]') THEN {multiplied} END"
-    return f"""CASE WHEN {_has_one_sign(text)}
+    entry = f"regexp_extract({text}, {quote_text(_entry_pattern(body))}, 1)"
+    debit = f"CASE WHEN regexp_matches({text}, '[Dd].$') THEN -1 ELSE 1 END"
+    fortran = ""
+    if written == POINT:
+        number = _cast(f"translate({text}, 'dD', 'ee')")
+        fortran = f"WHEN regexp_full_match({text}, {quote_text(_FORTRAN)}) THEN {number}"
+    return f"""CASE {fortran} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
+        THEN {_cast(_digits(entry, written))} * {debit}
+        WHEN {_has_one_sign(text)}
         THEN coalesce({_cast(_digits(found, written))}, {lettered})
             * CASE WHEN {_negative(text)} THEN -1 ELSE 1 END END"""
+
+
+def _entry_pattern(body: str) -> str:
+    """A pattern whose group is the body of an amount, with two decimals, of a credit or a debit."""
+    return rf"^({body}){_SP}*{_ENTRY}$"
 
 
 def _body(written: str) -> str:
@@ -216,6 +236,7 @@ LABELS = (
     ("point3", rf"{_SIGN}[1-9][0-9]{{0,2}}\.[0-9]{{3}}"),
     ("comma3", rf"{_SIGN}[1-9][0-9]{{0,2}},[0-9]{{3}}"),
     ("power", rf"{_SIGN}[0-9]+[eE][-+][0-9]+"),
+    ("fortran", _FORTRAN),
     ("point", rf"{_SIGN}{_POINT}(?:[eE][-+]?[0-9]+)?"),
     ("comma", rf"{_SIGN}{_COMMA}(?:[eE][-+]?[0-9]+)?"),
     ("groups", rf"{_SIGN}{_POINT_GROUPS}"),
@@ -272,7 +293,10 @@ def undecorated_sql(text: str) -> str:
     found = (
         f"concat({plain}, translate(concat({gapped}, {great}), ' \u00a0\u2007\u2009\u202f''’', ''))"
     )
-    return f"CASE WHEN {_has_one_sign(text)} THEN {found} ELSE '' END"
+    entry = f"regexp_extract({text}, {quote_text(_entry_pattern(f'{bodies}|{gaps}'))}, 1)"
+    amount = f"translate({entry}, ' \u00a0\u2007\u2009\u202f''’', '')"
+    entered = f"regexp_matches({text}, {quote_text(f'[.,][0-9]{{2}}{_SP}*{_ENTRY}$')})"
+    return f"CASE WHEN {entered} THEN {amount} WHEN {_has_one_sign(text)} THEN {found} ELSE '' END"
 
 
 def is_measure(unit: str) -> bool:
@@ -281,6 +305,7 @@ def is_measure(unit: str) -> bool:
 
 
 def unit_sql(text: str) -> str:
-    """SQL: the currency or per cent sign of a text, or an empty text."""
+    """SQL: the currency or per cent sign of a text, `ENTRIES` or an empty text."""
     currency = f"regexp_extract({text}, {quote_text(_CURRENCY)})"
-    return f"CASE WHEN suffix({text}, '%') THEN '%' ELSE {currency} END"
+    entry = f"WHEN regexp_matches({text}, {quote_text(f'{_ENTRY}$')}) THEN {quote_text(ENTRIES)}"
+    return f"CASE WHEN suffix({text}, '%') THEN '%' {entry} ELSE {currency} END"

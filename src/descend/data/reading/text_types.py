@@ -31,6 +31,7 @@ from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
 from descend.data.reading.number_text import (
     COMMA,
     DURATION,
+    ENTRIES,
     PLAINLY,
     POINT,
     is_measure,
@@ -386,7 +387,7 @@ _MERGED_LABELS = """
         arg_min(example, first) AS example
     FROM parts GROUP BY place, label, decorated, unit
 """
-_POINTED = ("point", "groups")
+_POINTED = ("point", "groups", "fortran")
 _COMMAS = ("comma", "comma groups")
 _NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
 _DIGITS = (*_NUMBERS, "zeros", "exponent")
@@ -493,12 +494,14 @@ def _find_type(
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
         return TypedColumn(column, reason=reason)
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
-    mixed = len(units) > 1 or ("%" in units and units["%"] < (1 - FEW) * numbers)
+    only = next((one for one in ("%", ENTRIES) if one in units), "")
+    mixed = len(units) > 1 or (only and units[only] < (1 - FEW) * numbers)
     if mixed and not asked:
-        listed = " and ".join(sorted(units)) if len(units) > 1 else "numbers with and without %"
-        unit = listed if len(units) > 1 else "% in some cells"
+        several = len(units) > 1
+        listed = " and ".join(sorted(units)) if several else f"numbers with and without {only}"
+        unit = listed if several else f"{only} in some cells"
         return TypedColumn(column, unit=unit, reason=f"its cells mix {listed}")
-    if written == POINT and seen.plain and not seen.count("comma3", "groups"):
+    if written == POINT and seen.plain and not seen.count("comma3", "groups", "fortran"):
         written = PLAINLY
     typed = replace(column, type="number", written=join_written(written, seen.measure))
     grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*_POINTED))
@@ -580,6 +583,8 @@ def how_written(typed: TypedColumn) -> str:
     mark, _ = split_written(column.written)
     if typed.unit == "%":
         said.append("per cent")
+    elif typed.unit == ENTRIES:
+        said.append("CR positive, DR negative")
     elif is_measure(typed.unit):
         said.append(f"in {typed.unit}")
     elif typed.unit:

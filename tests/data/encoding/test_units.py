@@ -116,3 +116,25 @@ def test_another_unit_of_the_target_is_told(trained: list[object], asked: list[o
     found = unseen.sentences()
     assert len(found) == (trained is not asked)
     assert all("The numbers of the target 'y' were" in one for one in found)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_times_of_a_log_have_a_comma_before_the_fraction(turned: bool) -> None:
+    pointed = [
+        f"2024-03-{1 + row % 28:02d} {row % 24:02d}:30:0{row % 7}.{row:03d}" for row in range(ROWS)
+    ]
+    commas = [one.replace(".", ",") for one in pointed]
+    trained, asked = (commas, pointed) if turned else (pointed, commas)
+    learned = open_table(pa.table({"x": trained, "y": Y}))
+    schema = learn_schema(learned, Settings(target="y", task="regression"))
+    assert schema.columns[0].kind == "datetime"
+    values = [
+        np.concatenate(
+            [
+                part.batch.x["numeric"]
+                for part in Encoder(schema).encode(open_table(pa.table({"x": cells})), target=False)
+            ]
+        )
+        for cells in (trained, asked)
+    ]
+    np.testing.assert_array_equal(*values)

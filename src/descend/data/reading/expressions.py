@@ -301,13 +301,19 @@ def iso_sql(value: str) -> str:
     # The commonest forms are told apart by their length, which is faster than a pattern.
     usual = f"""(length({value}) = 10 OR length({value}) = 19 AND substr({value}, 17, 1) = ':'
         AND substr({value}, 19, 1) BETWEEN '0' AND '9')"""
-    bare = f"NOT regexp_matches(substr({value}, 9), '[^0-9:. T]')"
+    rest = f"substr({value}, 9)"
+    bare = f"NOT regexp_matches({rest}, '[^0-9:. T]')"
     zoned = quote_text(f".*[0-9] ?{_OFFSET}")
     joined = f"regexp_replace({value}, ' ?(?:GMT|([-+][0-9:]+))$', '\\1')"
+    # Logs write the fraction of a second with a comma, as ISO 8601 allows.
+    comma = quote_text("[^,]*:[0-9]{2}:[0-9]{2},[0-9]{1,9}")
+    pointed = f"try_cast(replace({value}, ',', '.') AS TIMESTAMP)"
     return f"""CASE WHEN {digits} THEN
         CASE WHEN {usual} OR {bare} THEN try_cast({value} AS TIMESTAMP)
             WHEN regexp_full_match(substr({value}, 11), {zoned})
-                THEN try_cast(try_cast({joined} AS TIMESTAMPTZ) AS TIMESTAMP) END END"""
+                THEN try_cast(try_cast({joined} AS TIMESTAMPTZ) AS TIMESTAMP)
+            WHEN regexp_full_match({value}, {comma}) AND regexp_matches({rest}, '^[0-9:, T]*$')
+                THEN {pointed} END END"""
 
 
 LOCAL, ZONED = "local", "zoned"

@@ -42,6 +42,7 @@ def read(schema: Schema, cells: Any) -> tuple[np.ndarray, list[str]]:
         ("{:,} km/h", "km/h"),
         ("{:g}°C", "°C"),
         ("{:g} m3", "m3"),
+        ("{:.2f}g", "g"),
         ("-{:g}\u00a0sq ft", "sq ft"),
     ],
 )
@@ -106,7 +107,19 @@ def test_different_units_are_named() -> None:
     assert "different units: g, kg" in column.reason
 
 
-CODES = ["A{}", "{}A", "{}B", "{}rd", "{}XL", "size {}", "{}M", "{} PM", "0{} kg", "{}_1 kg"]
+CODES = [
+    "A{}",
+    "{}A",
+    "{}B",
+    "{}rd",
+    "{}XL",
+    "size {}",
+    "{}M",
+    "{} PM",
+    "0{} kg",
+    "{}_1 kg",
+    "1.{}a",
+]
 
 
 def test_a_code_stays_one() -> None:

@@ -34,6 +34,9 @@ ten, sizes, credit and debit, eras."""
 _SHORT = ("lb", "hr", "yr", "kg", "km")
 """Units of two letters that are written with the s of a plural too."""
 
+_LETTERS = "gmshlLVAW"
+"""Units of one letter that may stand next to their numbers, where these have decimals."""
+
 LEAST_MEASURED = 0.95
 """Least share of the cells of a column of numbers with a unit that have it."""
 LEAST_DISTINCT = 11
@@ -81,20 +84,22 @@ def split_written(written: str) -> tuple[str, str]:
     return mark, unit
 
 
-def find_unit(counts: Mapping[str, int], cells: int, *, letter: bool) -> tuple[str, str]:
+def find_unit(
+    counts: Mapping[str, int], cells: int, *, spaced: bool, decimals: bool
+) -> tuple[str, str]:
     """The unit of a column of numbers, or why it has none; both empty for other columns.
 
     Args:
         counts: cells by the unit that they seem to have.
         cells: all that are not missing.
-        letter: whether a single letter may be one: its cells have a space or decimals.
+        spaced: whether all cells have a space before the unit.
+        decimals: whether some have decimals.
     """
+    alone = {*counts} if spaced else {"°", *(_LETTERS if decimals else "")}
     spellings: dict[str, dict[str, int]] = defaultdict(dict)
     for unit, count in counts.items():
         spellings[singular(unit)][unit] = count
-    if any(
-        unit.lower() in _NONE or (len(unit) == 1 and unit != "°" and not letter) for unit in counts
-    ):
+    if any(unit.lower() in _NONE or (len(unit) == 1 and unit not in alone) for unit in counts):
         return "", ""
     measured = sum(counts.values())
     if not counts or measured < LEAST_MEASURED * cells:

@@ -409,9 +409,13 @@ def _settle_unit(seen: _Seen) -> _Seen:
     }
     if not measured:
         return seen
-    decimals = {f"{_GLUED}{label}" for label in (*_POINTED, *_COMMAS, "point3", "comma3")}
-    letter = any(label.startswith(_SPACED) or label in decimals for label in measured)
-    unit, reason = find_unit(seen.measures, seen.all_cells(), letter=letter)
+    decimals = {*_POINTED, *_COMMAS, "point3", "comma3"}
+    unit, reason = find_unit(
+        seen.measures,
+        seen.all_cells(),
+        spaced=all(label.startswith(_SPACED) for label in measured),
+        decimals=not decimals.isdisjoint(measured.values()),
+    )
     unlike = [
         label
         for label in seen.labels

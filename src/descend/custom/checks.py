@@ -398,8 +398,7 @@ def check_differentiable(
     y: Any,
 ) -> None:
     """Raise InputError if the mean loss has no gradient with respect to the weights."""
-    mean = jax.jit(lambda outputs, y: jnp.mean(per_example(outputs, y)))
-    _try(what, jax.grad(lambda params: mean(call(params), y)), weights)
+    _try(what, jax.grad(lambda params: jnp.mean(per_example(call(params), y))), weights)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from descend.data.reading.expressions import number_sql
 from descend.data.reading.open_table import open_table
-from descend.data.reading.text_types import Cells, TextRules, find_types
+from descend.data.reading.text_labels import Cells
+from descend.data.reading.text_types import TextRules, find_types
 from descend.data.schema.learn import inspect_columns
 from descend.errors import LONGEST_CELL
 

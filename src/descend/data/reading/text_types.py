@@ -8,26 +8,23 @@ are (`00501`, `2E3`). docs/columns.md states the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from descend.data.reading.expressions import (
     LOCAL,
     ZONED,
     category_sql,
-    clock_zone_sql,
     numbers_in,
     text_sql,
 )
 from descend.data.reading.long_numbers import merging_columns
 from descend.data.reading.measured_text import (
     LEAST_DISTINCT,
-    find_unit,
     join_written,
-    measured_sql,
     split_written,
 )
-from descend.data.reading.missing import CLASS_NAMES, NULLS, missing_sql
+from descend.data.reading.missing import CLASS_NAMES, NULLS
 from descend.data.reading.number_text import (
     COMMA,
     DURATION,
@@ -35,14 +32,21 @@ from descend.data.reading.number_text import (
     PLAINLY,
     POINT,
     is_measure,
-    label_sql,
-    undecorated_sql,
-    unit_sql,
 )
-from descend.data.reading.sql import quote_text, text_list
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, is_zoned
-from descend.errors import DataError, option_text, quoted_cell
+from descend.data.reading.text_labels import (
+    COMMAS,
+    DIGITS,
+    DURATIONS,
+    NUMBERS,
+    POINTED,
+    Cells,
+    Seen,
+    settle_unit,
+    survey_labels,
+)
+from descend.errors import DataError, option_text
 from descend.io.units import count_text
 
 FEW = 0.05
@@ -90,29 +94,6 @@ class TextRules:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """A group of cells of a column that look alike.
-
-    Attributes:
-        count: how many.
-        first: the data row of the first one, from 0.
-        example: the first one.
-    """
-
-    count: int
-    first: int
-    example: str
-
-    def __str__(self) -> str:
-        return f"{self.shown}, first in data row {self.first + 1:,}"
-
-    @property
-    def shown(self) -> str:
-        """The example in quotes, cut where it is long."""
-        return quoted_cell(self.example)
-
-
-@dataclass(frozen=True)
 class TypedColumn:
     """A column with the type that its text stands for, and facts for messages about it.
 
@@ -142,46 +123,6 @@ class TypedColumn:
     long: bool = False
 
 
-@dataclass
-class _Seen:
-    """Cells of a column by label, and counts by currency or per cent sign, and by other unit.
-
-    Labels of numbers with a unit have `_SPACED` or `_GLUED` before them, until `_settle_unit` says
-    whether they are numbers of the column.
-    """
-
-    labels: dict[str, Cells] = field(default_factory=dict)
-    units: dict[str, int] = field(default_factory=dict)
-    measures: dict[str, int] = field(default_factory=dict)
-    measure: str = ""
-    reason: str = ""
-    few: bool = False
-    plain: bool = True
-
-    def count(self, *labels: str) -> int:
-        return sum(self.labels[label].count for label in labels if label in self.labels)
-
-    def all_cells(self) -> int:
-        """Cells that are neither empty nor texts for missing."""
-        return sum(
-            cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
-        )
-
-    @property
-    def zoned(self) -> bool | None:
-        """Whether times have an offset from UTC; None for no times, or some of either kind."""
-        zoned, local = self.units.get(ZONED, 0), self.units.get(LOCAL, 0)
-        return None if (zoned > 0) == (local > 0) else zoned > 0
-
-    def joined(self, labels: Sequence[str]) -> Cells | None:
-        """The cells of several labels together."""
-        found = [self.labels[label] for label in labels if label in self.labels]
-        if not found:
-            return None
-        first = min(found, key=lambda cells: cells.first)
-        return replace(first, count=sum(cells.count for cells in found))
-
-
 def find_types(
     table: Table, columns: Sequence[TableColumn], rules: TextRules, *, whole: bool = True
 ) -> dict[str, TypedColumn]:
@@ -200,15 +141,15 @@ def find_types(
     names = [column.name for column in columns]
     prepared = [_with_nulls(column, rules, names) for column in columns]
     texts = [column for column in prepared if column.is_text]
-    seen = _survey(table, texts, f"{ROW} < {_FIRST_ROWS}")
+    seen = survey_labels(table, texts, f"{ROW} < {_FIRST_ROWS}")
     asked = (*rules.numeric, *rules.wanted)
     if whole:
         unsure = [
-            one for one in texts if _may_be_numbers(_settle_unit(seen[one.name]), one.name in asked)
+            one for one in texts if _may_be_numbers(settle_unit(seen[one.name]), one.name in asked)
         ]
-        seen |= _survey(table, unsure, "true", {one.name: seen[one.name] for one in unsure})
+        seen |= survey_labels(table, unsure, "true", {one.name: seen[one.name] for one in unsure})
     for column in texts:
-        seen[column.name] = one = _settle_unit(seen[column.name])
+        seen[column.name] = one = settle_unit(seen[column.name])
         if one.measure and whole and column.name not in asked:
             one.few = table.count_distinct(text_sql(column)) < LEAST_DISTINCT
     default = rules.decimal or (
@@ -285,167 +226,22 @@ def _with_nulls(column: TableColumn, rules: TextRules, names: Sequence[str]) -> 
     return column if column.nulls == nulls else replace(column, nulls=nulls)
 
 
-def _survey(
-    table: Table,
-    columns: Sequence[TableColumn],
-    where: str,
-    before: Mapping[str, _Seen] = MappingProxyType({}),
-) -> dict[str, _Seen]:
-    """The labels of the cells of each column.
-
-    Args:
-        table: to read.
-        columns: of text.
-        where: an SQL condition on its rows.
-        before: what the first rows have shown: units that are not among theirs are not told apart.
-    """
-    found = {column.name: _Seen() for column in columns}
-    for start in range(0, len(columns), 256):
-        group = columns[start : start + 256]
-        units = sorted(
-            {unit for one in group if one.name in before for unit in before[one.name].measures}
-        )
-        listed = _labels_sql(table, group, where, units if before else None)
-        for row in table.merged(listed, _MERGED_LABELS).to_pylist():
-            seen = found[group[int(row["place"])].name]
-            cells = Cells(row["n"], row["first"], row["example"])
-            label = row["label"]
-            measured = label.startswith((_SPACED, _GLUED))
-            seen.plain &= not row["decorated"] or measured or label == _ODD
-            seen.labels[label] = seen.joined([label]) or cells
-            if seen.labels[label] is not cells:
-                earlier = min(seen.labels[label], cells, key=lambda one: one.first)
-                seen.labels[label] = replace(earlier, count=seen.labels[label].count + cells.count)
-            counts = seen.measures if measured else seen.units
-            counts[row["unit"]] = counts.get(row["unit"], 0) + cells.count
-    return found
-
-
-_SPACED, _GLUED = "spaced ", "glued "
-"""What stands before the label of a number with a unit, which has a space before it or none."""
-_ODD = "odd"
-"""The label of text with digits that is no number."""
-_OTHER_UNIT = "others"
-
-
-def _labels_sql(
-    table: Table, columns: Sequence[TableColumn], where: str, units: Sequence[str] | None
-) -> str:
-    values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
-    nulls = " ".join(
-        f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
-        for place, column in enumerate(columns)
-        if column.nulls != NULLS
-    )
-    measure = "part.unit"
-    if units is not None:
-        known = f"list_position({text_list(units)}, part.unit) IS NOT NULL" if units else "false"
-        measure = f"CASE WHEN {known} THEN part.unit ELSE {quote_text(_OTHER_UNIT)} END"
-    gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
-    return f"""
-        SELECT place, label, decorated,
-            CASE WHEN label IN ('other', {quote_text(_ODD)}) THEN {clock_zone_sql("value")}
-                WHEN part.unit <> '' THEN {measure}
-                WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
-            count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
-        FROM (
-            SELECT place, value, row, own = '' AS decorated, part,
-                CASE WHEN own <> '' THEN own WHEN part.unit <> ''
-                THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
-                    THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
-                WHEN bare = '' THEN {quote_text(_ODD)} ELSE {label_sql("bare")} END AS label
-            FROM (
-                SELECT place, value, row, own, bare, part,
-                    CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
-                        AS inner_bare
-                FROM (
-                    SELECT place, value, row, own, bare,
-                        CASE WHEN own = '' AND bare = '' THEN {measured_sql("value")} END AS part
-                    FROM (
-                        SELECT place, value, row, own,
-                            CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
-                        FROM (
-                            SELECT place, value, row,
-                                CASE {nulls}
-                                WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
-                                WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
-                                ELSE {label_sql("value")} END AS own
-                            FROM (UNPIVOT (
-                                SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
-                            ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
-                        )
-                    )
-                )
-            )
-        )
-        GROUP BY ALL
-    """
-
-
-_MERGED_LABELS = """
-    SELECT place, label, decorated, unit, sum(n)::BIGINT AS n, min(first) AS first,
-        arg_min(example, first) AS example
-    FROM parts GROUP BY place, label, decorated, unit
-"""
-_POINTED = ("point", "groups", "fortran")
-_COMMAS = ("comma", "comma groups")
-_NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *_POINTED, *_COMMAS)
-_DIGITS = (*_NUMBERS, "zeros", "exponent")
-_DURATIONS = ("duration", "iso duration")
-
-
-def _may_be_numbers(seen: _Seen, asked: bool) -> bool:
+def _may_be_numbers(seen: Seen, asked: bool) -> bool:
     cells = seen.all_cells()
-    digits = seen.count(*_DIGITS, "clock", *_DURATIONS, "iso days", *_BOOLEANS)
+    digits = seen.count(*DIGITS, "clock", *DURATIONS, "iso days", *_BOOLEANS)
     return asked or cells == 0 or digits >= 0.5 * cells
 
 
-def _settle_unit(seen: _Seen) -> _Seen:
-    """The cells with a unit as numbers, where it is the unit of the column; else as other text."""
-    measured = {
-        label: label.removeprefix(_SPACED).removeprefix(_GLUED)
-        for label in seen.labels
-        if label.startswith((_SPACED, _GLUED))
-    }
-    if not measured:
-        return seen
-    decimals = {*_POINTED, *_COMMAS, "point3", "comma3"}
-    unit, reason = find_unit(
-        seen.measures,
-        seen.all_cells(),
-        spaced=all(label.startswith(_SPACED) for label in measured),
-        decimals=not decimals.isdisjoint(measured.values()),
-    )
-    unlike = [
-        label
-        for label in seen.labels
-        if measured.get(label, label) not in (*_DIGITS, "null", "mark", "other")
-        or (label in measured and measured[label] == "other")
-    ]
-    odd = seen.joined(unlike)
-    if unit and odd is not None:
-        reason = f"{odd.count:,} cells are no numbers with the unit {unit}, {odd}"
-    if odd is not None or set(seen.units) - {"", ZONED, LOCAL}:
-        unit = ""
-    labels: dict[str, Cells] = {}
-    for label, cells in seen.labels.items():
-        own = measured.get(label, label) if unit else _ODD if label in measured else label
-        before = labels.get(own, replace(cells, count=0))
-        first = min(before, cells, key=lambda one: one.first)
-        labels[own] = replace(first, count=before.count + cells.count)
-    return replace(seen, labels=labels, measure=unit, reason=reason, plain=seen.plain and not unit)
-
-
-def _decimal(seen: _Seen, default: str | None) -> str | None:
+def _decimal(seen: Seen, default: str | None) -> str | None:
     """The decimal mark that the cells of a column show; the default if they are ambiguous."""
-    comma, point = seen.count(*_COMMAS), seen.count(*_POINTED)
+    comma, point = seen.count(*COMMAS), seen.count(*POINTED)
     if comma != point:
         return COMMA if comma > point else POINT
     return default
 
 
 def _find_type(
-    table: str, column: TableColumn, seen: _Seen, rules: TextRules, default: str
+    table: str, column: TableColumn, seen: Seen, rules: TextRules, default: str
 ) -> TypedColumn:
     name = column.name
     asked = name in rules.numeric or name in rules.wanted
@@ -459,16 +255,16 @@ def _find_type(
             return TypedColumn(replace(column, type="boolean"))
         return TypedColumn(column)
     written = _decimal(seen, default) or default
-    good = [one for one in _NUMBERS if one not in (_COMMAS if written == POINT else _POINTED)]
-    if seen.count(*_DURATIONS) and not seen.count(*_NUMBERS):
-        written, good = DURATION, [*_DURATIONS, "clock"]
+    good = [one for one in NUMBERS if one not in (COMMAS if written == POINT else POINTED)]
+    if seen.count(*DURATIONS) and not seen.count(*NUMBERS):
+        written, good = DURATION, [*DURATIONS, "clock"]
         if seen.count("iso duration"):  # P5D by itself may be a code.
             good.append("iso days")
-    codes = [] if seen.count(*_POINTED, *_COMMAS, "power") else ["exponent"]
+    codes = [] if seen.count(*POINTED, *COMMAS, "power") else ["exponent"]
     codes.append("zeros")
     if asked or not seen.count(*codes):
         good += ["zeros", "exponent"]
-    elif seen.count(*_DIGITS) > 0.5 * cells:
+    elif seen.count(*DIGITS) > 0.5 * cells:
         code = seen.joined(codes)
         assert code is not None
         return TypedColumn(column, reason=f"codes such as {code.shown}")
@@ -488,7 +284,7 @@ def _find_type(
         )
     if numbers == 0 or not (asked or is_few(strays.count if strays else 0, numbers)):
         reason = seen.reason
-        pointed, commas = seen.joined(_POINTED), seen.joined(_COMMAS)
+        pointed, commas = seen.joined(POINTED), seen.joined(COMMAS)
         if pointed and commas and is_few(cells - numbers - min(pointed.count, commas.count), cells):
             reason = (
                 f"{pointed.count:,} cells have a decimal point ({pointed}) and {commas.count:,} a "
@@ -508,7 +304,7 @@ def _find_type(
     if written == POINT and seen.plain and not seen.count("comma3", "groups", "fortran"):
         written = PLAINLY
     typed = replace(column, type="number", written=join_written(written, seen.measure))
-    grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*_POINTED))
+    grouped = bool(seen.count("comma3") and written == POINT and not seen.count(*POINTED))
     shown = None if written == DURATION else _decimal(seen, None)
     return TypedColumn(
         typed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from descend.data.reading.expressions import number_sql, present_sql
 from descend.data.reading.table import ROW
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import Cells
+from descend.data.reading.text_labels import Cells
 from descend.data.schema.columns import DatetimePart
 from descend.data.split import is_validation_sql
 

@@ -33,7 +33,8 @@ from descend.data.reading.periods import (
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import Cells, is_few
+from descend.data.reading.text_labels import Cells
+from descend.data.reading.text_types import is_few
 from descend.data.schema.column_groups import MOST_COLUMNS, in_groups, survey_groups
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
 from descend.data.schema.surveys import (

@@ -1,0 +1,230 @@
+"""Count the cells of text columns by what they look like.
+
+Each cell has a label (`number_text.LABELS`); cells with a unit have that of their number too, and
+`settle_unit` says whether the unit is one of the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from descend.data.reading.expressions import LOCAL, ZONED, clock_zone_sql, text_sql
+from descend.data.reading.measured_text import find_unit, measured_sql
+from descend.data.reading.missing import NULLS, missing_sql
+from descend.data.reading.number_text import label_sql, undecorated_sql, unit_sql
+from descend.data.reading.sql import quote_text, text_list
+from descend.data.reading.table import ROW, Table
+from descend.data.reading.table_column import TableColumn
+from descend.errors import quoted_cell
+
+POINTED = ("point", "groups", "fortran")
+COMMAS = ("comma", "comma groups")
+NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *POINTED, *COMMAS)
+DIGITS = (*NUMBERS, "zeros", "exponent")
+DURATIONS = ("duration", "iso duration")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A group of cells of a column that look alike.
+
+    Attributes:
+        count: how many.
+        first: the data row of the first one, from 0.
+        example: the first one.
+    """
+
+    count: int
+    first: int
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.shown}, first in data row {self.first + 1:,}"
+
+    @property
+    def shown(self) -> str:
+        """The example in quotes, cut where it is long."""
+        return quoted_cell(self.example)
+
+
+@dataclass
+class Seen:
+    """Cells of a column by label, and counts by currency or per cent sign, and by other unit.
+
+    Labels of numbers with a unit have `_SPACED` or `_GLUED` before them, until `settle_unit` says
+    whether they are numbers of the column.
+    """
+
+    labels: dict[str, Cells] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    measures: dict[str, int] = field(default_factory=dict)
+    measure: str = ""
+    reason: str = ""
+    few: bool = False
+    plain: bool = True
+
+    def count(self, *labels: str) -> int:
+        """How many cells have one of these labels."""
+        return sum(self.labels[label].count for label in labels if label in self.labels)
+
+    def all_cells(self) -> int:
+        """Cells that are neither empty nor texts for missing."""
+        return sum(
+            cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
+        )
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether times have an offset from UTC; None for no times, or some of either kind."""
+        zoned, local = self.units.get(ZONED, 0), self.units.get(LOCAL, 0)
+        return None if (zoned > 0) == (local > 0) else zoned > 0
+
+    def joined(self, labels: Sequence[str]) -> Cells | None:
+        """The cells of several labels together."""
+        found = [self.labels[label] for label in labels if label in self.labels]
+        if not found:
+            return None
+        first = min(found, key=lambda cells: cells.first)
+        return replace(first, count=sum(cells.count for cells in found))
+
+
+def survey_labels(
+    table: Table,
+    columns: Sequence[TableColumn],
+    where: str,
+    before: Mapping[str, Seen] = MappingProxyType({}),
+) -> dict[str, Seen]:
+    """The labels of the cells of each column.
+
+    Args:
+        table: to read.
+        columns: of text.
+        where: an SQL condition on its rows.
+        before: what the first rows have shown: units that are not among theirs are not told apart.
+    """
+    found = {column.name: Seen() for column in columns}
+    for start in range(0, len(columns), 256):
+        group = columns[start : start + 256]
+        units = sorted(
+            {unit for one in group if one.name in before for unit in before[one.name].measures}
+        )
+        listed = _labels_sql(table, group, where, units if before else None)
+        for row in table.merged(listed, _MERGED_LABELS).to_pylist():
+            seen = found[group[int(row["place"])].name]
+            cells = Cells(row["n"], row["first"], row["example"])
+            label = row["label"]
+            measured = label.startswith((_SPACED, _GLUED))
+            seen.plain &= not row["decorated"] or measured or label == _ODD
+            seen.labels[label] = seen.joined([label]) or cells
+            if seen.labels[label] is not cells:
+                earlier = min(seen.labels[label], cells, key=lambda one: one.first)
+                seen.labels[label] = replace(earlier, count=seen.labels[label].count + cells.count)
+            counts = seen.measures if measured else seen.units
+            counts[row["unit"]] = counts.get(row["unit"], 0) + cells.count
+    return found
+
+
+_SPACED, _GLUED = "spaced ", "glued "
+"""What stands before the label of a number with a unit, which has a space before it or none."""
+_ODD = "odd"
+"""The label of text with digits that is no number."""
+_OTHER_UNIT = "others"
+
+
+def _labels_sql(
+    table: Table, columns: Sequence[TableColumn], where: str, units: Sequence[str] | None
+) -> str:
+    values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
+    nulls = " ".join(
+        f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
+        for place, column in enumerate(columns)
+        if column.nulls != NULLS
+    )
+    measure = "part.unit"
+    if units is not None:
+        known = f"list_position({text_list(units)}, part.unit) IS NOT NULL" if units else "false"
+        measure = f"CASE WHEN {known} THEN part.unit ELSE {quote_text(_OTHER_UNIT)} END"
+    gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
+    return f"""
+        SELECT place, label, decorated,
+            CASE WHEN label IN ('other', {quote_text(_ODD)}) THEN {clock_zone_sql("value")}
+                WHEN part.unit <> '' THEN {measure}
+                WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
+            count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
+        FROM (
+            SELECT place, value, row, own = '' AS decorated, part,
+                CASE WHEN own <> '' THEN own WHEN part.unit <> ''
+                THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
+                    THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
+                WHEN bare = '' THEN {quote_text(_ODD)} ELSE {label_sql("bare")} END AS label
+            FROM (
+                SELECT place, value, row, own, bare, part,
+                    CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
+                        AS inner_bare
+                FROM (
+                    SELECT place, value, row, own, bare,
+                        CASE WHEN own = '' AND bare = '' THEN {measured_sql("value")} END AS part
+                    FROM (
+                        SELECT place, value, row, own,
+                            CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
+                        FROM (
+                            SELECT place, value, row,
+                                CASE {nulls}
+                                WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
+                                WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
+                                ELSE {label_sql("value")} END AS own
+                            FROM (UNPIVOT (
+                                SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
+                            ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+                        )
+                    )
+                )
+            )
+        )
+        GROUP BY ALL
+    """
+
+
+_MERGED_LABELS = """
+    SELECT place, label, decorated, unit, sum(n)::BIGINT AS n, min(first) AS first,
+        arg_min(example, first) AS example
+    FROM parts GROUP BY place, label, decorated, unit
+"""
+
+
+def settle_unit(seen: Seen) -> Seen:
+    """The cells with a unit as numbers, where it is the unit of the column; else as other text."""
+    measured = {
+        label: label.removeprefix(_SPACED).removeprefix(_GLUED)
+        for label in seen.labels
+        if label.startswith((_SPACED, _GLUED))
+    }
+    if not measured:
+        return seen
+    decimals = {*POINTED, *COMMAS, "point3", "comma3"}
+    unit, reason = find_unit(
+        seen.measures,
+        seen.all_cells(),
+        spaced=all(label.startswith(_SPACED) for label in measured),
+        decimals=not decimals.isdisjoint(measured.values()),
+    )
+    unlike = [
+        label
+        for label in seen.labels
+        if measured.get(label, label) not in (*DIGITS, "null", "mark", "other")
+        or (label in measured and measured[label] == "other")
+    ]
+    odd = seen.joined(unlike)
+    if unit and odd is not None:
+        reason = f"{odd.count:,} cells are no numbers with the unit {unit}, {odd}"
+    if odd is not None or set(seen.units) - {"", ZONED, LOCAL}:
+        unit = ""
+    labels: dict[str, Cells] = {}
+    for label, cells in seen.labels.items():
+        own = measured.get(label, label) if unit else _ODD if label in measured else label
+        before = labels.get(own, replace(cells, count=0))
+        first = min(before, cells, key=lambda one: one.first)
+        labels[own] = replace(first, count=before.count + cells.count)
+    return replace(seen, labels=labels, measure=unit, reason=reason, plain=seen.plain and not unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import descend
 from descend.custom.class_weights import weights_of_classes
 from descend.custom.data import custom_rows
 from descend.data.rows.store import RowStore
+from descend.errors import SettingsError
 from descend.settings import Settings
 
 RANDOM = np.random.default_rng(2)
@@ -89,6 +91,28 @@ def test_a_run_learns_with_them() -> None:
     logits = np.asarray(run.params)
     assert np.abs(logits - logits.mean()).max() < 1e-3
     assert abs(run.history[-1].validation_loss - np.log(3)) < 1e-4
+
+
+def test_a_run_goes_on_with_the_same_weights_alone(tmp_path: Path) -> None:
+    model = (lambda key: jnp.zeros(3), lambda params, x: jnp.broadcast_to(params, (len(x), 3)))
+
+    def fit(class_weight: Any, epochs: int, **more: Any) -> Any:
+        return descend.fit(
+            model,
+            (X, Y),
+            batch_size="all",
+            learning_rate=0.1,
+            class_weight=class_weight,
+            epochs=epochs,
+            out=tmp_path / "run",
+            **more,
+        )
+
+    fit(TABLE, 1)
+    for other in ({0: 0.5, 2: 8.0}, None, "balanced"):
+        with pytest.raises(SettingsError, match=r"class_weight was '0=0.5, 2=7.0' when the run"):
+            fit(other, 2, resume=True)
+    assert len(fit([0.5, 1.0, 7.0], 2, resume=True).history) == 3
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,18 @@ def test_the_command_line_a_file_and_a_record_have_it(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_a_resumed_run_has_the_weights_of_the_stopped_one(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    TABLE.to_csv(table, index=False)
+    options = {**OPTIONS, "target": "y", "class_weight": {"yes": 5}, "epochs": 3}
+    whole = descend.train(table, out=tmp_path / "whole", **options)
+    descend.train(table, out=tmp_path / "parts", stop=lambda one: one.epoch == 1, **options)
+    resumed = descend.resume(tmp_path / "parts")
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert files[0] == files[1]
+    assert len(resumed.history) == len(whole.history)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

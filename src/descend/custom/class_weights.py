@@ -100,6 +100,14 @@ def codes_of(rows: UserBatch) -> NDArray[np.int64]:
     return y.astype(np.int64)
 
 
+def class_weight_text(class_weight: Any) -> str | None:
+    """The weights as a run records them: `balanced`, or `0=0.5, 2=7.0` without those of 1."""
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    by_code = sorted(_by_code(class_weight).items())
+    return ", ".join(f"{code}={weight}" for code, weight in by_code if weight != 1) or None
+
+
 def _by_code(class_weight: Any) -> dict[int, float]:
     """The weights by code.
 

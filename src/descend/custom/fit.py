@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from descend.custom.class_weights import class_weight_text
 from descend.custom.data import further_rows
 from descend.custom.diagnosis import custom_cause
 from descend.custom.metrics import Measured
@@ -57,7 +58,7 @@ def fit_custom(
         raise SettingsError("resume=True needs out=, the folder of the run to go on with.")
 
     def go_on(path: Path, record: dict[str, Any]) -> CustomTrainable:
-        _check_same(path, record, settings, own.precision)
+        _check_same(path, record, settings, own)
         layout = layout_from(record["data"]["layout"])
         problem = custom_problem(own, settings, options.progress, layout)
         before = {"own": record["own"], "data": record["data"]["fingerprint"]}
@@ -137,16 +138,15 @@ class CustomTrainable(Trainable[CustomRun]):
         )
 
 
-def _check_same(
-    path: Path, record: dict[str, Any], settings: Settings, precision: str | None
-) -> None:
+def _check_same(path: Path, record: dict[str, Any], settings: Settings, own: CustomParts) -> None:
     """Refuse to resume a run of another kind, or with settings that change the training."""
     if "own" not in record:
         raise SettingsError(
             f"{path} is a run of descend.train; type: {command_text('resume', path)}"
         )
     before = settings_from(record["asked"])
-    pairs = [("precision", record["own"].get("precision"), precision)]
+    now_own = {"precision": own.precision, "class_weight": class_weight_text(own.class_weight)}
+    pairs = [(name, record["own"].get(name), given) for name, given in now_own.items()]
     free = {*ENDS, *PLACES}
     if settings.schedule not in ("auto", "constant") or settings.rising_part:
         free.remove("epochs")  # They are the horizon of the schedule.

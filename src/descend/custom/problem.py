@@ -20,6 +20,7 @@ from descend.custom.checks import (
     probe_model,
     shaken,
 )
+from descend.custom.class_weights import class_weight_text
 from descend.custom.data import CustomRows, custom_rows
 from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Part, check_keys, known_name, named_loss, several
@@ -235,6 +236,7 @@ def custom_problem(
         return dataclasses.replace(problem, optimizer=named, seed=seed)
 
     counts = {"training": len(rows.training), "validation": len(rows.validation)}
+    weights_text = class_weight_text(own.class_weight)
     setup = TrialSetup(
         problem,
         settings,
@@ -252,6 +254,7 @@ def custom_problem(
             "loss": loss_name or _name(own.loss),
             **({} if rule is None else {"optimizer": _name(own.optimizer)}),
             **({} if kind is None else {"precision": own.precision}),
+            **({} if weights_text is None else {"class_weight": weights_text}),
         },
         custom_optimizer=rule is not None,
         unused=frozenset(unused),

@@ -26,7 +26,7 @@ from descend.data.reading.expressions import (
 )
 from descend.data.reading.held_rows import NumberCells
 from descend.data.reading.measured_text import split_written
-from descend.data.reading.number_text import PLAINLY, POINT
+from descend.data.reading.number_text import DURATION, PLAINLY, POINT, SECONDS
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import TextRules, TypedColumn, types_as_known
@@ -42,7 +42,7 @@ from descend.data.schema.columns import (
 )
 from descend.errors import DataError, option_text, quoted_cell
 
-DATES = ("date", "text", "datetime")
+DATES: tuple[str, ...] = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
 _ALWAYS_READ = {"datetime": " (dates such as 2024-12-31 and times such as 23:59 are always read)"}
 _WANTED = {
@@ -139,7 +139,7 @@ def plan_reading(
     table = table.reading(dict.fromkeys(as_written, "text"))
     typed = _read_as_learned(schema, table, dict(asked))
     columns = {name: one.column for name, one in typed.items()}
-    units = {name: one.unit for name, one in typed.items() if one.column.type == "number"}
+    units = {name: one.unit for name, one in typed.items() if one.column.type in ("number", "time")}
     zoned = {name: one.zoned for name, one in typed.items() if one.zoned is not None}
     needed: list[Needed] = []
     select: list[str] = []
@@ -226,6 +226,8 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     ).to_pylist()[0]["value"]
     unit = split_written(needed.column.written)[1]
     expected = f"{_WORDS[needed.kind]} in {unit}" if unit else _WORDS[needed.kind]
+    if needed.column.written == DURATION and needed.kind == "number":
+        expected = "a duration, such as 1:30:00"
     raise DataError(
         f"{table.name}, column {needed.column.name!r}, data row {row + 1}: expected "
         f"{expected}, as in training, found {quoted_cell(found)}. Correct it"
@@ -291,13 +293,15 @@ def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> 
     if kind == "class" and column.type != "other":
         assert isinstance(learned, ClassificationTarget)
         return class_sql(column, learned.type)
-    if kind == "number" and column.type in ("number", "boolean"):
+    durations = isinstance(learned, NumberColumn) and learned.unit == SECONDS
+    if kind == "number" and column.type in ("number", "boolean", *(("time",) if durations else ())):
         # Of the inputs NaN is missing; a row whose target is NaN is left out, so that one is NULL.
         return float_sql(column) if isinstance(learned, NumberColumn) else number_sql(column)
     if isinstance(learned, DatetimeColumn):
-        times: tuple[str, ...] = ("time", "text", "datetime") if learned.pattern == TIME else DATES
-        times = ("number",) if learned.pattern in NUMBER_PATTERNS else times
-        if column.type in times:
+        times = ("time", "text", "datetime") if learned.pattern == TIME else DATES
+        if learned.pattern in NUMBER_PATTERNS:
+            times = ("number", "date", "datetime")
+        if column.type in times or (learned.pattern == TIME and column.sql_type == "INTERVAL"):
             return time_sql(column, learned.pattern)
     raise DataError(
         f"{table.name}, column {column.name!r}: expected {_WANTED[kind]}, as in training, found "

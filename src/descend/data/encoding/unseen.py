@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from descend.data.reading.measured_text import singular
-from descend.data.reading.number_text import is_measure
+from descend.data.reading.number_text import SECONDS, is_measure
 from descend.data.schema.columns import (
     CategoryColumn,
     DatetimeColumn,
@@ -253,8 +253,10 @@ def _of_unit(what: str, unit: str, found: str) -> list[str]:
     if singular(found) == singular(unit) or (not (percent or measured) and "" in (found, unit)):
         return []
     none = "without %" if percent else "without a unit"
-    learned = f"in {unit}" if unit else none
-    now = f"in {found}" if found else none
+    learned, now = (
+        "durations, read as seconds," if one == SECONDS else f"in {one}" if one else none
+        for one in (unit, found)
+    )
     example = " 12.3% is the number 12.3." if percent else ""
     return [
         f"The numbers of {what} were {learned} in training and are {now} here; "

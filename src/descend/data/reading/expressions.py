@@ -14,6 +14,7 @@ from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_s
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
+from descend.data.reading.worded_dates import WORDED, tidy_time_sql, worded_sql
 
 TIME = "time"
 """Stands for times of day where a strptime pattern is expected."""
@@ -68,7 +69,7 @@ def number_sql(column: TableColumn) -> str:
         number = f"nullif({number}, 'NaN'::DOUBLE)"
     elif column.sql_type in ("DOUBLE", "FLOAT"):
         number = f"nullif({column.sql}::DOUBLE, 'NaN'::DOUBLE)"
-    elif column.sql_type == "INTERVAL":
+    elif column.sql_type in ("INTERVAL", "TIME"):
         number = f"epoch({column.sql})::DOUBLE"
     else:
         number = f"CAST({column.sql} AS DOUBLE)"
@@ -212,18 +213,20 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
 
     Args:
         column: of dates, times, text or numbers.
-        pattern: of text: None for ISO 8601, `TIME` for times of day, one of `PERIODS`, or another
-            strptime pattern; of numbers one of `NUMBER_PATTERNS`.
+        pattern: of text: None for ISO 8601, `TIME` for times of day, one of `PERIODS`, `WORDED`,
+            or another strptime pattern; of numbers one of `NUMBER_PATTERNS`. Durations below a
+            day are times of day.
     """
-    if pattern in EPOCHS:
-        count = f"{number_sql(column)} * {EPOCHS[pattern]}"
-        return f"CASE WHEN abs({count}) < 9e18 THEN round({count})::BIGINT END"
-    if pattern == DAY_NUMBER:
-        return with_value(number_sql(column), _numbered_day)
-    if pattern == MONTH_NUMBER:
-        return with_value(number_sql(column), lambda month: _numbered_day(f"({month} * 100 + 1)"))
+    if pattern in NUMBER_PATTERNS and column.type not in ("date", "datetime"):
+        counted = _numbered_time(column, pattern)
+        # Another table may have the same times as dates.
+        return f"coalesce({counted}, {time_sql(column, None)})" if column.is_text else counted
     if column.is_text:
-        return with_value(text_sql(column), lambda text: _text_time(text, column.nulls, pattern))
+        text = with_value(text_sql(column), tidy_time_sql)
+        return with_value(text, lambda value: _text_time(value, column.nulls, pattern))
+    if column.sql_type == "INTERVAL":
+        within = f"{column.sql} >= INTERVAL 0 second AND {column.sql} < INTERVAL 1 day"
+        return f"CASE WHEN {within} THEN epoch_us({column.sql}) END"
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + try_cast({column.sql} AS TIME))"
     stamp = f"try_cast({column.sql} AS TIMESTAMP)"
@@ -231,6 +234,16 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     if column.nulls:
         test += f" AND {_not_listed_sql(column)}"
     return f"CASE WHEN {test} THEN epoch_us({stamp}) END"
+
+
+def _numbered_time(column: TableColumn, pattern: str) -> str:
+    """SQL: the microseconds of numbers that are times; NULL for those that are none."""
+    if pattern in EPOCHS:
+        count = f"{number_sql(column)} * {EPOCHS[pattern]}"
+        return f"CASE WHEN abs({count}) < 9e18 THEN round({count})::BIGINT END"
+    if pattern == DAY_NUMBER:
+        return with_value(number_sql(column), _numbered_day)
+    return with_value(number_sql(column), lambda month: _numbered_day(f"({month} * 100 + 1)"))
 
 
 def _numbered_day(number: str) -> str:
@@ -246,16 +259,19 @@ def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
         return f"epoch_us(DATE '1970-01-01' + {_clock_time(text)})"
     stamp = iso_sql(text)
     if pattern in PERIODS:
-        stamp = f"coalesce({period_sql(text, pattern)}, {stamp})"
+        # Each of the forms is read in one way only, so a table may have another one.
+        forms = ", ".join(period_sql(text, one) for one in dict.fromkeys((pattern, *PERIODS)))
+        stamp = f"coalesce({forms}, {stamp})"
     elif pattern is None:
         # Periods of a frame are their first days, and text in the same frame's CSV file.
         periods = ", ".join(period_sql(text, one) for one in ("%Y-%m", QUARTER, WEEK))
         stamp = f"coalesce({stamp}, CASE WHEN length({text}) < 9 THEN coalesce({periods}) END)"
-    else:
+    elif pattern != WORDED:
         parsed = f"try_strptime({text}, {quote_text(pattern)})"
         if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
             parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"
         stamp = f"coalesce({parsed}, {stamp})"
+    stamp = f"coalesce({stamp}, {worded_sql(text, iso_sql)})"
     missing = missing_sql(text, nulls, marks=True)
     return with_value(
         f"CASE WHEN NOT {missing} THEN {stamp} END",
@@ -304,7 +320,7 @@ def iso_sql(value: str) -> str:
     rest = f"substr({value}, 9)"
     bare = f"NOT regexp_matches({rest}, '[^0-9:. T]')"
     zoned = quote_text(f".*[0-9] ?{_OFFSET}")
-    joined = f"regexp_replace({value}, ' ?(?:GMT|([-+][0-9:]+))$', '\\1')"
+    joined = f"replace(regexp_replace({value}, ' ?(?:GMT|([-+][0-9:]+))$', '\\1'), ',', '.')"
     # Logs write the fraction of a second with a comma, as ISO 8601 allows.
     comma = quote_text("[^,]*:[0-9]{2}:[0-9]{2},[0-9]{1,9}")
     pointed = f"try_cast(replace({value}, ',', '.') AS TIMESTAMP)"
@@ -322,7 +338,7 @@ LOCAL, ZONED = "local", "zoned"
 
 def clock_zone_sql(value: str) -> str:
     """SQL: `LOCAL` or `ZONED` for a text with a date and a time of day, else an empty text."""
-    clock = r"[0-9].*[ T][0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?"
+    clock = r".*[0-9].*[ T:][0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?"
     local = quote_text(rf"{clock}(?: ?[AaPp]\.?[Mm]\.?)?")
     zoned = quote_text(f"{clock} ?{_OFFSET}")
     return f"""CASE WHEN NOT contains({value}, ':') THEN ''
@@ -341,7 +357,7 @@ def time_written_sql(column: TableColumn, pattern: str | None) -> str:
     """
     if column.is_text:
         return written_sql(column)
-    if pattern in NUMBER_PATTERNS:
+    if pattern in NUMBER_PATTERNS and column.type not in ("date", "datetime"):
         return f"({number_sql(column)}) IS NOT NULL"
     if not column.nulls:
         return f"{column.sql} IS NOT NULL"

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from descend.data.reading.sql import quote_text
+from descend.data.reading.worded_dates import is_month_name
 
 _SP = r"[ \t\x{00A0}\x{2007}\x{2009}\x{202F}]"
 _NUMBER = (
@@ -104,6 +105,8 @@ def find_unit(
     measured = sum(counts.values())
     if not counts or measured < LEAST_MEASURED * cells:
         return "", ""
+    if all(is_month_name(unit) for unit in counts):
+        return "", "its cells are days of months without a year"
     if len(spellings) > 1:
         if len(spellings) > _MOST_NAMED:
             return "", ""

@@ -20,6 +20,12 @@ SPACES = " \t\r\n\u00a0\u2007\u2009\u202f\u200b\u200e\u200f\u2060\ufeff"
 """Spaces around a value, including no-break and thin ones, and marks that nobody sees: of no width,
 of the direction of text, and of the order of bytes."""
 
+_OTHER_DIGITS = "".join(
+    chr(zero + digit) for zero in (0xFF10, 0x0660, 0x06F0) for digit in range(10)
+)
+_OTHER_MARKS = "．，％－＋٫٬٪"
+"""Wide digits of East Asia, those of Arabic and of Persian, and the signs that go with them."""
+
 _SP = r"[ \t\x{00A0}\x{2007}\x{2009}\x{202F}]"
 _MINUS = "−–－﹣"
 """Signs that are set for a minus, besides the hyphen: a true minus, a dash, and wide and small."""
@@ -51,6 +57,8 @@ _FORTRAN = r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)[dD][-+][0-9]{1,3}"
 ENTRIES = "CR/DR"
 """The unit of credits, which are positive, and debits, which are negative: `1,234.50 DR`."""
 _ENTRY = r"(?:CR|DR|Cr|Dr)"
+SECONDS = "durations"
+"""The unit of durations, which are numbers of seconds."""
 
 POINT, COMMA, DURATION, PLAINLY = ".", ",", "duration", "plain"
 """How the numbers of a column are written: with a decimal point, with a decimal comma, as
@@ -109,13 +117,23 @@ def number_text_sql(text: str, written: str) -> str:
         quick = _cast(text)
     if written == PLAINLY:
         # DuckDB itself knows only ASCII spaces.
-        trimmed = _cast(f"trim({text}, {quote_text(SPACES)})")
+        trimmed = _cast(f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})")
         odd = f"regexp_matches({text}, '^[^!-~]|[^!-~]$')"
         return f"coalesce({quick}, CASE WHEN {odd} THEN {trimmed} END)"
-    trimmed = f"trim({text}, {quote_text(SPACES)})"
+    trimmed = f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})"
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
     # Most texts that are no plain number are words, which fail the first test.
-    return f"coalesce({quick}, CASE WHEN regexp_matches({text}, '[0-9]') THEN {slow} END)"
+    digits = quote_text(f"[0-9{_OTHER_DIGITS}]")
+    return f"coalesce({quick}, CASE WHEN regexp_matches({text}, {digits}) THEN {slow} END)"
+
+
+def latin_digits_sql(text: str) -> str:
+    """SQL: a text with the digits and signs of numbers of East Asia and of Arabic as 0 to 9."""
+    other = quote_text(f"[{_OTHER_DIGITS}]")
+    plain = "0123456789" * 3 + ".,%-+.,%"
+    pairs = f"{quote_text(_OTHER_DIGITS + _OTHER_MARKS)}, {quote_text(plain)}"
+    translated = f"translate({text}, {pairs})"
+    return f"CASE WHEN regexp_matches({text}, {other}) THEN {translated} ELSE {text} END"
 
 
 def _is_iso_sql(text: str) -> str:
@@ -229,6 +247,7 @@ LABELS = (
     ("bool:yes", r"(?i:yes|no)"),
     ("bool:t", r"[tfTF]"),
     ("bool:y", r"[ynYN]"),
+    ("bit", r"[01]"),
     ("whole", rf"{_SIGN}(?:0|[1-9][0-9]{{0,14}})"),
     ("long", rf"{_SIGN}[1-9][0-9]{{15,}}"),
     ("zeros", rf"{_SIGN}0[0-9]+"),
@@ -300,7 +319,7 @@ def undecorated_sql(text: str) -> str:
 
 
 def is_measure(unit: str) -> bool:
-    """Whether the unit of a column is one of measurements, not per cent or money."""
+    """Whether the unit of a column is one of measurements or durations, not per cent or money."""
     return bool(unit) and "%" not in unit and re.match(_CURRENCY + r"($|\W)", unit) is None
 
 

@@ -13,15 +13,15 @@ from types import MappingProxyType
 from descend.data.reading.expressions import LOCAL, ZONED, clock_zone_sql, text_sql
 from descend.data.reading.measured_text import find_unit, measured_sql
 from descend.data.reading.missing import NULLS, missing_sql
-from descend.data.reading.number_text import label_sql, undecorated_sql, unit_sql
-from descend.data.reading.sql import quote_text, text_list
+from descend.data.reading.number_text import label_sql, latin_digits_sql, undecorated_sql, unit_sql
+from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.errors import quoted_cell
 
 POINTED = ("point", "groups", "fortran")
 COMMAS = ("comma", "comma groups")
-NUMBERS = ("whole", "long", "power", "point3", "comma3", "infinite", *POINTED, *COMMAS)
+NUMBERS = ("bit", "whole", "long", "power", "point3", "comma3", "infinite", *POINTED, *COMMAS)
 DIGITS = (*NUMBERS, "zeros", "exponent")
 DURATIONS = ("duration", "iso duration")
 
@@ -136,7 +136,10 @@ _OTHER_UNIT = "others"
 def _labels_sql(
     table: Table, columns: Sequence[TableColumn], where: str, units: Sequence[str] | None
 ) -> str:
-    values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
+    values = ", ".join(
+        f'{with_value(text_sql(column), latin_digits_sql)} AS "{place}"'
+        for place, column in enumerate(columns)
+    )
     nulls = " ".join(
         f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
         for place, column in enumerate(columns)

@@ -31,6 +31,7 @@ from descend.data.reading.number_text import (
     ENTRIES,
     PLAINLY,
     POINT,
+    SECONDS,
     is_measure,
 )
 from descend.data.reading.table import ROW, Table
@@ -99,13 +100,13 @@ class TypedColumn:
 
     Attributes:
         column: as expressions read it.
-        unit: of its numbers, a currency, or the per cent sign.
+        unit: of its numbers, a currency, the per cent sign, or `SECONDS`.
         thousands: whether commas separate thousands.
         grouped: whether all cells are ambiguous, such as `1,234`.
         shown: the decimal mark, if its cells show it beyond doubt.
         marks: cells with a text for missing.
         strays: cells that are neither numbers nor texts for missing.
-        reason: why text with digits is not taken as numbers.
+        reason: why text with digits is not taken as numbers, or a remark on true and false.
         zoned: whether its times have an offset from UTC; None where it holds no times of a day,
             or some of either kind.
         long: whether some cells are whole numbers of 16 digits and more.
@@ -156,7 +157,11 @@ def find_types(
         COMMA if any(_decimal(one, None) == COMMA for one in seen.values()) else POINT
     )
     found = {
-        column.name: TypedColumn(column, zoned=is_zoned(column.sql_type))
+        column.name: TypedColumn(
+            column,
+            unit=SECONDS if column.sql_type in ("INTERVAL", "TIME") else "",
+            zoned=is_zoned(column.sql_type),
+        )
         for column in prepared
         if not column.is_text
     }
@@ -192,6 +197,7 @@ def types_as_known(
         elif column.is_text and column.type != "boolean":
             known = _choose_written(one, written.get(name))
             column = replace(column, type="number", written=known)
+            one = replace(one, unit=SECONDS if known == DURATION else one.unit)  # noqa: PLW2901
         found[name] = one if column is one.column else replace(one, column=column)
     return found
 
@@ -206,11 +212,11 @@ def _choose_written(typed: TypedColumn, learned: str | None) -> str:
     found, shown_unit = known, ""
     if typed.column.type == "number":
         found, shown_unit = split_written(typed.column.written)
-    if known == PLAINLY:
+    if known == PLAINLY or (known == DURATION and typed.column.type == "number" and not shown_unit):
         mark = found
     else:
         mark = known if typed.shown is None or known == DURATION else typed.shown
-    if learned is not None:
+    if learned is not None and known != DURATION:
         unit = unit or shown_unit
     return join_written(POINT if unit and mark == PLAINLY else mark, unit)
 
@@ -249,11 +255,14 @@ def _find_type(
         return TypedColumn(column)
     cells = seen.all_cells()
     marks = seen.joined(["mark"])
-    booleans = max(_BOOLEANS, key=seen.count)
-    if not asked and cells and seen.count(booleans) == cells:
-        if name not in rules.labels or booleans == "bool:true":
-            return TypedColumn(replace(column, type="boolean"))
-        return TypedColumn(column)
+    truths, bits = seen.count(*_BOOLEANS), seen.count("bit")
+    if not asked and truths and truths + bits == cells and not is_few(truths, bits):
+        if name in rules.labels and seen.count("bool:true") < cells:
+            return TypedColumn(column)
+        alike = max(map(seen.count, _BOOLEANS)) == cells
+        forms = [seen.labels[one].shown for one in (*_BOOLEANS, "bit") if one in seen.labels]
+        reason = "" if alike else f"true and false are written in several ways: {', '.join(forms)}"
+        return TypedColumn(replace(column, type="boolean"), reason=reason)
     written = _decimal(seen, default) or default
     good = [one for one in NUMBERS if one not in (COMMAS if written == POINT else POINTED)]
     if seen.count(*DURATIONS) and not seen.count(*NUMBERS):
@@ -308,7 +317,7 @@ def _find_type(
     shown = None if written == DURATION else _decimal(seen, None)
     return TypedColumn(
         typed,
-        unit=seen.measure or next(iter(units), ""),
+        unit=SECONDS if written == DURATION else seen.measure or next(iter(units), ""),
         thousands=written == POINT and seen.count("comma3", "groups") > 0,
         grouped=grouped,
         shown=shown,
@@ -385,9 +394,9 @@ def how_written(typed: TypedColumn) -> str:
         said.append("per cent")
     elif typed.unit == ENTRIES:
         said.append("CR positive, DR negative")
-    elif is_measure(typed.unit):
+    elif is_measure(typed.unit) and typed.unit != SECONDS:
         said.append(f"in {typed.unit}")
-    elif typed.unit:
+    elif typed.unit and typed.unit != SECONDS:
         said.append(f"money in {typed.unit}")
     if mark == COMMA:
         said.append("decimal comma")

@@ -36,7 +36,7 @@ class NumberColumn:
         written: how numbers are written, if they are text (`number_text`).
         strays: cells that are neither a number nor a text for missing; they count as missing.
         note: a remark on how it is read.
-        unit: of its text, as the per cent sign, a currency or `kg`, or empty.
+        unit: of its values, as the per cent sign, a currency, `kg` or `durations`, or empty.
     """
 
     kind: ClassVar[str] = "number"
@@ -105,9 +105,9 @@ class DatetimeColumn:
             one).
         missing: missing values in the training rows; if above 0, there is an indicator.
         distinct: distinct values in the training rows, estimated; None where not counted.
-        pattern: None for dates and ISO 8601 text, `time` for times of day, `quarter`, `week`, the
-            strptime pattern of other text, or how numbers are times
-            (`expressions.NUMBER_PATTERNS`).
+        pattern: None for dates and ISO 8601 text, `time` for times of day, `quarter`, `week`,
+            `worded` for dates with the name of a month in several languages, the strptime pattern
+            of other text, or how numbers are times (`expressions.NUMBER_PATTERNS`).
         minimum: the earliest training value, microseconds since 1970 (or midnight).
         maximum: the latest one.
         parts: the numbers it becomes, without those that are constant in training.

@@ -10,8 +10,10 @@ from dataclasses import replace
 from descend.data.reading.expressions import (
     DAY_NUMBER,
     EPOCHS,
+    FALSE,
     MONTH_NUMBER,
     NUMBER_PATTERNS,
+    TRUE,
     epoch_unit,
     number_sql,
     time_sql,
@@ -72,6 +74,10 @@ def text_notes(
     """A sentence for each column whose text is read as numbers in a way the user should know."""
     said = []
     for name, one in typed.items():
+        if one.column.type == "boolean" and one.reason:
+            said.append(
+                f"In the {_column(name, targets)} {one.reason}. They are read as two values."
+            )
         if one.column.type != "number" or kinds.get(name, "number") != "number":
             continue
         if one.marks is not None:
@@ -91,9 +97,16 @@ def text_notes(
 
 
 def class_notes(name: str, labels: Sequence[object]) -> list[str]:
-    """A sentence for each class whose name elsewhere stands for a missing value."""
+    """Sentences on classes that stand for a missing value elsewhere, or for true or false."""
     found = [label for label in labels if label in CLASS_NAMES]
-    return [
+    truths = [label for label in labels if str(label).lower() in (*TRUE, *FALSE)]
+    mixed = []
+    if len(truths) == len(labels) > 2:
+        mixed.append(
+            f"The target {name!r} seems to hold true and false, written in several ways: "
+            f"{', '.join(map(repr, truths))}. Each is a class of its own; write them alike."
+        )
+    return mixed + [
         f"{label!r} in the target {name!r} is a class like others. If it stands for a missing "
         f"value, give {option_text('missing', [f'{name}={label}'])}."
         for label in found

@@ -35,6 +35,7 @@ from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells
 from descend.data.reading.text_types import is_few
+from descend.data.reading.worded_dates import LOOKS, WORDED, tidy_time_sql, worded_sql
 from descend.data.schema.column_groups import MOST_COLUMNS, in_groups, survey_groups
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
 from descend.data.schema.surveys import (
@@ -55,21 +56,22 @@ _DATES = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
     *("%m-%d-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y"),
     *("%d %B %Y", "%B %d, %Y", "%B %d %Y", "%d. %B %Y", "%d-%B-%Y", "%Y/%m/%d", "%Y.%m.%d"),
-    *("%d%b%Y", _DAY),
+    *("%d%b%Y", "%Y年%m月%d日", "%Y. %m. %d.", _DAY),
 )
-_CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 PATTERNS = (
     *(*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS)),
-    *("%d%b%Y:%H:%M", "%d%b%Y:%H:%M:%S"),
+    *("%d%b%Y:%H:%M", "%d%b%Y:%H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ", WORDED),
 )
 """Date formats that are recognised besides ISO 8601."""
 
 _MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]{0,6}"
 _DATE = (
     rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*|\d{{1,2}}{_MONTH}\d{{4}}.*"
+    rf"|\d{{8}}T\d{{6}}Z?|\d{{4}}年\d.*|{LOOKS}"
 )
 _TIME = r"\d{1,2}:\d{2}.*"
-_LONGEST_DATE = 40
+_LONGEST_DATE = 48
 _LEAST_DATED = 0.25
 """Share of dates of one form from which on a column of text is said to hold dates."""
 _MOST_TEXTS = 1_000
@@ -254,6 +256,8 @@ def _written_times(
                 found[place] = {"dated": most}
             continue
         fitting = [one for one, count in zip(patterns, counts, strict=True) if count == most]
+        if len(fitting) > 1:  # It reads what the patterns with the name of a month read.
+            fitting = [one for one in fitting if one != WORDED]
         if len(fitting) > 1:
             fitting = [one for one in fitting if _order(one) == date_order] or fitting
         if len(fitting) > 1 and place in found:
@@ -277,8 +281,9 @@ def _fit_some(table: Table, kept: str, places: Sequence[int]) -> dict[int, set[s
         return {}
     tests = ", ".join(f"bool_or({_matches(pattern)})" for pattern in PATTERNS)
     within = f"OVER (PARTITION BY place ORDER BY {{}}, value) <= {_TRIED_FIRST}"
+    value, inside = tidy_time_sql("value"), ", ".join(map(str, places))
     sql = f"""SELECT place, [{tests}] AS fits FROM (
-            SELECT place, value FROM {kept} WHERE place IN ({", ".join(map(str, places))})
+            SELECT place, {value} AS value FROM {kept} WHERE place IN ({inside})
             AND length(value) <= {_LONGEST_DATE} AND ({iso_sql("value")}) IS NULL
             QUALIFY row_number() {within.format("n DESC")}
             OR row_number() {within.format("hash(value)")}
@@ -307,7 +312,8 @@ def _count_matches(
         for test in tests
     )
     inside = ", ".join(map(str, places))
-    sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts FROM {kept}
+    sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts
+        FROM (SELECT place, n, {tidy_time_sql("value")} AS value FROM {kept})
         WHERE place IN ({inside}) AND NOT {missing_sql("value", (), marks=True)}
         GROUP BY place"""
     found: dict[int, list[int]] = {}
@@ -320,6 +326,8 @@ def _count_matches(
 
 
 def _matches(pattern: str) -> str:
+    if pattern == WORDED:
+        return f"({worded_sql('value', iso_sql)}) IS NOT NULL"
     parsed = f"try_strptime(value, {quote_text(pattern)}) IS NOT NULL"
     # %Y alone would read 1/2/11 as the year 11.
     return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import descend
 from descend.custom.models import CustomModel
 from descend.custom.precision import check_narrow, in_precision, kind_of
+from descend.custom.weights import with_trained_weights
 from descend.errors import InputError, SettingsError
 from descend.types import Variables
 
@@ -38,15 +40,58 @@ def test_weights_and_rows_are_rounded_and_the_outputs_are_in_full(kind: Any) -> 
     assert np.array_equal(found, expected.astype(jnp.float32))
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_have_32_bits_and_small_ones_are_not_lost(kind: Any) -> None:
+def test_gradients_have_32_bits_and_neither_small_nor_large_ones_are_lost(
+    kind: Any, size: float
+) -> None:
     def total(weights: Any, model: CustomModel) -> Any:
-        return 1e-9 * jnp.sum(model.apply(weights, X))
+        return size * jnp.sum(model.apply(weights, X))
 
     found = jax.grad(total)(WEIGHTS, in_precision(made(), kind))["w"]
     expected = jax.grad(total)(WEIGHTS, made())["w"]
     assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, expected, rtol=0.02)
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.01 * np.abs(expected).max())
+
+
+def of_two_layers(first: Any, last: Any) -> CustomModel:
+    """Layers of Flax with float32 weights that compute in types of their own."""
+    linen = pytest.importorskip("flax.linen")
+    net = linen.Sequential([linen.Dense(8, dtype=first), jnp.tanh, linen.Dense(1, dtype=last)])
+    weights = net.init(jax.random.key(0), X[:1])
+    return CustomModel(lambda seed: weights, net.apply, lambda params: params)
+
+
+@pytest.mark.parametrize(("size", "last"), [(1e-8, jnp.float32), (1e5, jnp.float16)])
+def test_layers_of_float16_have_the_gradients_of_float32_whatever_the_last_layer(
+    size: float, last: Any
+) -> None:
+    def mean(weights: Any, model: CustomModel) -> Any:
+        return size * jnp.mean(model.apply(weights, X)[:, 0] * Y)
+
+    model, wide = of_two_layers(jnp.float16, last), of_two_layers(None, None)
+    weights = model.init(0)
+    found = jax.grad(mean)(weights, with_trained_weights(model, 0, x=X))
+    expected = jax.grad(mean)(weights, wide)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.01 * np.abs(other).max())
+
+
+def test_layers_of_float16_learn_from_gradients_that_float16_cannot_hold() -> None:
+    def loss(outputs: Any, y: Any) -> Any:
+        return 1e-7 * jnp.square(outputs[:, 0] - y)
+
+    def apply(params: Any, x: Any) -> Any:
+        return (x.astype(jnp.float16) @ params.astype(jnp.float16)).astype(jnp.float32)
+
+    run = descend.fit(
+        *((lambda key: jnp.zeros((4, 1)), apply), (X, Y - 1.0)),
+        loss=loss,
+        optimizer=optax.sgd(1e6),
+        **{"batch_size": 20, "epochs": 3, "averaging": False, "warmup": 0.0},
+    )
+    assert run.history[-1].validation_loss < 1e-4 * run.history[0].validation_loss
 
 
 def test_whole_numbers_and_the_state_stay_as_they_are() -> None:

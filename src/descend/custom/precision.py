@@ -19,8 +19,10 @@ from descend.errors import SettingsError
 from descend.types import Array, Params, join_variables, split_variables
 
 KINDS = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
-SCALE = 1024.0
-"""Gradients within a float16 model are multiplied by it, so that small ones do not become 0."""
+GRADIENTS = 1024.0
+"""The gradients that come into a float16 model from the loss are multiplied by a power of two with
+which their sizes add up to about this: small ones do not become 0, and a sum over the rows times
+what a layer gets stays below 65504."""
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
@@ -53,29 +55,24 @@ def in_precision(model: CustomModel, kind: Any) -> CustomModel:
         model: as its framework gives it.
         kind: `jnp.bfloat16` or `jnp.float16`.
     """
-    scaled = kind == jnp.float16
 
-    def narrow_weights(weights: Params) -> Params:
-        cast = cast_and_unscale if scaled else jnp.asarray
-        return jax.tree.map(lambda leaf: cast(leaf, kind) if _is_wide(leaf) else leaf, weights)
-
-    def narrow_rows(x: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, kind) if _is_wide(leaf) else leaf, x)
+    def narrow(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, kind) if _is_wide(leaf) else leaf, tree)
 
     def apply(params: Params, x: Any) -> Any:
         weights, state = split_variables(params)
-        present = join_variables(narrow_weights(weights), state, params)
-        return in_full(model.apply(present, narrow_rows(x)), scaled=scaled)
+        return in_full(model.apply(join_variables(narrow(weights), state, params), narrow(x)))
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         assert model.training_apply is not None
-        found = model.training_apply(narrow_weights(weights), state, narrow_rows(x), key)
-        return in_full(found[0], scaled=scaled), found[1]
+        outputs, after = model.training_apply(narrow(weights), state, narrow(x), key)
+        return in_full(outputs), after
 
-    return model._replace(
+    made = model._replace(
         apply=apply,
         training_apply=None if model.training_apply is None else training_apply,
     )
+    return with_scaled_gradients(made) if kind == jnp.float16 else made
 
 
 def check_narrow(apply: Callable[..., Any], params: Params, x: Any, kind: Any) -> None:
@@ -102,12 +99,19 @@ def _kinds_of_products(jaxpr: Any) -> Iterator[str]:
     for equation in jaxpr.eqns:
         if equation.primitive.name in PRODUCTS:
             yield jnp.result_type(*(one.aval.dtype for one in equation.invars)).name
+    for inner in _inner_programs(jaxpr):
+        yield from _kinds_of_products(inner)
+
+
+def _inner_programs(jaxpr: Any) -> Iterator[Any]:
+    """The programs that a program calls: of functions, loops and branches."""
+    for equation in jaxpr.eqns:
         for inner in jax.tree.leaves(
             list(equation.params.values()), is_leaf=lambda one: hasattr(one, "eqns")
         ):
             closed = getattr(inner, "jaxpr", inner)
             if hasattr(closed, "eqns"):
-                yield from _kinds_of_products(closed)
+                yield closed
 
 
 def _is_wide(leaf: Any) -> bool:
@@ -115,39 +119,86 @@ def _is_wide(leaf: Any) -> bool:
     return bool(jnp.issubdtype(kind, jnp.floating)) and kind.itemsize > 2
 
 
-def in_full(outputs: Any, *, scaled: bool) -> Any:
-    """Outputs of 16 bits as float32, for the loss; `scaled` multiplies their gradients."""
+def in_full(outputs: Any) -> Any:
+    """Outputs of 16 bits as float32, for the loss."""
 
     def one(leaf: Any) -> Any:
         leaf = jnp.asarray(leaf)
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4:
-            leaf = leaf.astype(jnp.float32)
-        return (
-            _scale_gradient(leaf) if scaled and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-        )
+        narrow = jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4
+        return leaf.astype(jnp.float32) if narrow else leaf
 
     return jax.tree.map(one, outputs)
 
 
-@jax.custom_vjp
-def _scale_gradient(leaf: Array) -> Array:
-    """The value itself; its gradient is multiplied by `SCALE`."""
-    return leaf
+def computes_in_float16(apply: Callable[..., Any], params: Params, x: Any) -> bool:
+    """Whether any number that a model computes is a float16, its outputs in float32 or not."""
+
+    def found(jaxpr: Any) -> bool:
+        made = (one.aval for equation in jaxpr.eqns for one in equation.outvars)
+        return any(getattr(one, "dtype", None) == jnp.float16 for one in made) or any(
+            map(found, _inner_programs(jaxpr))
+        )
+
+    return found(jax.make_jaxpr(apply)(params, x).jaxpr)
 
 
-_scale_gradient.defvjp(lambda leaf: (leaf, None), lambda _, slope: (slope * SCALE,))
+def with_scaled_gradients(model: CustomModel) -> CustomModel:
+    """The same model, whose gradients float16 can hold.
+
+    Gradients that are too small for it become 0, and those that are too large infinite. Those that
+    the loss gives to the outputs are scaled by a power of two, which loses nothing, and those of
+    the weights, in float32, are scaled back. The power is found anew at every call.
+    """
+
+    def apply(params: Params, x: Any) -> Any:
+        return _scaled(lambda params, x: (model.apply(params, x), ()), (params, x))[0]
+
+    def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        assert model.training_apply is not None
+        found: tuple[Any, Any] = _scaled(model.training_apply, (weights, state, x, key))
+        return found
+
+    return model._replace(
+        apply=apply,
+        training_apply=None if model.training_apply is None else training_apply,
+    )
 
 
-def cast_and_unscale(leaf: Array, kind: Any) -> Array:
-    """The value in another type; its gradient is divided by `SCALE`, in float32."""
+def _scaled(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """`call(*arguments) -> (outputs, state)`, with gradients that are scaled on their way."""
+    leaves, structure = jax.tree.flatten(arguments)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    smooth = [bool(jnp.issubdtype(leaf.dtype, jnp.inexact)) for leaf in leaves]
+
+    def program(floats: list[Array], others: list[Array]) -> Any:
+        one, other = iter(floats), iter(others)
+        given = [next(one if is_smooth else other) for is_smooth in smooth]
+        return call(*jax.tree.unflatten(structure, given))
 
     @jax.custom_vjp
-    def cast(leaf: Array) -> Array:
-        return leaf.astype(kind)
+    def scaled(floats: list[Array], others: list[Array]) -> Any:
+        return program(floats, others)
 
-    cast.defvjp(
-        lambda leaf: (leaf.astype(kind), None),
-        lambda _, slope: (slope.astype(jnp.float32) / SCALE,),
-    )
-    found: Array = cast(leaf)
-    return found
+    def forward(floats: list[Array], others: list[Array]) -> Any:
+        outputs, pull, state = jax.vjp(lambda one: program(one, others), floats, has_aux=True)
+        return (outputs, state), pull
+
+    def backward(pull: Any, slopes: Any) -> Any:
+        used = [jnp.issubdtype(one.dtype, jnp.inexact) for one in jax.tree.leaves(slopes[0])]
+        given, form = jax.tree.flatten(slopes[0])
+        size = sum(
+            (jnp.sum(jnp.abs(one)) for one, is_used in zip(given, used, strict=True) if is_used),
+            start=jnp.float32(0),
+        )
+        power = jnp.clip(jnp.floor(jnp.log2(GRADIENTS / size)), -100, 100)
+        scale = jnp.where(jnp.isfinite(size) & (size > 0), jnp.exp2(power), 1.0)
+        raised = [
+            (one * scale).astype(one.dtype) if is_used else one
+            for one, is_used in zip(given, used, strict=True)
+        ]
+        (found,) = pull(jax.tree.unflatten(form, raised))
+        return [(one / scale).astype(one.dtype) for one in found], None
+
+    scaled.defvjp(forward, backward)
+    others = [leaf for leaf, is_smooth in zip(leaves, smooth, strict=True) if not is_smooth]
+    return scaled([leaf for leaf, used in zip(leaves, smooth, strict=True) if used], others)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.custom.models import CustomModel
-from descend.custom.precision import cast_and_unscale, in_full
+from descend.custom.precision import computes_in_float16, in_full, with_scaled_gradients
 from descend.errors import InputError, SettingsError
 from descend.settings import Settings
 from descend.training.losses import Loss
@@ -55,8 +55,7 @@ def with_trained_weights(
     scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
     if x is not None and not scaled:
         with contextlib.suppress(Exception):  # `probe_model` says what is wrong with a model.
-            outputs = jax.tree.leaves(jax.eval_shape(model.apply, begun, x))
-            scaled = any(leaf.dtype == jnp.float16 for leaf in outputs)
+            scaled = computes_in_float16(model.apply, begun, x)
 
     def separate(params: Params) -> Params:
         weights, state = split_variables(params)
@@ -74,45 +73,44 @@ def with_trained_weights(
             jax.tree.unflatten(structure, kept), (jax.tree.unflatten(structure, still), state)
         )
 
-    def join(weights: Params, still: Any, *, training: bool) -> Params:
+    def join(weights: Params, still: Any) -> Params:
         """The weights in the form of the model."""
         own = iter(jax.tree.leaves(weights))
         others = iter(jax.tree.leaves(still))
         found = []
         for used, kind in zip(trained, types, strict=True):
             leaf = next(own) if used else next(others)
-            if used and scaled and training:
-                leaf = cast_and_unscale(leaf, kind)
-            elif used and leaf.dtype != kind:
+            if used and leaf.dtype != kind:
                 leaf = leaf.astype(kind)
             found.append(leaf)
         return jax.tree.unflatten(structure, found)
 
-    def original(params: Params, *, training: bool = False) -> Params:
+    def original(params: Params) -> Params:
         weights, state = split_variables(params)
         if whole:
-            return join_variables(join(weights, (), training=training), state, params)
+            return join_variables(join(weights, ()), state, params)
         still, state = state
-        weights = join(weights, still, training=training)
+        weights = join(weights, still)
         return Variables(weights, state) if has_state else weights
 
     def apply(params: Params, x: Any) -> Any:
-        outputs = model.apply(original(params, training=True), x)
-        return in_full(outputs, scaled=scaled)
+        outputs = model.apply(original(params), x)
+        return in_full(outputs)
 
     def training_apply(weights: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         assert model.training_apply is not None
         still, inner = ((), state) if whole else state
-        outputs, after = model.training_apply(join(weights, still, training=True), inner, x, key)
-        return in_full(outputs, scaled=scaled), after if whole else (still, after)
+        outputs, after = model.training_apply(join(weights, still), inner, x, key)
+        return in_full(outputs), after if whole else (still, after)
 
-    return model._replace(
+    made = model._replace(
         init=lambda seed: separate(model.init(seed)),
         apply=apply,
         rebuilt=lambda params: model.rebuilt(original(params)),
         shown=lambda params: model.shown(original(params)),
         training_apply=None if model.training_apply is None else training_apply,
     )
+    return with_scaled_gradients(made) if scaled else made
 
 
 def without_idle_weights(
@@ -203,7 +201,11 @@ def _leaves_with_gradient(loss: Callable[[Params], Array], weights: Params) -> l
         if hasattr(variable, "val"):
             return bool(np.all(np.asarray(variable.val) == 0))
         step = made_by.get(id(variable))
-        named = step is not None and step.primitive.name in ("broadcast_in_dim", "zeros_like")
-        return step is not None and named and all(map(is_zero, step.invars))
+        if step is None:
+            return False
+        if step.primitive.name == "div":  # Gradients that were scaled on their way are divided.
+            return is_zero(step.invars[0])
+        kept = ("broadcast_in_dim", "zeros_like", "convert_element_type")
+        return step.primitive.name in kept and all(map(is_zero, step.invars))
 
     return [not is_zero(variable) for variable in program.outvars]

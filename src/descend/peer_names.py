@@ -42,6 +42,7 @@ ABSENT = {
     "n_jobs": "it uses all processors",
     "n_estimators": "it trains one network; epochs says how long",
     "tol": "patience, in evaluations, says when training stops",
+    "verbose": "quiet=False shows progress",
     "shuffle": "each epoch has an order of its own",
     "device": "the environment variable JAX_PLATFORMS chooses it",
     "num_workers": "rows are read ahead by themselves",

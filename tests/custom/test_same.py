@@ -147,6 +147,12 @@ def figures() -> Any:
             {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 10_000))},
             {"optimizer": optax.sgd(optax.cosine_decay_schedule(0.05, 20_000))},
         ),
+        (
+            "not finite",
+            {"optimizer": optax.apply_if_finite(optax.sgd(0.02), 3)},
+            {"optimizer": optax.apply_if_finite(optax.sgd(0.02), 9)},
+        ),
+        ("noise", {"like": model(noise=0.001)}, {"like": model(noise=0.002)}),
     ],
 )
 def test_what_shows_only_elsewhere_or_later_is_recorded(

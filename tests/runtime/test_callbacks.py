@@ -209,6 +209,10 @@ def test_an_error_in_a_function_comes_out_and_the_run_can_go_on(
 def test_what_is_no_function_is_refused(start: Start) -> None:
     with pytest.raises(SettingsError, match=r"callbacks must be functions.*found 3"):
         start(callbacks=[3])
+    with pytest.raises(SettingsError, match=r"must be a list: callbacks=\[f\]; found function"):
+        start(callbacks=lambda evaluation: None)
+    with pytest.raises(SettingsError, match=r"stop must be a function .* found 100"):
+        start(stop=100)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), "fast", None])

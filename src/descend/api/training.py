@@ -19,7 +19,7 @@ from descend.reporting.progress import progress_for
 from descend.runtime.own_metrics import Asked
 from descend.runtime.run import Options
 from descend.runtime.table_run import Named, Run
-from descend.runtime.user_callbacks import Evaluation
+from descend.runtime.user_callbacks import Evaluation, check_callbacks
 
 FunctionOfEvaluation = Callable[[Evaluation], object]
 
@@ -243,6 +243,7 @@ def resume(
         >>> descend.resume("runs/bikes").stop_reason.name
         'EPOCHS'
     """
+    check_callbacks(callbacks)
     options = Options(progress_for(quiet), callbacks)
     named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
     asked = Asked(metrics or {}, validation_sets or {})
@@ -261,6 +262,7 @@ def _run_options(
     for option, text in (("name", name), ("note", note)):
         if text is not None and not isinstance(text, str):
             raise SettingsError(f"{option} must be a text; found {text!r}.")
+    check_callbacks(callbacks, stop)
     return Options(
         progress_for(quiet),
         callbacks,

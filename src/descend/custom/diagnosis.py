@@ -32,6 +32,9 @@ from descend.types import Batch, Params, StopReason
 
 MOST_ROWS = 100_000
 """Most rows whose gradients are computed one by one."""
+WENT_ON = (
+    "The loss became NaN or infinite; training went on from the best weights at a lower rate. "
+)
 UNSCALED = 100.0
 """Numbers of this size make the steps of usual learning rates too large."""
 
@@ -57,15 +60,16 @@ def custom_cause(
             "initial weights, although that of each row is finite. Divide the targets by a "
             "constant, or begin with smaller weights. The learning rate is not the cause."
         )
+    went_on = "" if reason is StopReason.DIVERGED else WENT_ON
     for params in (loop.best.mean, own.setup.problem.init(own.setup.problem.seed)):
         cause = _infinite_gradient(own, params)
         if cause is not None:
-            return cause
+            return went_on + cause
         row = _infinite_loss(own, own.rows.sampled, params)
         if row is not None:
             return (
-                f"Probable cause: the loss, which is not finite for a training row. {row} The "
-                "learning rate is not the cause."
+                f"{went_on}Probable cause: the loss, which is not finite for a training row. "
+                f"{row} The learning rate is not the cause."
             )
     encoder = own.rows.encoder
     if encoder is not None:

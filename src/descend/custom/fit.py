@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,18 @@ def fit_custom(
         _check_same(path, record, settings, own)
         layout = layout_from(record["data"]["layout"])
         problem = custom_problem(own, settings, options.progress, layout)
-        before = {"own": record["own"], "data": record["data"]["fingerprint"]}
-        now = {"own": dict(problem.setup.own), "data": problem.rows.fingerprint}
         if this_place().first:
             # What the other processes have is compared with what process 0 has.
-            _check_unchanged(path, before, now, own.data)
+            _check_equal(
+                path,
+                [
+                    (name, record["own"].get(name), found)
+                    for name, found in problem.setup.own.items()
+                ],
+            )
+            _check_unchanged(
+                path, record["data"]["fingerprint"], problem.rows.fingerprint, own.data
+            )
         return trainable(problem)
 
     return resume_run(Path(options.out), go_on, options)
@@ -145,13 +152,24 @@ def _check_same(path: Path, record: dict[str, Any], settings: Settings, own: Cus
             f"{path} is a run of descend.train; type: {command_text('resume', path)}"
         )
     before = settings_from(record["asked"])
+    own_rule = "one of your own"
     now_own = {"precision": own.precision, "class_weight": class_weight_text(own.class_weight)}
     pairs = [(name, record["own"].get(name), given) for name, given in now_own.items()]
-    free = {*ENDS, *PLACES}
+    rules = (
+        own_rule if "optimizer" in record["own"] else before.optimizer,
+        own.optimizer if isinstance(own.optimizer, str) else own_rule,
+    )
+    pairs.append(("optimizer", *rules))
+    free = {*ENDS, *PLACES, "optimizer"}
     if settings.schedule not in ("auto", "constant") or settings.rising_part:
         free.remove("epochs")  # They are the horizon of the schedule.
     now = settings.as_json()
     pairs += [(name, getattr(before, name), now[name]) for name in now if name not in free]
+    _check_equal(path, pairs)
+
+
+def _check_equal(path: Path, pairs: Iterable[tuple[str, Any, Any]]) -> None:
+    """Refuse to go on where a part of a run, by its name, is another than it was."""
     for name, old, new in pairs:
         if new != old:
             raise SettingsError(

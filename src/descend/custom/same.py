@@ -32,7 +32,11 @@ SHIFT, STEADY = 1e-6, 1e-4
 rounding decides, and another machine would find another one."""
 UPDATES = 3
 MOST_ACCUMULATED = 33
-"""Updates after which a rule that adds up the gradients of several batches shows how many."""
+"""Updates after which a rule that adds up the gradients of several batches shows how many, and one
+that leaves out some that are not finite, how many."""
+NOISE, AUDIBLE = 0.01, 1e-4
+"""The noise of a model is another where it differs by the first fraction; noise below the second
+fraction of the outputs is not told from rounding."""
 
 Figures = dict[str, list[float | None]]
 Measure = Callable[[NDArray[Any], float], tuple[NDArray[Any], Any]]
@@ -65,6 +69,7 @@ CASES: dict[str, tuple[_Case, ...]] = {
     "clip": (_Case(slope=1e3, offset=10.0),),
     "epsilon": (_Case(slope=1e-6, offset=1e-7),),
     "accumulation": (_Case(slope=0.0, updates=MOST_ACCUMULATED),),
+    "not finite": (_Case(slope=0.0, offset=math.nan, updates=MOST_ACCUMULATED),),
     "schedule": tuple(_Case(made=10 * 2**power, updates=1) for power in range(15)),
 }
 
@@ -78,7 +83,9 @@ def fingerprint_of_functions(custom: CustomProblem) -> Figures:
         what the update rule makes of gradients: `updates`, `decay` (of small gradients at large
         weights, where a weight decay shows), `clip` (of large ones), `epsilon` (of tiny ones),
         `accumulation` (of equal ones, batch after batch), `schedule` (after many updates).
-        `state`: of each array of the model's state after a training call.
+        `not finite`: whether the updates are finite that it makes of gradients that are NaN.
+        `state`: of each array of the model's state after a training call. `noise`: how far the
+        outputs in training differ between two keys.
     """
     problem = custom.setup.problem
     params = _fixed_weights(problem.init(problem.seed))
@@ -90,6 +97,7 @@ def fingerprint_of_functions(custom: CustomProblem) -> Figures:
         "gradients": _known([one for size in SIZES for one in _steady_sum(measure, blocks, size)]),
         "penalty": _norms(_penalty_gradient(problem.objective, weights)),
         "state": _norms(state),
+        "noise": _noise(custom, params, blocks[0]),
         **_update_norms(problem.optimizer, weights),
     }
 
@@ -128,12 +136,15 @@ def check_same_functions(custom: CustomProblem, recorded: Figures | None, loop: 
         "decay": (f"{made} at large weights", f"{rule}, such as a weight decay,"),
         "clip": (f"{made}, large ones,", f"{rule}, such as where gradients are clipped,"),
         "epsilon": (f"{made}, tiny ones,", f"{rule}, such as an epsilon,"),
+        "noise": ("The noise in the outputs for the same rows", model),
+        "not finite": (f"{made} that are not finite", f"{rule}, such as how many it leaves out,"),
         "accumulation": (f"{made} of several batches", f"{rule}, such as how many it adds up,"),
         "schedule": (f"{made} after many updates", f"{rule}, such as its schedule,"),
     }
     for name, (text, cause) in texts.items():
         before = recorded.get(name)
-        if before is not None and not _near(found[name], before):
+        part = NOISE if name == "noise" else TOLERANCE
+        if before is not None and not _near(found[name], before, part):
             raise DataError(
                 f"{text} is not what it was when the run began: {cause} changed. Go on with "
                 "the same, or train anew with force=True."
@@ -217,6 +228,31 @@ def _penalty_gradient(objective: Objective, weights: Params) -> Any:
     return jit_program(jax.grad(objective.penalty))(weights)
 
 
+def _noise(custom: CustomProblem, params: Params, rows: NDArray[Any]) -> list[float | None]:
+    """How far the outputs in training with one key are from those with another.
+
+    Returns:
+        A norm for each output, None where it is no larger than rounding makes it; nothing for a
+        model without noise.
+    """
+    problem, store = custom.setup.problem, custom.rows.sampled
+    weights, state = split_variables(params)
+    training_apply = problem.training_apply
+    if training_apply is None or not problem.noisy:
+        return []
+
+    def distances(batch: Batch) -> tuple[Array, Array]:
+        one, other = (
+            training_apply(weights, state, batch.x, jax.random.key(number))[0]
+            for number in range(2)
+        )
+        apart = jax.tree.map(lambda a, b: a.astype(jnp.float32) - b, one, other)
+        return _leaf_norms(apart), _leaf_norms(one)
+
+    apart, size = (np.asarray(one) for one in jit_program(distances)(store.gather(rows)))
+    return _known(np.where(apart > AUDIBLE * size, apart, np.nan))
+
+
 def _update_norms(rule: optax.GradientTransformation, weights: Params) -> Figures:
     """The norms of the updates that an optimizer makes in each of the cases.
 
@@ -271,7 +307,10 @@ def _update_norms(rule: optax.GradientTransformation, weights: Params) -> Figure
     place = 0
     for name, cases in CASES.items():
         count = sum(case.updates for case in cases)
-        found[name] = _known(norms[place : place + count].reshape(-1))
+        part = norms[place : place + count]
+        if name == "not finite":
+            part = np.isfinite(part).astype(np.float64)
+        found[name] = _known(part.reshape(-1))
         place += count
     return found
 
@@ -292,10 +331,10 @@ def _known(figures: Iterable[Any]) -> list[float | None]:
     return [float(one) if np.isfinite(one) else None for one in figures]
 
 
-def _near(found: list[float | None], expected: list[float | None]) -> bool:
+def _near(found: list[float | None], expected: list[float | None], part: float = TOLERANCE) -> bool:
     """Whether two lists agree up to rounding, where both are known."""
     if len(found) != len(expected):
         return False
     one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     known = np.isfinite(one) & np.isfinite(other)
-    return bool(np.allclose(one[known], other[known], rtol=TOLERANCE, atol=1e-12))
+    return bool(np.allclose(one[known], other[known], rtol=part, atol=1e-12))

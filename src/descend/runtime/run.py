@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import descend
-from descend.errors import DivergedError, FileFormatError, InterruptedRunError
+from descend.errors import DivergedError, FileFormatError, InterruptedRunError, warn_user
 from descend.io.machine import machine, utc_now
 from descend.io.units import count_text
-from descend.reporting.progress import Progress, make_progress
+from descend.reporting.progress import Progress, SilentProgress, make_progress
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.contents import RECORD
@@ -385,12 +385,15 @@ def _explain(cause: str, reason: StopReason, progress: Progress, said: str) -> N
     Args:
         cause: why.
         reason: why the run ended.
-        progress: told where a lower rate helped.
+        progress: told where a lower rate helped; a warning says it where it shows nothing.
         said: what the error says before the cause.
     """
     if reason is StopReason.DIVERGED:
         raise DivergedError(f"{said}\n{cause}")
-    progress.message(cause)
+    if isinstance(progress, SilentProgress):
+        warn_user(cause, UserWarning)
+    else:
+        progress.message(cause)
 
 
 def _first_record(

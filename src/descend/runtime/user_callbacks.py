@@ -198,20 +198,29 @@ class StopByRule(Callback):
 
 
 def as_callbacks(given: Sequence[Any], model: Evaluated) -> list[Callback]:
-    """Callbacks as they are, functions wrapped.
+    """Callbacks as they are, functions wrapped."""
+    return [one if isinstance(one, Callback) else CallFunction(one, model) for one in given]
 
-    Raises:
-        SettingsError: one is neither.
+
+def check_callbacks(given: Any, stop: Any = None) -> None:
+    """Raise SettingsError unless callbacks are a list of functions, and a stopping rule is one.
+
+    Args:
+        given: `callbacks`.
+        stop: a stopping rule, or None.
     """
-    made: list[Callback] = []
+    if not isinstance(given, list | tuple):
+        raise SettingsError(
+            f"callbacks must be a list: callbacks=[f]; found {type(given).__name__}."
+        )
     for one in given:
-        if isinstance(one, Callback):
-            made.append(one)
-        elif callable(one):
-            made.append(CallFunction(one, model))
-        else:
+        if isinstance(one, type) or not (isinstance(one, Callback) or callable(one)):
             raise SettingsError(
                 "callbacks must be functions that take an evaluation, like "
                 f"callbacks=[lambda evaluation: print(evaluation.validation_loss)]; found {one!r}."
             )
-    return made
+    if stop is not None and not callable(stop):
+        raise SettingsError(
+            "stop must be a function that takes an evaluation and returns True where training is "
+            f"to end, like stop=lambda evaluation: evaluation.epoch >= 5; found {stop!r}."
+        )

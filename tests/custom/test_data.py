@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,21 @@ def test_a_run_that_goes_on_keeps_its_layout() -> None:
 @pytest.mark.parametrize("size", [1, 33, ROWS])
 def test_the_fingerprint_does_not_depend_on_the_chunks(size: int) -> None:
     assert rows(cut(images(), size)).fingerprint == rows(images()).fingerprint
+
+
+def shuffled(epochs: int) -> Iterator[tuple[np.ndarray, ...]]:
+    for epoch in range(epochs):
+        order = np.random.default_rng(epoch).permutation(ROWS)
+        yield from cut(tuple(part[order] for part in images()))
+
+
+def test_an_iterator_that_starts_over_in_another_order_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match=r"come again 8 times, within 4,\d\d\d rows.*islice"):
+        rows(shuffled(epochs=9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows(shuffled(epochs=8))
+        rows((one[:, 0, 0] % 3, two % 2) for one, two, _ in shuffled(epochs=9))
 
 
 def test_another_row_is_another_fingerprint() -> None:

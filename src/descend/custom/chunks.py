@@ -29,12 +29,16 @@ from descend.data.rows.store_header import Group, groups_of, leaves_of
 from descend.data.rows.write_store import Part
 from descend.data.share_rows import same_everywhere
 from descend.data.split import is_validation
-from descend.errors import DataError
+from descend.errors import DataError, warn_user
 from descend.types import Batch
 
 GIB = 1 << 30
+ADVICE = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
 REPEATS = 3
 """An iterator that repeats its first chunk this often is taken to be endless."""
+MARKED, AGAIN = 4, 8
+"""Of an iterator whose chunks are shuffled anew, so many rows of the first chunk are looked for in
+the later ones; when each has come again so often, the user is warned."""
 DISK_PART = 0.5
 """Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
 
@@ -109,6 +113,8 @@ class Chunks:
         self._said = GIB
         self._opening = self._beginning = ""
         self._repeats = 0
+        self._marked: list[dict[str, NDArray[Any]]] = []
+        self._seen = np.zeros(MARKED, int)
         self.facts: dict[str, TargetFacts] = {}
         if self._validation is not None:
             self._note_targets(self._validation)
@@ -155,25 +161,48 @@ class Chunks:
             return
         # Whole chunks are compared only if their first rows are equal, which costs next to nothing.
         opening = _digest_of(Batch(*_some(batch, slice(0, 4))))
+        self._look_for_marked(batch)
         if not self._rows:
             self._opening, self._beginning = opening, _digest_of(batch)
         elif opening == self._opening and _digest_of(batch) == self._beginning:
             self._repeats += 1
-        advice = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
         if self._repeats >= REPEATS:
             raise DataError(
                 f"The iterator has given its first chunk again {self._repeats} times, within "
-                f"{self._rows:,} rows: it starts over and never ends. {advice}"
+                f"{self._rows:,} rows: it starts over and never ends. {ADVICE}"
             )
         size = f"{self._rows:,} rows ({self._bytes / GIB:.1f} GiB)"
         if self._bytes > self._disk:
             raise DataError(
                 f"The iterator has given {size} and has not ended, and the rest of the disk is "
-                f"left free. {advice}"
+                f"left free. {ADVICE}"
             )
         if self._bytes > self._said:
             self._said *= 2
-            self._say(f"The iterator has given {size} so far. If it never ends: Ctrl-C. {advice}")
+            self._say(f"The iterator has given {size} so far. If it never ends: Ctrl-C. {ADVICE}")
+
+    def _look_for_marked(self, batch: Batch) -> None:
+        """Warn once if the first rows of the iterator have come again and again."""
+        leaves = {name: one for name, one in leaves_of(batch).items() if name != "weight"}
+        if not self._rows:
+            few = (
+                [{name: one[row] for name, one in leaves.items()} for row in range(MARKED)]
+                if len(batch.weight) >= MARKED
+                else []
+            )
+            alone = all(len(_places(leaves, row)) == 1 for row in few)
+            self._marked = few if alone else []  # Rows of a few categories come again by nature.
+            return
+        if not self._marked or self._seen.min() >= AGAIN:
+            return
+        self._seen += [len(_places(leaves, row)) for row in self._marked]
+        if self._seen.min() >= AGAIN:
+            warn_user(
+                f"The first rows of the iterator have come again {AGAIN} times, within "
+                f"{self._rows + len(batch.weight):,} rows. If it starts over and never ends, stop "
+                f"it with Ctrl-C. {ADVICE}",
+                UserWarning,
+            )
 
     def _note_targets(self, batch: Batch) -> None:
         for name, values in leaves_of(batch).items():
@@ -425,6 +454,16 @@ def in_type(values: NDArray[Any], kind: Any) -> NDArray[Any] | None:
 
 def _shapes(groups: Sequence[Group]) -> str:
     return ", ".join(f"{one.name} {one.dtype} {list(one.shape)}" for one in groups)
+
+
+def _places(leaves: dict[str, NDArray[Any]], row: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """The numbers of the rows that are equal to a given one."""
+    found = np.arange(len(next(iter(leaves.values()))))
+    for name in sorted(row, key=lambda name: row[name].nbytes):
+        if not len(found):
+            break
+        found = found[(leaves[name][found] == row[name]).reshape(len(found), -1).all(axis=1)]
+    return found
 
 
 def _some(batch: Batch, which: Any) -> Batch:

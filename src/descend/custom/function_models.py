@@ -77,7 +77,9 @@ def _positional(apply: Callable[..., Any]) -> int:
         raise InputError(
             "Expected apply(params, x) -> outputs, or apply(params, state, x, key, training) -> "
             f"(outputs, state); found one of {needed} arguments, "
-            f"({', '.join(one.name for one in named)})."
+            f"({', '.join(one.name for one in named)}). Wrap functions of another form, as those "
+            "of Haiku: (lambda key: net.init(key, X[:1]), lambda params, x: net.apply(params, "
+            "None, x))."
         )
     return STATEFUL_ARGUMENTS if needed == STATEFUL_ARGUMENTS else 2
 

@@ -255,6 +255,17 @@ def test_better_than_a_linear_model_by_chance_is_no_pass() -> None:
     assert sure["better than a linear model"] == "good"
 
 
+def test_a_linear_model_is_not_compared_with_itself() -> None:
+    record = record_with()
+    record["settings"]["model"] = "linear"
+    metric = {"model": 0.5, "low": 0.45, "high": 0.55, "trivial": 0.0, "linear": 0.5}
+    assert not any(
+        "linear" in name for name in tones(record, assessment_of(metrics={"r2": metric}))
+    )
+    worse = assessment_of(metrics={"r2": {**metric, "linear": 0.7}})
+    assert tones(record, worse)["worse than a linear model can be"] == "warn"
+
+
 @pytest.mark.parametrize(
     ("r2", "low", "tone"), [(0.97, 0.1, "warn"), (0.9, 0.1, None), (0.97, 0, None)]
 )

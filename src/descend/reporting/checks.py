@@ -64,7 +64,8 @@ def checks_of(
     """
     assessment = assessment or {}
     result = record.get("result") or {}
-    weighted = bool((record.get("settings") or {}).get("class_weight"))
+    settings = record.get("settings") or {}
+    weighted = bool(settings.get("class_weight"))
     found = [
         _check_ending(result),
         _weighted_classes() if weighted else None,
@@ -73,7 +74,7 @@ def checks_of(
         _copies(assessment),
         _leaks(record, assessment),
         _range(assessment),
-        _linear(assessment, weighted=weighted),
+        _linear(assessment, weighted=weighted, own=settings.get("model") == "linear"),
         _curve(result, last_network(history)),
     ]
     return [one for one in found if one is not None]
@@ -312,7 +313,8 @@ def _range(assessment: Record) -> Check | None:
     return Check("predictions within the range of the target", "good", "None is below 0.")
 
 
-def _linear(assessment: Record, *, weighted: bool) -> Check | None:
+def _linear(assessment: Record, *, weighted: bool, own: bool) -> Check | None:
+    """The comparison with a linear model; of a run that is one itself, where it is worse."""
     metrics = assessment.get("metrics") or {}
     # The linear model has no weights of classes.
     for name in ("auc",) if weighted else ("r2", "log_loss"):
@@ -326,13 +328,22 @@ def _linear(assessment: Record, *, weighted: bool) -> Check | None:
         )
         if name == "r2" and one["linear"] >= EXACT:
             return None  # Said already: the target is a sum of columns.
+        ends = [one[end] for end in ("low", "high") if one.get(end) is not None]
+        if own:
+            if not ends or max(sign * end for end in ends) >= sign * one["linear"]:
+                return None
+            return Check(
+                "worse than a linear model can be",
+                "warn",
+                f"{value}, found without gradient descent. More epochs, or another learning rate, "
+                "would help.",
+            )
         if sign * (one["model"] - one["linear"]) <= 0:
             return Check(
                 "a linear model is as good",
                 "warn",
                 f"{value}: {option_text('model', 'linear')} is simpler and faster.",
             )
-        ends = [one[end] for end in ("low", "high") if one.get(end) is not None]
         if ends and min(sign * end for end in ends) <= sign * one["linear"]:
             return Check(
                 "not surely better than a linear model",

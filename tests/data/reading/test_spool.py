@@ -22,11 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.open_table import open_table
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.table import Table
 from descend.data.reading.table_share import share_of
+from descend.data.schema.learn import learn_schema
 from descend.errors import DataError
+from descend.settings import Settings
 from tests.sharing import in_processes
 
 TEXT = 'name,x\nann,1.5\n"bób, jr",2\n'
@@ -141,6 +145,8 @@ def test_messages_name_the_file_that_the_user_knows(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
+from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.open_table import open_table
 table, again = open_table(sys.argv[1]), open_table(sys.argv[1])
 listed = ", ".join(column.sql for column in table.columns)
@@ -410,6 +416,11 @@ def test_formulas_without_a_saved_value_are_told(tmp_path: Path) -> None:
     assert rows_of(table) == [("a", None), ("b", None), ("c", 6.0), ("d", None)]
     said = "3 cells hold formulas without a saved value, the first in B2"
     assert any(said in note for note in table.notes)
+    numbers = pa.table({"x": [*range(30)] * 2, "y": [row % 7 + 0.5 for row in range(60)]})
+    schema = learn_schema(open_table(numbers), Settings("y", task="regression"))
+    unseen = UnseenValues(schema)
+    assert len([*Encoder(schema).encode(table, target=False, unseen=unseen)]) == 1
+    assert said in unseen.sentences()[0]
     workbook(tmp_path / "t.xlsx", {"S": [rows[0], ["c", Inside(cells[2][1], "B2")]]})
     assert open_table(tmp_path / "t.xlsx").notes == ()
 

@@ -137,6 +137,8 @@ class Encoder:
     ) -> Iterator[EncodedRows]:
         """The rows of a table, encoded, as a plan says."""
         if unseen is not None:
+            if plan.table.part is None:  # Whose note is on how the rows are shared out.
+                unseen.add_notes(plan.table.notes)
             unseen.add_units(plan.units)
             unseen.add_zones(plan.zoned)
         for batch in plan.table.batches(

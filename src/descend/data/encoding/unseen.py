@@ -30,9 +30,9 @@ MANY = 0.05
 
 _COUNTED = (
     *("_values", "_unseen", "_strays", "_rows", "_classes", "_units", "_zoned"),
-    *("_missing", "_all", "_far", "_far_examples"),
+    *("_missing", "_all", "_far", "_far_examples", "_notes"),
 )
-"""What is counted by column, beside the examples."""
+"""What is counted by column, beside the examples, and what is told of the table."""
 _SENT = 100
 """Most examples of a column that are kept or sent."""
 _KEPT = 10_000
@@ -64,6 +64,7 @@ class UnseenValues:
         self._all: Counter[str] = Counter()
         self._far: Counter[str] = Counter()
         self._far_examples: dict[str, float] = {}
+        self._notes: dict[str, bool] = {}
 
     def add(
         self, name: str, texts: Sequence[str], codes: Sequence[int], counts: NDArray[np.int64]
@@ -108,6 +109,10 @@ class UnseenValues:
             column.name, values[pc.index(far, value=True).as_py()].as_py()
         )
 
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Take what is to be told of how the table was read, such as formulas without a value."""
+        self._notes.update(dict.fromkeys(notes, True))
+
     def add_units(self, units: Mapping[str, str]) -> None:
         """Take the unit of columns of numbers: per cent, a currency or another one."""
         self._units.update(units)
@@ -150,8 +155,8 @@ class UnseenValues:
             warn_user(sentence, DataWarning)
 
     def sentences(self) -> list[str]:
-        """The warnings: a sentence for each column with many unseen values."""
-        said = []
+        """The warnings: on how the table was read, and on each column with unseen values."""
+        said = list(self._notes)
         for column in self._schema.columns:
             if isinstance(column, CategoryColumn) and self._values[column.name]:
                 said += self._of_column(column)

@@ -6,6 +6,7 @@ these expressions.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +15,7 @@ from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_s
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.worded_dates import WORDED, tidy_time_sql, worded_sql
+from descend.data.reading.worded_dates import WORDED, tidied_sql, worded_sql
 
 TIME = "time"
 """Stands for times of day where a strptime pattern is expected."""
@@ -222,8 +223,13 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
         # Another table may have the same times as dates.
         return f"coalesce({counted}, {time_sql(column, None)})" if column.is_text else counted
     if column.is_text:
-        text = with_value(text_sql(column), tidy_time_sql)
-        return with_value(text, lambda value: _text_time(value, column.nulls, pattern))
+        # Most cells are as the pattern has them. Inside one lambda the other forms would cost half
+        # as much again, though they are tried only where it reads none.
+        read = (
+            with_value(text_sql(column), functools.partial(part, column.nulls, pattern))
+            for part in (_text_time, _other_time)
+        )
+        return f"coalesce({', '.join(read)})"
     if column.sql_type == "INTERVAL":
         within = f"{column.sql} >= INTERVAL 0 second AND {column.sql} < INTERVAL 1 day"
         return f"CASE WHEN {within} THEN epoch_us({column.sql}) END"
@@ -253,30 +259,47 @@ def _numbered_day(number: str) -> str:
     return f"CASE WHEN {possible} THEN epoch_us({day}) END"
 
 
-def _text_time(text: str, nulls: tuple[str, ...], pattern: str | None) -> str:
-    """SQL: the microseconds of a text that is a time; NULL for others."""
+def _text_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
+    """SQL: the microseconds of a text that is a time of a pattern; NULL for others."""
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + {_clock_time(text)})"
-    stamp = iso_sql(text)
-    if pattern in PERIODS:
-        # Each of the forms is read in one way only, so a table may have another one.
-        forms = ", ".join(period_sql(text, one) for one in dict.fromkeys((pattern, *PERIODS)))
-        stamp = f"coalesce({forms}, {stamp})"
-    elif pattern is None:
-        # Periods of a frame are their first days, and text in the same frame's CSV file.
-        periods = ", ".join(period_sql(text, one) for one in ("%Y-%m", QUARTER, WEEK))
-        stamp = f"coalesce({stamp}, CASE WHEN length({text}) < 9 THEN coalesce({periods}) END)"
-    elif pattern != WORDED:
-        parsed = f"try_strptime({text}, {quote_text(pattern)})"
-        if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
-            parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"
-        stamp = f"coalesce({parsed}, {stamp})"
-    stamp = f"coalesce({stamp}, {worded_sql(text, iso_sql)})"
+    return _microseconds(nulls, text, _stamp(pattern, text))
+
+
+def _other_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
+    """SQL: the microseconds of a time that is written in another way than that of a pattern."""
+    if pattern == TIME:
+        return f"epoch_us(DATE '1970-01-01' + {tidied_sql(text, _clock_time)})"
+    tidied = tidied_sql(text, functools.partial(_stamp, pattern))
+    return _microseconds(nulls, text, f"coalesce({tidied}, {worded_sql(text, iso_sql)})")
+
+
+def _microseconds(nulls: tuple[str, ...], text: str, stamp: str) -> str:
+    """SQL: the microseconds of a TIMESTAMP; NULL where the text stands for a missing one."""
     missing = missing_sql(text, nulls, marks=True)
     return with_value(
         f"CASE WHEN NOT {missing} THEN {stamp} END",
         lambda value: f"CASE WHEN isfinite({value}) THEN epoch_us({value}) END",
     )
+
+
+def _stamp(pattern: str | None, text: str) -> str:
+    """SQL: the TIMESTAMP of a text of a pattern, or of ISO 8601; NULL for others."""
+    stamp = iso_sql(text)
+    if pattern in PERIODS:
+        # Each of the forms is read in one way only, so a table may have another one.
+        forms = ", ".join(period_sql(text, one) for one in dict.fromkeys((pattern, *PERIODS)))
+        return f"coalesce({forms}, {stamp})"
+    if pattern is None:
+        # Periods of a frame are their first days, and text in the same frame's CSV file.
+        periods = ", ".join(period_sql(text, one) for one in ("%Y-%m", QUARTER, WEEK))
+        return f"coalesce({stamp}, CASE WHEN length({text}) < 9 THEN coalesce({periods}) END)"
+    if pattern == WORDED:
+        return stamp
+    parsed = f"try_strptime({text}, {quote_text(pattern)})"
+    if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
+        parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"
+    return f"coalesce({parsed}, {stamp})"
 
 
 HALF_DAY_CLOCKS = ("%I:%M %p", "%I:%M:%S %p", "%I:%M%p")

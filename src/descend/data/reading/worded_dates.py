@@ -83,13 +83,14 @@ offset."""
 _ODD_CLOCK = r", ?[0-9]{1,2}:|[\x{00A0}\x{202F}]|[.][Mm]|Uhr$"
 
 
-def tidy_time_sql(text: str) -> str:
-    """SQL: a text with its clock as strptime patterns have it.
+def tidied_sql(text: str, read: Callable[[str], str]) -> str:
+    """SQL: what `read` makes of a text with its clock as strptime patterns have it.
 
-    `12/31/2021, 11:59 p.m.` is `12/31/2021 11:59 PM`; other text is unchanged.
+    `12/31/2021, 11:59 p.m.` is `12/31/2021 11:59 PM`; NULL for text without such a clock.
 
     Args:
         text: SQL of a text without spaces around it.
+        read: gives the SQL of a value of a text.
     """
     tidy = f"translate({text}, '\u00a0\u202f', '  ')"
     for pattern, new in (
@@ -98,7 +99,13 @@ def tidy_time_sql(text: str) -> str:
         (r"([0-9]) Uhr$", r"\1"),
     ):
         tidy = f"regexp_replace({tidy}, {quote_text(pattern)}, {quote_text(new)})"
-    return f"CASE WHEN regexp_matches({text}, {quote_text(_ODD_CLOCK)}) THEN {tidy} ELSE {text} END"
+    odd = f"regexp_matches({text}, {quote_text(_ODD_CLOCK)})"
+    return f"CASE WHEN {odd} THEN {with_value(tidy, read)} END"
+
+
+def tidy_time_sql(text: str) -> str:
+    """SQL: a text with its clock as strptime patterns have it; other text is unchanged."""
+    return f"coalesce({tidied_sql(text, str)}, {text})"
 
 
 LOOKS = (

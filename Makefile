@@ -8,6 +8,11 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command "make lock" pyproject.toml
 
 RAY := 2.60.0
+# Most of the time of the tests goes to compiling, which takes half as long with these options; the
+# programs are slower, and round in another way. So the slow tests of training and of whole runs
+# have the programs that users have.
+SOON := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+COMPILED_SOON := tests/custom tests/data tests/export tests/sklearn
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-all torch ray fmt bench quality torture regret wheel screenshots docs lock clean
@@ -37,10 +42,11 @@ test: venv ## check format, lint, types and import layers, then run the tests bu
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.install_browser
-	$(BIN)/pytest -n 2 -q -m "not slow"
+	$(SOON) $(BIN)/pytest -n 2 -q -m "not slow"
 
 test-all: test ## make test, then the slow tests: whole advices, kills, several processes
-	$(BIN)/pytest -n 2 -q -m slow
+	$(SOON) $(BIN)/pytest -n 2 -q -m slow $(COMPILED_SOON)
+	$(BIN)/pytest -n 2 -q -m slow $(addprefix --ignore=,$(COMPILED_SOON))
 
 torch: venv ## install PyTorch, without which make test skips the tests of its face
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/bench.lock)"

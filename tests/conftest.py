@@ -13,16 +13,6 @@ import pytest
 hypothesis.settings.register_profile("descend", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("descend")
 
-COMPILED_SOON = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""Options of XLA with which a program is compiled in half the time, and may take several times as
-long to run; its sums differ in the last bits."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let the quick tests compile in less time; the slow ones have the programs that users have."""
-    if config.option.markexpr == "not slow":
-        os.environ.setdefault("XLA_FLAGS", COMPILED_SOON)
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 import pyarrow as pa
 
+from descend.data.reading.duckdb_instances import give_back, take_database
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.sources import Source
 from descend.data.reading.sql import RESERVED, escaped_path, quote_name, text_list
@@ -35,25 +36,14 @@ class Instance:
     """
 
     def __init__(self, memory: int | None) -> None:
-        import duckdb
-
         self.memory = memory
-        self._connection = duckdb.connect(
-            config={
-                "allow_persistent_secrets": "false",
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "preserve_insertion_order": "true",
-                "python_enable_replacements": "false",
-                "temp_directory": os.path.join(tempfile.gettempdir(), f"descend-{os.getpid()}"),
-            }
-        )
-        self._connection.execute("LOAD icu").fetchall()
-        # For every cursor; else times with a zone would mean what the machine's zone says.
-        self._set("GLOBAL TimeZone = 'UTC'")
+        database = take_database()
+        self._connection = database.connection
         self._running: set[DuckDBPyConnection] = set()
+        self._for_later = weakref.finalize(self, give_back, database)
+        self._for_later.atexit = False
         if memory is not None:
-            self._set(f"memory_limit = '{memory} bytes'")
+            self._change(f"memory_limit = '{memory} bytes'")
 
     def cursor(self) -> DuckDBPyConnection:
         """A new connection, so that several results can be read at the same time."""
@@ -109,10 +99,11 @@ class Instance:
 
     def plan_wide(self) -> None:
         """Plan the queries of a wide table without what takes the square of its columns."""
-        self._set("disabled_optimizers = 'common_subexpressions,statistics_propagation'")
+        self._change("disabled_optimizers = 'common_subexpressions,statistics_propagation'")
 
     def load_network(self, url: str) -> None:
         """Load the extension that DuckDB needs for a URL; raises its error if that is missing."""
+        self._for_later.detach()
         azure = url.lower().startswith(("az:", "azure:", "abfs:", "abfss:"))
         self.cursor().execute(f"LOAD {'azure' if azure else 'httpfs'}").fetchall()
 
@@ -128,6 +119,7 @@ class Instance:
             files: local files that may be read.
             patterns: globs and URLs that may be read.
         """
+        self._for_later.detach()
         for name, relation in views.items():
             self.cursor().execute(
                 f"CREATE VIEW {quote_name(name)} AS SELECT * FROM {relation}"
@@ -138,6 +130,11 @@ class Instance:
         self._set(f"allowed_paths = {text_list([*dict.fromkeys(named)])}")
         self._set("enable_external_access = false")
         self._set("lock_configuration = true")
+
+    def _change(self, what: str) -> None:
+        """Set what stays set: the database is for no other table."""
+        self._for_later.detach()
+        self._set(what)
 
     def _set(self, what: str) -> None:
         self.cursor().execute(f"SET {what}").fetchall()

@@ -126,6 +126,15 @@ def shuffled(epochs: int) -> Iterator[tuple[np.ndarray, ...]]:
         yield from cut(tuple(part[order] for part in images()))
 
 
+def test_an_iterator_that_has_given_much_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows may never come again, as those of random augmentation, and yet never end."""
+    monkeypatch.setattr("descend.custom.chunks.MANY_ROWS", ROWS)
+    new = (tuple(part + number for part in images()) for number in range(5))
+    with pytest.warns(UserWarning, match="so far. If it never ends: Ctrl-C.") as warned:
+        rows(new)
+    assert len(warned) == 2  # After 2 and 3 times as many rows; the next would be after 5.
+
+
 def test_an_iterator_that_starts_over_in_another_order_is_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"come again 8 times, within 4,\d\d\d rows.*islice"):
         rows(shuffled(epochs=9))

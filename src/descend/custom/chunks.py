@@ -32,7 +32,8 @@ from descend.data.split import is_validation
 from descend.errors import DataError, warn_user
 from descend.types import Batch
 
-GIB = 1 << 30
+GIB, MANY_ROWS = 1 << 30, 10_000_000
+"""An iterator that has given as much is asked about, in a warning, and again when it has doubled."""
 ADVICE = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
 REPEATS = 3
 """An iterator that repeats its first chunk this often is taken to be endless."""
@@ -73,7 +74,6 @@ class Chunks:
         spool: for rows beyond the limit.
         most: bytes that may be held in memory; None: any number.
         disk: bytes that the rows of an iterator may take on disk; None for other data.
-        say: called now and then with the number of rows so far.
         share: where the rows are a range of arrays that several processes share out, else None.
         weighted: gives rows the weights of their classes.
     """
@@ -88,7 +88,6 @@ class Chunks:
         spool: Spool,
         most: int | None,
         disk: float | None = None,
-        say: Callable[[str], None] = lambda text: None,
         share: Share | None = None,
         weighted: WeightRows = lambda rows: rows,
     ) -> None:
@@ -109,8 +108,7 @@ class Chunks:
         self._rows = self._held_out = 0
         self._counts_any = False
         self._disk = disk
-        self._say = say
-        self._said = GIB
+        self._said = 1.0
         self._opening = self._beginning = ""
         self._repeats = 0
         self._marked: list[dict[str, NDArray[Any]]] = []
@@ -177,9 +175,12 @@ class Chunks:
                 f"The iterator has given {size} and has not ended, and the rest of the disk is "
                 f"left free. {ADVICE}"
             )
-        if self._bytes > self._said:
+        if max(self._bytes / GIB, self._rows / MANY_ROWS) > self._said:
             self._said *= 2
-            self._say(f"The iterator has given {size} so far. If it never ends: Ctrl-C. {ADVICE}")
+            warn_user(
+                f"The iterator has given {size} so far. If it never ends: Ctrl-C. {ADVICE}",
+                UserWarning,
+            )
 
     def _look_for_marked(self, batch: Batch) -> None:
         """Warn once if the first rows of the iterator have come again and again."""

@@ -140,7 +140,7 @@ def custom_rows(
         validation_rows = (
             validation if fraction else weighted(_validation_rows(validation, settings))
         )
-        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, say, share, weighted)
+        chunks = Chunks(validation_rows, settings.seed, spool, most, disk, share, weighted)
         for chunk in chunks_of(data, settings.target):
             chunks.add(chunk)
         chunks.check()

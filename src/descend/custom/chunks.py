@@ -33,7 +33,7 @@ from descend.errors import DataError, warn_user
 from descend.types import Batch
 
 GIB, MANY_ROWS = 1 << 30, 10_000_000
-"""An iterator that has given as much is asked about, in a warning, and again when it has doubled."""
+"""An iterator that has given as much is asked about in a warning, and again at twice as much."""
 ADVICE = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
 REPEATS = 3
 """An iterator that repeats its first chunk this often is taken to be endless."""

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from descend.data.rows.batches import chunks
-from descend.training.averaging import GROWTH, SAMPLES, WINDOW, averaging_schedule, no_averaging
+from descend.training.averaging import (
+    GROWTH,
+    SAMPLES,
+    WINDOW,
+    averaging_schedule,
+    blend,
+    no_averaging,
+)
 from descend.training.course import updates_between
 from descend.training.loop import fit
 from descend.training.problem import Problem
@@ -55,6 +62,23 @@ def test_where_a_run_is_cut_into_chunks_changes_nothing(
 
     np.testing.assert_allclose(cut, whole, atol=1e-12)
     assert whole.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("window", [3.0, 17.0, 300.0])
+def test_what_no_update_changes_keeps_every_bit(window: float) -> None:
+    """A model may hold numbers of columns, and 6.9999995 would be read as column 6."""
+    schedule = averaging_schedule(0, 400, 400, window)
+    columns = np.arange(300, dtype=np.float32)
+    fixed = np.append(columns, np.random.default_rng(0).normal(size=300).astype(np.float32))
+
+    @jax.jit
+    def averaged(weights: jax.Array, shares: jax.Array) -> jax.Array:
+        def sample(number: jax.Array, mean: jax.Array) -> jax.Array:
+            return blend(mean, weights, shares[number])
+
+        return jax.lax.fori_loop(0, len(schedule.shares), sample, weights)
+
+    assert (np.asarray(averaged(fixed, schedule.shares)) == fixed).all()
 
 
 def test_short_windows_sample_every_update_by_the_formula() -> None:

@@ -75,6 +75,13 @@ for every, updates, first in ((3, 7, 0), (3, 5, 2), (2, 6, 1), (100, 7, 0)):
     found, expected = ran(every, updates, first)[0], naive(every, updates, first)
     assert np.allclose(found, expected, atol=1e-5), (every, found, expected)
 assert not np.allclose(ran(3)[0], exact, atol=1e-4)
+
+# What no process has changed keeps every bit, whatever the numbers of rows.
+fixed = np.append(random.normal(size=99), 15).astype(np.float32)
+rows = np.float32([[1_000_001, 333]])
+meet = lambda values, rows: parallel.mean_over_processes(values, rows[0, 0], values)
+met = jax.jit(parallel.over_processes(meet, (False, True)))(parallel.replicate(fixed), rows)
+assert (np.asarray(met) == fixed).all()
 print("same")
 """
 

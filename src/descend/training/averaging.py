@@ -97,14 +97,16 @@ def longest_window(plan: BatchPlan, updates_between: int) -> float:
 def blend(mean: Params, weights: Params, share: Array) -> Params:
     """(1 − share) · mean + share · weights: exactly one or the other at 0 and 1.
 
-    Integers in the state of a model cannot be averaged: the newest are taken.
+    What no update changes keeps every bit: (1 − s) · 7 + s · 7 may be rounded to 6.9999995, and a
+    model may hold numbers of columns. Integers in the state of a model cannot be averaged: the
+    newest are taken.
     """
 
     def mix_leaf(one: Array, other: Array) -> Array:
         if not jnp.issubdtype(one.dtype, jnp.inexact):
             return jnp.where(share > 0, other, one)
         part = share.astype(one.dtype)
-        return (1 - part) * one + part * other
+        return jnp.where(one == other, one, (1 - part) * one + part * other)
 
     mean_now: Params = jax.tree.map(mix_leaf, mean, weights)
     return mean_now

@@ -62,12 +62,13 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
     ) -> tuple[Carry, Params, Array]:
         last = averaging.stops[averaging.used - 1]
 
-        def meet(so_far: tuple[Carry, Array]) -> tuple[Carry, Array]:
-            carry, rows = so_far
-            return mean_over_processes(carry, rows), jnp.zeros_like(rows)
+        def meet(so_far: tuple[Carry, Carry, Array]) -> tuple[Carry, Carry, Array]:
+            carry, common, rows = so_far
+            met = mean_over_processes(carry, rows, common)
+            return met, met, jnp.zeros_like(rows)
 
         def one_update(index: Array, so_far: Any) -> Any:
-            carry, rows, sums = so_far
+            carry, common, rows, sums = so_far
             mini_batch = batch_at(batch, index)
             key = None
             if noisy:
@@ -77,17 +78,20 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
             sums = sums.at[:, index].set(jnp.stack([(metrics.loss * own).astype(rows.dtype), own]))
             number = index + 1
             due = (keys.update + number.astype(jnp.uint32)) % every == 0
-            carry, rows = jax.lax.cond(
-                due | (number == last), meet, lambda same: same, (carry, rows + own)
+            carry, common, rows = jax.lax.cond(
+                due | (number == last), meet, lambda same: same, (carry, common, rows + own)
             )
-            return carry, rows, sums
+            return carry, common, rows, sums
 
         def until_next_sample(number: Array, so_far: Any) -> Any:
-            carry, mean, rows, sums, start = so_far
+            carry, common, mean, rows, sums, start = so_far
             stop = averaging.stops[number]
-            carry, rows, sums = jax.lax.fori_loop(start, stop, one_update, (carry, rows, sums))
+            carry, common, rows, sums = jax.lax.fori_loop(
+                start, stop, one_update, (carry, common, rows, sums)
+            )
             return (
                 carry,
+                common,
                 blend(mean, weights_to_evaluate(*carry), averaging.shares[number]),
                 rows,
                 sums,
@@ -95,9 +99,12 @@ def compile_local_chunk(step: Step, every: int, *, noisy: bool = False) -> RunCh
             )
 
         zeros = jnp.zeros((2, *rates.shape), rates.dtype)
-        first = (carry, mean, jnp.zeros((), rates.dtype), zeros, jnp.int32(0))
-        carry, mean, _, sums, _ = jax.lax.fori_loop(0, averaging.used, until_next_sample, first)
-        mean = mean_over_processes(mean, sums[1].sum())
+        # All processes begin a chunk with the same weights, and the same mean of them.
+        first = (carry, carry, mean, jnp.zeros((), rates.dtype), zeros, jnp.int32(0))
+        carry, _, own_mean, _, sums, _ = jax.lax.fori_loop(
+            0, averaging.used, until_next_sample, first
+        )
+        mean = mean_over_processes(own_mean, sums[1].sum(), mean)
         losses, rows = sum_over_processes(sums)
         return carry, mean, losses / jnp.maximum(rows, 1)
 

@@ -347,7 +347,7 @@ def sum_over_processes(tree: Params) -> Params:
     return total
 
 
-def mean_over_processes(tree: Params, rows: Array) -> Params:
+def mean_over_processes(tree: Params, rows: Array, before: Params | None = None) -> Params:
     """The mean over all processes, each counted by its rows, as one message.
 
     What is no float, such as a number of updates, is the same in all of them, and stays.
@@ -355,26 +355,32 @@ def mean_over_processes(tree: Params, rows: Array) -> Params:
     Args:
         tree: arrays of this process.
         rows: float32, how many it speaks for; where all have none, its own arrays stay.
+        before: the arrays from which all processes began, the same in all of them: what no process
+            has changed since then keeps every bit. None: zeros.
     """
     import jax
     import jax.numpy as jnp
 
     leaves, structure = jax.tree.flatten(tree)
+    begun = [jnp.zeros_like(leaf) for leaf in leaves] if before is None else jax.tree.leaves(before)
     floats = [jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in leaves]
     weighted = [
-        leaf * rows.astype(leaf.dtype)
-        for leaf, chosen in zip(leaves, floats, strict=True)
+        (leaf - base) * rows.astype(leaf.dtype)
+        for leaf, base, chosen in zip(leaves, begun, floats, strict=True)
         if chosen
     ]
     *sums, total = sum_over_processes([*weighted, rows])
-    means = iter(sums)
-    mixed = [
-        jnp.where(total > 0, next(means) / jnp.maximum(total, 1).astype(leaf.dtype), leaf)
-        if chosen
-        else leaf
-        for leaf, chosen in zip(leaves, floats, strict=True)
+    changes = iter(sums)
+
+    def mixed(leaf: Array, base: Array) -> Array:
+        change = next(changes) / jnp.maximum(total, 1).astype(leaf.dtype)
+        return jnp.where(total > 0, base + change, leaf)
+
+    found = [
+        mixed(leaf, base) if chosen else leaf
+        for leaf, base, chosen in zip(leaves, begun, floats, strict=True)
     ]
-    mean: Params = jax.tree.unflatten(structure, mixed)
+    mean: Params = jax.tree.unflatten(structure, found)
     return mean
 
 

@@ -32,6 +32,7 @@ def end_of(store: MemoryStore, batch_size: int) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(loop.state)]
 
 
+@pytest.mark.slow  # Two programs that end with the same bits: so they are optimised, as for users.
 @pytest.mark.parametrize("parts", [False, True], ids=["whole batches", "in parts"])
 @pytest.mark.parametrize("batch_size", [1, 7, 64, ROWS])
 def test_rows_gathered_on_the_device_train_the_same(

@@ -27,6 +27,10 @@ T = TypeVar("T")
 _IN_ORDER = {"PROJECTION", "FILTER", "STREAMING_LIMIT", "LIMIT", "UNION", "DUMMY_SCAN"}
 
 
+ROWS_AT_ONCE = 1 << 20
+"""Rows of a batch of a small result."""
+
+
 @final
 class Instance:
     """A DuckDB database in memory, which spills to temporary files and installs no extension.
@@ -58,8 +62,8 @@ class Instance:
             self._running.discard(cursor)
 
     def arrow(self, cursor: DuckDBPyConnection, sql: str) -> pa.Table:
-        """The result of a query, which `side_by_side` may interrupt."""
-        return self.run(cursor, lambda it: it.sql(sql).to_arrow_table())
+        """The small result of a query, which `side_by_side` may interrupt."""
+        return self.run(cursor, lambda it: _small_result(it, sql))
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
@@ -138,6 +142,17 @@ class Instance:
 
     def _set(self, what: str) -> None:
         self.cursor().execute(f"SET {what}").fetchall()
+
+
+def _small_result(cursor: DuckDBPyConnection, sql: str) -> pa.Table:
+    """The result of a query, copied once more, which costs nothing where it is small.
+
+    `sql` would plan the query twice, and planning is most of the time that a small table takes. The
+    public way to the same, `to_arrow_table`, warns of the copy.
+    """
+    if not hasattr(cursor, "_result_as_arrow"):
+        return cursor.sql(sql).to_arrow_table()
+    return cursor.execute(sql)._result_as_arrow(ROWS_AT_ONCE, reader=False)
 
 
 def in_order(source: Source, instance: Instance) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 # Compiling takes its time on a busy machine, and a test that failed must fail again.
 hypothesis.settings.register_profile("descend", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("descend")
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ def words(count: int, of: int) -> list[str]:
     return [f"word{number % of}" for number in range(count)]
 
 
+@functools.cache
 def some_schema() -> Schema:
     """A schema with a column of every kind."""
     return learn(

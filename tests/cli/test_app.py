@@ -149,6 +149,7 @@ def test_predicting_and_evaluating_take_a_bound(
         assert "at least 640 MiB" in refused.err
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(descend: Descend, houses: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         descend(

@@ -61,6 +61,7 @@ def test_the_model_does_not_know_where_its_rows_stood(
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["inspect", "TABLE"], ["predict", "RUN", "TABLE"], ["--help"]])
 def test_a_reader_that_goes_away_is_no_error(words: list[str], run: Path, table: Path) -> None:
     named = [{"TABLE": str(table), "RUN": str(run)}.get(word, word) for word in words]

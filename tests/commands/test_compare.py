@@ -105,6 +105,7 @@ def test_all_rows_are_all_rows_of_each_split(comparison: Comparison) -> None:
     assert all(run["history"]["update"][-1] == run["history"]["epoch"][-1] for run in whole)
 
 
+@pytest.mark.slow
 def test_every_kind_of_run_is_the_run_of_train_to_the_bit(
     table: Any, comparison: Comparison, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_another_run_is_not_gone_on_with(
         fit(linear(), asked.pop("data"), **asked)
 
 
+@pytest.mark.slow
 def test_chunks_on_disk_go_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = rows()
 

@@ -19,6 +19,7 @@ from tests.custom.models import (
 )
 
 
+@pytest.mark.slow
 def test_a_keras_model_is_the_users_again_when_the_run_is_over():
     """Keras uses up the arrays of its variables; those of the run are others."""
     model = keras_with_constants()

@@ -118,6 +118,7 @@ def test_targets_of_0_and_1_alone_are_asked_about(y: np.ndarray) -> None:
     assert named_loss("auto", part._replace(facts=facts_of(2 * y)))[1] == "squared_error"
 
 
+@pytest.mark.slow
 def test_classes_come_as_codes_columns_or_one_hot() -> None:
     codes = fit(linear(3), THREE)
     assert codes.record["own"]["loss"] == "cross_entropy"

@@ -163,6 +163,7 @@ def test_changed_data_is_refused_before_anything_is_read(csv: Path) -> None:
         prepare.prepare(str(csv), Settings("price"), check=check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [1 << 40, 1], ids=["copied in memory", "copied to a file"])
 @pytest.mark.parametrize("target", ["price", "kind", "code"])
 def test_a_copy_of_the_text_is_learned_and_read_like_the_text(

@@ -119,6 +119,7 @@ def trained(data, target, **options):
     return descend.train(data.assign(y=target), **{**defaults, **options}).model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

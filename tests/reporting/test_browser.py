@@ -162,6 +162,7 @@ def test_the_axis_switch_redraws(page: Browser) -> None:
         assert shown[1][1] >= shown[0][-1]
 
 
+@pytest.mark.slow
 def test_an_axis_can_be_made_linear_and_logarithmic_again(page: Browser) -> None:
     for kind in ("linear", "log"):
         page.click("[data-plot=loss] input[data-log=y]")

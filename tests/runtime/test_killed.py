@@ -60,6 +60,7 @@ def test_the_page_of_a_killed_run_shows_what_was_measured(killed: Path) -> None:
     assert f"{history[-1].validation_loss!r}"[:6] in page
 
 
+@pytest.mark.slow
 def test_inspect_says_how_far_a_killed_run_came(killed: Path) -> None:
     record = inspect(str(killed), None, exclude=(), categorical=())
     assert record["state"] == "running"

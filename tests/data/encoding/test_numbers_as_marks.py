@@ -36,6 +36,7 @@ def stored(spelling: str, folder: Path) -> Any:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["number", "category"])
 @pytest.mark.parametrize(
     ("trained", "mark"), [("", "-999.0"), ("-999.0", "-999"), ("-999,0", "-999")]

@@ -60,6 +60,7 @@ def encoded(schema: Schema, data: Any) -> list[int]:
     return [int(one) for part in parts for one in part.batch.x["category"][:, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "codes",
     [

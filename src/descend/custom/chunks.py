@@ -38,8 +38,10 @@ ADVICE = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_e
 REPEATS = 3
 """An iterator that repeats its first chunk this often is taken to be endless."""
 MARKED, AGAIN = 4, 8
-"""Of an iterator whose chunks are shuffled anew, so many rows of the first chunk are looked for in
-the later ones; when each has come again so often, the user is warned."""
+"""The first `MARKED` rows of an iterator are looked for in its later chunks. When each of them has
+come again `AGAIN` times, the iterator may start over in another order, and the user is warned."""
+PROBES = 8
+"""Numbers of a row that are compared before the whole row is."""
 DISK_PART = 0.5
 """Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
 
@@ -461,9 +463,10 @@ def _places(leaves: dict[str, NDArray[Any]], row: dict[str, NDArray[Any]]) -> ND
     """The numbers of the rows that are equal to a given one."""
     found = np.arange(len(next(iter(leaves.values()))))
     for name in sorted(row, key=lambda name: row[name].nbytes):
-        if not len(found):
-            break
-        found = found[(leaves[name][found] == row[name]).reshape(len(found), -1).all(axis=1)]
+        rows, looked_for = leaves[name].reshape(len(leaves[name]), -1), row[name].reshape(-1)
+        for place in range(0, len(looked_for), max(1, len(looked_for) // PROBES)):
+            found = found[rows[found, place] == looked_for[place]]
+        found = found[(rows[found] == looked_for).all(axis=1)]
     return found
 
 

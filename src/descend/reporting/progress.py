@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, final
 
-from descend.errors import LONGEST_ERROR, printable
+from descend.errors import LONGEST_ERROR, printable, warn_user
 from descend.types import HistoryLine
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Progress(ABC):
     def message(self, text: str) -> None:
         """A text for the user."""
 
+    def warn(self, text: str) -> None:
+        """A text for the user that must not be missed where nothing else is shown."""
+        self.message(text)
+
 
 @final
 class SilentProgress(Progress):
@@ -76,6 +80,10 @@ class SilentProgress(Progress):
 
     def message(self, text: str) -> None:
         """Do nothing."""
+
+    def warn(self, text: str) -> None:
+        """Warn, as Python does."""
+        warn_user(text, UserWarning)
 
 
 class Pace:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import descend
-from descend.errors import DivergedError, FileFormatError, InterruptedRunError, warn_user
+from descend.errors import DivergedError, FileFormatError, InterruptedRunError
 from descend.io.machine import machine, utc_now
 from descend.io.units import count_text
-from descend.reporting.progress import Progress, SilentProgress, make_progress
+from descend.reporting.progress import Progress, make_progress
 from descend.reporting.text.advice import short_text
 from descend.runs.checkpoint import CheckpointWriter, save_checkpoint
 from descend.runs.contents import RECORD
@@ -390,10 +390,7 @@ def _explain(cause: str, reason: StopReason, progress: Progress, said: str) -> N
     """
     if reason is StopReason.DIVERGED:
         raise DivergedError(f"{said}\n{cause}")
-    if isinstance(progress, SilentProgress):
-        warn_user(cause, UserWarning)
-    else:
-        progress.message(cause)
+    progress.warn(cause)
 
 
 def _first_record(

@@ -362,7 +362,7 @@ def mean_over_processes(tree: Params, rows: Array, before: Params | None = None)
     import jax.numpy as jnp
 
     leaves, structure = jax.tree.flatten(tree)
-    begun = [jnp.zeros_like(leaf) for leaf in leaves] if before is None else jax.tree.leaves(before)
+    begun = [0.0] * len(leaves) if before is None else jax.tree.leaves(before)
     floats = [jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in leaves]
     weighted = [
         (leaf - base) * rows.astype(leaf.dtype)
@@ -372,7 +372,7 @@ def mean_over_processes(tree: Params, rows: Array, before: Params | None = None)
     *sums, total = sum_over_processes([*weighted, rows])
     changes = iter(sums)
 
-    def mixed(leaf: Array, base: Array) -> Array:
+    def mixed(leaf: Array, base: Array | float) -> Array:
         change = next(changes) / jnp.maximum(total, 1).astype(leaf.dtype)
         return jnp.where(total > 0, base + change, leaf)
 

@@ -115,12 +115,11 @@ def number_text_sql(text: str, written: str) -> str:
         quick = f"CASE WHEN NOT contains({text}, '.') THEN {_cast(point)} END"
     else:
         quick = _cast(text)
+    trimmed = f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})"
     if written == PLAINLY:
         # DuckDB itself knows only ASCII spaces.
-        trimmed = _cast(f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})")
         odd = f"regexp_matches({text}, '^[^!-~]|[^!-~]$')"
-        return f"coalesce({quick}, CASE WHEN {odd} THEN {trimmed} END)"
-    trimmed = f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})"
+        return f"coalesce({quick}, CASE WHEN {odd} THEN {_cast(trimmed)} END)"
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
     # Most texts that are no plain number are words, which fail the first test.
     digits = quote_text(f"[0-9{_OTHER_DIGITS}]")

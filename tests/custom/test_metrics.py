@@ -18,6 +18,7 @@ from descend.commands.report import report
 from descend.errors import DescendError
 from descend.io.event_files import EventWriter
 from descend.reporting.progress import LineProgress
+from descend.reporting.text.records import summary_text
 from descend.runs.history import read_history
 from descend.types import StopReason
 
@@ -72,6 +73,105 @@ def test_columns_of_targets_are_told_each_by_itself() -> None:
         rmse = np.sqrt(np.mean(errors[:, place] ** 2))
         assert found[f"rmse (y[:, {place}])"] == pytest.approx(rmse, rel=1e-5)
     assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(y, y + errors), rel=1e-5)
+
+
+def several_outputs(params: Any, x: Any) -> Any:
+    inside = x["values"] * x["mask"]
+    return {name: inside @ weights for name, weights in params.items()}
+
+
+KEYS = {"price": 1, "kind": 3, "both": 2, "level": 3, "own": 1}
+LOSS = {
+    "price": "huber",
+    "kind": ("cross_entropy", 0.5),
+    "both": ("mse", 2.0),
+    "level": "quantile",
+    "own": lambda outputs, y: jnp.abs(outputs[:, 0] - y),
+}
+
+
+@pytest.fixture(scope="module")
+def of_several(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run with five outputs, its folder, its rows and their targets."""
+    place = np.arange(len(X))
+    x = {"values": X, "mask": (place[:, None] % 5 < 3 + np.arange(3)).astype(np.float32)}
+    y = {
+        "price": Y,
+        "kind": place % 3,
+        "both": np.stack([Y, 100.0 * X[:, 1]], axis=1),
+        "level": Y,
+        "own": Y,
+    }
+    weight = (place % 4).astype(np.float32)
+    model = (
+        lambda key: {name: jnp.full((3, width), 0.1) for name, width in KEYS.items()},
+        several_outputs,
+    )
+    folder = tmp_path_factory.mktemp("several") / "run"
+    options: dict[str, Any] = {**OPTIONS, "learning_rate": 1e-4, "epochs": 2, "averaging": False}
+    rows = (x, y, weight)
+    run = descend.fit(model, rows, loss=LOSS, validation=rows, out=folder, **options)
+    return run, folder, rows
+
+
+def test_each_of_several_outputs_has_the_metrics_of_its_loss(of_several: Any) -> None:
+    """Against scikit-learn, with weights of rows and inputs that have a mask."""
+    run, _, (x, y, w) = of_several
+    told, found = run.predict(x), run.metrics["model"]
+    m = sklearn.metrics
+    price, both = told["price"][:, 0], told["both"]
+    error = np.abs(price - y["price"])
+    level = told["level"]
+    expected = {
+        "loss (price)": np.average(np.where(error < 1, error**2 / 2, error - 0.5), weights=w),
+        "r2 (price)": m.r2_score(y["price"], price, sample_weight=w),
+        "rmse (price)": np.sqrt(m.mean_squared_error(y["price"], price, sample_weight=w)),
+        "mae (price)": np.average(error, weights=w),
+        "accuracy (kind)": np.average(told["kind"].argmax(axis=1) == y["kind"], weights=w),
+        "log_loss (kind)": m.log_loss(y["kind"], told["kind"], sample_weight=w),
+        "loss (kind)": m.log_loss(y["kind"], told["kind"], sample_weight=w),
+        "r2 (both)": m.r2_score(y["both"], both, sample_weight=w),
+        "mae (both[:, 1])": np.average(np.abs(both - y["both"])[:, 1], weights=w),
+        "pinball (level)": np.mean(
+            [
+                m.mean_pinball_loss(y["level"], level[:, place], alpha=a, sample_weight=w)
+                for place, a in enumerate((0.1, 0.5, 0.9))
+            ]
+        ),
+        "loss (own)": np.average(np.abs(told["own"][:, 0] - y["own"]), weights=w),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert not [name for name in found if name.endswith("(own)") and name != "loss (own)"]
+    shares = [np.average(y["kind"] == one, weights=w) for one in range(3)]
+    trivial = run.metrics["baseline"]
+    assert trivial["accuracy (kind)"] == pytest.approx(max(shares), rel=1e-5)
+    assert trivial["log_loss (kind)"] == pytest.approx(-np.sum(shares * np.log(shares)), rel=1e-5)
+    assert trivial["loss (kind)"] is None
+    weights = {name: one[1] if isinstance(one, tuple) else 1.0 for name, one in LOSS.items()}
+    total = sum(weights[name] * found[f"loss ({name})"] for name in LOSS)
+    assert run.record["result"]["best_validation_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_several_outputs_are_told_apart_wherever_metrics_are(of_several: Any) -> None:
+    run, folder, _ = of_several
+    best = min(run.history, key=lambda line: line.validation_loss)
+    assert best.metrics == run.metrics["model"]
+    assert read_history(folder)[-1] == run.history[-1]
+    page = (folder / "report.html").read_text()
+    assert "log loss (kind)" in page
+    assert "kind correctly" in page
+    assert "better than the trivial prediction (" in page
+    text = summary_text(run.record, folder, run.history)
+    assert "always the mean or quantiles of all or commonest class" in text
+
+
+def test_outputs_in_a_list_are_called_by_their_place() -> None:
+    model = (lambda key: jnp.zeros((3, 1)), lambda params, x: (x @ params, x @ params))
+    run = descend.fit(
+        model, (X, (Y, (Y > 0).astype(int))), loss=["mse", "cross_entropy"], **OPTIONS
+    )
+    found = run.metrics["model"]
+    assert {"rmse (y[0])", "accuracy (y[1])", "auc (y[1])"} < set(found)
 
 
 def test_metrics_of_scikit_learn_get_the_target_first() -> None:

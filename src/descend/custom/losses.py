@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,8 @@ from descend.types import Array
 PerExample = Callable[[Any, Any], Array]
 BINARY = "binary_cross_entropy"
 NAMES = ("auto", *LOSSES, "quantile")
+OWN = "own"
+"""What a user's function is called among the losses of several outputs."""
 EPSILON = 1e-7
 """Probabilities that a model itself makes are kept this far from 0 and 1."""
 
@@ -320,7 +323,22 @@ def _check_classes(labels: tuple[int, int] | None, shape: tuple[int, ...], y: An
         )
 
 
-def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple[Loss, str]:
+class Chosen(NamedTuple):
+    """The loss of a model.
+
+    Attributes:
+        loss: of a row, and its link.
+        name: None if it is a user's function; of several outputs the names of all.
+        parts: the loss of each of several outputs by its key, with its name (`OWN` for a user's
+            function).
+    """
+
+    loss: Loss
+    name: str | None
+    parts: Mapping[Any, tuple[Loss, str]] = MappingProxyType({})
+
+
+def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> Chosen:
     """The weighted sum of the losses of several outputs.
 
     Args:
@@ -332,7 +350,7 @@ def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple
         InputError: outputs, targets and losses have other names or numbers.
     """
     chosen: dict[Any, tuple[Loss, float]] = {}
-    names = []
+    names: dict[Any, str] = {}
     for key, part in parts.items():
         one = losses[key]
         one, weight = one if isinstance(one, tuple) and len(one) == 2 else (one, 1.0)
@@ -342,12 +360,10 @@ def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple
             )
         own = callable(one)
         loss, name = (
-            (Loss(outputs_first(one), _as_it_is), "own")
-            if own
-            else named_loss(one, part, quantiles)
+            (Loss(outputs_first(one), _as_it_is), OWN) if own else named_loss(one, part, quantiles)
         )
         chosen[key] = (loss, float(weight))
-        names.append(f"{key}: {name}")
+        names[key] = name
 
     def per_example(outputs: Any, y: Any) -> Array:
         terms = [
@@ -362,7 +378,11 @@ def several(losses: Any, parts: Any, quantiles: tuple[float, ...] = ()) -> tuple
             return linked
         return type(outputs)(linked.values())
 
-    return Loss(per_example, link), ", ".join(names)
+    return Chosen(
+        Loss(per_example, link),
+        ", ".join(f"{key}: {name}" for key, name in names.items()),
+        {key: (loss, names[key]) for key, (loss, _) in chosen.items()},
+    )
 
 
 def check_keys(losses: Any, outputs: Any, y: Any) -> list[Any]:

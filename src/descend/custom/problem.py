@@ -23,7 +23,7 @@ from descend.custom.checks import (
 from descend.custom.class_weights import class_weight_text
 from descend.custom.data import CustomRows, custom_rows
 from descend.custom.families import custom_model, family_of
-from descend.custom.losses import Part, check_keys, known_name, named_loss, several
+from descend.custom.losses import Chosen, Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import (
     check_descends,
@@ -97,8 +97,7 @@ class CustomProblem(NamedTuple):
         setup: the problem.
         rows: what it learns from.
         model: as functions, and the way back.
-        loss: of a row, and its link.
-        loss_name: None if the loss is a user's function.
+        chosen: the loss.
         inputs_of: inputs of the row store in the form in which the model takes them.
         targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
     """
@@ -106,10 +105,14 @@ class CustomProblem(NamedTuple):
     setup: TrialSetup
     rows: CustomRows
     model: CustomModel
-    loss: Loss
-    loss_name: str | None
+    chosen: Chosen
     inputs_of: Callable[[Mapping[str, Any]], Any]
     targets_of: Callable[[Any, Any], tuple[Any, Any]]
+
+    @property
+    def loss_name(self) -> str | None:
+        """The name of the loss; None if it is a user's function."""
+        return self.chosen.name
 
 
 def custom_setup(own: CustomParts) -> MakeSetup:
@@ -160,7 +163,8 @@ def custom_problem(
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _check_model(own, x, settings, progress)
-    chosen, loss_name = _choose_loss(own.loss, rows, made, probe, x, y, settings)
+    choice = _choose_loss(own.loss, rows, made, probe, x, y, settings)
+    chosen, loss_name = choice.loss, choice.name
     if isinstance(own.loss, str) and own.loss == "auto" and family_of(own.model) == "keras":
         from descend.custom.keras_models import warn_of_compiled_loss
 
@@ -259,7 +263,7 @@ def custom_problem(
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return CustomProblem(setup, rows, made, chosen, loss_name, inputs_of, targets_of)
+    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of)
 
 
 def _forms(
@@ -350,10 +354,9 @@ def _choose_loss(
     x: Any,
     y: Any,
     settings: Settings,
-) -> tuple[Loss, str | None]:
-    """The loss of a single row, its link, and its name if it has one."""
+) -> Chosen:
     if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
-        return Loss(outputs_first(loss), _as_it_is), None
+        return Chosen(Loss(outputs_first(loss), _as_it_is), None)
     if rows.encoder is not None and isinstance(loss, str):
         loss = loss_for_target(known_name(loss), rows.encoder.schema.target)
     names = ("y",) if rows.targets is None else rows.targets.names
@@ -382,7 +385,7 @@ def _choose_loss(
         functools.lru_cache(maxsize=1)(lambda: output_range(model, x, settings.seed)),
         model.head,
     )
-    return named_loss(loss, part, settings.quantiles)
+    return Chosen(*named_loss(loss, part, settings.quantiles))
 
 
 def _several(tree: Any) -> str:

@@ -228,7 +228,7 @@ class Outputs:
 
         groups = groups_of(own.rows.sampled.gather(np.arange(1)))
         rows = {one.name: one for one in groups}
-        return cls(apply, own.loss.link, own.rows.inputs, encoder, scaled, rows)
+        return cls(apply, own.chosen.loss.link, own.rows.inputs, encoder, scaled, rows)
 
     def __call__(self, params: Params, x: Any) -> Any:
         """Outputs for some rows, NumPy arrays."""

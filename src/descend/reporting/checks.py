@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
@@ -69,7 +69,7 @@ def checks_of(
     found = [
         _check_ending(result),
         _weighted_classes() if weighted else None,
-        _trivial(result.get("metrics") or {}, assessment, weighted=weighted),
+        *_trivial(result.get("metrics") or {}, assessment, weighted=weighted),
         _rows(record),
         _copies(assessment),
         _leaks(record, assessment),
@@ -156,40 +156,54 @@ def _weighted_classes() -> Check:
     )
 
 
-def _trivial(metrics: Record, assessment: Record, *, weighted: bool) -> Check | None:
+def _trivial(metrics: Record, assessment: Record, *, weighted: bool) -> Iterator[Check]:
     """Whether the model is better than the trivial prediction, by more than chance.
 
-    Where classes have weights, only the order of the rows is compared, which the weights leave.
+    Where classes have weights, only the order of the rows is compared, which the weights leave. Of
+    several outputs with a loss each, those that are no better are named.
     """
-    model, baseline = metrics.get("model") or {}, metrics.get("baseline") or {}
-    intervals = assessment.get("metrics") or {}
+    model = metrics.get("model") or {}
     # R² against 0 and log loss use all that a model says; accuracy is what is left without them.
     known = ("auc",) if weighted else ("r2", "log_loss", "pinball", "accuracy")
-    name = next((one for one in known if one in model), None)
-    if name is None or model[name] is None or baseline.get(name) is None:
+    targets = dict.fromkeys(name.partition(" (")[2] for name in model)
+    found = []
+    for target in [""] if any(one in model for one in known) else targets:
+        of = f" ({target}" if target else ""
+        name = next((one for one in known if f"{one}{of}" in model), None)
+        if name is not None:
+            found.append(_beside_trivial(metrics, assessment, name, of))
+    told = [one for one in found if one is not None]
+    yield from [one for one in told if one.tone != "good"] or told[:1]
+
+
+def _beside_trivial(metrics: Record, assessment: Record, metric: str, of: str) -> Check | None:
+    """Whether a metric, of a target where there are several, is better than the trivial one."""
+    name = f"{metric}{of}"
+    model, trivial = metrics["model"][name], (metrics.get("baseline") or {}).get(name)
+    if model is None or trivial is None:
         return None
-    sign = -1.0 if name in ("log_loss", "pinball") else 1.0
+    sign = -1.0 if metric in ("log_loss", "pinball") else 1.0
     # R² of the trivial prediction differs from 0 by the chance of the split alone.
-    trivial = max(0.0, baseline[name]) if name == "r2" else baseline[name]
-    gain = sign * (model[name] - trivial)
-    ends = intervals.get(name) or {}
+    trivial = max(0.0, trivial) if metric == "r2" else trivial
+    gain = sign * (model - trivial)
+    ends = (assessment.get("metrics") or {}).get(name) or {}
     low = min(
         (sign * (ends[end] - trivial) for end in ("low", "high") if ends.get(end) is not None),
         default=gain,
     )
-    simple = 0.0 if name == "r2" and abs(trivial) < 0.01 else trivial
-    value = f"{METRICS[name]} {three_text(model[name])} against {three_text(simple)}"
+    simple = 0.0 if metric == "r2" and abs(trivial) < 0.01 else trivial
+    value = f"{METRICS[metric]}{of} {three_text(model)} against {three_text(simple)}"
     if gain <= 0:
         return Check(
-            "no better than the trivial prediction",
+            f"no better than the trivial prediction{of}",
             "bad",
-            f"{value} of always predicting {_trivial_name(name)}: nothing was learned.",
+            f"{value} of always predicting {_trivial_name(metric)}: nothing was learned.",
         )
     if low <= 0:
         return Check(
-            "not surely better than the trivial prediction",
+            f"not surely better than the trivial prediction{of}",
             "warn",
-            f"{value} of always predicting {_trivial_name(name)}; the difference may be chance.",
+            f"{value} of always predicting {_trivial_name(metric)}; the difference may be chance.",
         )
     return Check("better than the trivial prediction", "good", f"{value}.")
 

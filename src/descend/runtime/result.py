@@ -52,6 +52,7 @@ class FinishedRun:
     def metrics(self) -> Metrics:
         """Metrics on the validation rows: `{"model": {...}, "baseline": {...}}`.
 
+        Of several outputs with a loss each, those of each by its name, as `accuracy (kind)`.
         Empty where you wrote the loss: descend does not know what it measures.
         """
         return dict(self.record["result"]["metrics"])

@@ -21,7 +21,7 @@ from descend.reporting.plots.model import (
     slice_plot,
     target_plot,
 )
-from descend.reporting.text.records import NAMES, metric_text, round_metric
+from descend.reporting.text.records import NAMES, metric_text, round_metric, trivial_text
 
 Record = Mapping[str, Any]
 
@@ -102,7 +102,6 @@ def _sample_notes(settings: Record, assessment: Record) -> list[str]:
 
 def _metrics_table(record: Record, assessment: Record) -> Table:
     model, baseline = (record["result"]["metrics"][name] for name in ("model", "baseline"))
-    trivial = "most frequent class" if "accuracy" in model else "mean"
     known = assessment.get("metrics") or {}
     names = [name for name in NAMES if name in model] + [
         name for name in model if name not in NAMES
@@ -123,7 +122,7 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
     caption = "The model beside simpler predictions"
     if linear and (values := assessment.get("linear_values")):
         caption += f"; of categories, the linear model sees the {values} commonest values"
-    return Table([*header, f"always the {trivial}"], rows, caption=caption)
+    return Table([*header, trivial_text(model)], rows, caption=caption)
 
 
 def _classes_table(assessment: Record) -> Table:

@@ -13,7 +13,7 @@ from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary
 from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS
 from descend.reporting.plots.history import loss_plot, rate_plot
-from descend.reporting.text.records import PER_TARGET, metric_text
+from descend.reporting.text.records import NAMES, metric_text
 from descend.types import History
 
 Record = Mapping[str, Any]
@@ -148,7 +148,7 @@ def _differing_settings(records: Mapping[str, Record]) -> list[str]:
 
 def _metrics_table(records: Mapping[str, Record], histories: Mapping[str, History]) -> Table:
     known = dict.fromkeys(name for one in records.values() for name in _metrics(one))
-    of_targets = tuple(f"{name} (" for name in PER_TARGET)
+    of_targets = tuple(f"{name} (" for name in NAMES)
     shown = [name for name in METRICS if name in known]
     shown += [name for name in known if name.startswith(of_targets)]
     rows: list[list[Cell]] = []

@@ -130,9 +130,9 @@ def _goes_on(record: Record) -> str:
 def _quality_sentence(record: Record) -> str:
     metrics, rows = record["result"]["metrics"], record["data"]["rows"]["validation"]
     held_out = f"On {count_text(rows, 'row')} that it was not trained on"
-    each = [name for name in metrics.get("model", {}) if name.startswith("mae (")]
-    if each and "mae" not in metrics["model"]:
-        return f"{held_out}, the model's predictions are off on average by {_off(metrics, each)}."
+    each = [name for name in metrics.get("model", {}) if name.startswith(("mae (", "accuracy ("))]
+    if each and not {"accuracy", "mae"} & metrics["model"].keys():
+        return f"{held_out}, {_of_targets(metrics, each)}."
     if not {"accuracy", "mae"} & metrics.get("model", {}).keys():
         loss = number_text(record["result"]["best_validation_loss"])
         return f"{held_out}, the model has a mean loss of {loss}."
@@ -151,15 +151,29 @@ def _quality_sentence(record: Record) -> str:
     )
 
 
-def _off(metrics: Mapping[str, Mapping[str, float | None]], names: Sequence[str]) -> str:
-    """The mean absolute errors of several targets, beside those of the mean."""
-    shown = [
-        f"{number_text(metrics['model'][name])} of {name[len('mae (') : -1]} "
-        f"(always the mean: {number_text(metrics['baseline'][name])})"
-        for name in names[:MOST_TARGETS]
-    ]
-    more = len(names) - len(shown)
-    return "; ".join(shown) + (f"; and {count_text(more, 'target')} more" if more else "")
+def _of_targets(metrics: Mapping[str, Mapping[str, float | None]], names: Sequence[str]) -> str:
+    """The mean absolute errors or shares of right predictions of several targets.
+
+    Beside them stand those of the trivial prediction.
+    """
+    off, right = [], []
+    for name in names[:MOST_TARGETS]:
+        kind, _, target = name[:-1].partition(" (")
+        model, trivial = (metrics[one][name] for one in ("model", "baseline"))
+        if kind == "mae":
+            off.append(
+                f"{number_text(model)} of {target} (always the mean: {number_text(trivial)})"
+            )
+        else:
+            right.append(
+                f"{target} correctly {percent_text(model or 0.0, 3)} of the time (always the most "
+                f"frequent class: {percent_text(trivial or 0.0, 3)})"
+            )
+    said = [f"the model's predictions are off on average by {'; '.join(off)}"] if off else []
+    said += [f"{'it' if off else 'the model'} predicts {'; '.join(right)}"] if right else []
+    more = len(names) - len(off) - len(right)
+    said += [f"and {count_text(more, 'target')} more"] if more else []
+    return "; ".join(said)
 
 
 def _metric_figures(

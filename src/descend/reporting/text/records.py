@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,18 +27,16 @@ NAMES = {
     "hinge": "hinge loss",
     "exact_match": "all labels right",
 }
-PER_TARGET = ("rmse", "mae")
-"""Metrics that several targets have one each of."""
 
 
 def metric_text(name: str) -> str:
     """The name of a metric as people write it.
 
-    >>> metric_text("rmse"), metric_text("rmse (price)"), metric_text("of my own")
-    ('RMSE', 'RMSE (price)', 'of my own')
+    >>> metric_text("rmse"), metric_text("log_loss (kind)"), metric_text("of my own")
+    ('RMSE', 'log loss (kind)', 'of my own')
     """
     metric, of, target = name.partition(" (")
-    return f"{metric.upper()}{of}{target}" if of and metric in PER_TARGET else NAMES.get(name, name)
+    return f"{NAMES.get(metric, metric)}{of}{target}"
 
 
 def subject(record: Mapping[str, Any]) -> str:
@@ -58,8 +56,6 @@ def subject(record: Mapping[str, Any]) -> str:
 def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """The metrics of the model beside those of the trivial prediction."""
     model, baseline = metrics["model"], metrics["baseline"]
-    trivial = "mean" if "r2" in model else "commonest class"
-    trivial = "quantiles of all" if "pinball" in model else trivial
     rows = [
         [
             metric_text(name),
@@ -67,7 +63,18 @@ def metrics_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
         ]
         for name, value in sorted(model.items(), key=_place)
     ]
-    return table_text(["", "model", f"always the {trivial}"], rows, numbers=2)
+    return table_text(["", "model", trivial_text(model, "commonest class")], rows, numbers=2)
+
+
+def trivial_text(names: Iterable[str], of_classes: str = "most frequent class") -> str:
+    """What the trivial prediction of these metrics is.
+
+    >>> trivial_text(["r2", "rmse"]), trivial_text(["r2 (price)", "accuracy (kind)"])
+    ('always the mean', 'always the mean or most frequent class')
+    """
+    known = {name.partition(" (")[0] for name in names}
+    said = (("r2", "mean"), ("pinball", "quantiles of all"), ("accuracy", of_classes))
+    return f"always the {' or '.join(text for name, text in said if name in known) or 'same'}"
 
 
 def summary_text(
@@ -345,7 +352,11 @@ def round_metric(name: str, value: float | None) -> float | None:
     >>> round_metric("r2", -0.0000123), round_metric("rmse", 0.0000123)
     (0.0, 1.23e-05)
     """
-    return round(value, 4) + 0.0 if name == "r2" and value is not None else value
+    return round(value, 4) + 0.0 if _is_r2(name) and value is not None else value
+
+
+def _is_r2(name: str) -> bool:
+    return name.partition(" (")[0] == "r2"
 
 
 def _figure(value: float | None) -> str:

@@ -128,7 +128,7 @@ def shuffled(epochs: int) -> Iterator[tuple[np.ndarray, ...]]:
 
 def test_an_iterator_that_has_given_much_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows may never come again, as those of random augmentation, and yet never end."""
-    monkeypatch.setattr("descend.custom.chunks.MANY_ROWS", ROWS)
+    monkeypatch.setattr("descend.custom.endless.MANY_ROWS", ROWS)
     new = (tuple(part + number for part in images()) for number in range(5))
     with pytest.warns(UserWarning, match="so far. If it never ends: Ctrl-C.") as warned:
         rows(new)

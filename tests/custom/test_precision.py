@@ -15,7 +15,7 @@ import descend
 from descend.custom.models import CustomModel
 from descend.custom.precision import check_narrow, in_precision, kind_of
 from descend.custom.weights import with_trained_weights
-from descend.errors import InputError, SettingsError
+from descend.errors import DescendError, InputError, SettingsError
 from descend.types import Variables
 
 X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
@@ -76,6 +76,46 @@ def test_layers_of_float16_have_the_gradients_of_float32_whatever_the_last_layer
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert one.dtype == jnp.float32
         np.testing.assert_allclose(one, other, rtol=0.02, atol=0.01 * np.abs(other).max())
+
+
+def squeezed(params: Any, x: Any) -> Any:
+    """A middle layer of small numbers: their gradients are 1000 times those of the outputs."""
+    inside = x @ params["w"]
+    factor = jnp.eye(4, dtype=inside.dtype)
+    return jnp.tanh(inside @ (factor / 1000)) @ (factor * 1000) @ params["last"]
+
+
+def test_a_gradient_that_overflows_within_the_model_is_tried_again_with_a_smaller_factor() -> None:
+    generator = np.random.default_rng(2)
+    weights = {
+        "w": jnp.asarray(generator.normal(size=(4, 4)), jnp.float32),
+        "last": jnp.asarray(generator.normal(size=(4, 1)), jnp.float32),
+    }
+    model = made(squeezed)._replace(init=lambda seed: weights)
+
+    def mean(weights: Any, model: CustomModel, x: Any) -> Any:
+        return jnp.mean(jnp.square(model.apply(weights, x)[:, 0] - 30.0))
+
+    @jax.jit
+    def found(weights: Any, x: Any) -> Any:
+        return jax.grad(mean)(weights, in_precision(model, jnp.float16), x)
+
+    expected = jax.grad(mean)(weights, model, X[:3])
+    for name, one in found(weights, X[:3]).items():
+        largest = np.abs(expected[name]).max()
+        np.testing.assert_allclose(one, expected[name], rtol=0.02, atol=0.01 * largest)
+    # No factor makes numbers finite that are not.
+    assert not np.isfinite(found(weights, jnp.full((1, 4), jnp.inf))["w"]).any()
+    # The gradient by the rows is there for those who ask.
+    by_rows = jax.grad(mean, argnums=2)(weights, in_precision(model, jnp.float16), X[:3])
+    expected = jax.grad(mean, argnums=2)(weights, model, X[:3])
+    np.testing.assert_allclose(by_rows, expected, atol=0.01 * np.abs(expected).max())
+
+
+def test_numbers_that_float16_cannot_hold_are_named_as_the_cause() -> None:
+    model = (lambda key: jnp.zeros((4, 1)), lambda params, x: (x * 1e5) @ params * 1e-5)
+    with pytest.raises(DescendError, match=r"float16, whose largest number is 65,504.*bfloat16"):
+        descend.fit(model, (X, Y), precision="float16", batch_size=20, learning_rate=0.1, epochs=1)
 
 
 def test_layers_of_float16_learn_from_gradients_that_float16_cannot_hold() -> None:

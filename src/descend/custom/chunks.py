@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,9 @@ from descend.custom.arrays import (
     read_batch,
 )
 from descend.custom.class_weights import WeightRows
-from descend.custom.share_arrays import own_share, rows_of_block
+from descend.custom.digests import BlockDigest, Digest
+from descend.custom.endless import EndlessWatch
+from descend.custom.share_arrays import Share, own_share
 from descend.custom.sources import NO_ROWS
 from descend.custom.trees import TARGET, Form, are_alike, check_columns
 from descend.data.prepare import in_memory
@@ -29,36 +30,8 @@ from descend.data.rows.store_header import Group, groups_of, leaves_of
 from descend.data.rows.write_store import Part
 from descend.data.share_rows import same_everywhere
 from descend.data.split import is_validation
-from descend.errors import DataError, warn_user
+from descend.errors import DataError
 from descend.types import Batch
-
-GIB, MANY_ROWS = 1 << 30, 10_000_000
-"""An iterator that has given as much is asked about in a warning, and again at twice as much."""
-ADVICE = "Give an iterator that ends: itertools.islice(iterator, chunks_of_one_epoch)."
-REPEATS = 3
-"""An iterator that repeats its first chunk this often is taken to be endless."""
-MARKED, AGAIN = 4, 8
-"""The first `MARKED` rows of an iterator are looked for in its later chunks. When each of them has
-come again `AGAIN` times, the iterator may start over in another order, and the user is warned."""
-PROBES = 8
-"""Numbers of a row that are compared before the whole row is."""
-DISK_PART = 0.5
-"""Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
-
-
-class Share(NamedTuple):
-    """A range of the rows of arrays that are shared out among processes.
-
-    Attributes:
-        first: the number of the first row.
-        rows: of all processes.
-        sharing: with the others; None where this process has them all, as a run that began with
-            several goes on in one.
-    """
-
-    first: int
-    rows: int
-    sharing: Sharing | None
 
 
 @final
@@ -105,16 +78,11 @@ class Chunks:
         self._most = most
         self._held: list[Batch] = []
         self._bytes = 0
-        self._digest = _Digest() if share is None else _BlockDigest(share)
+        self._digest = Digest() if share is None else BlockDigest(share)
         self._first: Batch | None = None
         self._rows = self._held_out = 0
         self._counts_any = False
-        self._disk = disk
-        self._said = 1.0
-        self._opening = self._beginning = ""
-        self._repeats = 0
-        self._marked: list[dict[str, NDArray[Any]]] = []
-        self._seen = np.zeros(MARKED, int)
+        self._watch = None if disk is None else EndlessWatch(disk)
         self.facts: dict[str, TargetFacts] = {}
         if self._validation is not None:
             self._note_targets(self._validation)
@@ -131,7 +99,8 @@ class Chunks:
         self._check_form(read, "all chunks")
         batch = self._weighted(read).batch
         batch = in_types_of(self._first, batch)
-        self._check_ends(batch)
+        if self._watch is not None:
+            self._watch.look_at(batch)
         self._digest.add(batch)
         self._note_targets(batch)
         self._counts_any = self._counts_any or bool(batch.weight.any())
@@ -155,58 +124,6 @@ class Chunks:
         for found, expected in pairs:
             check_columns(found, expected, what)
 
-    def _check_ends(self, batch: Batch) -> None:
-        """Raise DataError if an iterator seems endless; report the number of rows now and then."""
-        if self._disk is None:
-            return
-        # Whole chunks are compared only if their first rows are equal, which costs next to nothing.
-        opening = _digest_of(Batch(*_some(batch, slice(0, 4))))
-        self._look_for_marked(batch)
-        if not self._rows:
-            self._opening, self._beginning = opening, _digest_of(batch)
-        elif opening == self._opening and _digest_of(batch) == self._beginning:
-            self._repeats += 1
-        if self._repeats >= REPEATS:
-            raise DataError(
-                f"The iterator has given its first chunk again {self._repeats} times, within "
-                f"{self._rows:,} rows: it starts over and never ends. {ADVICE}"
-            )
-        size = f"{self._rows:,} rows ({self._bytes / GIB:.1f} GiB)"
-        if self._bytes > self._disk:
-            raise DataError(
-                f"The iterator has given {size} and has not ended, and the rest of the disk is "
-                f"left free. {ADVICE}"
-            )
-        if max(self._bytes / GIB, self._rows / MANY_ROWS) > self._said:
-            self._said *= 2
-            warn_user(
-                f"The iterator has given {size} so far. If it never ends: Ctrl-C. {ADVICE}",
-                UserWarning,
-            )
-
-    def _look_for_marked(self, batch: Batch) -> None:
-        """Warn once if the first rows of the iterator have come again and again."""
-        leaves = {name: one for name, one in leaves_of(batch).items() if name != "weight"}
-        if not self._rows:
-            few = (
-                [{name: one[row] for name, one in leaves.items()} for row in range(MARKED)]
-                if len(batch.weight) >= MARKED
-                else []
-            )
-            alone = all(len(_places(leaves, row)) == 1 for row in few)
-            self._marked = few if alone else []  # Rows of a few categories come again by nature.
-            return
-        if not self._marked or self._seen.min() >= AGAIN:
-            return
-        self._seen += [len(_places(leaves, row)) for row in self._marked]
-        if self._seen.min() >= AGAIN:
-            warn_user(
-                f"The first rows of the iterator have come again {AGAIN} times, within "
-                f"{self._rows + len(batch.weight):,} rows. If it starts over and never ends, stop "
-                f"it with Ctrl-C. {ADVICE}",
-                UserWarning,
-            )
-
     def _note_targets(self, batch: Batch) -> None:
         for name, values in leaves_of(batch).items():
             if _role(name) == "target":
@@ -217,7 +134,7 @@ class Chunks:
     def check(self) -> None:
         """Raise DataError if the training rows or the validation rows are missing."""
         if self._first is None:
-            raise DataError(NO_ROWS if self._disk is not None else "Expected at least one row.")
+            raise DataError(NO_ROWS if self._watch is not None else "Expected at least one row.")
         counts: Sequence[bool] = [self._counts_any]
         if self._sharing is not None:
             counts = same_everywhere(self._sharing, self._counts_any)
@@ -286,7 +203,7 @@ class Chunks:
         """A fingerprint of the rows that does not depend on how they were divided into chunks."""
         found: dict[str, Any] = {"data": {"hash": self._digest.text()}}
         if self._validation is not None:
-            digest = _Digest()
+            digest = Digest()
             digest.add(self._validation)
             found["validation"] = {"hash": digest.text()}
         return found
@@ -347,68 +264,6 @@ class Chunks:
         return is_validation(np.arange(start, start + count), self._fraction, self._seed)
 
 
-@final
-class _Digest:
-    """A checksum of rows, the same however they are divided into chunks."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, Any] = {}
-        self._kinds: list[str] = []
-
-    def add(self, batch: Batch) -> None:
-        """Add rows."""
-        for name, values in leaves_of(batch).items():
-            if name not in self._arrays:
-                self._arrays[name] = hashlib.blake2b(digest_size=16)
-                self._kinds.append(f"{name} {values.dtype}{values.shape[1:]}")
-            self._arrays[name].update(np.ascontiguousarray(values).data)
-
-    def text(self) -> str:
-        """The checksum of all rows so far."""
-        whole = hashlib.blake2b(" ".join(self._kinds).encode(), digest_size=16)
-        for one in self._arrays.values():
-            whole.update(one.digest())
-        return whole.hexdigest()
-
-
-@final
-class _BlockDigest:
-    """A checksum of a range of rows; the sum over ranges is the same however rows are divided."""
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-        self._row = share.first
-        self._sum = 0
-        self._kinds = ""
-
-    def add(self, batch: Batch) -> None:
-        """Add rows, whole blocks of them."""
-        leaves = leaves_of(batch)
-        kinds = [f"{name} {values.dtype}{values.shape[1:]}" for name, values in leaves.items()]
-        self._kinds = " ".join(kinds)
-        size = rows_of_block(self._share.rows)
-        for start in range(0, len(batch.weight), size):
-            block = hashlib.blake2b(str(self._row + start).encode(), digest_size=16)
-            for values in leaves.values():
-                block.update(np.ascontiguousarray(values[start : start + size]).data)
-            self._sum += int.from_bytes(block.digest(), "big")
-        self._row += len(batch.weight)
-
-    def text(self) -> str:
-        """The checksum of the rows of all processes; every process asks for it."""
-        sharing = self._share.sharing
-        found = [self._sum] if sharing is None else same_everywhere(sharing, self._sum)
-        whole = hashlib.blake2b(self._kinds.encode(), digest_size=16)
-        whole.update((sum(found) % (1 << 128)).to_bytes(16, "big"))
-        return whole.hexdigest()
-
-
-def _digest_of(batch: Batch) -> str:
-    digest = _Digest()
-    digest.add(batch)
-    return digest.text()
-
-
 def _role(name: str) -> str:
     if name == "y" or name.startswith(TARGET):
         return "target"
@@ -457,17 +312,6 @@ def in_type(values: NDArray[Any], kind: Any) -> NDArray[Any] | None:
 
 def _shapes(groups: Sequence[Group]) -> str:
     return ", ".join(f"{one.name} {one.dtype} {list(one.shape)}" for one in groups)
-
-
-def _places(leaves: dict[str, NDArray[Any]], row: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    """The numbers of the rows that are equal to a given one."""
-    found = np.arange(len(next(iter(leaves.values()))))
-    for name in sorted(row, key=lambda name: row[name].nbytes):
-        rows, looked_for = leaves[name].reshape(len(leaves[name]), -1), row[name].reshape(-1)
-        for place in range(0, len(looked_for), max(1, len(looked_for) // PROBES)):
-            found = found[rows[found, place] == looked_for[place]]
-        found = found[(rows[found] == looked_for).all(axis=1)]
-    return found
 
 
 def _some(batch: Batch, which: Any) -> Batch:

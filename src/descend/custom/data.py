@@ -12,9 +12,9 @@ import numpy as np
 
 import descend
 from descend.custom.arrays import TargetFacts, UserBatch
-from descend.custom.chunks import DISK_PART, Chunks, Share, in_types_of
+from descend.custom.chunks import Chunks, in_types_of
 from descend.custom.class_weights import weights_of_classes
-from descend.custom.share_arrays import cut, is_shared
+from descend.custom.share_arrays import Share, cut, is_shared
 from descend.custom.sources import chunks_of, is_arrays, is_table, read_whole
 from descend.custom.trees import Form, are_alike, check_columns
 from descend.data.encoding.encoder import Encoder
@@ -33,6 +33,9 @@ from descend.data.share_rows import join_stores, joint_budget, shared_otherwise
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.parallel import sharing_with_others
+
+DISK_PART = 0.5
+"""Share of the free disk for the rows of an iterator; an endless one would fill the disk."""
 
 
 class CustomRows(NamedTuple):

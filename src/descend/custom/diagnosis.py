@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from descend.custom.precision import computes_in_float16
 from descend.custom.problem import CustomProblem
 from descend.custom.trees import TARGET
 from descend.data.rows.store import RowStore
@@ -35,6 +36,11 @@ MOST_ROWS = 100_000
 WENT_ON = (
     "The loss became NaN or infinite; training went on from the best weights at a lower rate. "
 )
+OVERFLOW = (
+    "Probable cause: float16, whose largest number is 65,504; the model has larger ones, in its "
+    "layers or in their gradients at any factor that was tried. bfloat16 holds numbers as large as "
+    "float32 does. The learning rate may also be too large."
+)
 UNSCALED = 100.0
 """Numbers of this size make the steps of usual learning rates too large."""
 
@@ -53,6 +59,8 @@ def custom_cause(
     if not loop.history:
         begun = own.setup.problem.init(own.setup.problem.seed)
         row = _infinite_loss(own, own.rows.validation, begun)
+        if _overflows(own, begun):
+            return OVERFLOW
         if row is not None:
             return f"Probable cause: the loss, which is not finite at the initial weights. {row}"
         return (
@@ -63,9 +71,11 @@ def custom_cause(
     went_on = "" if reason is StopReason.DIVERGED else WENT_ON
     for params in (loop.best.mean, own.setup.problem.init(own.setup.problem.seed)):
         cause = _infinite_gradient(own, params)
+        row = None if cause is not None else _infinite_loss(own, own.rows.sampled, params)
+        if (cause is not None or row is not None) and _overflows(own, params):
+            return f"{went_on}{OVERFLOW}"
         if cause is not None:
             return went_on + cause
-        row = _infinite_loss(own, own.rows.sampled, params)
         if row is not None:
             return (
                 f"{went_on}Probable cause: the loss, which is not finite for a training row. "
@@ -199,6 +209,12 @@ def _infinite_gradient(own: CustomProblem, params: Params) -> str | None:
         "logarithm or a power at 0 does so, also in the part that jnp.where leaves out: put the "
         "jnp.where inside, jnp.sqrt(jnp.where(x > 0, x, 1.0))."
     )
+
+
+def _overflows(own: CustomProblem, params: Params) -> bool:
+    """Whether the model computes in float16, beyond which its numbers may be."""
+    few = own.rows.sampled.gather(np.arange(1))
+    return computes_in_float16(own.setup.problem.apply, params, few.x)
 
 
 def _row_text(block: Batch, outputs: Any, row: int) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from descend.custom.families import family_of
 from descend.custom.models import CustomModel
@@ -23,6 +25,10 @@ GRADIENTS = 1024.0
 """The gradients that come into a float16 model from the loss are multiplied by a power of two with
 which their sizes add up to about this: small ones do not become 0, and a sum over the rows times
 what a layer gets stays below 65504."""
+SMALLER, TRIES = 4, 7
+"""A gradient that overflows within the model is computed again with a factor that is smaller by
+2^4, up to so many times in all: the last factors leave of a gradient what float16 has below 1e-4.
+"""
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
@@ -147,7 +153,9 @@ def with_scaled_gradients(model: CustomModel) -> CustomModel:
 
     Gradients that are too small for it become 0, and those that are too large infinite. Those that
     the loss gives to the outputs are scaled by a power of two, which loses nothing, and those of
-    the weights, in float32, are scaled back. The power is found anew at every call.
+    the weights, in float32, are scaled back. The power is found anew at every call, and where a
+    gradient of the weights is not finite, it is computed again with a smaller one. So nothing is
+    skipped, and nothing has to be remembered from one batch to the next.
     """
 
     def apply(params: Params, x: Any) -> Any:
@@ -179,26 +187,71 @@ def _scaled(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     def scaled(floats: list[Array], others: list[Array]) -> Any:
         return program(floats, others)
 
-    def forward(floats: list[Array], others: list[Array]) -> Any:
-        outputs, pull, state = jax.vjp(lambda one: program(one, others), floats, has_aux=True)
-        return (outputs, state), pull
+    def forward(floats: Any, others: Any) -> Any:
+        # Of rows no gradient is wanted: a second try would compute it in vain.
+        asked = [one.perturbed for one in floats]
+        values, still = ([one.value for one in part] for part in (floats, others))
 
-    def backward(pull: Any, slopes: Any) -> Any:
-        used = [jnp.issubdtype(one.dtype, jnp.inexact) for one in jax.tree.leaves(slopes[0])]
-        given, form = jax.tree.flatten(slopes[0])
-        size = sum(
-            (jnp.sum(jnp.abs(one)) for one, is_used in zip(given, used, strict=True) if is_used),
-            start=jnp.float32(0),
-        )
-        power = jnp.clip(jnp.floor(jnp.log2(GRADIENTS / size)), -100, 100)
-        scale = jnp.where(jnp.isfinite(size) & (size > 0), jnp.exp2(power), 1.0)
+        def of_those_asked(moved: list[Array]) -> Any:
+            given = iter(moved)
+            chosen = zip(values, asked, strict=True)
+            return program([next(given) if one else value for value, one in chosen], still)
+
+        moved = [value for value, one in zip(values, asked, strict=True) if one]
+        outputs, pull, state = jax.vjp(of_those_asked, moved, has_aux=True)
+        return (outputs, state), (pull, [() if one else None for one in asked])
+
+    def backward(kept: Any, slopes: Any) -> Any:
+        pull, asked = kept
+        found = iter(_pulled(pull, jax.tree.map(_instantiated, slopes[0])))
+        return [None if one is None else next(found) for one in asked], None
+
+    scaled.defvjp(forward, backward, symbolic_zeros=True)
+    others = [leaf for leaf, is_smooth in zip(leaves, smooth, strict=True) if not is_smooth]
+    return scaled([leaf for leaf, used in zip(leaves, smooth, strict=True) if used], others)
+
+
+def _pulled(pull: Callable[[Any], tuple[list[Array]]], slopes: Any) -> list[Array]:
+    """The gradients of weights from those of outputs, by the largest factor tried that fits.
+
+    Args:
+        pull: gradients of outputs to gradients of weights, within which float16 may overflow.
+        slopes: gradients of the outputs.
+    """
+    given, form = jax.tree.flatten(slopes)
+    used = [jnp.issubdtype(one.dtype, jnp.inexact) for one in given]
+    size = sum(
+        (jnp.sum(jnp.abs(one)) for one, is_used in zip(given, used, strict=True) if is_used),
+        start=jnp.float32(0),
+    )
+    ordinary = jnp.isfinite(size) & (size > 0)
+    first = jnp.where(ordinary, jnp.clip(jnp.floor(jnp.log2(GRADIENTS / size)), -100, 100), 0.0)
+
+    def tried(power: Array) -> list[Array]:
+        scale = jnp.exp2(power)
         raised = [
             (one * scale).astype(one.dtype) if is_used else one
             for one, is_used in zip(given, used, strict=True)
         ]
         (found,) = pull(jax.tree.unflatten(form, raised))
-        return [(one / scale).astype(one.dtype) for one in found], None
+        return [(one / scale).astype(one.dtype) for one in found]
 
-    scaled.defvjp(forward, backward)
-    others = [leaf for leaf, is_smooth in zip(leaves, smooth, strict=True) if not is_smooth]
-    return scaled([leaf for leaf, used in zip(leaves, smooth, strict=True) if used], others)
+    def again(state: tuple[Array, list[Array], Array]) -> tuple[Array, list[Array], Array]:
+        power, _, _ = state
+        found = tried(power)
+        fits = jnp.stack([jnp.isfinite(one).all() for one in found]).all()
+        smaller = power - SMALLER
+        return smaller, found, ~fits & ordinary & (smaller > first - TRIES * SMALLER)
+
+    nothing = [jnp.zeros(one.shape, one.dtype) for one in jax.eval_shape(tried, first)]
+    _, found, _ = jax.lax.while_loop(lambda state: state[2], again, (first, nothing, jnp.bool_(1)))
+    return found
+
+
+def _instantiated(slope: Any) -> Any:
+    """A gradient of outputs that nothing uses, as the zeros it stands for."""
+    if not isinstance(slope, SymbolicZero):
+        return slope
+    if slope.dtype == jax.dtypes.float0:
+        return np.zeros(slope.shape, jax.dtypes.float0)
+    return jnp.zeros(slope.shape, slope.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,6 +31,21 @@ MOST_BLOCKS = 4096
 MOST_ROWS = 256
 COMPARED_ROWS = 64
 """Rows at the beginning and at the end that are compared between processes."""
+
+
+class Share(NamedTuple):
+    """A range of the rows of arrays that are shared out among processes.
+
+    Attributes:
+        first: the number of the first row.
+        rows: of all processes.
+        sharing: with the others; None where this process has them all, as a run that began with
+            several goes on in one.
+    """
+
+    first: int
+    rows: int
+    sharing: Sharing | None
 
 
 def rows_of_block(rows: int) -> int:

@@ -19,10 +19,10 @@ from descend.types import History, HistoryLine, StopReason
 from tests.reporting.test_render import Outline, history_of, record_of
 
 
-def falling(losses: list[float]) -> History:
+def falling(losses: list[float], on_training_rows: list[float] | None = None) -> History:
     return tuple(
-        HistoryLine(10 * n, float(n), 640 * n, 0.1 * n, loss, loss, 64, 0.1)
-        for n, loss in enumerate(losses)
+        HistoryLine(10 * n, float(n), 640 * n, 0.1 * n, train_loss, loss, 64, 0.1)
+        for n, (train_loss, loss) in enumerate(zip(on_training_rows or losses, losses, strict=True))
     )
 
 
@@ -142,17 +142,29 @@ def test_a_run_worse_than_the_mean_does_not_end_in_green() -> None:
 
 
 def test_overfitting_is_named_and_a_larger_budget_is_not_advised() -> None:
-    rising = falling([1.0, 0.5, 0.366, 0.37, 0.39, 0.41, 0.43, 0.45, 0.458, 0.458, 0.458])
+    losses = [1.0, 0.5, 0.366, 0.37, 0.39, 0.41, 0.43, 0.45, 0.458, 0.458, 0.458]
+    rising = falling(losses, [0.9 / (1 + n) for n in range(len(losses))])
     result = {"stop_reason": "TIME_BUDGET", "stop_text": "allow more time"}
     text = ending_text(result, rising)
     assert "lowest at epoch 2; after that the model only overfitted" in text
     assert "raise" not in text
     found = tones(record_with(reason="TIME_BUDGET"), assessment_of(), rising)
     assert found["overfitted after its best epoch"] == "warn"
+    noisy = falling(losses, [0.4] * len(losses))
+    assert "training ended where it should" in tones(record_with(), assessment_of(), noisy)
     still = falling([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
     assert "may fall further with more epochs" in ending_text(
         {"stop_reason": "EPOCHS", "stop_text": ""}, still
     )
+
+
+def test_chance_after_a_model_has_converged_is_not_called_overfitting() -> None:
+    # A linear model of two columns: the advice had trained it before the first evaluation.
+    losses = [0.1474, 0.1473, 0.1469, 0.1475, 0.1472, 0.1476, 0.1472, 0.1472, 0.1472]
+    lowered = [0.1520, 0.1473, 0.1476, 0.1460, 0.1458, 0.1451, 0.1449, 0.1449, 0.1449]
+    found = tones(record_with(), assessment_of(), falling(losses, lowered))
+    assert found["training ended where it should"] == "good"
+    assert not any("overfitted" in name for name in found)
 
 
 def test_a_schedule_that_ended_is_not_told_as_an_end_too_early() -> None:

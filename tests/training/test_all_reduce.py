@@ -15,7 +15,7 @@ from descend.training.all_reduce import (
     link_of,
     way_to_sum,
 )
-from descend.training.link import least_of_turns
+from descend.training.link import in_turns
 from tests.devices import run_on_devices
 
 PROGRAM = """
@@ -63,7 +63,7 @@ def test_work_that_passes_makes_neither_of_two_sums_seem_slow() -> None:
     # The machine is busy during the second and the third of five rounds.
     busy = [1.0, 4.0, 3.0, 1.0, 1.1]
     little, much = ((one * 2e-3 for one in busy), (one * 3e-2 for one in busy))
-    found = least_of_turns([lambda: next(little), lambda: next(much)], len(busy))
+    found = in_turns([lambda: next(little), lambda: next(much)], len(busy))
     assert found == [2e-3, 3e-2]
 
 

@@ -52,12 +52,15 @@ def importances(
 
     Returns:
         A record for each column, the most important first, and how many columns were left out
-        because time or number ran out.
+        because time or number ran out. No records where all rows have the same number as target:
+        there is no R² then.
     """
     random = np.random.default_rng(seed)
     base = sample.losses(sample.predicted)
     share = sample.weight / sample.weight.sum()
     unit = 1.0 if sample.classes else _variance(sample.truth, share)
+    if not unit > 0:
+        return [], 0
     found = []
     for number, place in enumerate(places[:MOST_COLUMNS]):
         if number >= LEAST_COLUMNS and ended():
@@ -459,4 +462,4 @@ def _plain(value: Any) -> Any:
 
 def _variance(truth: Numbers, share: Numbers) -> float:
     mean = float(share @ truth)
-    return max(1e-300, float(share @ (truth - mean) ** 2))
+    return float(share @ (truth - mean) ** 2) if np.ptp(truth) > 0 else 0.0

@@ -76,7 +76,7 @@ def score_intervals(
 def _metrics_by_weights(
     sample: Sample, predicted: Numbers, trivial: Numbers, weights: Numbers
 ) -> dict[str, Numbers]:
-    """Each metric for each row of weights `[R, n]`."""
+    """Each metric for each row of weights `[R, n]`; R² is NaN where all values are equal."""
     total = np.maximum(weights.sum(axis=1), 1e-300)
     if not sample.classes:
         error = predicted - sample.truth
@@ -84,9 +84,10 @@ def _metrics_by_weights(
         # From their mean: squares of 1e9 + 1 have no digits left for what they differ by.
         centred = sample.truth - np.average(sample.truth)
         mean = weights @ centred / total
-        spread = np.maximum(weights @ centred**2 / total - mean**2, 1e-300)
+        spread = weights @ centred**2 / total - mean**2
+        varies = (spread > 0) & (np.ptp(sample.truth) > 0)
         return {
-            "r2": 1.0 - squared / spread,
+            "r2": 1.0 - squared / np.where(varies, spread, np.nan),
             "rmse": np.sqrt(squared),
             "mae": weights @ np.abs(error) / total,
         }

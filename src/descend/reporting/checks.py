@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,8 +26,10 @@ VERY_GOOD, MATTERS = 0.95, 0.01
 """From this metric and this importance on, a column named like a result is asked about."""
 COPIES = 0.05
 """From this share of validation rows on, copies of training rows are told."""
-OVERFITTED = 0.1
-"""A loss that rose by this share of its whole fall after the best epoch is overfitting."""
+OVERFITTED, BEYOND_CHANCE = 0.1, 0.02
+"""Overfitting is a rise of the validation loss after the best epoch by this share of its whole fall
+and by this share of itself, while the training loss fell. A model that has converged before its
+first evaluation has no fall to speak of, and chance moves its losses."""
 LATE = 0.9
 """A best evaluation after this share of the run: the model was still improving."""
 ANNEALED = 0.1
@@ -121,7 +124,7 @@ def _ending_text(result: Record, history: History) -> str:
         if _is_annealed(history):
             return f"{what} {at}, where the schedule brought the learning rate near 0."
         return f"{what} {at}, near the end: it may fall further with {more}."
-    if _rise(history, best) > OVERFITTED:
+    if _overfitted(history, best):
         return f"{what} {at}; after that the model only overfitted: {more} would not help."
     return f"{what} {at} and has not fallen since: {more} would not help."
 
@@ -180,6 +183,16 @@ def _beside_trivial(metrics: Record, assessment: Record, metric: str, of: str) -
     """Whether a metric, of a target where there are several, is better than the trivial one."""
     name = f"{metric}{of}"
     model, trivial = metrics["model"][name], (metrics.get("baseline") or {}).get(name)
+    if metric == "r2" and not _is_number(model):
+        where = f" of {of[2:]}" if of else ""
+        return Check(
+            f"R²{where} has no value",
+            "warn",
+            f"The validation rows all have the same target{where}, to the seven digits that "
+            "training keeps, so nothing can be said about how well differences are predicted. Look "
+            "for one value far from all others, or give other rows with "
+            f"{option_text('validation')}.",
+        )
     if model is None or trivial is None:
         return None
     sign = -1.0 if metric in ("log_loss", "pinball") else 1.0
@@ -206,6 +219,10 @@ def _beside_trivial(metrics: Record, assessment: Record, metric: str, of: str) -
             f"{value} of always predicting {_trivial_name(metric)}; the difference may be chance.",
         )
     return Check("better than the trivial prediction", "good", f"{value}.")
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _trivial_name(name: str) -> str:
@@ -373,7 +390,7 @@ def _curve(result: Record, history: History) -> Check | None:
     best = best_line(history)
     if best is None or len(history) < 3:
         return None
-    if _rise(history, best) > OVERFITTED:
+    if _overfitted(history, best):
         return Check(
             "overfitted after its best epoch",
             "warn",
@@ -403,13 +420,19 @@ def _fall_in_decay(history: History) -> float:
     return (before.validation_loss - best.validation_loss) / abs(before.validation_loss)
 
 
-def _rise(history: History, best: HistoryLine) -> float:
-    """How far the loss rose after its lowest point, as a share of its whole fall."""
+def _overfitted(history: History, best: HistoryLine) -> bool:
+    """Whether the validation loss rose after its lowest point while the training loss fell."""
     first, last = history[0].validation_loss, history[-1].validation_loss
     fall = first - best.validation_loss
-    if not fall > 0 or not abs(last) < float("inf"):
-        return 0.0
-    after = [one.validation_loss for one in history if one.update > best.update]
+    after = [one for one in history if one.update > best.update]
     # The middle of what came after: a single high evaluation is no overfitting.
-    middle = sorted(after)[len(after) // 2] if len(after) >= 3 else best.validation_loss
-    return (min(middle, last) - best.validation_loss) / fall
+    if not fall > 0 or not abs(last) < float("inf") or len(after) < 3:
+        return False
+    rise = min(_middle([one.validation_loss for one in after]), last) - best.validation_loss
+    fitted = _middle([one.train_loss for one in after]) < best.train_loss
+    large = max(OVERFITTED * fall, BEYOND_CHANCE * abs(best.validation_loss))
+    return fitted and rise > large
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]

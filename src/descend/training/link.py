@@ -25,6 +25,9 @@ from descend.training.parallel import (
 )
 from descend.types import Array
 
+Typical = Callable[[Sequence[float]], float]
+"""One number for several seconds, such as the least or the median."""
+
 PROBE = 64 << 10
 """Numbers in the sum that bandwidth is measured with."""
 SECONDS = 0.01
@@ -50,44 +53,51 @@ def measure_link(interface: str | None) -> None:
         use_link(measured_link())
 
 
-def measured_link() -> Link:
+def measured_link(typical: Typical = min) -> Link:
     """What a message costs between the processes, of which there are several; all call this.
 
     The small and the large sum take turns, so that other work, which lasts longer than one of
     them, does not make one seem slow beside the other. What process 0 measured counts in all,
     since all have to sum in the same way.
+
+    Args:
+        typical: which of the repeats counts. The least is what the link itself costs, which other
+            work hardly changes, so it decides how to sum; a prediction of seconds that are
+            medians needs the median.
     """
     timed = [_timed_sum(1), _timed_sum(PROBE, Way.RING)]
     sums = [functools.partial(took, _times_of_repeat(took)) for took in timed]
     started = time.perf_counter()
-    least_of_turns(sums, 1)
+    in_turns(sums, 1)
     rounds = _agreed(LINK_SECONDS / max(1e-9, time.perf_counter() - started))
-    little, much = least_of_turns(sums, min(max(rounds, REPEATS), MOST_ROUNDS))
+    little, much = in_turns(sums, min(max(rounds, REPEATS), MOST_ROUNDS), typical)
     found = link_of(this_place().count, little, much, 4 * PROBE)
     return Link(*from_first(np.array(found)).tolist())
 
 
-def least_of_turns(sums: Sequence[Callable[[], float]], rounds: int) -> list[float]:
-    """The least seconds of each of several measurements, which take turns.
+def in_turns(
+    sums: Sequence[Callable[[], float]], rounds: int, typical: Typical = min
+) -> list[float]:
+    """The seconds of each of several measurements, which take turns.
 
     Args:
         sums: each measures once.
         rounds: how often all of them do.
+        typical: which of the rounds counts.
     """
     found = [[one() for one in sums] for _ in range(rounds)]
-    return [min(each) for each in zip(*found, strict=True)]
+    return [typical(each) for each in zip(*found, strict=True)]
 
 
-def seconds_of_sum(floats: int) -> float:
+def seconds_of_sum(floats: int, typical: Typical = min) -> float:
     """Seconds of an all-reduce of `floats` numbers; every process calls this.
-
-    The fastest repeat counts, since other work on the machine only makes them longer.
 
     Args:
         floats: how many numbers.
+        typical: which of the repeats counts: the least, unless something else is asked for.
     """
     took = _timed_sum(floats)
-    return least_of_turns([functools.partial(took, _times_of_repeat(took))], REPEATS)[0]
+    return in_turns([functools.partial(took, _times_of_repeat(took))], REPEATS, typical)[0]
 
 
 def _timed_sum(floats: int, way: Way | None = None) -> Callable[[int], float]:

@@ -31,6 +31,14 @@ def test_a_part_of_another_type_is_named(tmp_path: Path, key: str, value: Any) -
         read_kind(tmp_path / "run.json")
 
 
+def test_a_run_on_a_table_without_a_target_is_refused(tmp_path: Path) -> None:
+    record = run_record()
+    del record["settings"]["target"]
+    (tmp_path / "run.json").write_text(json.dumps({**record, "seal": seal_of(record)}))
+    with pytest.raises(FileFormatError, match="damaged: a run on a table has no target"):
+        report([tmp_path])
+
+
 def test_a_newer_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(run_record(version=2)))
     with pytest.raises(FileFormatError, match="written by a newer descend"):

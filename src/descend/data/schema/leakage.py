@@ -140,8 +140,10 @@ def _describe_leak(
     if present.sum() < 20:
         return ""
     values, y = values.filter(valid), y[present]
+    if not classes:
+        y = _near_one(y)
     if number:
-        x = _floats(values)
+        x = _near_one(_floats(values))
         two = len(np.unique(y)) == 2
         if (two or not classes) and x.std() > 0 and y.std() > 0:
             correlation = float(np.corrcoef(x, y)[0, 1])
@@ -157,6 +159,11 @@ def _describe_leak(
     if share > _DETERMINED:
         return f"rows with the same value share the target: {percent_text(share)}"
     return ""
+
+
+def _near_one(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers over the largest of them: squares of those from 1e155 on are infinite."""
+    return values / (np.abs(values).max() or 1.0)
 
 
 def _explained_share(groups: NDArray[np.int64], y: NDArray[np.float64], *, classes: bool) -> float:

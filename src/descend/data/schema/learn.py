@@ -28,6 +28,7 @@ from descend.data.schema.number_survey import counts_of, raise_infinite, survey_
 from descend.data.schema.odd_values import far_targets
 from descend.data.schema.quantiles import with_quantiles
 from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
+from descend.data.schema.row_order import rows_in_time
 from descend.data.schema.surveys import Selection
 from descend.data.schema.targets import (
     choose_task,
@@ -244,6 +245,7 @@ def _schema(
     warnings += _missing_warnings(columns, training)
     warnings += column_hints(table, columns, surveys)
     warnings += repeated_entities(table, inputs, survey, values, rows)
+    warnings += rows_in_time(table, columns, rows)
     if target.task == "regression":
         warnings += far_targets(table, targets, rows)
     return Schema(

@@ -86,3 +86,9 @@ class RunRecord(Labelled, kw_only=True):
     advice: Advice | None = None
     result: Result | UnsetType = UNSET
     device: Scalar = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a run on a table without the name of its target."""
+        super().__post_init__()
+        if not self.own and not self.settings.target:
+            raise ValueError("a run on a table has no target")

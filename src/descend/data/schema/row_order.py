@@ -1,0 +1,90 @@
+"""Rows that stand in the order of a time: the error for later times is another one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+from descend.data.reading.expressions import time_sql
+from descend.data.reading.sql import quote_text
+from descend.data.reading.table import ROW, Table
+from descend.data.schema.columns import Column, DatetimeColumn
+from descend.data.schema.surveys import Selection
+from descend.errors import command_text, option_text
+
+_BLOCKS = 64
+"""Blocks of neighbouring rows whose times are compared."""
+_IN_ORDER = 0.95
+"""Share of neighbouring blocks that follow each other in time, from which on rows are in order."""
+_LEAST_ROWS = 100
+_HELD_OUT = 10
+"""One of so many rows is held out in the command that is told."""
+
+
+def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> list[str]:
+    """A sentence on a table whose rows stand in the order of a column of dates or times.
+
+    Validation rows are chosen at random, so each has training rows shortly before and after it; a
+    model may look better on them than it will be for the time to come.
+
+    Args:
+        table: the rows.
+        columns: as they were learned.
+        rows: selects the rows; part of them is held out at random.
+    """
+    times = [one for one in columns if isinstance(one, DatetimeColumn) and one.pattern != "time"]
+    count = table.count() if times and rows.fraction is not None else 0
+    if count < _LEAST_ROWS:
+        return []
+    for column in times:
+        direction = _direction(table, column, count)
+        if direction:
+            return [
+                f"The rows stand in the order of {column.name!r}, and the validation rows are "
+                "chosen among all of them at random: the error is that for times between known "
+                f"ones. {_hold_out_later(table, count, direction, [t.name for t in rows.targets])}"
+            ]
+    return []
+
+
+def _direction(table: Table, column: DatetimeColumn, count: int) -> int:
+    """1 where times rise with the rows, -1 where they fall, 0 where they do neither."""
+    read = table.column(column.name)
+    assert read is not None
+    size = -(-count // _BLOCKS)
+    found = table.merged(
+        f"SELECT {ROW} // {size} AS block, min(moment) AS low, max(moment) AS high FROM (SELECT "
+        f"{ROW}, {time_sql(read, column.pattern)} AS moment FROM {table.rows}) "
+        "WHERE moment IS NOT NULL GROUP BY 1 ORDER BY 1",
+        "SELECT block, min(low) AS low, max(high) AS high FROM parts GROUP BY 1 ORDER BY 1",
+    )
+    lows, highs = found.column("low").to_pylist(), found.column("high").to_pylist()
+    if len(lows) < 2 or min(lows) == max(highs):
+        return 0
+    rising = sum(high <= low for high, low in zip(highs, lows[1:], strict=False))
+    falling = sum(low >= high for low, high in zip(lows, highs[1:], strict=False))
+    pairs = len(lows) - 1
+    # Blocks that all have the same time follow each other both ways.
+    same = sum(one == two for one, two in pairwise(zip(lows, highs, strict=True)))
+    if same > pairs // 2:
+        return 0
+    return (rising >= _IN_ORDER * pairs) - (falling >= _IN_ORDER * pairs)
+
+
+def _hold_out_later(table: Table, count: int, direction: int, targets: Sequence[str]) -> str:
+    if not os.path.exists(table.name):
+        validation = option_text("validation", "FILE")
+        return f"For the error at later times, hold out the latest rows: {validation}."
+    held = count // _HELD_OUT
+    earlier, later = (
+        (f"LIMIT {count - held}", f"OFFSET {count - held}")
+        if direction > 0
+        else (f"OFFSET {held}", f"LIMIT {held}")
+    )
+    source = f"SELECT * FROM {quote_text(table.name)}"
+    target = list(targets) if len(targets) > 1 or "," in targets[0] else targets[0]
+    command = command_text(
+        "train", f"{source} {earlier}", target=target, validation=f"{source} {later}"
+    )
+    return f"For the error at later times, hold out the latest tenth:  {command}"

@@ -184,7 +184,7 @@ def _beside_trivial(metrics: Record, assessment: Record, metric: str, of: str) -
     name = f"{metric}{of}"
     model, trivial = metrics["model"][name], (metrics.get("baseline") or {}).get(name)
     if metric == "r2" and not _is_number(model):
-        where = f" of {of[2:]}" if of else ""
+        where = f" of {of[2:-1]}" if of else ""
         return Check(
             f"R²{where} has no value",
             "warn",

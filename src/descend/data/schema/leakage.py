@@ -108,7 +108,7 @@ def _may_leak(places: Sequence[int], sample: pa.Table, y: NDArray[np.float64]) -
         known = ~np.isnan(values)
         distinct = ((values[:, 1:] != values[:, :-1]) & known[:, 1:]).sum(axis=1) + 1
         repeated = distinct * _ROWS_PER_VALUE <= known.sum(axis=1)
-        # NaN, of a constant column or of squares beyond the range, is worth a look as well.
+        # NaN, of a constant column, is worth a look as well.
         found.update(np.asarray(group)[repeated | ~(near < _NEAR_CORRELATION)].tolist())
     return found
 
@@ -119,6 +119,7 @@ def _correlations(values: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
     with np.errstate(all="ignore"):
         count = known.sum(axis=1, keepdims=True)
         apart = np.where(known, values, 0.0)
+        apart, y = (one / np.abs(one).max(axis=-1, keepdims=True) for one in (apart, y))
         apart = np.where(known, apart - apart.sum(axis=1, keepdims=True) / count, 0.0)
         other = np.where(known, y - (known @ y)[:, None] / count, 0.0)
         spread = np.sqrt((apart**2).sum(axis=1) * (other**2).sum(axis=1))

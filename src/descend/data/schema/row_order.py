@@ -69,7 +69,7 @@ def _direction(table: Table, column: DatetimeColumn, count: int) -> int:
     same = sum(one == two for one, two in pairwise(zip(lows, highs, strict=True)))
     if same > pairs // 2:
         return 0
-    return (rising >= _IN_ORDER * pairs) - (falling >= _IN_ORDER * pairs)
+    return int(rising >= _IN_ORDER * pairs) - int(falling >= _IN_ORDER * pairs)
 
 
 def _hold_out_later(table: Table, count: int, direction: int, targets: Sequence[str]) -> str:

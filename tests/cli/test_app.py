@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
 from descend.cli import app
+from descend.reporting.text.compare import compare_text
+from descend.reporting.text.landscape import landscape_text
+from tests.records import compare_record, landscape_record
 
 ROWS = 400
 
@@ -109,6 +112,17 @@ def test_train_predict_evaluate_inspect(descend: Descend, houses: Path, tmp_path
         looked = descend("inspect", what)
         assert looked.status == 0
         assert "area" in looked.out or "R²" in looked.out
+
+
+@pytest.mark.parametrize("record", [compare_record(), landscape_record()])
+def test_the_folder_of_a_comparison_is_inspected(
+    descend: Descend, tmp_path: Path, record: dict[str, Any]
+) -> None:
+    kind = record["kind"]
+    (tmp_path / f"{kind}.json").write_text(json.dumps(record))
+    told = {"compare": compare_text, "landscape": landscape_text}[kind](record)
+    assert descend("inspect", tmp_path).out == f"{told}\n"
+    assert json.loads(descend("inspect", tmp_path, "--json").out)["kind"] == kind
 
 
 def test_json_is_one_object_on_stdout(descend: Descend, houses: Path, tmp_path: Path) -> None:

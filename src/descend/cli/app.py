@@ -322,18 +322,33 @@ def export(
 def inspect(
     what: Annotated[
         str,
-        typer.Argument(metavar="FILE_OR_RUN", help="A table, a model file, or a run directory."),
+        typer.Argument(
+            metavar="FILE_OR_RUN",
+            help="A table, a model file, or the folder of a run or a comparison.",
+        ),
     ],
     given: dict[str, Any],
     json: Json = False,
 ) -> None:
     """What a table, a model or a run contains: descend inspect FILE_OR_RUN."""
     from descend.commands.inspect import inspect as describe
-    from descend.reporting.text.records import inspection_text
 
     with progress_of(quiet=False).doing("Reading"):
         record = describe(what, **given)
-    show(record, json, inspection_text(record, *_told_of_run(record)))
+    show(record, json, _text_of(record))
+
+
+def _text_of(record: Mapping[str, Any]) -> str:
+    """What is printed of something that is inspected."""
+    from descend.reporting.text.compare import compare_text
+    from descend.reporting.text.landscape import landscape_text
+    from descend.reporting.text.records import inspection_text
+
+    if record["kind"] == "compare":
+        return compare_text(record)
+    if record["kind"] == "landscape":
+        return landscape_text(record)
+    return inspection_text(record, *_told_of_run(record))
 
 
 def _told_of_run(record: Mapping[str, Any]) -> tuple[Any, Any]:

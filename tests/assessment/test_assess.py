@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from descend.api import train
-from descend.assessment import columns, linear, scores
-from descend.assessment.columns import importances, slices, strongest
+from descend.assessment import explained, linear, scores
+from descend.assessment.column_effects import importances
+from descend.assessment.explained import strongest
+from descend.assessment.failures import slices
 from descend.assessment.sample import Sample
 from descend.data.encoding.places import Places
 from descend.data.schema.columns import CategoryColumn, NumberColumn
@@ -270,7 +272,7 @@ def test_columns_are_grouped_together_as_one_by_one(classes: int) -> None:
     total = float(np.sum(share @ (outcome - share @ outcome) ** 2))
     expected = {}
     for place in places:
-        groups = columns._groups(place, x)
+        groups = explained._groups(place, x)
         within = 0.0
         for one in np.unique(groups):
             some = groups == one

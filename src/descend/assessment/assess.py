@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from descend.assessment import columns, linear, scores
+from descend.assessment import linear, scores
+from descend.assessment.column_effects import dependence, importances
 from descend.assessment.copies import MOST_LEARNED, share_of_copies
+from descend.assessment.explained import strongest
+from descend.assessment.failures import slices, worst_rows
 from descend.assessment.sample import (
     Inputs,
     Numbers,
@@ -81,10 +84,10 @@ def assess(
     trivial = _trivial(model, sample)
     small = sample.first(min(MOST_PERMUTED, most))
     learned = draw(training, MOST_ROWS // 2, seed)
-    strongest = columns.strongest(_sample_of(model, learned, predict=False), places)
+    alone = strongest(_sample_of(model, learned, predict=False), places)
     # Where time ends it, the columns that say most by themselves are measured.
-    found, left_out = columns.importances(
-        small, _rank_columns(places, strongest), seed, lambda: time.process_time() - began > SECONDS
+    found, left_out = importances(
+        small, _rank_columns(places, alone), seed, lambda: time.process_time() - began > SECONDS
     )
     ranked = _rank_columns(places, found)
     averaged = sample.spread(MOST_AVERAGED)
@@ -93,7 +96,7 @@ def assess(
     for place in ranked[: 2 * DEPENDENCES]:
         if len(dependences) == DEPENDENCES or time.process_time() - began > SECONDS:
             break
-        one = columns.dependence(averaged, place)
+        one = dependence(averaged, place)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []
     features = linear.features_of(places, linear.most_features(len(class_names(model.schema))))
     fitted = None if features is None else _fitted_linear(model, training, features, seed)
@@ -113,11 +116,11 @@ def assess(
         "importance": found,
         "columns_left_out": left_out,
         "dependence": dependences,
-        "slices": columns.slices(sample, places),
-        "strongest": strongest[:5],
+        "slices": slices(sample, places),
+        "strongest": alone[:5],
         "copies": share_of_copies(drawn, draw(training, MOST_LEARNED, seed), len(training)),
         "late": [p.column.name for p in ranked if sounds_late(p.column.name)],
-        "worst": columns.worst_rows(sample, ranked),
+        "worst": worst_rows(sample, ranked),
         **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),
     }
     known: dict[str, Any] = _without_nan(record)

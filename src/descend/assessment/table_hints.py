@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from descend.assessment import columns, linear
+from descend.assessment import linear
+from descend.assessment.explained import strongest
 from descend.assessment.sample import Sample, class_names, rows_within
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.places import places_of
@@ -62,7 +63,7 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
     weight = batch.weight.astype(np.float64)
     nothing = np.zeros(len(weight))
     sample = Sample(batch.x, truth, nothing, weight, lambda x: nothing, class_names(schema))
-    found = columns.strongest(sample, places)
+    found = strongest(sample, places)
     hints = [
         f"{one['column']} alone explains {100 * one['explained']:.3g} % of the target. If it is "
         f"not known when predicting, leave it out: {option_text('exclude', [one['column']])}."

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from descend.assessment.columns import worst_rows
+from descend.assessment.failures import worst_rows
 from descend.assessment.sample import Sample, draw, number_values
 from descend.data.encoding.places import Places, places_of
 from descend.data.prepare import prepare

@@ -72,9 +72,26 @@ def test_a_sound_model_is_green() -> None:
         (record_with(rows=120), {}, "only 120 validation rows", "warn"),
         (
             record_with(),
-            {"strongest": [{"column": "total", "explained": 0.99}]},
+            {
+                "strongest": [
+                    {"column": "total", "explained": 0.99},
+                    {"column": "size", "explained": 0.4},
+                ]
+            },
             "a column gives the target away",
             "bad",
+        ),
+        (
+            record_with(),
+            {"strongest": [{"column": "day", "explained": 0.99}]},
+            "the only column tells nearly all",
+            "warn",
+        ),
+        (
+            record_with(),
+            {"metrics": {"r2": {"model": 0.1, "low": 0.0, "high": 0.3, "linear": 0.9}}},
+            "a linear model is better",
+            "warn",
         ),
         (
             record_with(r2=0.99),

@@ -272,6 +272,14 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
     ]
     strongest = assessment.get("strongest") or []
     found = [one for one in strongest if one["explained"] >= GIVES_AWAY]
+    if found and len(strongest) == 1:
+        # Nothing else is left to learn from, so the user chose it.
+        return Check(
+            "the only column tells nearly all",
+            "warn",
+            f"{found[0]['column']} tells {percent_text(found[0]['explained'])} of the variation of "
+            "the target. Is it known when predicting?",
+        )
     if found:
         names = ", ".join(f"{one['column']} ({percent_text(one['explained'])})" for one in found)
         return Check(
@@ -368,6 +376,12 @@ def _linear(assessment: Record, *, weighted: bool, own: bool) -> Check | None:
                 "warn",
                 f"{value}, found without gradient descent. More epochs, or another learning rate, "
                 "would help.",
+            )
+        if ends and max(sign * end for end in ends) < sign * one["linear"]:
+            return Check(
+                "a linear model is better",
+                "warn",
+                f"{value}: take {option_text('model', 'linear')}.",
             )
         if sign * (one["model"] - one["linear"]) <= 0:
             return Check(

@@ -137,3 +137,21 @@ def test_an_iterator_that_would_fill_the_disk_is_refused(monkeypatch: pytest.Mon
 def test_what_is_no_data_is_named(data: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         rows(data)
+
+
+def test_targets_may_have_any_names_also_those_of_inputs() -> None:
+    x = np.arange(6.0).reshape(3, 2)
+    read = read_batch(({"a": x}, {"y": x[:, 0], "weight": x[:, 1], "a": x}))
+    found = read.targets.assembled({"y": read.batch.y, **read.batch.x})
+    assert np.array_equal(found["weight"], x[:, 1])
+    assert np.array_equal(found["a"], x)
+    with pytest.raises(DataError, match=r"equal length.*'a': 3.*\"y\['a'\]\": 2"):
+        read_batch(({"a": x}, {"a": x[:2]}, np.ones(3)))
+
+
+def test_tensors_of_types_that_numpy_lacks_are_float32() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor([[1.0], [2.5]], dtype=torch.bfloat16, requires_grad=True)
+    found = as_array(tensor, "x")
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1.0], [2.5]]

@@ -99,7 +99,8 @@ def read_batch(data: Any, *, chunk: bool = False) -> UserBatch:
     targets = Form(("y", *more), targets.structure, targets.columns)
     rows = len(next(iter(x.values())))
     w = np.ones(rows, np.float32) if weight is None else _weights(weight)
-    lengths = {name: len(values) for name, values in {**x, **ys, "weight": w}.items()}
+    told = {_name_in_message(name, targets): values for name, values in ys.items()}
+    lengths = {name: len(values) for name, values in {**x, **told, "weight": w}.items()}
     if len(set(lengths.values())) > 1 or (rows == 0 and not chunk):
         raise DataError(f"Expected arrays of equal length, at least one row; found {lengths}.")
     if w.ndim != 1 or not (w >= 0).all() or not (chunk or w.any()):
@@ -200,6 +201,8 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     """An array of whatever NumPy makes one of, a tensor of PyTorch included."""
     if hasattr(values, "detach"):  # A PyTorch tensor, possibly on a device.
         values = values.detach().cpu()
+        if str(values.dtype).startswith(("torch.bfloat16", "torch.float8")):  # NumPy has no such.
+            values = values.float()
     refuse_masked(values, name)
     try:
         array = np.asarray(values)

@@ -44,6 +44,7 @@ from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.build import loss_for_target, resolve_for_rows, rises
 from descend.training.jax_setup import check_not_forked
+from descend.training.kept import keeping_its_programs
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
@@ -202,6 +203,7 @@ def custom_problem(
             "weight 0 would change what is learned from the others. Leave these rows out."
         )
 
+    @keeping_its_programs
     def apply(params: Params, x: Mapping[str, Any]) -> Any:
         return with_targets(made.apply(params, inputs_of(x)), x)
 

@@ -100,11 +100,13 @@ def take_apart(tree: Any, name: str) -> tuple[Form, dict[str, Any]]:
     arrays: dict[str, Any] = {}
     for path, leaf in found:
         own = "__".join(_step(step, name) for step in path)
-        # A row store has a file for each, besides those of y and weight.
-        if not own.isidentifier() or own in ("y", "weight", *arrays) or own.startswith(TARGET):
+        # A row store has a file for each input, besides those of y and weight.
+        taken = arrays if name == "y" else ("y", "weight", *arrays)
+        if not own.isidentifier() or own in taken or own.startswith(TARGET):
+            other = "" if name == "y" else ", other than y and weight"
             raise DataError(
-                f"The arrays in {name} need names that are Python identifiers, other than y and "
-                f"weight; found {own!r}."
+                f"The arrays in {name} need names that are Python identifiers{other}; found "
+                f"{own!r}."
             )
         arrays[own] = leaf
     return Form(tuple(arrays), structure, tuple(map(_columns_of, arrays.values()))), arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,6 +16,7 @@ from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.forward import LEAST_ROWS
 from descend.training.jax_setup import in_full_precision, in_this_context, jit_program
+from descend.training.kept import kept
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.training.parallel import ALONE, Place, from_all
 from descend.types import Array, Batch, Params
@@ -135,7 +135,7 @@ def _most_rows(apply: Apply, params: Params, store: RowStore) -> int:
     return max(1, min(BLOCK_ROWS, OUTPUT_BYTES // max(1, size)))
 
 
-@functools.lru_cache(maxsize=32)
+@kept
 def _compiled_sums(apply: Apply, per_example: PerExample) -> Callable[[Params, Batch], Array]:
     """The weighted sum of losses and the sum of weights; compiled once per network and loss."""
     objective = make_objective(apply, per_example)

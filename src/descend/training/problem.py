@@ -31,6 +31,7 @@ from descend.training.course import updates_between
 from descend.training.device_feed import chunk_bytes, device_memory, for_device
 from descend.training.evaluation import Evaluate, EvaluateRows, Program
 from descend.training.footprint import gradient_bytes
+from descend.training.kept import kept
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
 from descend.training.loop_state import LoopConfig, LoopState, begin
 from descend.training.objective import (
@@ -72,7 +73,7 @@ class Programs(NamedTuple):
     accumulated: Callable[[int], AccumulatedUpdate]
 
 
-@functools.lru_cache(maxsize=32)
+@kept
 def programs(
     apply: Apply,
     per_example: PerExample,

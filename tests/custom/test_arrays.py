@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descend.custom.arrays import narrow_numbers, read_batch
+from descend.custom.arrays import as_array, narrow_numbers, read_batch
 from descend.custom.data import custom_rows
 from descend.errors import DataError
 from descend.settings import Settings

@@ -35,14 +35,15 @@ class kept(Generic[P, T]):  # noqa: N801  # A decorator.
     def __init__(self, compute: Callable[P, T]) -> None:
         functools.update_wrapper(self, compute)
         self._compute = compute
-        self._shared = functools.lru_cache(maxsize=MOST)(compute)
+        self._shared: Any = functools.lru_cache(maxsize=MOST)(compute)
         self._cleared = 0
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result for these arguments."""
         own: dict[Any, T] | None = getattr(args[0], OWN, None)
         if own is None:
-            return self._shared(*args, **kwargs)
+            shared: T = self._shared(*args, **kwargs)
+            return shared
         key = (self, self._cleared, args[1:], tuple(kwargs.items()))
         if key not in own:
             own[key] = self._compute(*args, **kwargs)

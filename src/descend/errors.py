@@ -21,7 +21,7 @@ import os
 import shlex
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -170,7 +170,32 @@ def shell_text(text: str) -> str:
 def _as_typed(value: object) -> str:
     if not isinstance(value, list | tuple):
         return str(value)
-    return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)
+    return ",".join(_in_list(str(one)) for one in value)
+
+
+def _in_list(text: str) -> str:
+    """A text as it stands in a list with commas: in double quotes where these are needed."""
+    odd = "," in text or text.startswith('"') or text != text.strip()
+    return '"' + text.replace('"', '""') + '"' if odd else text
+
+
+def name_text(name: str) -> str:
+    r"""The name of a column as the caller types it: in Python or on the command line.
+
+    >>> name_text("day"), name_text(" x")
+    ("'day'", "' x'")
+    >>> with command_line_words():
+    ...     name_text("day"), name_text(" x")
+    ("'day'", '\'" x"\'')
+    """
+    typed = _in_list(name)
+    return repr(name) if not _on_command_line or typed == name else shlex.quote(typed)
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """The first names of a list of columns; those that need quotes have them."""
+    shown = [one if _in_list(one) == one else name_text(one) for one in names[:20]]
+    return ", ".join(shown) + (", ..." if len(names) > 20 else "")
 
 
 @contextmanager

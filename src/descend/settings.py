@@ -7,6 +7,7 @@ import difflib
 import itertools
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -378,16 +379,21 @@ def class_weights(given: object) -> dict[str, float] | None:
     return found
 
 
+_LISTED_NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"\s*|([^,]*))(?:,|$)')
+
+
 def split_names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas; a name with a comma must be in double quotes.
+    """The names in a list with commas; one with a comma or spaces around it has double quotes.
 
-    >>> split_names('a, b c,"d, e"')
-    ('a', 'b c', 'd, e')
+    >>> split_names('a, b c,"d, e"," f"')
+    ('a', 'b c', 'd, e', ' f')
     """
-    import csv
-
-    found = next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), [])
-    return tuple(name.strip() for name in found if name.strip())
+    found = []
+    for quoted, plain in _LISTED_NAME.findall(text.replace("\n", " ")):
+        name = quoted.replace('""', '"') or plain.strip()
+        if name.strip():
+            found.append(name)
+    return tuple(found)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from descend.data.encoding.encoder import Encoder
@@ -102,7 +104,7 @@ def test_durations_and_seconds_are_alike_and_told_apart(kind: str) -> None:
             assert "durations, read as seconds" in told[0]
 
 
-@pytest.mark.parametrize("cell", ["3600 s", "60 min", "7261", "soon"])
+@pytest.mark.parametrize("cell", ["3600 kg", "1 month", "7261", "soon"])
 def test_what_is_no_duration_is_named_as_such(cell: str) -> None:
     schema = learned([clock(one) for one in SECONDS])
     with pytest.raises(DataError, match=rf"row 2: expected a duration, such as .*found '{cell}'"):
@@ -246,3 +248,225 @@ def test_classes_that_are_true_and_false_in_several_spellings_are_told() -> None
     table = pa.table({"x": [row % 9 for row in range(80)], "y": y})
     schema = learn_schema(open_table(table), Settings("y"))
     assert any("written in several ways" in one for one in schema.warnings)
+
+
+LATITUDES = [round(-60 + 1.377 * row, 3) for row in range(80)]
+SCALED = [round(1.137**row * 13) / 10 for row in range(80)]
+PLAIN_SECONDS = [60 * (7 + 37 * row) for row in range(80)]
+
+
+def sexagesimal(degrees: float) -> str:
+    minutes, seconds = divmod(round(abs(degrees) * 3600, 1), 60)
+    whole, minutes = divmod(int(minutes), 60)
+    return f"{whole}° {minutes:02d}' {seconds:.1f}\" {'S' if degrees < 0 else 'N'}"
+
+
+def scaled(number: float) -> str:
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size!r}{letter}"
+    return f"{number!r}"
+
+
+def worded(seconds: int) -> str:
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}h{minutes}m" if hours else f"{minutes}m"
+
+
+LETTERED: dict[str, tuple[list[str], list[float], str]] = {
+    "48.1N": ([f"{abs(one)}{'SN'[one > 0]}" for one in LATITUDES], LATITUDES, "south is negative"),
+    "48.1 N": ([f"{abs(one)} {'SN'[one > 0]}" for one in LATITUDES], LATITUDES, "south"),
+    "S": ([f"{abs(one)}S" for one in LATITUDES], [-abs(one) for one in LATITUDES], "south"),
+    "48° 12' 30": ([sexagesimal(one) for one in LATITUDES], LATITUDES, "south is negative"),
+    "E/W": ([f"{abs(one)}°{'WE'[one > 0]}" for one in LATITUDES], LATITUDES, "west is negative"),
+    "1.2K": ([scaled(one) for one in SCALED], SCALED, "K a thousand"),
+    "3,5K": ([f"{one / 4}K".replace(".", ",") for one in range(80)], [*range(0, 20_000, 250)], "K"),
+    "1h30m": ([worded(one) for one in PLAIN_SECONDS], PLAIN_SECONDS, "durations in seconds"),
+    "2d 4h": (
+        [f"{one}d 4h" for one in range(80)],
+        [86_400 * one + 14_400 for one in range(80)],
+        "d",
+    ),
+    "min and h": (
+        [f"{one} min" if one % 2 else f"{one / 4} h" for one in range(80)],
+        [60 * one if one % 2 else 900 * one for one in range(80)],
+        "durations in seconds",
+    ),
+    "Excel": ([f'="{one}.5"' for one in range(80)], [one + 0.5 for one in range(80)], ""),
+}
+
+
+def learned_columns(columns: dict[str, list[Any]], **options: Any) -> Schema:
+    """What is learned of a table of 80 rows, besides its target."""
+    table = pa.table({**columns, "y": [row % 7 + 0.5 for row in range(80)]})
+    settings = Settings(**{"target": "y", "task": "regression", **options})
+    return learn_schema(open_table(table), settings)
+
+
+def read_columns(schema: Schema, columns: dict[str, list[Any]]) -> tuple[np.ndarray, str]:
+    unseen = UnseenValues(schema)
+    parts = [*Encoder(schema).encode(open_table(pa.table(columns)), target=False, unseen=unseen)]
+    numbers = np.concatenate([part.batch.x["numeric"] for part in parts], dtype=float)
+    return numbers, " ".join(unseen.sentences())
+
+
+def test_numbers_with_letters_are_the_numbers_that_they_are() -> None:
+    cells = {form: listed for form, (listed, _, _) in LETTERED.items()}
+    plain = {form: [float(one) for one in listed] for form, (_, listed, _) in LETTERED.items()}
+    schema, other = learned_columns(cells), learned_columns(plain)
+    for column, same in zip(schema.columns, other.columns, strict=True):
+        assert isinstance(column, NumberColumn)
+        assert isinstance(same, NumberColumn)
+        np.testing.assert_allclose(
+            [column.mean, column.deviation, column.minimum],
+            [same.mean, same.deviation, same.minimum],
+        )
+        assert LETTERED[column.name][2] in column.note
+    asked = {form: [*listed[:3], *listed[-3:]] for form, listed in cells.items()}
+    numbers = {form: [*listed[:3], *listed[-3:]] for form, listed in plain.items()}
+    for trained in (schema, other):
+        expected, _ = read_columns(trained, numbers)
+        found, told = read_columns(trained, asked)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        assert told.count("durations, read as seconds") == (3 if trained is other else 0)
+        assert "without a unit" not in told or trained is other
+
+
+def test_numbers_with_letters_that_may_be_codes_are_told() -> None:
+    cells = {
+        "a power": [f"{row % 30}M" for row in range(80)],
+        "fewer than 11 cells": [f"{row % 5}{'KM'[row % 2]}" for row in range(80)],
+        "mix latitudes": [f"{row % 30}.5{'NE'[row % 2]}" for row in range(80)],
+        "no degrees": [f"{4800 + row % 30}.038N" for row in range(80)],
+        "from 60 on": [f"{48 + row % 9}°{row % 9 * 9}'N" for row in range(80)],
+        "no durations": ["1,234 min" if row % 9 == 1 else f"{row % 20} h" for row in range(80)],
+        "asked": [f"{row}M" for row in range(80)],
+    }
+    schema = learned_columns(cells, numeric=("asked",))
+    *doubtful, asked = schema.columns
+    for column in doubtful:
+        assert isinstance(column, CategoryColumn)
+        assert any(column.name in one and "numeric=[" in one for one in schema.notes)
+    assert getattr(asked, "maximum", 0) == 79e6
+    with pytest.raises(DataError, match=r"a number such as 1200 or 1\.2K, as in training"):
+        read_columns(
+            schema, {**{one: listed[:1] for one, listed in cells.items()}, "asked": ["5kg"]}
+        )
+
+
+def test_the_sides_of_an_account_are_no_hours_and_seconds() -> None:
+    cells = [f"{row % 20},50 {'SH'[row % 2]}" for row in range(80)]
+    schema = learned_columns({"x": cells})
+    assert isinstance(schema.columns[0], CategoryColumn)
+    assert any("different units: H, S" in note for note in schema.notes)
+
+
+def test_west_is_a_longitude_beside_latitudes() -> None:
+    cells = {"lat": [f"{30 + row / 7:.2f}N" for row in range(80)]}
+    cells["lon"] = [f"{80 + row / 3:.3f}W" for row in range(80)]
+    columns = learned_columns(cells).columns
+    assert [getattr(one, "mean", 0) > 0 for one in columns] == [True, False]
+
+
+def test_text_that_excel_wrote_as_a_formula_is_the_text_inside() -> None:
+    codes = [f"{row % 7:05d}" for row in range(80)]
+    column = learned_columns({"x": [f'="{code}"' for code in codes], "z": codes})
+    formula, text = column.columns
+    assert getattr(formula, "values", 0) == getattr(text, "values", 1)
+
+
+OFFSETS = {"CET": 1, "MESZ": 2, "EST": -5, "UTC": 0}
+FORMS = ["%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%d %B %Y %H:%M"]
+
+
+def test_names_of_time_zones_are_their_offsets() -> None:
+    def in_utc(zone: str) -> list[str]:
+        shift = datetime.timedelta(hours=OFFSETS[zone])
+        return [f"{one - shift:%Y-%m-%dT%H:%M:%SZ}" for one in TIMES[:80]]
+
+    asked = [(form, zone) for form in FORMS for zone in OFFSETS]
+    cells = {" ".join(pair): [one.strftime(" ".join(pair)) for one in TIMES[:80]] for pair in asked}
+    instants = {" ".join(pair): in_utc(pair[1]) for pair in asked}
+    schema, other = learned_columns(cells), learned_columns(instants)
+    for column, same in zip(schema.columns, other.columns, strict=True):
+        assert getattr(column, "parts", 0) == getattr(same, "parts", 1)
+    first = {form: listed[:4] for form, listed in cells.items()}
+    found, told = read_columns(schema, first)
+    np.testing.assert_allclose(
+        found, read_columns(schema, {form: listed[:4] for form, listed in instants.items()})[0]
+    )
+    assert not told
+
+
+def test_dates_of_several_meanings_are_told() -> None:
+    forms = {
+        "%Y-%m-%d %H:%M IST": "the name of a time zone that is not known",
+        "%Y-%m-%d %H:%M Europe/Rome": "the name of a time zone that is not known",
+        "%H:%M CET": "times of a day with a time zone",
+        "%b %d": "months with a number that may be a day or a year",
+    }
+    schema = learned_columns(
+        {"z": [*range(80)], **{form: [one.strftime(form) for one in TIMES[:80]] for form in forms}}
+    )
+    for form, said in forms.items():
+        assert any(repr(form) in one and said in one for one in schema.warnings)
+
+
+def test_months_by_name_with_their_year() -> None:
+    cells: dict[str, list[Any]] = {}
+    plain: dict[str, list[Any]] = {}
+    for years in (5, 40):
+        first = 1990 if years == 40 else 2005
+        days = [datetime.date(first + row % years, row % 12 + 1, 1) for row in range(80)]
+        for form in ("{} {:%Y}", "{}-{:%y}", "{} '{:%y}"):
+            name = f"{form} {years}"
+            cells[name] = [form.format(MONTHS["short"].split()[day.month - 1], day) for day in days]
+            plain[name] = [f"{day:%Y-%m}" for day in days]
+    schema, other = learned_columns(cells), learned_columns(plain)
+    for column, same in zip(schema.columns, other.columns, strict=True):
+        assert getattr(column, "parts", 0) == getattr(same, "parts", 1)
+        said = "as Excel writes them"
+        told = any(repr(column.name) in one and said in one for one in schema.warnings)
+        assert told == (column.name.endswith("5") and "y" in column.name)
+
+
+def test_rows_of_totals_are_told_when_predicting() -> None:
+    shops = [f"S{row % 7}" for row in range(80)]
+    schema = learned_columns({"shop": shops, "z": [*range(80)]})
+    asked = {"shop": [*shops[:30], "Total:", "shop"], "z": [*range(32)]}
+    _, told = read_columns(schema, asked)
+    assert "1 row with 'Total:' in the column 'shop' may be a total of other rows." in told
+    assert "1 row with 'shop' in the column 'shop' repeats the names" in told
+
+
+def test_text_stored_as_bytes_is_text(tmp_path: Path) -> None:
+    codes = [f"é{row % 7}" for row in range(80)]
+    images = [bytes([255, row % 7, 0]) for row in range(80)]
+    table = pa.table({"x": [one.encode() for one in codes], "im": images, "y": [*range(80)]})
+    pq.write_table(table, tmp_path / "a.parquet", store_schema=False)
+    for data in (table, str(tmp_path / "a.parquet")):
+        text, image, _ = inspect_columns(open_table(data)).columns
+        assert getattr(text, "values", ()) == tuple(sorted(set(codes)))
+        assert getattr(image, "reason", "").startswith("unsupported type")
+
+
+def test_what_looks_like_grouped_numbers_or_months_by_chance() -> None:
+    counts = [row * row * 7 + 300 for row in range(80)]
+    columns = {
+        "thousands": [f"{one:,}".replace(",", ".") for one in counts],
+        "few": ["1.234" if row % 9 == 0 else f"{row + 1}" for row in range(80)],
+        "address": [f"192.168.{100 + row % 9}.{100 + row % 7}" for row in range(80)],
+        "school": [f"{2001 + row % 11}-{2 + row % 11:02d}" for row in range(80)],
+        "clock": [f"{row % 24}.{row * 7 % 60:02d} Uhr" for row in range(80)],
+    }
+    schema = learned_columns(columns)
+    thousands, few, *texts, clock = schema.columns
+    assert isinstance(thousands, NumberColumn)
+    assert thousands.maximum == max(counts)
+    assert isinstance(few, NumberColumn)
+    assert few.minimum == 1.234
+    assert not any(isinstance(one, NumberColumn) for one in texts)
+    assert [one.kind for one in texts] == ["left out", "category"]
+    assert clock.kind == "datetime"
+    for name, decimal in (("thousands", "point"), ("few", "comma")):
+        assert any(repr(name) in one and f"decimal='{decimal}'" in one for one in schema.notes)

@@ -25,6 +25,7 @@ from descend.data.reading.expressions import (
     written_sql,
 )
 from descend.data.reading.held_rows import NumberCells
+from descend.data.reading.lettered_numbers import EXPECTED
 from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import DURATION, PLAINLY, POINT, SECONDS
 from descend.data.reading.table import ROW, Table
@@ -40,7 +41,7 @@ from descend.data.schema.columns import (
     Schema,
     Target,
 )
-from descend.errors import DataError, option_text, quoted_cell
+from descend.errors import DataError, listed_names, option_text, quoted_cell
 
 DATES: tuple[str, ...] = ("date", "text", "datetime")
 _WORDS = {"number": "a number", "datetime": "a date or time"}
@@ -226,6 +227,7 @@ def _raise_value(table: Table, needed: Needed, row: int) -> NoReturn:
     ).to_pylist()[0]["value"]
     unit = split_written(needed.column.written)[1]
     expected = f"{_WORDS[needed.kind]} in {unit}" if unit else _WORDS[needed.kind]
+    expected = EXPECTED.get(unit, expected)
     if needed.column.written == DURATION and needed.kind == "number":
         expected = "a duration, such as 1:30:00"
     raise DataError(
@@ -271,8 +273,8 @@ def _check_there(table: Table, name: str, needed: Sequence[str]) -> None:
         others = f" It also lacks {_listed([repr(one) for one in lacking if one != name])}."
     raise DataError(
         f"{table.name} has no column {name!r}, which the model needs.{closest(name, spare)}"
-        f"{others} Its columns are: {_listed(names)}. Name them as in training; where the values "
-        "are not known, add a column of empty cells."
+        f"{others} Its columns are: {listed_names(names)}. Name them as in training; where the "
+        "values are not known, add a column of empty cells."
     )
 
 

@@ -22,6 +22,7 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.data.schema.describe import moment_text
+from descend.data.schema.odd_rows import odd_cell
 from descend.errors import DataWarning, quoted_cell, warn_user
 from descend.io.units import count_text, percent_text
 
@@ -160,6 +161,7 @@ class UnseenValues:
         for column in self._schema.columns:
             if isinstance(column, CategoryColumn) and self._values[column.name]:
                 said += self._of_column(column)
+                said += self._of_odd_rows(column.name)
             elif isinstance(column, NumberColumn) and column.name in self._units:
                 said += _of_unit(f"column {column.name!r}", column.unit, self._units[column.name])
             elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
@@ -203,6 +205,12 @@ class UnseenValues:
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', …' if len(column.values) > _SHOWN else ''}."
         ]
+
+    def _of_odd_rows(self, name: str) -> list[str]:
+        """A sentence for each unseen value that totals have, or that is the column's name."""
+        found = (odd_cell(name, *one) for one in self._examples.get(name, Counter()).items())
+        ending = "They are predicted like other rows; leave them out."
+        return [f"{what} {ending}" for _, what in found if what]
 
     def _of_far_values(self, column: NumberColumn | DatetimeColumn) -> list[str]:
         """A sentence if many values lie outside the range of training by more than its width.

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_text import open_text, records
 from descend.data.reading.sql import RESERVED
-from descend.errors import DataError, option_text, quoted_cell
+from descend.errors import DataError, listed_names, name_text, option_text, quoted_cell
 
 _KINDS = {
     "DOUBLE": "a number",
@@ -60,15 +60,14 @@ def closest(name: str, names: Iterable[str]) -> str:
         )
     lower = {known_name.lower(): known_name for known_name in reversed(known)}
     near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
-    return f" Did you mean {lower[near[0]]!r}?" if near else ""
+    return f" Did you mean {name_text(lower[near[0]])}?" if near else ""
 
 
 def no_column(name: str, names: Sequence[str], purpose: str, table: str) -> DataError:
     """The error for a column that the user names and the table lacks."""
-    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return DataError(
         f"{table} has no column {name!r} ({purpose}).{closest(name, names)} "
-        f"Its columns are: {listed}."
+        f"Its columns are: {listed_names(names)}."
     )
 
 

@@ -11,11 +11,17 @@ import math
 from collections.abc import Iterable, Iterator
 
 from descend.data.reading.missing import missing_sql
-from descend.data.reading.number_text import COMMA, POINT, SPACES, number_text_sql, whole_text_sql
+from descend.data.reading.number_text import (
+    COMMA,
+    POINT,
+    number_text_sql,
+    stripped_sql,
+    whole_text_sql,
+)
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.worded_dates import WORDED, tidied_sql, worded_sql
+from descend.data.reading.worded_dates import WORDED, tidied_sql, tidy_time_sql, worded_sql
 
 TIME = "time"
 """Stands for times of day where a strptime pattern is expected."""
@@ -52,13 +58,9 @@ FALSE = ("false", "f", "no", "n", "off", "0")
 
 
 def text_sql(column: TableColumn) -> str:
-    """SQL: the text without spaces around it; NULL stays NULL, and empty text stays empty."""
+    """SQL: the text without spaces around it, and without what Excel writes around text."""
     text = f"{column.sql}::VARCHAR" if column.sql_type != "VARCHAR" else column.sql
-    # Trimming takes longer than parsing a number, and is hardly ever needed.
-    return (
-        f"CASE WHEN regexp_matches({text}, '^[^!-~]|[^!-~]$') "
-        f"THEN trim({text}, {quote_text(SPACES)}) ELSE {text} END"
-    )
+    return stripped_sql(text)
 
 
 def number_sql(column: TableColumn) -> str:
@@ -270,8 +272,28 @@ def _other_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
     """SQL: the microseconds of a time that is written in another way than that of a pattern."""
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + {tidied_sql(text, _clock_time)})"
-    tidied = tidied_sql(text, functools.partial(_stamp, pattern))
-    return _microseconds(nulls, text, f"coalesce({tidied}, {worded_sql(text, iso_sql)})")
+
+    def read(tidy: str) -> str:
+        forms = [_stamp(pattern, tidy), worded_sql(tidy, iso_sql)]
+        if pattern is not None and pattern not in (*PERIODS, WORDED):
+            forms.insert(1, _zoned_stamp(pattern, tidy))
+        return f"coalesce({', '.join(forms)})"
+
+    return _microseconds(nulls, text, with_value(tidy_time_sql(text), read))
+
+
+def _zoned_stamp(pattern: str, text: str) -> str:
+    """SQL: the TIMESTAMP in UTC of a text of a strptime pattern with an offset behind it."""
+    offset = f"regexp_extract({text}, {quote_text(f'({_OFFSET})$')}, 1)"
+    parsed = f"try_strptime({without_offset_sql(text)}, {quote_text(pattern)})"
+    zoned = f"try_cast(concat({parsed}::VARCHAR, {offset}) AS TIMESTAMPTZ)"
+    return f"CASE WHEN {offset} <> '' AND contains({text}, ':') THEN {zoned}::TIMESTAMP END"
+
+
+def without_offset_sql(text: str) -> str:
+    """SQL: a text of a date and a time without its offset from UTC; other text is unchanged."""
+    pattern = quote_text(rf"([^:]{{6,}}:[0-9]{{2}}[^-+]*?) ?{_OFFSET}$")
+    return f"regexp_replace({text}, {pattern}, '\\1')"
 
 
 def _microseconds(nulls: tuple[str, ...], text: str, stamp: str) -> str:
@@ -363,7 +385,8 @@ def clock_zone_sql(value: str) -> str:
     """SQL: `LOCAL` or `ZONED` for a text with a date and a time of day, else an empty text."""
     clock = r".*[0-9].*[ T:][0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?"
     local = quote_text(rf"{clock}(?: ?[AaPp]\.?[Mm]\.?)?")
-    zoned = quote_text(f"{clock} ?{_OFFSET}")
+    zone = rf"(?:{_OFFSET}(?:\[.*\])?|[A-Z]{{3,5}})"
+    zoned = quote_text(rf"{clock}(?: ?[AaPp]\.?[Mm]\.?)? ?{zone}")
     return f"""CASE WHEN NOT contains({value}, ':') THEN ''
         WHEN regexp_full_match({value}, {local}) THEN {quote_text(LOCAL)}
         WHEN regexp_full_match({value}, {zoned}) THEN {quote_text(ZONED)} ELSE '' END"""

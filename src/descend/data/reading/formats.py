@@ -16,6 +16,7 @@ from descend.data.reading.errors import check_names, missing_file
 from descend.data.reading.extension_types import shown_type, value_sql
 from descend.data.reading.frames import readable_type
 from descend.data.reading.sql import quote_name
+from descend.data.reading.text_bytes import decoded_columns
 from descend.data.reading.text_files import first_text
 from descend.errors import DataError
 from descend.io.paths import named_path
@@ -173,17 +174,24 @@ def stored_columns(
 ) -> str:
     """SQL of the columns of Parquet or Arrow files, after SELECT.
 
-    Some columns are stored as something else, see `extension_types`. Parquet has no type for a
-    duration either: Arrow writes whole numbers, and their unit beside them, which DuckDB does not
-    read.
+    Some columns are stored as something else, see `extension_types` and `text_bytes`. Parquet has
+    no type for a duration either: Arrow writes whole numbers, and their unit beside them, which
+    DuckDB does not read.
 
     Raises:
         DataError: two files hold such a column in different ways, or only one does.
     """
     replaced = []
+    decoded = [
+        decoded_columns(path, schema, parquet=parquet)
+        for path, schema in zip(paths, schemas, strict=True)
+    ]
     for field in schemas[0]:
         fields = [schema.field(field.name) for schema in schemas]
-        of_value = [_value_sql(one, parquet=parquet) for one in fields]
+        of_value = [
+            texts.get(field.name) or _value_sql(one, parquet=parquet)
+            for one, texts in zip(fields, decoded, strict=True)
+        ]
         if all(one is None for one in of_value):
             continue
         kinds = [shown_type(one) for one in fields]

@@ -14,6 +14,7 @@ from descend.data.reading.errors import check_names
 from descend.data.reading.extension_types import storage_type, value_sql
 from descend.data.reading.frame_columns import from_pandas, from_polars, whole_number_texts
 from descend.data.reading.numpy_arrays import in_64_bits
+from descend.data.reading.text_bytes import is_bytes, text_of
 from descend.errors import DataError
 
 
@@ -68,6 +69,10 @@ def _readable(table: pa.Table) -> pa.Table:
         if other != field.type:
             changed = table.column(place).cast(other)
             table = table.set_column(place, field.with_type(other), changed)
+        if is_bytes(field.type):
+            texts = text_of(table.column(place))
+            if texts is not None:
+                table = table.set_column(place, field.with_type(texts.type), texts)
         sql = value_sql(field)
         if sql is not None:
             computed[place] = sql

@@ -25,7 +25,7 @@ _UNIT = rf"(?:{_WORD}(?: {_WORD}(?: {_WORD})?)?|[A-Za-z/]*m[23])"
 to prepare `\\p{L}` in each word."""
 
 _NONE = frozenset(
-    {"st", "nd", "rd", "th", "er", "ère", "eme", "ème", "re", "am", "pm", "a.m.", "p.m."}
+    {"st", "nd", "rd", "th", "er", "ère", "eme", "ème", "re", "am", "pm", "a.m.", "p.m.", "uhr"}
     | {"k", "mn", "bn", "b", "mio", "mrd", "mil", "mill", "thousand", "million", "billion"}
     | {"xl", "xxl", "xxxl", "cr", "dr", "bc", "ad", "º"}
 )

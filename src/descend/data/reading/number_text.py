@@ -3,16 +3,27 @@
 A number may have a decimal point or comma, digits in groups of three (`1,234.50`, `1.234,50`,
 `1 234,50`, `1'234.50`) or in lakhs (`12,34,567`), a currency (`€ 5`, `$1.2k`, `12 USD`), a per cent
 sign, an exponent (`1e3`, Fortran's `1.5D+03`), and where it is negative a minus after it or
-parentheses around it, or DR beside credits with CR. Durations
-(`25:10:00`, `1 days 02:03:04`, `PT1H30M`) are numbers of seconds. Text that may also be a code
-(`00501`, `2E3`, `1_12`) has labels of its own; the labels of all cells decide what a column holds.
-`measured_text` has the units that may follow.
+parentheses around it, or DR beside credits with CR. Durations are numbers of seconds (`durations`).
+Text that may also be a code (`00501`, `2E3`, `1_12`) has labels of its own; the labels of all cells
+decide what a column holds. `measured_text` has the units that may follow, `lettered_numbers` what
+is no unit: `48.1N`, `1.2K`.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 
+from descend.data.reading.durations import CLOCKED, ISO, ISO_DAYS, WORDED, seconds_sql
+from descend.data.reading.lettered_numbers import (
+    ANGLES,
+    AXES,
+    LATITUDES,
+    LONGITUDES,
+    SCALED,
+    degrees_sql,
+    scaled_sql,
+)
 from descend.data.reading.measured_text import split_written, without_unit_sql
 from descend.data.reading.sql import quote_text, with_value
 
@@ -41,14 +52,6 @@ _POINT_GROUPS = rf"(?:[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+|{_LAKHS})(?:\.[0-9]*)?"
 _COMMA_GROUPS = r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]*)?"
 _POINT_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:\.[0-9]*)?"
 _COMMA_GAPS = rf"[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:,[0-9]*)?"
-_DURATION = r"-?(?:[0-9]+ days?,? \+?)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-_PART = r"[-+]?[0-9]+(?:[.,][0-9]+)?"
-_SECONDS = rf"(?:{_PART}S)?"
-_TIMES = rf"(?:{_PART}H(?:{_PART}M)?{_SECONDS}|{_PART}M{_SECONDS}|{_PART}S)"
-_ISO_DAYS = rf"[-+]?P(?:{_PART}W|{_PART}D)"
-_ISO = rf"[-+]?P(?:{_PART}D)?T{_TIMES}"
-_ISO_SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
-"""A duration of ISO 8601 in its parts; years and months have no fixed length."""
 _MAGNITUDES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "bn": 9, "B": 9, "Mio": 6, "Mrd": 9}
 _LETTERS = "|".join(_MAGNITUDES)
 
@@ -99,31 +102,48 @@ def number_text_sql(text: str, written: str) -> str:
     """
     mark, unit = split_written(written)
     if unit:
-        number = without_unit_sql(f"trim({text}, {quote_text(SPACES)})", unit)
-        return with_value(number, lambda value: number_text_sql(value, mark))
+        inner = stripped_sql(text)
+        if unit in AXES:
+            return with_value(inner, functools.partial(degrees_sql, axis=unit))
+        if unit == SCALED:
+            return with_value(
+                inner, lambda value: scaled_sql(value, lambda part: number_text_sql(part, mark))
+            )
+        return with_value(without_unit_sql(inner, unit), lambda one: number_text_sql(one, mark))
+    trimmed = _unwrapped(latin_digits_sql(text))
     if written == DURATION:
-        full = f"regexp_full_match(trim({text}), {quote_text(_DURATION)})"
-        # Python writes "2 days, 3:04:05", and pandas "-1 days +23:00:00".
-        plain = f"translate({text}, ',+', '')"
-        return (
-            f"CASE WHEN {full} THEN epoch(try_cast({plain} AS INTERVAL)) "
-            f"WHEN {_is_iso_sql(text)} THEN {with_value(f'trim({text})', _iso_seconds)} END"
-        )
+        return with_value(trimmed, seconds_sql)
     if written == COMMA:
         # With a decimal comma 1.234 is 1234 and 1.5 is no number.
         point = f"replace({text}, ',', '.')"
         quick = f"CASE WHEN NOT contains({text}, '.') THEN {_cast(point)} END"
     else:
         quick = _cast(text)
-    trimmed = f"trim({latin_digits_sql(text)}, {quote_text(SPACES)})"
     if written == PLAINLY:
         # DuckDB itself knows only ASCII spaces.
-        odd = f"regexp_matches({text}, '^[^!-~]|[^!-~]$')"
-        return f"coalesce({quick}, CASE WHEN {odd} THEN {_cast(trimmed)} END)"
+        return f"coalesce({quick}, CASE WHEN {_wrapped(text)} THEN {_cast(trimmed)} END)"
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
     # Most texts that are no plain number are words, which fail the first test.
     digits = quote_text(f"[0-9{_OTHER_DIGITS}]")
     return f"coalesce({quick}, CASE WHEN regexp_matches({text}, {digits}) THEN {slow} END)"
+
+
+def stripped_sql(text: str) -> str:
+    """SQL: a text without spaces around it and without what Excel writes around text, `="00501"`.
+
+    NULL stays NULL, and empty text stays empty.
+    """
+    # Trimming takes longer than parsing a number, and is hardly ever needed.
+    return f"CASE WHEN {_wrapped(text)} THEN {_unwrapped(text)} ELSE {text} END"
+
+
+def _unwrapped(text: str) -> str:
+    inner = f"""regexp_replace({text}, '^\\s*="(.*)"\\s*$', '\\1')"""
+    return f"trim({inner}, {quote_text(SPACES)})"
+
+
+def _wrapped(text: str) -> str:
+    return f"""regexp_matches({text}, '^[^!-~]|[^!-~]$|^="')"""
 
 
 def latin_digits_sql(text: str) -> str:
@@ -133,22 +153,6 @@ def latin_digits_sql(text: str) -> str:
     pairs = f"{quote_text(_OTHER_DIGITS + _OTHER_MARKS)}, {quote_text(plain)}"
     translated = f"translate({text}, {pairs})"
     return f"CASE WHEN regexp_matches({text}, {other}) THEN {translated} ELSE {text} END"
-
-
-def _is_iso_sql(text: str) -> str:
-    pattern = quote_text(f"{_ISO}|{_ISO_DAYS}")
-    return f"regexp_full_match(trim({text}), {pattern})"
-
-
-def _iso_seconds(text: str) -> str:
-    """SQL: the seconds of a duration of ISO 8601."""
-    # Minutes stand after the T.
-    parts = [
-        f"coalesce(try_cast(replace(regexp_extract({text}, {quote_text(f'({_PART}){unit}')}, 1), "
-        f"',', '.') AS DOUBLE), 0) * {seconds}"
-        for unit, seconds in _ISO_SECONDS.items()
-    ]
-    return f"(CASE WHEN starts_with({text}, '-') THEN -1 ELSE 1 END * ({' + '.join(parts)}))"
 
 
 def whole_text_sql(text: str, written: str) -> str:
@@ -241,12 +245,14 @@ def _digits(body: str, written: str) -> str:
 
 
 _SIGN = "[-+]?"
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 LABELS = (
     ("bool:true", r"(?i:true|false)"),
     ("bool:yes", r"(?i:yes|no)"),
     ("bool:t", r"[tfTF]"),
     ("bool:y", r"[ynYN]"),
     ("bit", r"[01]"),
+    ("short", rf"{_SIGN}[1-9][0-9]{{0,2}}"),
     ("whole", rf"{_SIGN}(?:0|[1-9][0-9]{{0,14}})"),
     ("long", rf"{_SIGN}[1-9][0-9]{{15,}}"),
     ("zeros", rf"{_SIGN}0[0-9]+"),
@@ -258,12 +264,17 @@ LABELS = (
     ("point", rf"{_SIGN}{_POINT}(?:[eE][-+]?[0-9]+)?"),
     ("comma", rf"{_SIGN}{_COMMA}(?:[eE][-+]?[0-9]+)?"),
     ("groups", rf"{_SIGN}{_POINT_GROUPS}"),
+    ("address", rf"{_BYTE}(?:\.{_BYTE}){{3}}"),
     ("comma groups", rf"{_SIGN}{_COMMA_GROUPS}"),
     ("infinite", r"[-+]?(?i:inf|infinity|nan)"),
     ("clock", r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"),
-    ("duration", _DURATION),
-    ("iso duration", _ISO),
-    ("iso days", _ISO_DAYS),
+    ("duration", CLOCKED),
+    ("iso duration", ISO),
+    ("iso days", ISO_DAYS),
+    ("worded duration", WORDED),
+    ("latitude", LATITUDES),
+    ("longitude", LONGITUDES),
+    ("angle", ANGLES),
     ("other", r"[^0-9]*"),
 )
 """Labels of texts, with a pattern each; the first one that matches all of a text is its label. A

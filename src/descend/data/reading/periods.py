@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from descend.data.reading.sql import quote_text
+from descend.data.reading.sql import quote_text, with_value
+from descend.data.reading.worded_dates import century_sql, month_sql
 
-QUARTER, WEEK = "quarter", "week"
-"""Stand for 2023Q1 and for 2023-W05 where a strptime pattern is expected."""
-MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%YM%m", "%b %Y", "%B %Y", "%b-%Y", "%B-%Y")
+QUARTER, WEEK, WORDED_MONTH = "quarter", "week", "month"
+"""Stand for 2023Q1, 2023-W05 and Okt-23 where a strptime pattern is expected."""
+MONTHS = (
+    "%Y-%m",
+    "%Y/%m",
+    "%m/%Y",
+    "%m-%Y",
+    "%YM%m",
+    "%b %Y",
+    "%B %Y",
+    "%b-%Y",
+    "%B-%Y",
+    WORDED_MONTH,
+)
 """strptime patterns of months."""
 PERIODS = (*MONTHS, QUARTER, WEEK)
 
@@ -15,14 +27,23 @@ _YEAR = "(?:1[89]|2[01])[0-9]{2}"
 _MONTH = "(?:0?[1-9]|1[0-2])"
 _QUARTERS = rf"({_YEAR})[-_/ ]?[Qq]([1-4])|[Qq]([1-4])[-_/ ]?({_YEAR})"
 _WEEKS = rf"({_YEAR})-?[Ww](0[1-9]|[1-4][0-9]|5[0-3])"
-_LOOKS = (
-    rf"{_YEAR}[-/M]{_MONTH}|{_MONTH}[-/]{_YEAR}|[A-Za-z]{{3,9}}[- ]{_YEAR}|{_QUARTERS}|{_WEEKS}"
-)
+_WORD = r"[A-Za-z\x{00C0}-\x{024F}]{3,10}\.?"
+_WORDED_MONTHS = rf"({_WORD})(?:[-/ ]({_YEAR})|(?:[-/]|[-/ ]?['’])([0-9]{{2}}))"
+"""Two digits after a space may be a day; after a hyphen they are the year, as Excel has it, which
+writes days as 21-Mar."""
+_LOOKS = rf"{_YEAR}[-/M]{_MONTH}|{_MONTH}[-/]{_YEAR}|{_WORDED_MONTHS}|{_QUARTERS}|{_WEEKS}"
 
 
 def looks_like_period_sql(text: str) -> str:
     """SQL: whether a text may be a month, a quarter or a week."""
     return f"regexp_full_match({text}, {quote_text(_LOOKS)})"
+
+
+def school_year_sql(text: str) -> str:
+    """SQL: whether a text may be a year and the next, such as 2010-11, which is a month too."""
+    form = f"regexp_full_match({text}, {quote_text(f'{_YEAR}[-/][0-9]{{2}}')})"
+    year, next_year = (f"try_cast(substr({text}, {place}, 2) AS INTEGER)" for place in (3, 6))
+    return f"({form} AND ({year} + 1) % 100 = {next_year})"
 
 
 def period_sql(text: str, pattern: str) -> str:
@@ -37,14 +58,26 @@ def period_sql(text: str, pattern: str) -> str:
         return f"regexp_extract({text}, {quote_text(f'^(?:{form})$')}, {group})"
 
     if pattern == QUARTER:
-        year = f"concat({part(_QUARTERS, 1)}, {part(_QUARTERS, 4)})"
-        number = f"concat({part(_QUARTERS, 2)}, {part(_QUARTERS, 3)})"
-        months = "WHEN '1' THEN '-01-01' WHEN '2' THEN '-04-01' WHEN '3' THEN '-07-01'"
-        return f"try_cast(concat({year}, CASE {number} {months} ELSE '-10-01' END) AS TIMESTAMP)"
+        form = quote_text(f"^(?:{_QUARTERS})$")
+        digits = f"regexp_replace({text}, {form}, '\\1\\4\\2\\3')"  # 2023Q1 is 20231.
+        first = f"concat(substr({digits}, 1, 4), '-', 3 * substr({digits}, 5)::INTEGER - 2, '-01')"
+        test = f"regexp_matches({text}, {form})"
+        return f"CASE WHEN {test} THEN try_cast({first} AS TIMESTAMP) END"
     if pattern == WEEK:
         # The first week of a year is that of 4 January.
         first = f"try_cast(concat({part(_WEEKS, 1)}, '-01-04') AS TIMESTAMP)"
         later = f"to_days(7 * (try_cast({part(_WEEKS, 2)} AS INTEGER) - 1))"
         return f"date_trunc('week', {first}) + {later}"
+    if pattern == WORDED_MONTH:
+        return with_value(
+            f"[{', '.join(part(_WORDED_MONTHS, group) for group in (1, 2, 3))}]", _worded_month
+        )
     parsed = f"try_strptime({text}, {quote_text(pattern)})"
-    return f"CASE WHEN {looks_like_period_sql(text)} THEN {parsed} END"
+    full = f"{looks_like_period_sql(text)} AND regexp_matches({text}, '[0-9]{{4}}')"
+    return f"CASE WHEN {full} THEN {parsed} END"  # %Y alone would read Mar-21 as the year 21.
+
+
+def _worded_month(parts: str) -> str:
+    """SQL: the TIMESTAMP of a list of a month's name and a year of four or of two digits."""
+    year = f"concat({century_sql(f'{parts}[2] || {parts}[3]')}, {parts}[2], {parts}[3])"
+    return f"try_cast(concat({year}, '-', {month_sql(f'{parts}[1]')}, '-01') AS TIMESTAMP)"

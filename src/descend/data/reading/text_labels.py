@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from descend.data.reading.durations import TIME_UNITS
 from descend.data.reading.expressions import LOCAL, ZONED, clock_zone_sql, text_sql
+from descend.data.reading.lettered_numbers import (
+    ANGLE,
+    AXES,
+    LATITUDE,
+    LETTERED,
+    LONGITUDE,
+    SCALES,
+    find_letters,
+)
 from descend.data.reading.measured_text import find_unit, measured_sql
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.number_text import label_sql, latin_digits_sql, undecorated_sql, unit_sql
@@ -21,9 +31,22 @@ from descend.errors import quoted_cell
 
 POINTED = ("point", "groups", "fortran")
 COMMAS = ("comma", "comma groups")
-NUMBERS = ("bit", "whole", "long", "power", "point3", "comma3", "infinite", *POINTED, *COMMAS)
+NUMBERS = (
+    "bit",
+    "short",
+    "whole",
+    "long",
+    "power",
+    "point3",
+    "comma3",
+    "infinite",
+    *POINTED,
+    *COMMAS,
+)
 DIGITS = (*NUMBERS, "zeros", "exponent")
-DURATIONS = ("duration", "iso duration")
+_WITH_DECIMALS = {*POINTED, *COMMAS, "point3", "comma3"}
+DURATIONS = ("duration", "iso duration", "worded duration")
+DEGREES = {"latitude": LATITUDE, "longitude": LONGITUDE, "angle": ANGLE}
 
 
 @dataclass(frozen=True)
@@ -107,10 +130,9 @@ def survey_labels(
     found = {column.name: Seen() for column in columns}
     for start in range(0, len(columns), 256):
         group = columns[start : start + 256]
-        units = sorted(
-            {unit for one in group if one.name in before for unit in before[one.name].measures}
-        )
-        listed = _labels_sql(table, group, where, units if before else None)
+        units = {unit for one in group if one.name in before for unit in before[one.name].measures}
+        units |= {other for alike in _FAMILIES if not units.isdisjoint(alike) for other in alike}
+        listed = _labels_sql(table, group, where, sorted(units) if before else None)
         for row in table.merged(listed, _MERGED_LABELS).to_pylist():
             seen = found[group[int(row["place"])].name]
             cells = Cells(row["n"], row["first"], row["example"])
@@ -131,6 +153,8 @@ _SPACED, _GLUED = "spaced ", "glued "
 _ODD = "odd"
 """The label of text with digits that is no number."""
 _OTHER_UNIT = "others"
+_FAMILIES = (*({*letters} for letters in AXES.values()), {*SCALES}, {*TIME_UNITS})
+"""Units that one column may mix: where the first rows have one of them, others may follow."""
 
 
 def _labels_sql(
@@ -197,37 +221,73 @@ _MERGED_LABELS = """
 """
 
 
-def settle_unit(seen: Seen) -> Seen:
-    """The cells with a unit as numbers, where it is the unit of the column; else as other text."""
+def settle_unit(seen: Seen, *, asked: bool = False) -> Seen:
+    """The cells with a unit as numbers, where it is the unit of the column; else as other text.
+
+    Args:
+        seen: as counted.
+        asked: whether the column is to be one of numbers.
+    """
     measured = {
         label: label.removeprefix(_SPACED).removeprefix(_GLUED)
         for label in seen.labels
         if label.startswith((_SPACED, _GLUED))
     }
-    if not measured:
+    degrees = {label: "point" for label in seen.labels if label in DEGREES}
+    if not measured and not degrees:
         return seen
-    decimals = {*POINTED, *COMMAS, "point3", "comma3"}
-    unit, reason = find_unit(
+    spaced = {label.startswith(_SPACED) for label in measured}
+    if _are_durations(seen, glued=False in spaced):
+        return _relabelled(seen, dict.fromkeys(measured, "worded duration"))
+    decimals = not _WITH_DECIMALS.isdisjoint(measured.values())
+    unit, reason = find_letters(
         seen.measures,
-        seen.all_cells(),
-        spaced=all(label.startswith(_SPACED) for label in measured),
-        decimals=not decimals.isdisjoint(measured.values()),
+        glued=False in spaced,
+        spaced=True in spaced,
+        decimals=decimals,
+        degrees={DEGREES[label] for label in degrees},
+        asked=asked,
     )
+    if not unit and not reason:
+        unit, reason = find_unit(
+            seen.measures, seen.all_cells(), spaced=False not in spaced, decimals=decimals
+        )
+    inner = measured | degrees
     unlike = [
         label
         for label in seen.labels
-        if measured.get(label, label) not in (*DIGITS, "null", "mark", "other")
+        if inner.get(label, label) not in (*DIGITS, "null", "mark", "other")
         or (label in measured and measured[label] == "other")
+        or (label in degrees and unit not in AXES)
     ]
     odd = seen.joined(unlike)
     if unit and odd is not None:
-        reason = f"{odd.count:,} cells are no numbers with the unit {unit}, {odd}"
+        what = "no such numbers" if unit in LETTERED else f"no numbers with the unit {unit}"
+        reason = f"{odd.count:,} cells are {what}, {odd}"
     if odd is not None or set(seen.units) - {"", ZONED, LOCAL}:
         unit = ""
+    found = _relabelled(seen, inner if unit else dict.fromkeys(inner, _ODD))
+    return replace(found, measure=unit, reason=reason, plain=seen.plain and not unit)
+
+
+def _are_durations(seen: Seen, *, glued: bool) -> bool:
+    """Whether the units of a column are those of durations: 45m beside 1h30m, or 5 min and 2 h."""
+    units = set(seen.measures)
+    if not units <= set(TIME_UNITS):
+        return False
+    # 5s and 2h may be codes, and S and H are the sides of an account in German.
+    short = {unit for unit in units if len(unit) == 1}
+    clear = short <= {"d", "h", "s"} and not (glued and short)
+    different = len({TIME_UNITS[unit] for unit in units}) > 1
+    return seen.count("worded duration") > 0 or (different and clear)
+
+
+def _relabelled(seen: Seen, new: Mapping[str, str]) -> Seen:
+    """With other labels for some cells."""
     labels: dict[str, Cells] = {}
     for label, cells in seen.labels.items():
-        own = measured.get(label, label) if unit else _ODD if label in measured else label
+        own = new.get(label, label)
         before = labels.get(own, replace(cells, count=0))
         first = min(before, cells, key=lambda one: one.first)
         labels[own] = replace(first, count=before.count + cells.count)
-    return replace(seen, labels=labels, measure=unit, reason=reason, plain=seen.plain and not unit)
+    return replace(seen, labels=labels)

@@ -15,8 +15,17 @@ from descend.data.reading.expressions import (
     LOCAL,
     ZONED,
     category_sql,
+    number_sql,
     numbers_in,
     text_sql,
+    written_sql,
+)
+from descend.data.reading.lettered_numbers import (
+    AXES,
+    LATITUDE,
+    LETTERED,
+    LONGITUDE,
+    MEANING,
 )
 from descend.data.reading.long_numbers import merging_columns
 from descend.data.reading.measured_text import (
@@ -54,6 +63,8 @@ FEW = 0.05
 """Largest share of cells that are not numbers in a column of numbers."""
 
 _LEAST_GOOD = 10
+_LEAST_GROUPED = 40
+"""Cells such as 1.234 from which on, beside whole numbers below 1,000, they are thousands."""
 _FIRST_ROWS = 2_000
 _BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
 
@@ -103,12 +114,14 @@ class TypedColumn:
         unit: of its numbers, a currency, the per cent sign, or `SECONDS`.
         thousands: whether commas separate thousands.
         grouped: whether all cells are ambiguous, such as `1,234`.
+        pointed: the decimal mark taken where points may separate thousands: 1.234 beside 307.
         shown: the decimal mark, if its cells show it beyond doubt.
         marks: cells with a text for missing.
         strays: cells that are neither numbers nor texts for missing.
         reason: why text with digits is not taken as numbers, or a remark on true and false.
         zoned: whether its times have an offset from UTC; None where it holds no times of a day,
             or some of either kind.
+        doubtful: whether it is text, and may be meant as numbers, for the reason given.
         long: whether some cells are whole numbers of 16 digits and more.
     """
 
@@ -116,11 +129,13 @@ class TypedColumn:
     unit: str = ""
     thousands: bool = False
     grouped: bool = False
+    pointed: str = ""
     shown: str | None = None
     marks: Cells | None = None
     strays: Cells | None = None
     reason: str = ""
     zoned: bool | None = None
+    doubtful: bool = False
     long: bool = False
 
 
@@ -146,13 +161,19 @@ def find_types(
     asked = (*rules.numeric, *rules.wanted)
     if whole:
         unsure = [
-            one for one in texts if _may_be_numbers(settle_unit(seen[one.name]), one.name in asked)
+            one
+            for one in texts
+            if _may_be_numbers(settle_unit(seen[one.name], asked=True), one.name in asked)
         ]
         seen |= survey_labels(table, unsure, "true", {one.name: seen[one.name] for one in unsure})
     for column in texts:
-        seen[column.name] = one = settle_unit(seen[column.name])
-        if one.measure and whole and column.name not in asked:
+        wanted = column.name in asked
+        seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
+        if one.measure and whole and not wanted and one.measure not in AXES:
             one.few = table.count_distinct(text_sql(column)) < LEAST_DISTINCT
+    _settle_longitudes(seen)
+    for column in texts if whole else ():
+        _check_letters(table, column, seen[column.name])
     default = rules.decimal or (
         COMMA if any(_decimal(one, None) == COMMA for one in seen.values()) else POINT
     )
@@ -170,6 +191,32 @@ def find_types(
         found[column.name] = replace(typed, zoned=seen[column.name].zoned)
     spelt = {name: _check_spellings(table, found[name], rules) for name in names}
     return spelt | (_long_codes(table, spelt, rules) if whole else {})
+
+
+def _settle_longitudes(seen: dict[str, Seen]) -> None:
+    """Take 122.4W as a longitude, which alone may be a power in watts, beside latitudes."""
+    if any(one.measure == LATITUDE for one in seen.values()):
+        for one in seen.values():
+            if one.measure == "W":
+                one.measure = LONGITUDE
+
+
+def _check_letters(table: Table, column: TableColumn, seen: Seen) -> None:
+    """Leave a column of degrees or durations text if some cannot be: 4807.038N, 1,234 min."""
+    durations = seen.count("worded duration") > 0
+    if seen.measure not in AXES and not durations:
+        return
+    written = DURATION if durations else join_written(POINT, seen.measure)
+    typed = replace(column, type="number", written=written)
+    none = f"{written_sql(typed)} AND ({number_sql(typed)}) IS NULL"
+    sql = f"SELECT count(*) AS n FROM {table.rows} WHERE {none}"
+    found = table.merged(sql, "SELECT sum(n)::BIGINT AS n FROM parts").to_pylist()[0]["n"]
+    good = (*DURATIONS, "clock", "iso days") if durations else NUMBERS
+    if found > seen.all_cells() - seen.count(*good):
+        what = "durations" if durations else "degrees below 180 with minutes and seconds below 60"
+        seen.reason = f"{found:,} cells are no {what}"
+        seen.measure = ""
+        seen.labels = {label: one for label, one in seen.labels.items() if label not in good}
 
 
 def types_as_known(
@@ -252,7 +299,7 @@ def _find_type(
     name = column.name
     asked = name in rules.numeric or name in rules.wanted
     if seen.few:
-        return TypedColumn(column)
+        return TypedColumn(column, reason=_FEW_MEASURED, doubtful=True)
     cells = seen.all_cells()
     marks = seen.joined(["mark"])
     truths, bits = seen.count(*_BOOLEANS), seen.count("bit")
@@ -263,8 +310,13 @@ def _find_type(
         forms = [seen.labels[one].shown for one in (*_BOOLEANS, "bit") if one in seen.labels]
         reason = "" if alike else f"true and false are written in several ways: {', '.join(forms)}"
         return TypedColumn(replace(column, type="boolean"), reason=reason)
+    thousands = seen.count("point3") if _may_be_thousands(seen) and rules.decimal is None else 0
     written = _decimal(seen, default) or default
+    if thousands >= _LEAST_GROUPED:
+        written = COMMA
     good = [one for one in NUMBERS if one not in (COMMAS if written == POINT else POINTED)]
+    if written == COMMA and seen.count(*COMMAS):
+        good.append("address")  # Else 192.168.101.101 is a number in groups of three digits.
     if seen.count(*DURATIONS) and not seen.count(*NUMBERS):
         written, good = DURATION, [*DURATIONS, "clock"]
         if seen.count("iso duration"):  # P5D by itself may be a code.
@@ -301,7 +353,7 @@ def _find_type(
             )
         elif not reason and strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
-        return TypedColumn(column, reason=reason)
+        return TypedColumn(column, reason=reason, doubtful=bool(reason))
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
     only = next((one for one in ("%", ENTRIES) if one in units), "")
     mixed = len(units) > 1 or (only and units[only] < (1 - FEW) * numbers)
@@ -309,7 +361,7 @@ def _find_type(
         several = len(units) > 1
         listed = " and ".join(sorted(units)) if several else f"numbers with and without {only}"
         unit = listed if several else f"{only} in some cells"
-        return TypedColumn(column, unit=unit, reason=f"its cells mix {listed}")
+        return TypedColumn(column, unit=unit, reason=f"its cells mix {listed}", doubtful=True)
     if written == POINT and seen.plain and not seen.count("comma3", "groups", "fortran"):
         written = PLAINLY
     typed = replace(column, type="number", written=join_written(written, seen.measure))
@@ -317,14 +369,29 @@ def _find_type(
     shown = None if written == DURATION else _decimal(seen, None)
     return TypedColumn(
         typed,
-        unit=SECONDS if written == DURATION else seen.measure or next(iter(units), ""),
+        unit=SECONDS if written == DURATION else _unit_of(seen.measure) or next(iter(units), ""),
         thousands=written == POINT and seen.count("comma3", "groups") > 0,
         grouped=grouped,
+        pointed=written if thousands else "",
         shown=shown,
         marks=marks,
         strays=strays,
         long=seen.count("long") > 0,
     )
+
+
+def _may_be_thousands(seen: Seen) -> bool:
+    """Whether all cells with a point have three digits after it, and others are below 1,000.
+
+    Of numbers with three decimals, every tenth would end in 0, which is left out.
+    """
+    others = seen.count("point", "groups", "fortran", "whole", "long", "power", *COMMAS)
+    return seen.count("point3") > 0 and seen.count("short") > 0 and not others
+
+
+def _unit_of(measure: str) -> str:
+    """The unit of the numbers of a column: letters that belong to each number are none."""
+    return "" if measure in LETTERED else measure
 
 
 def is_few(strays: int, good: int) -> bool:
@@ -378,6 +445,10 @@ def _long_codes(
     }
 
 
+_FEW_MEASURED = (
+    f"its numbers have letters after them, and fewer than {LEAST_DISTINCT} cells differ, as with "
+    "sizes or grades"
+)
 _LONG_CODES = "codes: as numbers some of them would be equal"
 
 
@@ -389,8 +460,10 @@ def how_written(typed: TypedColumn) -> str:
     """A few words on how the numbers of a column are written; empty for plain numbers."""
     column = typed.column
     said = []
-    mark, _ = split_written(column.written)
-    if typed.unit == "%":
+    mark, measure = split_written(column.written)
+    if measure in MEANING:
+        said.append(MEANING[measure])
+    elif typed.unit == "%":
         said.append("per cent")
     elif typed.unit == ENTRIES:
         said.append("CR positive, DR negative")

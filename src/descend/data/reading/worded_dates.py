@@ -7,11 +7,12 @@ of strptime patterns with English months are among them.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 
-from descend.data.reading.sql import quote_text, text_list, with_value
+from descend.data.reading.sql import quote_text, with_value
 
 WORDED = "worded"
 """Stands for these dates where a strptime pattern is expected."""
@@ -69,24 +70,43 @@ _DAY_FIRST = rf"^{_DAY_OF_WEEK}{_DAY}[-/ .]?{_OF}({_WORD})\.?,?[-/ ]{_OF}{_YEAR}
 _MONTH_FIRST = rf"^{_DAY_OF_WEEK}({_WORD})\.?[- ]{_DAY},?[- ]{_YEAR}{_CLOCK}$"
 _YEAR_LAST = (
     rf"^{_WORD} ({_WORD}) +([0-9]{{1,2}}) ([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}})"
-    r"(?: (?:UTC|GMT))? ([0-9]{4})$"
+    rf"(?: (?:UTC|GMT))? ([0-9]{{4}}){_ZONE}$"
 )
-"""As C's ctime and Unix's date write it: Sun Jun 06 12:15:00 2021."""
+"""As C's ctime and Unix's date write it: Sun Jun 06 12:15:00 2021. `tidied_sql` moves the name of a
+zone to the end."""
 _PARTS = (
     (_DAY_FIRST, r"\3|\2|\1|\4|\5|\6|\7|\8|\9"),
     (_MONTH_FIRST, r"\3|\1|\2|\4|\5|\6|\7|\8|\9"),
-    (_YEAR_LAST, r"\6|\1|\2|\3|\4|\5|||"),
+    (_YEAR_LAST, r"\6|\1|\2|\3|\4|\5|||\7"),
 )
 """Each form, and its parts as year, month, day, hour, minute, second, fraction, half of the day and
 offset."""
 
-_ODD_CLOCK = r", ?[0-9]{1,2}:|[\x{00A0}\x{202F}]|[.][Mm]|Uhr$"
+_ZONES = """
+    UTC+00:00 GMT+00:00 WET+00:00 WEST+01:00 CET+01:00 CEST+02:00 MEZ+01:00 MESZ+02:00 EET+02:00
+    EEST+03:00 MSK+03:00 WAT+01:00 CAT+02:00 SAST+02:00 EAT+03:00 PKT+05:00 HKT+08:00 SGT+08:00
+    JST+09:00 KST+09:00 AWST+08:00 ACST+09:30 ACDT+10:30 AEST+10:00 AEDT+11:00 NZST+12:00 NZDT+13:00
+    BRT-03:00 EST-05:00 EDT-04:00 CST-06:00 CDT-05:00 MST-07:00 MDT-06:00 PST-08:00 PDT-07:00
+    AKST-09:00 AKDT-08:00 HST-10:00
+"""
+"""Time zones by name, with what they are from UTC; those of North America as RFC 2822 has them.
+Names of several zones (IST, BST) are none of them."""
+_ZONE_TABLE = "".join(
+    f"{name:5}{offset}" for name, offset in re.findall("([A-Z]+)([-+0-9:]+)", _ZONES)
+)
+_NAMED_ZONE = "(?:[0-9]|[AaPp][Mm]) ?([A-Z]{3,5})$"
+UNKNOWN_ZONE = ".*[0-9]{1,2}:[0-9]{2}.* (?:[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)"
+"""A time with a name behind it that `tidied_sql` does not know."""
+_ODD_CLOCK = (
+    r", ?[0-9]{1,2}:|[\x{00A0}\x{202F}]|[.][Mm]|Uhr$|\]$|[0-9Mm] ?[A-Z]{3,5}(?: [0-9]{4})?$"
+)
 
 
 def tidied_sql(text: str, read: Callable[[str], str]) -> str:
     """SQL: what `read` makes of a text with its clock as strptime patterns have it.
 
-    `12/31/2021, 11:59 p.m.` is `12/31/2021 11:59 PM`; NULL for text without such a clock.
+    `12/31/2021, 11:59 p.m.` is `12/31/2021 11:59 PM`, and `13:37 CET` is `13:37 +01:00`; NULL for
+    text without such a clock.
 
     Args:
         text: SQL of a text without spaces around it.
@@ -95,12 +115,24 @@ def tidied_sql(text: str, read: Callable[[str], str]) -> str:
     tidy = f"translate({text}, '\u00a0\u202f', '  ')"
     for pattern, new in (
         (", ?([0-9]{1,2}:)", r" \1"),
-        (r"([0-9] ?[AaPp])[.][Mm][.]?$", r"\1M"),
-        (r"([0-9]) Uhr$", r"\1"),
+        (r"([0-9] ?[AaPp])[.][Mm][.]?( ?[A-Z]{3,5})?$", r"\1M\2"),
+        (r"([0-9]{1,2})[.:]([0-9]{2}) Uhr$", r"\1:\2"),
+        (r"(:[0-9]{2}) ([A-Z]{3,5}) ([0-9]{4})$", r"\1 \3 \2"),
+        (r"([-+][0-9]{2}:?[0-9]{2}|Z)\[[A-Za-z_/]+\]$", r"\1"),
     ):
         tidy = f"regexp_replace({tidy}, {quote_text(pattern)}, {quote_text(new)})"
     odd = f"regexp_matches({text}, {quote_text(_ODD_CLOCK)})"
-    return f"CASE WHEN {odd} THEN {with_value(tidy, read)} END"
+    return f"CASE WHEN {odd} THEN {with_value(with_value(tidy, _with_offset), read)} END"
+
+
+def _with_offset(text: str) -> str:
+    """SQL: a text with the offset from UTC in place of the name of a time zone."""
+    name = f"rpad(regexp_extract({text}, {quote_text(_NAMED_ZONE)}, 1), 5, ' ')"
+    table = quote_text(_ZONE_TABLE)
+    place = f"CASE WHEN contains({text}, ':') THEN nullif(strpos({table}, {name}), 0) END"
+    offset = f"nullif(substr({table}, {place} + 5, 6), '')"
+    bare = f"regexp_replace({text}, ' ?[A-Z]{{3,5}}$', '')"
+    return f"coalesce({bare} || ' ' || {offset}, {text})"
 
 
 def tidy_time_sql(text: str) -> str:
@@ -135,27 +167,35 @@ def worded_sql(text: str, read: Callable[[str], str]) -> str:
     return f"CASE WHEN {word} THEN {with_value(iso, read)} END"
 
 
+def month_sql(name: str) -> str:
+    """SQL: the two digits of a month by its name; NULL for another word."""
+    # One constant: each entry of a list takes time to plan.
+    table = quote_text("".join(f"|{one}|{place:02d}" for one, place in MONTH_NUMBERS.items()))
+    plain = f"concat('|', rtrim(strip_accents(lower({name})), '.'), '|')"
+    place = f"nullif(strpos({table}, {plain}), 0)"
+    return f"substr({table}, {place} + length({plain}), 2)"
+
+
+def century_sql(year: str) -> str:
+    """SQL: what stands before a year of two digits, of 1969 to 2068; empty for one of four."""
+    return f"CASE WHEN length({year}) = 4 THEN '' WHEN {year} < '69' THEN '20' ELSE '19' END"
+
+
 def _iso_of_parts(parts: str) -> str:
     """SQL: the text of ISO 8601 from a list of the parts; NULL where it cannot be one."""
 
     def part(place: int) -> str:
         return f"{parts}[{place}]"
 
-    names, numbers = list(MONTH_NUMBERS), list(MONTH_NUMBERS.values())
-    month = f"{numbers}[list_position({text_list(names)}, strip_accents(lower({part(2)})))]"
-    century = (
-        f"CASE WHEN length({part(1)}) = 4 THEN '' WHEN {part(1)} < '69' THEN '20' ELSE '19' END"
-    )
-    hour = f"coalesce(try_cast({part(4)} AS INTEGER), 0)"
-    of_twelve = f"CASE WHEN {hour} BETWEEN 1 AND 12 THEN {hour} % 12 END"
+    hour = f"try_cast({part(4)} AS INTEGER)"
     hours = (
-        f"CASE lower({part(8)}) WHEN 'a' THEN {of_twelve} WHEN 'p' THEN {of_twelve} + 12 "
-        f"ELSE {hour} END"
+        f"CASE WHEN {part(8)} = '' THEN coalesce({hour}, 0) WHEN {hour} BETWEEN 1 AND 12 "
+        f"THEN {hour} % 12 + CASE lower({part(8)}) WHEN 'p' THEN 12 ELSE 0 END END"
     )
     minute, second = (f"coalesce(nullif({part(place)}, ''), '00')" for place in (5, 6))
     fraction = f"CASE WHEN {part(7)} <> '' THEN '.' || {part(7)} ELSE '' END"
     return (
-        f"{century} || {part(1)} || '-' || lpad(({month})::VARCHAR, 2, '0') || '-' || "
+        f"{century_sql(part(1))} || {part(1)} || '-' || {month_sql(part(2))} || '-' || "
         f"lpad({part(3)}, 2, '0') || ' ' || lpad(({hours})::VARCHAR, 2, '0') || ':' || {minute} "
         f"|| ':' || {second} || {fraction} || {part(9)}"
     )

@@ -16,9 +16,11 @@ from descend.data.reading.expressions import (
     TRUE,
     epoch_unit,
     number_sql,
+    text_sql,
     time_sql,
 )
 from descend.data.reading.missing import CLASS_NAMES
+from descend.data.reading.periods import WORDED_MONTH
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
@@ -26,7 +28,7 @@ from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, 
 from descend.data.schema.dates import DAY
 from descend.data.schema.odd_rows import odd_rows
 from descend.data.schema.odd_values import alike_values, several_values
-from descend.errors import cell_option_text, option_text
+from descend.errors import cell_option_text, option_text, quoted_cell
 from descend.io.units import count_text
 
 _PILE = 3
@@ -69,14 +71,30 @@ def text_warnings(
 
 
 def text_notes(
-    typed: Mapping[str, TypedColumn], kinds: Mapping[str, str], targets: Sequence[str]
+    typed: Mapping[str, TypedColumn],
+    kinds: Mapping[str, str],
+    targets: Sequence[str],
+    categorical: Sequence[str],
 ) -> list[str]:
-    """A sentence for each column whose text is read as numbers in a way the user should know."""
+    """A sentence for each column whose text is read in a way the user should know.
+
+    Args:
+        typed: how each column is read.
+        kinds: what each column becomes.
+        targets: their names.
+        categorical: columns that the user has declared so.
+    """
     said = []
     for name, one in typed.items():
         if one.column.type == "boolean" and one.reason:
             said.append(
                 f"In the {_column(name, targets)} {one.reason}. They are read as two values."
+            )
+        if one.doubtful and kinds.get(name) == "category" and name not in categorical:
+            said.append(
+                f"The {_column(name, targets)} is read as categories: {one.reason}. Write them in "
+                f"one way, or give {option_text('numeric', [name])} for numbers or "
+                f"{option_text('categorical', [name])} for categories."
             )
         if one.column.type != "number" or kinds.get(name, "number") != "number":
             continue
@@ -86,6 +104,14 @@ def text_notes(
             said.append(
                 f"The {_column(name, targets)} has {count} with a text for a missing value "
                 f"({one.marks}); {effect}."
+            )
+        if one.pointed:
+            other = "point" if one.pointed == "," else "comma"
+            as_taken, instead = ("1234", "1.234") if other == "point" else ("1.234", "1234")
+            said.append(
+                f"The {_column(name, targets)} has cells such as 1.234 beside whole numbers below "
+                f"1,000; they are read as {as_taken}. {option_text('decimal', other)} reads them "
+                f"as {instead}."
             )
         written = how_written(replace(one, marks=None, strays=None))
         if written:
@@ -129,6 +155,8 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
                 f"they are read as text. Give {option_text('date_order', 'dmy')} (day first) or "
                 f"{option_text('date_order', 'mdy')}."
             )
+        if survey.unread is not None:
+            said.append(_unread(name, *survey.unread, survey.texts))
         said += several_values(table, name, survey.texts)
     for column in columns:
         if isinstance(column, CategoryColumn):
@@ -139,10 +167,28 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
     for column in columns:
         if isinstance(column, DatetimeColumn):
             said += _dates(column, surveys)
+            said += _short_months(table, column, surveys)
         elif isinstance(column, NumberColumn):
             said += _epochs(column)
             said += _numbered_dates(table, column, surveys)
     return said
+
+
+def _unread(name: str, form: str, count: int, texts: Sequence[tuple[str, int]]) -> str:
+    """A sentence on dates that have several meanings."""
+    what = "months with a number that may be a day or a year"
+    instead = "Write days as 2024-03-21 and months as 2021-03"
+    if form == "zone":
+        what = "times with the name of a time zone that is not known, or that several zones have"
+        instead = "Write the offset from UTC in its place: 2024-12-31 12:30+05:30"
+    elif form == "clock":
+        what = "times of a day with a time zone"
+        instead = "Write them without the zone, or with their date"
+    example = f", such as {quoted_cell(texts[0][0])}" if texts else ""
+    return (
+        f"Column {name!r} holds {what}, in {count_text(count, 'cell')}{example}; it is read as "
+        f"text. {instead}."
+    )
 
 
 def _number_stand_ins(table: Table, columns: Sequence[NumberColumn], surveys: Surveys) -> list[str]:
@@ -234,6 +280,26 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
             others = f"{_day(times.second)} to {_day(times.second_last)}"
             said.append(_stand_in(column.name, day, pile, others))
     return said
+
+
+def _short_months(table: Table, column: DatetimeColumn, surveys: Surveys) -> list[str]:
+    """A sentence if all months such as Mar-21 may be days of a month too."""
+    times = surveys.values[column.name].times
+    if column.pattern != WORDED_MONTH or times is None:
+        return []
+    first, last = (_day(end) for end in (times.minimum, times.maximum))
+    if not "2001" <= first[:4] <= last[:4] <= "2031":
+        return []
+    text = text_sql(surveys.typed[column.name].column)
+    short = f"regexp_matches({text}, '[^0-9][0-9]{{2}}$')"
+    found = table.joined(f"SELECT count_if({short}) AS n FROM {table.rows} WHERE {MARK}")
+    if not any(found.column(0).to_pylist()):
+        return []
+    return [
+        f"The numbers behind the months of column {column.name!r} are read as years, as Excel "
+        f"writes them: Mar-21 is March 2021, and the column has {first[:7]} to {last[:7]}. If they "
+        "are days, add their year: 2024-03-21."
+    ]
 
 
 def _epochs(column: NumberColumn) -> list[str]:

@@ -258,7 +258,9 @@ def _schema(
         missing=settings.missing,
         notes=(
             *read.notes,
-            *text_notes(read.typed, kinds, [target.name for target in targets]),
+            *text_notes(
+                read.typed, kinds, [target.name for target in targets], settings.categorical
+            ),
         ),
     )
 
@@ -315,7 +317,8 @@ def _inspect(read: _Read) -> Inspected:
         hints = column_hints(marked, columns, surveys)
     kinds = {column.name: column.kind for column in columns}
     warnings = [*text_warnings(read.typed, kinds, ()), *hints]
-    return Inspected(columns, tuple(warnings), (*read.notes, *text_notes(read.typed, kinds, ())))
+    notes = (*read.notes, *text_notes(read.typed, kinds, (), settings.categorical))
+    return Inspected(columns, tuple(warnings), notes)
 
 
 def target_names(table: Table, settings: Settings) -> tuple[str, ...]:

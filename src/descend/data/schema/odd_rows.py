@@ -33,13 +33,29 @@ def odd_rows(table: Table, surveys: Surveys) -> list[str]:
     """
     said: dict[str, str] = {}
     for name, cell, count in _rare_cells(surveys):
-        if cell.strip(" :").lower() in TOTALS:
-            what = "may be a total of other rows" if count == 1 else "may be totals of other rows"
-            said.setdefault("totals", _sentence(table, name, cell, count, what))
-        if cell.strip() == name.strip():
-            what = "repeats the names" if count == 1 else "repeat the names"
-            said.setdefault("names", _sentence(table, name, cell, count, f"{what} of the columns"))
+        kind, what = odd_cell(name, cell, count)
+        if kind:
+            said.setdefault(kind, f"{what} {_leave_out(table, name, cell)}")
     return list(said.values())
+
+
+def odd_cell(name: str, cell: str, count: int) -> tuple[str, str]:
+    """`totals` or `names` and a sentence, if rows with a cell may be none; else empty texts.
+
+    Args:
+        name: of the column.
+        cell: its text.
+        count: how many rows have it.
+    """
+    if cell.strip(" :").lower() in TOTALS:
+        kind, what = "totals", "may be totals of other rows"
+        what = "may be a total of other rows" if count == 1 else what
+    elif cell.strip() == name.strip():
+        kind, what = "names", f"{'repeats' if count == 1 else 'repeat'} the names of the columns"
+    else:
+        return "", ""
+    rows = f"{count_text(count, 'row')} with {quoted_cell(cell)} in the column {name!r}"
+    return kind, f"{rows} {what}."
 
 
 def _rare_cells(surveys: Surveys) -> Iterator[tuple[str, str, int]]:
@@ -55,13 +71,10 @@ def _rare_cells(surveys: Surveys) -> Iterator[tuple[str, str, int]]:
                     yield name, text, count
 
 
-def _sentence(table: Table, name: str, cell: str, count: int, what: str) -> str:
-    rows = f"{count_text(count, 'row')} with {quoted_cell(cell)} in the column {name!r}"
+def _leave_out(table: Table, name: str, cell: str) -> str:
     instead = "Leave such rows out"
-    if os.path.exists(table.name):
-        source, column = quote_text(table.name), f"{quote_name(name)}::VARCHAR"
-        query = f"SELECT * FROM {source} WHERE {column} IS DISTINCT FROM {quote_text(cell)}"
-        instead += f", for instance with the query  {query}"
-    else:
-        instead += "."
-    return f"{rows} {what}. {instead}"
+    if not os.path.exists(table.name):
+        return f"{instead}."
+    source, column = quote_text(table.name), f"{quote_name(name)}::VARCHAR"
+    query = f"SELECT * FROM {source} WHERE {column} IS DISTINCT FROM {quote_text(cell)}"
+    return f"{instead}, for instance with the query  {query}"

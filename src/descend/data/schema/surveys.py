@@ -127,6 +127,9 @@ class ValueSurvey:
         ambiguous: whether its text is dates in which day and month cannot be told apart.
         dated: how many of its cells are dates of one form, where too few are for a column of
             dates.
+        unread: `zone`, `clock` or `month`, and how many of its cells are times with the name of a
+            time zone that is not known, times of a day with a zone, or months with a number that
+            may be a day or a year.
         strays: cells of a column of dates that are no dates, or out of the range of years.
         times: survey of the dates or times, if it holds them.
         values: otherwise the commonest values with their counts, by descending count, then by
@@ -141,6 +144,7 @@ class ValueSurvey:
     pattern: str | None = None
     ambiguous: bool = False
     dated: int = 0
+    unread: tuple[str, int] | None = None
     strays: Cells | None = None
     times: TimeSurvey | None = None
     values: tuple[tuple[str, int], ...] = ()

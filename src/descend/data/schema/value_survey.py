@@ -21,6 +21,7 @@ from descend.data.reading.expressions import (
     number_sql,
     time_sql,
     time_written_sql,
+    without_offset_sql,
 )
 from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.periods import (
@@ -29,13 +30,21 @@ from descend.data.reading.periods import (
     QUARTER,
     looks_like_period_sql,
     period_sql,
+    school_year_sql,
 )
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells
 from descend.data.reading.text_types import is_few
-from descend.data.reading.worded_dates import LOOKS, WORDED, tidy_time_sql, worded_sql
+from descend.data.reading.worded_dates import (
+    LOOKS,
+    MONTH_NUMBERS,
+    UNKNOWN_ZONE,
+    WORDED,
+    tidy_time_sql,
+    worded_sql,
+)
 from descend.data.schema.column_groups import MOST_COLUMNS, in_groups, survey_groups
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
 from descend.data.schema.surveys import (
@@ -72,6 +81,15 @@ _DATE = (
 )
 _TIME = r"\d{1,2}:\d{2}.*"
 _LONGEST_DATE = 48
+_MONTH_NAME = f"(?i:{'|'.join(sorted(MONTH_NUMBERS))})"
+_UNREAD = {
+    "zone": UNKNOWN_ZONE,
+    "clock": r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?(?:Z|[-+][0-9]{2}:?[0-9]{2})",
+    "month": rf"{_MONTH_NAME}\.?[- ][0-9]{{2}}|[0-9]{{1,2}}(?:\. ?|[- ]){_MONTH_NAME}\.?",
+}
+"""Forms of dates that have several meanings, and are told."""
+_MOSTLY = 0.5
+"""Share of cells of such a form from which on it is told."""
 _LEAST_DATED = 0.25
 """Share of dates of one form from which on a column of text is said to hold dates."""
 _MOST_TEXTS = 1_000
@@ -215,14 +233,18 @@ def _written_times(
     """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
+    looks += [f"regexp_full_match(value, {quote_text(one)})" for one in _UNREAD.values()]
     looks.append(looks_like_period_sql("value"))
     first = _count_matches(table, kept, [is_iso, clock_sql("value"), *looks], places)
     found: dict[int, dict[str, Any]] = {}
     dated = []
     of_periods = [place for place, (n, *_, period) in first.items() if is_few(n - period, period)]
     tests = [f"({period_sql('value', one)}) IS NOT NULL" for one in PERIODS]
-    for place, (cells, *counts) in _count_matches(table, kept, tests, of_periods).items():
-        if is_few(cells - max(counts), max(counts)):
+    tests.append(school_year_sql("value"))
+    for place, (cells, *counts, school) in _count_matches(table, kept, tests, of_periods).items():
+        if school == cells:
+            first[place] = [cells] + [0] * (len(first[place]) - 1)
+        elif is_few(cells - max(counts), max(counts)):
             found[place] = {"pattern": PERIODS[counts.index(max(counts))]}
     for place, (cells, iso, clock, date, *_) in first.items():
         if place in found:
@@ -268,6 +290,11 @@ def _written_times(
             found[place] = {"ambiguous": True}
         else:
             found[place] = {"pattern": fitting[0]}
+    for place, (cells, *counts) in first.items():
+        unread = dict(zip(_UNREAD, counts[-1 - len(_UNREAD) : -1], strict=True))
+        form = max(unread, key=lambda one: unread[one])
+        if place not in found and unread[form] >= _MOSTLY * cells:
+            found[place] = {"unread": (form, unread[form])}
     return found
 
 
@@ -283,7 +310,8 @@ def _fit_some(table: Table, kept: str, places: Sequence[int]) -> dict[int, set[s
     within = f"OVER (PARTITION BY place ORDER BY {{}}, value) <= {_TRIED_FIRST}"
     value, inside = tidy_time_sql("value"), ", ".join(map(str, places))
     sql = f"""SELECT place, [{tests}] AS fits FROM (
-            SELECT place, {value} AS value FROM {kept} WHERE place IN ({inside})
+            SELECT place, {value} AS value, {without_offset_sql(value)} AS bare
+            FROM {kept} WHERE place IN ({inside})
             AND length(value) <= {_LONGEST_DATE} AND ({iso_sql("value")}) IS NULL
             QUALIFY row_number() {within.format("n DESC")}
             OR row_number() {within.format("hash(value)")}
@@ -313,7 +341,8 @@ def _count_matches(
     )
     inside = ", ".join(map(str, places))
     sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts
-        FROM (SELECT place, n, {tidy_time_sql("value")} AS value FROM {kept})
+        FROM (SELECT place, n, value, {without_offset_sql("value")} AS bare
+            FROM (SELECT place, n, {tidy_time_sql("value")} AS value FROM {kept}))
         WHERE place IN ({inside}) AND NOT {missing_sql("value", (), marks=True)}
         GROUP BY place"""
     found: dict[int, list[int]] = {}
@@ -328,7 +357,7 @@ def _count_matches(
 def _matches(pattern: str) -> str:
     if pattern == WORDED:
         return f"({worded_sql('value', iso_sql)}) IS NOT NULL"
-    parsed = f"try_strptime(value, {quote_text(pattern)}) IS NOT NULL"
+    parsed = f"try_strptime(bare, {quote_text(pattern)}) IS NOT NULL"
     # %Y alone would read 1/2/11 as the year 11.
     return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")
 

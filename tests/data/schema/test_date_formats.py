@@ -6,6 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from descend.data.reading.open_table import open_table
@@ -28,10 +29,27 @@ def pattern_of(folder: Path, cells: list[str]) -> Any:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["%d%b%Y", "%d%b%Y:%H:%M:%S", "%d %b %Y", "%B %d, %Y", "%b %d %Y", "%d-%B-%Y", "%d.%m.%Y"],
+    [
+        "%d%b%y",
+        "%d%b%Y",
+        "%d%b%Y:%H:%M:%S",
+        "%d %b %Y",
+        "%B %d, %Y",
+        "%b %d %Y",
+        "%d-%B-%Y",
+        "%d.%m.%Y",
+    ],
 )
 def test_a_format_is_found(tmp_path: Path, pattern: str) -> None:
     assert pattern_of(tmp_path, [day.strftime(pattern) for day in DAYS]) == pattern
+
+
+def test_the_times_of_db2_are_iso_8601() -> None:
+    times = [f"{day}-13.05.00.000000" for day in DAYS[:80]]
+    plain = [f"{day} 13:05:00" for day in DAYS[:80]]
+    table = pa.table({"t": times, "u": plain, "y": [row % 17 for row in range(80)]})
+    found, same = learn_schema(open_table(table), Settings("y")).columns
+    assert getattr(found, "parts", 0) == getattr(same, "parts", 1)
 
 
 def test_a_format_is_found_beside_a_common_stray(tmp_path: Path) -> None:

@@ -70,13 +70,14 @@ _DATES = (
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 PATTERNS = (
     *(*_DATES, *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS)),
-    *("%d%b%Y:%H:%M", "%d%b%Y:%H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ", WORDED),
+    *("%d%b%y", "%d%b%Y:%H:%M", "%d%b%Y:%H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ", WORDED),
 )
 """Date formats that are recognised besides ISO 8601."""
 
 _MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]{0,6}"
 _DATE = (
-    rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*|\d{{1,2}}{_MONTH}\d{{4}}.*"
+    rf".*\d{{1,4}}[-/. ] ?(\d{{1,2}}|{_MONTH})[-/., ].*|{_MONTH} \d.*"
+    rf"|\d{{1,2}}{_MONTH}\d{{2}}(?:\d{{2}}.*)?"
     rf"|\d{{8}}T\d{{6}}Z?|\d{{4}}年\d.*|{LOOKS}"
 )
 _TIME = r"\d{1,2}:\d{2}.*"

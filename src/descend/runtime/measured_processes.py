@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from descend.runtime.synchrony import seconds_together
 from descend.runtime.trial_setup import table_setup
 from descend.settings import Settings, settings_from
 from descend.training.all_reduce import Link
-from descend.training.link import measured_link
+from descend.training.link import lower_quartile, measured_link
 from descend.training.parallel import this_place
 from descend.tuning.advice.processes import (
     choose_job,
@@ -145,7 +144,7 @@ def measure(asked: Mapping[str, Any]) -> None:
     seconds = [seconds_together(problem, state, size, place) for size in sizes]
     weights, _ = split_variables(state.params)
     floats = sum(leaf.size for leaf in jax.tree.leaves(weights))
-    link = measured_link(statistics.median) if place.count > 1 else None
+    link = measured_link(lower_quartile) if place.count > 1 else None
     if place.first:
         found = {"sizes": sizes, "seconds": seconds, "link": link, "bytes": 4 * floats}
         write_json(Path(asked["out"]), found)

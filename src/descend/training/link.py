@@ -62,8 +62,7 @@ def measured_link(typical: Typical = min) -> Link:
 
     Args:
         typical: which of the repeats counts. The least is what the link itself costs, which other
-            work hardly changes, so it decides how to sum; a prediction of seconds that are
-            medians needs the median.
+            work hardly changes, so it decides how to sum; a prediction needs what is usual.
     """
     timed = [_timed_sum(1), _timed_sum(PROBE, Way.RING)]
     sums = [functools.partial(took, _times_of_repeat(took)) for took in timed]
@@ -73,6 +72,11 @@ def measured_link(typical: Typical = min) -> Link:
     little, much = in_turns(sums, min(max(rounds, REPEATS), MOST_ROUNDS), typical)
     found = link_of(this_place().count, little, much, 4 * PROBE)
     return Link(*from_first(np.array(found)).tolist())
+
+
+def lower_quartile(values: Sequence[float]) -> float:
+    """What is usual while other work on the machine holds up less than three quarters of it."""
+    return float(np.quantile(values, 0.25))
 
 
 def in_turns(

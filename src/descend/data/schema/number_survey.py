@@ -14,12 +14,14 @@ from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_groups import in_groups, survey_groups
 from descend.data.schema.column_rules import may_count
 from descend.data.schema.exact_sums import sum_of_squares, sum_up_to
+from descend.data.schema.survey_at_once import surveys_at_once
 from descend.data.schema.surveys import NumberSurvey, Selection
-from descend.data.schema.wide_survey import wide_surveys
 from descend.errors import DataError, option_text
 
 MOST_COUNTED = 200_000
 """Distinct values are counted in at most this many values; in more, estimated to about 2 %."""
+FEW_CELLS, MOST_TEXT = 1 << 19, 16 << 20
+"""Values that are looked at together, and bytes of text files whose rows are counted for that."""
 
 _COUNTING = 0.99
 """Least correlation with the row number of a column that numbers the rows."""
@@ -51,9 +53,9 @@ def survey_numbers(
         weighted: columns whose mean and deviation are weighted.
         weight: the column of weights, or None.
     """
-    rows = table.count() if table.wide and table.sharing is None else 0
-    if table.wide and table.sharing is None and rows <= MOST_COUNTED:
-        found = wide_surveys(table, columns, rows)
+    rows = _rows_at_once(table, len(columns))
+    if rows is not None:
+        found = surveys_at_once(table, columns, rows)
         surveys = {name: _of_column(survey) for name, survey in found.items()}
     else:
         groups = survey_groups(table, in_groups(columns), functools.partial(_survey, table))
@@ -72,6 +74,20 @@ def survey_numbers(
                     table, column, weight, largest, surveys[column.name]
                 )
     return surveys
+
+
+def _rows_at_once(table: Table, columns: int) -> int | None:
+    """How many rows a table has whose numbers are looked at all together; None for others.
+
+    Small tables are: DuckDB plans five queries longer than it reads their values once. So are wide
+    ones, of which it plans still longer.
+    """
+    quickly_counted = table.held or table.source.parquet or 0 < table.text_bytes <= MOST_TEXT
+    if table.sharing is not None or not (table.wide or quickly_counted):
+        return None
+    rows = table.count()
+    few = rows <= MOST_COUNTED and (table.wide or rows * columns <= FEW_CELLS)
+    return rows if few else None
 
 
 def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Survey the numbers of a wide table: DuckDB would plan longer than it counts."""
+"""Survey the numbers of a small or a wide table, whose queries DuckDB plans for longer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_CELLS = 1 << 20
 """Values that are held at a time, where a column is not longer by itself."""
 
 
-def wide_surveys(
+def surveys_at_once(
     table: Table, columns: Sequence[TableColumn], rows: int
 ) -> dict[str, dict[str, Any]]:
     """For each column what `number_survey` asks DuckDB for in other tables.

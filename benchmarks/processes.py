@@ -69,7 +69,6 @@ def ours(
     from descend.runtime.synchrony import seconds_together
     from descend.training.link import lower_quartile, measured_link, seconds_of_sum
 
-    TYPICALS = {"least": min, "quartile": lower_quartile, "median": statistics.median}
     from descend.training.parallel import this_place
 
     problem, place = training_of(made_table(hidden=hidden)), this_place()

@@ -165,7 +165,9 @@ def find_types(
             for one in texts
             if _may_be_numbers(settle_unit(seen[one.name], asked=True), one.name in asked)
         ]
-        seen |= survey_labels(table, unsure, "true", {one.name: seen[one.name] for one in unsure})
+        if unsure and _has_more_rows(table):
+            before = {one.name: seen[one.name] for one in unsure}
+            seen |= survey_labels(table, unsure, "true", before)
     for column in texts:
         wanted = column.name in asked
         seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
@@ -217,6 +219,12 @@ def _check_letters(table: Table, column: TableColumn, seen: Seen) -> None:
         seen.reason = f"{found:,} cells are no {what}"
         seen.measure = ""
         seen.labels = {label: one for label, one in seen.labels.items() if label not in good}
+def _has_more_rows(table: Table) -> bool:
+    """Whether there may be rows beyond the first ones, which all have been looked at."""
+    if table.sharing is not None:
+        return True
+    beyond = f"SELECT 1 FROM {table.rows} WHERE {ROW} >= {_FIRST_ROWS} LIMIT 1"
+    return bool(table.query(beyond).num_rows)
 
 
 def types_as_known(

@@ -17,10 +17,26 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 
-def in_groups(columns: Sequence[T]) -> list[Sequence[T]]:
-    """Columns in groups that are surveyed together, at least one group for each core."""
-    size = max(1, min(MOST_COLUMNS, -(-len(columns) // (os.cpu_count() or 1))))
+SMALL_TEXT, SMALL_CELLS = 1 << 20, 1 << 17
+"""Bytes of text files, and values in memory, up to which a query of a table takes less time than
+its plan."""
+
+
+def in_groups(table: Table, columns: Sequence[T]) -> list[Sequence[T]]:
+    """Columns in groups that are surveyed together.
+
+    At least one group for each core, unless the table is small: then each query more costs more
+    than another core saves.
+    """
+    groups = 1 if _is_small(table) else os.cpu_count() or 1
+    size = max(1, min(MOST_COLUMNS, -(-len(columns) // groups)))
     return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+def _is_small(table: Table) -> bool:
+    if table.held_rows is not None:
+        return int(table.held_rows.rows.num_rows) * len(table.columns) <= SMALL_CELLS
+    return 0 < table.text_bytes <= SMALL_TEXT
 
 
 def survey_groups(

@@ -58,7 +58,7 @@ def survey_numbers(
         found = surveys_at_once(table, columns, rows)
         surveys = {name: _of_column(survey) for name, survey in found.items()}
     else:
-        groups = survey_groups(table, in_groups(columns), functools.partial(_survey, table))
+        groups = survey_groups(table, in_groups(table, columns), functools.partial(_survey, table))
         surveys = {name: survey for group in groups for name, survey in group.items()}
     seen = max((survey.seen for survey in surveys.values()), default=0)
     candidates = [one for one in columns if may_count(surveys[one.name], seen)]
@@ -92,7 +92,7 @@ def _rows_at_once(table: Table, columns: int) -> int | None:
 
 def _along_rows(table: Table, columns: Sequence[TableColumn]) -> list[float]:
     """The correlation of each column with the row number; both are whole numbers."""
-    groups = [_along_rows_of(table, group) for group in in_groups(columns)]
+    groups = [_along_rows_of(table, group) for group in in_groups(table, columns)]
     return [along for group in groups for along in group]
 
 

@@ -119,7 +119,7 @@ def survey_values(
         rows: selects the training rows.
         settings: categorical and datetime columns, date_order.
     """
-    groups = in_groups(columns)
+    groups = in_groups(table, columns)
     survey = functools.partial(_survey, table, rows, settings)
     found = survey_groups(table, groups, survey)
     return {name: survey for group in found for name, survey in group.items()}

@@ -68,7 +68,6 @@ def ours(
     from benchmarks.problems import made_table
     from descend.runtime.synchrony import seconds_together
     from descend.training.link import lower_quartile, measured_link, seconds_of_sum
-
     from descend.training.parallel import this_place
 
     problem, place = training_of(made_table(hidden=hidden)), this_place()
@@ -81,8 +80,7 @@ def ours(
             found[f"{size}/{every}"] = statistics.median(repeats)
     if place.count > 1:
         floats = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        link = measured_link(TYPICALS[os.environ.get("TYPICAL", "quartile")])
-        much = seconds_of_sum(floats, statistics.median)
+        link, much = measured_link(lower_quartile), seconds_of_sum(floats, statistics.median)
         found |= {"link": link, "much": much, "bytes": 4 * floats}
     if place.first:
         out.write_text(json.dumps(found))

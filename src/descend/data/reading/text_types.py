@@ -219,6 +219,8 @@ def _check_letters(table: Table, column: TableColumn, seen: Seen) -> None:
         seen.reason = f"{found:,} cells are no {what}"
         seen.measure = ""
         seen.labels = {label: one for label, one in seen.labels.items() if label not in good}
+
+
 def _has_more_rows(table: Table) -> bool:
     """Whether there may be rows beyond the first ones, which all have been looked at."""
     if table.sharing is not None:

@@ -35,7 +35,7 @@ def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> li
         rows: selects the rows; part of them is held out at random.
     """
     times = [one for one in columns if isinstance(one, DatetimeColumn) and one.pattern != "time"]
-    count = table.count() if times and rows.fraction is not None else 0
+    count = _all_rows(table) if times and rows.fraction is not None else 0
     if count < _LEAST_ROWS:
         return []
     for column in times:
@@ -47,6 +47,13 @@ def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> li
                 f"ones. {_hold_out_later(table, count, direction, [t.name for t in rows.targets])}"
             ]
     return []
+
+
+def _all_rows(table: Table) -> int:
+    """How many rows all processes have."""
+    counted = f"SELECT count(*) AS n FROM {table.rows}"
+    found = table.merged(counted, "SELECT sum(n)::BIGINT AS n FROM parts")
+    return int(found.column("n")[0].as_py())
 
 
 def _direction(table: Table, column: DatetimeColumn, count: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from descend.assessment.column_effects import MOST_VALUES
 from descend.assessment.sample import MISSING, Inputs, Numbers, Sample, values_of
 from descend.assessment.scores import Z, wilson
 from descend.data.encoding.places import Places
@@ -15,7 +16,6 @@ from descend.data.schema.columns import CategoryColumn, DatetimeColumn
 from descend.data.schema.dates import DAY
 from descend.io.units import date_text
 
-MOST_VALUES = 12
 FEW_ROWS = 10
 """A value that fewer rows have is rare: what is measured of it says little."""
 TIME_BINS = 12

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 
 from descend.data.reading.expressions import category_sql
-from descend.data.reading.sql import quote_name, quote_text
+from descend.data.reading.sql import quote_name
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import has_identifier_name
+from descend.data.schema.hold_out import hold_out_text
 from descend.data.schema.surveys import NumberSurvey, Selection, ValueSurvey
-from descend.errors import command_text, option_text
 
 _ENTITY = re.compile(
     r"(^|[^a-z])(customer|client|user|patient|subject|person|participant|player|household|student"
@@ -95,12 +94,9 @@ def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[in
 
 
 def _hold_out_groups(table: Table, name: str, targets: Sequence[str]) -> str:
-    if not os.path.exists(table.name):
-        validation = option_text("validation", "FILE")
-        return f"For the error for new ones, hold out all rows of some of them: {validation}."
     # After a table's name even a reserved word such as "group" is a column.
     column = name if _PLAIN_NAME.fullmatch(name) else quote_name(name)
-    source = f"SELECT * FROM {quote_text(table.name)} AS t WHERE hash(t.{column}) % 10"
-    target = list(targets) if len(targets) > 1 or "," in targets[0] else targets[0]
-    command = command_text("train", f"{source} > 0", target=target, validation=f"{source} = 0")
-    return f"For the error for new ones, hold out all rows of a tenth of them:  {command}"
+    part = f"AS t WHERE hash(t.{column}) % 10"
+    which = ("all rows of a tenth of them", "all rows of some of them")
+    told = hold_out_text(table, targets, (f"{part} > 0", f"{part} = 0"), which)
+    return f"For the error for new ones, {told}"

@@ -245,7 +245,7 @@ def _schema(
     warnings += _missing_warnings(columns, training)
     warnings += column_hints(table, columns, surveys)
     warnings += repeated_entities(table, inputs, survey, values, rows)
-    warnings += rows_in_time(table, columns, rows)
+    warnings += rows_in_time(table, columns, rows, row_counts.total)
     if target.task == "regression":
         warnings += far_targets(table, targets, rows)
     return Schema(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,8 +10,8 @@ from descend.data.reading.sql import quote_text
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.columns import Column, DatetimeColumn
+from descend.data.schema.hold_out import hold_out_text
 from descend.data.schema.surveys import Selection
-from descend.errors import command_text, option_text
 
 _BLOCKS = 64
 """Blocks of neighbouring rows whose times are compared."""
@@ -20,10 +19,10 @@ _IN_ORDER = 0.95
 """Share of neighbouring blocks that follow each other in time, from which on rows are in order."""
 _LEAST_ROWS = 100
 _HELD_OUT = 10
-"""One of so many rows is held out in the command that is told."""
+"""The command that is told holds out the latest row of this many."""
 
 
-def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> list[str]:
+def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection, count: int) -> list[str]:
     """A sentence on a table whose rows stand in the order of a column of dates or times.
 
     Validation rows are chosen at random, so each has training rows shortly before and after it; a
@@ -33,10 +32,10 @@ def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> li
         table: the rows.
         columns: as they were learned.
         rows: selects the rows; part of them is held out at random.
+        count: of all rows of the table.
     """
     times = [one for one in columns if isinstance(one, DatetimeColumn) and one.pattern != "time"]
-    count = _all_rows(table) if times and rows.fraction is not None else 0
-    if count < _LEAST_ROWS:
+    if rows.fraction is None or count < _LEAST_ROWS:
         return []
     for column in times:
         direction = _direction(table, column, count)
@@ -47,13 +46,6 @@ def rows_in_time(table: Table, columns: Sequence[Column], rows: Selection) -> li
                 f"ones. {_hold_out_later(table, count, direction, [t.name for t in rows.targets])}"
             ]
     return []
-
-
-def _all_rows(table: Table) -> int:
-    """How many rows all processes have."""
-    counted = f"SELECT count(*) AS n FROM {table.rows}"
-    found = table.merged(counted, "SELECT sum(n)::BIGINT AS n FROM parts")
-    return int(found.column("n")[0].as_py())
 
 
 def _direction(table: Table, column: DatetimeColumn, count: int) -> int:
@@ -95,18 +87,11 @@ def _moment_sql(column: TableColumn, pattern: str | None) -> str:
 
 
 def _hold_out_later(table: Table, count: int, direction: int, targets: Sequence[str]) -> str:
-    if not os.path.exists(table.name):
-        validation = option_text("validation", "FILE")
-        return f"For the error at later times, hold out the latest rows: {validation}."
     held = count // _HELD_OUT
     earlier, later = (
         (f"LIMIT {count - held}", f"OFFSET {count - held}")
         if direction > 0
         else (f"OFFSET {held}", f"LIMIT {held}")
     )
-    source = f"SELECT * FROM {quote_text(table.name)}"
-    target = list(targets) if len(targets) > 1 or "," in targets[0] else targets[0]
-    command = command_text(
-        "train", f"{source} {earlier}", target=target, validation=f"{source} {later}"
-    )
-    return f"For the error at later times, hold out the latest tenth:  {command}"
+    which = ("the latest tenth", "the latest rows")
+    return f"For the error at later times, {hold_out_text(table, targets, (earlier, later), which)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 import pyarrow as pa
 
-from descend.data.reading.duckdb_instances import give_back, take_database
+from descend.data.reading.duckdb_instances import NOT_TRUSTED, give_back, take_database
 from descend.data.reading.errors import check_names, reading
 from descend.data.reading.sources import Source
 from descend.data.reading.sql import RESERVED, escaped_path, quote_name, text_list
@@ -103,7 +103,7 @@ class Instance:
 
     def plan_wide(self) -> None:
         """Plan the queries of a wide table without what takes the square of its columns."""
-        self._change("disabled_optimizers = 'common_subexpressions,statistics_propagation'")
+        self._change(f"disabled_optimizers = 'common_subexpressions,{NOT_TRUSTED}'")
 
     def load_network(self, url: str) -> None:
         """Load the extension that DuckDB needs for a URL; raises its error if that is missing."""

@@ -151,9 +151,15 @@ def command_text(name: str, argument: object, **options: object) -> str:
         `descend.resume('runs/bike')` in Python, `descend resume runs/bike` on the command line.
     """
     given = [option_text(option, value) for option, value in options.items()]
+    first = argument_text(argument)
     if not _on_command_line:
-        return f"descend.{name}({', '.join([repr(str(argument)), *given])})"
-    return " ".join([f"descend {name} {shell_text(str(argument))}", *given])
+        return f"descend.{name}({', '.join([first, *given])})"
+    return " ".join([f"descend {name} {first}", *given])
+
+
+def argument_text(argument: object) -> str:
+    """The first argument of a command, a file or a query, as the caller types it."""
+    return shell_text(str(argument)) if _on_command_line else repr(str(argument))
 
 
 def shell_text(text: str) -> str:

@@ -49,7 +49,7 @@ def test_cells_with_several_values_are_told_with_what_to_do(tmp_path: Path, sepa
     path.write_text("\n".join(["drinks,x", *lines]) + "\n")
     (said,) = inspect_columns(open_table(path)).warnings
     assert "'drinks' seem to hold several values each" in said
-    query = said.partition("the query  ")[2]
+    query = ast.literal_eval(said.partition("the query  ")[2])
     table = open_table(query)
     name = table.columns[-1].name
     found = table.query(f'SELECT count_if("{name}") AS n FROM {table.rows}').to_pylist()[0]["n"]
@@ -170,7 +170,8 @@ def test_rows_that_are_none_are_told_with_a_query(
     warnings = inspected(tmp_path, ["kind,size,y", *ITEMS, *more])
     assert warnings.count("Leave such rows out") == 1
     assert said in warnings
-    query = next(one for one in warnings.splitlines() if said in one).partition("the query  ")[2]
+    told = next(one for one in warnings.splitlines() if said in one)
+    query = ast.literal_eval(told.partition("the query  ")[2])
     assert not inspected(tmp_path, ["kind,size,y", *ITEMS])
     inspected(tmp_path, ["kind,size,y", *ITEMS, *more])
     table = open_table(query)

@@ -375,7 +375,7 @@ def test_text_that_excel_wrote_as_a_formula_is_the_text_inside() -> None:
     assert getattr(formula, "values", 0) == getattr(text, "values", 1)
 
 
-OFFSETS = {"CET": 1, "MESZ": 2, "EST": -5, "UTC": 0}
+OFFSETS = {"CET": 1, "MESZ": 2, "EDT": -4, "UTC": 0}
 FORMS = ["%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%d %B %Y %H:%M"]
 
 
@@ -400,7 +400,10 @@ def test_names_of_time_zones_are_their_offsets() -> None:
 
 def test_dates_of_several_meanings_are_told() -> None:
     forms = {
-        "%Y-%m-%d %H:%M IST": "the name of a time zone that is not known",
+        **dict.fromkeys(
+            [f"%Y-%m-%d %H:%M {zone}" for zone in ("IST", "CST", "EST", "PST", "MSK", "AST")],
+            "the name of a time zone that is not known",
+        ),
         "%Y-%m-%d %H:%M Europe/Rome": "the name of a time zone that is not known",
         "%H:%M CET": "times of a day with a time zone",
         "%b %d": "months with a number that may be a day or a year",
@@ -410,6 +413,19 @@ def test_dates_of_several_meanings_are_told() -> None:
     )
     for form, said in forms.items():
         assert any(repr(form) in one and said in one for one in schema.warnings)
+
+
+def test_names_of_several_zones_are_american_beside_names_that_only_america_has() -> None:
+    def times(*zones: str) -> list[str]:
+        return [f"{one:%d.%m.%Y %H:%M} {zones[row % len(zones)]}" for row, one in enumerate(TIMES)]
+
+    schema = learned(times("EDT", "EST", "CST"))
+    cells = [f"03.01.2021 08:15 {zone}" for zone in ("EST", "CST", "PST", "EDT")]
+    instants = [f"2021-01-03 08:15{offset}" for offset in ("-05:00", "-06:00", "-08:00", "-04:00")]
+    check_alike(schema, cells, instants)
+    other = learned(times("CET", "CEST"))
+    with pytest.raises(DataError, match="row 1: expected a date or time"):
+        read(other, cells[:1])
 
 
 def test_months_by_name_with_their_year() -> None:

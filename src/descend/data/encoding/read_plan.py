@@ -304,7 +304,7 @@ def _sql(table: Table, column: TableColumn, learned: Column | Target | None) -> 
         if learned.pattern in NUMBER_PATTERNS:
             times = ("number", "date", "datetime")
         if column.type in times or (learned.pattern == TIME and column.sql_type == "INTERVAL"):
-            return time_sql(column, learned.pattern)
+            return time_sql(column, learned.pattern, american=learned.american)
     raise DataError(
         f"{table.name}, column {column.name!r}: expected {_WANTED[kind]}, as in training, found "
         f"{column.shown_type}."

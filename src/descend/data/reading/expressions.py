@@ -21,7 +21,13 @@ from descend.data.reading.number_text import (
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.worded_dates import WORDED, tidied_sql, tidy_time_sql, worded_sql
+from descend.data.reading.worded_dates import (
+    WORDED,
+    tidied_sql,
+    tidy_time_sql,
+    worded_sql,
+    zone_table,
+)
 
 TIME = "time"
 """Stands for times of day where a strptime pattern is expected."""
@@ -211,7 +217,7 @@ def _number_text(text: str, written: str) -> str:
         ELSE coalesce({number}, {text}) END"""
 
 
-def time_sql(column: TableColumn, pattern: str | None) -> str:
+def time_sql(column: TableColumn, pattern: str | None, *, american: bool = False) -> str:
     """SQL: microseconds since 1970 (for `TIME`, since midnight) as BIGINT; NULL if unreadable.
 
     Args:
@@ -219,6 +225,7 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
         pattern: of text: None for ISO 8601, `TIME` for times of day, one of `PERIODS`, `WORDED`,
             or another strptime pattern; of numbers one of `NUMBER_PATTERNS`. Durations below a
             day are times of day.
+        american: whether the names of several time zones are those of North America.
     """
     if pattern in NUMBER_PATTERNS and column.type not in ("date", "datetime"):
         counted = _numbered_time(column, pattern)
@@ -227,9 +234,10 @@ def time_sql(column: TableColumn, pattern: str | None) -> str:
     if column.is_text:
         # Most cells are as the pattern has them. Inside one lambda the other forms would cost half
         # as much again, though they are tried only where it reads none.
+        other = functools.partial(_other_time, american=american)
         read = (
             with_value(text_sql(column), functools.partial(part, column.nulls, pattern))
-            for part in (_text_time, _other_time)
+            for part in (_text_time, other)
         )
         return f"coalesce({', '.join(read)})"
     if column.sql_type == "INTERVAL":
@@ -268,7 +276,7 @@ def _text_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
     return _microseconds(nulls, text, _stamp(pattern, text))
 
 
-def _other_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
+def _other_time(nulls: tuple[str, ...], pattern: str | None, text: str, *, american: bool) -> str:
     """SQL: the microseconds of a time that is written in another way than that of a pattern."""
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + {tidied_sql(text, _clock_time)})"
@@ -279,7 +287,9 @@ def _other_time(nulls: tuple[str, ...], pattern: str | None, text: str) -> str:
             forms.insert(1, _zoned_stamp(pattern, tidy))
         return f"coalesce({', '.join(forms)})"
 
-    return _microseconds(nulls, text, with_value(tidy_time_sql(text), read))
+    return _microseconds(
+        nulls, text, with_value(tidy_time_sql(text, zone_table(american=american)), read)
+    )
 
 
 def _zoned_stamp(pattern: str, text: str) -> str:

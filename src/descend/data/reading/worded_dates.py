@@ -84,16 +84,34 @@ offset."""
 
 _ZONES = """
     UTC+00:00 GMT+00:00 WET+00:00 WEST+01:00 CET+01:00 CEST+02:00 MEZ+01:00 MESZ+02:00 EET+02:00
-    EEST+03:00 MSK+03:00 WAT+01:00 CAT+02:00 SAST+02:00 EAT+03:00 PKT+05:00 HKT+08:00 SGT+08:00
-    JST+09:00 KST+09:00 AWST+08:00 ACST+09:30 ACDT+10:30 AEST+10:00 AEDT+11:00 NZST+12:00 NZDT+13:00
-    BRT-03:00 EST-05:00 EDT-04:00 CST-06:00 CDT-05:00 MST-07:00 MDT-06:00 PST-08:00 PDT-07:00
-    AKST-09:00 AKDT-08:00 HST-10:00
+    EEST+03:00 WAT+01:00 CAT+02:00 SAST+02:00 EAT+03:00 PKT+05:00 HKT+08:00 SGT+08:00 JST+09:00
+    KST+09:00 AWST+08:00 ACST+09:30 ACDT+10:30 AEST+10:00 AEDT+11:00 NZST+12:00 NZDT+13:00 BRT-03:00
+    EDT-04:00 MST-07:00 MDT-06:00 PDT-07:00 AKST-09:00 AKDT-08:00 HST-10:00
 """
-"""Time zones by name, with what they are from UTC; those of North America as RFC 2822 has them.
-Names of several zones (IST, BST) are none of them."""
-_ZONE_TABLE = "".join(
-    f"{name:5}{offset}" for name, offset in re.findall("([A-Z]+)([-+0-9:]+)", _ZONES)
-)
+"""Time zones by name, with what they are from UTC, where the name has had one meaning since 2000.
+
+Of the names below and of others (AST, ADT, BST, IST, MSK, AMT) the time zone database of IANA or
+PostgreSQL's list of abbreviations has several: Central, China's and Cuba's CST, Moscow's time at
++04:00 from 2011 to 2014. Of KST that of Pyongyang from 2015 to 2018 is not counted."""
+_AMERICAN = "EST-05:00 CST-06:00 CDT-05:00 PST-08:00"
+"""Names that others have too (eastern Australia, China, Cuba, the Philippines), as RFC 2822 has
+them."""
+AMERICAN_ZONE = "(?:[0-9]|[AaPp][Mm]) ?(?:EDT|MST|MDT|PDT|AKST|AKDT|HST)(?: [0-9]{4})?$"
+"""A time in a zone that only North America has, beside which `_AMERICAN` are meant."""
+
+
+def zone_table(*, american: bool) -> str:
+    """SQL: a text of the names of time zones and their offsets.
+
+    Args:
+        american: whether names that are several zones are those of North America.
+    """
+    listed = _ZONES + _AMERICAN if american else _ZONES
+    pairs = re.findall("([A-Z]+)([-+][0-9:]+)", listed)
+    return quote_text("".join(f"{name:5}{offset}" for name, offset in pairs))
+
+
+_CERTAIN = zone_table(american=False)
 _NAMED_ZONE = "(?:[0-9]|[AaPp][Mm]) ?([A-Z]{3,5})$"
 UNKNOWN_ZONE = ".*[0-9]{1,2}:[0-9]{2}.* (?:[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)"
 """A time with a name behind it that `tidied_sql` does not know."""
@@ -103,7 +121,7 @@ _ODD_CLOCK = (
 )
 
 
-def tidied_sql(text: str, read: Callable[[str], str]) -> str:
+def tidied_sql(text: str, read: Callable[[str], str], zones: str = _CERTAIN) -> str:
     """SQL: what `read` makes of a text with its clock as strptime patterns have it.
 
     `12/31/2021, 11:59 p.m.` is `12/31/2021 11:59 PM`, and `13:37 CET` is `13:37 +01:00`; NULL for
@@ -112,7 +130,12 @@ def tidied_sql(text: str, read: Callable[[str], str]) -> str:
     Args:
         text: SQL of a text without spaces around it.
         read: gives the SQL of a value of a text.
+        zones: SQL of a `zone_table`.
     """
+
+    def with_offset(tidy: str) -> str:
+        return with_value(_with_offset(tidy, zones), read)
+
     tidy = f"translate({text}, '\u00a0\u202f', '  ')"
     for pattern, new in (
         (", ?([0-9]{1,2}:)", r" \1"),
@@ -124,22 +147,21 @@ def tidied_sql(text: str, read: Callable[[str], str]) -> str:
     ):
         tidy = f"regexp_replace({tidy}, {quote_text(pattern)}, {quote_text(new)})"
     odd = f"regexp_matches({text}, {quote_text(_ODD_CLOCK)})"
-    return f"CASE WHEN {odd} THEN {with_value(with_value(tidy, _with_offset), read)} END"
+    return f"CASE WHEN {odd} THEN {with_value(tidy, with_offset)} END"
 
 
-def _with_offset(text: str) -> str:
+def _with_offset(text: str, zones: str) -> str:
     """SQL: a text with the offset from UTC in place of the name of a time zone."""
     name = f"rpad(regexp_extract({text}, {quote_text(_NAMED_ZONE)}, 1), 5, ' ')"
-    table = quote_text(_ZONE_TABLE)
-    place = f"CASE WHEN contains({text}, ':') THEN nullif(strpos({table}, {name}), 0) END"
-    offset = f"nullif(substr({table}, {place} + 5, 6), '')"
+    place = f"CASE WHEN contains({text}, ':') THEN nullif(strpos({zones}, {name}), 0) END"
+    offset = f"nullif(substr({zones}, {place} + 5, 6), '')"
     bare = f"regexp_replace({text}, ' ?[A-Z]{{3,5}}$', '')"
     return f"coalesce({bare} || ' ' || {offset}, {text})"
 
 
-def tidy_time_sql(text: str) -> str:
+def tidy_time_sql(text: str, zones: str = _CERTAIN) -> str:
     """SQL: a text with its clock as strptime patterns have it; other text is unchanged."""
-    return f"coalesce({tidied_sql(text, str)}, {text})"
+    return f"coalesce({tidied_sql(text, str, zones)}, {text})"
 
 
 LOOKS = (

@@ -74,6 +74,7 @@ def _datetime(
         strays=survey.strays.count if survey.strays else 0,
         note=f"no date in {count_text(survey.strays.count, 'cell')}" if survey.strays else "",
         zoned=surveys.typed[column.name].zoned,
+        american=survey.american,
     )
 
 

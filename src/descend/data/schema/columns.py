@@ -114,6 +114,7 @@ class DatetimeColumn:
         strays: cells that are neither a time nor a text for missing; they count as missing.
         note: a remark on how it is read.
         zoned: whether its times have an offset from UTC; None for dates alone, and if unknown.
+        american: whether the names of several time zones are those of North America (EST, CST).
     """
 
     kind: ClassVar[str] = "datetime"
@@ -128,6 +129,7 @@ class DatetimeColumn:
     strays: int = 0
     note: str = ""
     zoned: bool | None = None
+    american: bool = False
 
 
 @dataclass(frozen=True)

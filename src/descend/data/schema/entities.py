@@ -12,6 +12,7 @@ from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import has_identifier_name
 from descend.data.schema.hold_out import hold_out_text
 from descend.data.schema.surveys import NumberSurvey, Selection, ValueSurvey
+from descend.settings import Settings
 
 _ENTITY = re.compile(
     r"(^|[^a-z])(customer|client|user|patient|subject|person|participant|player|household|student"
@@ -36,6 +37,7 @@ def repeated_entities(
     numbers: Mapping[str, NumberSurvey],
     values: Mapping[str, ValueSurvey],
     rows: Selection,
+    settings: Settings,
 ) -> list[str]:
     """A sentence on the columns whose entities have rows in training and in validation.
 
@@ -45,6 +47,7 @@ def repeated_entities(
         numbers: surveys of columns of numbers, by name.
         values: surveys of other columns, by name.
         rows: selects the rows; part of them is held out at random.
+        settings: of the run, for the command that is told.
     """
     if rows.fraction is None:
         return []
@@ -70,7 +73,7 @@ def repeated_entities(
     return [
         f"Column {first!r} seems to say whom or what a row is about, and {shared:,} of "
         f"{held_out:,} validation rows share its value with training rows{beside}: the error is "
-        f"that for known ones. {_hold_out_groups(table, first, [one.name for one in rows.targets])}"
+        f"that for known ones. {_hold_out_groups(table, first, settings)}"
     ]
 
 
@@ -93,10 +96,10 @@ def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[in
     return sum(found.column("shared").to_pylist()), sum(found.column("held").to_pylist())
 
 
-def _hold_out_groups(table: Table, name: str, targets: Sequence[str]) -> str:
+def _hold_out_groups(table: Table, name: str, settings: Settings) -> str:
     # After a table's name even a reserved word such as "group" is a column.
     column = name if _PLAIN_NAME.fullmatch(name) else quote_name(name)
     part = f"AS t WHERE hash(t.{column}) % 10"
     which = ("all rows of a tenth of them", "all rows of some of them")
-    told = hold_out_text(table, targets, (f"{part} > 0", f"{part} = 0"), which)
+    told = hold_out_text(table, settings, (f"{part} > 0", f"{part} = 0"), which)
     return f"For the error for new ones, {told}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,11 +22,13 @@ from descend.data.reading.expressions import (
 )
 from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.periods import WORDED_MONTH
+from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
+from descend.data.schema.hold_out import query_text
 from descend.data.schema.odd_rows import odd_rows
 from descend.data.schema.odd_values import alike_values, several_values
 from descend.errors import cell_option_text, option_text, quoted_cell
@@ -156,7 +159,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
                 f"{option_text('date_order', 'mdy')}."
             )
         if survey.unread is not None:
-            said.append(_unread(name, *survey.unread, survey.texts))
+            said.append(_unread(table, name, *survey.unread, survey.texts))
         said += several_values(table, name, survey.texts)
     for column in columns:
         if isinstance(column, CategoryColumn):
@@ -174,20 +177,28 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
     return said
 
 
-def _unread(name: str, form: str, count: int, texts: Sequence[tuple[str, int]]) -> str:
+def _unread(
+    table: Table, name: str, form: str, count: int, texts: Sequence[tuple[str, int]]
+) -> str:
     """A sentence on dates that have several meanings."""
     what = "months with a number that may be a day or a year"
-    instead = "Write days as 2024-03-21 and months as 2021-03"
+    instead = "Write days as 2024-03-21 and months as 2021-03."
     if form == "zone":
         what = "times with the name of a time zone that is not known, or that several zones have"
-        instead = "Write the offset from UTC in its place: 2024-12-31 12:30+05:30"
+        instead = "Write the offset from UTC in its place, such as 2024-12-31 12:30+05:30"
+        zones = (re.search(r"(?:\d|[AaPp][Mm]) ?([A-Z]{2,5})$", text) for text, _ in texts)
+        zone = next((found[1] for found in zones if found), None)
+        column = quote_name(name)
+        offset = f"replace({column}, {quote_text(zone or '')}, '+05:30')"
+        query = query_text(table, f"* REPLACE ({offset} AS {column})")
+        instead += query if zone else "."
     elif form == "clock":
         what = "times of a day with a time zone"
-        instead = "Write them without the zone, or with their date"
+        instead = "Write them without the zone, or with their date."
     example = f", such as {quoted_cell(texts[0][0])}" if texts else ""
     return (
         f"Column {name!r} holds {what}, in {count_text(count, 'cell')}{example}; it is read as "
-        f"text. {instead}."
+        f"text. {instead}"
     )
 
 

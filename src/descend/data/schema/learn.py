@@ -244,8 +244,8 @@ def _schema(
     )
     warnings += _missing_warnings(columns, training)
     warnings += column_hints(table, columns, surveys)
-    warnings += repeated_entities(table, inputs, survey, values, rows)
-    warnings += rows_in_time(table, columns, rows, row_counts.total)
+    warnings += repeated_entities(table, inputs, survey, values, rows, settings)
+    warnings += rows_in_time(table, columns, rows, row_counts.total, settings)
     if target.task == "regression":
         warnings += far_targets(table, targets, rows)
     return Schema(

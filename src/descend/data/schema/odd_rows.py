@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import Table
 from descend.data.schema.column_records import Surveys
+from descend.data.schema.hold_out import query_text
 from descend.errors import quoted_cell
 from descend.io.units import count_text
 
@@ -72,9 +72,5 @@ def _rare_cells(surveys: Surveys) -> Iterator[tuple[str, str, int]]:
 
 
 def _leave_out(table: Table, name: str, cell: str) -> str:
-    instead = "Leave such rows out"
-    if not os.path.exists(table.name):
-        return f"{instead}."
-    source, column = quote_text(table.name), f"{quote_name(name)}::VARCHAR"
-    query = f"SELECT * FROM {source} WHERE {column} IS DISTINCT FROM {quote_text(cell)}"
-    return f"{instead}, for instance with the query  {query}"
+    condition = f"WHERE {quote_name(name)}::VARCHAR IS DISTINCT FROM {quote_text(cell)}"
+    return f"Leave such rows out{query_text(table, '*', condition)}"

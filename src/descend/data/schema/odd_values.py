@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ from descend.data.reading.expressions import number_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
+from descend.data.schema.hold_out import query_text
 from descend.data.schema.surveys import Selection
 from descend.errors import option_text, quoted_cell
 from descend.io.units import count_text
@@ -60,7 +60,7 @@ def alike_values(table: Table, name: str, values: Values) -> list[str]:
     return [
         f"Column {name!r} has values that differ only in letter case or spaces: {shown}{more}. "
         "Each is a category of its own; if they mean the same, write them alike"
-        f"{_with_query(table, f'* REPLACE ({written} AS {column})')}"
+        f"{query_text(table, f'* REPLACE ({written} AS {column})')}"
     ]
 
 
@@ -106,15 +106,8 @@ def _describe_several(
         f"The cells of column {name!r} seem to hold several values each, parted by "
         f"{separator!r}: {shown}{' and others' if len(counts) > _SHOWN else ''}. Each combination "
         "is taken as a value of its own. Give every value a column of its own"
-        f"{_with_query(table, own)}"
+        f"{query_text(table, own)}"
     )
-
-
-def _with_query(table: Table, selected: str) -> str:
-    """The end of a sentence, with a query over the file where the table is one."""
-    if not os.path.exists(table.name):
-        return "."
-    return f", for instance with the query  SELECT {selected} FROM {quote_text(table.name)}"
 
 
 def far_targets(table: Table, targets: Sequence[TableColumn], rows: Selection) -> list[str]:

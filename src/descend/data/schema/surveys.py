@@ -124,6 +124,8 @@ class ValueSurvey:
         longest: length of the longest.
         length: mean length.
         pattern: how its dates or times are written, as `DatetimeColumn` has it.
+        american: whether its times show that names of several time zones are those of North
+            America.
         ambiguous: whether its text is dates in which day and month cannot be told apart.
         dated: how many of its cells are dates of one form, where too few are for a column of
             dates.
@@ -142,6 +144,7 @@ class ValueSurvey:
     longest: int = 0
     length: float = 0.0
     pattern: str | None = None
+    american: bool = False
     ambiguous: bool = False
     dated: int = 0
     unread: tuple[str, int] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,12 +38,14 @@ from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells
 from descend.data.reading.text_types import is_few
 from descend.data.reading.worded_dates import (
+    AMERICAN_ZONE,
     LOOKS,
     MONTH_NUMBERS,
     UNKNOWN_ZONE,
     WORDED,
     tidy_time_sql,
     worded_sql,
+    zone_table,
 )
 from descend.data.schema.column_groups import MOST_COLUMNS, in_groups, survey_groups
 from descend.data.schema.dates import MONTH_PARTS, PARTS, TIME_PARTS
@@ -236,13 +238,15 @@ def _written_times(
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
     looks += [f"regexp_full_match(value, {quote_text(one)})" for one in _UNREAD.values()]
     looks.append(looks_like_period_sql("value"))
-    first = _count_matches(table, kept, [is_iso, clock_sql("value"), *looks], places)
+    american = _american(table, kept, places)
+    count_matches = functools.partial(_count_matches, table, kept, american)
+    first = count_matches([is_iso, clock_sql("value"), *looks], places)
     found: dict[int, dict[str, Any]] = {}
     dated = []
     of_periods = [place for place, (n, *_, period) in first.items() if is_few(n - period, period)]
     tests = [f"({period_sql('value', one)}) IS NOT NULL" for one in PERIODS]
     tests.append(school_year_sql("value"))
-    for place, (cells, *counts, school) in _count_matches(table, kept, tests, of_periods).items():
+    for place, (cells, *counts, school) in count_matches(tests, of_periods).items():
         if school == cells:
             first[place] = [cells] + [0] * (len(first[place]) - 1)
         elif is_few(cells - max(counts), max(counts)):
@@ -258,13 +262,13 @@ def _written_times(
             found[place] = {"pattern": TIME}
         elif is_few(cells - date, date):
             dated.append(place)
-    fits = _fit_some(table, kept, dated)
+    fits = _fit_some(table, kept, american, dated)
     patterns = [
         one for one in PATTERNS if one == _DAY or any(one in some for some in fits.values())
     ]
     tests = [_matches(pattern) for pattern in patterns]
     hopeful = [place for place in dated if place in fits or first[place][1]]
-    for place, (cells, *matching) in _count_matches(table, kept, tests, hopeful).items():
+    for place, (cells, *matching) in count_matches(tests, hopeful).items():
         # `time_sql` reads ISO 8601 beside any other form.
         iso = first[place][1]
         counts = [
@@ -296,10 +300,34 @@ def _written_times(
         form = max(unread, key=lambda one: unread[one])
         if place not in found and unread[form] >= _MOSTLY * cells:
             found[place] = {"unread": (form, unread[form])}
+    for place in american & found.keys():
+        found[place]["american"] = True
     return found
 
 
-def _fit_some(table: Table, kept: str, places: Sequence[int]) -> dict[int, set[str]]:
+def _american(table: Table, kept: str, places: Sequence[int]) -> frozenset[int]:
+    """The columns with times in zones of North America that no other part of the world has."""
+    if not places:
+        return frozenset()
+    zone = f"contains(value, ':') AND regexp_matches(value, {quote_text(AMERICAN_ZONE)})"
+    inside = ", ".join(map(str, places))
+    found = table.joined(f"SELECT DISTINCT place FROM {kept} WHERE place IN ({inside}) AND {zone}")
+    return frozenset(found.column("place").to_pylist())
+
+
+def _tidy_sql(american: frozenset[int]) -> str:
+    """SQL: `value` of a `place` with its clock as strptime patterns have it."""
+    zones = zone_table(american=False)
+    if american:
+        inside = ", ".join(map(str, sorted(american)))
+        own = zone_table(american=True)
+        zones = f"CASE WHEN place IN ({inside}) THEN {own} ELSE {zones} END"
+    return tidy_time_sql("value", zones)
+
+
+def _fit_some(
+    table: Table, kept: str, american: frozenset[int], places: Sequence[int]
+) -> dict[int, set[str]]:
     """The date formats that fit some values of each column beside ISO 8601, where there are any.
 
     Tried on the commonest values and on others by their hash: those that are no dates may be most
@@ -309,7 +337,7 @@ def _fit_some(table: Table, kept: str, places: Sequence[int]) -> dict[int, set[s
         return {}
     tests = ", ".join(f"bool_or({_matches(pattern)})" for pattern in PATTERNS)
     within = f"OVER (PARTITION BY place ORDER BY {{}}, value) <= {_TRIED_FIRST}"
-    value, inside = tidy_time_sql("value"), ", ".join(map(str, places))
+    value, inside = _tidy_sql(american), ", ".join(map(str, places))
     sql = f"""SELECT place, [{tests}] AS fits FROM (
             SELECT place, {value} AS value, {without_offset_sql(value)} AS bare
             FROM {kept} WHERE place IN ({inside})
@@ -331,7 +359,11 @@ def _order(pattern: str) -> str:
 
 
 def _count_matches(
-    table: Table, kept: str, tests: Sequence[str], places: Sequence[int]
+    table: Table,
+    kept: str,
+    american: frozenset[int],
+    tests: Sequence[str],
+    places: Sequence[int],
 ) -> dict[int, list[int]]:
     """How many cells the columns at some indices have, and how many pass each test."""
     if not places:
@@ -343,7 +375,7 @@ def _count_matches(
     inside = ", ".join(map(str, places))
     sql = f"""SELECT place, [sum(n)::BIGINT, {listed}] AS counts
         FROM (SELECT place, n, value, {without_offset_sql("value")} AS bare
-            FROM (SELECT place, n, {tidy_time_sql("value")} AS value FROM {kept}))
+            FROM (SELECT place, n, {_tidy_sql(american)} AS value FROM {kept}))
         WHERE place IN ({inside}) AND NOT {missing_sql("value", (), marks=True)}
         GROUP BY place"""
     found: dict[int, list[int]] = {}
@@ -382,15 +414,14 @@ def _with_times(
     if pattern is None or survey.distinct <= 1:
         return replace(survey, pattern=None)
     written = None if pattern == ISO else pattern
+    read = functools.partial(time_sql, american=survey.american)
     if column.type == "text":
         value = replace(_VALUE, nulls=column.nulls)
-        source = f"SELECT {time_sql(value, written)} AS time, n FROM {kept} WHERE place = {place}"
+        source = f"SELECT {read(value, written)} AS time, n FROM {kept} WHERE place = {place}"
     else:
-        source = (
-            f"SELECT {time_sql(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
-        )
+        source = f"SELECT {read(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
     times = survey_times(table, source, _parts(pattern))
-    strays = _strays(table, column, written, few=times.seen < survey.seen)
+    strays = _strays(table, column, written, read, few=times.seen < survey.seen)
     return replace(survey, pattern=written, times=times, strays=strays)
 
 
@@ -401,11 +432,18 @@ def _parts(pattern: str) -> tuple[str, ...]:
     return TIME_PARTS if pattern == TIME else PARTS
 
 
-def _strays(table: Table, column: TableColumn, pattern: str | None, *, few: bool) -> Cells | None:
+def _strays(
+    table: Table,
+    column: TableColumn,
+    pattern: str | None,
+    read: Callable[[TableColumn, str | None], str],
+    *,
+    few: bool,
+) -> Cells | None:
     """The cells of a column of dates that are none; for text only where there are `few`."""
     if column.is_text and not few:
         return None
-    none = f"{time_written_sql(column, pattern)} AND ({time_sql(column, pattern)}) IS NULL"
+    none = f"{time_written_sql(column, pattern)} AND ({read(column, pattern)}) IS NULL"
     found = table.merged(
         f"SELECT count(*) AS n, min(row)::BIGINT AS first, arg_min(cell, row) AS example FROM "
         f"(SELECT {ROW} AS row, {cell_sql(column)} AS cell FROM {table.rows} "

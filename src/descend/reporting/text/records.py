@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from descend.errors import option_text
+from descend.errors import option_text, shell_text
 from descend.io.units import bytes_text, count_text, percent_text, span_text
 from descend.reporting.checks import checks_of, ending_text
 from descend.reporting.text.tables import paragraph, table_text
@@ -126,7 +126,8 @@ def summary_text(
             f"Report   {folder / 'report.html'}",
         ]
     if folder is not None and not record.get("own"):
-        lines.append(f"Predict  descend predict {folder} DATA -o predictions.csv")
+        command = f"descend predict {shell_text(str(folder))} DATA -o predictions.csv"
+        lines.append(f"Predict  {command}")
     return "\n".join(lines)
 
 
@@ -315,7 +316,7 @@ def _run_text(record: Mapping[str, Any], history: History, assessment: Any) -> s
     if "result" in record:
         summary = summary_text(record, path, history, assessment)
         return f"{path}: {record['state']}\n\n{summary}"
-    command = f"descend resume {path}"
+    command = f"descend resume {shell_text(str(path))}"
     if record.get("own"):
         command = f"descend.fit(..., out={str(path)!r}, resume=True)"
     lines = [f"{path}: {record['state']}. To go on: {command}"]

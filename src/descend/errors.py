@@ -163,13 +163,16 @@ def argument_text(argument: object) -> str:
 
 
 def shell_text(text: str) -> str:
-    """A text as a shell takes it: in double quotes where it holds single ones, as queries do.
+    r"""A text as a shell takes it: in double quotes where it holds single ones, as queries do.
 
     >>> print(shell_text("a b"), shell_text("SELECT * FROM 'a.csv'"), shell_text("a.csv"))
     'a b' "SELECT * FROM 'a.csv'" a.csv
+    >>> print(shell_text('SELECT "my x" FROM \'a.csv\''))
+    "SELECT \"my x\" FROM 'a.csv'"
     """
-    if "'" in text and not any(mark in text for mark in '"$`\\!\n'):
-        return f'"{text}"'
+    if "'" in text and not any(mark in text for mark in "$`\\!\n"):
+        escaped = text.replace('"', '\\"')
+        return f'"{escaped}"'
     return shlex.quote(text)
 
 

@@ -69,9 +69,9 @@ def test_no_format_is_tried_on_all_values_of_texts(
     tried: list[str] = []
     count = value_survey._count_matches
 
-    def spy(table: Any, kept: str, tests: Any, places: Any) -> Any:
+    def spy(table: Any, kept: str, american: Any, tests: Any, places: Any) -> Any:
         tried.extend(one for one in tests if places and one.startswith("try_strptime("))
-        return count(table, kept, tests, places)
+        return count(table, kept, american, tests, places)
 
     monkeypatch.setattr(value_survey, "_count_matches", spy)
     assert pattern_of(tmp_path, [cell.format(row % 300 + 40) for row in range(400)]) is None

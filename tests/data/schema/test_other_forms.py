@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.read_plan import plan_reading
 from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.open_table import open_table
-from descend.data.schema.columns import CategoryColumn, NumberColumn, Schema
+from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn, Schema
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import DataError
 from descend.settings import Settings
@@ -413,6 +414,19 @@ def test_dates_of_several_meanings_are_told() -> None:
     )
     for form, said in forms.items():
         assert any(repr(form) in one and said in one for one in schema.warnings)
+
+
+def test_every_form_of_date_is_planned_only_where_a_cell_needs_it() -> None:
+    cells = [f"{one:%d.%m.%Y}" for one in TIMES]
+    schema = learned(cells)
+    dates = [one for one in schema.columns if isinstance(one, DatetimeColumn)]
+
+    def planned(*more: str) -> int:
+        table = open_table(frame([*cells, *more]))
+        return len(plan_reading(schema, dates, table, target=False).select[0])
+
+    assert planned("n/a", "") == planned() < planned("3. März 2021") / 3
+    check_alike(schema, [*cells, "3. März 2021"], [*cells, "03.03.2021"])
 
 
 def test_names_of_several_zones_are_american_beside_names_that_only_america_has() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from descend.data.reading.missing import missing_sql
 from descend.data.reading.number_text import (
@@ -217,7 +217,9 @@ def _number_text(text: str, written: str) -> str:
         ELSE coalesce({number}, {text}) END"""
 
 
-def time_sql(column: TableColumn, pattern: str | None, *, american: bool = False) -> str:
+def time_sql(
+    column: TableColumn, pattern: str | None, *, american: bool = False, odd: bool = True
+) -> str:
     """SQL: microseconds since 1970 (for `TIME`, since midnight) as BIGINT; NULL if unreadable.
 
     Args:
@@ -226,6 +228,8 @@ def time_sql(column: TableColumn, pattern: str | None, *, american: bool = False
             or another strptime pattern; of numbers one of `NUMBER_PATTERNS`. Durations below a
             day are times of day.
         american: whether the names of several time zones are those of North America.
+        odd: whether to read text in other forms than that of the pattern too, which takes several
+            times as long to plan.
     """
     if pattern in NUMBER_PATTERNS and column.type not in ("date", "datetime"):
         counted = _numbered_time(column, pattern)
@@ -234,10 +238,12 @@ def time_sql(column: TableColumn, pattern: str | None, *, american: bool = False
     if column.is_text:
         # Most cells are as the pattern has them. Inside one lambda the other forms would cost half
         # as much again, though they are tried only where it reads none.
-        other = functools.partial(_other_time, american=american)
+        forms: list[Callable[..., str]] = [_text_time]
+        if odd:
+            forms.append(functools.partial(_other_time, american=american))
         read = (
-            with_value(text_sql(column), functools.partial(part, column.nulls, pattern))
-            for part in (_text_time, other)
+            with_value(text_sql(column), functools.partial(form, column.nulls, pattern))
+            for form in forms
         )
         return f"coalesce({', '.join(read)})"
     if column.sql_type == "INTERVAL":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from descend.data.reading.expressions import text_sql, time_sql
@@ -27,7 +27,7 @@ _NEIGHBOURS = 4_096
 _LEAST_BREAKS = 2
 _MOST_BREAKS = 0.1
 """Share of neighbouring rows that go back in time, up to which their order is not by chance."""
-_AT_ONCE = 64
+_AT_ONCE = 32
 """Columns that one query looks at."""
 _EPOCH = datetime.datetime(1970, 1, 1)
 _AT_RANDOM = (
@@ -58,8 +58,7 @@ def rows_in_time(
     times = [one for one in columns if isinstance(one, DatetimeColumn) and one.pattern != "time"]
     if rows.fraction is None or count < _LEAST_ROWS:
         return []
-    for column in times:
-        direction = _direction(table, column, count)
+    for column, direction in _directions(table, times, count):
         if direction:
             return [
                 f"The rows stand in the order of {column.name!r}{_AT_RANDOM} "
@@ -67,8 +66,8 @@ def rows_in_time(
             ]
     targets = {one.name for one in rows.targets}
     others = [one for one in table.columns if one.name not in targets and one.type != "other"]
-    for column in times:
-        block = _block_column(table, column, count, others)
+    for column, sign, backs in _moving_back(table, times, count):
+        block = _block_column(table, column, sign, backs, count, others)
         if block:
             return [
                 f"The rows of each {block!r} stand in the order of {column.name!r}{_AT_RANDOM} "
@@ -77,22 +76,53 @@ def rows_in_time(
     return []
 
 
-def _direction(table: Table, column: DatetimeColumn, count: int) -> int:
-    """1 where times rise with the rows, -1 where they fall, 0 where they do neither."""
-    read = table.column(column.name)
-    assert read is not None
+def _groups(columns: Sequence[DatetimeColumn]) -> Iterator[Sequence[DatetimeColumn]]:
+    """Columns that one query looks at: each query takes time to plan."""
+    for start in range(0, len(columns), _AT_ONCE):
+        yield columns[start : start + _AT_ONCE]
+
+
+def _moments(table: Table, columns: Sequence[DatetimeColumn]) -> str:
+    """SQL: `m0`, `m1`, ..., numbers that grow with the times of columns."""
+    moments = []
+    for place, column in enumerate(columns):
+        read = table.column(column.name)
+        assert read is not None
+        moments.append(f"{_moment_sql(read, column.pattern)} AS m{place}")
+    return ", ".join(moments)
+
+
+def _directions(
+    table: Table, columns: Sequence[DatetimeColumn], count: int
+) -> Iterator[tuple[DatetimeColumn, int]]:
+    """Each column with 1 where times rise with the rows, -1 where they fall, 0 for neither."""
     size = -(-count // _BLOCKS)
-    found = table.merged(
-        f"SELECT {ROW} // {size} AS block, min(moment) AS low, max(moment) AS high FROM (SELECT "
-        f"{ROW}, {_moment_sql(read, column.pattern)} AS moment FROM {table.rows}) "
-        "WHERE moment IS NOT NULL GROUP BY 1 ORDER BY 1",
-        "SELECT block, min(low) AS low, max(high) AS high FROM parts GROUP BY 1 ORDER BY 1",
-    )
-    lows, highs = found.column("low").to_pylist(), found.column("high").to_pylist()
+    for group in _groups(columns):
+        ends, merged = (
+            ", ".join(
+                f"min({low}) AS low{place}, max({high}) AS high{place}"
+                for place in range(len(group))
+                for low, high in [(one.format(place), other.format(place))]
+            )
+            for one, other in (("m{}", "m{}"), ("low{}", "high{}"))
+        )
+        found = table.merged(
+            f"SELECT {ROW} // {size} AS block, {ends} FROM "
+            f"(SELECT {ROW}, {_moments(table, group)} FROM {table.rows}) GROUP BY 1 ORDER BY 1",
+            f"SELECT block, {merged} FROM parts GROUP BY 1 ORDER BY 1",
+        )
+        for place, column in enumerate(group):
+            listed = (found.column(f"{end}{place}").to_pylist() for end in ("low", "high"))
+            blocks = [one for one in zip(*listed, strict=True) if one[0] is not None]
+            yield column, _direction(blocks)
+
+
+def _direction(blocks: Sequence[tuple[int, int]]) -> int:
+    """The direction of blocks of rows by the earliest and the latest time of each."""
+    lows, highs = ([one[end] for one in blocks] for end in (0, 1))
     if len(lows) < 2 or min(lows) == max(highs):
         return 0
     # Neighbours may overlap: flights that are listed by when they left may be late.
-    blocks = list(zip(lows, highs, strict=True))
     moves = [(two[0] - one[0], two[1] - one[1]) for one, two in pairwise(blocks)]
     # Blocks that all have the same time follow each other both ways.
     if sum(move == (0, 0) for move in moves) > len(moves) // 2:
@@ -116,39 +146,65 @@ def _moment_sql(column: TableColumn, pattern: str | None) -> str:
     return time_sql(column, pattern)
 
 
+def _near(count: int) -> tuple[str, str]:
+    """SQL: the window of neighbouring rows of a part of the table, and whether a row is in one."""
+    stride = max(_NEIGHBOURS, count // _BLOCKS)
+    window = f"(PARTITION BY {ROW} // {stride} ORDER BY {ROW})"
+    return window, f"{ROW} % {stride} < {_NEIGHBOURS}"
+
+
+def _moving_back(
+    table: Table, columns: Sequence[DatetimeColumn], count: int
+) -> Iterator[tuple[DatetimeColumn, str, int]]:
+    """The columns whose times hardly ever move one way from row to row: its sign, and how often.
+
+    Neighbouring rows in random order go back in time as often as forth.
+    """
+    window, inside = _near(count)
+    for group in _groups(columns):
+        places = range(len(group))
+        steps = ", ".join(f"m{place} - lag(m{place}) OVER {window} AS s{place}" for place in places)
+        counts = ", ".join(
+            f"coalesce(count_if(s{place} {sign} 0), 0)::BIGINT AS {name}{place}"
+            for place in places
+            for sign, name in (("<", "down"), (">", "up"))
+        )
+        total = ", ".join(
+            f"sum({name}{place})::BIGINT AS {name}{place}"
+            for place in places
+            for name in ("down", "up")
+        )
+        found = table.merged(
+            f"SELECT {counts} FROM (SELECT {steps} FROM (SELECT {ROW}, {_moments(table, group)} "
+            f"FROM {table.rows} WHERE {inside}))",
+            f"SELECT {total} FROM parts",
+        ).to_pylist()[0]
+        for place, column in enumerate(group):
+            down, up = found[f"down{place}"], found[f"up{place}"]
+            backs, sign = min((down, "<"), (up, ">"))
+            if _LEAST_BREAKS <= backs <= _MOST_BREAKS * (down + up):
+                yield column, sign, backs
+
+
 def _block_column(
-    table: Table, column: DatetimeColumn, count: int, others: Sequence[TableColumn]
+    table: Table,
+    column: DatetimeColumn,
+    sign: str,
+    backs: int,
+    count: int,
+    others: Sequence[TableColumn],
 ) -> str:
     """The name of the column within whose blocks of rows times rise, or fall; else empty.
 
-    Neighbouring rows in random order go back in time as often as forth. In a panel they go back
-    where a new block begins, and there alone the other column has a new value.
+    In a panel times move back where a new block begins, and there alone it has a new value.
     """
-    read = table.column(column.name)
-    assert read is not None
-    stride = max(_NEIGHBOURS, count // _BLOCKS)
-    near = f"PARTITION BY {ROW} // {stride} ORDER BY {ROW}"
-    before = f"lag(moment) OVER ({near})"
-
-    def moves(listed: str, told: str) -> str:
-        return (
-            f"SELECT {told} FROM (SELECT moment - {before} AS step{listed} FROM "
-            f"(SELECT *, {_moment_sql(read, column.pattern)} AS moment FROM {table.rows} "
-            f"WHERE {ROW} % {stride} < {_NEIGHBOURS}))"
-        )
-
-    counts = "count_if(step > 0)::BIGINT AS up, count_if(step < 0)::BIGINT AS down"
-    total = "SELECT sum(up)::BIGINT AS up, sum(down)::BIGINT AS down FROM parts"
-    found = table.merged(moves("", counts), total).to_pylist()[0]
-    rarer, sign = min((found["down"], "<"), (found["up"], ">"))
-    if rarer < _LEAST_BREAKS or rarer > _MOST_BREAKS * (found["up"] + found["down"]):
-        return ""
+    window, inside = _near(count)
     for start in range(0, len(others), _AT_ONCE):
         group = [one for one in others[start : start + _AT_ONCE] if one.name != column.name]
         if not group:
             continue
         new = ", ".join(
-            f"{one.sql} IS DISTINCT FROM lag({one.sql}) OVER ({near}) AS v{place}"
+            f"{one.sql} IS DISTINCT FROM lag({one.sql}) OVER {window} AS v{place}"
             for place, one in enumerate(group)
         )
         both = ", ".join(
@@ -156,10 +212,13 @@ def _block_column(
             f"count_if(v{place} AND step {sign} 0)]::BIGINT[]"
             for place in range(len(group))
         )
-        parts = table.joined(moves(f", {new}", f"[{both}] AS changes")).column("changes")
+        parts = table.joined(
+            f"SELECT [{both}] AS changes FROM (SELECT m0 - lag(m0) OVER {window} AS step, {new} "
+            f"FROM (SELECT *, {_moments(table, [column])} FROM {table.rows} WHERE {inside}))"
+        ).column("changes")
         for place, one in enumerate(group):
             changed, together = (sum(part[place][k] for part in parts.to_pylist()) for k in (0, 1))
-            if together >= _IN_ORDER * rarer and changed <= rarer / _IN_ORDER:
+            if together >= _IN_ORDER * backs and changed <= backs / _IN_ORDER:
                 return one.name
     return ""
 

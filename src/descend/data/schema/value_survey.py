@@ -417,10 +417,15 @@ def _with_times(
     read = functools.partial(time_sql, american=survey.american)
     if column.type == "text":
         value = replace(_VALUE, nulls=column.nulls)
-        source = f"SELECT {read(value, written)} AS time, n FROM {kept} WHERE place = {place}"
+        where = f"FROM {kept} WHERE place = {place}"
+        usual = f"SELECT {time_sql(value, written, odd=False)} AS time, n {where}"
+        times = survey_times(table, usual, _parts(pattern))
+        if times.seen < survey.seen:
+            every = f"SELECT {read(value, written)} AS time, n {where}"
+            times = survey_times(table, every, _parts(pattern))
     else:
         source = f"SELECT {read(column, written)} AS time, 1 AS n FROM {table.rows} WHERE {MARK}"
-    times = survey_times(table, source, _parts(pattern))
+        times = survey_times(table, source, _parts(pattern))
     strays = _strays(table, column, written, read, few=times.seen < survey.seen)
     return replace(survey, pattern=written, times=times, strays=strays)
 

@@ -8,17 +8,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from descend.data.prepare import prepare
 from descend.data.reading import table as table_module
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.open_table import open_table
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_copies import copied, in_arrow
 from descend.data.reading.table_share import share_of
+from descend.settings import Settings
 from tests.sharing import in_processes
 
 ROWS = 25
@@ -122,6 +125,42 @@ def test_files_of_other_types_are_left_to_duckdb(tmp_path: Path) -> None:
     assert in_arrow(table, None) is None
     with copied(table, None) as same:
         assert same is table
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "views of text": lambda: pa.array(["a", None, "b"] * 20, pa.string_view()),
+    "views of bytes": lambda: pa.array([b"a", None, b"b"] * 20, pa.binary_view()),
+    "runs of text": lambda: pa.RunEndEncodedArray.from_arrays([20, 60], ["a", "b"]),
+    "runs of numbers": lambda: pa.RunEndEncodedArray.from_arrays([10, 40, 60], [1.5, 2.5, 4.0]),
+    "float16": lambda: pa.array(np.arange(60) % 7, pa.float32()).cast(pa.float16()),
+    "256 bits": lambda: pa.array([Decimal(row % 9) / 4 for row in range(60)], pa.decimal256(50, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("way", ["memory", "arrow", "parquet"])
+def test_odd_types_are_learned_alike_in_wide_and_narrow_tables(
+    tmp_path: Path, kind: str, way: str
+) -> None:
+    learned = []
+    for count in (3, NARROW + 1):
+        others = {
+            f"c{place}": [(row * row) % 11 / 2 for row in range(60)] for place in range(count)
+        }
+        rows = pa.table({"odd": ODD[kind](), **others})
+        data: Any = rows
+        if way != "memory":
+            data = str(tmp_path / f"{count}.{way}")
+        try:
+            if way == "arrow":
+                with pa.OSFile(data, "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+                    writer.write_table(rows)
+            elif way == "parquet":
+                pa.parquet.write_table(rows, data)
+        except pa.ArrowNotImplementedError:
+            return  # There are no such files.
+        learned.append(prepare(data, Settings(target="c0")).schema.columns[0])
+    assert learned[0] == learned[1]
 
 
 def test_a_damaged_file_is_left_to_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

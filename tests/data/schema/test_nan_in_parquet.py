@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import descend
+from descend.data.reading.open_table import open_table
 from descend.data.schema import number_survey
 from descend.tuning.compare.run import digest
 
@@ -62,7 +63,17 @@ def test_the_model_is_that_of_empty_cells(
     assert np.isfinite(column.deviation)
 
 
-def test_a_query_sees_nan_where_statistics_say_there_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relation", ["'{}'", "read_parquet('{}')", "parquet_scan(['{}']) AS t"])
+@pytest.mark.parametrize("condition", ["isnan(a)", "a > 25", "a = 'NaN'"])
+def test_a_query_finds_nan_where_statistics_say_there_is_none(
+    relation: str, condition: str, tmp_path: Path
+) -> None:
+    path = _write(tmp_path / "nan.parquet", pa.float64(), float("nan"))
+    table = open_table(f"SELECT * FROM {relation.format(path)} WHERE {condition}")
+    assert table.count() == len(range(1, ROWS, 3))
+
+
+def test_a_query_trains_on_the_rows_that_hold_no_nan(tmp_path: Path) -> None:
     path = _write(tmp_path / "nan.parquet", pa.float64(), float("nan"))
     result = descend.train(
         f"SELECT a, y FROM '{path}' WHERE NOT isnan(y) AND NOT isnan(a)",

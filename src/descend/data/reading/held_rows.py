@@ -57,6 +57,7 @@ class HeldRows:
             instance: computes the values of SQL expressions.
             first: the number of the first row.
         """
+        rows = _taken(rows)
         if row_name not in rows.column_names:
             rows = rows.append_column(row_name, whole_numbers(first, rows.num_rows))
         self.rows = rows
@@ -143,6 +144,36 @@ class HeldRows:
             found |= dict(zip(group, read.columns, strict=True))
         places = range(len(select))
         return pa.Table.from_arrays([found[place] for place in places], [*map(str, places)])
+
+
+def taken_type(kind: pa.DataType) -> pa.DataType:
+    """The type for the same values as `kind` from which Arrow takes rows.
+
+    It takes none from views, as which Polars hands text on, and none from encoded runs.
+    """
+    if pa.types.is_run_end_encoded(kind):
+        return taken_type(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(kind) else kind
+
+
+def cast_values(
+    values: pa.Array | pa.ChunkedArray, kind: pa.DataType
+) -> pa.Array | pa.ChunkedArray:
+    """The values as another type; Arrow itself casts no encoded runs."""
+    if pa.types.is_run_end_encoded(values.type):
+        values = pc.run_end_decode(values)
+    return values if values.type == kind else values.cast(kind)
+
+
+def _taken(rows: pa.Table) -> pa.Table:
+    for place, field in enumerate(rows.schema):
+        kind = taken_type(field.type)
+        if kind != field.type:
+            column = cast_values(rows.column(place), kind)
+            rows = rows.set_column(place, field.with_type(kind), column)
+    return rows
 
 
 def _simple_numbers(cells: pa.ChunkedArray, nulls: Sequence[str]) -> pa.ChunkedArray | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from descend.data.reading.sql import quote_name
+from descend.data.reading.sql import NAN_OPTION, quote_name
 from descend.errors import DataError
 
 _READERS = frozenset(
@@ -26,6 +26,7 @@ _READERS = frozenset(
     }
 )
 """Table functions whose string arguments are names of files."""
+_PARQUET = ("read_parquet", "parquet_scan")
 _MAKERS = frozenset(
     {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
 )
@@ -47,12 +48,14 @@ class Query:
 
     Attributes:
         sql: one SELECT, without a semicolon.
+        run: the same, as it is run.
         tables: names and strings after FROM, in order: files, globs or URLs.
         files: string arguments of functions that read files: paths, globs or URLs.
         everything: whether it is `SELECT * FROM` one of the tables and nothing else.
     """
 
     sql: str
+    run: str
     tables: tuple[str, ...]
     files: tuple[str, ...]
     everything: bool = False
@@ -77,7 +80,8 @@ def check_query(text: str) -> Query:
         raise DataError(f"Expected one SELECT, found {statements[0].type.name}. {_ONE_SELECT}")
     tree = _tree(text)
     tables, files = _names_in(tree)
-    return Query(_bare(text), tables, files, _is_everything(tree, tables))
+    bare = _bare(text)
+    return Query(bare, _with_nan(bare, tree), tables, files, _is_everything(tree, tables))
 
 
 def _is_everything(tree: dict[str, Any], tables: tuple[str, ...]) -> bool:
@@ -173,6 +177,34 @@ def _files_read_by(function: dict[str, Any]) -> list[str]:
         for part in _dictionaries(function)
         if part.get("type") == "VALUE_CONSTANT" and part.get("literal", {}).get("kind") == "STRING"
     ]
+
+
+def _with_nan(sql: str, tree: dict[str, Any]) -> str:
+    """The query with `NAN_OPTION` in each of its calls that read Parquet files."""
+    calls = [arguments for arguments in _parquet_calls(tree) if not _has_option(arguments)]
+    text = sql.encode()
+    ends = [call[-1]["query_location"] + call[-1]["query_location_length"] for call in calls]
+    for end in sorted(ends, reverse=True):
+        text = text[:end] + f", {NAN_OPTION} = true".encode() + text[end:]
+    changed = text.decode(errors="replace")
+    try:
+        same = all(map(_has_option, _parquet_calls(_tree(changed))))
+    except DataError:
+        return sql
+    return changed if same else sql
+
+
+def _parquet_calls(tree: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """The arguments of each call that reads Parquet files."""
+    for part in _dictionaries(tree):
+        if part.get("type") == "TABLE_FUNCTION":
+            function = part["function"]
+            if str(function["function_name"]).lower() in _PARQUET and function["arguments"]:
+                yield [one["expression"] for one in function["arguments"]]
+
+
+def _has_option(arguments: list[dict[str, Any]]) -> bool:
+    return any(one.get("left", {}).get("column_names") == [NAN_OPTION] for one in arguments)
 
 
 def _entries(part: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from descend.data.reading.sql import RESERVED, path_list, quote_name
+from descend.data.reading.sql import RESERVED, parquet_sql, path_list, quote_name
 
 FILE_ROW = "file_row_number"
 """DuckDB's name for the number of a row in its Parquet file."""
@@ -114,7 +114,7 @@ def parquet_part(
             whole.append(path)
         elif low < high:
             pieces += _whole_files(whole, columns)
-            one = f"read_parquet({path_list([path])}, {FILE_ROW} = true)"
+            one = parquet_sql(path_list([path]), f"{FILE_ROW} = true")
             pieces.append(f"(SELECT {columns} FROM ({_between(one, FILE_ROW, low, high)}))")
             whole = []
         begins += rows
@@ -124,7 +124,7 @@ def parquet_part(
 def _whole_files(paths: Sequence[str], columns: str) -> list[str]:
     if not paths:
         return []
-    return [f"(SELECT {columns} FROM read_parquet({path_list(paths)}, union_by_name = true))"]
+    return [f"(SELECT {columns} FROM {parquet_sql(path_list(paths), 'union_by_name = true')})"]
 
 
 def _between(relation: str, number: str, first: int, stop: int) -> str:

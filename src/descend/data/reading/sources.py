@@ -33,7 +33,7 @@ from descend.data.reading.options import ReadingOptions
 from descend.data.reading.packed_files import plain_file
 from descend.data.reading.query import check_query
 from descend.data.reading.spool import Spool
-from descend.data.reading.sql import path_list, quote_name, quote_text
+from descend.data.reading.sql import parquet_sql, path_list, quote_name, quote_text
 from descend.data.reading.streams import STANDARD_INPUT, download, is_stream, stream_file
 from descend.data.reading.text_files import utf8_file
 from descend.errors import DataError, option_text
@@ -285,7 +285,7 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
             files += [one for one in sorted(glob.glob(name, recursive=True)) if os.path.isfile(one)]
     return Source(
         "the query",
-        f"({query.sql}\n)",
+        f"({query.run}\n)",
         tuple(dict.fromkeys(files)),
         objects=objects,
         reads=tuple(reads),
@@ -338,9 +338,10 @@ def _remote_source(url: str, run: Run, options: ReadingOptions, spool: Spool) ->
     reader = {"parquet": "read_parquet", "json": "read_json"}.get(kind or "csv", "read_csv")
     more = {"read_csv": ", header = true, skip = 0", "read_json": ", map_inference_threshold = -1"}
     parquet = quote_text(url) if reader == "read_parquet" else None
-    return Source(
-        shown, f"{reader}({quote_text(url)}{more.get(reader, '')})", urls=(url,), parquet=parquet
-    )
+    relation = f"{reader}({quote_text(url)}{more.get(reader, '')})"
+    if parquet is not None:
+        relation = parquet_sql(parquet)
+    return Source(shown, relation, urls=(url,), parquet=parquet)
 
 
 def _is_downloaded(url: str, run: Run) -> bool:
@@ -409,9 +410,9 @@ def _plain_source(
         schemas = check_footers(files)
         check_exact(files, schemas, functools.partial(_largest_in_parquet, run))
         two_widths = columns_of_two_widths(schemas)
-        by_name = ", union_by_name = true" if len(files) > 1 else ""
+        by_name = ["union_by_name = true"] if len(files) > 1 else []
         listed = path_list(files)
-        relation = f"read_parquet({listed}{by_name})"
+        relation = parquet_sql(listed, *by_name)
         columns = stored_columns(files, schemas, parquet=True)
         if columns != "*":
             relation = f"(SELECT {columns} FROM {relation})"
@@ -439,7 +440,7 @@ def _plain_source(
 
 def _largest_in_parquet(run: Run, path: str, column: str) -> int | None:
     value = f"abs({quote_name(column)}::HUGEINT)"
-    found = run(f"SELECT max({value})::VARCHAR AS most FROM read_parquet({quote_text(path)})")
+    found = run(f"SELECT max({value})::VARCHAR AS most FROM {parquet_sql(quote_text(path))}")
     most = found.to_pylist()[0]["most"]
     return None if most is None else int(most)
 

@@ -31,6 +31,20 @@ def path_list(paths: Sequence[str]) -> str:
     return text_list([escaped_path(path) for path in paths])
 
 
+NAN_OPTION = "can_have_nan"
+"""Parquet's least and greatest values leave NaN out; without this DuckDB skips it by them."""
+
+
+def parquet_sql(paths: str, *options: str) -> str:
+    """SQL of the rows of Parquet files.
+
+    Args:
+        paths: SQL of their names.
+        options: of DuckDB's `read_parquet`, as SQL.
+    """
+    return f"read_parquet({', '.join([paths, *options, f'{NAN_OPTION} = true'])})"
+
+
 def escaped_path(path: str) -> str:
     """A path as a pattern that it alone matches."""
     return _MAGIC.sub(r"[\1]", path)

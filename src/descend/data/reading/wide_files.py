@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, final
 import pyarrow as pa
 
 from descend.data.reading.batch_size import join_batches
+from descend.data.reading.frames import readable_type
+from descend.data.reading.held_rows import cast_values, taken_type
 
 if TYPE_CHECKING:
     from descend.data.reading.connection import Instance
@@ -79,6 +81,7 @@ class WideFiles:
                 kind = file.schema.field(name).type
                 # The values of a dictionary: another batch may have another one.
                 kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+                kind = readable_type(taken_type(kind))
                 if found.setdefault(name, kind) != kind:
                     return None
         sql_of = sql_types_of(found.values(), instance)
@@ -152,10 +155,9 @@ def sql_types_of(kinds: Iterable[pa.DataType], instance: Instance) -> dict[str, 
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [batch.column(name) for name in schema.names]
     columns = [
-        column if column.type == kind else column.cast(kind)
-        for column, kind in zip(columns, schema.types, strict=True)
+        cast_values(batch.column(name), kind)
+        for name, kind in zip(schema.names, schema.types, strict=True)
     ]
     found = pa.RecordBatch.from_arrays(columns, schema=schema)
     found.validate(full=True)

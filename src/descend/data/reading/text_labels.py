@@ -77,7 +77,8 @@ class Seen:
     """Cells of a column by label, and counts by currency or per cent sign, and by other unit.
 
     Labels of numbers with a unit have `_SPACED` or `_GLUED` before them, until `settle_unit` says
-    whether they are numbers of the column.
+    whether they are numbers of the column. `texts` is the number of different texts, or of cells
+    where nobody has looked which are the same.
     """
 
     labels: dict[str, Cells] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Seen:
     reason: str = ""
     few: bool = False
     plain: bool = True
+    texts: int = 0
 
     def count(self, *labels: str) -> int:
         """How many cells have one of these labels."""
@@ -97,6 +99,12 @@ class Seen:
         return sum(
             cells.count for label, cells in self.labels.items() if label not in ("null", "mark")
         )
+
+    @property
+    def repeats(self) -> bool:
+        """Whether each text stands in several cells, so that it is faster to look at each once."""
+        cells = sum(one.count for one in self.labels.values())
+        return self.texts * _REPEATED <= cells
 
     @property
     def zoned(self) -> bool | None:
@@ -128,15 +136,19 @@ def survey_labels(
         before: what the first rows have shown: units that are not among theirs are not told apart.
     """
     found = {column.name: Seen() for column in columns}
-    for start in range(0, len(columns), 256):
-        group = columns[start : start + 256]
+    # Of the first rows, which are few, it is not known yet.
+    repeated = [one for one in columns if one.name not in before or before[one.name].repeats]
+    names = {one.name for one in repeated}
+    others = [one for one in columns if one.name not in names]
+    for group, grouped in (*_groups(repeated, True), *_groups(others, False)):
         units = {unit for one in group if one.name in before for unit in before[one.name].measures}
         units |= {other for alike in _FAMILIES if not units.isdisjoint(alike) for other in alike}
-        listed = _labels_sql(table, group, where, sorted(units) if before else None)
+        listed = _labels_sql(table, group, where, sorted(units) if before else None, grouped)
         for row in table.merged(listed, _MERGED_LABELS).to_pylist():
             seen = found[group[int(row["place"])].name]
             cells = Cells(row["n"], row["first"], row["example"])
             label = row["label"]
+            seen.texts += row["texts"]
             measured = label.startswith((_SPACED, _GLUED))
             seen.plain &= not row["decorated"] or measured or label == _ODD
             seen.labels[label] = seen.joined([label]) or cells
@@ -148,6 +160,16 @@ def survey_labels(
     return found
 
 
+def _groups(
+    columns: Sequence[TableColumn], grouped: bool
+) -> list[tuple[Sequence[TableColumn], bool]]:
+    size = _COLUMNS_AT_ONCE
+    return [(columns[start : start + size], grouped) for start in range(0, len(columns), size)]
+
+
+_COLUMNS_AT_ONCE = 256
+_REPEATED = 8
+"""With as many cells of each text, it pays to look at each text once."""
 _SPACED, _GLUED = "spaced ", "glued "
 """What stands before the label of a number with a unit, which has a space before it or none."""
 _ODD = "odd"
@@ -158,7 +180,11 @@ _FAMILIES = (*({*letters} for letters in AXES.values()), {*SCALES}, {*TIME_UNITS
 
 
 def _labels_sql(
-    table: Table, columns: Sequence[TableColumn], where: str, units: Sequence[str] | None
+    table: Table,
+    columns: Sequence[TableColumn],
+    where: str,
+    units: Sequence[str] | None,
+    grouped: bool,
 ) -> str:
     values = ", ".join(
         f'{with_value(text_sql(column), latin_digits_sql)} AS "{place}"'
@@ -173,38 +199,46 @@ def _labels_sql(
     if units is not None:
         known = f"list_position({text_list(units)}, part.unit) IS NOT NULL" if units else "false"
         measure = f"CASE WHEN {known} THEN part.unit ELSE {quote_text(_OTHER_UNIT)} END"
+    cells = f"""
+        FROM (UNPIVOT (
+            SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
+        ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+    """
+    if grouped:
+        cells = f"SELECT place, value, min(row) AS row, count(*) AS cells {cells} GROUP BY ALL"
+    else:
+        cells = f"SELECT place, value, row, 1 AS cells {cells}"
     gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
     return f"""
         SELECT place, label, decorated,
             CASE WHEN label IN ('other', {quote_text(_ODD)}) THEN {clock_zone_sql("value")}
                 WHEN part.unit <> '' THEN {measure}
                 WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
-            count(*)::BIGINT AS n, min(row)::BIGINT AS first, arg_min(value, row) AS example
+            count(*)::BIGINT AS texts, sum(cells)::BIGINT AS n, min(row)::BIGINT AS first,
+            arg_min(value, row) AS example
         FROM (
-            SELECT place, value, row, own = '' AS decorated, part,
+            SELECT place, value, row, cells, own = '' AS decorated, part,
                 CASE WHEN own <> '' THEN own WHEN part.unit <> ''
                 THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
                     THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
                 WHEN bare = '' THEN {quote_text(_ODD)} ELSE {label_sql("bare")} END AS label
             FROM (
-                SELECT place, value, row, own, bare, part,
+                SELECT place, value, row, cells, own, bare, part,
                     CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
                         AS inner_bare
                 FROM (
-                    SELECT place, value, row, own, bare,
+                    SELECT place, value, row, cells, own, bare,
                         CASE WHEN own = '' AND bare = '' THEN {measured_sql("value")} END AS part
                     FROM (
-                        SELECT place, value, row, own,
+                        SELECT place, value, row, cells, own,
                             CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
                         FROM (
-                            SELECT place, value, row,
+                            SELECT place, value, row, cells,
                                 CASE {nulls}
                                 WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
                                 WHEN {missing_sql("value", (), marks=True)} THEN 'mark'
                                 ELSE {label_sql("value")} END AS own
-                            FROM (UNPIVOT (
-                                SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
-                            ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+                            FROM ({cells})
                         )
                     )
                 )
@@ -215,7 +249,8 @@ def _labels_sql(
 
 
 _MERGED_LABELS = """
-    SELECT place, label, decorated, unit, sum(n)::BIGINT AS n, min(first) AS first,
+    SELECT place, label, decorated, unit, sum(texts)::BIGINT AS texts, sum(n)::BIGINT AS n,
+        min(first) AS first,
         arg_min(example, first) AS example
     FROM parts GROUP BY place, label, decorated, unit
 """

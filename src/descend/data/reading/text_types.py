@@ -17,9 +17,11 @@ from descend.data.reading.expressions import (
     category_sql,
     number_sql,
     numbers_in,
+    plainly_whole_sql,
     text_sql,
     written_sql,
 )
+from descend.data.reading.held_rows import listed_sql
 from descend.data.reading.lettered_numbers import (
     AXES,
     LATITUDE,
@@ -66,6 +68,8 @@ _LEAST_GOOD = 10
 _LEAST_GROUPED = 40
 """Cells such as 1.234 from which on, beside whole numbers below 1,000, they are thousands."""
 _FIRST_ROWS = 2_000
+_LOOKED_AT_TOGETHER = 256
+"""Columns that one query looks at."""
 _BOOLEANS = ("bool:true", "bool:yes", "bool:t", "bool:y")
 
 
@@ -139,27 +143,22 @@ class TypedColumn:
     long: bool = False
 
 
-def find_types(
+def survey_text(
     table: Table, columns: Sequence[TableColumn], rules: TextRules, *, whole: bool = True
-) -> dict[str, TypedColumn]:
-    """The type that each column stands for.
+) -> dict[str, Seen]:
+    """What the cells of the columns of text look like.
 
     Args:
         table: to read.
         columns: of any type; only text is examined.
-        rules: what the user says.
+        rules: what the user says; which columns are `categorical` does not matter.
         whole: whether to examine every row of a column that may hold numbers, or only the first
             ones.
-
-    Raises:
-        DataError: a column of `rules.numeric` holds no number.
     """
-    names = [column.name for column in columns]
-    prepared = [_with_nulls(column, rules, names) for column in columns]
-    texts = [column for column in prepared if column.is_text]
+    texts = [one for one in _prepared(columns, rules) if one.is_text]
     seen = survey_labels(table, texts, f"{ROW} < {_FIRST_ROWS}")
-    asked = (*rules.numeric, *rules.wanted)
     if whole:
+        asked = (*rules.numeric, *rules.wanted)
         unsure = [
             one
             for one in texts
@@ -168,6 +167,36 @@ def find_types(
         if unsure and _has_more_rows(table):
             before = {one.name: seen[one.name] for one in unsure}
             seen |= survey_labels(table, unsure, "true", before)
+    return seen
+
+
+def find_types(
+    table: Table,
+    columns: Sequence[TableColumn],
+    rules: TextRules,
+    surveyed: Mapping[str, Seen] | None = None,
+    *,
+    whole: bool = True,
+) -> dict[str, TypedColumn]:
+    """The type that each column stands for.
+
+    Args:
+        table: to read.
+        columns: of any type; only text is examined.
+        rules: what the user says.
+        surveyed: what `survey_text` has found; None: it is asked.
+        whole: whether every row of a column that may hold numbers is examined, or only the first
+            ones.
+
+    Raises:
+        DataError: a column of `rules.numeric` holds no number.
+    """
+    prepared = _prepared(columns, rules)
+    texts = [column for column in prepared if column.is_text]
+    if surveyed is None:
+        surveyed = survey_text(table, columns, rules, whole=whole)
+    seen = {column.name: replace(surveyed[column.name]) for column in texts}
+    asked = (*rules.numeric, *rules.wanted)
     for column in texts:
         wanted = column.name in asked
         seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
@@ -191,8 +220,13 @@ def find_types(
     for column in texts:
         typed = _find_type(table.name, column, seen[column.name], rules, default)
         found[column.name] = replace(typed, zoned=seen[column.name].zoned)
-    spelt = {name: _check_spellings(table, found[name], rules) for name in names}
+    spelt = _check_spellings(table, found, rules)
     return spelt | (_long_codes(table, spelt, rules) if whole else {})
+
+
+def _prepared(columns: Sequence[TableColumn], rules: TextRules) -> list[TableColumn]:
+    names = [column.name for column in columns]
+    return [_with_nulls(column, rules, names) for column in columns]
 
 
 def _settle_longitudes(seen: dict[str, Seen]) -> None:
@@ -415,28 +449,52 @@ def is_few(strays: int, good: int) -> bool:
     return good > 0 and (few or (strays == 1 and good >= _LEAST_GOOD))
 
 
-def _check_spellings(table: Table, typed: TypedColumn, rules: TextRules) -> TypedColumn:
-    """The type of a column of categories: numbers only if no number is written in two ways.
+def _check_spellings(
+    table: Table, found: Mapping[str, TypedColumn], rules: TextRules
+) -> dict[str, TypedColumn]:
+    """The types, with columns of categories as numbers only if none is written in two ways.
 
     Versions 1.1 and 1.10 are two values.
     """
-    column = typed.column
-    if column.type != "number" or not column.is_text:
-        return typed
-    if column.name not in rules.categorical and column.name not in rules.labels:
-        return typed
-    unlike = typed.strays is not None or is_measure(typed.unit)
-    if unlike and column.name in rules.categorical:
-        return replace(typed, column=replace(column, type="text"))
-    if column.name not in rules.categorical:
-        return typed
-    # Marks such as -999 do not count: text may write them -999,0.
-    words = tuple(one for one in column.nulls if not any(True for _ in numbers_in([one])))
-    plain = replace(column, nulls=words)
-    by_text = category_sql(replace(plain, type="text"))
-    if table.count_distinct(by_text) != table.count_distinct(category_sql(plain)):
-        return replace(typed, column=replace(column, type="text"))
-    return typed
+    categories = {
+        name: one
+        for name, one in found.items()
+        if name in rules.categorical and one.column.type == "number" and one.column.is_text
+    }
+    texts = {
+        name for name, one in categories.items() if one.strays is not None or is_measure(one.unit)
+    }
+    texts |= _spelt_differently(
+        table, [one.column for name, one in categories.items() if name not in texts]
+    )
+    return {
+        name: replace(one, column=replace(one.column, type="text")) if name in texts else one
+        for name, one in found.items()
+    }
+
+
+def _spelt_differently(table: Table, columns: Sequence[TableColumn]) -> set[str]:
+    """The names of columns of text in which a number is written in several ways."""
+    found = set()
+    for column in _not_plainly_whole(table, columns):
+        # Marks such as -999 do not count: text may write them -999,0.
+        words = tuple(one for one in column.nulls if not any(True for _ in numbers_in([one])))
+        plain = replace(column, nulls=words)
+        by_text = category_sql(replace(plain, type="text"))
+        if table.count_distinct(by_text) != table.count_distinct(category_sql(plain)):
+            found.add(column.name)
+    return found
+
+
+def _not_plainly_whole(table: Table, columns: Sequence[TableColumn]) -> list[TableColumn]:
+    """The columns with other cells than whole numbers as all write them."""
+    left: list[TableColumn] = []
+    for start in range(0, len(columns), _LOOKED_AT_TOGETHER):
+        group = columns[start : start + _LOOKED_AT_TOGETHER]
+        plain = listed_sql([f"bool_and({plainly_whole_sql(text_sql(one))})" for one in group])
+        rows = table.joined(f"SELECT {plain} FROM {table.rows}").to_pydict().values()
+        left += [one for one, parts in zip(group, rows, strict=True) if False in parts]
+    return left
 
 
 def _long_codes(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from descend.data.reading.expressions import category_sql, float_sql, number_sql
 from descend.data.reading.numpy_arrays import as_numpy
+from descend.data.reading.sql import with_value
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.surveys import Selection
@@ -128,7 +129,7 @@ def _correlations(values: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
 
 def _identity_sql(value: str) -> str:
     """SQL: a number that stands for a value; NULL for none."""
-    return f"CASE WHEN ({value}) IS NOT NULL THEN hash({value}) END"
+    return with_value(value, lambda found: f"CASE WHEN {found} IS NOT NULL THEN hash({found}) END")
 
 
 def _describe_leak(

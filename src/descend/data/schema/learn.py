@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from descend.data.reading.errors import UnreadableCellError, closest
 from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, TypedColumn, find_types
+from descend.data.reading.text_labels import Seen
+from descend.data.reading.text_types import TextRules, TypedColumn, find_types, survey_text
 from descend.data.schema.column_records import Surveys, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,
@@ -103,7 +104,12 @@ class _Read(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
+def _read(
+    table: Table,
+    settings: Settings,
+    targets: Sequence[str],
+    surveyed: Mapping[str, Seen] | None = None,
+) -> _Read:
     for option in ("exclude", "categorical", "numeric", "datetime"):
         for name in getattr(settings, option):
             column = find_column(table, name, option_text(option))
@@ -115,7 +121,9 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     used = [one for one in table.columns if one.name not in settings.exclude or one.name in targets]
     names = {one.name for one in used}
     excluded = [one for one in table.columns if one.name not in names]
-    typed = find_types(table, used, rules)
+    if surveyed is None:
+        surveyed = survey_text(table, used, rules)
+    typed = find_types(table, used, rules, surveyed)
     for name in rules.labels:
         asked = settings.task == "classification" or settings.loss in CLASS_LOSSES
         typed[name] = class_type(table, typed[name], asked=asked)
@@ -128,7 +136,8 @@ def _read(table: Table, settings: Settings, targets: Sequence[str]) -> _Read:
     ]
     if not declared:
         return _Read(table, typed, excluded, settings)
-    found = _read(table, replace(settings, categorical=(*settings.categorical, *declared)), targets)
+    wider = replace(settings, categorical=(*settings.categorical, *declared))
+    found = _read(table, wider, targets, surveyed)
     notes = tuple(
         f"The numbers of the column {name!r} are categories, as {table.name} declares it to be "
         f"categorical; {option_text('numeric', [name])} reads them as numbers."

@@ -13,6 +13,9 @@ RAY := 2.60.0
 # have the programs that users have.
 SOON := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 COMPILED_SOON := tests/custom tests/data tests/export tests/sklearn
+# Compiled modules are kept, as those of an installed package are: without them each of the many
+# processes that the tests and benchmarks start would compile the whole package first.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-all torch ray fmt bench quality torture regret wheel screenshots docs lock clean

@@ -51,6 +51,22 @@ def test_numpy_finds_what_duckdb_finds(monkeypatch: pytest.MonkeyPatch) -> None:
         assert wide[name] == survey, name
 
 
+def test_identifiers_of_large_tables_are_those_of_small_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(0)
+    repeated = {f"k{place}_id": random.integers(0, 1150, ROWS) for place in range(24)}
+    rows = pa.table(
+        {**repeated, "id": random.permutation(10**6)[:ROWS], "zero": [-0.0, 0.0, 1.0] * 100}
+    )
+    small = inspect_columns(open_table(rows)).columns
+    monkeypatch.setattr(number_survey, "FEW_CELLS", 0)
+    monkeypatch.setattr(number_survey, "MOST_COUNTED", 0)
+    large = inspect_columns(open_table(rows)).columns
+    assert large == small
+    assert [one.kind for one in small] == [*["number"] * 24, "left out", "number"]
+
+
 @pytest.mark.parametrize("columns", [8, NARROW + 12])
 def test_an_infinite_cell_is_named(columns: int) -> None:
     data = a_table(columns).to_pydict()

@@ -68,19 +68,32 @@ def has_identifier_name(name: str) -> bool:
 
 def may_identify(survey: NumberSurvey) -> bool:
     """Whether a column holds whole numbers that are nearly all different."""
-    # The number of distinct values is an estimate, good to a few per cent.
     enough = survey.seen >= _LEAST_IDENTIFIED
     return survey.whole and enough and survey.distinct > 0.9 * survey.seen
+
+
+def depends_on_distinct(name: str, survey: NumberSurvey, training: int) -> bool:
+    """Whether a column is an identifier or not by how many of its values differ.
+
+    Args:
+        name: of the column.
+        survey: of the numbers, whose `distinct` may be a rough estimate.
+        training: rows.
+    """
+    hardly_repeat = survey.whole and survey.distinct > 0.7 * survey.seen
+    return hardly_repeat and (has_identifier_name(name) or _counts_up(survey, training))
 
 
 def may_count(survey: NumberSurvey, training: int) -> bool:
     """Whether such a column may number the rows: from 0 or 1, nearly without gaps."""
     return (
-        may_identify(survey)
-        and 0 <= survey.minimum < _FIRST_COUNTS
-        and survey.maximum < 1.5 * training + 10
-        and survey.distinct > 0.9 * training
+        may_identify(survey) and _counts_up(survey, training) and survey.distinct > 0.9 * training
     )
+
+
+def _counts_up(survey: NumberSurvey, training: int) -> bool:
+    """Whether the numbers begin and end where those of the rows do."""
+    return 0 <= survey.minimum < _FIRST_COUNTS and survey.maximum < 1.5 * training + 10
 
 
 def left_out_values(survey: ValueSurvey, training: int, *, declared: bool) -> str:

@@ -24,5 +24,6 @@ def count_nearly_unique(table: Table, column: TableColumn, seen: int) -> int:
     parts = max(1, seen // _MOST_LOOKED_AT)
     chosen = f"CASE WHEN {MARK} AND hash({value}) % {parts} = 0 THEN {value} END"
     own = f"SELECT count({chosen})::BIGINT AS n FROM {table.rows}"
-    looked_at = table.merged(own, "SELECT sum(n)::BIGINT AS n FROM parts").to_pylist()[0]["n"]
+    found = table.merged(own, "SELECT sum(n)::BIGINT AS n FROM parts").to_pylist()[0]
+    looked_at: int = found["n"]
     return round(seen * table.count_distinct(chosen) / max(1, looked_at))

@@ -16,6 +16,7 @@ import pytest
 from descend.data.encoding.encoder import Encoder
 from descend.data.encoding.read_plan import plan_reading
 from descend.data.encoding.unseen import UnseenValues
+from descend.data.reading import csv_files
 from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn, Schema
 from descend.data.schema.learn import inspect_columns, learn_schema
@@ -467,6 +468,37 @@ def test_rows_of_totals_are_told_when_predicting() -> None:
     _, told = read_columns(schema, asked)
     assert "1 row with 'Total:' in the column 'shop' may be a total of other rows." in told
     assert "1 row with 'shop' in the column 'shop' repeats the names" in told
+
+
+@pytest.mark.parametrize("width", [1, 140])
+def test_later_cells_with_points_between_thousands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(csv_files, "SAMPLE_ROWS", 100)
+
+    def table(cells: list[str]) -> Any:
+        names = ["x", *(f"z{place}" for place in range(width)), "y"]
+        rows = [",".join([cell, *["0.5"] * width, str(n % 7)]) for n, cell in enumerate(cells)]
+        (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
+        return open_table(str(tmp_path / "t.csv"))
+
+    def values(schema: Schema, cells: list[str]) -> np.ndarray:
+        parts = Encoder(schema).encode(table(cells), target=False)
+        return np.concatenate([np.asarray(part.batch.x["numeric"]) for part in parts])
+
+    counts = [(row * 37) % 900 + 1 + (row > 150) * (row % 3 == 0) * row * 9 for row in range(400)]
+    grouped = [f"{one:,}".replace(",", ".") for one in counts]
+    few = [
+        cell if row in (200, 300) else str(row % 900) for row, cell in enumerate(["1.234"] * 400)
+    ]
+    settings = Settings(target="y", task="regression")
+    schema = learn_schema(table(grouped), settings)
+    (column,) = [one for one in schema.columns if one.name == "x"]
+    assert isinstance(column, NumberColumn)
+    assert column.maximum == max(counts)
+    np.testing.assert_array_equal(values(schema, grouped), values(schema, list(map(str, counts))))
+    told = learn_schema(table(few), settings).notes
+    assert any("they are read as 1.234. decimal='comma' reads them as 1234." in one for one in told)
 
 
 def test_text_stored_as_bytes_is_text(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class CsvFiles:
         dialects: of each file; their columns may be in different orders.
         types: DuckDB type of each column: DOUBLE or VARCHAR.
         words: the texts for missing (`NULLS`) among the cells of a column in the first rows.
+        whole: columns of numbers without a decimal point in the first rows.
         longer: whether there are rows beyond those that the types were found from.
         filled: whether a cell of the first rows is known to hold a value.
         order: of the column names; empty: that of the first file.
@@ -48,6 +49,7 @@ class CsvFiles:
     dialects: tuple[Dialect, ...]
     types: Mapping[str, str]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
     longer: bool = False
     filled: bool = False
     order: tuple[str, ...] = ()
@@ -130,9 +132,13 @@ class CsvFiles:
             text = f"CASE WHEN NOT {missing} THEN {column} END"
         if not self.longer:
             return f"CAST({text} AS {self.types[name]}) AS {column}"
-        # DuckDB takes 007 for 7. What a code does to a column is for `text_types` to say.
+        # DuckDB takes 007 for 7. What a code does to a column is for `text_types` to say, and
+        # whether 1.234 after whole numbers has a point between thousands.
         said = quote_text(f'converting column "{name}". Could not convert string ')
         code = f"({code_sql(text)} OR {inexact_sql(text)})"
+        if name in self.whole:
+            grouped = f"regexp_full_match({text}, {quote_text(THOUSANDS)})"
+            code = f"({code} OR contains({text}, '.') AND {grouped})"
         number = f"CASE WHEN NOT {code} THEN try_cast({text} AS {self.types[name]}) END"
         refused = f"CASE WHEN {text} IS NOT NULL THEN error(concat({said}, {text})) END"
         return f"coalesce({number}, {refused}) AS {column}"
@@ -175,8 +181,9 @@ def find_csv(
     files = CsvFiles(tuple(paths), tuple(dialects), text_columns)
     found = wide_first_cells(files.paths, files.dialects, _sample_rows(len(files.names)))
     surveyed, longer = found or (None, _is_longer(files, run))
-    types, words = _find_types(files, run, surveyed)
-    return replace(files, types=types, words=words, longer=longer, filled=bool(surveyed))
+    types, words, whole = _find_types(files, run, surveyed)
+    filled = bool(surveyed)
+    return replace(files, types=types, words=words, whole=whole, longer=longer, filled=filled)
 
 
 def _sample_rows(columns: int) -> int:
@@ -293,11 +300,12 @@ def check_same_columns(
 
 def _find_types(
     files: CsvFiles, run: Callable[[str], pa.Table], found: CellsFound | None
-) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], frozenset[str]]:
     """DOUBLE for each column whose first rows hold plain numbers, VARCHAR for the others.
 
-    Also the texts for missing among those numbers. A column that is empty in the first rows is
-    read as a whole. What text stands for is decided later, by one rule for every source.
+    Also the texts for missing among those numbers, and the columns without a point. A column that
+    is empty in the first rows is read as a whole. What text stands for is decided later, by one
+    rule for every source.
 
     Args:
         files: to read.
@@ -310,13 +318,14 @@ def _find_types(
     empty = [name for name in names if name not in found]
     if empty:
         found |= _survey(empty, files.relation(), run)
-    numbers = {name for name, (number, _) in found.items() if number}
-    words = {name: one for name, (_, one) in found.items()}
-    return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, words
+    numbers = {name for name, (number, *_) in found.items() if number}
+    words = {name: one for name, (_, one, _) in found.items()}
+    whole = frozenset(name for name in numbers if found[name][2])
+    return {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}, words, whole
 
 
 def _survey(names: Sequence[str], source: str, run: Callable[[str], pa.Table]) -> CellsFound:
-    """Whether all values of each column are plain numbers, and which texts for missing it has.
+    """Whether all values of each column are plain numbers, its texts for missing, and if no points.
 
     Columns without values are left out.
 
@@ -336,7 +345,8 @@ def _survey(names: Sequence[str], source: str, run: Callable[[str], pa.Table]) -
             AND NOT (bool_or(contains(value, '.')) FILTER (NOT missing) AND bool_and(
                 NOT contains(value, '.') OR regexp_full_match(value, {thousands})
             ) FILTER (NOT missing)) AS number,
-            list(DISTINCT value) FILTER (missing) AS words
+            list(DISTINCT value) FILTER (missing) AS words,
+            coalesce(bool_or(contains(value, '.')) FILTER (NOT missing), false) AS pointed
         FROM (
             SELECT place, value, {missing_sql("value", NULLS, marks=False)} AS missing
             FROM (
@@ -347,7 +357,11 @@ def _survey(names: Sequence[str], source: str, run: Callable[[str], pa.Table]) -
         """
     )
     return {
-        names[int(row["place"])]: (row["number"], tuple(sorted(row["words"] or ())))
+        names[int(row["place"])]: (
+            row["number"],
+            tuple(sorted(row["words"] or ())),
+            not row["pointed"],
+        )
         for row in table.to_pylist()
         if row["number"] is not None
     }

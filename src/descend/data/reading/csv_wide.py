@@ -23,7 +23,7 @@ from descend.data.reading.narrow import NARROW
 from descend.data.reading.number_text import PLAIN
 from descend.data.reading.numpy_arrays import as_numpy
 
-CellsFound = dict[str, tuple[bool, tuple[str, ...]]]
+CellsFound = dict[str, tuple[bool, tuple[str, ...], bool]]
 """By the name of a column that holds a value: whether all its values are plain numbers, and which
 texts for missing it has."""
 
@@ -188,5 +188,6 @@ def _survey_some(names: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> Ce
     for place in np.flatnonzero(~none.all(axis=1)).tolist():
         marked = np.flatnonzero(missing[place]).tolist()
         words = {cells[place * height + row].as_py() for row in marked}
-        found[names[place]] = (bool(numbers[place]), tuple(sorted(words)))
+        whole = not pointed[place].any()
+        found[names[place]] = (bool(numbers[place]), tuple(sorted(words)), whole)
     return found

@@ -192,6 +192,8 @@ def _floats(csv: CsvFiles, name: str, cells: pa.ChunkedArray) -> pa.ChunkedArray
     # Cells that were not looked at may be codes such as 007, which DuckDB refuses here.
     if csv.longer and not pc.all(pc.match_substring_regex(cells, f"^(?:{PLAIN})$")).as_py():
         return None
+    if csv.longer and name in csv.whole and pc.any(pc.match_substring(cells, ".")).as_py():
+        return None
     try:
         return cells.cast(pa.float64())
     except pa.ArrowInvalid:

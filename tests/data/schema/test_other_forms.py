@@ -470,7 +470,7 @@ def test_rows_of_totals_are_told_when_predicting() -> None:
     assert "1 row with 'shop' in the column 'shop' repeats the names" in told
 
 
-@pytest.mark.parametrize("width", [1, 140])
+@pytest.mark.parametrize("width", [1, pytest.param(140, marks=pytest.mark.slow)])
 def test_later_cells_with_points_between_thousands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
@@ -499,6 +499,50 @@ def test_later_cells_with_points_between_thousands(
     np.testing.assert_array_equal(values(schema, grouped), values(schema, list(map(str, counts))))
     told = learn_schema(table(few), settings).notes
     assert any("they are read as 1.234. decimal='comma' reads them as 1234." in one for one in told)
+
+
+def test_forms_with_a_plain_twin() -> None:
+    days = [datetime.datetime(2016, 1, 1) + datetime.timedelta(hours=29 * row) for row in range(80)]
+    seconds = [row * 86_400 + row % 24 * 3_600 + 184 for row in range(80)]
+    cells: dict[str, list[Any]] = {
+        "slurm": [f"{one // 86_400}-{one // 3_600 % 24:02d}:03:04" for one in seconds],
+        "hours": [f"{one:%Y-%m-%dT%H}" for one in days],
+        "zoned": [f"{one:%Y-%m-%d %H}+01:00" for one in days],
+        "quarters": [f"{row % 4 + 1}. Quartal {1990 + row % 20}" for row in range(80)],
+        "worded": [f"{row % 4 + 1}th quarter {1990 + row % 20}" for row in range(80)],
+    }
+    quarters = [f"{1990 + row % 20}Q{row % 4 + 1}" for row in range(80)]
+    plain: dict[str, list[Any]] = {
+        "slurm": [f"{one // 3_600}:03:04" for one in seconds],
+        "hours": days,
+        "zoned": [one - datetime.timedelta(hours=1) for one in days],
+        "quarters": quarters,
+        "worded": quarters,
+    }
+    schema, twin = learned_columns(cells), learned_columns(plain)
+    np.testing.assert_array_equal(read_columns(schema, cells)[0], read_columns(twin, plain)[0])
+    np.testing.assert_array_equal(read_columns(twin, cells)[0], read_columns(twin, plain)[0])
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("{}'{}\"", "feet and inches"),
+        ("{} ft {} in", "feet and inches"),
+        ("{} {}/4", "fractions"),
+        ("{}{}/100", "fractions"),
+        ("<{}.{}", "bounds"),
+        ("{}{}+", "bounds"),
+        ("{}-1{}", "ranges"),
+        ("{}.{}x10^3", "written 1.2e+3"),
+        ("{}.{}00,-", "dash for the cents"),
+    ],
+)
+def test_text_with_digits_that_is_no_number_is_told_with_its_reason(cell: str, said: str) -> None:
+    schema = learned([cell.format(row % 3 + 4, row % 4 + 1) for row in range(80)])
+    (note,) = [one for one in schema.notes if "'x'" in one]
+    assert said in note
+    assert "numeric" not in note
 
 
 def test_text_stored_as_bytes_is_text(tmp_path: Path) -> None:

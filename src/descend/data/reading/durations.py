@@ -1,15 +1,15 @@
 """Durations written as text, as numbers of seconds.
 
 A clock that goes beyond a day (`25:10:00`), with days before it as pandas and Python write them
-(`1 days 02:03:04`), ISO 8601 (`PT1H30M`), and parts with their units (`1h30m`, `2d 4h`,
-`1 hour 5 min`).
+(`1 days 02:03:04`) or Slurm (`1-02:03:04`), ISO 8601 (`PT1H30M`), and parts with their units
+(`1h30m`, `2d 4h`, `1 hour 5 min`).
 """
 
 from __future__ import annotations
 
 from descend.data.reading.sql import quote_text, text_list, with_value
 
-CLOCKED = r"-?(?:[0-9]+ days?,? \+?)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+CLOCKED = r"-?(?:[0-9]+ days?,? \+?|[0-9]+-)?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 """A pattern of durations written as a clock."""
 
 _PART = r"[-+]?[0-9]+(?:[.,][0-9]+)?"
@@ -50,8 +50,8 @@ def seconds_sql(text: str) -> str:
         text: SQL of a text without spaces around it.
     """
     clocked = f"regexp_full_match({text}, {quote_text(CLOCKED)})"
-    # Python writes "2 days, 3:04:05", and pandas "-1 days +23:00:00".
-    plain = f"translate({text}, ',+', '')"
+    # Python writes "2 days, 3:04:05", pandas "-1 days +23:00:00", and Slurm "2-03:04:05".
+    plain = f"regexp_replace(translate({text}, ',+', ''), '^([0-9]+)-', '\\1 days ')"
     iso = f"regexp_full_match({text}, {quote_text(f'{ISO}|{ISO_DAYS}')})"
     worded = f"regexp_full_match({text}, {quote_text(_ANY_WORDED)})"
     return (

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import re
 
+from descend.data.reading import told_forms
 from descend.data.reading.durations import CLOCKED, ISO, ISO_DAYS, WORDED, seconds_sql
 from descend.data.reading.lettered_numbers import (
     ANGLES,
@@ -275,6 +276,7 @@ LABELS = (
     ("latitude", LATITUDES),
     ("longitude", LONGITUDES),
     ("angle", ANGLES),
+    *((label, pattern) for label, pattern, _ in told_forms.FORMS),
     ("other", r"[^0-9]*"),
 )
 """Labels of texts, with a pattern each; the first one that matches all of a text is its label. A

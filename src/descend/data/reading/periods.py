@@ -26,6 +26,9 @@ _YEAR = "(?:1[89]|2[01])[0-9]{2}"
 """Years of 1800 to 2199: other digits before a hyphen are codes."""
 _MONTH = "(?:0?[1-9]|1[0-2])"
 _QUARTERS = rf"({_YEAR})[-_/ ]?[Qq]([1-4])|[Qq]([1-4])[-_/ ]?({_YEAR})"
+_QUARTERS += (
+    rf"|([1-4])(?:\.|st|nd|rd|th|e|er|º|°)? ?(?i:quartal|quarter|trimestre?|kwartaal) ({_YEAR})"
+)
 _WEEKS = rf"({_YEAR})-?[Ww](0[1-9]|[1-4][0-9]|5[0-3])"
 _WORD = r"[A-Za-z\x{00C0}-\x{024F}]{3,10}\.?"
 _WORDED_MONTHS = rf"({_WORD})(?:[-/ ]({_YEAR})|(?:[-/]|[-/ ]?['’])([0-9]{{2}}))"
@@ -59,7 +62,7 @@ def period_sql(text: str, pattern: str) -> str:
 
     if pattern == QUARTER:
         form = quote_text(f"^(?:{_QUARTERS})$")
-        digits = f"regexp_replace({text}, {form}, '\\1\\4\\2\\3')"  # 2023Q1 is 20231.
+        digits = f"regexp_replace({text}, {form}, '\\1\\4\\6\\2\\3\\5')"  # 2023Q1 is 20231.
         first = f"concat(substr({digits}, 1, 4), '-', 3 * substr({digits}, 5)::INTEGER - 2, '-01')"
         test = f"regexp_matches({text}, {form})"
         return f"CASE WHEN {test} THEN try_cast({first} AS TIMESTAMP) END"

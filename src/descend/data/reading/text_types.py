@@ -58,6 +58,7 @@ from descend.data.reading.text_labels import (
     settle_unit,
     survey_labels,
 )
+from descend.data.reading.told_forms import REASONS
 from descend.errors import DataError, option_text
 from descend.io.units import count_text
 
@@ -126,6 +127,7 @@ class TypedColumn:
         zoned: whether its times have an offset from UTC; None where it holds no times of a day,
             or some of either kind.
         doubtful: whether it is text, and may be meant as numbers, for the reason given.
+        countable: whether some of its cells are numbers if it is asked to be a column of numbers.
         long: whether some cells are whole numbers of 16 digits and more.
     """
 
@@ -140,6 +142,7 @@ class TypedColumn:
     reason: str = ""
     zoned: bool | None = None
     doubtful: bool = False
+    countable: bool = True
     long: bool = False
 
 
@@ -197,6 +200,7 @@ def find_types(
         surveyed = survey_text(table, columns, rules, whole=whole)
     seen = {column.name: replace(surveyed[column.name]) for column in texts}
     asked = (*rules.numeric, *rules.wanted)
+    as_numbers = {one.name: settle_unit(seen[one.name], asked=True) for one in texts}
     for column in texts:
         wanted = column.name in asked
         seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
@@ -219,7 +223,8 @@ def find_types(
     }
     for column in texts:
         typed = _find_type(table.name, column, seen[column.name], rules, default)
-        found[column.name] = replace(typed, zoned=seen[column.name].zoned)
+        countable = as_numbers[column.name].count(*DIGITS, *DURATIONS) > 0
+        found[column.name] = replace(typed, zoned=seen[column.name].zoned, countable=countable)
     spelt = _check_spellings(table, found, rules)
     return spelt | (_long_codes(table, spelt, rules) if whole else {})
 
@@ -397,6 +402,7 @@ def _find_type(
             )
         elif not reason and strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
+        reason = reason or _told_form(seen)
         return TypedColumn(column, reason=reason, doubtful=bool(reason))
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
     only = next((one for one in ("%", ENTRIES) if one in units), "")
@@ -422,6 +428,16 @@ def _find_type(
         strays=strays,
         long=seen.count("long") > 0,
     )
+
+
+def _told_form(seen: Seen) -> str:
+    """What the cells of a column may be that are no numbers, or empty."""
+    counts = {label: seen.count(label) for label in REASONS}
+    most = max(counts, key=lambda label: counts[label])
+    good = counts[most]
+    others = seen.all_cells() - good - seen.count(*DIGITS)
+    few = good > 0 and is_few(others, good + seen.count(*DIGITS))
+    return f"{REASONS[most]} ({seen.labels[most].shown})" if few else ""
 
 
 def _may_be_thousands(seen: Seen) -> bool:

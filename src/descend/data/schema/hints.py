@@ -94,10 +94,11 @@ def text_notes(
                 f"In the {_column(name, targets)} {one.reason}. They are read as two values."
             )
         if one.doubtful and kinds.get(name) == "category" and name not in categorical:
+            numbers = f"{option_text('numeric', [name])} for numbers or " if one.countable else ""
+            instead = "them in one way" if one.countable else "each as one number"
             said.append(
-                f"The {_column(name, targets)} is read as categories: {one.reason}. Write them in "
-                f"one way, or give {option_text('numeric', [name])} for numbers or "
-                f"{option_text('categorical', [name])} for categories."
+                f"The {_column(name, targets)} is read as categories: {one.reason}. Write "
+                f"{instead}, or give {numbers}{option_text('categorical', [name])} for categories."
             )
         if one.column.type != "number" or kinds.get(name, "number") != "number":
             continue

@@ -173,8 +173,11 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
             said += _dates(column, surveys)
             said += _short_months(table, column, surveys)
         elif isinstance(column, NumberColumn):
-            said += _epochs(column)
-            said += _numbered_dates(table, column, surveys)
+            said += (
+                _numbered_dates(table, column, surveys)
+                or _numbered_hours(table, column)
+                or _epochs(column)
+            )
     return said
 
 
@@ -327,6 +330,29 @@ def _epochs(column: NumberColumn) -> list[str]:
         f"Column {column.name!r} may count {words.get(unit, 'nanoseconds')} since 1970 "
         f"({_day(low)} to {_day(high)}). If so, give {option_text('datetime', [column.name])}"
     ]
+
+
+def _numbered_hours(table: Table, column: NumberColumn) -> list[str]:
+    """A sentence if the numbers may be hours or minutes of days, such as 2024013112."""
+    for form, example in (("%Y%m%d%H", "hours"), ("%Y%m%d%H%M", "minutes")):
+        ends = [f"{end:.0f}" for end in (column.minimum, column.maximum)]
+        try:
+            low, high = (datetime.datetime.strptime(end, form) for end in ends)
+        except ValueError:
+            continue
+        length = len(low.strftime(form))
+        if {len(end) for end in ends} != {length} or (column.distinct or 0) < _LEAST_TIMES:
+            continue
+        if not 1900 <= low.year <= high.year <= 2100:
+            continue
+        name = quote_name(column.name)
+        parsed = f"try_strptime({name}::VARCHAR, {quote_text(form)})"
+        return [
+            f"Column {column.name!r} may hold days with their {example} as numbers ({ends[0]} to "
+            f"{ends[1]}). If so, write them as {low:%Y-%m-%d %H:%M}"
+            f"{query_text(table, f'* REPLACE ({parsed} AS {name})')}"
+        ]
+    return []
 
 
 def _numbered_dates(table: Table, column: NumberColumn, surveys: Surveys) -> list[str]:

@@ -348,7 +348,15 @@ def test_numbers_with_letters_that_may_be_codes_are_told() -> None:
     *doubtful, asked = schema.columns
     for column in doubtful:
         assert isinstance(column, CategoryColumn)
-        assert any(column.name in one and "numeric=[" in one for one in schema.notes)
+        (note,) = [one for one in schema.notes if repr(column.name) in one]
+        offered = {column.name: cells[column.name]}
+        if "numeric=[" in note:
+            assert isinstance(
+                learned_columns(offered, numeric=(column.name,)).columns[0], NumberColumn
+            )
+        else:
+            with pytest.raises(DataError, match="is to be read as numbers, and holds none"):
+                learned_columns(offered, numeric=(column.name,))
     assert getattr(asked, "maximum", 0) == 79e6
     with pytest.raises(DataError, match=r"a number such as 1200 or 1\.2K, as in training"):
         read_columns(

@@ -200,7 +200,6 @@ def find_types(
         surveyed = survey_text(table, columns, rules, whole=whole)
     seen = {column.name: replace(surveyed[column.name]) for column in texts}
     asked = (*rules.numeric, *rules.wanted)
-    as_numbers = {one.name: settle_unit(seen[one.name], asked=True) for one in texts}
     for column in texts:
         wanted = column.name in asked
         seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
@@ -223,8 +222,11 @@ def find_types(
     }
     for column in texts:
         typed = _find_type(table.name, column, seen[column.name], rules, default)
-        countable = as_numbers[column.name].count(*DIGITS, *DURATIONS) > 0
-        found[column.name] = replace(typed, zoned=seen[column.name].zoned, countable=countable)
+        if typed.doubtful and whole:
+            as_numbers = replace(settle_unit(surveyed[column.name], asked=True))
+            _check_letters(table, column, as_numbers)
+            typed = replace(typed, countable=as_numbers.count(*DIGITS, *DURATIONS) > 0)
+        found[column.name] = replace(typed, zoned=seen[column.name].zoned)
     spelt = _check_spellings(table, found, rules)
     return spelt | (_long_codes(table, spelt, rules) if whole else {})
 

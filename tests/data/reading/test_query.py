@@ -13,6 +13,7 @@ from descend.data.reading.open_table import open_table
 from descend.data.reading.query import check_query
 from descend.data.reading.sources import accept_recorded_source, is_query
 from descend.errors import DataError
+from descend.runs.fingerprint import check_unchanged
 
 HARMFUL = {
     "two statements": "SELECT 1 AS a; COPY (SELECT 42) TO '{victim}'",
@@ -227,3 +228,24 @@ def test_a_reader_takes_no_existing_file_for_a_pattern(tmp_path: Path) -> None:
         open_table(f"SELECT * FROM read_csv('{tmp_path}/t[1].csv')")
     found = open_table(f"SELECT * FROM '{tmp_path}/t[1].csv'")
     assert found.query("SELECT a FROM " + found.rows).column("a").to_pylist() == [1]
+
+
+def test_groups_and_random_numbers_are_the_same_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    rows = pa.table({"k": [row * 7919 % 40_009 for row in range(300_000)]})
+    pyarrow.parquet.write_table(rows, path, row_group_size=10_000)
+    query = f"SELECT k, sum(1.0 / (k + 1)) AS a, random() AS b FROM '{path}' GROUP BY k"
+    first, again = open_table(query), open_table(query)
+    everything = [table.query(f"SELECT * FROM {table.rows}") for table in (first, again)]
+    assert everything[0].equals(everything[1])
+    assert first.fingerprint() == again.fingerprint()
+
+
+def test_a_query_whose_rows_are_others_each_time_is_known_by_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"{row},{row % 5}\n" for row in range(3000)))
+    query = f"SELECT * FROM '{path}' USING SAMPLE 30% (bernoulli)"
+    before, now = (open_table(query).fingerprint() for _ in range(2))
+    assert before["files"] == now["files"]
+    with pytest.raises(DataError, match="the rows of the query or their order"):
+        check_unchanged(tmp_path, before, now)

@@ -158,8 +158,9 @@ def _small_result(cursor: DuckDBPyConnection, sql: str) -> pa.Table:
 def in_order(source: Source, instance: Instance) -> Source:
     """The query itself if its rows keep the order of its files; else a copy of its result.
 
-    Joins, groups and sorts with ties may give another order each time they run, and random
-    functions other values, so that row numbers would be meaningless.
+    Joins, groups and sorts with ties give another order each time they run on several cores, and
+    random functions other values. So they run on one, with the same random numbers each time, and
+    a hash of the copy tells where the next run has other rows all the same.
     """
     assert source.query is not None
     with reading(source.name, query=True, files=(*source.files, *source.reads)):
@@ -177,7 +178,14 @@ def in_order(source: Source, instance: Instance) -> Source:
             return source
         result = quote_name(f"{RESERVED}result")
         columns = ", ".join(f"{quote_name(one)} AS {quote_name(stored_name(one))}" for one in names)
-        cursor.execute(
-            f"CREATE TABLE {result} AS SELECT {columns} FROM {source.relation}"
-        ).fetchall()
-    return replace(source, relation=result, own=True)
+        with instance.one_thread():
+            cursor.execute("SELECT setseed(0)").fetchall()
+            cursor.execute(
+                f"CREATE TABLE {result} AS SELECT {columns} FROM {source.relation}"
+            ).fetchall()
+        row = quote_name(f"{RESERVED}row")
+        hashed = f"SELECT count(*), bit_xor(hash(rowid, {row})) FROM {result} AS {row}"
+        count, content = cursor.execute(hashed).fetchall()[0]
+    known = [] if source.hash is None else [source.hash]
+    own = f"{count} rows {content or 0:016x}"
+    return replace(source, relation=result, own=True, hash=" ".join([*known, own]))

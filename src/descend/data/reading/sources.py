@@ -67,7 +67,7 @@ class Source:
         files: the local files that the user names.
         reads: the files that are read instead, which may be temporary copies.
         parts: the file, sheet or table that is read from an archive, workbook or database.
-        hash: of data from a stream or the network.
+        hash: of data from a stream or the network, and of the result of a query that is kept.
         spool: holds the temporary files.
         csv: dialects and types of CSV files, so that columns can be read as other types.
         json: the columns of JSON files, for the same.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import itertools
 import json
 import math
 import os
@@ -18,6 +20,8 @@ from descend.errors import InputError
 
 PARTIAL = ".descend-part"
 """The end of the name of a file that is being written."""
+_TOKENS = 1 << 11
+"""Words, numbers and signs of JSON that are joined at once."""
 
 
 @contextmanager
@@ -127,14 +131,33 @@ def write_error(path: Path, error: OSError) -> InputError:
 
 def json_text(value: Any) -> str:
     """JSON with sorted keys; numbers that JSON cannot hold become null."""
-    return json.dumps(
-        _finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str
-    )
+    return "".join(_json_pieces(value))
+
+
+def json_digest(value: Any) -> str:
+    """The SHA-256 of the JSON of a value, the same before it is written and after it is read."""
+    digest = hashlib.sha256()
+    for piece in _json_pieces(value):
+        digest.update(piece.encode("utf-8"))
+    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all."""
-    write_whole(path, json_text(value) + "\n")
+    with whole_file(path) as sink:
+        for piece in _json_pieces(value):
+            sink.write(piece.encode("utf-8"))
+        sink.write(b"\n")
+
+
+def _json_pieces(value: Any) -> Iterator[str]:
+    """The JSON of a value, in parts: as one text, that of a million categories takes 200 MB."""
+    encoder = json.JSONEncoder(
+        indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str
+    )
+    tokens = encoder.iterencode(_finite(value))
+    while some := "".join(itertools.islice(tokens, _TOKENS)):
+        yield some
 
 
 def _finite(value: Any) -> Any:

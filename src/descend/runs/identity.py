@@ -6,14 +6,13 @@ rows come in another order, with another target another quantity is learned from
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from descend.errors import FileFormatError
-from descend.io.atomic import json_text
+from descend.io.atomic import json_digest, json_text
 from descend.runs.contents import RECORD
 
 IDENTITY = "run"
@@ -35,8 +34,8 @@ def identity_of(record: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in settings.items() if name not in _PLACES}
     return {
         "settings": json.loads(json_text(known)),
-        "columns": _digest(record.get("schema")),
-        "data": _digest([data.get(name) for name in ("fingerprint", "layout")]),
+        "columns": json_digest(record.get("schema")),
+        "data": json_digest([data.get(name) for name in ("fingerprint", "layout")]),
     }
 
 
@@ -67,7 +66,3 @@ def check_identity(path: Path, record: Mapping[str, Any], saved: Mapping[str, An
         f"({'; '.join(differ)}). Bring the old file back; to train with other settings, start a "
         "new run."
     )
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json_text(json.loads(json_text(content))).encode("utf-8")).hexdigest()

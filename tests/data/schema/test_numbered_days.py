@@ -68,10 +68,13 @@ def test_a_number_that_is_no_date_is_missing_and_told() -> None:
     assert "'20240231', first in data row 6" in said
 
 
-def test_hours_of_days_are_told_with_the_query_that_makes_them_dates(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["%Y%m%d%H", "%Y%m%d%H%M%S"])
+def test_times_of_days_are_told_with_the_query_that_makes_them_dates(
+    form: str, tmp_path: Path
+) -> None:
     hours = np.datetime64("2016-01-01T00") + np.arange(ROWS) * 31
     path = tmp_path / "t.csv"
-    cells = [one.strftime("%Y%m%d%H") for one in hours.astype(object)]
+    cells = [one.strftime(form) for one in hours.astype(object)]
     rows = [f"{cell},{y}" for cell, y in zip(cells, Y, strict=True)]
     path.write_text("\n".join(["my hour,y", *rows]) + "\n")
     (said,) = learn_schema(open_table(path), Settings(target="y", task="regression")).warnings

@@ -175,7 +175,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
         elif isinstance(column, NumberColumn):
             said += (
                 _numbered_dates(table, column, surveys)
-                or _numbered_hours(table, column)
+                or _numbered_times(table, column)
                 or _epochs(column)
             )
     return said
@@ -332,9 +332,13 @@ def _epochs(column: NumberColumn) -> list[str]:
     ]
 
 
-def _numbered_hours(table: Table, column: NumberColumn) -> list[str]:
-    """A sentence if the numbers may be hours or minutes of days, such as 2024013112."""
-    for form, example in (("%Y%m%d%H", "hours"), ("%Y%m%d%H%M", "minutes")):
+def _numbered_times(table: Table, column: NumberColumn) -> list[str]:
+    """A sentence if the numbers may be times of days, such as 2024013112 or 20240131120000."""
+    for form, example in (
+        ("%Y%m%d%H", "hours"),
+        ("%Y%m%d%H%M", "minutes"),
+        ("%Y%m%d%H%M%S", "seconds"),
+    ):
         ends = [f"{end:.0f}" for end in (column.minimum, column.maximum)]
         try:
             low, high = (datetime.datetime.strptime(end, form) for end in ends)
@@ -346,7 +350,7 @@ def _numbered_hours(table: Table, column: NumberColumn) -> list[str]:
         if not 1900 <= low.year <= high.year <= 2100:
             continue
         name = quote_name(column.name)
-        parsed = f"try_strptime({name}::VARCHAR, {quote_text(form)})"
+        parsed = f"try_strptime(try_cast({name} AS BIGINT)::VARCHAR, {quote_text(form)})"
         return [
             f"Column {column.name!r} may hold days with their {example} as numbers ({ends[0]} to "
             f"{ends[1]}). If so, write them as {low:%Y-%m-%d %H:%M}"

@@ -249,3 +249,13 @@ def test_a_query_whose_rows_are_others_each_time_is_known_by_them(tmp_path: Path
     assert before["files"] == now["files"]
     with pytest.raises(DataError, match="the rows of the query or their order"):
         check_unchanged(tmp_path, before, now)
+
+
+def test_a_query_whose_rows_come_in_another_order_is_known_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("rowid,y\n" + "".join(f"1,{row}\n" for row in range(50)))
+    query = f"SELECT * FROM '{path}' ORDER BY y"
+    hashes = {
+        open_table(one).fingerprint()["hash"] for one in (query, f"{query} DESC", f"{query}, 1")
+    }
+    assert len(hashes) == 2

@@ -184,7 +184,8 @@ def in_order(source: Source, instance: Instance) -> Source:
                 f"CREATE TABLE {result} AS SELECT {columns} FROM {source.relation}"
             ).fetchall()
         row = quote_name(f"{RESERVED}row")
-        hashed = f"SELECT count(*), bit_xor(hash(rowid, {row})) FROM {result} AS {row}"
+        # DuckDB joins hashes by XOR: without the outer hash any order would have the same.
+        hashed = f"SELECT count(*), bit_xor(hash(hash(rowid, {row}))) FROM {result} AS {row}"
         count, content = cursor.execute(hashed).fetchall()[0]
     known = [] if source.hash is None else [source.hash]
     own = f"{count} rows {content or 0:016x}"

@@ -30,7 +30,7 @@ from descend.data.reading.lettered_numbers import EXPECTED
 from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import DURATION, PLAINLY, POINT, SECONDS
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, groups_of
 from descend.data.reading.text_types import TextRules, TypedColumn, types_as_known
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -303,8 +303,7 @@ def _odd_times(
     if not times or not _is_small(table):
         return {column.name for column, _ in times}
     found = set()
-    for start in range(0, len(times), _AT_ONCE):
-        group = times[start : start + _AT_ONCE]
+    for group in groups_of(times, _AT_ONCE):
         tests = ", ".join(
             f"bool_or({time_written_sql(column, learned.pattern)} "
             f"AND ({time_sql(column, learned.pattern, odd=False)}) IS NULL)"

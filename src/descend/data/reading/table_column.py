@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from descend.data.reading.missing import NULLS
 from descend.data.reading.number_text import POINT
 from descend.data.reading.sql import RESERVED, quote_name
 
+T = TypeVar("T")
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL|INTERVAL$")
 
 
@@ -60,6 +63,12 @@ def column_of(name: str, sql_type: str, *, two_widths: bool = False) -> TableCol
     if name.startswith(RESERVED):
         name, stored = name[len(RESERVED) :], name
     return TableColumn(name, kind, sql_type, stored, nulls=nulls, two_widths=two_widths)
+
+
+def groups_of(columns: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Columns, a few at a time, that one query looks at: each query takes time to plan."""
+    for start in range(0, len(columns), size):
+        yield columns[start : start + size]
 
 
 def stored_name(name: str) -> str:

@@ -26,7 +26,7 @@ from descend.data.reading.missing import NULLS, missing_sql
 from descend.data.reading.number_text import label_sql, latin_digits_sql, undecorated_sql, unit_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, groups_of
 from descend.errors import quoted_cell
 
 POINTED = ("point", "groups", "fortran")
@@ -140,7 +140,9 @@ def survey_labels(
     repeated = [one for one in columns if one.name not in before or before[one.name].repeats]
     names = {one.name for one in repeated}
     others = [one for one in columns if one.name not in names]
-    for group, grouped in (*_groups(repeated, True), *_groups(others, False)):
+    groups = [(group, True) for group in groups_of(repeated, _COLUMNS_AT_ONCE)]
+    groups += [(group, False) for group in groups_of(others, _COLUMNS_AT_ONCE)]
+    for group, grouped in groups:
         units = {unit for one in group if one.name in before for unit in before[one.name].measures}
         units |= {other for alike in _FAMILIES if not units.isdisjoint(alike) for other in alike}
         listed = _labels_sql(table, group, where, sorted(units) if before else None, grouped)
@@ -158,13 +160,6 @@ def survey_labels(
             counts = seen.measures if measured else seen.units
             counts[row["unit"]] = counts.get(row["unit"], 0) + cells.count
     return found
-
-
-def _groups(
-    columns: Sequence[TableColumn], grouped: bool
-) -> list[tuple[Sequence[TableColumn], bool]]:
-    size = _COLUMNS_AT_ONCE
-    return [(columns[start : start + size], grouped) for start in range(0, len(columns), size)]
 
 
 _COLUMNS_AT_ONCE = 256

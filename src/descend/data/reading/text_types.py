@@ -46,7 +46,7 @@ from descend.data.reading.number_text import (
     is_measure,
 )
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn, is_zoned
+from descend.data.reading.table_column import TableColumn, groups_of, is_zoned
 from descend.data.reading.text_labels import (
     COMMAS,
     DIGITS,
@@ -507,8 +507,7 @@ def _spelt_differently(table: Table, columns: Sequence[TableColumn]) -> set[str]
 def _not_plainly_whole(table: Table, columns: Sequence[TableColumn]) -> list[TableColumn]:
     """The columns with other cells than whole numbers as all write them."""
     left: list[TableColumn] = []
-    for start in range(0, len(columns), _LOOKED_AT_TOGETHER):
-        group = columns[start : start + _LOOKED_AT_TOGETHER]
+    for group in groups_of(columns, _LOOKED_AT_TOGETHER):
         plain = listed_sql([f"bool_and({plainly_whole_sql(text_sql(one))})" for one in group])
         rows = table.joined(f"SELECT {plain} FROM {table.rows}").to_pydict().values()
         left += [one for one, parts in zip(group, rows, strict=True) if False in parts]

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from descend.data.reading.errors import MemoryShortError
 from descend.data.reading.table import Table
+from descend.data.reading.table_column import groups_of
 
 MOST_COLUMNS = 64
 """Columns per query: DuckDB's planning time grows faster than their number."""
@@ -30,7 +31,7 @@ def in_groups(table: Table, columns: Sequence[T]) -> list[Sequence[T]]:
     """
     groups = 1 if _is_small(table) else os.cpu_count() or 1
     size = max(1, min(MOST_COLUMNS, -(-len(columns) // groups)))
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
+    return list(groups_of(columns, size))
 
 
 def _is_small(table: Table) -> bool:

@@ -10,7 +10,7 @@ from descend.data.reading.sql import quote_name
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.column_rules import has_identifier_name
-from descend.data.schema.hold_out import hold_out_text
+from descend.data.schema.offered_commands import hold_out_text
 from descend.data.schema.surveys import NumberSurvey, Selection, ValueSurvey
 from descend.settings import Settings
 

@@ -28,9 +28,9 @@ from descend.data.reading.text_types import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
-from descend.data.schema.hold_out import query_text
 from descend.data.schema.odd_rows import odd_rows
 from descend.data.schema.odd_values import alike_values, several_values
+from descend.data.schema.offered_commands import query_text
 from descend.errors import cell_option_text, option_text, quoted_cell
 from descend.io.units import count_text
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import Table
 from descend.data.schema.column_records import Surveys
-from descend.data.schema.hold_out import query_text
+from descend.data.schema.offered_commands import query_text
 from descend.errors import quoted_cell
 from descend.io.units import count_text
 

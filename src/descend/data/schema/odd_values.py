@@ -9,7 +9,7 @@ from descend.data.reading.expressions import number_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.schema.hold_out import query_text
+from descend.data.schema.offered_commands import query_text
 from descend.data.schema.surveys import Selection
 from descend.errors import option_text, quoted_cell
 from descend.io.units import count_text

@@ -9,9 +9,9 @@ from itertools import pairwise
 from descend.data.reading.expressions import text_sql, time_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, groups_of
 from descend.data.schema.columns import Column, DatetimeColumn
-from descend.data.schema.hold_out import hold_out_text
+from descend.data.schema.offered_commands import hold_out_text
 from descend.data.schema.surveys import Selection
 from descend.settings import Settings
 
@@ -76,12 +76,6 @@ def rows_in_time(
     return []
 
 
-def _groups(columns: Sequence[DatetimeColumn]) -> Iterator[Sequence[DatetimeColumn]]:
-    """Columns that one query looks at: each query takes time to plan."""
-    for start in range(0, len(columns), _AT_ONCE):
-        yield columns[start : start + _AT_ONCE]
-
-
 def _moments(table: Table, columns: Sequence[DatetimeColumn]) -> str:
     """SQL: `m0`, `m1`, ..., numbers that grow with the times of columns."""
     moments = []
@@ -97,7 +91,7 @@ def _directions(
 ) -> Iterator[tuple[DatetimeColumn, int]]:
     """Each column with 1 where times rise with the rows, -1 where they fall, 0 for neither."""
     size = -(-count // _BLOCKS)
-    for group in _groups(columns):
+    for group in groups_of(columns, _AT_ONCE):
         ends, merged = (
             ", ".join(
                 f"min({low}) AS low{place}, max({high}) AS high{place}"
@@ -161,7 +155,7 @@ def _moving_back(
     Neighbouring rows in random order go back in time as often as forth.
     """
     window, inside = _near(count)
-    for group in _groups(columns):
+    for group in groups_of(columns, _AT_ONCE):
         places = range(len(group))
         steps = ", ".join(f"m{place} - lag(m{place}) OVER {window} AS s{place}" for place in places)
         counts = ", ".join(
@@ -199,10 +193,7 @@ def _block_column(
     In a panel times move back where a new block begins, and there alone it has a new value.
     """
     window, inside = _near(count)
-    for start in range(0, len(others), _AT_ONCE):
-        group = [one for one in others[start : start + _AT_ONCE] if one.name != column.name]
-        if not group:
-            continue
+    for group in groups_of([one for one in others if one.name != column.name], _AT_ONCE):
         new = ", ".join(
             f"{one.sql} IS DISTINCT FROM lag({one.sql}) OVER {window} AS v{place}"
             for place, one in enumerate(group)

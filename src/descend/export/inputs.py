@@ -9,8 +9,9 @@ import numpy as np
 
 from descend.data.encoding.categories import category_codes, other_widths, spellings
 from descend.data.encoding.numbers import FARTHEST
-from descend.data.reading.expressions import numbers_in, times_in
+from descend.data.reading.expressions import numbers_in
 from descend.data.reading.missing import MARKS, NULLS
+from descend.data.reading.times import times_in
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.export.graph import Graph

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.encoding.encoder import Encoder
-from descend.data.reading.text_types import TextRules
+from descend.data.reading.typed_columns import TextRules
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,

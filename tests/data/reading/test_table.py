@@ -16,11 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descend.data.reading.expressions import category_sql, number_sql
+from descend.data.reading.expressions import (
+    category_sql,
+    number_sql,
+)
 from descend.data.reading.open_table import open_table
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_copies import copied
-from descend.data.reading.text_types import TextRules, find_types
+from descend.data.reading.text_types import find_types
+from descend.data.reading.typed_columns import TextRules
 from descend.errors import DataError
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"

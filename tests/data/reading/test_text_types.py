@@ -8,11 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from descend.data.reading.expressions import category_sql, number_sql
+from descend.data.reading.expressions import (
+    category_sql,
+    number_sql,
+)
 from descend.data.reading.missing import NULLS
 from descend.data.reading.open_table import open_table
 from descend.data.reading.text_labels import Cells, Seen, survey_labels
-from descend.data.reading.text_types import TextRules, find_types
+from descend.data.reading.text_types import find_types
+from descend.data.reading.typed_columns import TextRules
 from descend.data.schema.learn import inspect_columns
 from descend.errors import LONGEST_CELL
 

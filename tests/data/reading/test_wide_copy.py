@@ -11,7 +11,10 @@ import pytest
 from descend.data.reading import table_copies
 from descend.data.reading.connection import Instance
 from descend.data.reading.csv_wide import wide_first_cells
-from descend.data.reading.expressions import number_sql, written_sql
+from descend.data.reading.expressions import (
+    number_sql,
+    written_sql,
+)
 from descend.data.reading.held_rows import HeldRows, NumberCells
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.open_table import open_table

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from descend.data.reading.open_table import open_table
-from descend.data.schema import value_survey
+from descend.data.schema import date_formats
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings
 
@@ -67,12 +67,12 @@ def test_no_format_is_tried_on_all_values_of_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
     tried: list[str] = []
-    count = value_survey._count_matches
+    count = date_formats._count_matches
 
     def spy(table: Any, kept: str, american: Any, tests: Any, places: Any) -> Any:
         tried.extend(one for one in tests if places and one.startswith("try_strptime("))
         return count(table, kept, american, tests, places)
 
-    monkeypatch.setattr(value_survey, "_count_matches", spy)
+    monkeypatch.setattr(date_formats, "_count_matches", spy)
     assert pattern_of(tmp_path, [cell.format(row % 300 + 40) for row in range(400)]) is None
     assert tried == []

@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 
 from descend.data.reading.errors import closest, no_column
 from descend.data.reading.expressions import (
-    NUMBER_PATTERNS,
-    TIME,
     category_sql,
-    cell_sql,
     class_sql,
     float_sql,
     number_sql,
-    time_sql,
-    time_written_sql,
     written_sql,
 )
 from descend.data.reading.held_rows import NumberCells
@@ -31,7 +26,9 @@ from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import DURATION, PLAINLY, POINT, SECONDS
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, groups_of
-from descend.data.reading.text_types import TextRules, TypedColumn, types_as_known
+from descend.data.reading.text_types import types_as_known
+from descend.data.reading.times import NUMBER_PATTERNS, TIME, cell_sql, time_sql, time_written_sql
+from descend.data.reading.typed_columns import TextRules, TypedColumn
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from descend.data.reading.durations import TIME_UNITS
-from descend.data.reading.expressions import LOCAL, ZONED, clock_zone_sql, text_sql
+from descend.data.reading.expressions import text_sql
 from descend.data.reading.lettered_numbers import (
     ANGLE,
     AXES,
@@ -27,6 +27,7 @@ from descend.data.reading.number_text import label_sql, latin_digits_sql, undeco
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, groups_of
+from descend.data.reading.time_text import LOCAL, ZONED, clock_zone_sql
 from descend.errors import quoted_cell
 
 POINTED = ("point", "groups", "fortran")

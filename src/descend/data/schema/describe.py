@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from descend.data.reading.expressions import TIME
+from descend.data.reading.times import TIME
 from descend.data.schema.columns import (
     CategoryColumn,
     Column,

@@ -8,23 +8,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from descend.data.reading.expressions import (
-    DAY_NUMBER,
-    EPOCHS,
-    FALSE,
-    MONTH_NUMBER,
-    NUMBER_PATTERNS,
-    TRUE,
-    epoch_unit,
-    number_sql,
-    text_sql,
-    time_sql,
-)
+from descend.data.reading.expressions import FALSE, TRUE, number_sql, text_sql
 from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.periods import WORDED_MONTH
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import MARK, Table
-from descend.data.reading.text_types import TypedColumn, how_written
+from descend.data.reading.times import (
+    DAY_NUMBER,
+    EPOCHS,
+    MONTH_NUMBER,
+    NUMBER_PATTERNS,
+    epoch_unit,
+    time_sql,
+)
+from descend.data.reading.typed_columns import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY

@@ -12,7 +12,14 @@ from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Seen
-from descend.data.reading.text_types import TextRules, TypedColumn, find_types, survey_text
+from descend.data.reading.text_types import (
+    find_types,
+    survey_text,
+)
+from descend.data.reading.typed_columns import (
+    TextRules,
+    TypedColumn,
+)
 from descend.data.schema.column_records import Surveys, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,

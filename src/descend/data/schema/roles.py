@@ -9,7 +9,8 @@ from descend.data.reading.errors import no_column
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TextRules, types_as_known
+from descend.data.reading.text_types import types_as_known
+from descend.data.reading.typed_columns import TextRules
 from descend.data.schema.columns import RowCounts
 from descend.data.schema.number_survey import counts_of
 from descend.data.schema.surveys import NumberSurvey, Selection

@@ -6,10 +6,11 @@ import datetime
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from descend.data.reading.expressions import text_sql, time_sql
+from descend.data.reading.expressions import text_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, groups_of
+from descend.data.reading.times import time_sql
 from descend.data.schema.columns import Column, DatetimeColumn
 from descend.data.schema.offered_commands import hold_out_text
 from descend.data.schema.surveys import Selection

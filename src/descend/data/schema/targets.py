@@ -9,12 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from descend.choices import CLASS_LOSSES, OWN_SCALE
-from descend.data.reading.expressions import class_sql, number_sql
+from descend.data.reading.expressions import (
+    class_sql,
+    number_sql,
+)
 from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.text_types import TypedColumn
+from descend.data.reading.typed_columns import TypedColumn
 from descend.data.schema.columns import ClassificationTarget, Label, RegressionTarget, Target
 from descend.data.schema.exact_sums import sum_up_to
 from descend.data.schema.number_survey import MOST_COUNTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import itertools
 import math
 
@@ -97,3 +99,89 @@ def quick(model, data, loss="mse", **options):
     if loss == "mse":
         loss = torch.nn.functional.mse_loss
     return descend.torch.advise(model, loss, data, **{"budget": 0.3, "clock": ticking(), **options})
+
+
+class Several(torch.utils.data.Dataset):
+    """Rows that are read several at once, as those of Hugging Face are."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __len__(self):
+        return 200
+
+    def __getitems__(self, numbers):
+        self.asked.append(len(numbers))
+        rows = problem(0.5, rows=200)
+        return [rows[number] for number in numbers]
+
+
+class Keyed(torch.utils.data.Dataset):
+    """Rows by a text, which a sampler names."""
+
+    keys = tuple(f"row {number}" for number in range(100))
+
+    def __len__(self):
+        return len(self.keys)
+
+    def __getitem__(self, key):
+        return problem(0.5)[int(key.removeprefix("row "))]
+
+
+class KeepsOutputs(torch.nn.Module):
+    """It holds what it computed last, which `copy.deepcopy` refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.kept = linear(), {}
+
+    def forward(self, x):
+        self.kept["last"] = [self.inner(x)]
+        return self.kept["last"][0]
+
+
+def recurrent():
+    torch.manual_seed(0)
+
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells, self.head = torch.nn.GRU(3, 4, batch_first=True), torch.nn.Linear(4, 1)
+
+        def forward(self, sequences):
+            return self.head(self.cells(sequences)[1][0])
+
+    return Last()
+
+
+def sequences():
+    source = torch.Generator().manual_seed(0)
+    return [
+        (torch.randn(2 + row % 5, 3, generator=source).double(), torch.ones(1))
+        for row in range(100)
+    ]
+
+
+def packed(rows):
+    made = torch.nn.utils.rnn.pack_sequence([x for x, _ in rows], enforce_sorted=False)
+    return made, torch.stack([y for _, y in rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    x: torch.Tensor
+    y: torch.Tensor
+
+    @classmethod
+    def of(cls, rows):
+        return cls(*(torch.stack(part).double() for part in zip(*rows, strict=True)))
+
+
+class Named(collections.UserDict):
+    """A mapping whose values are attributes too, as those of tokenisers are."""
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["data"][name]
+        except KeyError:
+            raise AttributeError(name) from None

@@ -14,16 +14,25 @@ from descend.reporting.pages.advice import advice_page
 from descend.reporting.text.advice import advice_text
 from descend.types import Advice
 from tests.torch.problems import (
+    KeepsOutputs,
+    Keyed,
     KnownStream,
+    Named,
+    Pair,
+    Several,
     Sparse,
     Stream,
     TwoOutputs,
+    bench_of,
     codes,
     linear,
     mapped,
     normalised,
+    packed,
     problem,
     quick,
+    recurrent,
+    sequences,
     step_of_mappings,
 )
 
@@ -86,12 +95,90 @@ CASES = {
     "batch normalisation": lambda: (normalised(), problem(0.5)),
     "a loss for each row": lambda: (linear(), problem(0.5), torch.nn.MSELoss(reduction="none")),
     "mappings with a step": lambda: (linear(), mapped(problem(0.5)), None, step_of_mappings),
+    "rows that are read several at once": lambda: (
+        linear(),
+        torch.utils.data.DataLoader(Several()),
+    ),
+    "rows by text": lambda: (
+        linear(),
+        torch.utils.data.DataLoader(Keyed(), sampler=list(Keyed.keys)),
+    ),
+    "rows of None that collate leaves out": lambda: (
+        linear(),
+        torch.utils.data.DataLoader(
+            [None if number % 10 == 0 else problem(0.5)[number] for number in range(100)],
+            collate_fn=lambda rows: torch.utils.data.default_collate([one for one in rows if one]),
+        ),
+    ),
+    "packed sequences": lambda: (
+        recurrent(),
+        torch.utils.data.DataLoader(sequences(), collate_fn=packed),
+    ),
+    "a frozen dataclass of float64": lambda: (
+        linear(),
+        torch.utils.data.DataLoader(problem(0.5), collate_fn=Pair.of),
+        None,
+        lambda module, batch: torch.nn.functional.mse_loss(module(batch.x), batch.y),
+    ),
+    "a mapping with attributes": lambda: (
+        linear(),
+        torch.utils.data.DataLoader(
+            problem(0.5),
+            collate_fn=lambda rows: Named(
+                zip("xy", torch.utils.data.default_collate(rows), strict=True)
+            ),
+        ),
+        None,
+        lambda module, batch: torch.nn.functional.mse_loss(module(batch.x), batch.y),
+    ),
+    "weights normalised in the old way": lambda: (
+        torch.nn.utils.weight_norm(linear()),
+        problem(0.5),
+    ),
+    "a module that keeps outputs": lambda: (called(KeepsOutputs()), problem(0.5)),
+    "lazy layers": lambda: (torch.nn.LazyLinear(1), problem(0.5)),
+    "a loss with weights": lambda: (linear(), problem(0.5), Weighted()),
+    "complex numbers": lambda: (
+        torch.nn.Linear(5, 1, dtype=torch.complex64),
+        torch.utils.data.TensorDataset(*(one.to(torch.complex128) for one in problem(0.5).tensors)),
+        lambda outputs, y: (outputs - y).abs().square().mean(),
+    ),
     "a tuple of outputs": lambda: (
         TwoOutputs(),
         problem(0.5),
         lambda outputs, y: torch.nn.functional.mse_loss(outputs[0], y),
     ),
 }
+
+
+def called(module):
+    module(problem(0.5)[:3][0])
+    return module
+
+
+class Weighted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight, self.norm = torch.nn.Parameter(torch.ones(1)), torch.nn.BatchNorm1d(1)
+
+    def forward(self, outputs, y):
+        self.norm(y.repeat(2, 1))
+        return (self.weight * (outputs - y) ** 2).mean()
+
+
+def test_a_loss_with_weights_and_running_means_stays_as_it_was():
+    loss = Weighted()
+    quick(linear(), problem(0.5), loss=loss)
+    assert loss.weight.grad is None
+    assert loss.norm.num_batches_tracked == 0
+
+
+def test_lazy_layers_begin_all_trials_from_the_same_weights():
+    module = torch.nn.LazyLinear(1)
+    bench = bench_of(module, problem(0.5))
+    first, second = (bench.validation_loss(bench.copied()) for _ in range(2))
+    assert first == second
+    assert torch.nn.parameter.is_lazy(module.weight)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -146,3 +233,8 @@ def test_a_loss_that_is_no_number_at_the_start_is_not_blamed_on_the_rate():
     x, y = problem(0.5).tensors
     with pytest.raises(DivergedError, match="before the first update"):
         quick(linear(), torch.utils.data.TensorDataset(x * torch.nan, y))
+    bench = bench_of(linear(), problem(0.5))  # Which rows judge goes by the seed.
+    row = int(bench.training[0])
+    y[row] = torch.nan
+    with pytest.raises(DivergedError, match=rf"loss of row {row} is NaN.*not the cause"):
+        quick(linear(), torch.utils.data.TensorDataset(x, y))

@@ -38,3 +38,18 @@ def test_its_noise_along_a_training_holds_the_difference_between_its_weights():
     assert found.noise_scale is None or found.interval[0] < found.noise_scale < found.interval[1]
     assert found.trace > 0.0
     assert noise_along(bench, 16, 1e6, 50) is None
+
+
+def test_the_noise_of_a_complex_model_is_that_of_its_real_and_imaginary_parts():
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 5, generator=source, dtype=torch.complex64)
+    y = (1j * x).sum(1, keepdim=True) + torch.randn(2000, 1, generator=source)
+    data, model = torch.utils.data.TensorDataset(x, y), torch.nn.Linear(5, 1, dtype=x.dtype)
+
+    def loss(outputs, y):
+        return (outputs - y).abs().square().mean()
+
+    bench = bench_of(model, data, loss=loss)
+    loss(model(x), y).backward()
+    squared = sum(float(one.grad.abs().square().sum()) for one in model.parameters())
+    assert noise_at(bench, model).squared_norm == pytest.approx(squared, rel=0.3)

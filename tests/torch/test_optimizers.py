@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from descend.errors import InputError
 from tests.torch.problems import (
     linear,
     normalised,
@@ -62,3 +63,15 @@ def test_an_optimizer_in_use_gradients_and_random_states_stay_as_they_were():
     ):
         assert np.array_equal(np.asarray(one), np.asarray(other))
     assert all(map(torch.equal, gradients, (one.grad for one in model.parameters())))
+
+
+def test_optimizers_of_other_weights_or_with_a_rate_of_their_own_are_refused():
+    model, sgd = linear(), torch.optim.SGD
+    refused = {
+        "moves other weights": lambda parameters, rate: sgd(model.parameters(), lr=rate),
+        "learning rate 0.1 whatever rate": lambda parameters, rate: sgd(parameters, lr=0.1),
+        r"several times in a step \(closure\)": torch.optim.LBFGS,
+    }
+    for said, optimizer in refused.items():
+        with pytest.raises(InputError, match=said):
+            quick(model, problem(0.5), optimizer=optimizer)

@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
         ({"data": "mappings"}, "a mapping of 'x', 'y'.*step="),
         ({"data": "triples"}, "found 3 parts"),
         ({"loss": None}, "Expected loss as a function"),
-        ({"loss": "sum"}, "it is a sum over the rows"),
+        ({"loss": "sum"}, "a sum over the rows"),
         ({"loss": "number"}, "a loss that is a tensor"),
         ({"loss": "broken"}, "A step on 2 rows fails"),
         ({"optimizer": 3}, "Expected optimizer="),

@@ -8,6 +8,7 @@ import pytest
 import descend.torch
 from descend.errors import InputError
 from tests.torch.problems import (
+    Several,
     bench_of,
     linear,
     problem,
@@ -55,6 +56,31 @@ def test_a_loader_whose_data_set_makes_the_batches_is_refused():
 def test_too_few_rows_are_refused():
     with pytest.raises(InputError, match="at least 20"):
         descend.torch.advise(linear(), torch.nn.functional.mse_loss, problem(0.1, rows=10))
+
+
+def test_rows_are_read_several_at_once_where_the_data_set_does_so():
+    data = Several()
+    bench = bench_of(linear(), torch.utils.data.DataLoader(data, sampler=list(range(50, 100))))
+    data.asked.clear()
+    x, _ = bench.rows.batch(np.array([0, 49]))
+    assert data.asked == [2]
+    expected = problem(0.5, rows=200).tensors[0]
+    assert torch.equal(x, expected[[50, 99]])
+
+
+@pytest.mark.parametrize("kind", ["generator", "loader"])
+def test_what_can_be_read_but_once_is_refused_and_not_read(kind):
+    data = problem(0.5)
+    once = iter(data) if kind == "generator" else iter(torch.utils.data.DataLoader(data))
+    with pytest.raises(InputError, match=r"found an iterator .* only once"):
+        bench_of(linear(), once)
+    assert torch.equal(next(once)[0].reshape(-1), data[0][0])
+
+
+def test_several_data_sets_are_answered_with_one_of_them():
+    parts = {"train": problem(0.5), "test": problem(0.5)}
+    with pytest.raises(InputError, match=r"several, 'train', 'test'.*data\['train'\]"):
+        bench_of(linear(), parts)
 
 
 def test_two_arrays_are_answered_with_a_data_set_of_them():

@@ -40,6 +40,8 @@ SPREADS = (1.0, 0.5, 2.0)
 OPEN_SPREADS = (10.0, 100.0, 1.0)
 """The same where the time did not suffice for rates so high that the loss grows."""
 SIZES = 3
+LOOKED_FOR = 0.05
+"""The part of the budget in which a row is looked for that makes the loss infinite."""
 READING, SPEED, RATES, NOISE, TRIALS = 0.1, 0.25, 0.5, 0.65, 0.95
 """Fractions of the budget by which reading, timing, the search for rates, the noise and the trials
 end."""
@@ -158,16 +160,20 @@ def advise(
 def _own_random_state(torch: Any, module: Any, seed: int) -> Iterator[None]:
     """Seed PyTorch for the measurements, and restore its random state afterwards.
 
-    Those of Python and NumPy come back too: a data set or a step may draw from them.
+    Those of Python and NumPy come back too: a data set or a step may draw from them. So do the
+    gradients of the module, to which a step that does not use its argument adds.
     """
     drawn, of_numpy = random.getstate(), np.random.get_state()
-    parameters = module.parameters() if hasattr(module, "parameters") else ()
+    parameters = list(module.parameters()) if hasattr(module, "parameters") else []
+    gradients = [None if one.grad is None else one.grad.clone() for one in parameters]
     devices = {one.device.index or 0 for one in parameters if one.device.type == "cuda"}
     with torch.random.fork_rng(sorted(devices)):
         torch.manual_seed(seed)
         try:
             yield
         finally:
+            for one, gradient in zip(parameters, gradients, strict=True):
+                one.grad = gradient
             random.setstate(drawn)
             np.random.set_state(of_numpy)
 
@@ -189,6 +195,8 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
     until = started + RATES * budget
     rates = search_rates(bench, reference, seconds[reference], until)
     rate = min(rates, key=lambda one: rates[one])
+    if not all(map(math.isfinite, rates.values())):
+        _refuse_rows_without_loss(bench, LOOKED_FOR * budget)
     if not math.isfinite(rates[rate]):
         if not math.isfinite(bench.validation_loss(bench.copied())):
             raise DivergedError(
@@ -227,8 +235,23 @@ def _advise(bench: Bench, budget: float, started: float) -> Advice:
         count = max(1, int(slot / seconds[size]))
         _, made, loss = bench.train(size, tried, count, until=clock() + slot)
         trials.append(_trial_record(size, tried, made, slot, loss))
+    if any(one["diverged"] for one in trials):
+        _refuse_rows_without_loss(bench, LOOKED_FOR * budget)
     measured = {"speed": seconds, "rates": rates, "reference": reference, "noise": noises}
     return _conclude(bench, trials, expected, measured, budget, started)
+
+
+def _refuse_rows_without_loss(bench: Bench, seconds: float) -> None:
+    """Raise DivergedError where a row, and not the learning rate, makes the loss NaN or infinite.
+
+    Rows are looked at for so many seconds.
+    """
+    row = bench.row_without_loss(bench.clock() + seconds)
+    if row is not None:
+        raise DivergedError(
+            f"The loss of row {row} is NaN or infinite before the first update: look at its "
+            "values. The learning rate is not the cause."
+        )
 
 
 def _conclude(

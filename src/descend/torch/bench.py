@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from descend.errors import InputError
-from descend.torch.optimizers import MakeOptimizer, new_optimizer, optimizer_factory, parameters_of
+from descend.torch.optimizers import (
+    MakeOptimizer,
+    check_rate,
+    new_optimizer,
+    optimizer_factory,
+    parameters_of,
+)
 from descend.torch.rows import (
     FEWEST_VALIDATION_ROWS,
     SAMPLE_ROWS,
@@ -27,6 +34,8 @@ TURNS = 3
 """Times that a step or an evaluation is timed."""
 EVALUATIONS = 100
 """The part of the budget that one evaluation may take; there are about twenty."""
+LOOKED_AT = 64
+"""Rows that are looked at together for one without a finite loss."""
 CHECKED_EVERY = 16
 """Updates between two checks that the loss is finite."""
 
@@ -104,7 +113,7 @@ class Bench:
         read = rows.read_until(order[:held], until, clock)
         bench = cls(
             module=module,
-            step=step or usual_step(loss),
+            step=step or usual_step(_own_loss(loss, module)),
             make_optimizer=optimizer_factory(optimizer),
             rows=rows,
             training=order[held:],
@@ -115,6 +124,7 @@ class Bench:
             clock=clock,
             trained=frozenset(trained),
         )
+        bench._make_lazy_weights(rows.joined(read[:FEWEST_VALIDATION_ROWS]))
         bench._try()
         bench.hold_out(read, budget / EVALUATIONS)
         return bench
@@ -152,18 +162,34 @@ class Bench:
                 "the module that it was made of."
             )
         try:
-            made = copy.deepcopy(self.module if model is None else model)
+            source = self.module if model is None else model
+            made = copy.deepcopy(source, _computed_tensors(source))
             return made if made.training else made.train()
         except Exception as error:
             raise InputError(
                 f"The module cannot be copied (copy.deepcopy): {type(error).__name__}: {error}"
             ) from error
 
+    def _make_lazy_weights(self, batch: Any) -> None:
+        """Measure on a copy whose lazy layers have their weights: all trials begin from the same.
+
+        The first call makes them; one that fails is told of by the first update.
+        """
+        import torch
+
+        if not any(torch.nn.parameter.is_lazy(one) for one in self.module.parameters()):
+            return
+        made = self.copied()
+        with contextlib.suppress(Exception), torch.no_grad():
+            self.step(made.eval(), batch)
+            self.module = made.train()
+
     def _try(self) -> None:
         """Make one update on a few rows, so that unusable input is reported at once."""
         for size in (1, 2):
             model = self.copied()
             rule = self.optimizer_of(model, 1e-9)
+            check_rate([rule, self.optimizer_of(model, 2e-9)])
             try:
                 self.update(model, rule, self.draw(size))
             except InputError:
@@ -181,17 +207,51 @@ class Bench:
                 ) from error
             self.smallest = size
             break
+        if all(one.grad is None for one in model.parameters()):
+            raise InputError(
+                "The loss does not depend on the module that step gets, a copy of yours, but maybe "
+                "on one by its name. Write step=lambda module, batch: ... of `module`."
+            )
         self._check_mean()
 
     def _check_mean(self) -> None:
         """Refuse a loss that is a sum: its gradient would grow with the batch."""
-        some = self.training[: min(8, len(self.training))]
-        once, twice = (self._evaluated(self.rows.batch(one)) for one in (some, [*some, *some]))
-        if once and math.isfinite(once) and abs(twice / once - 2.0) < 1e-3:
-            raise InputError(
-                "The loss of a batch twice as large is twice as large: it is a sum over the rows. "
-                "Give the mean (reduction='mean')."
+        for count in (4, 32):
+            some = list(self.training[: min(count, len(self.training))])
+            once, twice, four = (
+                self._evaluated(self.rows.batch(some * times)) for times in (1, 2, 4)
             )
+            first, second = twice - once, four - twice
+            if not math.isfinite(first) or not first or not math.isfinite(second):
+                return
+            largest = max(abs(once), abs(twice), abs(four))
+            # Beside the sum there may be a penalty; where the model draws noise, more rows tell.
+            exact = abs(second / first - 2.0) < 0.01 and abs(first) > 1e-3 * largest
+            rough = count > 4 and second / first > 1.4 and once and four / once > 2.5
+            if exact or rough:
+                raise InputError(
+                    f"The loss is a sum over the rows: it is {once:.4g} for {len(some)} rows and "
+                    f"{four:.4g} for each of them four times. Give the mean (reduction='mean')."
+                )
+            if abs(four) < 1.5 * abs(once):
+                return
+
+    def row_without_loss(self, until: float) -> int | None:
+        """The number of a row whose loss is NaN or infinite at the weights of the user's module.
+
+        None where all that are looked at by that time, several at once, have one.
+        """
+        for start in range(0, len(self.training), LOOKED_AT):
+            some = list(self.training[start : start + LOOKED_AT])
+            while not math.isfinite(self._evaluated(self.rows.batch(some))):
+                if len(some) == 1:
+                    return int(some[0])
+                half = some[: len(some) // 2]
+                finite = math.isfinite(self._evaluated(self.rows.batch(half)))
+                some = some[len(half) :] if finite else half
+            if self.clock() > until:
+                break
+        return None
 
     def optimizer_of(self, model: Any, learning_rate: float) -> Any:
         """A new optimizer of a copy of the model."""
@@ -249,6 +309,11 @@ class Bench:
         """Make one update; returns the loss before it."""
         rule.zero_grad()
         value = self.mean_loss(model, batch)
+        if not value.requires_grad:
+            raise InputError(
+                "The loss has no gradient: it was detached, or computed under torch.no_grad. step "
+                "gives the loss as it is, without a call of backward or of the optimizer."
+            )
         value.backward()
         rule.step()
         if self.device.type == "cuda":
@@ -266,3 +331,49 @@ class Bench:
                 f"{type(value).__name__}."
             )
         return value.mean() if value.ndim else value  # reduction="none"
+
+
+def _own_loss(loss: Any, module: Any) -> Any:
+    """A copy of a loss that is a module: it may have weights and running means.
+
+    Raises:
+        InputError: its weights are those of the module that is trained.
+    """
+    import torch
+
+    if not isinstance(loss, torch.nn.Module):
+        return loss
+    weights = {id(one) for one in module.parameters()}
+    if any(id(one) in weights for one in loss.parameters()):
+        raise InputError(
+            "The loss holds the module that is trained, of which copies are trained here. Write "
+            "step=lambda module, batch: ... with what the loss computes of `module`."
+        )
+    return copy.deepcopy(loss, _computed_tensors(loss))
+
+
+def _computed_tensors(module: Any) -> dict[int, Any]:
+    """Values for the tensors that a module keeps of its last call, which `deepcopy` refuses.
+
+    Weights of `torch.nn.utils.weight_norm` are among them, and outputs that a hook has kept.
+    """
+    import torch
+
+    found: dict[int, Any] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            if not value.is_leaf:
+                found[id(value)] = value.detach().clone()
+        elif isinstance(value, dict):
+            for one in value.values():
+                look(one)
+        elif isinstance(value, list | tuple):
+            for one in value:
+                look(one)
+
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in ("_parameters", "_buffers", "_modules"):
+                look(value)
+    return found

@@ -136,7 +136,7 @@ def _products(bench: Bench, model: Any, groups: int, until: float) -> Products |
         bench.mean_loss(model, bench.draw(rows)).backward()
         # A part of the model that these rows do not reach has no gradient: zero.
         parts = [
-            (torch.zeros_like(one) if one.grad is None else one.grad.to_dense()).reshape(-1)
+            _real(torch.zeros_like(one) if one.grad is None else one.grad.to_dense()).reshape(-1)
             for name, one in model.named_parameters()
             if name in bench.trained
         ]
@@ -153,3 +153,10 @@ def _products(bench: Bench, model: Any, groups: int, until: float) -> Products |
 def group_rows(bench: Bench) -> int:
     """Rows in a group whose mean gradient is one sample for the noise."""
     return max(bench.smallest, min(GROUP_ROWS, len(bench.training) // 16))
+
+
+def _real(gradient: Any) -> Any:
+    """A gradient as real numbers: of a complex one both parts."""
+    import torch
+
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from descend.defaults import MOMENTUM
 from descend.errors import DescendError, InputError
 
 MakeOptimizer = Callable[[Any, float], Any]
+_MISSING = inspect.Parameter.empty
+_OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default=None)
 
 
 def parameters_of(optimizer: Any) -> set[int]:
@@ -68,6 +70,17 @@ def new_optimizer(
         )
         if not (hasattr(rule, "step") and hasattr(rule, "zero_grad")):
             raise TypeError(f"it gives {type(rule).__name__}")
+        if inspect.signature(rule.step).parameters.get("closure", _OPTIONAL).default is _MISSING:
+            raise InputError(
+                f"{type(rule).__name__} computes the loss several times in a step (closure); "
+                "take a rule that needs one gradient, such as torch.optim.AdamW."
+            )
+        moved = {id(one) for group in _groups(rule) for one in group["params"]}
+        if moved - {id(one) for one in model.parameters()}:
+            raise InputError(
+                "The optimizer moves other weights than those that it was given, maybe those of a "
+                "module by its name. Write optimizer=lambda parameters, rate: ... of `parameters`."
+            )
     except DescendError:
         raise
     except Exception as error:
@@ -77,3 +90,18 @@ def new_optimizer(
             f"torch.optim.AdamW, or an optimizer to take the options of; {error}."
         ) from error
     return rule
+
+
+def check_rate(rules: Sequence[Any]) -> None:
+    """Raise InputError where optimizers made for different rates have the same."""
+    rates = [[group.get("lr") for group in _groups(rule)] for rule in rules]
+    if rates[0] and None not in rates[0] and all(one == rates[0] for one in rates):
+        raise InputError(
+            f"The optimizer has the learning rate {rates[0][0]} whatever rate it is made for. "
+            "Write optimizer=lambda parameters, rate: torch.optim.AdamW(parameters, lr=rate)."
+        )
+
+
+def _groups(rule: Any) -> list[dict[str, Any]]:
+    """The groups of parameters of an optimizer; none where it keeps them in another way."""
+    return list(getattr(rule, "param_groups", ()))

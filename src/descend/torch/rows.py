@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,8 @@ class Rows:
 
         self._torch = torch
         self._device, self._dtype = device, dtype
-        drawn: list[int] | None = None
+        drawn: list[Any] | None = None
+        _refuse_several(data)
         if isinstance(data, torch.utils.data.DataLoader):
             if data.batch_size is None and data.batch_sampler is None:
                 raise InputError(
@@ -52,6 +55,8 @@ class Rows:
             collate = collate or data.collate_fn
             drawn = _drawn(data)
             data = data.dataset
+        # A collate function of the user's may leave out rows that are None.
+        self._skips = collate is not None
         self._collate = collate or torch.utils.data.default_collate
         if _are_arrays(data):
             raise InputError(
@@ -78,21 +83,43 @@ class Rows:
 
     def batch(self, numbers: Sequence[int] | np.ndarray) -> Any:
         """The rows with these numbers, collated."""
-        return self.joined([self._row(int(number)) for number in numbers])
+        return self.joined(self._read_rows([int(number) for number in numbers]))
 
-    def _row(self, number: int) -> Any:
+    def _read_rows(self, numbers: list[int]) -> list[Any]:
+        """These rows, read all at once where the data set does so, as a data loader reads them."""
+        at_once = getattr(self._data, "__getitems__", None)
+        if not callable(at_once):
+            return [self._row(number) for number in numbers]
         try:
-            return self._data[number]
+            rows = list(at_once(numbers))
         except Exception as error:
             raise InputError(
-                f"The data set fails at row {number}: {type(error).__name__}: {error}"
+                f"The data set fails at rows {numbers[:5]}: {type(error).__name__}: {error}"
             ) from error
+        return [
+            self._row(number) if row is None and self._skips else row
+            for number, row in zip(numbers, rows, strict=True)
+        ]
+
+    def _row(self, number: int) -> Any:
+        """A row; the next that is one in place of None, which a user's collate leaves out."""
+        for later in range(self.count if self._skips else 1):
+            place = (number + later) % self.count
+            try:
+                row = self._data[place]
+            except Exception as error:
+                raise InputError(
+                    f"The data set fails at row {place}: {type(error).__name__}: {error}"
+                ) from error
+            if row is not None:
+                break
+        return row
 
     def read_until(self, numbers: np.ndarray, until: float, clock: Clock) -> list[Any]:
         """As many of these rows as can be read in time, at least a few."""
-        rows = []
+        rows: list[Any] = []
         for number in numbers:
-            rows.append(self._row(int(number)))
+            rows += self._read_rows([int(number)])
             if clock() > until and len(rows) >= FEWEST_VALIDATION_ROWS:
                 break
         return rows
@@ -110,16 +137,56 @@ class Rows:
 
     def placed(self, part: Any) -> Any:
         """The tensors of a batch on the device, with float64 converted to the model's type."""
-        if isinstance(part, self._torch.Tensor):
-            wide = part.dtype == self._torch.float64
-            return part.to(self._device, self._dtype if wide else None)
+        torch = self._torch
+        if isinstance(part, torch.Tensor):
+            return part.to(self._device, self._narrower(part.dtype))
+        if isinstance(part, torch.nn.utils.rnn.PackedSequence):
+            return part.to(self._device, self._narrower(part.data.dtype))
+        if isinstance(part, MutableMapping):
+            made = copy.copy(part)  # It may be read by its attributes, as those of Hugging Face.
+            made.update({name: self.placed(one) for name, one in part.items()})
+            return made
         if isinstance(part, Mapping):
             return {name: self.placed(one) for name, one in part.items()}
         if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
             return type(part)(self.placed(one) for one in part)
         if hasattr(part, "_fields"):
             return type(part)(*(self.placed(one) for one in part))
-        return part.to(self._device) if hasattr(part, "to") else part
+        if hasattr(part, "to"):
+            part = part.to(self._device)
+        if not dataclasses.is_dataclass(part):
+            return part
+        fields, part = dataclasses.fields(part), copy.copy(part)
+        for field in fields:  # It may be frozen.
+            object.__setattr__(part, field.name, self.placed(getattr(part, field.name)))
+        return part
+
+    def _narrower(self, dtype: Any) -> Any:
+        """The model's type for numbers of 64 bits of its kind, else None."""
+        torch = self._torch
+        alike = self._dtype.is_complex == dtype.is_complex
+        return self._dtype if dtype in (torch.float64, torch.complex128) and alike else None
+
+
+def _refuse_several(data: Any) -> None:
+    """Raise InputError where it is several data sets, or an iterator, which is read but once."""
+    from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+    parts = list(data.items()) if isinstance(data, Mapping) else []
+    if isinstance(data, list | tuple):
+        parts = list(enumerate(itertools.islice(data, FEWEST_ROWS)))
+    if parts and all(isinstance(one, DataLoader | Dataset) for _, one in parts):
+        names = ", ".join(repr(name) for name, _ in parts[:5])
+        raise InputError(
+            f"Expected one data set or DataLoader; found several, {names}. Give the one to train "
+            f"on, such as data[{parts[0][0]!r}]."
+        )
+    if isinstance(data, Iterator) and not isinstance(data, IterableDataset):
+        raise InputError(
+            f"Expected a data set or a DataLoader; found an iterator ({type(data).__name__}), "
+            "which can be read only once, and your loop would miss its rows. Give what it was "
+            "made of."
+        )
 
 
 def _are_arrays(data: Any) -> bool:
@@ -145,14 +212,17 @@ def _length(data: Any) -> int | None:
 class _Chosen:
     """Some rows of a data set, by their place among these."""
 
-    def __init__(self, data: Any, numbers: Sequence[int]) -> None:
+    def __init__(self, data: Any, numbers: Sequence[Any]) -> None:
         self._data, self._numbers = data, numbers
+        at_once = getattr(data, "__getitems__", None)
+        if callable(at_once):
+            self.__getitems__ = lambda places: at_once([numbers[place] for place in places])
 
     def __getitem__(self, place: int) -> Any:
         return self._data[self._numbers[place]]
 
 
-def _drawn(loader: Any) -> list[int] | None:
+def _drawn(loader: Any) -> list[Any] | None:
     """The rows that the sampler of a loader draws, a sample of them; None where it takes all.
 
     The random state of the sampler stays as it was.
@@ -174,7 +244,7 @@ def _drawn(loader: Any) -> list[int] | None:
     state = source.get_state() if source is not None else None
     found: Any = itertools.chain.from_iterable(loader.batch_sampler) if own else sampler
     try:
-        return [int(number) for number in itertools.islice(found, SAMPLE_ROWS)]
+        return list(itertools.islice(found, SAMPLE_ROWS))
     finally:
         if source is not None:
             source.set_state(state)

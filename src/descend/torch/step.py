@@ -11,6 +11,8 @@ from descend.runtime.argument_order import outputs_first
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[[Any, Any], Any]
+TARGETS = ("y", "label", "labels", "target", "targets")
+"""Usual names of what a batch is compared with."""
 
 
 def usual_step(loss: Loss | None) -> Step:
@@ -22,6 +24,7 @@ def usual_step(loss: Loss | None) -> Step:
         )
 
     import torch
+    from torch.nn.utils.rnn import PackedSequence
 
     if isinstance(loss, type) and issubclass(loss, torch.nn.Module):
         raise InputError(
@@ -33,22 +36,13 @@ def usual_step(loss: Loss | None) -> Step:
     def step(module: Any, batch: Any) -> Any:
         nonlocal checked
         if not isinstance(batch, list | tuple) or len(batch) != 2:
-            found = (
-                f"a mapping of {', '.join(map(repr, batch))}"
-                if isinstance(batch, Mapping)
-                else f"{len(batch)} parts"
-                if isinstance(batch, Sequence)
-                else type(batch).__name__
-            )
-            raise InputError(
-                f"Expected batches (x, y), found {found}. Say what your loop does with one: "
-                f"step=lambda module, batch: loss(module({_part(batch, 0)}), {_part(batch, 1)})."
-            )
+            raise InputError(_of_other_batches(batch))
         x, y = batch
         if isinstance(x, Mapping):
             outputs = module(**x)
         else:
-            outputs = module(*x) if isinstance(x, list | tuple) else module(x)
+            several = isinstance(x, list | tuple) and not isinstance(x, PackedSequence)
+            outputs = module(*x) if several else module(x)
         if not isinstance(outputs, torch.Tensor):
             try:
                 return loss(outputs, y)
@@ -72,11 +66,23 @@ def _of_parts(outputs: Any, error: Exception) -> str:
     )
 
 
-def _part(batch: Any, place: int) -> str:
-    """How a part of a batch is written."""
-    if isinstance(batch, Mapping) and len(batch) > place:
-        return f"batch[{list(batch)[place]!r}]"
-    return f"batch[{place}]"
+def _of_other_batches(batch: Any) -> str:
+    """What to write where a batch is not (x, y)."""
+    found, inputs, target = type(batch).__name__, "batch[0]", "batch[1]"
+    if isinstance(batch, Mapping):
+        found = f"a mapping of {', '.join(map(repr, batch))}"
+        names = list(batch)
+        named = [name for name in names if str(name).lower() in TARGETS] or names[1:2] or names
+        others = [name for name in names if name != named[0]] or named
+        inputs = ", ".join(f"batch[{name!r}]" for name in others)
+        target = f"batch[{named[0]!r}]"
+    elif isinstance(batch, Sequence):
+        found = f"{len(batch)} part{'s' if len(batch) != 1 else ''}"
+        target = "batch[1]" if len(batch) > 1 else "batch[0]"
+    return (
+        f"Expected batches (x, y), found {found}. Say what your loop does with one: "
+        f"step=lambda module, batch: loss(module({inputs}), {target})."
+    )
 
 
 def _check_widths(loss: Loss, outputs: Any, y: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,42 @@ def test_a_few_far_targets_among_many_are_counted() -> None:
 )
 def test_ordinary_targets_are_not_far(y: Any) -> None:
     assert "far from all others" not in warned({"y": y})
+
+
+@pytest.mark.parametrize("row", range(0, 60, 7))
+def test_an_input_far_from_all_others_is_named_by_its_row(row: int) -> None:
+    x = np.round(Y, 3)
+    x[row] = 1e6  # Some of these rows are held out, and are looked at too.
+    said = warned({"x": x})
+    assert f"Column 'x' has 1 value far from all others (1e+06 in data row {row + 1};" in said
+    assert "missing=['x=1000000']" in said
+    assert "far from all others" not in warned({"x": x}, missing=("x=1000000",))
+    assert any(
+        "far from all" in one for one in inspect_columns(open_table(pa.table({"x": x}))).warnings
+    )
+
+
+@pytest.mark.parametrize(
+    "x",
+    [Y, np.exp(2 * Y), np.where(ROW == 7, 1.0, 0.0), Y * 1e9, ROW == 7, np.where(ROW < 3, Y, 0)],
+    ids=["normal", "skewed", "one of two", "large", "boolean", "mostly 0"],
+)
+def test_ordinary_inputs_are_not_far(x: Any) -> None:
+    assert "far from all others" not in warned({"x": x, "z": Y})
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%Y-%m-%d %H:%M"])
+def test_a_date_far_from_all_others_is_told(form: str) -> None:
+    first = datetime.datetime(2021, 1, 3, 8, 15)
+    days = [first + datetime.timedelta(days=int(row)) for row in ROW]
+    near = [one.strftime(form) for one in days]
+    far = [one.replace("2021", "2201") if row == 40 else one for row, one in enumerate(near)]
+    said = warned({"day": far})
+    assert "2201-02-12 in 1 row, far from its other dates (2021-01-0" in said
+    assert ("missing=" in said) == (":" not in form)
+    if form == "%Y-%m-%d":
+        assert "far from" not in warned({"day": far}, missing=("day=2201-02-12",))
+    assert "far from" not in warned({"day": near})
 
 
 def test_rows_of_one_customer_on_both_sides_are_told(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from descend.data.reading.times import (
     EPOCHS,
     MONTH_NUMBER,
     NUMBER_PATTERNS,
+    TIME,
     epoch_unit,
     time_sql,
 )
@@ -26,7 +27,12 @@ from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.data.schema.odd_rows import odd_rows
-from descend.data.schema.odd_values import alike_values, several_values
+from descend.data.schema.odd_values import (
+    FAR,
+    alike_values,
+    most_far,
+    several_values,
+)
 from descend.data.schema.offered_commands import query_text
 from descend.errors import cell_option_text, option_text, quoted_cell
 from descend.io.units import count_text
@@ -281,17 +287,29 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
             "with four digits."
         )
     rest = times.second_last - times.second
+    others = f"{_day(times.second)} to {_day(times.second_last)}"
     for value, pile, gap in (
         (times.minimum, times.at_minimum, times.second - times.minimum),
         (times.maximum, times.at_maximum, times.maximum - times.second_last),
     ):
-        if value % DAY or pile < max(_PILE, _PILE_SHARE * surveys.training):
-            continue
         day = _day(value)
-        if day in _STAND_INS and gap > max(rest // 2, 365 * DAY):
-            others = f"{_day(times.second)} to {_day(times.second_last)}"
+        piled = not value % DAY and pile >= max(_PILE, _PILE_SHARE * surveys.training)
+        if piled and day in _STAND_INS and gap > max(rest // 2, 365 * DAY):
             said.append(_stand_in(column.name, day, pile, others))
+        elif _is_far(column, gap, rest, pile, surveys.training):
+            missing = option_text("missing", [f"{column.name}={day}"])
+            leave = "" if value % DAY else f", or give {missing} if it stands for a missing one"
+            said.append(
+                f"Column {column.name!r} has {day} in {count_text(pile, 'row')}, far from its "
+                f"other dates ({others}). Correct it{leave}."
+            )
     return said
+
+
+def _is_far(column: DatetimeColumn, gap: int, rest: int, pile: int, rows: int) -> bool:
+    """Whether an end of the dates of a column is a slip, such as the year 2201 for 2021."""
+    few = pile <= most_far(rows)
+    return column.pattern != TIME and few and rest >= DAY and gap > FAR * max(rest, 365 * DAY)
 
 
 def _short_months(table: Table, column: DatetimeColumn, surveys: Surveys) -> list[str]:

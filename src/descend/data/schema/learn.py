@@ -33,7 +33,7 @@ from descend.data.schema.entities import repeated_entities
 from descend.data.schema.hints import class_notes, column_hints, text_notes, text_warnings
 from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
-from descend.data.schema.odd_values import far_targets
+from descend.data.schema.odd_values import far_inputs, far_targets
 from descend.data.schema.quantiles import with_quantiles
 from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
 from descend.data.schema.row_order import rows_in_time
@@ -262,6 +262,7 @@ def _schema(
     warnings += column_hints(table, columns, surveys)
     warnings += repeated_entities(table, inputs, survey, values, rows, settings)
     warnings += rows_in_time(table, columns, rows, row_counts.total, settings)
+    warnings += far_inputs(table, _kept_numbers(numbers, kinds), survey, rows)
     if target.task == "regression":
         warnings += far_targets(table, targets, rows)
     return Schema(
@@ -330,8 +331,9 @@ def _inspect(read: _Read) -> Inspected:
         surveys = Surveys(survey, values, read.typed, training)
         learned = learn_columns([*inputs, *read.excluded], surveys, settings)
         columns = _in_table_order(read.table, learned)
+        kinds = {column.name: column.kind for column in columns}
         hints = column_hints(marked, columns, surveys)
-    kinds = {column.name: column.kind for column in columns}
+        hints += far_inputs(marked, _kept_numbers(numbers, kinds), survey, rows)
     warnings = [*text_warnings(read.typed, kinds, ()), *hints]
     notes = (*read.notes, *text_notes(read.typed, kinds, (), settings.categorical))
     return Inspected(columns, tuple(warnings), notes)
@@ -344,6 +346,11 @@ def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
 
 def _numbers(columns: Sequence[TableColumn], categorical: Sequence[str]) -> list[TableColumn]:
     return [one for one in columns if one.type == "number" and one.name not in categorical]
+
+
+def _kept_numbers(columns: Sequence[TableColumn], kinds: Mapping[str, str]) -> list[TableColumn]:
+    """The columns that a model gets as numbers."""
+    return [one for one in columns if kinds[one.name] == "number"]
 
 
 def _countable(columns: Sequence[TableColumn], settings: Settings) -> list[TableColumn]:

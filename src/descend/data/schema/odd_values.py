@@ -1,16 +1,18 @@
-"""Warnings about values: spellings that differ little, several in a cell, targets far off."""
+"""Warnings about values: spellings that differ little, several in a cell, numbers far off."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from descend.data.reading.expressions import number_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.schema.offered_commands import query_text
-from descend.data.schema.surveys import Selection
+from descend.data.schema.surveys import NumberSurvey, Selection
 from descend.errors import option_text, quoted_cell
 from descend.io.units import count_text
 
@@ -25,8 +27,8 @@ _REPEATED_PARTS = 0.8
 _LONGEST_PART = 60
 _LEAST_ROWS = 20
 _MOST_FAR = 10
-_FAR = 20.0
-"""How far a target is from all others, in widths of their range, to be told."""
+FAR = 20.0
+"""How far a number is from all others, in widths of their range, to be told."""
 
 
 Values = Sequence[tuple[str, int]]
@@ -118,20 +120,106 @@ def far_targets(table: Table, targets: Sequence[TableColumn], rows: Selection) -
         targets: columns of numbers.
         rows: selects the rows that count, held out or not.
     """
-    return [said for target in targets for said in _far_values(table, target, rows)]
+    said = []
+    for target in targets:
+        far = _far_values(table, target, rows)
+        if far is None:
+            continue
+        leave = f", leave its row out ({far.as_missing})" if far.as_missing else ""
+        said.append(
+            f"The target {target.name!r} has {far}. With squares of errors, it outweighs them. "
+            f"Correct it{leave}, or give a loss that counts it less, such as "
+            f"{option_text('loss', 'huber')}."
+        )
+    return said
 
 
-def _far_values(table: Table, target: TableColumn, rows: Selection) -> list[str]:
+def far_inputs(
+    table: Table,
+    columns: Sequence[TableColumn],
+    surveys: Mapping[str, NumberSurvey],
+    rows: Selection,
+) -> list[str]:
+    """A sentence for each column of numbers of which a few values are far from all others.
+
+    Args:
+        table: whose rows are numbered.
+        columns: of numbers.
+        surveys: of these columns, by name.
+        rows: selects the rows that count, held out or not.
+    """
+    said = []
+    for column in columns:
+        far = _far_values(table, column, rows) if _may_be_far(surveys[column.name]) else None
+        if far is None:
+            continue
+        missing = far.as_missing
+        leave = f", or give {missing} if it stands for a missing value" if missing else ""
+        said.append(
+            f"Column {column.name!r} has {far}. Beside it the others hardly differ for a model "
+            f"that standardises numbers, as linear and mlp do. Correct it{leave}."
+        )
+    return said
+
+
+def _may_be_far(survey: NumberSurvey) -> bool:
+    """Whether a few values may be far from all others, by the deviation, which they dominate."""
+    if survey.seen < _LEAST_ROWS or survey.deviation <= 0:
+        return False
+    farthest = max(survey.highest - survey.mean, survey.mean - survey.lowest)
+    return farthest >= 0.8 * survey.deviation * math.sqrt(survey.seen / most_far(survey.seen))
+
+
+@dataclass(frozen=True)
+class _Far:
+    """Values of a column that are far from all others.
+
+    Attributes:
+        column: its name.
+        count: how many.
+        first: the first one, and its row from 0.
+        values: the different ones.
+        others: the least and the greatest of the others.
+    """
+
+    column: str
+    count: int
+    first: tuple[float, int]
+    values: tuple[float, ...]
+    others: tuple[float, float]
+
+    def __str__(self) -> str:
+        value, row = self.first
+        low, high = self.others
+        return (
+            f"{count_text(self.count, 'value')} far from all others ({value:g} in data row "
+            f"{row + 1:,}; the others go from {low:g} to {high:g})"
+        )
+
+    @property
+    def as_missing(self) -> str:
+        """The option that makes them missing; empty where they are many."""
+        named = [f"{self.column}={one!r}".removesuffix(".0") for one in self.values]
+        return option_text("missing", named) if len(named) <= _SHOWN else ""
+
+
+def most_far(count: int) -> int:
+    """How many of some values may be far from the others."""
+    return max(1, min(_MOST_FAR, count // 100))
+
+
+def _far_values(table: Table, column: TableColumn, rows: Selection) -> _Far | None:
+    """The values of a column that are far from all others; None where there are none."""
     kept = _MOST_FAR + 1
     found = table.joined(
         f"SELECT count(v) AS n, max(v, {kept}) AS high, arg_max(r, v, {kept}) AS high_rows, "
         f"min(v, {kept}) AS low, arg_min(r, v, {kept}) AS low_rows FROM "
-        f"(SELECT {number_sql(target)} AS v, {ROW} AS r FROM {table.rows} WHERE {rows.counted})"
+        f"(SELECT {number_sql(column)} AS v, {ROW} AS r FROM {table.rows} WHERE {rows.counted})"
     ).to_pylist()
     count = sum(part["n"] for part in found)
     if count < _LEAST_ROWS:
-        return []
-    most = max(1, min(_MOST_FAR, count // 100))
+        return None
+    most = most_far(count)
 
     def ends(values: str, places: str) -> list[tuple[float, int]]:
         pairs = [
@@ -148,17 +236,10 @@ def _far_values(table: Table, target: TableColumn, rows: Selection) -> list[str]
     below = _far_count([-value for value, _ in lows], -inner[1], most)
     far = [*highs[:above], *lows[:below]]
     if not far:
-        return []
-    value, row = min(far, key=lambda pair: pair[1])
-    values = sorted({one for one, _ in far})
-    named = [f"{target.name}={one!r}".removesuffix(".0") for one in values]
-    leave = f", leave its row out ({option_text('missing', named)})" if len(values) <= 3 else ""
-    return [
-        f"The target {target.name!r} has {count_text(len(far), 'value')} far from all others "
-        f"({value:g} in data row {row + 1:,}; the others go from {lows[below][0]:g} to "
-        f"{highs[above][0]:g}). With squares of errors, it outweighs them. Correct it{leave}, or "
-        f"give a loss that counts it less, such as {option_text('loss', 'huber')}."
-    ]
+        return None
+    first = min(far, key=lambda pair: pair[1])
+    values = tuple(sorted({one for one, _ in far}))
+    return _Far(column.name, len(far), first, values, (lows[below][0], highs[above][0]))
 
 
 def _far_count(falling: Sequence[float], lowest: float, most: int) -> int:
@@ -166,6 +247,6 @@ def _far_count(falling: Sequence[float], lowest: float, most: int) -> int:
     far = 0
     for place in range(1, min(most, len(falling) - 1) + 1):
         width = falling[place] - lowest
-        if width > 0 and falling[place - 1] - falling[place] > _FAR * width:
+        if width > 0 and falling[place - 1] - falling[place] > FAR * width:
             far = place
     return far

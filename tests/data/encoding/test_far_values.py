@@ -80,3 +80,55 @@ def test_two_digits_are_no_year_where_training_had_four() -> None:
     assert told(schema, ["15/01/2020"]) == []
     with pytest.raises(DataError, match="found '15/01/20'"):
         told(schema, ["15/01/20"])
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        (np.arange(5) / 100 + 0.2, "0.2"),
+        (["1.250", "1.375", "2.110", "8.015", "3.400"], "1.25"),
+        ([np.nan, 3.0, 0.5, 0.25, 0.125, 2.5], "0.5"),
+    ],
+    ids=["shares", "points between thousands", "some"],
+)
+def test_decimals_where_training_had_whole_numbers_are_told(values: Any, first: str) -> None:
+    whole = np.arange(ROWS) % 70 + 1
+    sentences = [one for one in told(learned(whole), values) if "is missing" not in one]
+    assert len(sentences) == 1
+    assert "have decimals, and training had whole numbers only" in sentences[0]
+    assert f"the first is {first}." in sentences[0]
+    assert told(learned(whole), [f"{one}.0" for one in whole]) == []
+    assert told(learned(whole + 0.5), values[2:3]) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "values", "had", "first"),
+    [
+        ([1, 2], [0, 1, 1, 0], "1 and 2", "0"),
+        ([-1, 1], [0, 1, 1, 0], "-1 and 1", "0"),
+        ([0, 1], [2, 1, 1, 2], "0 and 1", "2"),
+        ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4], "the whole numbers 1 to 5", "0"),
+    ],
+)
+def test_other_codes_than_those_of_training_are_told(
+    known: list[int], values: list[int], had: str, first: str
+) -> None:
+    schema = learned(np.resize(known, ROWS))
+    (sentence,) = told(schema, values)
+    assert f"none that training had: {had}; the first is {first}." in sentence
+    assert told(schema, np.resize(known, 8)) == []
+
+
+def test_targets_in_another_unit_are_told_and_counted_together() -> None:
+    schema = learned(X)
+    table = open_table(pa.table({"x": X, "y": Y * 1000}))
+    parts = [UnseenValues(schema) for _ in range(2)]
+    for unseen in parts:
+        for _ in Encoder(schema).encode(table, target=True, rows=90, unseen=unseen):
+            pass
+    both = UnseenValues(schema)
+    for unseen in parts:
+        both.add_record(unseen.as_json())
+    (sentence,) = both.sentences()
+    assert "In the target 'y' 800 of 800 values (100 %) are far from those of training" in sentence
+    assert "the first is 500." in sentence

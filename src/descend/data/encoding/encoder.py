@@ -154,6 +154,9 @@ class Encoder:
             x = self._encode_inputs(plan, kept, unseen)
             row = as_numpy(kept.column(kept.num_columns - 1))
             y, weight = self._encode_labels(plan, kept, target=target)
+            if target and unseen is not None and isinstance(self.schema.target, RegressionTarget):
+                values = {one.column.name: kept.column(one.place) for one in plan.targets}
+                unseen.add_targets(self.schema.target, values)
             yield EncodedRows(Batch(x, y, weight), row, _kept_columns(plan, kept))
 
     def _names(

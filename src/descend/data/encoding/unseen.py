@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -15,6 +15,7 @@ from descend.data.reading.measured_text import singular
 from descend.data.reading.number_text import SECONDS, is_measure
 from descend.data.schema.columns import (
     CategoryColumn,
+    ClassificationTarget,
     DatetimeColumn,
     LeftOutColumn,
     NumberColumn,
@@ -31,13 +32,17 @@ MANY = 0.05
 
 _COUNTED = (
     *("_values", "_unseen", "_strays", "_rows", "_classes", "_units", "_zoned"),
-    *("_missing", "_all", "_far", "_far_examples", "_notes"),
+    *("_missing", "_all", "_far", "_far_examples", "_broken", "_broken_examples", "_notes"),
 )
 """What is counted by column, beside the examples, and what is told of the table."""
 _SENT = 100
 """Most examples of a column that are kept or sent."""
 _KEPT = 10_000
 _SHOWN = 3
+_MOST_CODES = 10
+"""Most whole numbers without a gap that may be codes, such as those of months or answers."""
+_LEAST_BROKEN = 3
+"""Least number of values with decimals, where training had whole numbers, that is told."""
 
 
 @final
@@ -65,6 +70,8 @@ class UnseenValues:
         self._all: Counter[str] = Counter()
         self._far: Counter[str] = Counter()
         self._far_examples: dict[str, float] = {}
+        self._broken: Counter[str] = Counter()
+        self._broken_examples: dict[str, float] = {}
         self._notes: dict[str, bool] = {}
 
     def add(
@@ -97,18 +104,40 @@ class UnseenValues:
         self._all[name] += rows
 
     def add_values(self, column: NumberColumn | DatetimeColumn, values: pa.Array) -> None:
-        """Count numbers, or microseconds, that are missing or far from those of training."""
+        """Count numbers, or microseconds, that are missing or unlike those of training."""
         self.add_missing(column.name, values.null_count, len(values))
-        width = column.maximum - column.minimum
-        low, high = column.minimum - width, column.maximum + width
         ends = pc.min_max(values).as_py()
-        if ends["min"] is None or (ends["min"] >= low and ends["max"] <= high):
+        if ends["min"] is None:
             return
-        far = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), fill_value=False)
-        self._far[column.name] += pc.sum(far).as_py()
-        self._far_examples.setdefault(
-            column.name, values[pc.index(far, value=True).as_py()].as_py()
-        )
+        if isinstance(column, NumberColumn) and column.whole:
+            self._add_broken(column.name, values)
+        if _are_codes(column):
+            low, high = column.minimum, column.maximum
+            if column.distinct == 2:  # Between -1 and 1 there may be a 0.
+                none = pc.and_(pc.not_equal(values, low), pc.not_equal(values, high))
+                self._add_far(column.name, values, none)
+                return
+        else:
+            low, high = _wide_range(column.minimum, column.maximum)
+        self._add_outside(column.name, values, low, high)
+
+    def add_targets(self, target: RegressionTarget, values: Mapping[str, pa.Array]) -> None:
+        """Count targets, by name, that are far from those of training."""
+        for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
+            self.add_missing(name, values[name].null_count, len(values[name]))
+            self._add_outside(name, values[name], *_wide_range(low, high))
+
+    def _add_outside(self, name: str, values: pa.Array, low: float, high: float) -> None:
+        ends = pc.min_max(values).as_py()
+        if ends["min"] is not None and not (ends["min"] >= low and ends["max"] <= high):
+            self._add_far(name, values, pc.or_(pc.less(values, low), pc.greater(values, high)))
+
+    def _add_far(self, name: str, values: pa.Array, flags: pa.Array) -> None:
+        _count_flagged(self._far, self._far_examples, name, values, flags)
+
+    def _add_broken(self, name: str, values: pa.Array) -> None:
+        flags = pc.not_equal(values, pc.floor(values))
+        _count_flagged(self._broken, self._broken_examples, name, values, flags)
 
     def add_notes(self, notes: Sequence[str]) -> None:
         """Take what is to be told of how the table was read, such as formulas without a value."""
@@ -167,7 +196,7 @@ class UnseenValues:
             elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
                 said += _of_zone(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):
-                said += self._of_far_values(column)
+                said += self._of_far_values(column) or self._of_broken_values(column.name)
             if not isinstance(column, LeftOutColumn):
                 said += self._of_missing(column)
         target = self._schema.target
@@ -175,6 +204,8 @@ class UnseenValues:
             for name, unit in zip(target.names, target.units, strict=False):
                 if name in self._units:
                     said += _of_unit(f"the target {name!r}", unit, self._units[name])
+            for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
+                said += self._of_far(f"the target {name!r}", name, f"{low:.6g}", f"{high:.6g}")
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
@@ -183,11 +214,13 @@ class UnseenValues:
                     "training."
                 )
         if self._classes:
-            rows, name = sum(self._classes.values()), self._schema.target.names[0]
+            rows, name = sum(self._classes.values()), target.names[0]
+            labels = target.labels if isinstance(target, ClassificationTarget) else ()
+            known = ", ".join(map(repr, labels[:_SHOWN]))
             said.append(
                 f"The target {name!r} has a class that training did not have in "
                 f"{count_text(rows, 'row')} ({_list_examples(self._classes)}); such rows are left "
-                "out of the metrics."
+                f"out of the metrics. Training had {known}{', …' * (len(labels) > _SHOWN)}."
             )
         return said
 
@@ -213,28 +246,59 @@ class UnseenValues:
         return [f"{what} {ending}" for _, what in found if what]
 
     def _of_far_values(self, column: NumberColumn | DatetimeColumn) -> list[str]:
+        """A sentence if many values of a column are far from those of training."""
+        what = f"column {column.name!r}"
+        if isinstance(column, DatetimeColumn):
+            low, high = (moment_text(column, end) for end in (column.minimum, column.maximum))
+            return self._of_far(what, column.name, low, high, lambda one: moment_text(column, one))
+        low, high = f"{column.minimum:.6g}", f"{column.maximum:.6g}"
+        count, far = self._known(column.name), self._far[column.name]
+        if not _are_codes(column) or far <= MANY * count:
+            return self._of_far(what, column.name, low, high)
+        had = f"{low} and {high}" if column.distinct == 2 else f"the whole numbers {low} to {high}"
+        return [
+            f"In {what} {far:,} of {count_text(count, 'value')} ({percent_text(far / count)}) are "
+            f"none that training had: {had}; the first is {self._far_examples[column.name]:.10g}. "
+            "Are they coded in the same way?"
+        ]
+
+    def _of_far(
+        self, what: str, name: str, low: str, high: str, text: Callable[[int], str] | None = None
+    ) -> list[str]:
         """A sentence if many values lie outside the range of training by more than its width.
 
         That is how thousands look that are decimals, a unit that was converted, a number that
         stands for a missing value.
         """
-        count = self._all[column.name] - self._missing[column.name]
-        far = self._far[column.name]
+        count, far = self._known(name), self._far[name]
         if far <= MANY * count:
             return []
-        example = self._far_examples[column.name]
-        found = f"{example:.10g}"
-        known = f"{column.minimum:.6g} to {column.maximum:.6g}"
-        if isinstance(column, DatetimeColumn):
-            found = moment_text(column, int(example))
-            known = " to ".join(
-                moment_text(column, end) for end in (column.minimum, column.maximum)
-            )
+        example = self._far_examples[name]
+        found = text(int(example)) if text else f"{example:.10g}"
         return [
-            f"In column {column.name!r} {far:,} of {count_text(count, 'value')} "
-            f"({percent_text(far / count)}) are far from those of training ({known}), the first is "
-            f"{found}. Is it the same unit, and written in the same way?"
+            f"In {what} {far:,} of {count_text(count, 'value')} ({percent_text(far / count)}) are "
+            f"far from those of training ({low} to {high}), the first is {found}. Is it the same "
+            "unit, and written in the same way?"
         ]
+
+    def _of_broken_values(self, name: str) -> list[str]:
+        """A sentence if many values have decimals, in a column of whole numbers in training.
+
+        That is how shares look that were counts, standardised numbers, and thousands with points.
+        """
+        count, broken = self._known(name), self._broken[name]
+        if broken < _LEAST_BROKEN or broken <= MANY * count:
+            return []
+        return [
+            f"In column {name!r} {broken:,} of {count_text(count, 'value')} "
+            f"({percent_text(broken / count)}) have decimals, and training had whole numbers "
+            f"only; the first is {self._broken_examples[name]:.10g}. Is it the same unit, and "
+            "written in the same way?"
+        ]
+
+    def _known(self, name: str) -> int:
+        """How many values of a column are not missing."""
+        return self._all[name] - self._missing[name]
 
     def _of_missing(self, column: NumberColumn | CategoryColumn | DatetimeColumn) -> list[str]:
         """A sentence if far more values are missing than in training."""
@@ -250,6 +314,35 @@ class UnseenValues:
             f"Column {name!r} is missing in {missing:,} of {count_text(rows, 'row')} "
             f"({percent_text(missing / rows)}); in training it was in {percent_text(share)}."
         ]
+
+
+def _wide_range(low: float, high: float) -> tuple[float, float]:
+    """The range of training, wider by its width on either side."""
+    width = high - low
+    return low - width, high + width
+
+
+def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:
+    """Whether the numbers of a column may be codes: two, or a few whole ones without a gap."""
+    if not isinstance(column, NumberColumn) or column.distinct is None:
+        return False
+    gapless = column.distinct == column.maximum - column.minimum + 1
+    return column.distinct == 2 or bool(column.whole and gapless and column.distinct <= _MOST_CODES)
+
+
+def _count_flagged(
+    counts: Counter[str],
+    examples: dict[str, float],
+    name: str,
+    values: pa.Array,
+    flags: pa.Array,
+) -> None:
+    """Count the values of a column that are flagged, and keep the first one."""
+    flags = pc.fill_null(flags, fill_value=False)
+    counts[name] += pc.sum(flags).as_py()
+    place = pc.index(flags, value=True).as_py()
+    if place >= 0:
+        examples.setdefault(name, values[place].as_py())
 
 
 def _of_unit(what: str, unit: str, found: str) -> list[str]:

@@ -59,6 +59,28 @@ def learn_columns(
     return learned
 
 
+def kept_when_asked(names: Sequence[str], surveys: Surveys) -> tuple[list[str], list[str]]:
+    """Of columns that are left out, those that `numeric` keeps, and those that `categorical` keeps.
+
+    Args:
+        names: of the columns.
+        surveys: of these columns.
+    """
+    numeric, categorical = [], []
+    for name in names:
+        survey, values = surveys.numbers.get(name), surveys.values.get(name)
+        typed = surveys.typed.get(name)
+        if survey is not None and not left_out_number(name, survey, asked=True):
+            numeric.append(name)
+        if values is None:
+            continue
+        if typed is not None and typed.doubtful and typed.countable and values.distinct > 1:
+            numeric.append(name)
+        if not left_out_values(values, surveys.training, declared=True):
+            categorical.append(name)
+    return numeric, categorical
+
+
 def _datetime(
     column: TableColumn, survey: ValueSurvey, times: TimeSurvey, surveys: Surveys
 ) -> Column:
@@ -100,6 +122,7 @@ def _number(column: TableColumn, surveys: Surveys, numeric: Sequence[str]) -> Co
         strays=typed.strays.count if typed.strays else 0,
         note=how_written(typed),
         unit=typed.unit,
+        whole=survey.whole,
     )
 
 

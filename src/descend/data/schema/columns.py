@@ -37,6 +37,7 @@ class NumberColumn:
         strays: cells that are neither a number nor a text for missing; they count as missing.
         note: a remark on how it is read.
         unit: of its values, as the per cent sign, a currency, `kg` or `durations`, or empty.
+        whole: whether all values of the training rows are whole numbers; None if unknown.
     """
 
     kind: ClassVar[str] = "number"
@@ -52,6 +53,7 @@ class NumberColumn:
     strays: int = 0
     note: str = ""
     unit: str = ""
+    whole: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from descend.data.reading.typed_columns import (
     TextRules,
     TypedColumn,
 )
-from descend.data.schema.column_records import Surveys, learn_columns
+from descend.data.schema.column_records import Surveys, kept_when_asked, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,
     Column,
@@ -247,7 +247,7 @@ def _schema(
     learned = learn_columns([*inputs, *read.excluded], surveys, settings)
     columns = _in_table_order(table, learned)
     if all(isinstance(column, LeftOutColumn) for column in columns):
-        raise DataError(_nothing_left_text(table, columns))
+        raise DataError(_nothing_left_text(table, columns, surveys))
     kinds = {column.name: column.kind for column in columns}
     warnings += text_warnings(read.typed, kinds, [target.name for target in targets])
     warnings += leaking_columns(
@@ -362,7 +362,7 @@ def _in_table_order(table: Table, columns: Sequence[Column]) -> tuple[Column, ..
     return tuple(sorted(columns, key=lambda column: place[column.name]))
 
 
-def _nothing_left_text(table: Table, columns: Sequence[Column]) -> str:
+def _nothing_left_text(table: Table, columns: Sequence[Column], surveys: Surveys) -> str:
     if not columns:
         return (
             f"{table.name} has no column besides the target; expected at least one to learn from."
@@ -372,11 +372,17 @@ def _nothing_left_text(table: Table, columns: Sequence[Column]) -> str:
         for column in columns[:10]
         if isinstance(column, LeftOutColumn)
     )
-    return (
-        f"{table.name}: no column is left to learn from. Left out: {reasons}. "
-        f"{option_text('numeric', ['COLUMN'])} "
-        f"takes a column as numbers, {option_text('categorical', ['COLUMN'])} as categories."
-    )
+    numeric, categorical = kept_when_asked([column.name for column in columns], surveys)
+    offers = [
+        f"{option_text(option, names[:3])} takes {'it' if len(names) == 1 else 'them'} as {kind}"
+        for option, names, kind in (
+            ("numeric", numeric, "numbers"),
+            ("categorical", categorical, "categories"),
+        )
+        if names
+    ]
+    offer = ", ".join(offers) or "Expected a column of numbers, dates or repeated texts that differ"
+    return f"{table.name}: no column is left to learn from. Left out: {reasons}. {offer}."
 
 
 def _missing_warnings(columns: Sequence[Column], training: int) -> list[str]:

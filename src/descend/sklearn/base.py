@@ -274,6 +274,8 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         before: Model | None = self.model_ if self._goes_on else None
         if before is not None:
             check_same_network(settings, before.settings, "warm_start=True")
+            if has_validation and self.early_stopping:
+                _warn_of_another_penalty(settings, before.settings)
             schema = before.schema
         else:
             target = self._target(training.y, training.weight)
@@ -415,6 +417,20 @@ class MiniBatchEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_is_fitted(self, "model_")
         return linear_weights(self.model_)
+
+
+def _warn_of_another_penalty(now: Settings, before: Settings) -> None:
+    """Say that held-out rows may keep the weights of the last fit whatever the penalty is now."""
+    for name in ("l2", "weight_decay"):
+        old, new = getattr(before, name), getattr(now, name)
+        if old != new:
+            warn_user(
+                f"{name} was {old!r} in the last fit and is {new!r} now. The held-out rows choose "
+                "among the weights that training passes, beginning with those of the last fit, and "
+                "do not count the penalty. early_stopping=False goes on to the end with the new "
+                "one.",
+                UserWarning,
+            )
 
 
 def _warn_of_constant_columns(schema: Schema) -> None:

@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from descend.sklearn.settings_of import categories_of
-from descend.sklearn.validation import as_read, holds_words, read_array
+from descend.sklearn.validation import as_read, holds_words, read_array, read_targets
 
 if TYPE_CHECKING:
     from descend.sklearn.base import MiniBatchEstimator
@@ -26,7 +26,7 @@ def check_rows(
     y_numeric: bool = False,
 ) -> tuple[Any, Any]:
     """X as an array of numbers, or as the frame it is where it holds text or dates."""
-    X, y = read_array(X, "X", missing=True), read_array(y, "y")
+    X, y = read_array(X, "X", missing=True), read_targets(y)
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if reset and len(shape) == 2 and shape[0] == 1:
         raise ValueError(

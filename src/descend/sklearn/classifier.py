@@ -146,7 +146,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             )
         self.classes_, self._class_sums = classes, np.zeros(len(classes))
         if given is not None:
-            given = (given[0], self._codes(given[1]), given[2])
+            given = (given[0], self._codes(given[1], "validation_data"), given[2])
         return self._fit(X, self._codes(y), sample_weight, given)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -169,9 +169,11 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         X, y = self._checked_labels(X, y, reset=first)
         if first:
             known = np.arange(y.shape[1]) if y.ndim == 2 else y
+            if isinstance(classes, set | frozenset):
+                classes = list(classes)
             self.classes_ = np.unique(known if classes is None else np.asarray(classes))
             self._class_sums = np.zeros(len(self.classes_))
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+        elif classes is not None and not np.array_equal(np.unique([*classes]), self.classes_):
             raise ValueError(
                 f"`classes={classes}` is not the same as on last call to partial_fit, "
                 f"was: {self.classes_.tolist()}"
@@ -257,7 +259,7 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
             )
         return X, np.asarray(column_or_1d(y, warn=True))
 
-    def _codes(self, y: NDArray[Any]) -> NDArray[Any]:
+    def _codes(self, y: NDArray[Any], where: str = "y") -> NDArray[Any]:
         if y.ndim == 2:
             if y.shape[1] != len(self.classes_):
                 raise ValueError(f"Expected {len(self.classes_)} labels in y, found {y.shape[1]}.")
@@ -268,10 +270,15 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         strange = self.classes_[codes] != y
         if strange.any():
+            told = (
+                "Leave these rows out: nothing is learned of them."
+                if where != "y"
+                else "partial_fit is told of all of them at its first call: partial_fit(X, y, "
+                "classes=[...])."
+            )
             raise ValueError(
-                f"y has the class {y[strange][:1].tolist()[0]!r}, which is not among the classes "
-                f"{self.classes_.tolist()}. partial_fit is told of all of them at its first call: "
-                "partial_fit(X, y, classes=[...])."
+                f"{where} has the class {y[strange][:1].tolist()[0]!r}, which is not among the "
+                f"classes {self.classes_.tolist()}. {told}"
             )
         return codes.astype(np.int32)
 

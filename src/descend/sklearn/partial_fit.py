@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from descend.data.encoding.unseen import UnseenValues
 from descend.data.prepare import Prepared
 from descend.data.rows.sparse_store import SparseStore
 from descend.data.schema.columns import Schema
-from descend.errors import warn_user
+from descend.errors import DivergedError, warn_user
 from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.sklearn.arrays import (
     Rows,
     Store,
+    Trained,
     alike,
     join_stores,
     make_store,
@@ -121,14 +123,28 @@ def go_on(
     prepared = Prepared(schema, Encoder(schema), store, validation, fingerprint={})
     epoch = loop.position.epoch if loop is not None else 0
     known = len(loop.history) if loop is not None else 0
-    trained = train_prepared(
-        prepared,
-        settings.replace(epochs=epoch + 1, patience=NEVER, networks=1),
-        bar,
-        params=params if loop is None else None,
-        loop=loop,
-        interruptible=False,
-    )
+    options = settings.replace(epochs=epoch + 1, patience=NEVER, networks=1)
+
+    def passed(loop: LoopState | None) -> Trained:
+        return train_prepared(
+            prepared,
+            options,
+            bar,
+            params=params if loop is None else None,
+            loop=loop,
+            interruptible=False,
+        )
+
+    try:
+        trained = passed(loop)
+    except DivergedError:
+        # Rows that changed much begin with a large loss, which is not that of a rate too high.
+        if loop is None:
+            raise
+        began = problem_of(options, prepared).evaluation_of(store)(loop.state.mean)
+        if not loop.progress.start < began < math.inf:
+            raise
+        trained = passed(loop._replace(progress=loop.progress._replace(start=began)))
     loop = on_host(trained.loop)
     stream = replace(
         stream,

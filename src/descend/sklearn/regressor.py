@@ -13,6 +13,7 @@ from sklearn.metrics import d2_pinball_score
 from descend.choices import OWN_SCALE
 from descend.data.schema.columns import RegressionTarget
 from descend.errors import SettingsError
+from descend.io.units import count_text
 from descend.model import Model
 from descend.model.intervals import interval
 from descend.sklearn.arrays import (
@@ -124,10 +125,17 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
             DivergedError: the loss kept becoming NaN or infinite, even at lower learning rates.
         """
         X, y = self._checked(X, y, reset=not self._goes_on)
+        if self._goes_on:
+            self._check_width(y)
         given = None
         if validation_data is not None:
             rows = validation_parts(validation_data)
             given = (*self._checked(rows[0], rows[1], reset=False), rows[2])
+            if given[1].shape[1] != y.shape[1]:
+                raise ValueError(
+                    f"validation_data has {count_text(given[1].shape[1], 'target')} to a row, "
+                    f"y has {y.shape[1]}."
+                )
         return self._fit(X, y, sample_weight, given)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -145,7 +153,10 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
             y: as for `fit`.
             sample_weight: as for `fit`.
         """
-        X, y = self._checked(X, y, reset=not hasattr(self, "model_"))
+        first = not hasattr(self, "model_")
+        X, y = self._checked(X, y, reset=first)
+        if not first:
+            self._check_width(y)
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
@@ -220,6 +231,15 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError("Expected counts of 0 or more in y for loss='poisson', found others.")
         return X, y.reshape(len(y), -1)
+
+    def _check_width(self, y: NDArray[Any]) -> None:
+        """Raise ValueError where y has another number of targets than those of the model."""
+        width = len(self.model_.schema.target.names)
+        if y.shape[1] != width:
+            raise ValueError(
+                f"y has {count_text(y.shape[1], 'target')} to a row; the model goes on from "
+                f"{count_text(width, 'target')}."
+            )
 
     def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> RegressionTarget:
         moments = [weighted_moments(column, weight) for column in y.T]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from descend.choices import CLASS_LOSSES
-from descend.defaults import ESTIMATOR_EPOCHS
+from descend.defaults import ESTIMATOR_EPOCHS, QUANTILES
 from descend.errors import SettingsError, parameters_named
 from descend.peer_names import LOSS_NAMES, plain_name
 from descend.runtime.together import same_number
@@ -27,6 +27,7 @@ SAME_NAMES = (
     *("l2", "weight_decay", "clip", "averaging", "warmup", "time_budget", "goal"),
 )
 """Parameters that are settings of the same name and meaning."""
+LABELS = "several labels to a row, whose loss is binary_cross_entropy ('auto')"
 NETWORK = ("model", "members", "networks", "hidden", "activation", "loss", "quantiles")
 """Parameters that decide what weights there are: fixed once there are any."""
 
@@ -44,7 +45,8 @@ def settings_of(estimator: MiniBatchEstimator, task: str, named: str) -> Setting
     """
     loss = resolve_loss(LOSS_NAMES.get(plain_name(named), named), task)
     if (loss in CLASS_LOSSES) != (task == "classification"):
-        raise ValueError(f"loss={estimator.loss!r} does not fit {task}.")
+        learned = task if task == "classification" or not hasattr(estimator, "classes_") else LABELS
+        raise ValueError(f"loss={estimator.loss!r} does not fit {learned}.")
     if not 0 <= estimator.validation_fraction < 1:
         raise ValueError(
             "validation_fraction must be at least 0 and less than 1; "
@@ -78,7 +80,9 @@ def categories_of(estimator: MiniBatchEstimator) -> tuple[str, ...]:
 def levels_of(estimator: MiniBatchEstimator) -> tuple[float, ...]:
     """The quantiles that are predicted; none where the estimator predicts something else."""
     if estimator.quantiles is None:
-        return ()
+        named = estimator.loss
+        quantile = isinstance(named, str) and LOSS_NAMES.get(plain_name(named), named) == "quantile"
+        return QUANTILES if quantile else ()
     return tuple(float(level) for level in np.atleast_1d(estimator.quantiles))
 
 

@@ -91,6 +91,42 @@ def read_array(values: Any, name: str, *, missing: bool = False) -> Any:
     return in_64_bits(values, name) if isinstance(values, np.ndarray) else values
 
 
+def read_targets(values: Any) -> Any:
+    """Targets as `read_array` gives them; whole numbers and booleans of pandas stay what they are.
+
+    scikit-learn takes those of pandas that may be missing (`Int64`, `boolean`, those of PyArrow)
+    for float64, which merges classes beyond 2**53 and gives 1.0 in place of True.
+
+    Raises:
+        ValueError: some are missing.
+    """
+    values = read_array(values, "y")
+    kinds = getattr(values, "dtypes", None)  # A type, or one for each column of a frame.
+    kinds = list(kinds) if getattr(values, "ndim", 1) == 2 and kinds is not None else [kinds]
+    if hasattr(values, "isna") and any(_may_be_missing(one) for one in kinds):
+        absent = np.asarray(values.isna())
+        if absent.any():
+            raise ValueError(
+                f"Input y contains NaN: {int(absent.sum()):,} of its values are missing. Leave "
+                "these rows out."
+            )
+        whole = {getattr(one, "kind", "O") for one in kinds} <= set("iub")
+        if whole and not any(isinstance(one, np.dtype) for one in kinds):
+            native = [_native(one) for one in kinds]
+            return values.to_numpy(dtype=np.result_type(*native))
+    return values
+
+
+def _may_be_missing(dtype: Any) -> bool:
+    """Whether it is a type of pandas, or of objects, that marks missing values by its own."""
+    return not isinstance(dtype, np.dtype) or dtype.kind == "O"
+
+
+def _native(dtype: Any) -> np.dtype[Any]:
+    """NumPy's type for whole numbers or booleans of a type of pandas."""
+    return np.dtype(getattr(dtype, "numpy_dtype", np.int64 if dtype.kind != "b" else np.bool_))
+
+
 def _is_number(dtype: Any) -> bool:
     if hasattr(dtype, "is_numeric"):  # Polars
         return bool(dtype.is_numeric()) or str(dtype) == "Boolean"

@@ -37,7 +37,7 @@ from benchmarks.quality_report import plot, report
 from benchmarks.quality_sides import MOST_ROWS, PEERS, TREES, Scores, Table, descend_scores
 from descend import defaults
 from descend.defaults import EFFORTS
-from descend.training import bins, day_codes, early_decay
+from descend.training import bins, day_codes, early_decay, value_groups
 
 
 def version(side: str) -> str:
@@ -45,7 +45,7 @@ def version(side: str) -> str:
     if side in PEERS:
         return "defaults"
     network = [value for name, value in vars(defaults).items() if name.startswith("TABULAR_")]
-    for module in (early_decay, bins, day_codes):
+    for module in (early_decay, bins, day_codes, value_groups):
         network += [value for name, value in vars(module).items() if name.isupper()]
     return f"{EFFORTS[side]}, {defaults.HIDDEN['tabular']}, {network}"
 

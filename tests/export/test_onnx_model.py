@@ -180,6 +180,20 @@ def test_days_that_are_learned_each_and_days_that_training_has_not(hours, tmp_pa
     assert np.array_equal(read.predict(other), model.predict(other))
 
 
+@pytest.mark.slow
+def test_values_that_matter_one_by_one_and_those_that_training_has_not(tmp_path):
+    random = np.random.default_rng(6)
+    names = np.sort(random.choice(np.arange(1_000, 9_999), 400, replace=False))
+    shop = random.integers(0, 400, 4_000)
+    data = pd.DataFrame({"shop": names[shop], "x": random.normal(size=4_000)})
+    model = trained(
+        data, 20.0 + random.normal(size=400)[shop] + data["x"], categorical=[], epochs=3
+    )
+    assert np.size(model.params["fixed"]["coded"]) == 1
+    agrees(model, tmp_path / "known.onnx", data)
+    agrees(model, tmp_path / "all.onnx", pd.DataFrame({"shop": np.arange(-9, 11_000), "x": 0.0}))
+
+
 def codes(*values):
     places = np.random.default_rng(2).integers(0, len(values), ROWS)
     return np.array(values)[places], 10.0 * places

@@ -63,6 +63,18 @@ def test_what_the_network_makes_of_columns_is_said() -> None:
     assert not list(planning.input_notes(run_of(Settings("sold", task="regression", model="mlp"))))
 
 
+def test_values_that_matter_one_by_one_are_said_apart_from_few_ones() -> None:
+    random = np.random.default_rng(0)
+    shop, month = random.integers(0, 400, 6_000), random.integers(1, 13, 6_000)
+    table = pd.DataFrame({"shop": shop, "month": month, "y": random.normal(size=400)[shop] + 0.1})
+    run = table_run(table, Settings("y", task="regression"), make_progress("silent"))
+    assert list(planning.input_notes(run)) == [
+        "month: few distinct values, so learned as numbers and as categories.",
+        "shop: the target depends on single values, not only on their order, "
+        "so learned as numbers and as categories.",
+    ]
+
+
 def test_days_that_are_learned_each_are_said_with_what_to_do_for_later_ones(tmp_path: Path) -> None:
     days = np.repeat(np.datetime64("2024-01-01") + np.arange(30), 20)
     frame = pd.DataFrame({"when": days, "x": np.arange(600.0), "y": np.arange(600.0) % 7 + 0.5})

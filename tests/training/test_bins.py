@@ -4,7 +4,6 @@ import pytest
 from descend.training.bins import (
     BEYOND,
     BINS,
-    LEAN,
     LEAST_COUNT,
     MOST_BINNED,
     TAILS,
@@ -13,6 +12,7 @@ from descend.training.bins import (
     sample,
     within_training,
 )
+from descend.training.value_groups import LEAN
 from tests.problems import numbers
 
 EDGES = BINS + 2 * len(TAILS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from descend.data.schema.columns import RegressionTarget
 from descend.defaults import EFFORTS
 from descend.runtime.table_run import TableRun
 from descend.settings import Settings
+from descend.training.bins import between_codes, sample
 from descend.training.build import with_default_numbers
 from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
@@ -72,6 +73,13 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
     return dataclasses.replace(run, settings=changed)
 
 
+def _with_many_values(run: TableRun, places: Sequence[int]) -> set[int]:
+    """Which of the encoded numbers are categories although they have many values."""
+    rows = sample(run.prepared.sampled, run.settings.seed).numeric
+    columns = {place: np.unique(rows[:, place], return_counts=True) for place in places}
+    return {place for place, found in columns.items() if between_codes(*found) is None}
+
+
 def input_notes(run: TableRun) -> Iterator[str]:
     """Notes for the user: which columns are also categories, and which target is never negative."""
     if run.settings.model != "tabular":
@@ -79,13 +87,16 @@ def input_notes(run: TableRun) -> Iterator[str]:
     fixed = run.problem.init(run.settings.seed)[FIXED]
     names, days = run.prepared.encoder.numeric_names, elapsed_days(run.prepared.schema)
     places = np.asarray(fixed.get("coded", ()), int).tolist()
-    coded = [names[place] for place in places if place not in days]
-    if coded:
-        more = f" and {len(coded) - NAMED_COLUMNS} more" if len(coded) > NAMED_COLUMNS else ""
-        yield (
-            f"{', '.join(coded[:NAMED_COLUMNS])}{more}: few distinct values, "
-            "so learned as numbers and as categories."
-        )
+    coded = [place for place in places if place not in days]
+    many = _with_many_values(run, coded)
+    for which, why in (
+        (sorted(set(coded) - many), "few distinct values"),
+        (sorted(many), "the target depends on single values, not only on their order"),
+    ):
+        if which:
+            named = ", ".join(names[place] for place in which[:NAMED_COLUMNS])
+            more = f" and {len(which) - NAMED_COLUMNS} more" if len(which) > NAMED_COLUMNS else ""
+            yield f"{named}{more}: {why}, so learned as numbers and as categories."
     for place in places:
         if place in days:
             yield (

@@ -15,6 +15,7 @@ from descend.data.rows.store import RowStore
 from descend.data.schema.columns import DatetimePart
 from descend.data.share_rows import SAMPLE_ROWS, sampled_rows
 from descend.training.day_codes import find_days
+from descend.training.value_groups import LEAN, MOST_VALUES, GroupsOf
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,9 +37,6 @@ LEAST_COVERED = 0.8
 MOST_BINNED, MOST_CODED = 256, 64
 """With more columns than that, bins or codes would make most of the network."""
 NO_DAYS: Mapping[int, DatetimePart] = {}
-LEAN = 0.51
-"""Where two frequent values part, as a share of the way between them. Not in the middle: a rarer
-value often lies there, and the rounding of float32 would decide which of the two it takes."""
 BEYOND = 1e30
 """More than any standardised number."""
 REACH = 10.0
@@ -90,22 +88,26 @@ class Sample(NamedTuple):
     Attributes:
         numeric: `[n, d]`, standardised.
         weight: `[n]`.
+        target: `[n, k]` numbers or `[n]` codes of classes.
     """
 
     numeric: Floats
     weight: Floats
+    target: npt.NDArray[Any]
 
 
 def sample(store: RowStore, seed: int, rows: int = SAMPLE_ROWS) -> Sample:
     """At most `rows` rows, a random sample if there are more."""
     chosen = sampled_rows(len(store), seed, rows)
     found = store.gather(chosen)
-    return Sample(np.asarray(found.x["numeric"], np.float32), np.asarray(found.weight, np.float32))
+    numeric, weight = (np.asarray(one, np.float32) for one in (found.x["numeric"], found.weight))
+    return Sample(numeric, weight, np.asarray(found.y))
 
 
 def find_bins(
     numeric: Floats,
     weight: Floats | None = None,
+    target: npt.NDArray[Any] | None = None,
     days: Mapping[int, DatetimePart] = NO_DAYS,
     held_out: Floats | None = None,
 ) -> Bins:
@@ -118,15 +120,24 @@ def find_bins(
         numeric: `[n, d]`, standardised.
         weight: `[n]` of the rows: quantiles count each so often, and one of weight 0 not at all.
             None: 1.
+        target: `[n, k]` numbers or `[n]` codes of classes, which decides whether a column of many
+            values is a category too. None: no such column is one.
         days: which of the numbers count days, and how they are standardised.
-        held_out: `[m, d]` validation rows, which decide whether days are codes.
+        held_out: `[m, d]` validation rows: days, and columns of many values, are codes only where
+            these rows are like the others.
     """
     if weight is not None and np.any(weight > 0):
-        numeric, weight = numeric[weight > 0], weight[weight > 0]
+        counted = weight > 0
+        numeric, weight = numeric[counted], weight[counted]
+        target = None if target is None else target[counted]
     alike = weight is None or len(weight) == 0 or np.ptp(weight) == 0.0
     scales, edges = [], {}
     codes: dict[int, tuple[Floats, Floats]] = {}
+    grouped: dict[int, tuple[Floats, Floats]] = {}
     held_out = numeric[:0] if held_out is None else held_out
+    groups = None
+    if target is not None and len(numeric) and numeric.shape[1] <= MOST_BINNED:
+        groups = GroupsOf(target, None if alike else weight)
     for place in range(numeric.shape[1]):
         column = numeric[:, place]
         values, counts = np.unique(column, return_counts=True)
@@ -139,12 +150,19 @@ def find_bins(
         edges[place] = _edges(values, shares)
         if place in days:
             found = find_days(column, days[place], held_out[:, place])
-        else:
-            found = _between_codes(values, counts)
-        if found is not None:
-            codes[place] = found
+            if found is not None:
+                codes[place] = found
+        elif (few := between_codes(values, counts)) is not None:
+            codes[place] = _no_days(few)
+        elif groups is not None and len(values) > ALL_BINS:
+            single = between_codes(values, counts, MOST_VALUES)
+            many = groups.find(column, edges[place], single, held_out[:, place])
+            if many is not None:
+                grouped[place] = _no_days(many)
     if len(edges) > MOST_BINNED:
         edges = {}
+    if len(codes) + len(grouped) <= MOST_CODED:
+        codes = dict(sorted((codes | grouped).items()))
     if len(codes) > MOST_CODED:
         codes = {}
     middles, of_days = zip(*codes.values(), strict=True) if codes else ((), ())
@@ -279,17 +297,26 @@ def _laid_out(edges: Sequence[Floats]) -> tuple[Floats, Floats]:
     return low.ravel(), rate.ravel()
 
 
-def _between_codes(values: Floats, counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats] | None:
-    """Where the frequent values of a column part, and a 0 for each: none of them is a day.
+def between_codes(
+    values: Floats, counts: npt.NDArray[np.int64], most: int = MOST_CODES
+) -> Floats | None:
+    """Where the frequent values of a column part; None where they are too many or too rare.
 
-    None where the column is not to be learned as a category.
+    Args:
+        values: of the column, rising.
+        counts: rows of each.
+        most: frequent values that a column may have.
     """
     frequent = values[counts >= LEAST_COUNT]
     covered = counts[counts >= LEAST_COUNT].sum()
-    if not 2 < len(frequent) <= MOST_CODES or covered < LEAST_COVERED * counts.sum():
+    if not 2 < len(frequent) <= most or covered < LEAST_COVERED * counts.sum():
         return None
-    middles = np.asarray(frequent[:-1] + LEAN * np.diff(frequent), np.float32)
-    return middles, np.zeros(len(frequent), np.float32)
+    return np.asarray(frequent[:-1] + LEAN * np.diff(frequent), np.float32)
+
+
+def _no_days(middles: Floats) -> tuple[Floats, Floats]:
+    """Codes that part at these places, with a 0 for each."""
+    return middles, np.zeros(len(middles) + 1, np.float32)
 
 
 def _padded(columns: Sequence[Floats], width: int, filling: float) -> Floats:

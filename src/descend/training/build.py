@@ -101,7 +101,7 @@ def problem_of(settings: Settings, prepared: Prepared) -> Problem:
     bins = None
     if settings.model == "tabular":
         days = elapsed_days(prepared.schema)
-        held_out = sample(prepared.validation, settings.seed).numeric if days else None
+        held_out = sample(prepared.validation, settings.seed).numeric
         bins = find_bins(*sample(prepared.sampled, settings.seed), days, held_out)
     sparse = isinstance(prepared.training, SparseStore)
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)

@@ -5,7 +5,7 @@ As a piecewise-linear encoding, max(0, min(1, (x − e_t)/(e_{t+1} − e_t))) fo
 which a learned matrix and a rectifier turn into a short embedding (Gorishniy et al. 2022,
 arXiv 2203.05556, sections 3.2 and 3.3). And where a column has few distinct values, as an
 embedding of the nearest of them, as a category has: so it may be a code. Days of a column of dates
-have such embeddings too (`day_codes`).
+have such embeddings too (`day_codes`), and values that matter one by one (`value_groups`).
 
 The members see the same embedded row, each with signs of its own, go through the same hidden
 layers and end in a layer of their own (BatchEnsemble, Wen et al. 2020, arXiv 2002.06715; TabM,

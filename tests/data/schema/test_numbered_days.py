@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,52 @@ def test_times_of_days_are_told_with_the_query_that_makes_them_dates(
     (column,) = schema.columns
     assert isinstance(column, DatetimeColumn)
     assert "hour sin" in [part.name for part in column.parts]
+
+
+def told_query(tmp_path: Path, cells: Any) -> str:
+    """The query that `inspect` offers for a column x of a CSV file with these cells."""
+    path = tmp_path / "t.csv"
+    rows = [f'"{cell}",{row % 7 + 0.5}' for row, cell in enumerate(cells)]
+    path.write_text("\n".join(["x,y", *rows]) + "\n")
+    schema = learn_schema(open_table(path), Settings(target="y", task="regression"))
+    (said,) = [one for one in schema.warnings if "may hold" in one]
+    return str(ast.literal_eval(said.partition("the query  ")[2]))
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+@pytest.mark.parametrize("zeros", [True, False], ids=["13.30", "13.3"])
+def test_clocks_with_a_point_are_told_with_the_query_that_reads_them(
+    tmp_path: Path, mark: str, zeros: bool
+) -> None:
+    minutes = [row * 97 % 1440 for row in range(400)]
+    cells = [f"{one // 60:02d}.{one % 60:02d}" for one in minutes]
+    cells = [one if zeros else repr(float(one)) for one in cells]
+    found = open_table(told_query(tmp_path, [one.replace(".", mark) for one in cells]))
+    clocks = found.query(f"SELECT x FROM {found.rows}").column("x").to_pylist()
+    assert clocks == [f"{one // 60:02d}:{one % 60:02d}" for one in minutes]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.arange(400) * 97 % 2400 / 100,
+        np.arange(400) % 24 + np.arange(400) % 4 / 4,
+        np.arange(400) % 60 / 100,
+        np.arange(400) * 7 % 30 + np.arange(400) % 60 / 100,
+        np.arange(400) * 7 % 24 + np.arange(400) % 60 / 100 + 0.001,
+        np.arange(400) % 24 + 0.5,
+    ],
+    ids=["minutes from 60", "quarters", "no hours", "hours from 24", "thousandths", "halves"],
+)
+def test_other_decimals_are_no_clocks(numbers: Any) -> None:
+    table = open_table(pa.table({"x": numbers, "y": np.arange(400) % 7 + 0.5}))
+    warnings = learn_schema(table, Settings(target="y", task="regression")).warnings
+    assert not [one for one in warnings if "times of the day" in one]
+
+
+def test_days_of_years_are_told_with_the_query_that_reads_them(tmp_path: Path) -> None:
+    days = [datetime.date(2019, 12, 1) + datetime.timedelta(days=11 * row) for row in range(80)]
+    found = open_table(told_query(tmp_path, [f"{day:%Y%j}" for day in days]))
+    assert found.query(f"SELECT x FROM {found.rows}").column("x").to_pylist() == days
+    other = open_table(pa.table({"x": np.arange(80) * 37 + 2_019_001, "y": np.arange(80) % 7}))
+    assert not learn_schema(other, Settings(target="y", task="regression")).warnings

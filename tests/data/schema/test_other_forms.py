@@ -235,6 +235,18 @@ def test_later_cells_with_points_between_thousands(
         ("{}-1{}", "ranges"),
         ("{}.{}x10^3", "written 1.2e+3"),
         ("{}.{}00,-", "dash for the cents"),
+        ("{}5x2{}", "several numbers with x between them"),
+        ("{}.5 cm × {}", "several numbers with x between them"),
+        ("{}.5±0.{}", "what they may be off by"),
+        ("{}{}½", "written 10.5"),
+        ("{}{}0 BC", "years BC or AD"),
+        ("FY201{}/1{}", "fiscal years"),
+        ("FY{}{}", "fiscal years"),
+        ("Q1-{}{}", "written 2016Q1"),
+        ("0x{}{}F", "written as 255"),
+        ("{}h0{}", "written 12:30"),
+        ("{}:{}", "scores"),
+        ("{} out of 1{}", "scores"),
     ],
 )
 def test_text_with_digits_that_is_no_number_is_told_with_its_reason(cell: str, said: str) -> None:
@@ -242,6 +254,25 @@ def test_text_with_digits_that_is_no_number_is_told_with_its_reason(cell: str, s
     (note,) = [one for one in schema.notes if "'x'" in one]
     assert said in note
     assert "numeric" not in note
+
+
+@pytest.mark.parametrize("cell", ["{}.{}.{}", "v{}.{}.{}", "1.{}.{}.{}"])
+def test_versions_are_no_dates(cell: str) -> None:
+    versions = [cell.format(row % 4 + 1, row // 4, row % 7 + 1) for row in range(120)]
+    rare = learned(versions)
+    assert "as versions" in getattr(rare.columns[0], "reason", "")
+    common = learned([versions[row % 6] for row in range(120)])
+    assert isinstance(common.columns[0], CategoryColumn)
+    assert not common.notes
+
+
+@pytest.mark.parametrize("cell", ["{}*", "{}.5 (a)", "{} % p.a.", "{}0s", "{}th"])
+def test_text_that_begins_with_digits_has_a_reason(cell: str) -> None:
+    column = learned([cell.format(row) for row in range(80)]).columns[0]
+    assert "its cells begin with digits" in getattr(column, "reason", "")
+    repeated = learned([cell.format(row % 4) for row in range(80)])
+    assert isinstance(repeated.columns[0], CategoryColumn)
+    assert not [one for one in repeated.notes if "begin with" in one]
 
 
 def test_text_stored_as_bytes_is_text(tmp_path: Path) -> None:

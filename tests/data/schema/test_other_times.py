@@ -285,3 +285,20 @@ def test_forms_with_a_plain_twin() -> None:
     schema, twin = learned_columns(cells), learned_columns(plain)
     np.testing.assert_array_equal(read_columns(schema, cells)[0], read_columns(twin, plain)[0])
     np.testing.assert_array_equal(read_columns(twin, cells)[0], read_columns(twin, plain)[0])
+
+
+@pytest.mark.parametrize("form", ["%I.%M %p", "%I.%M%p", "%I:%M:%S%p", "%I%p", "%I %p"])
+def test_times_of_half_days_are_times(form: str) -> None:
+    cells = [one.strftime(form).lower() for one in TIMES[:80]]
+    plain = [datetime.datetime.strptime(one, form).strftime("%H:%M:%S") for one in cells]
+    schema, other = learned(cells), learned(plain)
+    assert getattr(schema.columns[0], "pattern", "") == "time"
+    np.testing.assert_array_equal(read(schema, cells)[0], read(other, plain)[0])
+    check_alike(other, cells, plain)
+
+
+def test_years_of_one_digit_are_none() -> None:
+    """strptime alone reads 1/2/3 as a day of 2003, and 1.2.3 is a version."""
+    schema = learned([f"{one:%d/%m/%y}" for one in TIMES])
+    with pytest.raises(DataError, match="expected a date or time, as in training, found '1/2/3'"):
+        read(schema, ["1/2/3"])

@@ -1,4 +1,4 @@
-"""Months, quarters and weeks, as text and as whole numbers."""
+"""Months, quarters, half-years and weeks, as text and as whole numbers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROWS = 72
 Y = np.arange(ROWS) % 17 + 0.5
 MONTHS = np.datetime64("2019-03") + np.arange(ROWS) * 5 % 40
 QUARTERS = MONTHS - (MONTHS.astype(int) % 3)
+HALVES = MONTHS - (MONTHS.astype(int) % 6)
 MONDAYS = np.datetime64("2020-12-21") + np.arange(ROWS) * 7 % 56 * 7
 
 
@@ -30,6 +31,11 @@ def quarters(form: str) -> list[str]:
     return [form.format(day.year, (day.month + 2) // 3) for day in days]
 
 
+def halves(form: str) -> list[str]:
+    days = HALVES.astype("datetime64[D]").tolist()
+    return [form.format(day.year, (day.month + 5) // 6) for day in days]
+
+
 TEXTS: dict[str, tuple[list[str], Any]] = {
     **{
         form: (written(MONTHS, form), MONTHS)
@@ -37,6 +43,10 @@ TEXTS: dict[str, tuple[list[str], Any]] = {
     },
     **{form: (quarters(form), QUARTERS) for form in ("{}Q{}", "{}-Q{}", "{} q{}")},
     "Q1 2020": ([f"Q{one[-1]} {one[:4]}" for one in quarters("{}Q{}")], QUARTERS),
+    **{form: (halves(form), HALVES) for form in ("{}H{}", "{} h{}", "{}-H{}")},
+    "H1 2020": ([f"H{one[-1]}/{one[:4]}" for one in halves("{}H{}")], HALVES),
+    "KW 5/2020": ([f"KW {int(one[6:])}/{one[:4]}" for one in written(MONDAYS, "%G-W%V")], MONDAYS),
+    "2020 W5": ([f"{one[:4]} W{int(one[6:])}" for one in written(MONDAYS, "%G-W%V")], MONDAYS),
     "weeks": (written(MONDAYS, "%G-W%V"), MONDAYS),
     "weeks without a hyphen": (written(MONDAYS, "%GW%V"), MONDAYS),
 }

@@ -13,12 +13,13 @@ from descend.data.reading.text_labels import (
     DIGITS,
     DURATIONS,
     NUMBERS,
+    ODD,
     POINTED,
     Cells,
     Seen,
 )
 from descend.data.reading.time_text import LOCAL, ZONED
-from descend.data.reading.told_forms import REASONS
+from descend.data.reading.told_forms import BEGIN_WITH_DIGITS, CODES, REASONS
 from descend.data.reading.typed_columns import FEW, TextRules, TypedColumn, is_few
 from descend.errors import DataError, option_text
 
@@ -111,8 +112,10 @@ def decide_type(
             )
         elif not reason and strays is not None and numbers > strays.count:
             reason = f"{numbers:,} cells are numbers and {strays.count:,} are none, {strays}"
-        reason = reason or _told_form(seen)
-        return TypedColumn(column, reason=reason, doubtful=bool(reason))
+        if not reason:
+            reason, doubtful = _told_form(seen)
+            return TypedColumn(column, reason=reason, doubtful=doubtful)
+        return TypedColumn(column, reason=reason, doubtful=True)
     units = {one: count for one, count in seen.units.items() if one not in ("", ZONED, LOCAL)}
     only = next((one for one in ("%", ENTRIES) if one in units), "")
     mixed = len(units) > 1 or (only and units[only] < (1 - FEW) * numbers)
@@ -139,14 +142,22 @@ def decide_type(
     )
 
 
-def _told_form(seen: Seen) -> str:
-    """What the cells of a column may be that are no numbers, or empty."""
-    counts = {label: seen.count(label) for label in REASONS}
-    most = max(counts, key=lambda label: counts[label])
-    good = counts[most]
+def _told_form(seen: Seen) -> tuple[str, bool]:
+    """What the cells of a column may be that are no numbers, or empty; and whether it is doubtful.
+
+    Categories that are doubtful may be meant as numbers.
+    """
+    alike = {label: CODES if label in CODES else (label,) for label in REASONS}
+    most = max(alike, key=lambda label: seen.count(*alike[label]))
+    found = seen.joined(alike[most])
+    good = found.count if found else 0
     others = seen.all_cells() - good - seen.count(*DIGITS)
-    few = good > 0 and is_few(others, good + seen.count(*DIGITS))
-    return f"{REASONS[most]} ({seen.labels[most].shown})" if few else ""
+    if found and is_few(others, good + seen.count(*DIGITS)):
+        return f"{REASONS[most]} ({found.shown})", most not in CODES
+    odd = seen.joined([ODD, ""])
+    if odd is not None and odd.example[:1].isdigit() and is_few(others - odd.count, odd.count):
+        return f"{BEGIN_WITH_DIGITS} ({odd.shown})", False
+    return "", False
 
 
 def _may_be_thousands(seen: Seen) -> bool:

@@ -153,7 +153,7 @@ def survey_labels(
             label = row["label"]
             seen.texts += row["texts"]
             measured = label.startswith((_SPACED, _GLUED))
-            seen.plain &= not row["decorated"] or measured or label == _ODD
+            seen.plain &= not row["decorated"] or measured or label == ODD
             seen.labels[label] = seen.joined([label]) or cells
             if seen.labels[label] is not cells:
                 earlier = min(seen.labels[label], cells, key=lambda one: one.first)
@@ -168,7 +168,7 @@ _REPEATED = 8
 """With as many cells of each text, it pays to look at each text once."""
 _SPACED, _GLUED = "spaced ", "glued "
 """What stands before the label of a number with a unit, which has a space before it or none."""
-_ODD = "odd"
+ODD = "odd"
 """The label of text with digits that is no number."""
 _OTHER_UNIT = "others"
 _FAMILIES = (*({*letters} for letters in AXES.values()), {*SCALES}, {*TIME_UNITS})
@@ -207,7 +207,7 @@ def _labels_sql(
     gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
     return f"""
         SELECT place, label, decorated,
-            CASE WHEN label IN ('other', {quote_text(_ODD)}) THEN {clock_zone_sql("value")}
+            CASE WHEN label IN ('other', {quote_text(ODD)}) THEN {clock_zone_sql("value")}
                 WHEN part.unit <> '' THEN {measure}
                 WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
             count(*)::BIGINT AS texts, sum(cells)::BIGINT AS n, min(row)::BIGINT AS first,
@@ -217,7 +217,7 @@ def _labels_sql(
                 CASE WHEN own <> '' THEN own WHEN part.unit <> ''
                 THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
                     THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
-                WHEN bare = '' THEN {quote_text(_ODD)} ELSE {label_sql("bare")} END AS label
+                WHEN bare = '' THEN {quote_text(ODD)} ELSE {label_sql("bare")} END AS label
             FROM (
                 SELECT place, value, row, cells, own, bare, part,
                     CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
@@ -297,7 +297,7 @@ def settle_unit(seen: Seen, *, asked: bool = False) -> Seen:
         reason = f"{odd.count:,} cells are {what}, {odd}"
     if odd is not None or set(seen.units) - {"", ZONED, LOCAL}:
         unit = ""
-    found = _relabelled(seen, inner if unit else dict.fromkeys(inner, _ODD))
+    found = _relabelled(seen, inner if unit else dict.fromkeys(inner, ODD))
     return replace(found, measure=unit, reason=reason, plain=seen.plain and not unit)
 
 

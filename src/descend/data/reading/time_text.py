@@ -14,7 +14,7 @@ def without_offset_sql(text: str) -> str:
     return f"regexp_replace({text}, {pattern}, '\\1')"
 
 
-HALF_DAY_CLOCKS = ("%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
+HALF_DAY_CLOCKS = ("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%I %p", "%I%p")
 """strptime patterns of times of day with AM or PM."""
 
 
@@ -39,6 +39,16 @@ def clock_time_sql(value: str) -> str:
     plain = f"regexp_full_match({value}, {quote_text(_CLOCK)})"
     return f"""CASE WHEN {plain} THEN try_cast({value} AS TIME)
         WHEN regexp_matches({value}, '(?i:[ap]m)$') THEN {_half_day_clock(value)} END"""
+
+
+def year_digits_sql(text: str, pattern: str) -> str:
+    """SQL: whether a text may have as many digits of a year as a strptime pattern has.
+
+    DuckDB alone would read 1/2/11 as the year 11, and 1.2.3 as the year 2003.
+    """
+    if "%Y" in pattern:
+        return f"regexp_matches({text}, '[0-9]{{4}}')"
+    return f"regexp_matches({text}, '[^0-9:][0-9]{{2}}(?: .*)?$')" if "%y" in pattern else "true"
 
 
 def iso_sql(value: str) -> str:

@@ -20,7 +20,13 @@ from descend.data.reading.missing import missing_sql
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, with_value
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.time_text import OFFSET, clock_time_sql, iso_sql, without_offset_sql
+from descend.data.reading.time_text import (
+    OFFSET,
+    clock_time_sql,
+    iso_sql,
+    without_offset_sql,
+    year_digits_sql,
+)
 from descend.data.reading.worded_dates import (
     WORDED,
     tidied_sql,
@@ -166,9 +172,8 @@ def _stamp(pattern: str | None, text: str) -> str:
         return f"coalesce({stamp}, CASE WHEN length({text}) < 9 THEN coalesce({periods}) END)"
     if pattern == WORDED:
         return stamp
-    parsed = f"try_strptime({text}, {quote_text(pattern)})"
-    if "%Y" in pattern:  # Which alone would read 1/2/11 as the year 11.
-        parsed = f"CASE WHEN regexp_matches({text}, '[0-9]{{4}}') THEN {parsed} END"
+    digits = year_digits_sql(text, pattern)
+    parsed = f"CASE WHEN {digits} THEN try_strptime({text}, {quote_text(pattern)}) END"
     return f"coalesce({parsed}, {stamp})"
 
 

@@ -117,7 +117,7 @@ UNKNOWN_ZONE = ".*[0-9]{1,2}:[0-9]{2}.* (?:[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+
 """A time with a name behind it that `tidied_sql` does not know."""
 _ODD_CLOCK = (
     r", ?[0-9]{1,2}:|[\x{00A0}\x{202F}]|[.][Mm]|Uhr$|\]$|[0-9Mm] ?[A-Z]{3,5}(?: [0-9]{4})?$"
-    r"|-[0-9]{2}[.]|-[0-9]{2}[ T][0-9]{2}(?:Z|[-+][0-9]{2}:?[0-9]{2})?$"
+    r"|[.][0-9]{2} ?[AaPp][Mm]$|-[0-9]{2}[.]|-[0-9]{2}[ T][0-9]{2}(?:Z|[-+][0-9]{2}:?[0-9]{2})?$"
 )
 
 
@@ -141,6 +141,7 @@ def tidied_sql(text: str, read: Callable[[str], str], zones: str = _CERTAIN) -> 
         (", ?([0-9]{1,2}:)", r" \1"),
         (r"([0-9] ?[AaPp])[.][Mm][.]?( ?[A-Z]{3,5})?$", r"\1M\2"),
         (r"([0-9]{1,2})[.:]([0-9]{2}) Uhr$", r"\1:\2"),
+        (r"(^| )([0-9]{1,2})\.([0-9]{2}) ?([AaPp])[Mm]$", r"\1\2:\3 \4M"),
         (r"^([0-9]{4}(?:-[0-9]{2}){2})-([0-9]{2})[.]([0-9]{2})[.]([0-9]{2})", r"\1 \2:\3:\4"),
         (r"^([0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2})(Z|[-+][0-9:]{5,6})?$", r"\1:00\2"),
         (r"(:[0-9]{2}) ([A-Z]{3,5}) ([0-9]{4})$", r"\1 \3 \2"),
@@ -189,6 +190,7 @@ def worded_sql(text: str, read: Callable[[str], str]) -> str:
     parts = f"string_split(CASE {cases} END, '|')"
     iso = with_value(parts, _iso_of_parts)
     word = f"regexp_matches({text}, '[0-9]') AND regexp_matches({text}, '[A-Za-z]{{3}}|[À-ɏ]')"
+    word += f" AND NOT contains({text}, ' out of ')"  # 7 out of 10 is no day of outubro.
     return f"CASE WHEN {word} THEN {with_value(iso, read)} END"
 
 

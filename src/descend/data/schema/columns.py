@@ -107,9 +107,9 @@ class DatetimeColumn:
             one).
         missing: missing values in the training rows; if above 0, there is an indicator.
         distinct: distinct values in the training rows, estimated; None where not counted.
-        pattern: None for dates and ISO 8601 text, `time` for times of day, `quarter`, `week`,
-            `worded` for dates with the name of a month in several languages, the strptime pattern
-            of other text, or how numbers are times (`expressions.NUMBER_PATTERNS`).
+        pattern: None for dates and ISO 8601 text, `time` for times of day, `quarter`, `half`,
+            `week`, `worded` for dates with the name of a month in several languages, the strptime
+            pattern of other text, or how numbers are times (`times.NUMBER_PATTERNS`).
         minimum: the earliest training value, microseconds since 1970 (or midnight).
         maximum: the latest one.
         parts: the numbers it becomes, without those that are constant in training.

@@ -10,7 +10,7 @@ from descend.data.reading.missing import missing_sql
 from descend.data.reading.periods import PERIODS, looks_like_period_sql, period_sql, school_year_sql
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import Table
-from descend.data.reading.time_text import clock_sql, iso_sql, without_offset_sql
+from descend.data.reading.time_text import clock_sql, iso_sql, without_offset_sql, year_digits_sql
 from descend.data.reading.times import TIME
 from descend.data.reading.typed_columns import is_few
 from descend.data.reading.worded_dates import (
@@ -56,6 +56,12 @@ _UNREAD = {
     "month": rf"{_MONTH_NAME}\.?[- ][0-9]{{2}}|[0-9]{{1,2}}(?:\. ?|[- ]){_MONTH_NAME}\.?",
 }
 """Forms of dates that have several meanings, and are told."""
+_VERSION = r"v?\d+\.\d{1,3}\.(?:\d|\d{3})"
+"""Versions such as 1.2.3, whose last number has not the two or four digits of a year."""
+_POINTED = 5
+"""The place of their count among those of a column."""
+_LEAST_POINTED = 0.1
+"""Share of versions from which on a column does not hold dates in several forms."""
 _MOSTLY = 0.5
 """Share of cells of such a form from which on it is told."""
 _LEAST_DATED = 0.25
@@ -74,6 +80,7 @@ def written_times(
     """
     is_iso = f"({iso_sql('value')}) IS NOT NULL"
     looks = [f"regexp_full_match(value, {quote_text(_DATE)})", f"regexp_matches(value, '^{_TIME}')"]
+    looks.append(f"regexp_full_match(value, {quote_text(_VERSION)})")
     looks += [f"regexp_full_match(value, {quote_text(one)})" for one in _UNREAD.values()]
     looks.append(looks_like_period_sql("value"))
     american = _american(table, kept, places)
@@ -117,7 +124,7 @@ def written_times(
         if place in found and most <= iso:
             continue
         if not is_few(cells - most, most):
-            if most >= _LEAST_DATED * cells:
+            if most >= _LEAST_DATED * cells and first[place][_POINTED] < _LEAST_POINTED * cells:
                 found[place] = {"dated": most}
             continue
         fitting = [one for one, count in zip(patterns, counts, strict=True) if count == most]
@@ -229,5 +236,4 @@ def _matches(pattern: str) -> str:
     if pattern == WORDED:
         return f"({worded_sql('value', iso_sql)}) IS NOT NULL"
     parsed = f"try_strptime(bare, {quote_text(pattern)}) IS NOT NULL"
-    # %Y alone would read 1/2/11 as the year 11.
-    return parsed + (r" AND regexp_matches(value, '\d{4}')" if "%Y" in pattern else "")
+    return f"{parsed} AND {year_digits_sql('bare', pattern)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,18 +13,14 @@ from descend.data.reading.periods import WORDED_MONTH
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.times import (
-    DAY_NUMBER,
-    EPOCHS,
-    MONTH_NUMBER,
     NUMBER_PATTERNS,
     TIME,
-    epoch_unit,
-    time_sql,
 )
 from descend.data.reading.typed_columns import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
+from descend.data.schema.numbered_times import day_text, numbered_times
 from descend.data.schema.odd_rows import odd_rows
 from descend.data.schema.odd_values import (
     FAR,
@@ -44,10 +39,6 @@ _REASONS = 2.0
 """How far from 99 others may be that stand for missing values too."""
 _STAND_INS = ("1900-01-01", "1899-12-30", "1970-01-01", "1753-01-01", "0001-01-01", "9999-12-31")
 """Dates that programs write for a missing date."""
-_RECENT = (1e15, 2.2e15)
-"""Microseconds since 1970 of the years 2001 to 2039."""
-_LEAST_TIMES = 20
-_LEAST_MONTHS = 6
 _FIRST_FAR = 2_524_608_000_000_000
 """Microseconds from 1970 to 2050: later years of two digits may be of the century before."""
 
@@ -175,13 +166,7 @@ def column_hints(table: Table, columns: Sequence[Column], surveys: Surveys) -> l
         if isinstance(column, DatetimeColumn):
             said += _dates(column, surveys)
             said += _short_months(table, column, surveys)
-        elif isinstance(column, NumberColumn):
-            said += (
-                _numbered_dates(table, column, surveys)
-                or _numbered_times(table, column)
-                or _epochs(column)
-            )
-    return said
+    return said + numbered_times(table, numbers, surveys)
 
 
 def _unread(
@@ -283,16 +268,16 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
         said.append(
             f"The years of column {column.name!r} have two digits: 69 to 99 are read as 1969 to "
             "1999, and 00 to 68 as 2000 to 2068. Its dates are read as "
-            f"{_day(times.minimum)} to {_day(times.maximum)}; if that is wrong, write the years "
-            "with four digits."
+            f"{day_text(times.minimum)} to {day_text(times.maximum)}; if that is wrong, write the "
+            "years with four digits."
         )
     rest = times.second_last - times.second
-    others = f"{_day(times.second)} to {_day(times.second_last)}"
+    others = f"{day_text(times.second)} to {day_text(times.second_last)}"
     for value, pile, gap in (
         (times.minimum, times.at_minimum, times.second - times.minimum),
         (times.maximum, times.at_maximum, times.maximum - times.second_last),
     ):
-        day = _day(value)
+        day = day_text(value)
         piled = not value % DAY and pile >= max(_PILE, _PILE_SHARE * surveys.training)
         if piled and day in _STAND_INS and gap > max(rest // 2, 365 * DAY):
             said.append(_stand_in(column.name, day, pile, others))
@@ -317,7 +302,7 @@ def _short_months(table: Table, column: DatetimeColumn, surveys: Surveys) -> lis
     times = surveys.values[column.name].times
     if column.pattern != WORDED_MONTH or times is None:
         return []
-    first, last = (_day(end) for end in (times.minimum, times.maximum))
+    first, last = (day_text(end) for end in (times.minimum, times.maximum))
     if not "2001" <= first[:4] <= last[:4] <= "2031":
         return []
     text = text_sql(surveys.typed[column.name].column)
@@ -330,88 +315,6 @@ def _short_months(table: Table, column: DatetimeColumn, surveys: Surveys) -> lis
         f"writes them: Mar-21 is March 2021, and the column has {first[:7]} to {last[:7]}. If they "
         "are days, add their year: 2024-03-21."
     ]
-
-
-def _epochs(column: NumberColumn) -> list[str]:
-    """A sentence if the numbers may be seconds, or fractions of them, since 1970."""
-    if (column.distinct or 0) < _LEAST_TIMES or column.minimum <= 0:
-        return []
-    unit = epoch_unit(column.maximum)
-    low, high = (end * EPOCHS[unit] for end in (column.minimum, column.maximum))
-    if not (_RECENT[0] <= low and high <= _RECENT[1]):
-        return []
-    words = {"epoch s": "seconds", "epoch ms": "milliseconds", "epoch us": "microseconds"}
-    return [
-        f"Column {column.name!r} may count {words.get(unit, 'nanoseconds')} since 1970 "
-        f"({_day(low)} to {_day(high)}). If so, give {option_text('datetime', [column.name])}"
-    ]
-
-
-def _numbered_times(table: Table, column: NumberColumn) -> list[str]:
-    """A sentence if the numbers may be times of days, such as 2024013112 or 20240131120000."""
-    for form, example in (
-        ("%Y%m%d%H", "hours"),
-        ("%Y%m%d%H%M", "minutes"),
-        ("%Y%m%d%H%M%S", "seconds"),
-    ):
-        ends = [f"{end:.0f}" for end in (column.minimum, column.maximum)]
-        try:
-            low, high = (datetime.datetime.strptime(end, form) for end in ends)
-        except ValueError:
-            continue
-        length = len(low.strftime(form))
-        if {len(end) for end in ends} != {length} or (column.distinct or 0) < _LEAST_TIMES:
-            continue
-        if not 1900 <= low.year <= high.year <= 2100:
-            continue
-        name = quote_name(column.name)
-        parsed = f"try_strptime(try_cast({name} AS BIGINT)::VARCHAR, {quote_text(form)})"
-        return [
-            f"Column {column.name!r} may hold days with their {example} as numbers ({ends[0]} to "
-            f"{ends[1]}). If so, write them as {low:%Y-%m-%d %H:%M}"
-            f"{query_text(table, f'* REPLACE ({parsed} AS {name})')}"
-        ]
-    return []
-
-
-def _numbered_dates(table: Table, column: NumberColumn, surveys: Surveys) -> list[str]:
-    """A sentence if the numbers may be dates such as 20240131, or months such as 202401."""
-    if not surveys.numbers[column.name].whole:
-        return []
-    for what, pattern, form, least in (
-        ("dates", DAY_NUMBER, "%Y%m%d", _LEAST_TIMES),
-        ("months", MONTH_NUMBER, "%Y%m", _LEAST_MONTHS),
-    ):
-        try:
-            ends = [
-                datetime.datetime.strptime(f"{end:.0f}", form)
-                for end in (column.minimum, column.maximum)
-            ]
-        except ValueError:
-            continue
-        if (column.distinct or 0) < least or not 1900 <= ends[0].year <= ends[1].year <= 2100:
-            continue
-        source = surveys.typed[column.name].column
-        none = f"({number_sql(source)}) IS NOT NULL AND ({time_sql(source, pattern)}) IS NULL"
-        found = table.joined(f"SELECT count_if({none}) AS n FROM {table.rows} WHERE {MARK}")
-        if any(found.column(0).to_pylist()):
-            continue
-        shown = " to ".join(
-            end.strftime("%Y-%m-%d" if pattern == DAY_NUMBER else "%Y-%m") for end in ends
-        )
-        return [
-            f"Column {column.name!r} may hold {what} as numbers ({shown}). "
-            f"If so, give {option_text('datetime', [column.name])}"
-        ]
-    return []
-
-
-def _day(microseconds: float) -> str:
-    try:
-        day = datetime.date(1970, 1, 1) + datetime.timedelta(days=math.floor(microseconds / DAY))
-    except OverflowError:
-        return f"{microseconds:g} µs"
-    return day.isoformat()
 
 
 def _column(name: str, targets: Sequence[str]) -> str:

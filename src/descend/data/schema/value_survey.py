@@ -10,7 +10,7 @@ from typing import Any
 
 from descend.data.reading.expressions import category_sql, class_sql, number_sql
 from descend.data.reading.missing import NULLS
-from descend.data.reading.periods import MONTHS, QUARTER
+from descend.data.reading.periods import HALF, MONTHS, QUARTER
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells
@@ -198,7 +198,7 @@ def _with_times(
 
 def _parts(pattern: str) -> tuple[str, ...]:
     """The numbers that dates or times of a pattern become."""
-    if pattern in (*MONTHS, QUARTER, MONTH_NUMBER):
+    if pattern in (*MONTHS, QUARTER, HALF, MONTH_NUMBER):
         return MONTH_PARTS
     return TIME_PARTS if pattern == TIME else PARTS
 

@@ -155,3 +155,17 @@ def test_tensors_of_types_that_numpy_lacks_are_float32() -> None:
     found = as_array(tensor, "x")
     assert found.dtype == np.float32
     assert found.tolist() == [[1.0], [2.5]]
+
+
+def test_numbers_that_are_objects_are_numbers() -> None:
+    """NumPy makes objects of the columns of pandas that may hold missing values."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.5, 2.0], "b": [3.0, 4.0]}).astype("Float64")
+    assert as_array(frame, "x").tolist() == [[1.5, 3.0], [2.0, 4.0]]
+    codes = as_array(pandas.Series([2, 1, 0], dtype="Int64").astype(object), "y")
+    assert (codes.dtype.kind, codes.tolist()) == ("i", [2, 1, 0])
+    frame.iloc[1, 0] = pandas.NA
+    with pytest.raises(DataError, match="x has 1 values that are NaN"):
+        narrow_numbers(frame, "x")
+    with pytest.raises(DataError, match="Give codes for text"):
+        narrow_numbers(np.array([["a", 1.0]], object), "x")

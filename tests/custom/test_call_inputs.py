@@ -12,11 +12,15 @@ from descend.custom.families import custom_model
 from descend.types import split_variables
 
 
-def one(self: Any, x: Any, train: bool = False, scale: float = 1.0) -> None: ...
-def two(self: Any, tokens: Any, numbers: Any, *, key: Any = None) -> None: ...
-def masked(self: Any, tokens: Any, mask: Any = None, deterministic: Any = None) -> None: ...
-def named(self: Any, inputs: Any, *, seq_lengths: Any = None) -> None: ...
-def chain(self: Any, *inputs: Any, **options: Any) -> None: ...
+def one(x: Any, train: bool = False, scale: float = 1.0) -> None: ...
+def two(tokens: Any, numbers: Any, *, key: Any = None) -> None: ...
+def masked(tokens: Any, mask: Any = None, deterministic: Any = None) -> None: ...
+def named(inputs: Any, *, seq_lengths: Any = None) -> None: ...
+def chain(*inputs: Any, **options: Any) -> None: ...
+
+
+def attention(query: Any, key: Any, value: Any) -> None: ...
+def recurrent(inputs: Any, state: Any) -> None: ...
 
 
 PAIR, BY_NAME = (1, 2), {"tokens": 1, "mask": 2}
@@ -47,6 +51,42 @@ def test_several_inputs_are_arguments_of_a_call_that_takes_several(
     call: Any, x: Any, expected: Any
 ) -> None:
     assert arguments_of(call)(x) == expected
+
+
+def test_key_and_state_are_inputs_but_in_equinox_or_where_they_may_be_left_out() -> None:
+    of_flax, by_name = arguments_of(attention), {"query": 1, "key": 2, "value": 3}
+    assert of_flax((1, 2, 3)) == ((1, 2, 3), {})
+    assert of_flax(by_name) == ((), by_name)
+    assert arguments_of(recurrent)(PAIR) == (PAIR, {})
+    assert arguments_of(recurrent, key_and_state=True)(PAIR) == ((PAIR,), {})
+
+
+@pytest.mark.parametrize("kind", ["linen", "nnx"])
+def test_the_first_argument_of_a_call_may_have_any_name(kind: str) -> None:
+    """A module of Flax whose methods do not write `self` had been given too few inputs."""
+    if kind == "linen":
+        nn = pytest.importorskip("flax.linen")
+
+        class Model(nn.Module):  # type: ignore[misc, name-defined]
+            @nn.compact
+            def __call__(module, a: Any, b: Any) -> Any:  # noqa: N805
+                return nn.Dense(1)(a) + nn.Dense(1)(b)
+
+        made: Any = Model()
+    else:
+        flax = pytest.importorskip("flax.nnx")
+
+        class Pair(flax.Module):  # type: ignore[misc, name-defined]
+            def __init__(module) -> None:  # noqa: N805
+                module.dense = flax.Linear(2, 1, rngs=flax.Rngs(0))
+
+            def __call__(module, a: Any, b: Any) -> Any:  # noqa: N805
+                return module.dense(a) + module.dense(b)
+
+        made = Pair()
+    x = np.ones((3, 2), np.float32), np.ones((3, 2), np.float32)
+    model = custom_model(made, x)
+    assert model.apply(model.init(0), x).shape == (3, 1)
 
 
 def test_a_call_is_told_that_it_is_trained_in_its_own_words() -> None:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from descend.custom.checks import check_rows_alone
+from descend.custom.families import custom_model
 from descend.errors import InputError
 from tests.custom.models import (
     equinox_normalised,
@@ -121,3 +123,36 @@ def test_whole_numbers_of_other_rows_are_seen_if_they_change_outputs_only_a_litt
 def test_what_cancels_does_not_couple_rows():
     X, y = rows()
     fit(less_the_largest(), (X, (y > 1).astype(int)), loss="cross_entropy", epochs=1)
+
+
+def normalised_over(axes):
+    def apply(params, state, x, key, training):
+        mean = x.mean(axis=axes) if training else state["mean"]
+        centred = (x - mean).reshape(len(x), -1) @ params
+        return centred, {"mean": 0.9 * state["mean"] + 0.1 * mean}
+
+    return lambda key: (jnp.zeros((8, 1)), {"mean": jnp.zeros(4)}), apply
+
+
+def test_batches_of_one_row_are_refused_where_normalization_makes_them_all_alike():
+    X = np.random.default_rng(0).normal(size=(50, 2, 4))
+    given = custom_model(normalised_over((0,)), X[:3])
+    flat = given._replace(training_apply=lambda w, s, x, key: (x[:, 0, :1] - x.mean(0)[0, :1], s))
+    with pytest.raises(InputError, match="batch_size=1 under batch normalization"):
+        check_rows_alone(flat, X[:3], 0)
+    # A mean over the places of a row, as that of images, leaves something of it.
+    check_rows_alone(custom_model(normalised_over((0, 1)), X[:3]), X[:3], 0)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_fit_refuses_a_batch_of_one_row_under_batch_normalization(size):
+    def apply(params, state, x, key, training):
+        mean = x.mean(axis=0) if training else state
+        return (x - mean) @ params, 0.9 * state + 0.1 * mean
+
+    model = (lambda key: (jnp.zeros((4, 1)), jnp.zeros(4))), apply
+    if size > 1:
+        assert np.isfinite(fit(model, rows(), batch_size=size, epochs=1).history[-1].train_loss)
+        return
+    with pytest.raises(InputError, match="Type batch_size=2 at the least"):
+        fit(model, rows(), batch_size=size, epochs=1)

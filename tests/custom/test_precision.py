@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors
 
 import descend
 from descend.custom.models import CustomModel
@@ -193,3 +194,60 @@ def test_a_run_learns_and_goes_on_in_the_precision_in_which_it_began(tmp_path: P
     assert np.abs(run.params["w"][:, 0] - [1.0, -2.0, 0.5, 0.0]).max() < 0.05
     with pytest.raises(SettingsError, match=r"precision was 'bfloat16' .* is None"):
         descend.fit(model, (X, Y), **{**options, "precision": None, "epochs": 8}, resume=True)
+
+
+def tanh_network(kind: Any = jnp.float32) -> Any:
+    def init(key: Any) -> Any:
+        first, last = jax.random.split(key)
+        made = {
+            "w": jax.random.normal(first, (4, 8)) / 2,
+            "b": jnp.zeros(8),
+            "last": jax.random.normal(last, (8, 1)) / 3,
+        }
+        return jax.tree.map(lambda one: one.astype(kind), made)
+
+    return init, lambda params, x: jnp.tanh(x @ params["w"] + params["b"]) @ params["last"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "precision"),
+    [
+        (jnp.float32, "bfloat16"),
+        (jnp.float32, "float16"),
+        (jnp.bfloat16, None),
+        (jnp.float16, None),
+    ],
+)
+def test_a_run_in_16_bits_that_stopped_ends_with_the_bytes_of_one_that_did_not(
+    tmp_path: Path, weights: Any, precision: Any
+) -> None:
+    """Its float32 weights and the scale of its gradients are as they would have been."""
+    data = (X if precision else X.astype(weights), Y)
+    options: dict[str, Any] = {"batch_size": 16, "learning_rate": 0.01, "optimizer": "adam"}
+    options |= {"precision": precision, "epochs": 5, "validation": 0.2}
+
+    def stop(evaluation: Any) -> None:
+        if evaluation.line.epoch >= 2:
+            evaluation.stop()
+
+    whole = descend.fit(tanh_network(weights), data, **options, out=tmp_path / "whole")
+    options["out"] = tmp_path / "stopped"
+    stopped = descend.fit(tanh_network(weights), data, **options, callbacks=[stop])
+    assert len(stopped.history) == 3
+    resumed = descend.fit(tanh_network(weights), data, **options, resume=True)
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert files[0] == files[1]
+    told = [[(one.update, one.validation_loss) for one in run.history] for run in (whole, resumed)]
+    assert told[0] == told[1]
+    for one, other in zip(
+        jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True
+    ):
+        assert one.dtype == (jnp.float32 if precision else weights)
+        assert np.array_equal(one, other)
+    with safetensors.safe_open(tmp_path / "stopped" / "model.safetensors", "numpy") as saved:
+        kept = [saved.get_tensor(name) for name in saved.keys()]  # noqa: SIM118
+    sizes = {leaf.size for leaf in jax.tree.leaves(whole.params)}
+    masters = [one for one in kept if one.size in sizes]
+    rounded = [one.astype(weights if precision is None else precision) for one in masters]
+    assert all(one.dtype == np.float32 for one in masters)
+    assert any(map(lambda a, b: not np.array_equal(a, b.astype(np.float32)), masters, rounded))

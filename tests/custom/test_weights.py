@@ -12,7 +12,10 @@ import optax
 import pytest
 
 import descend
+from descend.custom.families import custom_model
+from descend.custom.weights import with_trained_weights
 from descend.errors import InputError
+from descend.training.objective import squared_weights
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 X = np.random.default_rng(0).normal(size=(300, 4))
@@ -293,3 +296,42 @@ def test_a_penalty_that_would_apply_to_nothing_is_refused(options: dict[str, Any
     said = r"applies to arrays of two or more dimensions.*has none: \[4\]"
     with pytest.raises(InputError, match=said):
         fit(flat, **options)
+
+
+def complex_model() -> Any:
+    def init(key: Any) -> Any:
+        return {"w": jnp.full((4, 1), 0.1j, jnp.complex64), "b": jnp.zeros(1, jnp.complex64)}
+
+    def apply(params: Any, x: Any) -> Any:
+        total = x @ params["w"] + params["b"]
+        return jnp.stack([total.real[:, 0], total.imag[:, 0]], axis=1)
+
+    return init, apply
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_complex_weights_learn_in_both_parts(optimizer: str) -> None:
+    """The imaginary parts had moved up the loss."""
+    random = np.random.default_rng(0)
+    X, w = random.normal(size=(200, 4)), random.normal(size=(4, 2))
+    data = (X, X @ w + [1.0, -2.0])
+    options: dict[str, Any] = {"batch_size": "all", "learning_rate": 0.3, "epochs": 150}
+    run = descend.fit(complex_model(), data, validation=data, optimizer=optimizer, **options)
+    assert run.params["w"].dtype == np.complex64
+    found = run.params["w"][:, 0]
+    np.testing.assert_allclose(np.stack([found.real, found.imag], 1), w, atol=0.02)
+    np.testing.assert_allclose(run.params["b"], [1.0 - 2.0j], atol=0.02)
+    outputs = complex_model()[1](run.params, np.asarray(X, np.float32))
+    np.testing.assert_allclose(run.predict(X), outputs, atol=1e-5)
+
+
+def test_a_penalty_on_complex_weights_counts_both_parts_and_no_biases() -> None:
+    model = with_trained_weights(custom_model(complex_model(), None), 0)
+    weights = model.init(0)
+    assert float(squared_weights(weights)) == pytest.approx(4 * 0.1**2)
+    shown = model.shown(weights)
+    assert jax.tree.map(jnp.shape, shown) == {"w": (4, 1), "b": (1,)}
+    again = with_trained_weights(
+        custom_model((lambda key: jnp.asarray(1 + 2j), lambda params, x: x), None), 0
+    )
+    assert again.shown(again.init(0)) == 1 + 2j

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -208,10 +209,34 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{name} is no array of numbers: {error}") from None
+    if array.dtype.kind == "O" and array.size:
+        return _of_objects(array)
     # The kind of bfloat16 and the like is 'V'; float32 holds their values exactly.
     if array.dtype.kind == "V" and "float" in array.dtype.name:
         return array.astype(np.float32)
     return array
+
+
+def _of_objects(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers that are objects, as NumPy makes of nullable columns of pandas; others as they are.
+
+    What stands for a missing value there becomes NaN.
+    """
+    kinds = {type(one) for one in array.ravel()}
+    absent = {one for one in kinds if one.__name__ in ("NAType", "NoneType")}
+    present = kinds - absent
+    if not present or not all(
+        issubclass(one, numbers.Real | np.number | np.bool_) for one in present
+    ):
+        return array
+    if absent:
+        flat = [np.nan if type(one) in absent else float(one) for one in array.ravel()]
+        return np.asarray(flat, np.float64).reshape(array.shape)
+    whole = all(issubclass(one, numbers.Integral | np.integer | np.bool_) for one in present)
+    made = np.asarray(array.ravel().tolist())
+    if whole and made.dtype.kind in "iub":
+        return made.reshape(array.shape)
+    return np.asarray(array, np.float64)
 
 
 def _floats(array: NDArray[Any], name: str) -> NDArray[Any]:

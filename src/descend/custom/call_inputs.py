@@ -16,8 +16,10 @@ TRAINING_FLAGS = {
     "eval": False,
 }
 """Arguments by which modules are told that they are trained, with their value then."""
-NO_INPUTS = {*TRAINING_FLAGS, "self", "rngs", "key", "state"}
+NO_INPUTS = {*TRAINING_FLAGS, "rngs"}
 """Arguments that are not made of rows."""
+KEY_AND_STATE = ("key", "state")
+"""Further ones in Equinox; elsewhere only where they may be left out."""
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -28,7 +30,9 @@ def training_flags(call: Callable[..., Any]) -> dict[str, bool]:
     return {name: value for name, value in TRAINING_FLAGS.items() if name in names}
 
 
-def arguments_of(call: Callable[..., Any]) -> Callable[[Any], Arguments]:
+def arguments_of(
+    call: Callable[..., Any], *, key_and_state: bool = False
+) -> Callable[[Any], Arguments]:
     """How a call gets its inputs.
 
     A call that takes several inputs gets those of a tuple or a list by place, and those of a
@@ -36,7 +40,8 @@ def arguments_of(call: Callable[..., Any]) -> Callable[[Any], Arguments]:
     the arguments without a default, and those whose default is None, such as a mask.
 
     Args:
-        call: of the module.
+        call: of the module, bound to it.
+        key_and_state: whether `key` and `state` are never inputs, as in Equinox.
 
     Returns:
         `inputs -> (arguments, named arguments)`.
@@ -45,7 +50,9 @@ def arguments_of(call: Callable[..., Any]) -> Callable[[Any], Arguments]:
     inputs = {
         name: one
         for name, one in inspect.signature(call).parameters.items()
-        if name not in NO_INPUTS and one.default in (empty, None)
+        if name not in NO_INPUTS
+        and (one.default is empty or one.default is None)
+        and not (name in KEY_AND_STATE and (key_and_state or one.default is None))
     }
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     placed = [one for one in inputs.values() if one.kind in places]

@@ -100,6 +100,34 @@ def probe_model(model: CustomModel, x: Any, seed: int) -> Probe:
     )
 
 
+def check_rows_alone(model: CustomModel, x: Any, seed: int) -> None:
+    """Refuse batches of one row under a normalization that makes all such batches equal.
+
+    Args:
+        model: that takes the rows of a batch together while it is trained.
+        x: a few rows, as the model gets them.
+        seed: of the weights.
+    """
+    training = model.training_apply
+    assert training is not None
+    weights, state = split_variables(shaken(model.init(seed), seed))
+    count = len(jax.tree.leaves(x)[0])
+    alone = [
+        jax.device_get(
+            training(
+                weights, state, _to_device(_take(x, slice(place, place + 1))), jax.random.key(1)
+            )[0]
+        )
+        for place in range(count)
+    ]
+    if count > 1 and all(same(one, alone[0]) for one in alone):
+        raise InputError(
+            "batch_size=1 under batch normalization: a row that is normalized by itself is the "
+            "same whatever it holds, so nothing would be learned. Type batch_size=2 at the least, "
+            "better 8."
+        )
+
+
 def _check_predictions(apply: Callable[[Any], Any], x: Any, together: Any) -> None:
     """Raise InputError if a row's prediction depends on the rows beside it, or on chance."""
 

@@ -41,7 +41,7 @@ def equinox_model(model: Any) -> CustomModel:
     parameters = inspect.signature(module).parameters
     takes_key = "key" in parameters
     needs_key = takes_key and parameters["key"].default is inspect.Parameter.empty
-    flags, arguments = training_flags(module), arguments_of(module)
+    flags, arguments = training_flags(module), arguments_of(module, key_and_state=True)
     names = {layer.axis_name for layer in _parts(module, equinox.nn.BatchNorm)}
     axis = next(iter(names), AXIS)
 

@@ -27,8 +27,7 @@ def flax_model(model: Any, x: Any) -> CustomModel:
     if isinstance(model, nnx.Module):
         return _nnx(model)
     if isinstance(model, linen.Module):
-        call = type(model).__call__
-        flags, arguments = training_flags(call), arguments_of(call)
+        flags, arguments = training_flags(model.__call__), arguments_of(model.__call__)
 
         def init(key: Array) -> Any:
             keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
@@ -55,8 +54,7 @@ def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> Cust
 
 def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel:
     """A Linen module: the collection `params` is trained, all others are state."""
-    call = type(module).__call__
-    flags, arguments = training_flags(call), arguments_of(call)
+    flags, arguments = training_flags(module.__call__), arguments_of(module.__call__)
 
     def begin(seed: int) -> Params:
         found = init(jax.random.key(seed))
@@ -128,10 +126,9 @@ def _nnx(model: Any) -> CustomModel:
     """
     from flax import nnx
 
-    flags = training_flags(type(model).__call__)
-    arguments = arguments_of(type(model).__call__)
+    flags, arguments = training_flags(model.__call__), arguments_of(model.__call__)
     off: dict[str, Any] = {name: not value for name, value in flags.items()}
-    rngs = inspect.signature(type(model).__call__).parameters.get("rngs")
+    rngs = inspect.signature(model.__call__).parameters.get("rngs")
     needs_rngs = rngs is not None and rngs.default is inspect.Parameter.empty
 
     # Streams of random numbers are made anew of the key of each update.

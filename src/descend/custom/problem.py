@@ -16,6 +16,7 @@ from descend.custom.checks import (
     Probe,
     check_differentiable,
     check_loss,
+    check_rows_alone,
     output_range,
     probe_model,
     shaken,
@@ -316,6 +317,8 @@ def _check_model(
             "normalization): the batch size changes the model, not only the noise. Predictions "
             "use its running state."
         )
+        if settings.batch_size == 1:
+            check_rows_alone(made, x, settings.seed)
     return made, probe
 
 

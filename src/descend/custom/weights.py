@@ -3,6 +3,8 @@
 What is not trained (whole numbers, booleans, weights that the user leaves out) is a part of the
 state. Weights of 16 bits have a copy of 32 bits that the updates change, since a small step is
 lost when it is added to a number of few digits (Micikevicius et al. 2018, arXiv 1710.03740).
+Complex weights are trained as their real and imaginary parts: the gradient that JAX gives by a
+complex number is the conjugate of the direction in which the loss rises.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ def with_trained_weights(
     if not any(trained):
         raise InputError("The model has no weights to train: floats among its params.")
     types = [jnp.result_type(leaf) for leaf in leaves]
+    shapes = [np.shape(leaf) for leaf in leaves]
     whole = all(trained)
     narrow = [kind.itemsize < 4 for kind in types]
     scaled = any(kind == jnp.float16 and used for kind, used in zip(types, trained, strict=True))
@@ -61,7 +64,7 @@ def with_trained_weights(
         weights, state = split_variables(params)
         found = jax.tree.leaves(weights)
         kept = [
-            jnp.array(leaf, jnp.float32 if low else kind) if used else None
+            _kept(leaf, jnp.float32 if low else kind) if used else None
             for leaf, used, low, kind in zip(found, trained, narrow, types, strict=True)
         ]
         if whole:
@@ -78,8 +81,10 @@ def with_trained_weights(
         own = iter(jax.tree.leaves(weights))
         others = iter(jax.tree.leaves(still))
         found = []
-        for used, kind in zip(trained, types, strict=True):
+        for used, kind, shape in zip(trained, types, shapes, strict=True):
             leaf = next(own) if used else next(others)
+            if used and jnp.issubdtype(kind, jnp.complexfloating):
+                leaf = _complex(leaf, shape)
             if used and leaf.dtype != kind:
                 leaf = leaf.astype(kind)
             found.append(leaf)
@@ -111,6 +116,29 @@ def with_trained_weights(
         training_apply=None if model.training_apply is None else training_apply,
     )
     return with_scaled_gradients(made) if scaled else made
+
+
+def _kept(leaf: Any, kind: Any) -> Array:
+    """A copy of a weight as it is trained: of a complex one the real and the imaginary parts.
+
+    Where it has fewer than two axes the parts are joined along one, so that it still counts as a
+    bias, which no penalty shrinks; else they have an axis of their own, the last.
+    """
+    if not jnp.issubdtype(kind, jnp.complexfloating):
+        return jnp.array(leaf, kind)
+    leaf = jnp.asarray(leaf, kind)
+    parts = [jnp.real(leaf), jnp.imag(leaf)]
+    if leaf.ndim < 2:
+        return jnp.concatenate([part.reshape(-1) for part in parts])
+    return jnp.stack(parts, axis=-1)
+
+
+def _complex(parts: Array, shape: tuple[int, ...]) -> Array:
+    """The complex weight of this shape that `_kept` took apart."""
+    if len(shape) < 2:
+        count = len(parts) // 2
+        return (parts[:count] + 1j * parts[count:]).reshape(shape)
+    return parts[..., 0] + 1j * parts[..., 1]
 
 
 def without_idle_weights(

@@ -186,3 +186,10 @@ def test_rows_that_cannot_be_used(data: Any, said: str) -> None:
 def test_a_bound_below_the_floor_is_refused() -> None:
     with pytest.raises(SettingsError, match="at least 640 MiB"):
         rows(images(), memory=1000)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0.0, 0, True, 1.0, 3, float("nan")])
+def test_a_fraction_that_is_none_is_named(fraction: Any) -> None:
+    X, y, _ = images()
+    with pytest.raises(DataError, match="validation must be a fraction between 0 and 1, or rows"):
+        custom_rows((X, y), Settings(target="y"), fraction)

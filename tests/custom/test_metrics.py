@@ -242,6 +242,31 @@ def test_an_own_stopping_rule_takes_the_place_of_patience() -> None:
     assert still.record["result"]["lowerings"] == 0
     with pytest.raises(DescendError, match="stop must be a function"):
         fit(stop=3)
+    for answer in (None, "no", np.array([True, False])):
+        with pytest.raises(DescendError, match="stop must give True where the run ends"):
+            fit(stop=lambda evaluation, answer=answer: answer)
+    assert fit(stop=lambda evaluation: np.bool_(True)).stop_reason is StopReason.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("loss", "own", "other", "said"),
+    [
+        ("cross_entropy", [0, 1, 2], [2, 3, 4], "Expected classes from 0 to 2 .* found 0 to 4"),
+        ("binary_cross_entropy", [0.0, 1.0, 1.0], [0.0, 3.0, 1.0], "needs y from 0 to 1"),
+        ("poisson", [0.0, 1.0, 1.0], [-1.0, 1.0, 1.0], "needs counts of 0 or more"),
+    ],
+)
+def test_targets_of_further_sets_that_the_loss_has_no_sense_for_are_refused(
+    loss: str, own: list[float], other: list[float], said: str
+) -> None:
+    """The loss over them had been some number, or NaN."""
+    inputs, width = np.ones((60, 2)), 3 if loss == "cross_entropy" else 1
+    model = (lambda key: jnp.zeros((2, width)), lambda params, x: x @ params)
+    y, others = np.array(own * 20), np.array(other * 20)
+    with pytest.raises(DescendError, match=rf"validation_sets\['far'\]: .*{said}"):
+        descend.fit(
+            *(model, (inputs, y)), loss=loss, validation_sets={"far": (inputs, others)}, **OPTIONS
+        )
 
 
 def test_sets_of_a_table_and_of_several_arrays() -> None:

@@ -70,6 +70,11 @@ class Chunks:
         self._share = share
         self._before = 0 if share is None else share.first
         self._fraction = validation if isinstance(validation, int | float) else None
+        if self._fraction is not None and not 0 < self._fraction < 1:
+            raise DataError(
+                "validation must be a fraction between 0 and 1, or rows (X, y), which may be those "
+                f"that are trained on; found {validation!r}."
+            )
         given = None if self._fraction is not None else validation
         self._given: UserBatch | None = given
         self._validation = None if given is None else given.batch

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import descend
-from descend.custom.arrays import TargetFacts, UserBatch
+from descend.custom.arrays import TargetFacts, UserBatch, facts_of, join_facts
 from descend.custom.chunks import Chunks, in_types_of
 from descend.custom.class_weights import weights_of_classes
 from descend.custom.share_arrays import Share, cut, is_shared
@@ -212,6 +212,18 @@ def further_rows(
             batch = in_types_of(first, read.batch, f"{what} like the training rows")
             found[name] = MemoryStore(batch.x, batch.y, batch.weight)
     return found
+
+
+def with_facts_of(rows: CustomRows, store: MemoryStore) -> CustomRows:
+    """The rows with the labels and the range of their targets as they are with further ones."""
+    if rows.encoder is not None:
+        return rows  # A table has classes by name, and further ones are refused.
+    facts = {}
+    for name, known in rows.facts.items():
+        values = store.y if name == "y" else store.x[name]
+        joined = join_facts(known, facts_of(values))
+        facts[name] = known._replace(labels=joined.labels, range=joined.range)
+    return rows._replace(facts=facts)
 
 
 def _validation_rows(validation: Any, settings: Settings) -> UserBatch:

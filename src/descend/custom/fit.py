@@ -10,7 +10,6 @@ from typing import Any
 import jax
 
 from descend.custom.class_weights import class_weight_text
-from descend.custom.data import further_rows
 from descend.custom.diagnosis import custom_cause
 from descend.custom.metrics import Measured
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
@@ -48,8 +47,7 @@ def fit_custom(
 
     def trainable(problem: CustomProblem) -> CustomTrainable:
         settings = problem.setup.settings
-        further = further_rows(own.validation_sets or {}, problem.rows, settings)
-        return CustomTrainable(settings, Measured(problem, own.metrics or {}, further))
+        return CustomTrainable(settings, Measured(problem, own.metrics or {}, problem.further))
 
     check_names(own.metrics or {}, own.validation_sets or {})
     if not resume:

@@ -22,7 +22,7 @@ from descend.custom.checks import (
     shaken,
 )
 from descend.custom.class_weights import class_weight_text
-from descend.custom.data import CustomRows, custom_rows
+from descend.custom.data import CustomRows, custom_rows, further_rows, with_facts_of
 from descend.custom.families import custom_model, family_of
 from descend.custom.losses import Chosen, Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
@@ -37,8 +37,8 @@ from descend.custom.sources import is_table
 from descend.custom.trees import TARGET
 from descend.custom.weights import check_penalized, with_trained_weights, without_idle_weights
 from descend.data.rows.layout import Layout
-from descend.data.rows.store import RowStore
-from descend.errors import InputError, SettingsError
+from descend.data.rows.store import MemoryStore, RowStore
+from descend.errors import DataError, InputError, SettingsError
 from descend.reporting.progress import Progress
 from descend.runtime.argument_order import outputs_first
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
@@ -102,6 +102,7 @@ class CustomProblem(NamedTuple):
         chosen: the loss.
         inputs_of: inputs of the row store in the form in which the model takes them.
         targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
+        further: validation rows by name, beside those that decide.
     """
 
     setup: TrialSetup
@@ -110,6 +111,7 @@ class CustomProblem(NamedTuple):
     chosen: Chosen
     inputs_of: Callable[[Mapping[str, Any]], Any]
     targets_of: Callable[[Any, Any], tuple[Any, Any]]
+    further: Mapping[str, MemoryStore]
 
     @property
     def loss_name(self) -> str | None:
@@ -166,6 +168,12 @@ def custom_problem(
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _check_model(own, x, settings, progress)
     choice = _choose_loss(own.loss, rows, made, probe, x, y, settings)
+    further = further_rows(own.validation_sets or {}, rows, settings)
+    for name, store in further.items():
+        try:
+            _choose_loss(own.loss, with_facts_of(rows, store), made, probe, x, y, settings)
+        except DataError as error:
+            raise DataError(f"validation_sets[{name!r}]: {error}") from error
     chosen, loss_name = choice.loss, choice.name
     if isinstance(own.loss, str) and own.loss == "auto" and family_of(own.model) == "keras":
         from descend.custom.keras_models import warn_of_compiled_loss
@@ -266,7 +274,7 @@ def custom_problem(
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of)
+    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of, further)
 
 
 def _forms(

@@ -190,7 +190,13 @@ class StopByRule(Callback):
 
     def evaluation(self, loop: LoopState) -> None:
         """Ask the rule."""
-        self._met = bool(self._rule(Evaluation(loop, self._model)))
+        answer = np.asarray(self._rule(Evaluation(loop, self._model)))
+        if answer.shape or answer.dtype.kind != "b":
+            raise InputError(
+                "stop must give True where the run ends and False where not, a comparison such as "
+                f"evaluation.validation_loss < 0.1; found {answer.tolist()!r}."
+            )
+        self._met = bool(answer)
 
     def stop_requested(self) -> StopReason | None:
         """Whether the rule was met at the last evaluation."""

@@ -192,4 +192,4 @@ def test_a_bound_below_the_floor_is_refused() -> None:
 def test_a_fraction_that_is_none_is_named(fraction: Any) -> None:
     X, y, _ = images()
     with pytest.raises(DataError, match="validation must be a fraction between 0 and 1, or rows"):
-        custom_rows((X, y), Settings(target="y"), fraction)
+        rows((X, y), validation=fraction)

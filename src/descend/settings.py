@@ -293,7 +293,9 @@ class Settings:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The target columns, one or several."""
+        """The target columns, one or several; a name with a comma has double quotes."""
+        if '"' in self.target:
+            return split_names(self.target)
         return tuple(name.strip() for name in self.target.split(","))
 
     @property
@@ -331,7 +333,7 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         if name in UNITS and isinstance(value, str):
             known[name] = UNITS[name](value, name)
     if isinstance(known.get("target"), tuple):
-        known["target"] = ",".join(str(name) for name in known["target"])
+        known["target"] = ",".join(_listed_name(str(name)) for name in known["target"])
     if not known.get("target"):
         raise SettingsError(
             f"Which column is to be predicted? Name it with {option_text('target', 'COLUMN')}."
@@ -394,6 +396,12 @@ def split_names(text: str) -> tuple[str, ...]:
         if name.strip():
             found.append(name)
     return tuple(found)
+
+
+def _listed_name(name: str) -> str:
+    """A name as `split_names` has it in a list."""
+    plain = name == name.strip() and "," not in name and '"' not in name
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -35,7 +35,13 @@ from descend.data.schema.leakage import leaking_columns
 from descend.data.schema.number_survey import counts_of, raise_infinite, survey_numbers
 from descend.data.schema.odd_values import far_inputs, far_targets
 from descend.data.schema.quantiles import with_quantiles
-from descend.data.schema.roles import check_roles, check_weight, count_rows, find_column
+from descend.data.schema.roles import (
+    check_named_once,
+    check_roles,
+    check_weight,
+    count_rows,
+    find_column,
+)
 from descend.data.schema.row_order import rows_in_time
 from descend.data.schema.surveys import Selection
 from descend.data.schema.targets import (
@@ -83,6 +89,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
         _check_readable(find_column(table, name, "the target"), "the target")
     if settings.weight:
         find_column(table, settings.weight, option_text("weight"))
+    check_named_once(names, settings)
     if table.untyped:
         # Read as text, 001 stays 001, and no digit of a large number is lost.
         table = table.reading(dict.fromkeys(names, "text"))
@@ -198,7 +205,7 @@ def _learn(read: _Read, names: Sequence[str], validation: Table | None) -> Schem
     columns = {name: typed.column for name, typed in read.typed.items()}
     targets = [columns[name] for name in names]
     weight = columns[settings.weight] if settings.weight else None
-    check_roles(targets, weight, settings)
+    check_roles(weight)
     elsewhere = [*names, *([settings.weight] if settings.weight else [])]
     inputs = [column for name, column in columns.items() if name not in elsewhere]
     fraction = settings.validation if isinstance(settings.validation, float) else None

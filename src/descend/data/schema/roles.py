@@ -26,21 +26,43 @@ def find_column(table: Table, name: str, purpose: str) -> TableColumn:
     return column
 
 
-def check_roles(
-    targets: Sequence[TableColumn], weight: TableColumn | None, settings: Settings
-) -> None:
-    """Raise DataError if a column has two roles, or the weight is not a number."""
-    names = [target.name for target in targets]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+def check_named_once(targets: Sequence[str], settings: Settings) -> None:
+    """Raise DataError if options give a target or the weight another role.
+
+    Args:
+        targets: their names.
+        settings: exclude, categorical, numeric, datetime and weight.
+    """
+    repeated = next((name for name in targets if targets.count(name) > 1), None)
     if repeated:
         raise DataError(f"The target {repeated!r} is named twice; expected every target once.")
-    both = next((name for name in names if name in settings.exclude), None)
-    if both:
-        raise DataError(
-            f"Column {both!r} is the target and is excluded as well; expected only one."
-        )
-    if weight and weight.name in names:
-        raise DataError(f"Column {weight.name!r} is the target and the weight; name another.")
+    weight = settings.weight
+    if weight and weight in targets:
+        raise DataError(f"Column {weight!r} is the target and the weight; name another.")
+    for name in (*targets, *([weight] if weight else [])):
+        role = "the target" if name in targets else "the weight"
+        if name in settings.exclude:
+            raise DataError(
+                f"Column {name!r} is {role} and is excluded as well; expected only one."
+            )
+        options = ("categorical", "numeric", "datetime") if name in targets else ("categorical",)
+        for option in options:
+            if name not in getattr(settings, option):
+                continue
+            instead = "a column of numbers"
+            if name in targets:
+                classes, numbers = (
+                    option_text("task", task) for task in ("classification", "regression")
+                )
+                instead = f"{classes} for classes, or {numbers} for numbers"
+            raise DataError(
+                f"Column {name!r} is {role}, and {option_text(option, [name])} is for inputs; "
+                f"expected {instead}."
+            )
+
+
+def check_roles(weight: TableColumn | None) -> None:
+    """Raise DataError if the weight is not a number."""
     if weight and weight.type != "number":
         raise DataError(
             f"Column {weight.name!r} ({option_text('weight')}) holds {weight.type}; expected "

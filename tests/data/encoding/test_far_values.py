@@ -132,3 +132,15 @@ def test_targets_in_another_unit_are_told_and_counted_together() -> None:
     (sentence,) = both.sentences()
     assert "In the target 'y' 800 of 800 values (100 %) are far from those of training" in sentence
     assert "the first is 500." in sentence
+
+
+@pytest.mark.parametrize("form", ["text", "timestamps", "dates"])
+def test_dates_alone_where_training_had_times_are_told(form: str) -> None:
+    times = np.datetime64("2020-01-01T00:00:00") + np.arange(ROWS) * np.timedelta64(7 * 3600, "s")
+    schema = learned(times)
+    days = DAYS[:90]
+    values = {"text": days.astype(str), "timestamps": days.astype("datetime64[us]"), "dates": days}
+    (sentence,) = told(schema, values[form])
+    assert "All 90 times of column 'x' are at midnight" in sentence
+    assert told(schema, times) == told(schema, times[:90]) == told(schema, values[form][:2]) == []
+    assert told(learned(DAYS), days) == []

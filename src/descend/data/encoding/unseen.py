@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from descend.data.reading.measured_text import singular
 from descend.data.reading.number_text import SECONDS, is_measure
+from descend.data.reading.times import TIME
 from descend.data.schema.columns import (
     CategoryColumn,
     ClassificationTarget,
@@ -22,6 +23,7 @@ from descend.data.schema.columns import (
     RegressionTarget,
     Schema,
 )
+from descend.data.schema.dates import DAY
 from descend.data.schema.describe import moment_text
 from descend.data.schema.odd_rows import odd_cell
 from descend.errors import DataWarning, quoted_cell, warn_user
@@ -32,7 +34,8 @@ MANY = 0.05
 
 _COUNTED = (
     *("_values", "_unseen", "_strays", "_rows", "_classes", "_units", "_zoned"),
-    *("_missing", "_all", "_far", "_far_examples", "_broken", "_broken_examples", "_notes"),
+    *("_missing", "_all", "_far", "_far_examples", "_broken", "_broken_examples", "_hours"),
+    "_notes",
 )
 """What is counted by column, beside the examples, and what is told of the table."""
 _SENT = 100
@@ -42,7 +45,8 @@ _SHOWN = 3
 _MOST_CODES = 10
 """Most whole numbers without a gap that may be codes, such as those of months or answers."""
 _LEAST_BROKEN = 3
-"""Least number of values with decimals, where training had whole numbers, that is told."""
+"""Least number of values with decimals, where training had whole numbers, that is told; and of
+times without an hour."""
 
 
 @final
@@ -72,6 +76,7 @@ class UnseenValues:
         self._far_examples: dict[str, float] = {}
         self._broken: Counter[str] = Counter()
         self._broken_examples: dict[str, float] = {}
+        self._hours: Counter[str] = Counter()
         self._notes: dict[str, bool] = {}
 
     def add(
@@ -111,6 +116,10 @@ class UnseenValues:
             return
         if isinstance(column, NumberColumn) and column.whole:
             self._add_broken(column.name, values)
+        # Most tables have an hour in their first rows: then no others need be looked at.
+        if not self._hours[column.name] and _has_hours(column):
+            days = pc.multiply(pc.divide(values, DAY), DAY)
+            self._hours[column.name] += pc.sum(pc.not_equal(values, days)).as_py() or 0
         if _are_codes(column):
             low, high = column.minimum, column.maximum
             if column.distinct == 2:  # Between -1 and 1 there may be a 0.
@@ -197,6 +206,8 @@ class UnseenValues:
                 said += _of_zone(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):
                 said += self._of_far_values(column) or self._of_broken_values(column.name)
+            if isinstance(column, DatetimeColumn):
+                said += self._of_midnights(column)
             if not isinstance(column, LeftOutColumn):
                 said += self._of_missing(column)
         target = self._schema.target
@@ -296,6 +307,16 @@ class UnseenValues:
             "written in the same way?"
         ]
 
+    def _of_midnights(self, column: DatetimeColumn) -> list[str]:
+        """A sentence if no time has an hour, and in training most had: such are dates alone."""
+        count = self._known(column.name)
+        if not _has_hours(column) or count < _LEAST_BROKEN or self._hours[column.name]:
+            return []
+        return [
+            f"All {count_text(count, 'time')} of column {column.name!r} are at midnight, as dates "
+            "without a time are, and in training they had other hours. Give the times too."
+        ]
+
     def _known(self, name: str) -> int:
         """How many values of a column are not missing."""
         return self._all[name] - self._missing[name]
@@ -320,6 +341,14 @@ def _wide_range(low: float, high: float) -> tuple[float, float]:
     """The range of training, wider by its width on either side."""
     width = high - low
     return low - width, high + width
+
+
+def _has_hours(column: NumberColumn | DatetimeColumn) -> bool:
+    """Whether a column has times with their date, whose hour varied in training."""
+    if isinstance(column, NumberColumn):
+        return False
+    hours = any(part.name.startswith("hour") for part in column.parts)
+    return hours and column.pattern != TIME
 
 
 def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:

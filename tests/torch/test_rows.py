@@ -53,6 +53,20 @@ def test_a_loader_whose_data_set_makes_the_batches_is_refused():
         bench_of(linear(), loader)
 
 
+def test_a_sample_is_drawn_of_more_rows_than_memory_could_number():
+    class Endless(torch.utils.data.Dataset):
+        def __len__(self):
+            return 10**12
+
+        def __getitem__(self, number):
+            return problem(0.5, rows=200)[number % 200]
+
+    bench = bench_of(linear(), Endless())
+    numbers = bench.training
+    assert len(set(numbers.tolist())) == len(numbers)
+    assert numbers.max() > 10**11
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(InputError, match="at least 20"):
         descend.torch.advise(linear(), torch.nn.functional.mse_loss, problem(0.1, rows=10))

@@ -34,6 +34,8 @@ TURNS = 3
 """Times that a step or an evaluation is timed."""
 EVALUATIONS = 100
 """The part of the budget that one evaluation may take; there are about twenty."""
+MOST_SHUFFLED = 1 << 20
+"""Rows whose numbers are shuffled as a whole; of more a sample is drawn."""
 LOOKED_AT = 64
 """Rows that are looked at together for one without a finite loss."""
 CHECKED_EVERY = 16
@@ -108,7 +110,10 @@ class Bench:
         device, dtype = learned[0].device, learned[0].dtype
         rows = Rows(data, collate, device, dtype, until, clock)
         random = np.random.default_rng(seed)
-        order = random.permutation(rows.count)[:SAMPLE_ROWS]
+        if rows.count <= MOST_SHUFFLED:
+            order = random.permutation(rows.count)[:SAMPLE_ROWS]
+        else:
+            order = random.choice(rows.count, SAMPLE_ROWS, replace=False)
         held = max(FEWEST_VALIDATION_ROWS, int(VALIDATION_PART * len(order)))
         read = rows.read_until(order[:held], until, clock)
         bench = cls(

@@ -148,3 +148,32 @@ def test_what_is_no_table() -> None:
     assert "3 rows and y has 2" in error_of((np.zeros((3, 1)), np.zeros(2)))
     frame = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "A"])
     assert "letter case" in error_of(frame)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (['{"": 1, "y": 2}'] * 3, "a key without a name"),
+        (['{"x": 1, "y": 2}', "3"], "values that are no objects with keys"),
+        (["[1, 2]"] * 3, "values that are no objects with keys"),
+        (["{}"] * 3, "values that are no objects with keys"),
+    ],
+)
+def test_json_whose_rows_are_no_objects(tmp_path: Path, lines: list[str], said: str) -> None:
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    assert f"{said}; expected JSON objects" in error_of(str(tmp_path / "t.jsonl"))
+
+
+def test_a_key_may_be_called_json(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"json": 1}\n{"json": 2}')
+    read(str(tmp_path / "t.jsonl"))
+
+
+@pytest.mark.parametrize(("text", "mark"), [("x;y\n1,5;2\n", "';'"), ("y\tx\n1\t2\n", r"'\t'")])
+def test_files_with_other_delimiters_are_told_as_such(tmp_path: Path, text: str, mark: str) -> None:
+    (tmp_path / "a1.csv").write_text("x,y\n1.5,2\n")
+    (tmp_path / "a2.csv").write_text(text)
+    said = error_of(str(tmp_path / "a*.csv"))
+    assert f"a2.csv has the delimiter {mark}" in said
+    (tmp_path / "a2.csv").write_text("u;v\n1;2\n")
+    assert "has no column 'x'" in error_of(str(tmp_path / "a*.csv"))

@@ -163,7 +163,7 @@ def find_csv(
     """
     paths = list(paths)
     texts = [read_head(path) for path in paths]
-    dialects = []
+    dialects, given = [], options
     for place, (path, text) in enumerate(zip(paths, texts, strict=True)):
         dialect = find_dialect(path, text, options)
         if dialect.delimiter == SPACES:
@@ -176,6 +176,7 @@ def find_csv(
         dialects.append(dialect)
     for path, dialect in zip(paths, dialects, strict=True):
         _check_header(path, dialect)
+        _check_same_delimiter(paths[0], dialects[0], path, dialect, given)
         check_same_columns(paths[0], dialects[0].names, path, dialect.names)
     text_columns = dict.fromkeys(dialects[0].names, "VARCHAR")
     files = CsvFiles(tuple(paths), tuple(dialects), text_columns)
@@ -276,6 +277,20 @@ def _query_types(
         elif row["truth"]:
             types[name] = "BOOLEAN"
     return types
+
+
+def _check_same_delimiter(
+    first: str, known: Dialect, other: str, found: Dialect, options: ReadingOptions
+) -> None:
+    """Raise DataError where a file has the columns of the first one with another delimiter."""
+    if len(found.names) > 1 or set(found.names) == set(known.names):
+        return
+    own = find_dialect(other, read_head(other), options)
+    if set(own.names) == set(known.names):
+        raise DataError(
+            f"{other} has the delimiter {own.delimiter!r}, and {first} has {known.delimiter!r}. "
+            "Files that are read together must be written alike."
+        )
 
 
 def check_same_columns(

@@ -14,6 +14,7 @@ from descend.data.reading.errors import check_names
 from descend.data.reading.narrow import COLUMNS_AT_ONCE, NARROW
 from descend.data.reading.number_text import inexact_sql
 from descend.data.reading.sql import path_list, quote_name, quote_text
+from descend.errors import DataError
 
 _WHOLE_BYTES = 64 << 20
 """Up to this size all rows are read to find the columns; of larger files only the first ones."""
@@ -45,7 +46,7 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     """Find the columns of files; integers are read as DOUBLE, and dates as text.
 
     Raises:
-        DataError: the names of two columns differ only in letter case.
+        DataError: the names of two columns differ only in letter case, or rows are no objects.
     """
     size = sum(os.path.getsize(path) for path in paths)
     rows = -1 if size <= _WHOLE_BYTES else SAMPLE_ROWS
@@ -56,6 +57,11 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     names = sorted(keys.column(0).to_pylist())
     check_names(paths[0], names)
     types = _types(paths, rows, run) if len(names) <= NARROW else _wide_types(objects, names, run)
+    if list(types) == ["json"] and names != ["json"]:
+        what = "a key without a name" if "" in names else "values that are no objects with keys"
+        raise DataError(
+            f"{paths[0]} has {what}; expected JSON objects, whose keys are the names of columns."
+        )
     types |= _mixed_columns(paths, types, run)
     return JsonFiles(tuple(paths), {**types, **_inexact_columns(paths, rows, types, run)})
 

@@ -144,3 +144,13 @@ def test_dates_alone_where_training_had_times_are_told(form: str) -> None:
     assert "All 90 times of column 'x' are at midnight" in sentence
     assert told(schema, times) == told(schema, times[:90]) == told(schema, values[form][:2]) == []
     assert told(learned(DAYS), days) == []
+
+
+def test_rare_values_that_chance_explains_are_not_told() -> None:
+    texts = [f"rare {row}" if row % 8 == 0 else f"k{row % 3}" for row in range(ROWS)]
+    schema = learned(texts)
+    for first in range(0, ROWS - 9, 8):
+        assert told(schema, texts[first : first + 9]) == []
+    (sentence,) = told(schema, [f"new {row}" if row % 2 else "k1" for row in range(40)])
+    assert "never or hardly ever saw 20 of 40 values" in sentence
+    assert len(told(learned(["a", "b"] * 200), ["a", "c"])) == 1

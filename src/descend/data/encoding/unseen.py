@@ -240,7 +240,8 @@ class UnseenValues:
         # Code 0 also holds the rare values of training, which are expected here too.
         present = self._schema.rows.training - column.missing
         rare = 1 - sum(column.counts) / present if present > 0 else 0.0
-        if unseen <= (rare + MANY) * values:
+        chance = 3 * (values * rare * (1 - rare)) ** 0.5
+        if unseen <= (rare + MANY) * values or unseen - rare * values <= chance:
             return []
         known = ", ".join(repr(value) for value in column.values[:_SHOWN])
         return [

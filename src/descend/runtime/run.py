@@ -177,18 +177,36 @@ def resume_run(
         known = record["settings"]
         found = {name: known[name] for name in measured if name in known}
         settings = trainable.settings.replace(**found)
-        loop = trainable.problem.begin()
-        if saved is not None:
-            try:
-                loop = restore_loop_state(*saved, like=loop)
-            except FileFormatError:
-                # Another model or optimizer, if the check finds one, tells more than its arrays.
-                trainable.check_resumed(record, loop)
-                raise
+        if saved is None:
+            loop = trainable.problem.begin()
+        else:
+            trainable, loop = _restored(trainable, saved, record)
         trainable.check_resumed(record, loop)
         if place.count == 1:
             _compare_metrics(trainable, loop)
         return _train_to_end(trainable, settings, loop, record, folder, options)
+
+
+def _restored(
+    trainable: Trainable[R], saved: tuple[dict[str, Any], dict[str, Any]], record: Mapping[str, Any]
+) -> tuple[Trainable[R], LoopState]:
+    """What is trained, as its checkpoint has it, and where it stood.
+
+    Raises:
+        DataError: the checkpoint is of another model.
+        FileFormatError: it is damaged.
+    """
+    loop = trainable.problem.begin()
+    try:
+        return trainable, restore_loop_state(*saved, like=loop)
+    except FileFormatError as error:
+        before = trainable.as_before()
+        if before is not None:
+            with contextlib.suppress(FileFormatError):
+                return before, restore_loop_state(*saved, like=before.problem.begin())
+        # Another model or optimizer, if the check finds one, tells more than its arrays.
+        trainable.check_resumed(record, loop)
+        raise error
 
 
 def _compare_metrics(trainable: Trainable[Any], loop: LoopState) -> None:

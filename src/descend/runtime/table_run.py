@@ -78,16 +78,22 @@ class TableRun(Trainable[Run]):
         prepared: the rows.
         source: the path, URL or query of the table; None where it was in memory.
         asked: metrics and further rows that the user wants to be measured.
+        single_values: whether columns of many values may be categories too.
     """
 
     prepared: Prepared
     source: str | Path | None = None
     asked: Asked = NOTHING_ASKED
+    single_values: bool = True
 
     @cached_property
     def problem(self) -> Problem:
         """What is trained."""
-        return problem_of(self.settings, self.prepared)
+        return problem_of(self.settings, self.prepared, single_values=self.single_values)
+
+    def as_before(self) -> TableRun:
+        """With bins alone for columns of many values."""
+        return dataclasses.replace(self, single_values=False)
 
     def described(self, settings: Settings) -> dict[str, Any]:
         """Settings, data and schema."""

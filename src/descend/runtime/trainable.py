@@ -48,6 +48,10 @@ class Trainable(ABC, Generic[R]):
             loop: as it was saved.
         """
 
+    def as_before(self) -> Trainable[R] | None:
+        """As older versions made it, whose checkpoints hold other arrays; None: just as now."""
+        return None
+
     @abstractmethod
     def resume_hint(self, folder: Path) -> str:
         """How to continue an interrupted run."""

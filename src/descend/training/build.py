@@ -96,13 +96,22 @@ def network_of(
     return tabular(inputs, bias, settings.hidden, settings.activation, settings.members, pool, bins)
 
 
-def problem_of(settings: Settings, prepared: Prepared) -> Problem:
-    """The training problem for a prepared table; `loss` must be resolved."""
+def problem_of(settings: Settings, prepared: Prepared, *, single_values: bool = True) -> Problem:
+    """The training problem for a prepared table; `loss` must be resolved.
+
+    Args:
+        settings: of the run.
+        prepared: the rows.
+        single_values: whether columns of many values may be categories too, which runs of older
+            versions did not know (`value_groups`).
+    """
     bins = None
     if settings.model == "tabular":
         days = elapsed_days(prepared.schema)
         held_out = sample(prepared.validation, settings.seed).numeric
-        bins = find_bins(*sample(prepared.sampled, settings.seed), days, held_out)
+        rows = sample(prepared.sampled, settings.seed)
+        target = rows.target if single_values else None
+        bins = find_bins(rows.numeric, rows.weight, target, days, held_out)
     sparse = isinstance(prepared.training, SparseStore)
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
     if settings.memory is not None:

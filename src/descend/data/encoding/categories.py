@@ -11,10 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from descend.data.reading.expressions import (
-    FALSE,
-    TRUE,
-)
+from descend.data.reading.expressions import FALSE, TRUE
 from descend.data.schema.columns import CategoryColumn
 
 _POINT_ZERO = re.compile(r"([-+]?\d+)\.0+$")

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from descend.data.reading.expressions import (
-    category_sql,
-    numbers_in,
-    plainly_whole_sql,
-    text_sql,
-)
+from descend.data.reading.expressions import category_sql, numbers_in, plainly_whole_sql, text_sql
 from descend.data.reading.held_rows import listed_sql
 from descend.data.reading.long_numbers import merging_columns
 from descend.data.reading.number_text import is_measure

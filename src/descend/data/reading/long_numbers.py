@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from descend.data.reading.expressions import (
-    category_sql,
-    number_sql,
-)
+from descend.data.reading.expressions import category_sql, number_sql
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
 

@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table_column import TableColumn
-from descend.data.reading.typed_columns import (
-    TypedColumn,
-    how_written,
-)
+from descend.data.reading.typed_columns import TypedColumn, how_written
 from descend.data.schema.column_rules import left_out_number, left_out_values
 from descend.data.schema.columns import (
     CategoryColumn,

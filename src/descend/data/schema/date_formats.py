@@ -58,9 +58,9 @@ _UNREAD = {
 """Forms of dates that have several meanings, and are told."""
 _VERSION = r"v?\d+\.\d{1,3}\.(?:\d|\d{3})"
 """Versions such as 1.2.3, whose last number has not the two or four digits of a year."""
-_POINTED = 5
-"""The place of their count among those of a column."""
-_LEAST_POINTED = 0.1
+_VERSIONS = 5
+"""Where the count of versions stands among the counts of a column."""
+_LEAST_VERSIONS = 0.1
 """Share of versions from which on a column does not hold dates in several forms."""
 _MOSTLY = 0.5
 """Share of cells of such a form from which on it is told."""
@@ -124,7 +124,8 @@ def written_times(
         if place in found and most <= iso:
             continue
         if not is_few(cells - most, most):
-            if most >= _LEAST_DATED * cells and first[place][_POINTED] < _LEAST_POINTED * cells:
+            versions = first[place][_VERSIONS]
+            if most >= _LEAST_DATED * cells and versions < _LEAST_VERSIONS * cells:
                 found[place] = {"dated": most}
             continue
         fitting = [one for one, count in zip(patterns, counts, strict=True) if count == most]

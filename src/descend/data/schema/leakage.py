@@ -10,11 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.reading.expressions import (
-    category_sql,
-    float_sql,
-    number_sql,
-)
+from descend.data.reading.expressions import category_sql, float_sql, number_sql
 from descend.data.reading.numpy_arrays import as_numpy
 from descend.data.reading.sql import with_value
 from descend.data.reading.table import MARK, ROW, Table

@@ -12,14 +12,8 @@ from descend.data.reading.staging import as_text
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Seen
-from descend.data.reading.text_types import (
-    find_types,
-    survey_text,
-)
-from descend.data.reading.typed_columns import (
-    TextRules,
-    TypedColumn,
-)
+from descend.data.reading.text_types import find_types, survey_text
+from descend.data.reading.typed_columns import TextRules, TypedColumn
 from descend.data.schema.column_records import Surveys, kept_when_asked, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,
@@ -36,7 +30,7 @@ from descend.data.schema.number_survey import counts_of, raise_infinite, survey_
 from descend.data.schema.odd_values import far_inputs, far_targets
 from descend.data.schema.quantiles import with_quantiles
 from descend.data.schema.roles import (
-    check_named_once,
+    check_numeric_weight,
     check_roles,
     check_weight,
     count_rows,
@@ -89,7 +83,7 @@ def learn_schema(table: Table, settings: Settings, *, validation: Table | None =
         _check_readable(find_column(table, name, "the target"), "the target")
     if settings.weight:
         find_column(table, settings.weight, option_text("weight"))
-    check_named_once(names, settings)
+    check_roles(names, settings)
     if table.untyped:
         # Read as text, 001 stays 001, and no digit of a large number is lost.
         table = table.reading(dict.fromkeys(names, "text"))
@@ -205,7 +199,7 @@ def _learn(read: _Read, names: Sequence[str], validation: Table | None) -> Schem
     columns = {name: typed.column for name, typed in read.typed.items()}
     targets = [columns[name] for name in names]
     weight = columns[settings.weight] if settings.weight else None
-    check_roles(weight)
+    check_numeric_weight(weight)
     elsewhere = [*names, *([settings.weight] if settings.weight else [])]
     inputs = [column for name, column in columns.items() if name not in elsewhere]
     fraction = settings.validation if isinstance(settings.validation, float) else None

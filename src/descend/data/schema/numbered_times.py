@@ -40,7 +40,7 @@ def numbered_times(table: Table, columns: Sequence[NumberColumn], surveys: Surve
     for column in columns:
         said += (
             _numbered_dates(table, column, surveys)
-            or _numbered_times(table, column)
+            or _numbered_days_with_times(table, column)
             or _days_of_years(table, column, surveys)
             or _epochs(column)
         )
@@ -127,7 +127,7 @@ def _epochs(column: NumberColumn) -> list[str]:
     ]
 
 
-def _numbered_times(table: Table, column: NumberColumn) -> list[str]:
+def _numbered_days_with_times(table: Table, column: NumberColumn) -> list[str]:
     """A sentence if the numbers may be times of days, such as 2024013112 or 20240131120000."""
     for form, example in (
         ("%Y%m%d%H", "hours"),

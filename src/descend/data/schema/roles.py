@@ -26,7 +26,7 @@ def find_column(table: Table, name: str, purpose: str) -> TableColumn:
     return column
 
 
-def check_named_once(targets: Sequence[str], settings: Settings) -> None:
+def check_roles(targets: Sequence[str], settings: Settings) -> None:
     """Raise DataError if options give a target or the weight another role.
 
     Args:
@@ -61,7 +61,7 @@ def check_named_once(targets: Sequence[str], settings: Settings) -> None:
             )
 
 
-def check_roles(weight: TableColumn | None) -> None:
+def check_numeric_weight(weight: TableColumn | None) -> None:
     """Raise DataError if the weight is not a number."""
     if weight and weight.type != "number":
         raise DataError(

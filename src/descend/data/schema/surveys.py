@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from descend.data.reading.expressions import (
-    number_sql,
-    present_sql,
-)
+from descend.data.reading.expressions import number_sql, present_sql
 from descend.data.reading.table import ROW
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells

@@ -9,10 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from descend.choices import CLASS_LOSSES, OWN_SCALE
-from descend.data.reading.expressions import (
-    class_sql,
-    number_sql,
-)
+from descend.data.reading.expressions import class_sql, number_sql
 from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import PLAINLY
 from descend.data.reading.table import MARK, Table

@@ -44,6 +44,12 @@ def test_a_format_is_found(tmp_path: Path, pattern: str) -> None:
     assert pattern_of(tmp_path, [day.strftime(pattern) for day in DAYS]) == pattern
 
 
+@pytest.mark.parametrize("date", ["%m/%d/%y", "%m/%d/%Y"])
+def test_digits_of_a_fraction_of_a_second_are_no_year(tmp_path: Path, date: str) -> None:
+    cells = [f"{day:{date}} 10:00:00.12345{row % 10}" for row, day in enumerate(DAYS)]
+    assert pattern_of(tmp_path, cells) == f"{date} %H:%M:%S.%f"
+
+
 def test_the_times_of_db2_are_iso_8601() -> None:
     times = [f"{day}-13.05.00.000000" for day in DAYS[:80]]
     plain = [f"{day} 13:05:00" for day in DAYS[:80]]

@@ -44,10 +44,11 @@ def clock_time_sql(value: str) -> str:
 def year_digits_sql(text: str, pattern: str) -> str:
     """SQL: whether a text may have as many digits of a year as a strptime pattern has.
 
-    DuckDB alone would read 1/2/11 as the year 11, and 1.2.3 as the year 2003.
+    DuckDB alone would read 1/2/11 as the year 11, and 1.2.3 as the year 2003. Behind a colon four
+    digits are those of a fraction of a second, or of an offset from UTC.
     """
     if "%Y" in pattern:
-        return f"regexp_matches({text}, '[0-9]{{4}}')"
+        return f"regexp_matches({text}, '^[^:]*[0-9]{{4}}')"
     return f"regexp_matches({text}, '[^0-9:][0-9]{{2}}(?: .*)?$')" if "%y" in pattern else "true"
 
 

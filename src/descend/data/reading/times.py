@@ -147,7 +147,8 @@ def _zoned_stamp(pattern: str, text: str) -> str:
     offset = f"regexp_extract({text}, {quote_text(f'({OFFSET})$')}, 1)"
     parsed = f"try_strptime({without_offset_sql(text)}, {quote_text(pattern)})"
     zoned = f"try_cast(concat({parsed}::VARCHAR, {offset}) AS TIMESTAMPTZ)"
-    return f"CASE WHEN {offset} <> '' AND contains({text}, ':') THEN {zoned}::TIMESTAMP END"
+    test = f"contains({text}, ':') AND {year_digits_sql(without_offset_sql(text), pattern)}"
+    return f"CASE WHEN {offset} <> '' AND {test} THEN {zoned}::TIMESTAMP END"
 
 
 def _microseconds(nulls: tuple[str, ...], text: str, stamp: str) -> str:

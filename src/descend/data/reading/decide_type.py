@@ -19,7 +19,7 @@ from descend.data.reading.text_labels import (
     Seen,
 )
 from descend.data.reading.time_text import LOCAL, ZONED
-from descend.data.reading.told_forms import BEGIN_WITH_DIGITS, CODES, REASONS
+from descend.data.reading.told_forms import CODES, OTHER_TEXT, REASONS
 from descend.data.reading.typed_columns import FEW, TextRules, TypedColumn, is_few
 from descend.errors import DataError, option_text
 
@@ -156,7 +156,7 @@ def _told_form(seen: Seen) -> tuple[str, bool]:
         return f"{REASONS[most]} ({found.shown})", most not in CODES
     odd = seen.joined([ODD, ""])
     if odd is not None and odd.example[:1].isdigit() and is_few(others - odd.count, odd.count):
-        return f"{BEGIN_WITH_DIGITS} ({odd.shown})", False
+        return f"{OTHER_TEXT} ({odd.shown})", False
     return "", False
 
 

@@ -64,7 +64,7 @@ FORMS = (
     (
         "version",
         r"[vV]\.? ?[0-9]+(?:\.[0-9]+)*(?:[-+.]?[a-z0-9]+)*|[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}",
-        "its cells are numbers with points between them, as versions, chapters and addresses are",
+        "its cells look like versions, chapters or addresses, which are no single numbers",
     ),
     (
         "dash for cents",
@@ -99,5 +99,5 @@ REASONS = {label: reason for label, _, reason in FORMS}
 """What is told of a column of such texts, by label."""
 CODES = ("version", "address")
 """Labels of those that are categories if their values repeat, as a matter of course."""
-BEGIN_WITH_DIGITS = "its cells begin with digits, and other text makes them no numbers"
+OTHER_TEXT = "its cells have other text beside their digits, which makes them no numbers"
 """What is told of columns of other such texts."""

@@ -142,6 +142,9 @@ def test_batches_of_one_row_are_refused_where_normalization_makes_them_all_alike
         check_rows_alone(flat, X[:3], 0)
     # A mean over the places of a row, as that of images, leaves something of it.
     check_rows_alone(custom_model(normalised_over((0, 1)), X[:3]), X[:3], 0)
+    # Rows that are alike, as the first of a sorted table may be, say nothing of the normalization.
+    alike = np.repeat(X[:1], 3, axis=0)
+    check_rows_alone(custom_model(normalised_over((0, 1)), alike), alike, 0)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -271,10 +271,10 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         strange = self.classes_[codes] != y
         if strange.any():
             told = (
-                "Leave these rows out: nothing is learned of them."
-                if where != "y"
-                else "partial_fit is told of all of them at its first call: partial_fit(X, y, "
+                "partial_fit is told of all of them at its first call: partial_fit(X, y, "
                 "classes=[...])."
+                if where == "y"
+                else "Leave these rows out: the model cannot predict a class that y does not have."
             )
             raise ValueError(
                 f"{where} has the class {y[strange][:1].tolist()[0]!r}, which is not among the "

@@ -238,7 +238,7 @@ class MiniBatchRegressor(RegressorMixin, MiniBatchEstimator):  # type: ignore[mi
         if y.shape[1] != width:
             raise ValueError(
                 f"y has {count_text(y.shape[1], 'target')} to a row; the model goes on from "
-                f"{count_text(width, 'target')}."
+                f"{count_text(width, 'target')}. Give y as before, or make a new estimator."
             )
 
     def _target(self, y: NDArray[Any], weight: NDArray[np.float64]) -> RegressionTarget:

@@ -215,7 +215,8 @@ class Bench:
         if all(one.grad is None for one in model.parameters()):
             raise InputError(
                 "The loss does not depend on the module that step gets, a copy of yours, but maybe "
-                "on one by its name. Write step=lambda module, batch: ... of `module`."
+                "on one by its name. Write step=lambda module, batch: loss(module(batch[0]), "
+                "batch[1]), which uses its argument."
             )
         self._check_mean()
 

@@ -79,7 +79,8 @@ def new_optimizer(
         if moved - {id(one) for one in model.parameters()}:
             raise InputError(
                 "The optimizer moves other weights than those that it was given, maybe those of a "
-                "module by its name. Write optimizer=lambda parameters, rate: ... of `parameters`."
+                "module by its name. Write optimizer=lambda parameters, rate: "
+                "torch.optim.AdamW(parameters, lr=rate), which uses its arguments."
             )
     except DescendError:
         raise

@@ -75,6 +75,8 @@ def within_budget(run: TableRun, asked: Settings) -> TableRun:
 
 def _with_many_values(run: TableRun, places: Sequence[int]) -> set[int]:
     """Which of the encoded numbers are categories although they have many values."""
+    if not places:
+        return set()
     rows = sample(run.prepared.sampled, run.settings.seed).numeric
     columns = {place: np.unique(rows[:, place], return_counts=True) for place in places}
     return {place for place, found in columns.items() if between_codes(*found) is None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,14 @@ def test_two_digits_are_no_year_where_training_had_four() -> None:
     assert told(schema, ["15/01/2020"]) == []
     with pytest.raises(DataError, match="found '15/01/20'"):
         told(schema, ["15/01/20"])
+    times = [
+        f"{str(day)[8:]}/{str(day)[5:7]}/{str(day)[:4]} 10:{row % 60:02d}"
+        for row, day in enumerate(DAYS)
+    ]
+    schema = learned(times)
+    assert told(schema, ["15/01/2020 10:30"]) == []
+    with pytest.raises(DataError, match="found '15/01/20 10:30\\+02:00'"):
+        told(schema, ["15/01/20 10:30+02:00"])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +128,11 @@ def test_other_codes_than_those_of_training_are_told(
     assert told(schema, np.resize(known, 8)) == []
 
 
+def test_a_later_year_is_no_other_code() -> None:
+    assert told(learned(np.resize(np.arange(2015, 2021), ROWS)), [2021] * 9) == []
+    assert told(learned(np.resize([2019, 2020], ROWS)), [2021] * 9) == []
+
+
 def test_targets_in_another_unit_are_told_and_counted_together() -> None:
     schema = learned(X)
     table = open_table(pa.table({"x": X, "y": Y * 1000}))
@@ -144,6 +158,19 @@ def test_dates_alone_where_training_had_times_are_told(form: str) -> None:
     assert "All 90 times of column 'x' are at midnight" in sentence
     assert told(schema, times) == told(schema, times[:90]) == told(schema, values[form][:2]) == []
     assert told(learned(DAYS), days) == []
+
+
+@pytest.mark.parametrize("every", [8, 40])
+def test_midnights_that_chance_explains_are_not_told(every: int) -> None:
+    """A few of many events that mostly have a date alone."""
+    times = DAYS.astype("datetime64[s]")
+    times[::every] += np.timedelta64(13 * 3600, "s")
+    schema = learned(times)
+    days = DAYS[times == DAYS].astype("datetime64[s]")
+    assert told(schema, days[:9]) == []
+    (sentence,) = told(schema, np.resize(days, 10 * every))
+    (share,) = re.findall(r"in training at least ([0-9.]+) % had another time", sentence)
+    assert 0.7 / every < float(share) / 100 < 1.3 / every
 
 
 def test_rare_values_that_chance_explains_are_not_told() -> None:

@@ -43,10 +43,14 @@ _SENT = 100
 _KEPT = 10_000
 _SHOWN = 3
 _MOST_CODES = 10
-"""Most whole numbers without a gap that may be codes, such as those of months or answers."""
-_LEAST_BROKEN = 3
-"""Least number of values with decimals, where training had whole numbers, that is told; and of
-times without an hour."""
+"""Most whole numbers without a gap that may be codes, such as those of answers."""
+_GREATEST_CODE = 999
+"""Greater numbers, such as years, are no codes of this kind."""
+_LEAST_TOLD = 3
+"""Least number of decimals where training had whole numbers, and of times all at midnight, that is
+told."""
+_BY_CHANCE = 0.01
+"""Chance from which on times that are all at midnight are not told."""
 
 
 @final
@@ -299,7 +303,7 @@ class UnseenValues:
         That is how shares look that were counts, standardised numbers, and thousands with points.
         """
         count, broken = self._known(name), self._broken[name]
-        if broken < _LEAST_BROKEN or broken <= MANY * count:
+        if broken < _LEAST_TOLD or broken <= MANY * count:
             return []
         return [
             f"In column {name!r} {broken:,} of {count_text(count, 'value')} "
@@ -309,13 +313,17 @@ class UnseenValues:
         ]
 
     def _of_midnights(self, column: DatetimeColumn) -> list[str]:
-        """A sentence if no time has an hour, and in training most had: such are dates alone."""
+        """A sentence if all times are at midnight, as dates alone are, and that is no chance."""
         count = self._known(column.name)
-        if not _has_hours(column) or count < _LEAST_BROKEN or self._hours[column.name]:
+        if not _has_hours(column) or count < _LEAST_TOLD or self._hours[column.name]:
+            return []
+        share = _most_midnights(column)
+        if share**count > _BY_CHANCE:
             return []
         return [
             f"All {count_text(count, 'time')} of column {column.name!r} are at midnight, as dates "
-            "without a time are, and in training they had other hours. Give the times too."
+            f"without a time are; in training at least {percent_text(1 - share)} had another time "
+            "of the day. Give the times too."
         ]
 
     def _known(self, name: str) -> int:
@@ -352,9 +360,24 @@ def _has_hours(column: NumberColumn | DatetimeColumn) -> bool:
     return hours and column.pattern != TIME
 
 
+def _most_midnights(column: DatetimeColumn) -> float:
+    """The greatest share of the training times that may have been at midnight.
+
+    With x = 1 - cos(hour), which is 0 at midnight and above 0 at all other times, Cantelli's
+    inequality is P(x = 0) ≤ variance/(variance + mean²).
+    """
+    hour = next((part for part in column.parts if part.name == "hour cos"), None)
+    if hour is None:  # It is constant and not 1, or the sine would be constant too.
+        return 0.0
+    variance, mean = hour.deviation**2, 1.0 - hour.mean
+    return variance / (variance + mean**2)
+
+
 def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:
     """Whether the numbers of a column may be codes: two, or a few whole ones without a gap."""
     if not isinstance(column, NumberColumn) or column.distinct is None:
+        return False
+    if max(-column.minimum, column.maximum) > _GREATEST_CODE:
         return False
     gapless = column.distinct == column.maximum - column.minimum + 1
     return column.distinct == 2 or bool(column.whole and gapless and column.distinct <= _MOST_CODES)

@@ -12,22 +12,14 @@ from descend.data.reading.missing import CLASS_NAMES
 from descend.data.reading.periods import WORDED_MONTH
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import MARK, Table
-from descend.data.reading.times import (
-    NUMBER_PATTERNS,
-    TIME,
-)
+from descend.data.reading.times import NUMBER_PATTERNS, TIME
 from descend.data.reading.typed_columns import TypedColumn, how_written
 from descend.data.schema.column_records import Surveys
 from descend.data.schema.columns import CategoryColumn, Column, DatetimeColumn, NumberColumn
 from descend.data.schema.dates import DAY
 from descend.data.schema.numbered_times import day_text, numbered_times
 from descend.data.schema.odd_rows import odd_rows
-from descend.data.schema.odd_values import (
-    FAR,
-    alike_values,
-    most_far,
-    several_values,
-)
+from descend.data.schema.odd_values import FAR, alike_values, most_far, several_values
 from descend.data.schema.offered_commands import query_text
 from descend.errors import cell_option_text, option_text, quoted_cell
 from descend.io.units import count_text
@@ -286,7 +278,7 @@ def _dates(column: DatetimeColumn, surveys: Surveys) -> list[str]:
             leave = "" if value % DAY else f", or give {missing} if it stands for a missing one"
             said.append(
                 f"Column {column.name!r} has {day} in {count_text(pile, 'row')}, far from its "
-                f"other dates ({others}). Correct it{leave}."
+                f"other dates ({others}). If it is wrong, correct it{leave}."
             )
     return said
 

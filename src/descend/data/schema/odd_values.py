@@ -28,7 +28,8 @@ _LONGEST_PART = 60
 _LEAST_ROWS = 20
 _MOST_FAR = 10
 FAR = 20.0
-"""How far a number is from all others, in widths of their range, to be told."""
+"""How far a number is from all others, in widths of their range, to be told. The deviation of these
+is at most half the width, so that its square is that of 1,600 of them."""
 
 
 Values = Sequence[tuple[str, int]]
@@ -127,9 +128,9 @@ def far_targets(table: Table, targets: Sequence[TableColumn], rows: Selection) -
             continue
         leave = f", leave its row out ({far.as_missing})" if far.as_missing else ""
         said.append(
-            f"The target {target.name!r} has {far}. With squares of errors, it outweighs them. "
-            f"Correct it{leave}, or give a loss that counts it less, such as "
-            f"{option_text('loss', 'huber')}."
+            f"The target {target.name!r} has {far}. In squares of errors such a value counts more "
+            f"than a thousand others. If it is wrong, correct it{leave}, or give a loss that "
+            f"counts it less, such as {option_text('loss', 'huber')}."
         )
     return said
 
@@ -156,8 +157,9 @@ def far_inputs(
         missing = far.as_missing
         leave = f", or give {missing} if it stands for a missing value" if missing else ""
         said.append(
-            f"Column {column.name!r} has {far}. Beside it the others hardly differ for a model "
-            f"that standardises numbers, as linear and mlp do. Correct it{leave}."
+            f"Column {column.name!r} has {far}. For a model that standardises numbers, as linear "
+            "and mlp do, such a value counts more than a thousand others. If it is wrong, correct "
+            f"it{leave}."
         )
     return said
 

@@ -260,7 +260,7 @@ def test_text_with_digits_that_is_no_number_is_told_with_its_reason(cell: str, s
 def test_versions_are_no_dates(cell: str) -> None:
     versions = [cell.format(row % 4 + 1, row // 4, row % 7 + 1) for row in range(120)]
     rare = learned(versions)
-    assert "as versions" in getattr(rare.columns[0], "reason", "")
+    assert "look like versions" in getattr(rare.columns[0], "reason", "")
     common = learned([versions[row % 6] for row in range(120)])
     assert isinstance(common.columns[0], CategoryColumn)
     assert not common.notes

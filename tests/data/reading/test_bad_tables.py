@@ -162,6 +162,9 @@ def test_what_is_no_table() -> None:
 def test_json_whose_rows_are_no_objects(tmp_path: Path, lines: list[str], said: str) -> None:
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     assert f"{said}; expected JSON objects" in error_of(str(tmp_path / "t.jsonl"))
+    (tmp_path / "a.jsonl").write_text('{"x": 1, "y": 2}\n{"x": 3, "y": 4}')
+    if lines[0] != "{}":  # Beside others these are rows without a value.
+        assert f"t.jsonl has {said}; expected" in error_of(str(tmp_path / "*.jsonl"))
 
 
 def test_a_key_may_be_called_json(tmp_path: Path) -> None:

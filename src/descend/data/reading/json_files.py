@@ -60,10 +60,21 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     if list(types) == ["json"] and names != ["json"]:
         what = "a key without a name" if "" in names else "values that are no objects with keys"
         raise DataError(
-            f"{paths[0]} has {what}; expected JSON objects, whose keys are the names of columns."
+            f"{_first_with_none(paths, run)} has {what}; expected JSON objects, whose keys are the "
+            "names of columns."
         )
     types |= _mixed_columns(paths, types, run)
     return JsonFiles(tuple(paths), {**types, **_inexact_columns(paths, rows, types, run)})
+
+
+def _first_with_none(paths: Sequence[str], run: Callable[[str], pa.Table]) -> str:
+    """The first file with a value that is no object, or has a key without a name."""
+    named = "json_type(json) = 'OBJECT' AND NOT list_contains(json_keys(json), '')"
+    for path in paths[:-1]:
+        objects = f"read_json_objects({path_list([path])})"
+        if run(f"SELECT 1 FROM {objects} WHERE NOT ({named}) LIMIT 1").num_rows:
+            return path
+    return paths[-1]
 
 
 def _inexact_columns(

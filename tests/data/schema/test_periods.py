@@ -12,6 +12,7 @@ from descend.data.encoding.encoder import Encoder
 from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import CategoryColumn, DatetimeColumn, NumberColumn, Schema
 from descend.data.schema.learn import learn_schema
+from descend.errors import DataError
 from descend.settings import Settings
 
 ROWS = 72
@@ -124,3 +125,14 @@ def test_months_as_numbers_are_offered_and_read() -> None:
 def test_other_numbers_are_not_taken_for_months() -> None:
     for numbers in (np.arange(ROWS) + 202_001, np.arange(ROWS) * 31 + 190_001):
         assert not any("months" in one for one in learned(numbers).warnings)
+
+
+@pytest.mark.parametrize("form", ["{}-W{:02}", "KW {1}/{0}"])
+def test_a_week_that_a_year_does_not_have_is_no_week(form: str) -> None:
+    """It would be the first week of the next year. 2020 has 53 weeks, 2021 has 52."""
+    weeks = [form.format(2020 + week // 53, week % 53 + 1) for week in np.arange(ROWS)]
+    schema = learned(weeks)
+    days = days_of(schema, [form.format(2020, 53), form.format(2021, 1)])
+    assert np.diff(days).tolist() == [7]
+    with pytest.raises(DataError, match="2021"):
+        days_of(schema, [form.format(2021, 53)])

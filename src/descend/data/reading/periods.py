@@ -82,7 +82,13 @@ def period_sql(text: str, pattern: str) -> str:
         year, week = (f"concat({part(_WEEKS, one)}, {part(_WEEKS, 5 - one)})" for one in (1, 2))
         first = f"try_cast(concat({year}, '-01-04') AS TIMESTAMP)"
         later = f"to_days(7 * (try_cast({week} AS INTEGER) - 1))"
-        return f"date_trunc('week', {first}) + {later}"
+        # Not every year has a week 53: it would be the first one of the next year.
+        return with_value(
+            f"date_trunc('week', {first}) + {later}",
+            lambda monday: (
+                f"CASE WHEN isoyear({monday}) = try_cast({year} AS INTEGER) THEN {monday} END"
+            ),
+        )
     if pattern == WORDED_MONTH:
         return with_value(
             f"[{', '.join(part(_WORDED_MONTHS, group) for group in (1, 2, 3))}]", _worded_month

@@ -81,6 +81,13 @@ def test_a_target_far_from_all_others_is_named_by_its_row(far: float) -> None:
     assert "far from all others" not in warned({"y": y}, missing=(f"y={written}",))
 
 
+@pytest.mark.parametrize(("far", "offered"), [(1_000.0, True), (1e7, False)])
+def test_a_loss_is_offered_only_where_it_helps(far: float, offered: bool) -> None:
+    y = Y.copy()
+    y[40] = far
+    assert ("huber" in warned({"y": y})) is offered
+
+
 def test_a_few_far_targets_among_many_are_counted() -> None:
     y = np.tile(Y, 10)
     y[[5, 700]] = 1e9, 1e8

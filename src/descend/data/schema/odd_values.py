@@ -26,11 +26,15 @@ _REPEATED_PARTS = 0.8
 """Least share of parts that stand in several different cells."""
 _LONGEST_PART = 60
 _LEAST_ROWS = 20
+_TINY = 1e-300
 _MOST_FAR = 10
 FAR = 20.0
 """How far a number is from all others, in widths of their range, to be told. The deviation of these
 is at most half the width, so that its square is that of 1,600 of them."""
-
+HELPED = 1000.0
+"""From so many widths on the loss `huber`, which bends at a deviation of all values, is no help:
+among 2,000 rows it learns as well as without a value 1,500 widths away, and nothing beside one
+50,000 away."""
 
 Values = Sequence[tuple[str, int]]
 
@@ -129,8 +133,12 @@ def far_targets(table: Table, targets: Sequence[TableColumn], rows: Selection) -
         leave = f", leave its row out ({far.as_missing})" if far.as_missing else ""
         said.append(
             f"The target {target.name!r} has {far}. In squares of errors such a value counts more "
-            f"than a thousand others. If it is wrong, correct it{leave}, or give a loss that "
-            f"counts it less, such as {option_text('loss', 'huber')}."
+            f"than a thousand others. If it is wrong, correct it{leave}"
+            + (
+                f", or give a loss that counts it less, such as {option_text('loss', 'huber')}."
+                if far.widths < HELPED
+                else "."
+            )
         )
     return said
 
@@ -197,6 +205,12 @@ class _Far:
             f"{count_text(self.count, 'value')} far from all others ({value:g} in data row "
             f"{row + 1:,}; the others go from {low:g} to {high:g})"
         )
+
+    @property
+    def widths(self) -> float:
+        """How far the farthest is from the range of the others, in widths of this range."""
+        low, high = self.others
+        return max(low - min(self.values), max(self.values) - high) / max(high - low, _TINY)
 
     @property
     def as_missing(self) -> str:

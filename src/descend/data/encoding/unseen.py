@@ -29,6 +29,8 @@ from descend.data.schema.odd_rows import odd_cell
 from descend.errors import DataWarning, quoted_cell, warn_user
 from descend.io.units import count_text, percent_text
 
+Numbers = NDArray[Any]
+
 MANY = 0.05
 """Share of unseen values in a column from which on the user is warned."""
 
@@ -115,42 +117,33 @@ class UnseenValues:
     def add_values(self, column: NumberColumn | DatetimeColumn, values: pa.Array) -> None:
         """Count numbers, or microseconds, that are missing or unlike those of training."""
         self.add_missing(column.name, values.null_count, len(values))
-        ends = pc.min_max(values).as_py()
-        if ends["min"] is None:
-            return
+        known = _known(values)
         if isinstance(column, NumberColumn) and column.whole:
-            self._add_broken(column.name, values)
+            broken = known[known != np.floor(known)]
+            _count(self._broken, self._broken_examples, column.name, broken)
         # Most tables have an hour in their first rows: then no others need be looked at.
         if not self._hours[column.name] and _has_hours(column):
-            days = pc.multiply(pc.divide(values, DAY), DAY)
-            self._hours[column.name] += pc.sum(pc.not_equal(values, days)).as_py() or 0
+            self._hours[column.name] += int(np.count_nonzero(known % DAY))
         if _are_codes(column):
             low, high = column.minimum, column.maximum
             if column.distinct == 2:  # Between -1 and 1 there may be a 0.
-                none = pc.and_(pc.not_equal(values, low), pc.not_equal(values, high))
-                self._add_far(column.name, values, none)
+                others = known[(known != low) & (known != high)]
+                _count(self._far, self._far_examples, column.name, others)
                 return
         else:
             low, high = _wide_range(column.minimum, column.maximum)
-        self._add_outside(column.name, values, low, high)
+        self._add_outside(column.name, known, low, high)
 
     def add_targets(self, target: RegressionTarget, values: Mapping[str, pa.Array]) -> None:
         """Count targets, by name, that are far from those of training."""
         for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
             self.add_missing(name, values[name].null_count, len(values[name]))
-            self._add_outside(name, values[name], *_wide_range(low, high))
+            self._add_outside(name, _known(values[name]), *_wide_range(low, high))
 
-    def _add_outside(self, name: str, values: pa.Array, low: float, high: float) -> None:
-        ends = pc.min_max(values).as_py()
-        if ends["min"] is not None and not (ends["min"] >= low and ends["max"] <= high):
-            self._add_far(name, values, pc.or_(pc.less(values, low), pc.greater(values, high)))
-
-    def _add_far(self, name: str, values: pa.Array, flags: pa.Array) -> None:
-        _count_flagged(self._far, self._far_examples, name, values, flags)
-
-    def _add_broken(self, name: str, values: pa.Array) -> None:
-        flags = pc.not_equal(values, pc.floor(values))
-        _count_flagged(self._broken, self._broken_examples, name, values, flags)
+    def _add_outside(self, name: str, known: Numbers, low: float, high: float) -> None:
+        if len(known) and not (known.min() >= low and known.max() <= high):
+            outside = known[(known < low) | (known > high)]
+            _count(self._far, self._far_examples, name, outside)
 
     def add_notes(self, notes: Sequence[str]) -> None:
         """Take what is to be told of how the table was read, such as formulas without a value."""
@@ -383,19 +376,16 @@ def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:
     return column.distinct == 2 or bool(column.whole and gapless and column.distinct <= _MOST_CODES)
 
 
-def _count_flagged(
-    counts: Counter[str],
-    examples: dict[str, float],
-    name: str,
-    values: pa.Array,
-    flags: pa.Array,
-) -> None:
-    """Count the values of a column that are flagged, and keep the first one."""
-    flags = pc.fill_null(flags, fill_value=False)
-    counts[name] += pc.sum(flags).as_py()
-    place = pc.index(flags, value=True).as_py()
-    if place >= 0:
-        examples.setdefault(name, values[place].as_py())
+def _known(values: pa.Array) -> Numbers:
+    """The values that are not missing; to compare them in Arrow would import pandas."""
+    return np.asarray(pc.drop_null(values).to_numpy(zero_copy_only=False))
+
+
+def _count(counts: Counter[str], examples: dict[str, float], name: str, found: Numbers) -> None:
+    """Count values of a column, and keep the first one."""
+    if len(found):
+        counts[name] += len(found)
+        examples.setdefault(name, found[0].item())
 
 
 def _of_unit(what: str, unit: str, found: str) -> list[str]:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from descend.data.reading.open_table import open_table
-from descend.data.schema.learn import learn_schema, target_names
+from descend.data.schema.learn import learn_schema
+from descend.data.schema.roles import target_names
 from descend.errors import DataError
 from descend.settings import settings_from
 

@@ -35,6 +35,7 @@ from descend.data.schema.roles import (
     check_weight,
     count_rows,
     find_column,
+    target_names,
 )
 from descend.data.schema.row_order import rows_in_time
 from descend.data.schema.surveys import Selection
@@ -58,7 +59,6 @@ __all__ = [
     "inspect_columns",
     "learn_schema",
     "schema_from_json",
-    "target_names",
 ]
 
 
@@ -338,11 +338,6 @@ def _inspect(read: _Read) -> Inspected:
     warnings = [*text_warnings(read.typed, kinds, ()), *hints]
     notes = (*read.notes, *text_notes(read.typed, kinds, (), settings.categorical))
     return Inspected(columns, tuple(warnings), notes)
-
-
-def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
-    """The target columns; a name with a comma is one column if the table has it."""
-    return (settings.target,) if table.column(settings.target) else settings.targets
 
 
 def _numbers(columns: Sequence[TableColumn], categorical: Sequence[str]) -> list[TableColumn]:

@@ -7,6 +7,7 @@ import os
 
 from descend.data.reading.sql import quote_text
 from descend.data.reading.table import Table
+from descend.data.schema.roles import target_names
 from descend.errors import argument_text, command_text, option_text
 from descend.settings import GivenRows, Settings
 
@@ -40,8 +41,8 @@ def hold_out_text(
 
 
 def _target(table: Table, settings: Settings) -> str | list[str]:
-    """The target as an option has it; a name with a comma is one column if the table has it."""
-    names = [settings.target] if table.column(settings.target) else list(settings.targets)
+    """The target as an option has it."""
+    names = list(target_names(table, settings))
     return names if len(names) > 1 or "," in names[0] else names[0]
 
 

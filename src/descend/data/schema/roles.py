@@ -26,6 +26,11 @@ def find_column(table: Table, name: str, purpose: str) -> TableColumn:
     return column
 
 
+def target_names(table: Table, settings: Settings) -> tuple[str, ...]:
+    """The target columns; a name with a comma is one column if the table has it."""
+    return (settings.target,) if table.column(settings.target) else settings.targets
+
+
 def check_roles(targets: Sequence[str], settings: Settings) -> None:
     """Raise DataError if options give a target or the weight another role.
 

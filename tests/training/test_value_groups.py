@@ -112,6 +112,21 @@ def test_validation_rows_beyond_the_training_rows_leave_the_column_a_number() ->
     assert coded(shop, smooth, y=y, held_out=beyond) == []
 
 
+@pytest.mark.parametrize("classes", [False, True])
+def test_repeated_rows_do_not_make_their_columns_categories(classes: bool) -> None:
+    random = np.random.default_rng(9)
+    x = random.normal(size=(ROWS // 2, 3))
+    y = np.sin(2 * x[:, 0]) + x[:, 1] + 0.5 * random.normal(size=len(x))
+    twice = np.repeat(np.arange(len(x)), 2)
+    target = (y > 0).astype(int) if classes else y
+    assert coded(*x[twice].T, y=target[twice]) == []
+
+
+def test_shops_alone_are_compared_by_all_their_rows() -> None:
+    shop, _, y = shops()
+    assert coded(shop, y=(y > 0).astype(int)) == [0]
+
+
 def test_columns_of_few_values_keep_their_codes_where_others_would_be_too_many() -> None:
     shop, _, y = shops(2_000)
     months = np.random.default_rng(6).integers(0, 12, (2_000, MOST_CODED))

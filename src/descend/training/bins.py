@@ -15,7 +15,7 @@ from descend.data.rows.store import RowStore
 from descend.data.schema.columns import DatetimePart
 from descend.data.share_rows import SAMPLE_ROWS, sampled_rows
 from descend.training.day_codes import find_days
-from descend.training.value_groups import LEAN, MOST_VALUES, GroupsOf
+from descend.training.value_groups import LEAN, MOST_VALUES, GroupsOf, without_twins
 
 Floats = npt.NDArray[np.float32]
 
@@ -135,12 +135,14 @@ def find_bins(
     codes: dict[int, tuple[Floats, Floats]] = {}
     grouped: dict[int, tuple[Floats, Floats]] = {}
     held_out = numeric[:0] if held_out is None else held_out
+    distinct = [np.unique(column, return_counts=True) for column in numeric.T]
     groups = None
     if target is not None and len(numeric) and numeric.shape[1] <= MOST_BINNED:
-        groups = GroupsOf(target, None if alike else weight)
-    for place in range(numeric.shape[1]):
+        many_valued = [len(values) > ALL_BINS for values, _ in distinct]
+        once = without_twins(numeric[:, many_valued], target)
+        groups = GroupsOf(target[once], None if alike or weight is None else weight[once])
+    for place, (values, counts) in enumerate(distinct):
         column = numeric[:, place]
-        values, counts = np.unique(column, return_counts=True)
         shares = counts.astype(np.float64)
         if not alike:
             shares = np.bincount(np.searchsorted(values, column), weight).astype(np.float64)
@@ -156,7 +158,7 @@ def find_bins(
             codes[place] = _no_days(few)
         elif groups is not None and len(values) > ALL_BINS:
             single = between_codes(values, counts, MOST_VALUES)
-            many = groups.find(column, edges[place], single, held_out[:, place])
+            many = groups.find(column[once], edges[place], single, held_out[:, place])
             if many is not None:
                 grouped[place] = _no_days(many)
     if len(edges) > MOST_BINNED:

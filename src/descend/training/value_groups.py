@@ -40,6 +40,25 @@ often lies there, and the rounding of float32 would decide which of the two it t
 _TINY = np.finfo(np.float64).tiny
 
 
+def without_twins(numeric: Floats, target: npt.NDArray[Any]) -> Places:
+    """The rows without repetitions of one row, which would tell of each other by any column.
+
+    Args:
+        numeric: `[n, d]`, the columns of many values: where they agree, a row is the same.
+        target: `[n, k]` numbers, which have to agree too, or `[n]` codes of classes. With one
+            column no row is taken for a repetition: the target may follow from it.
+
+    Returns:
+        Places of the first of equal rows, rising.
+    """
+    if numeric.shape[1] < 2:
+        return np.arange(len(numeric))
+    parts = [numeric] if target.ndim == 1 else [numeric, np.asarray(target, np.float32)]
+    key = np.ascontiguousarray(np.concatenate(parts, axis=1))
+    rows = key.view(np.dtype((np.void, key.itemsize * key.shape[1]))).ravel()
+    return np.sort(np.unique(rows, return_index=True)[1])
+
+
 class GroupsOf:
     """Looks for groups of values in the columns of a sample of training rows."""
 

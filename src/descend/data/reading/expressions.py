@@ -18,7 +18,7 @@ from descend.data.reading.number_text import (
     whole_text_sql,
 )
 from descend.data.reading.sql import quote_text, text_list, with_value
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, stamp_sql
 from descend.data.reading.time_text import iso_sql
 
 _EXACT_DIGITS = 16
@@ -139,7 +139,7 @@ def value_text_sql(column: TableColumn) -> str:
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
         return _double_text(column.sql, decimal=column.two_widths)
     if column.sql_type.startswith("TIMESTAMP"):
-        return _moment_text(f"try_cast({column.sql} AS TIMESTAMP)")
+        return _moment_text(stamp_sql(column.sql, column.sql_type))
     if column.sql_type.startswith("DECIMAL"):
         text = f"regexp_replace({column.sql}::VARCHAR, '(\\.[0-9]*?)0+$', '\\1')"
         return f"rtrim({text}, '.')"

@@ -34,9 +34,12 @@ def merging_columns(table: Table, columns: Sequence[TableColumn], long: Sequence
         columns: of numbers.
         long: names of the columns of text that hold whole numbers of 16 digits and more.
     """
-    typed = [one for one in columns if not one.is_text and _EXACT.match(one.sql_type)]
-    asked = [one for one in columns if one.name in long] + _beyond_exact(table, typed)
-    return {one.name for one in asked if _merges(table, one)}
+    exact = [
+        one
+        for one in columns
+        if one.name in long or (not one.is_text and _EXACT.match(one.sql_type))
+    ]
+    return {one.name for one in _beyond_exact(table, exact) if _merges(table, one)}
 
 
 def _beyond_exact(table: Table, columns: Sequence[TableColumn]) -> list[TableColumn]:

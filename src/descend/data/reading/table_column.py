@@ -81,7 +81,20 @@ def stored_name(name: str) -> str:
 
 def is_zoned(sql_type: str) -> bool | None:
     """Whether values of a type of DuckDB are instants; None for what is no day with a time."""
-    return "TIME ZONE" in sql_type if sql_type.startswith("TIMESTAMP") else None
+    if not sql_type.startswith("TIMESTAMP"):
+        return None
+    return sql_type.startswith("TIMESTAMPTZ") or "TIME ZONE" in sql_type
+
+
+def stamp_sql(value: str, sql_type: str) -> str:
+    """SQL: the TIMESTAMP of a date or time, in UTC where it has a zone; NULL if it has none.
+
+    >>> stamp_sql("day", "DATE")
+    'try_cast(day AS TIMESTAMP)'
+    """
+    if sql_type == "TIMESTAMPTZ_NS":  # DuckDB converts it to a TIMESTAMP in two steps only.
+        value = f"try_cast({value} AS TIMESTAMPTZ)"
+    return f"try_cast({value} AS TIMESTAMP)"
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from descend.data.reading.expressions import (
 from descend.data.reading.missing import missing_sql
 from descend.data.reading.periods import PERIODS, QUARTER, WEEK, period_sql
 from descend.data.reading.sql import quote_text, with_value
-from descend.data.reading.table_column import TableColumn
+from descend.data.reading.table_column import TableColumn, stamp_sql
 from descend.data.reading.time_text import (
     OFFSET,
     clock_time_sql,
@@ -95,7 +95,7 @@ def time_sql(
         return f"CASE WHEN {within} THEN epoch_us({column.sql}) END"
     if pattern == TIME:
         return f"epoch_us(DATE '1970-01-01' + try_cast({column.sql} AS TIME))"
-    stamp = f"try_cast({column.sql} AS TIMESTAMP)"
+    stamp = stamp_sql(column.sql, column.sql_type)
     test = f"isfinite({stamp})"
     if column.nulls:
         test += f" AND {_not_listed_sql(column)}"
@@ -208,7 +208,7 @@ def cell_sql(column: TableColumn) -> str:
 def _not_listed_sql(column: TableColumn) -> str:
     """SQL: a time is not among those that stand for a missing one."""
     listed = ", ".join(f"try_cast({quote_text(text)} AS TIMESTAMP)" for text in column.nulls)
-    return f"list_position([{listed}], try_cast({column.sql} AS TIMESTAMP)) IS NULL"
+    return f"list_position([{listed}], {stamp_sql(column.sql, column.sql_type)}) IS NULL"
 
 
 def times_in(texts: Iterable[str], pattern: str | None) -> Iterator[int]:

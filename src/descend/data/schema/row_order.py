@@ -9,7 +9,7 @@ from itertools import pairwise
 from descend.data.reading.expressions import text_sql
 from descend.data.reading.sql import quote_name, quote_text
 from descend.data.reading.table import ROW, Table
-from descend.data.reading.table_column import TableColumn, groups_of
+from descend.data.reading.table_column import TableColumn, groups_of, stamp_sql
 from descend.data.reading.times import time_sql
 from descend.data.schema.columns import Column, DatetimeColumn
 from descend.data.schema.offered_commands import hold_out_text
@@ -241,7 +241,7 @@ def _hold_out_later(table: Table, column: DatetimeColumn, settings: Settings) ->
     time = quote_text(str(_EPOCH + datetime.timedelta(microseconds=int(found["moment"]))))
     name = quote_name(column.name)
     if column.pattern is None:
-        typed = f"try_cast({name} AS TIMESTAMP) {after} {time}"
+        typed = f"{stamp_sql(name, read.sql_type)} {after} {time}"
     elif "%" in column.pattern:
         parsed = f"try_strptime({name}::VARCHAR, {quote_text(column.pattern)})"
         typed = f"{parsed} {after} {time}"

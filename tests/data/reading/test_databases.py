@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from descend import api
+from descend.data.reading.expressions import number_sql
 from descend.data.reading.open_table import open_table
 from descend.data.reading.table import Table
 from descend.errors import DataError
@@ -29,6 +31,14 @@ def fill(connection: Any, insert: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE flights (a double precision, k text, day date, n numeric)")
         cursor.execute(insert)
+        cursor.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')")
+        cursor.execute(
+            "CREATE TABLE odd AS SELECT 12.34::numeric::money AS price, "
+            "interval '1 day 90 seconds' AS took, '10.0.0.1'::inet AS host, 'happy'::mood AS mood, "
+            "'00000000-0000-0000-0000-00000000000a'::uuid AS id, B'101' AS flags, "
+            "timestamp 'infinity' AS until, date '2024-01-31' AS day, 2.5::numeric AS n"
+        )
+        cursor.execute("CREATE MATERIALIZED VIEW seen AS SELECT * FROM odd")
         cursor.execute('CREATE TABLE "it\'s a ""b"" c" (x int, y int)')
         cursor.execute('INSERT INTO "it\'s a ""b"" c" VALUES (1, 2), (3, NULL)')
     connection.commit()
@@ -64,6 +74,30 @@ def test_postgres_tables_are_read(address: str) -> None:
     chosen = open_table(f"{address}#SELECT k, avg(a) AS m FROM flights GROUP BY k ORDER BY k")
     assert chosen.count() == 5
     assert chosen.fingerprint()["hash"]
+
+
+@pytest.mark.parametrize(
+    "part", ["odd", "seen", "SELECT * FROM odd", "WITH o AS (SELECT * FROM odd) SELECT * FROM o;"]
+)
+def test_types_that_arrow_does_not_have(address: str, part: str) -> None:
+    table = open_table(f"{address}#{part}")
+    types = {column.name: column.type for column in table.columns}
+    listed = ", ".join(
+        f"{number_sql(one) if types[one.name] == 'number' else one.sql} AS {one.sql}"
+        for one in table.columns
+    )
+    row = table.query(f"SELECT {listed} FROM {table.rows}").to_pylist()[0]
+    assert row == {
+        "price": "12.34",
+        "took": 86_490.0,
+        "host": "10.0.0.1/32",
+        "mood": "happy",
+        "id": "00000000-0000-0000-0000-00000000000a",
+        "flags": "101",
+        "until": None,
+        "day": datetime.date(2024, 1, 31),
+        "n": "2.5",
+    }
 
 
 def test_postgres_is_only_read(address: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from descend.data.reading.errors import closest
 from descend.data.reading.spool import first_bytes, hash_of
+from descend.data.reading.text_bytes import is_bytes
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
@@ -23,8 +24,10 @@ _SELECT = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
 _BATCH_ROWS = 65_536
 _TABLES = {
     "postgresql": (
-        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema "
-        "NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2"
+        "SELECT nspname, relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
+        "ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND nspname NOT LIKE "
+        "'pg!_%' ESCAPE '!' AND nspname <> 'information_schema' AND "
+        "has_table_privilege(c.oid, 'SELECT') ORDER BY 1, 2"
     ),
     "sqlite": (
         "SELECT 'main', name FROM sqlite_schema WHERE type IN ('table', 'view') "
@@ -113,9 +116,10 @@ def _select(connection: Any, kind: str, part: str, shown: str) -> str:
         raise DataError(f"{shown} has no tables that this user can see.")
     if part:
         raise DataError(f"{shown} has no table {part!r}.{closest(part, names)} It has: {listed}.")
+    first = ".".join(map(_quote, found[0])) if names[0] != found[0][1] else _quote(names[0])
     raise DataError(
         f"{shown} has several tables: {listed}. Name one as  '{shown}#{names[0]}'  or write a "
-        f"query:  '{shown}#SELECT * FROM {names[0]}'"
+        f"query:  '{shown}#SELECT * FROM {first}'"
     )
 
 
@@ -132,14 +136,24 @@ def _stream(connection: Any, kind: str, select: str, path: str) -> None:
         if kind == "sqlite":
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(_BATCH_ROWS)})
             select, skip = _with_types(cursor, select)
+        durations: set[str] = set()
+        if kind == "postgresql":
+            select, durations = _readable_in_arrow(cursor, select)
         cursor.execute(select)
         reader = cursor.fetch_record_batch()
-        schema = pa.schema([pa.field(one.name, _plain(one.type)) for one in reader.schema])
+        schema = pa.schema(
+            [
+                pa.field(one.name, pa.duration("us") if one.name in durations else _plain(one.type))
+                for one in reader.schema
+            ]
+        )
         with parquet.ParquetWriter(path, schema) as writer:
             for batch in reader:
                 arrays = [
-                    column.storage if isinstance(column, pa.ExtensionArray) else column
-                    for column in batch.slice(skip).columns
+                    (column.storage if isinstance(column, pa.ExtensionArray) else column).cast(
+                        field.type
+                    )
+                    for field, column in zip(schema, batch.slice(skip).columns, strict=True)
                 ]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
                 skip = 0
@@ -177,6 +191,42 @@ def _with_types(cursor: Any, select: str) -> tuple[str, int]:
         values.append(value)
     rows = f"SELECT {', '.join(values)} FROM ({select})"
     return f"SELECT {', '.join(shown)} UNION ALL {rows}", 1
+
+
+_TYPE = b"POSTGRESQL:type"
+"""The type of a column in PostgreSQL, as the driver notes it beside that in Arrow."""
+
+
+def _readable_in_arrow(cursor: Any, select: str) -> tuple[str, set[str]]:
+    """(a SELECT for PostgreSQL of what the values stand for, the columns of microseconds in it).
+
+    The driver gives money in cents, and of types that Arrow does not have PostgreSQL's own bytes.
+    """
+    cursor.execute(f"SELECT * FROM ({select}) AS rows LIMIT 0")
+    fields = list(cursor.fetch_record_batch().schema)
+    if len({field.name for field in fields}) < len(fields):
+        return select, set()  # Two columns have one name, which is reported later.
+    values, durations = {}, set()
+    for field in fields:
+        column, kind = _quote(field.name), (field.metadata or {}).get(_TYPE, b"").decode()
+        if kind == "money":
+            values[column] = f"{column}::numeric"
+        elif kind == "interval":
+            micros = f"round(extract(epoch FROM {column}) * 1000000)::bigint"
+            values[column] = f"CASE WHEN isfinite({column}) THEN {micros} END"
+            durations.add(field.name)
+        elif kind in ("date", "timestamp", "timestamptz"):
+            values[column] = f"CASE WHEN isfinite({column}) THEN {column} END"
+        elif kind != "bytea" and _is_binary(_plain(field.type)):
+            values[column] = f"{column}::text"
+        else:
+            values[column] = column
+    listed = ", ".join(f"{value} AS {column}" for column, value in values.items())
+    return f"SELECT {listed} FROM ({select}) AS rows", durations
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return is_bytes(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def _text_of(column: str) -> str:

@@ -30,9 +30,7 @@ def zoned(unit: str, zone: str) -> pa.Table:
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "+05:30"])
 @pytest.mark.parametrize("kind", ["pandas", "arrow", "parquet", "feather"])
-def test_a_time_with_a_zone_is_its_instant(
-    unit: str, zone: str, kind: str, tmp_path: Path
-) -> None:
+def test_a_time_with_a_zone_is_its_instant(unit: str, zone: str, kind: str, tmp_path: Path) -> None:
     data: Any = stored_in(zoned(unit, zone).to_pandas(), kind, tmp_path)
     table = open_table(data)
     at = table.column("at")

@@ -47,6 +47,50 @@ def test_dropout_and_batch_normalisation_go_on_to_the_bit(make, tmp_path):
     assert alone == pytest.approx(whole.predict(X)[:5], abs=1e-4), "the running state predicts"
 
 
+def _noting(note):
+    """A Linen module that notes something of what it computes."""
+    linen = pytest.importorskip("flax.linen")
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x, train=False):
+            x = linen.Dense(8)(x)
+            x = linen.BatchNorm(use_running_average=not train)(x)
+            x = note(self, x)
+            return linen.Dense(1)(linen.relu(x))
+
+    return Net()
+
+
+def _sown(collection):
+    def note(module, x):
+        module.sow(collection, "hidden", x)
+        return x
+
+    return note
+
+
+NOTED = {
+    "intermediates": _sown("intermediates"),
+    "a collection of its own": _sown("activations"),
+    "perturbations": lambda module, x: module.perturb("hidden", x),
+}
+
+
+@pytest.mark.parametrize("note", NOTED.values(), ids=NOTED)
+@pytest.mark.parametrize("pair", [False, True], ids=["module", "functions"])
+def test_what_a_linen_module_notes_is_no_state(note, pair):
+    X, y = rows()
+    plain, noting = _noting(lambda module, x: x), _noting(note)
+    if pair:
+        plain, noting = (
+            (lambda key, one=one: one.init(key, X[:2]), one.apply) for one in (plain, noting)
+        )
+    expected, found = (fit(one, (X, y), epochs=2) for one in (plain, noting))
+    assert set(found.params) == {"params", "batch_stats"}
+    assert np.array_equal(found.predict(X), expected.predict(X))
+
+
 @pytest.mark.slow
 def test_running_means_are_those_of_the_framework():
     """One update with a batch of all rows: the running mean is momentum times that of the rows."""

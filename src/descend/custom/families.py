@@ -29,7 +29,7 @@ def custom_model(model: Any, x: Any) -> CustomModel:
     """
     family = family_of(model)
     if family == "functions":
-        return linen_functions(*model) or function_model(*model)
+        return linen_functions(*model, x) or function_model(*model)
     if family == "flax":
         return flax_model(model, x)
     return equinox_model(model) if family == "equinox" else keras_model(model, x)

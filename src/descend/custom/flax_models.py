@@ -14,6 +14,9 @@ from descend.custom.models import CustomModel, as_before, choose_leaves, copy_tr
 from descend.errors import InputError
 from descend.types import Array, Params, Variables
 
+NOTES = ("intermediates", "perturbations")
+"""Collections of Linen that hold what a call computed, by their usual names."""
+
 
 def flax_model(model: Any, x: Any) -> CustomModel:
     """Turn an NNX module, which holds its weights, or a Linen module into a custom model.
@@ -35,12 +38,20 @@ def flax_model(model: Any, x: Any) -> CustomModel:
             inputs, named = arguments(x)
             return model.init(keys, *inputs, **named, **off)
 
-        return _linen(model, init, model)
+        return _linen(model, init, model, x)
     raise InputError(f"Expected a Flax module, NNX or Linen; found {type(model).__name__}.")
 
 
-def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> CustomModel | None:
-    """A custom model for `(init, apply)` if apply is a Linen module's method, else None."""
+def linen_functions(
+    init: Callable[..., Any], apply: Callable[..., Any], x: Any
+) -> CustomModel | None:
+    """A custom model for `(init, apply)` if apply is a Linen module's method, else None.
+
+    Args:
+        init: of the user.
+        apply: of the user.
+        x: a few rows.
+    """
     module = getattr(apply, "__self__", None)
     families = {base.__module__.split(".")[0] for base in type(module).__mro__}
     if "flax" not in families:
@@ -49,11 +60,15 @@ def linen_functions(init: Callable[..., Any], apply: Callable[..., Any]) -> Cust
 
     if not isinstance(module, linen.Module) or getattr(apply, "__name__", "") != "apply":
         return None
-    return _linen(module, init, (init, apply))
+    return _linen(module, init, (init, apply), x)
 
 
-def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel:
-    """A Linen module: the collection `params` is trained, all others are state."""
+def _linen(module: Any, init: Callable[[Array], Any], model: Any, x: Any) -> CustomModel:
+    """A Linen module: the collection `params` is trained, all others are state.
+
+    But for collections in which a module only notes what it computes (`sow`, `perturb`): they hold
+    the rows of a call, and are left out.
+    """
     flags, arguments = training_flags(module.__call__), arguments_of(module.__call__)
 
     def begin(seed: int) -> Params:
@@ -63,7 +78,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
                 "Expected init(key) -> the variables of the Linen module, as module.init gives "
                 f"them; found {type(found).__name__}."
             )
-        variables = {name: _dicts(part) for name, part in found.items() if name != "intermediates"}
+        variables = {name: _dicts(part) for name, part in found.items() if name not in NOTES}
         if "params" not in variables:
             # The weights by themselves, as some keep them.
             raise InputError(
@@ -71,7 +86,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
                 f"{', '.join(map(str, variables)) or 'none'}."
             )
         params = variables.pop("params")
-        return copy_tree(Variables(params, variables))
+        return copy_tree(Variables(params, _without_sown(called, params, variables, x)))
 
     def apply(variables: Params, x: Any) -> Any:
         off = {name: not value for name, value in flags.items()}
@@ -80,7 +95,7 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
             {"params": variables.params, **variables.state}, *inputs, **named, **off
         )
 
-    def training_apply(params: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+    def called(params: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
         # A stream that a module asks for and that is not here is made of that of params.
         keys = dict(zip(("dropout", "params"), jax.random.split(key), strict=True))
         inputs, named = arguments(x)
@@ -92,7 +107,11 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
             **named,
             **flags,
         )
-        return outputs, as_before({**state, **_dicts(after)}, state)
+        return outputs, {**state, **_dicts(after)}
+
+    def training_apply(params: Params, state: Any, x: Any, key: Array) -> tuple[Any, Any]:
+        outputs, after = called(params, state, x, key)
+        return outputs, as_before(after, state)
 
     return CustomModel(
         init=begin,
@@ -102,6 +121,28 @@ def _linen(module: Any, init: Callable[[Array], Any], model: Any) -> CustomModel
         training_apply=training_apply,
         chosen=_choose_linen,
     )
+
+
+def _without_sown(called: Callable[..., Any], params: Params, state: Any, x: Any) -> Any:
+    """The collections of a Linen module but those to which each call appends, by `sow`.
+
+    Args:
+        called: `(params, state, x, key) -> (outputs, state)`.
+        params: the weights.
+        state: collections by name.
+        x: a few rows.
+    """
+    if not _holds_tuples(state):
+        return state  # To which `sow` appends.
+    form = jax.tree.structure
+    _, after = jax.eval_shape(called, params, state, x, jax.random.key(0))
+    return {name: part for name, part in state.items() if form(after[name]) == form(part)}
+
+
+def _holds_tuples(tree: Any) -> bool:
+    if isinstance(tree, Mapping):
+        return any(map(_holds_tuples, tree.values()))
+    return isinstance(tree, tuple)
 
 
 def _choose_linen(trainable: Any, weights: Params) -> list[bool]:

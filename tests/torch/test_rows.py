@@ -53,6 +53,58 @@ def test_a_loader_whose_data_set_makes_the_batches_is_refused():
         bench_of(linear(), loader)
 
 
+def test_a_loader_whose_sampler_gives_batches_is_refused_with_what_to_give():
+    of = torch.utils.data
+    data = of.TensorDataset(torch.zeros(100, 1), torch.zeros(100, 1))
+    sampler = of.BatchSampler(of.SequentialSampler(data), 10, False)
+    loader = of.DataLoader(data, batch_size=None, sampler=sampler)
+    with pytest.raises(InputError, match="Give the data set by itself"):
+        bench_of(torch.nn.Linear(1, 1), loader)
+    bench_of(torch.nn.Linear(1, 1), loader.dataset)
+
+
+@pytest.mark.parametrize(
+    ("given", "of_model"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.float64, torch.float32),
+        (torch.float64, torch.bfloat16),
+    ],
+)
+def test_floats_come_in_the_type_of_the_model(given, of_model):
+    values = torch.arange(100.0)[:, None]
+    data = torch.utils.data.TensorDataset(values.to(given), values.to(given))
+    bench = bench_of(torch.nn.Linear(1, 1).to(of_model), data)
+    x, y = bench.rows.batch(range(100))
+    assert x.dtype == y.dtype == of_model
+    assert torch.equal(x, values.to(of_model))
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.int64])
+def test_numbers_that_the_type_of_the_model_may_not_hold_stay(given):
+    values = torch.arange(100)[:, None].to(given)
+    bench = bench_of(
+        torch.nn.Linear(1, 1).to(torch.bfloat16),
+        torch.utils.data.TensorDataset(values, values),
+        step=lambda module, batch: module(batch[0].to(torch.bfloat16)).mean(),
+    )
+    assert bench.rows.batch([1, 2])[0].dtype == given
+
+
+def test_rows_and_batches_of_none_are_told():
+    rows = [None if row % 5 == 0 else (torch.zeros(1), torch.zeros(1)) for row in range(100)]
+    with pytest.raises(InputError, match=r"gives None for some rows.*collate="):
+        bench_of(torch.nn.Linear(1, 1), rows)
+
+    def few(rows):
+        return torch.utils.data.default_collate(rows) if len(rows) > 2 else None
+
+    with pytest.raises(InputError, match=r"collate function gives None for [12] rows"):
+        bench_of(torch.nn.Linear(1, 1), problem(0.5), collate=few)
+
+
 def test_a_sample_is_drawn_of_more_rows_than_memory_could_number():
     class Endless(torch.utils.data.Dataset):
         def __len__(self):

@@ -29,7 +29,8 @@ def custom_model(model: Any, x: Any) -> CustomModel:
     """
     family = family_of(model)
     if family == "functions":
-        return linen_functions(*model, x) or function_model(*model)
+        init, apply = model
+        return linen_functions(init, apply, x) or function_model(init, apply)
     if family == "flax":
         return flax_model(model, x)
     return equinox_model(model) if family == "equinox" else keras_model(model, x)

@@ -134,7 +134,10 @@ def _without_sown(called: Callable[..., Any], params: Params, state: Any, x: Any
     """
     if not _holds_tuples(state):
         return state  # To which `sow` appends.
-    form = jax.tree.structure
+
+    def form(tree: Any) -> str:
+        return str(jax.tree.structure(tree))
+
     _, after = jax.eval_shape(called, params, state, x, jax.random.key(0))
     return {name: part for name, part in state.items() if form(after[name]) == form(part)}
 

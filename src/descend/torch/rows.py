@@ -29,7 +29,7 @@ class Rows:
             collate function are used.
         collate: makes a batch of a list of rows; None takes the loader's, or PyTorch's own.
         device: where batches go.
-        dtype: to which float64 tensors are converted for the model.
+        dtype: of the model, to which floats of 64 bits and of fewer bits are converted.
         until: time at which reading an iterable data set ends.
         clock: seconds.
 
@@ -48,10 +48,13 @@ class Rows:
         _refuse_several(data)
         if isinstance(data, torch.utils.data.DataLoader):
             if data.batch_size is None and data.batch_sampler is None:
-                raise InputError(
-                    "The DataLoader has batch_size=None: its data set makes the batches, so no "
-                    "other size can be tried. Give a data set of single rows."
+                give = (
+                    "its sampler gives the numbers of whole batches. Give the data set by itself."
+                    if isinstance(data.sampler, torch.utils.data.BatchSampler)
+                    else "its data set makes the batches, so no other size can be tried. Give a "
+                    "data set of single rows."
                 )
+                raise InputError(f"The DataLoader has batch_size=None: {give}")
             collate = collate or data.collate_fn
             drawn = _drawn(data)
             data = data.dataset
@@ -126,6 +129,11 @@ class Rows:
 
     def joined(self, rows: list[Any]) -> Any:
         """Rows that were read as a batch."""
+        if not self._skips and any(row is None for row in rows):
+            raise InputError(
+                "The data set gives None for some rows. Give collate= (collate_fn of a "
+                "DataLoader), a function of a list of rows that leaves these out."
+            )
         try:
             batch = self._collate(rows)
         except Exception as error:
@@ -133,15 +141,21 @@ class Rows:
                 f"Rows cannot be made into a batch: {type(error).__name__}: {error}. Where they "
                 "differ in size, collate= says how, as in a DataLoader (collate_fn)."
             ) from error
+        if batch is None:
+            raise InputError(
+                f"The collate function gives None for {len(rows)} rows. Batches of 1 row and more "
+                "are tried: leave out in the data set what is no row (torch.utils.data.Subset, or "
+                "None in its place), so that every batch has one."
+            )
         return self.placed(batch)
 
     def placed(self, part: Any) -> Any:
         """The tensors of a batch on the device, with float64 converted to the model's type."""
         torch = self._torch
         if isinstance(part, torch.Tensor):
-            return part.to(self._device, self._narrower(part.dtype))
+            return part.to(self._device, self._kind_for(part.dtype))
         if isinstance(part, torch.nn.utils.rnn.PackedSequence):
-            return part.to(self._device, self._narrower(part.data.dtype))
+            return part.to(self._device, self._kind_for(part.data.dtype))
         if isinstance(part, MutableMapping):
             made = copy.copy(part)  # It may be read by its attributes, as those of Hugging Face.
             made.update({name: self.placed(one) for name, one in part.items()})
@@ -161,11 +175,18 @@ class Rows:
             object.__setattr__(part, field.name, self.placed(getattr(part, field.name)))
         return part
 
-    def _narrower(self, dtype: Any) -> Any:
-        """The model's type for numbers of 64 bits of its kind, else None."""
+    def _kind_for(self, dtype: Any) -> Any:
+        """The model's type for floats of 64 bits, and for those that it holds exactly; else None.
+
+        A model computes with one type, and a loop that works converts its rows to it.
+        """
         torch = self._torch
-        alike = self._dtype.is_complex == dtype.is_complex
-        return self._dtype if dtype in (torch.float64, torch.complex128) and alike else None
+        floats = dtype.is_floating_point or dtype.is_complex
+        if not floats or self._dtype.is_complex != dtype.is_complex:
+            return None
+        wide = dtype in (torch.float64, torch.complex128)
+        exact = torch.promote_types(dtype, self._dtype) == self._dtype
+        return self._dtype if wide or exact else None
 
 
 def _refuse_several(data: Any) -> None:

@@ -26,6 +26,7 @@ from descend.data.reading.lettered_numbers import (
     scaled_sql,
 )
 from descend.data.reading.measured_text import split_written, without_unit_sql
+from descend.data.reading.notations import FRACTION_SIGNS, in_print_sql, usual_notation_sql
 from descend.data.reading.sql import quote_text, with_value
 
 SPACES = " \t\r\n\u00a0\u2007\u2009\u202f\u200b\u200e\u200f\u2060\ufeff"
@@ -111,7 +112,7 @@ def number_text_sql(text: str, written: str) -> str:
                 inner, lambda value: scaled_sql(value, lambda part: number_text_sql(part, mark))
             )
         return with_value(without_unit_sql(inner, unit), lambda one: number_text_sql(one, mark))
-    trimmed = _unwrapped(latin_digits_sql(text))
+    trimmed = with_value(_unwrapped(latin_digits_sql(text)), usual_notation_sql)
     if written == DURATION:
         return with_value(trimmed, seconds_sql)
     if written == COMMA:
@@ -122,10 +123,11 @@ def number_text_sql(text: str, written: str) -> str:
         quick = _cast(text)
     if written == PLAINLY:
         # DuckDB itself knows only ASCII spaces.
-        return f"coalesce({quick}, CASE WHEN {_wrapped(text)} THEN {_cast(trimmed)} END)"
+        other = f"{_wrapped(text)} OR {in_print_sql(text)}"
+        return f"coalesce({quick}, CASE WHEN {other} THEN {_cast(trimmed)} END)"
     slow = with_value(trimmed, lambda value: _decorated_number(value, written))
     # Most texts that are no plain number are words, which fail the first test.
-    digits = quote_text(f"[0-9{_OTHER_DIGITS}]")
+    digits = quote_text(f"[0-9{_OTHER_DIGITS}{FRACTION_SIGNS}]")
     return f"coalesce({quick}, CASE WHEN regexp_matches({text}, {digits}) THEN {slow} END)"
 
 
@@ -194,7 +196,9 @@ def _decorated_number(text: str, written: str) -> str:
     if written == POINT:
         number = _cast(f"translate({text}, 'dD', 'ee')")
         fortran = f"WHEN regexp_full_match({text}, {quote_text(_FORTRAN)}) THEN {number}"
-    return f"""CASE {fortran} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
+    pointed = f"translate({text}, ',', '.')" if written == COMMA else text
+    power = f"WHEN regexp_matches({text}, 'e[-+][0-9]+$') THEN {_cast(pointed)}"
+    return f"""CASE {fortran} {power} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
         THEN {_cast(_digits(entry, written))} * {debit}
         WHEN {_has_one_sign(text)}
         THEN coalesce({_cast(_digits(found, written))}, {lettered})

@@ -23,6 +23,7 @@ from descend.data.reading.lettered_numbers import (
 )
 from descend.data.reading.measured_text import find_unit, measured_sql
 from descend.data.reading.missing import NULLS, missing_sql
+from descend.data.reading.notations import usual_notation_sql
 from descend.data.reading.number_text import label_sql, latin_digits_sql, undecorated_sql, unit_sql
 from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table import ROW, Table
@@ -183,7 +184,8 @@ def _labels_sql(
     grouped: bool,
 ) -> str:
     values = ", ".join(
-        f'{with_value(text_sql(column), latin_digits_sql)} AS "{place}"'
+        f'{with_value(with_value(text_sql(column), latin_digits_sql), usual_notation_sql)}'
+        f' AS "{place}"'
         for place, column in enumerate(columns)
     )
     nulls = " ".join(

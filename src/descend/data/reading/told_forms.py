@@ -13,19 +13,9 @@ _UNIT = r"(?: ?[A-Za-zµ°²³%\"”″']{1,4})?"
 _QUARTER = r"[Qq][1-4]"
 FORMS = (
     (
-        "power of ten",
-        rf"{_NUMBER} ?[x×*·] ?10(?:(?:\^|\*\*)\(?[-+−]?[0-9]{{1,3}}\)?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)",
-        "its cells have powers of ten as 1.2x10^3, which is read if written 1.2e+3",
-    ),
-    (
         "hexadecimal",
         r"[-+]?0(?:[xX][0-9A-Fa-f]+|[bB][01]+|[oO][0-7]+)",
         "its cells are hexadecimal, octal or binary numbers, which are read if written as 255",
-    ),
-    (
-        "fraction sign",
-        r"[-+−]?[0-9]*[ \x{2009}]?[½¼¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]",
-        "its cells have signs for fractions, which are read if written 10.5",
     ),
     (
         "product",
@@ -65,11 +55,6 @@ FORMS = (
         "version",
         r"[vV]\.? ?[0-9]+(?:\.[0-9]+)*(?:[-+.]?[a-z0-9]+)*|[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}",
         "its cells look like versions, chapters or addresses, which are no single numbers",
-    ),
-    (
-        "dash for cents",
-        r"[-+−]?[0-9]{1,3}(?:[.,'’ ]?[0-9]{3})*[.,](?:--?|[–—])",
-        "its cells have a dash for the cents, which are read if written 5,00 or 5.00",
     ),
     (
         "feet",

@@ -57,7 +57,24 @@ def test_usual_values_are_not() -> None:
     assert told(learned(X), X) == told(learned(DAYS), DAYS) == []
     assert told(learned(X), [-90.0, 190.0]) == []  # Not farther than the range is wide.
     assert told(learned(DAYS), DAYS + 300) == []
-    assert told(learned(X), [*X, 1e9]) == []  # A few.
+    assert told(learned(X), [*X, 1_900.0]) == []  # A few that training would not tell either.
+
+
+def test_a_single_value_is_told_where_training_would_tell_it() -> None:
+    (sentence,) = told(learned(X), [*X, 1e9])
+    assert "column 'x' 1 value of 401 is farther from those of training (" in sentence
+    assert "than 20 times their range, the first is 1000000000." in sentence
+    days = np.append(DAYS, np.array(["2201-01-01", "2202-01-01"], "datetime64[D]"))
+    (sentence,) = told(learned(DAYS), days)
+    assert "2 values of 402 are farther" in sentence
+    assert "the first is 2201-01-01." in sentence
+    schema = learned(X)
+    unseen = UnseenValues(schema)
+    table = open_table(pa.table({"x": X, "y": [*Y[:-1], -1e6]}))
+    for _ in Encoder(schema).encode(table, target=True, rows=30, unseen=unseen):
+        pass
+    (sentence,) = unseen.sentences()
+    assert "the target 'y' 1 value of 400 is farther" in sentence
 
 
 @pytest.mark.parametrize("values", [X, DAYS, [f"k{row % 3}" for row in range(ROWS)]])
@@ -117,6 +134,8 @@ def test_decimals_where_training_had_whole_numbers_are_told(values: Any, first: 
         ([-1, 1], [0, 1, 1, 0], "-1 and 1", "0"),
         ([0, 1], [2, 1, 1, 2], "0 and 1", "2"),
         ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4], "the whole numbers 1 to 5", "0"),
+        ([5001, 5002, 5003], [5002, 5003, 5004], "the whole numbers 5001 to 5003", "5004"),
+        ([1000, 9000], [2000, 1000, 9000], "1000 and 9000", "2000"),
     ],
 )
 def test_other_codes_than_those_of_training_are_told(

@@ -127,6 +127,14 @@ def test_ordinary_inputs_are_not_far(x: Any) -> None:
     assert "far from all others" not in warned({"x": x, "z": Y})
 
 
+@pytest.mark.parametrize("rows", [60, 150, 400])
+def test_inputs_far_on_both_sides_are_told(rows: int) -> None:
+    x = np.linspace(0.0, 7.0, rows)
+    x[[20, 30]] = 1e6, -1e6
+    said = warned({"x": x, "y": np.arange(rows) % 7 + 0.5})
+    assert "Column 'x' has 2 values far from all others (1e+06 in data row 21;" in said
+
+
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%Y-%m-%d %H:%M"])
 def test_a_date_far_from_all_others_is_told(form: str) -> None:
     first = datetime.datetime(2021, 1, 3, 8, 15)

@@ -250,6 +250,7 @@ def test_text_with_digits_that_is_no_number_is_told_with_its_reason(cell: str, s
     schema = learned([cell.format(row % 3 + 4, row % 4 + 1) for row in range(80)])
     (note,) = [one for one in schema.notes if "'x'" in one]
     assert said in note
+    assert "Write one number in each cell, or give categorical=['x'] for categories." in note
     assert "numeric" not in note
 
 

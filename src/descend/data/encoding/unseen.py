@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from descend.data.reading.measured_text import singular
-from descend.data.reading.number_text import SECONDS, is_measure
+from descend.data.encoding.other_units import unit_sentences, zone_sentences
 from descend.data.reading.times import TIME
 from descend.data.schema.columns import (
     CategoryColumn,
@@ -26,6 +25,7 @@ from descend.data.schema.columns import (
 from descend.data.schema.dates import DAY
 from descend.data.schema.describe import moment_text
 from descend.data.schema.odd_rows import odd_cell
+from descend.data.schema.odd_values import FAR
 from descend.errors import DataWarning, quoted_cell, warn_user
 from descend.io.units import count_text, percent_text
 
@@ -37,7 +37,7 @@ MANY = 0.05
 _COUNTED = (
     *("_values", "_unseen", "_strays", "_rows", "_classes", "_units", "_zoned"),
     *("_missing", "_all", "_far", "_far_examples", "_broken", "_broken_examples", "_hours"),
-    "_notes",
+    *("_farthest", "_farthest_examples", "_notes"),
 )
 """What is counted by column, beside the examples, and what is told of the table."""
 _SENT = 100
@@ -46,8 +46,8 @@ _KEPT = 10_000
 _SHOWN = 3
 _MOST_CODES = 10
 """Most whole numbers without a gap that may be codes, such as those of answers."""
-_GREATEST_CODE = 999
-"""Greater numbers, such as years, are no codes of this kind."""
+_YEARS = (1900, 2100)
+"""Numbers between these may be years, which are no codes: a later one is none of another kind."""
 _LEAST_TOLD = 3
 """Least number of decimals where training had whole numbers, and of times all at midnight, that is
 told."""
@@ -80,6 +80,8 @@ class UnseenValues:
         self._all: Counter[str] = Counter()
         self._far: Counter[str] = Counter()
         self._far_examples: dict[str, float] = {}
+        self._farthest: Counter[str] = Counter()
+        self._farthest_examples: dict[str, float] = {}
         self._broken: Counter[str] = Counter()
         self._broken_examples: dict[str, float] = {}
         self._hours: Counter[str] = Counter()
@@ -124,26 +126,39 @@ class UnseenValues:
         # Most tables have an hour in their first rows: then no others need be looked at.
         if not self._hours[column.name] and _has_hours(column):
             self._hours[column.name] += int(np.count_nonzero(known % DAY))
+        low, high = column.minimum, column.maximum
+        least = 365 * DAY if isinstance(column, DatetimeColumn) else 0
+        self._add_farthest(column.name, known, low, high, least)
         if _are_codes(column):
-            low, high = column.minimum, column.maximum
             if column.distinct == 2:  # Between -1 and 1 there may be a 0.
                 others = known[(known != low) & (known != high)]
                 _count(self._far, self._far_examples, column.name, others)
                 return
         else:
-            low, high = _wide_range(column.minimum, column.maximum)
+            low, high = _wide_range(low, high)
         self._add_outside(column.name, known, low, high)
 
     def add_targets(self, target: RegressionTarget, values: Mapping[str, pa.Array]) -> None:
         """Count targets, by name, that are far from those of training."""
         for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
             self.add_missing(name, values[name].null_count, len(values[name]))
-            self._add_outside(name, _known(values[name]), *_wide_range(low, high))
+            known = _known(values[name])
+            self._add_farthest(name, known, low, high)
+            self._add_outside(name, known, *_wide_range(low, high))
 
     def _add_outside(self, name: str, known: Numbers, low: float, high: float) -> None:
         if len(known) and not (known.min() >= low and known.max() <= high):
             outside = known[(known < low) | (known > high)]
             _count(self._far, self._far_examples, name, outside)
+
+    def _add_farthest(
+        self, name: str, known: Numbers, low: float, high: float, least: float = 0.0
+    ) -> None:
+        """Count values that would be told if they were among those of training."""
+        gap = FAR * max(high - low, least)
+        if len(known) and gap and not (known.min() >= low - gap and known.max() <= high + gap):
+            farthest = known[(known < low - gap) | (known > high + gap)]
+            _count(self._farthest, self._farthest_examples, name, farthest)
 
     def add_notes(self, notes: Sequence[str]) -> None:
         """Take what is to be told of how the table was read, such as formulas without a value."""
@@ -198,9 +213,9 @@ class UnseenValues:
                 said += self._of_column(column)
                 said += self._of_odd_rows(column.name)
             elif isinstance(column, NumberColumn) and column.name in self._units:
-                said += _of_unit(f"column {column.name!r}", column.unit, self._units[column.name])
+                said += unit_sentences(f"column {column.name!r}", column.unit, self._units[column.name])
             elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
-                said += _of_zone(column, zoned=self._zoned[column.name])
+                said += zone_sentences(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):
                 said += self._of_far_values(column) or self._of_broken_values(column.name)
             if isinstance(column, DatetimeColumn):
@@ -211,7 +226,7 @@ class UnseenValues:
         if isinstance(target, RegressionTarget):
             for name, unit in zip(target.names, target.units, strict=False):
                 if name in self._units:
-                    said += _of_unit(f"the target {name!r}", unit, self._units[name])
+                    said += unit_sentences(f"the target {name!r}", unit, self._units[name])
             for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
                 said += self._of_far(f"the target {name!r}", name, f"{low:.6g}", f"{high:.6g}")
         for name, count in self._strays.items():
@@ -280,10 +295,18 @@ class UnseenValues:
         stands for a missing value.
         """
         count, far = self._known(name), self._far[name]
-        if far <= MANY * count:
+        few = far <= MANY * count
+        if few and not self._farthest[name]:
             return []
-        example = self._far_examples[name]
+        example = (self._farthest_examples if few else self._far_examples)[name]
         found = text(int(example)) if text else f"{example:.10g}"
+        if few:
+            values = count_text(self._farthest[name], "value")
+            return [
+                f"In {what} {values} of {count:,} {'is' if self._farthest[name] == 1 else 'are'} "
+                f"farther from those of training ({low} to {high}) than {FAR:g} times their range, "
+                f"the first is {found}. If that is wrong, correct it."
+            ]
         return [
             f"In {what} {far:,} of {count_text(count, 'value')} ({percent_text(far / count)}) are "
             f"far from those of training ({low} to {high}), the first is {found}. Is it the same "
@@ -370,7 +393,7 @@ def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:
     """Whether the numbers of a column may be codes: two, or a few whole ones without a gap."""
     if not isinstance(column, NumberColumn) or column.distinct is None:
         return False
-    if max(-column.minimum, column.maximum) > _GREATEST_CODE:
+    if column.minimum >= _YEARS[0] and column.maximum <= _YEARS[1]:
         return False
     gapless = column.distinct == column.maximum - column.minimum + 1
     return column.distinct == 2 or bool(column.whole and gapless and column.distinct <= _MOST_CODES)
@@ -386,43 +409,6 @@ def _count(counts: Counter[str], examples: dict[str, float], name: str, found: N
     if len(found):
         counts[name] += len(found)
         examples.setdefault(name, found[0].item())
-
-
-def _of_unit(what: str, unit: str, found: str) -> list[str]:
-    """A sentence if the numbers of a column have another unit than in training.
-
-    Money without its currency is what tables hold once somebody has made them tidy.
-
-    Args:
-        what: the column or the target, with its name.
-        unit: of training.
-        found: the unit here.
-    """
-    percent, measured = "%" in found + unit, is_measure(found) or is_measure(unit)
-    if singular(found) == singular(unit) or (not (percent or measured) and "" in (found, unit)):
-        return []
-    none = "without %" if percent else "without a unit"
-    learned, now = (
-        "durations, read as seconds," if one == SECONDS else f"in {one}" if one else none
-        for one in (unit, found)
-    )
-    example = " 12.3% is the number 12.3." if percent else ""
-    return [
-        f"The numbers of {what} were {learned} in training and are {now} here; "
-        f"nothing is converted.{example}"
-    ]
-
-
-def _of_zone(column: DatetimeColumn, *, zoned: bool) -> list[str]:
-    """A sentence if only the times of training, or only those of now, have an offset from UTC."""
-    if column.zoned in (None, zoned):
-        return []
-    learned, now = ("without a time zone", "with one") if zoned else ("with a time zone", "without")
-    return [
-        f"The times of column {column.name!r} were written {learned} in training and are written "
-        f"{now} here. A time with a zone is read as its time in UTC, one without as it is "
-        "written, so the hours may be shifted: write them as in training."
-    ]
 
 
 def _list_examples(counts: Counter[str]) -> str:

@@ -20,13 +20,12 @@ FORMS = (
     (
         "product",
         rf"{_NUMBER}{_UNIT}(?: ?[xX×*] ?{_NUMBER}{_UNIT}){{1,3}}",
-        "its cells are several numbers with x between them, as widths and heights; give each of "
-        "them a column",
+        "its cells are several numbers with x between them, as widths and heights",
     ),
     (
         "tolerance",
         rf"{_NUMBER} ?(?:±|\+/-|\+-|\+/−) ?{_NUMBER}{_UNIT}",
-        "its cells are numbers with what they may be off by; give each of the two a column",
+        "its cells are numbers with what they may be off by",
     ),
     (
         "era",

@@ -81,7 +81,7 @@ def text_notes(
             )
         if one.doubtful and kinds.get(name) == "category" and name not in categorical:
             numbers = f"{option_text('numeric', [name])} for numbers or " if one.countable else ""
-            instead = "them in one way" if one.countable else "each as one number"
+            instead = "them in one way" if one.countable else "one number in each cell"
             said.append(
                 f"The {_column(name, targets)} is read as categories: {one.reason}. Write "
                 f"{instead}, or give {numbers}{option_text('categorical', [name])} for categories."

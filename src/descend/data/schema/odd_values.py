@@ -177,7 +177,8 @@ def _may_be_far(survey: NumberSurvey) -> bool:
     if survey.seen < _LEAST_ROWS or survey.deviation <= 0:
         return False
     farthest = max(survey.highest - survey.mean, survey.mean - survey.lowest)
-    return farthest >= 0.8 * survey.deviation * math.sqrt(survey.seen / most_far(survey.seen))
+    both_sides = 2 * most_far(survey.seen)
+    return farthest >= 0.8 * survey.deviation * math.sqrt(survey.seen / both_sides)
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,9 @@ class UnseenValues:
                 said += self._of_column(column)
                 said += self._of_odd_rows(column.name)
             elif isinstance(column, NumberColumn) and column.name in self._units:
-                said += unit_sentences(f"column {column.name!r}", column.unit, self._units[column.name])
+                said += unit_sentences(
+                    f"column {column.name!r}", column.unit, self._units[column.name]
+                )
             elif isinstance(column, DatetimeColumn) and column.name in self._zoned:
                 said += zone_sentences(column, zoned=self._zoned[column.name])
             if isinstance(column, NumberColumn | DatetimeColumn):

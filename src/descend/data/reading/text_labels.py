@@ -184,7 +184,7 @@ def _labels_sql(
     grouped: bool,
 ) -> str:
     values = ", ".join(
-        f'{with_value(with_value(text_sql(column), latin_digits_sql), usual_notation_sql)}'
+        f"{with_value(with_value(text_sql(column), latin_digits_sql), usual_notation_sql)}"
         f' AS "{place}"'
         for place, column in enumerate(columns)
     )

@@ -93,7 +93,7 @@ def test_a_row_is_embedded_as_the_formulas_say() -> None:
     made, x = network(), rows(50, seed=9)
     params = made.init(0)
     fixed, inputs = params[FIXED], Inputs(3, SIZES)
-    found = np.asarray(jax.jit(lambda p, x: first_layer_inputs(p, x, inputs))(params, x))
+    found = np.asarray(jax.jit(lambda p, x: first_layer_inputs(p, x, inputs))(params, x)).T
     kernel, bias = params["bins"]["kernel"], params["bins"]["bias"].reshape(2, -1)
     low, rate = (fixed[name].reshape(2, -1) for name in ("low", "rate"))
     middles = fixed["middles"]
@@ -227,7 +227,7 @@ def test_a_number_outside_of_the_training_rows_counts_at_most_twice_as_far_as_th
     sample = rows()["numeric"][:, 1]
     centre, most = np.median(sample), sample.max()
     x["numeric"][:, 1] = [centre, most, 3 * most, 1e6, 1e30]
-    found = np.asarray(parts(params, x))[:, 1]
+    found = np.asarray(parts(params, x))[1]
     steps = (found[1:] - found[0]) / (found[1] - found[0])
     assert steps[0] == 1.0 < steps[1] < steps[2] <= steps[3] == pytest.approx(2.0)
 

@@ -205,6 +205,43 @@ def test_an_error_in_a_function_comes_out_and_the_run_can_go_on(
         start(out=tmp_path / "run")
 
 
+@pytest.mark.parametrize("of_table", [True, False])
+def test_a_run_that_its_rule_ended_is_finished(of_table: bool, tmp_path: Path) -> None:
+    np.savetxt(
+        table := tmp_path / "t.csv", np.c_[X, DATA[1]], "%.6f", ",", header="a,b,c,y", comments=""
+    )
+    options = {**OPTIONS, "patience": 1000}
+
+    def start(**more: Any) -> Any:
+        if of_table:
+            own = {"target": "y", "model": "linear"}
+            return descend.train(table, out=tmp_path / "run", **own, **options, **more)
+        return descend.fit(MODEL, DATA, out=tmp_path / "run", **options, **more)
+
+    def resume(**more: Any) -> Any:
+        if of_table:
+            return descend.resume(tmp_path / "run", **more)
+        return start(resume=True, **more)
+
+    def ended(evaluation: Evaluation) -> bool:
+        return evaluation.epoch >= 2
+
+    def fail(evaluation: Evaluation) -> None:
+        if evaluation.epoch >= 1:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        start(stop=ended, callbacks=[fail])
+    told = pytest.warns(UserWarning, match=r"stopping rule of yours .*stop=f")
+    with told, pytest.raises(RuntimeError):
+        resume(callbacks=[fail])
+    updates = resume(stop=ended).history[-1].update
+    for more in ({}, {"stop": ended}):
+        run = resume(**more)
+        assert (run.stop_reason, run.history[-1].update) == (StopReason.STOPPED, updates)
+    assert resume(stop=lambda one: one.epoch >= 4).history[-1].epoch == 4
+
+
 @STARTS
 def test_what_is_no_function_is_refused(start: Start) -> None:
     with pytest.raises(SettingsError, match=r"callbacks must be functions.*found 3"):

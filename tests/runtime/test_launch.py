@@ -117,7 +117,7 @@ def test_a_lost_process_ends_the_job_and_the_run_goes_on(
     same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
     assert same[0] == same[1]
     said = resume_run(tmp_path / "other", 1)
-    assert ("its bytes will differ" in said) == ("--share-rows=yes" in options)
+    assert " ".join(said.split()).lower().count("its bytes will differ") == 1
 
 
 def resume_run(run: Path, processes: int) -> str:

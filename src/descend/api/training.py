@@ -215,6 +215,7 @@ def resume(
     callbacks: Sequence[FunctionOfEvaluation] = (),
     metrics: Mapping[str, Any] | None = None,
     validation_sets: Mapping[str, Any] | None = None,
+    stop: Callable[[Evaluation], object] | None = None,
     quiet: bool | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never been interrupted.
@@ -229,6 +230,7 @@ def resume(
         callbacks: as for `train`; those of the interrupted run are not saved with it.
         metrics: as for `train`; they are not saved with the run either.
         validation_sets: likewise.
+        stop: likewise; a run that its rule ended is finished unless this one says otherwise.
         quiet: show no progress; None shows it in a notebook alone.
 
     Returns:
@@ -243,8 +245,8 @@ def resume(
         >>> descend.resume("runs/bikes").stop_reason.name
         'EPOCHS'
     """
-    check_callbacks(callbacks)
-    options = Options(progress_for(quiet), callbacks)
+    check_callbacks(callbacks, stop)
+    options = Options(progress_for(quiet), callbacks, stop=stop)
     named = Named(*(None if one is None else str(one) for one in (data, validation, store)))
     asked = Asked(metrics or {}, validation_sets or {})
     return resume_run(named_path(run), options, named, asked)

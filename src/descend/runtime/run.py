@@ -44,12 +44,13 @@ from descend.runtime.together import (
     in_this_process,
     link_record,
     noticing_lost_processes,
+    of_another_number,
     record_of_first,
     several_networks,
     use_recorded_link,
 )
 from descend.runtime.trainable import R, Trainable
-from descend.runtime.user_callbacks import Evaluated, Evaluation, StopByRule, as_callbacks
+from descend.runtime.user_callbacks import Evaluated, Evaluation, as_callbacks, stopping_rule
 from descend.settings import Settings
 from descend.training.build import limits_of
 from descend.training.callback import Callback
@@ -171,6 +172,9 @@ def resume_run(
             check_identity(path, record, saved[1])
         check_same_start("resume", record["settings"], place)
         use_recorded_link(record, place)
+        told = of_another_number(record, place)
+        if told is not None:
+            options.progress.message(told)
         with options.progress.doing("Reading the table"):
             trainable = make(path, record)
         measured = ("batch_size", "learning_rate", "sync_every")
@@ -267,9 +271,8 @@ def _train_to_end(
         own = [WriteHistory(folder), SaveCheckpoints(writer)]
     model = Evaluated(lambda params: trainable.metrics(params, settings), trainable.shown)
     given = as_callbacks(options.callbacks, model)
-    if options.stop is not None:
-        given.append(StopByRule(options.stop, model))
-    callbacks = _members(trainable, settings, options.progress, *own, *given)
+    rule = stopping_rule(options.stop, record, loop, model)
+    callbacks = _members(trainable, settings, options.progress, *own, *given, *rule)
     with callbacks.taking_part(record, folder.path if folder else None, loop.history):
         try:
             own_rule = options.stop is not None

@@ -161,6 +161,25 @@ def use_recorded_link(record: Mapping[str, Any], place: Place) -> None:
         programs.cache_clear()
 
 
+def of_another_number(record: Mapping[str, Any], place: Place) -> str | None:
+    """What is told where a run goes on in another number of processes; None where it is the same.
+
+    Rows that were shared out are told of where they are shared out anew.
+
+    Args:
+        record: run.json.
+        place: which process this is, of how many.
+    """
+    before = record.get("processes", 1)
+    if before == place.count or record["data"]["layout"].get("processes"):
+        return None
+    return (
+        f"The run was in {before} {'process' if before == 1 else 'processes'} and goes on in "
+        f"{place.count}: from the same update, to the same result up to rounding, but its bytes "
+        "will differ."
+    )
+
+
 @contextmanager
 def noticing_lost_processes(place: Place) -> Iterator[None]:
     """Within this block an error of a connection says that another process ended.

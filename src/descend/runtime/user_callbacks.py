@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import jax
 import numpy as np
 
-from descend.errors import InputError, SettingsError
+from descend.errors import InputError, SettingsError, warn_user
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopState
+from descend.training.parallel import this_place
 from descend.types import History, HistoryLine, Params, StopReason
 
 
@@ -201,6 +202,39 @@ class StopByRule(Callback):
     def stop_requested(self) -> StopReason | None:
         """Whether the rule was met at the last evaluation."""
         return StopReason.STOPPED if self._met else None
+
+
+def stopping_rule(
+    given: Callable[[Evaluation], object] | None,
+    record: Mapping[str, Any],
+    loop: LoopState,
+    model: Evaluated,
+) -> list[StopByRule]:
+    """The stopping rule of the user's, if there is one; that of a run that goes on is not saved.
+
+    A run that its rule ended is finished, unless another rule is given by which it goes on.
+
+    Args:
+        given: now.
+        record: run.json.
+        loop: where the run stands.
+        model: what the rule may ask for.
+    """
+    had_one = record.get("stop_rule", False)
+    ended = had_one and record.get("result", {}).get("stop_reason") == StopReason.STOPPED.name
+    if given is None and not ended:
+        if had_one and this_place().first:
+            warn_user(
+                "The run has a stopping rule of yours (stop=), which is not saved with it: without "
+                "the rule it goes on until patience or its epochs end it. Give the rule again, "
+                "descend.resume(run, stop=f), or descend.fit(..., stop=f, resume=True).",
+                UserWarning,
+            )
+        return []
+    rule = StopByRule((lambda evaluation: True) if given is None else given, model)
+    if ended:
+        rule.evaluation(loop)
+    return [rule]
 
 
 def as_callbacks(given: Sequence[Any], model: Evaluated) -> list[Callback]:

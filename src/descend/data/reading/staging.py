@@ -20,6 +20,7 @@ from descend.data.reading.table import Table
 from descend.data.reading.table_copies import copied, in_arrow
 from descend.errors import DataError, option_text
 from descend.io.atomic import PARTIAL
+from descend.io.units import bytes_text
 from descend.settings import Settings
 
 LITTLE = 1 << 28
@@ -55,7 +56,7 @@ def stage(table: Table, settings: Settings, *, memory: int, store: Path) -> Iter
     if place is None and table.sharing is not None and table.text_bytes:
         # Read each time, an unreadable cell would come up in one process and not in the others.
         raise DataError(
-            f"The disk lacks room for a copy of the rows beside {store} ({2 * size / 1e9:.2g} GB). "
+            f"The disk lacks room for a copy of the rows beside {store} ({bytes_text(2 * size)}). "
             f"{option_text('store')} names a folder on another disk."
         )
     if place is None:

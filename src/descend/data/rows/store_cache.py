@@ -16,6 +16,7 @@ from descend.data.rows.mapped_store import MappedStore, open_store
 from descend.errors import DataError, FileFormatError, option_text
 from descend.io.atomic import write_error
 from descend.io.paths import cache_folder, named_path
+from descend.io.units import bytes_text
 
 Say = Callable[[str], None]
 
@@ -65,7 +66,7 @@ def open_cached_store(
             return found
         write()
         found = open_store(folder)
-        say(f"Rows are kept in {folder} ({found[0].header.bytes / 1e9:.2g} GB) for later runs.")
+        say(f"Rows are kept in {folder} ({bytes_text(found[0].header.bytes)}) for later runs.")
         return found
 
 

@@ -58,6 +58,31 @@ def test_a_table_is_the_same_however_it_is_written(tmp_path: Path, way: str) -> 
     assert rows_of(table) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("above", "skipped"),
+    [
+        ("Sales of 2024,by Ann,,,\n", True),
+        ("Sales of 2024,by Ann,,,\n,,,,\nin euro,,,,\n", True),
+        ("First,,,Second,\n", True),
+        ("Sales,of,2024,,\n", False),
+    ],
+)
+def test_titles_in_several_cells(tmp_path: Path, above: str, skipped: bool) -> None:
+    rows = "".join(f"n{row},{row}.5,{row * 3 % 5},x,{row}\n" for row in range(9))
+    table = read(tmp_path, f"{above}name,a,b,c,y\n{rows}")
+    assert ([column.name for column in table.columns] == ["name", "a", "b", "c", "y"]) is skipped
+    assert table.count() == 9 + (not skipped)
+    assert any("above the header" in note for note in table.notes) is skipped
+
+
+def test_a_header_without_some_names_is_one(tmp_path: Path) -> None:
+    rows = "".join(f"n{row},{row}.5,{row * 3 % 5},x,{row}\n" for row in range(9))
+    for first in ("n,1.5,?,?,?\n", "?,?,?,?,?\n"):
+        table = read(tmp_path, f"name,a,,,\n{first}{rows}")
+        assert [column.name for column in table.columns][:2] == ["name", "a"]
+        assert table.count() == 10
+
+
 @pytest.mark.parametrize("way", [way for way in SAME if "comment" in way or "title" in way])
 def test_skipped_lines_are_told(tmp_path: Path, way: str) -> None:
     table = read(tmp_path, SAME[way])

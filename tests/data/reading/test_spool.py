@@ -299,7 +299,12 @@ def test_nothing_is_left_when_a_table_is_gone(tmp_path: Path) -> None:
     assert not Path(spooled).exists()
 
 
-def workbook(path: Path, sheets: dict[str, list[list[Any]]], merged: Sequence[str] = ()) -> None:
+def workbook(
+    path: Path,
+    sheets: dict[str, list[list[Any]]],
+    merged: Sequence[str] = (),
+    hidden: Sequence[str] = (),
+) -> None:
     """Write an .xlsx file with the parts alone that a reader needs."""
     ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged)
     joined = f"<mergeCells>{ranges}</mergeCells>" if ranges else ""
@@ -307,7 +312,8 @@ def workbook(path: Path, sheets: dict[str, list[list[Any]]], merged: Sequence[st
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006"
     listed = "".join(
-        f'<sheet name="{name}" sheetId="{place}" r:id="r{place}"/>'
+        f'<sheet name="{name}" sheetId="{place}" r:id="r{place}" '
+        f'state="{"hidden" if name in hidden else "visible"}"/>'
         for place, name in enumerate(sheets, 1)
     )
     relations = "".join(
@@ -388,6 +394,9 @@ def test_a_workbook_is_read_as_its_csv_would_be(tmp_path: Path) -> None:
     assert rows_of(open_table(f"{path}#More")) == [(1.0,)]
     with pytest.raises(DataError, match="no sheet 'None'"):
         open_table(f"{path}#None")
+    workbook(path, {"Lists": [["a"], [1]], "Numbers": rows}, hidden=["Lists"])
+    assert rows_of(open_table(path)) == rows_of(open_table(text))
+    assert rows_of(open_table(f"{path}#Lists")) == [(1.0,)]
 
 
 def test_a_cell_merged_over_rows_is_the_value_of_each(tmp_path: Path) -> None:

@@ -91,20 +91,26 @@ def find_titles(
 
 
 def _count_padded_titles(found: Sequence[Sequence[str]]) -> int:
-    """How many records above the header have text in their first field alone, or none.
+    """How many records above the header are titles, padded with empty fields, or are empty.
 
-    Spreadsheets write a title so: `Report of 2021,,`.
+    Spreadsheets write them so: `Report of 2021,,` and `printed by,Ann,,`.
     """
-    titles = list(
-        itertools.takewhile(
-            lambda record: not any(map(str.strip, record[1:])), found[:_MOST_SKIPPED]
-        )
-    )
+    titles = list(itertools.takewhile(_is_padded, found[:_MOST_SKIPPED]))
     header, rows = found[len(titles) : len(titles) + 1], found[len(titles) + 1 :]
     if not titles or not header or len(titles[0]) < 2 or not titles[0][0].strip():
         return 0
-    named = all(map(str.strip, header[0])) and len(header[0]) == len(titles[0])
+    names = {field.strip() for field in header[0]} - {""}
+    named = len(names) == len(header[0]) == len(titles[0])
     return len(titles) if named and looks_like_header(header[0], rows) else 0
+
+
+def _is_padded(record: Sequence[str]) -> bool:
+    """Whether a record has text in its first field alone, or in less than half of its fields.
+
+    A header may lack the name of a column or two.
+    """
+    filled = [bool(field.strip()) for field in record]
+    return not any(filled[1:]) or 2 * sum(filled) < len(filled)
 
 
 def looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool | None:

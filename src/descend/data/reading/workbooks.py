@@ -38,7 +38,7 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
 
     Args:
         path: of the workbook.
-        sheet: its name; empty for the only one with cells.
+        sheet: its name; empty for the only one with cells that is not hidden.
         spool: for the file.
 
     Raises:
@@ -56,10 +56,17 @@ def sheet_as_csv(path: str, sheet: str, spool: Spool) -> str:
     try:
         book = python_calamine.CalamineWorkbook.from_path(path)
         names = list(book.sheet_names)
+        shown_sheets = [
+            one.name
+            for one in book.sheets_metadata
+            if one.visible == python_calamine.SheetVisibleEnum.Visible
+        ]
         if sheet and sheet not in names:
             raise DataError(f"{shown} has no sheet {sheet!r}. It has: {', '.join(names)}.")
         sheets = {
-            name: rows for name in ([sheet] if sheet else names) if (rows := _rows(book, name))
+            name: rows
+            for name in ([sheet] if sheet else shown_sheets or names)
+            if (rows := _rows(book, name))
         }
     except (python_calamine.CalamineError, OSError) as error:
         raise DataError(f"{shown} is not a complete workbook: {error}") from None

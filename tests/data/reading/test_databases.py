@@ -219,6 +219,8 @@ def test_secrets_are_taken_out_of_addresses(text: str, shown: str | None) -> Non
         (None, 2.5, 2.5),
         (None, "a", "a"),
         ("a", 0.1, "0.1"),
+        (2**53 + 1, 0.5, "0.5"),
+        (-(2**63), 0.5, "0.5"),
     ],
 )
 def test_sqlite_columns_of_mixed_types(

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pyarrow as pa
 
 from descend.data.reading.errors import closest
+from descend.data.reading.formats import MOST_EXACT
 from descend.data.reading.spool import first_bytes, hash_of
 from descend.data.reading.text_bytes import is_bytes
 from descend.errors import DataError
@@ -163,7 +164,7 @@ def _with_types(cursor: Any, select: str) -> tuple[str, int]:
     """(a SELECT whose columns have one type each, number of rows to skip at its front).
 
     In SQLite every value has a type of its own, and the driver takes those of its first batch for
-    all. So the types of all values are looked at, and a first row shows them to the driver.
+    all. Whole numbers that a REAL may not hold are text beside one. So the types of all values are looked at, and a first row shows them to the driver.
     """
     cursor.execute(f"SELECT * FROM ({select}) LIMIT 0")
     names = [str(one[0]) for one in cursor.description]
@@ -172,16 +173,20 @@ def _with_types(cursor: Any, select: str) -> tuple[str, int]:
         if names != [str(one[0]) for one in cursor.description]:
             return select, 0  # Two columns have one name, which is reported later.
     kinds = ("integer", "real", "text", "blob")
-    found = ", ".join(f"max(typeof({_quote(name)}) = '{kind}')" for name in names for kind in kinds)
-    cursor.execute(f"SELECT {found} FROM ({select})")
+    tests = [
+        [*(f"typeof({column}) = '{kind}'" for kind in kinds), _is_inexact(column)]
+        for column in map(_quote, names)
+    ]
+    listed = ", ".join(f"max({one})" for test in tests for one in test)
+    cursor.execute(f"SELECT {listed} FROM ({select})")
     flags = [bool(flag) for flag in cursor.fetchone()]
     shown, values = [], []
     for place, name in enumerate(names):
-        whole, real, text, blob = flags[4 * place : 4 * place + 4]
+        whole, real, text, blob, inexact = flags[5 * place : 5 * place + 5]
         column = _quote(name)
         if blob:
             first, value = "x'00'", column
-        elif text:
+        elif text or (real and inexact):
             first, value = "''", _text_of(column) if whole or real else column
         elif real:
             first, value = "0.5", f"CAST({column} AS REAL)" if whole else column
@@ -227,6 +232,12 @@ def _readable_in_arrow(cursor: Any, select: str) -> tuple[str, set[str]]:
 
 def _is_binary(kind: pa.DataType) -> bool:
     return is_bytes(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_inexact(column: str) -> str:
+    """SQLite's SQL: whether a value is a whole number that a REAL may not hold."""
+    beyond = f"{column} > {MOST_EXACT} OR {column} < -{MOST_EXACT}"
+    return f"typeof({column}) = 'integer' AND ({beyond})"
 
 
 def _text_of(column: str) -> str:

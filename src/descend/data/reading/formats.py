@@ -225,7 +225,7 @@ def largest_in_arrow(path: str, column: str) -> int | None:
     return most
 
 
-_MOST_EXACT = 2**53
+MOST_EXACT = 2**53
 """Up to this, float64 holds every whole number."""
 
 
@@ -247,11 +247,11 @@ def check_exact(
         whole = [path for path, kind in kinds.items() if kind in (pa.int64(), pa.uint64())]
         for path in whole if floats else []:
             found = largest(path, name)
-            if found is not None and found > _MOST_EXACT:
+            if found is not None and found > MOST_EXACT:
                 raise DataError(
                     f"{path} holds column {name!r} as {kinds[path]}, with numbers up to {found}, "
                     f"and {floats[0]} as {kinds[floats[0]]}, which holds whole numbers exactly up "
-                    f"to {_MOST_EXACT} only: different numbers would become one. Write the column "
+                    f"to {MOST_EXACT} only: different numbers would become one. Write the column "
                     "as whole numbers or as text in all files."
                 )
 

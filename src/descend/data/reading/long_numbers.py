@@ -10,13 +10,12 @@ import re
 from collections.abc import Sequence
 
 from descend.data.reading.expressions import category_sql, number_sql
+from descend.data.reading.formats import MOST_EXACT
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
 
 _EXACT = re.compile(r"U?(BIG|HUGE)INT$|DECIMAL")
 """Types that hold whole numbers of more digits than a DOUBLE does."""
-MOST_EXACT = 2**53
-"""Up to this, a DOUBLE holds every whole number."""
 _FEW_LOST = 0.05
 """Largest share of values that may become equal to others where values hardly repeat: such a
 column is of clocks or counts, and as text it would be left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from descend.data.reading.long_numbers import MOST_EXACT
+from descend.data.reading.formats import MOST_EXACT
 from descend.data.schema.surveys import LEAST_COUNT, MOST_VALUES, NumberSurvey, ValueSurvey
 from descend.io.units import count_text
 

@@ -164,7 +164,8 @@ def _with_types(cursor: Any, select: str) -> tuple[str, int]:
     """(a SELECT whose columns have one type each, number of rows to skip at its front).
 
     In SQLite every value has a type of its own, and the driver takes those of its first batch for
-    all. Whole numbers that a REAL may not hold are text beside one. So the types of all values are looked at, and a first row shows them to the driver.
+    all. So the types of all values are looked at, and a first row shows them to the driver. Whole
+    numbers that a REAL may not hold are text where another value is one.
     """
     cursor.execute(f"SELECT * FROM ({select}) LIMIT 0")
     names = [str(one[0]) for one in cursor.description]

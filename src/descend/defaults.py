@@ -97,3 +97,5 @@ TEXTBOOK_DEFAULTS: Mapping[str, Any] = {
 """Options that make the methods those of textbooks, to compare or show them."""
 COMPARE_DEFAULTS: Mapping[str, Any] = {"model": "mlp", "optimizer": "momentum", **TEXTBOOK_DEFAULTS}
 """Options of `descend compare`, whose many runs use a network that trains quickly."""
+UNSEEN_CLASS = 0.5
+"""Rows that a class or a label without training rows counts as at the start."""

@@ -193,6 +193,33 @@ def test_class_weights_are_the_product_by_hand(method, class_weight):
     np.testing.assert_allclose(*found, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_class_that_is_still_to_come_counts_as_half_a_row(weighted):
+    X, _ = numbers(100)
+    weight = np.full(100, 0.3) if weighted else None
+    one = classifier("linear").partial_fit(
+        X, np.zeros(100, int), sample_weight=weight, classes=[0, 1]
+    )
+    assert one.predict_proba(X)[:, 1].mean() == pytest.approx(0.5 / 100.5, rel=0.2)
+    Y = np.stack([np.zeros(100, int), X[:, 0] > 0], axis=1)
+    several = classifier("linear").partial_fit(X, Y, classes=[0, 1])
+    assert several.predict_proba(X)[:, 0].mean() == pytest.approx(0.5 / 100, rel=0.2)
+    counts = MiniBatchRegressor(
+        "linear", loss="poisson", learning_rate=0.02, random_state=0
+    ).partial_fit(X, np.zeros(100))
+    assert counts.predict(X).mean() == pytest.approx(0.5 / 100, rel=0.2)
+
+
+def test_a_stream_that_begins_with_one_class_learns_the_other_soon():
+    X, _ = numbers(1000)
+    y = (X[:, 0] > 0).astype(int)
+    estimator = classifier("linear", batch_size=20, learning_rate=0.05)
+    estimator.partial_fit(X[:100], np.zeros(100, int), classes=[0, 1])
+    for start in range(100, 700, 100):
+        estimator.partial_fit(X[start : start + 100], y[start : start + 100])
+    assert estimator.score(X[700:], y[700:]) > 0.75
+
+
 @pytest.mark.slow
 def test_a_part_need_not_hold_the_classes_that_have_weights():
     X, Y = labels(100)

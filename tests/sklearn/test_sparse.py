@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from descend.errors import DivergedError
 from descend.sklearn import validation
 from descend.sklearn.estimators import MiniBatchClassifier, MiniBatchRegressor
 
@@ -153,3 +154,13 @@ def test_the_usual_rate_of_a_linear_model_falls_where_rows_are_wide():
     assert estimator.learning_rate_ == pytest.approx(0.1 * estimator.batch_size_ / inputs)
     parts = MiniBatchRegressor("linear", random_state=0).partial_fit(X, y)
     assert parts.learning_rate_ == pytest.approx(0.1 * 32 / inputs, rel=0.05)
+
+
+def test_a_stream_of_sparse_rows_that_diverges_names_the_columns():
+    X, y = rows()
+    estimator = MiniBatchRegressor("linear", batch_size=20, learning_rate=0.05, random_state=0)
+    estimator.partial_fit(sparse.csr_array(np.nan_to_num(X[:, 1:])), y)
+    far = np.nan_to_num(X[:, 1:])
+    far[:, 1] = 1e5
+    with pytest.raises(DivergedError, match=r"far from all training rows.* column 'x1'"):
+        estimator.partial_fit(far, y)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from descend.data.encoding.places import places_of
+from descend.data.encoding.sparse import sparse_base
 from descend.data.schema.columns import NumberColumn, RegressionTarget, Schema
 from descend.errors import option_text
 from descend.settings import Settings
@@ -110,14 +112,24 @@ def far_from_training(schema: Schema, rows: Iterable[Batch]) -> list[tuple[str, 
     """
     largest = np.zeros(0)
     for block in rows:
-        sizes = np.nan_to_num(np.abs(block.x["numeric"]), nan=0.0)
-        largest = np.maximum(largest, sizes.max(axis=0)) if largest.size else sizes.max(axis=0)
+        sizes = _largest_sizes(schema, block)
+        largest = np.maximum(largest, sizes) if largest.size else sizes
     found = [
         (place.column.name, float(largest[list(place.numeric)].max()))
         for place in places_of(schema)
         if place.numeric and largest.size
     ]
     return sorted((one for one in found if one[1] >= EXTREME), key=lambda one: -one[1])
+
+
+def _largest_sizes(schema: Schema, block: Batch) -> NDArray[np.float64]:
+    """The largest size of each standardised input, of dense rows or of sparse ones."""
+    if "numeric" in block.x:
+        return np.asarray(np.nan_to_num(np.abs(block.x["numeric"]), nan=0.0).max(axis=0))
+    base, column = sparse_base(schema), block.x["column"]
+    sizes = np.abs(base)
+    np.maximum.at(sizes, column, np.nan_to_num(np.abs(base[column] + block.x["value"]), nan=0.0))
+    return sizes
 
 
 def penalty_cause(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from descend.data.schema.columns import ClassificationTarget, Target
+from descend.defaults import UNSEEN_CLASS
 from descend.sklearn.arrays import (
     labels_target,
 )
@@ -314,8 +315,10 @@ class MiniBatchClassifier(ClassifierMixin, MiniBatchEstimator):  # type: ignore[
         kind = {"b": "boolean", "i": "number", "u": "number", "f": "number"}
         sums = np.bincount(y, weights=weight, minlength=len(self.classes_))
         if (sums != np.round(sums)).any() or (sums == 0).any():
-            # Only the shares matter; a class that is still to come gets a small one.
-            sums = np.round(1e6 * sums / sums.sum()) + 1
+            # Only the shares matter. A class that is still to come gets that of half a row: with a
+            # smaller one, its first rows would have to undo a bias far off.
+            shares = np.where(sums > 0, sums / sums.sum(), UNSEEN_CLASS / len(y))
+            sums = (np.round(1e6 * shares) + 1).astype(np.int64)
         return ClassificationTarget(
             names=("y",),
             type=kind.get(self.classes_.dtype.kind, "text"),

@@ -34,6 +34,7 @@ from descend.defaults import (
     TABULAR_OPTIMIZER,
     TABULAR_SCHEDULE,
     TABULAR_WEIGHT_DECAY,
+    UNSEEN_CLASS,
 )
 from descend.errors import SettingsError, option_text
 from descend.settings import Settings
@@ -55,9 +56,6 @@ RISING = ("one-cycle", "warmup-stable-decay")
 """Schedules whose course needs to know the end."""
 BY_GRADIENT = ("sgd", "momentum", "nesterov")
 """Update rules whose steps are as long as the gradient is."""
-LEAST_RATE_FOR_LOG = 1e-6
-UNSEEN_CLASS = 0.5
-"""Rows that a class without training rows counts as at the start."""
 WEIGHT_BYTES = 128
 """Memory of training for each weight, as measured with momentum: weights, what the update rule
 remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
@@ -336,10 +334,10 @@ def _trivial_outputs(settings: Settings, schema: Schema) -> list[float]:
         counts = np.maximum(weights * np.asarray(target.counts, dtype=np.float64), UNSEEN_CLASS)
         logs = np.log(counts / counts.sum())
         return [float(logs[1] - logs[0])] if len(logs) == 2 else [float(value) for value in logs]
+    least = UNSEEN_CLASS / max(1, schema.rows.training)
     if settings.loss == "poisson":
-        return [math.log(max(mean, LEAST_RATE_FOR_LOG)) for mean in target.mean]
+        return [math.log(max(mean, least)) for mean in target.mean]
     if settings.loss == "binary_cross_entropy":
-        least = LEAST_RATE_FOR_LOG
         inside = [min(max(mean, least), 1.0 - least) for mean in target.mean]
         return [math.log(mean / (1.0 - mean)) for mean in inside]
     if settings.loss == "quantile":

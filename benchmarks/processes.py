@@ -67,8 +67,8 @@ def ours(
     from benchmarks.epoch_speed import training_of
     from benchmarks.problems import made_table
     from descend.runtime.synchrony import seconds_together
-    from descend.training.link import lower_quartile, measured_link, seconds_of_sum
-    from descend.training.parallel import this_place
+    from descend.training.processes.link import lower_quartile, measured_link, seconds_of_sum
+    from descend.training.processes.place import this_place
 
     problem, place = training_of(made_table(hidden=hidden)), this_place()
     state = problem.begin().state

@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.delayed_switch import LARGEST_FRAME, forward, open_port
-from descend.training.all_reduce import Link, all_reduce_cost, way_to_sum
+from descend.training.processes.all_reduce import Link, all_reduce_cost, way_to_sum
 from descend.tuning.advice.processes import extrapolated_seconds
 from descend.types import Speed
 

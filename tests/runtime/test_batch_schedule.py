@@ -11,7 +11,7 @@ from descend.errors import SettingsError
 from descend.runs.history import read_history
 from descend.runtime.batch_schedule import check_batch_schedule, with_batch_schedule
 from descend.settings import Settings
-from descend.training.parallel import ALONE, Place
+from descend.training.processes.place import ALONE, Place
 from descend.tuning.advice.noise import NoiseMeter, gradient_noise
 from tests.problems import linear_problem, numbers
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from descend.runtime import launch
-from descend.training.starters import FIRST_PORT, LOOPBACK, PORTS
+from descend.training.processes.starters import FIRST_PORT, LOOPBACK, PORTS
 
 
 def test_it_is_none_that_the_system_gives_to_others() -> None:

@@ -18,7 +18,7 @@ import pytest
 import descend
 from descend.errors import LostProcessError
 from descend.runtime.launch import launch
-from descend.training.watch import SLOW
+from descend.training.processes.watch import SLOW
 
 pytestmark = pytest.mark.slow
 

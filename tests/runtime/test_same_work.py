@@ -24,8 +24,8 @@ from descend.errors import InputError, LostProcessError
 from descend.runtime import same_work, together
 from descend.runtime.same_work import check_same_start, weights_checksum
 from descend.settings import Settings
-from descend.training.parallel import ALONE, Place
 from descend.training.problem import Problem
+from descend.training.processes.place import ALONE, Place
 from descend.types import Batch
 
 

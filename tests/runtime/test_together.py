@@ -82,7 +82,7 @@ def test_other_rows_in_every_process_are_refused(tmp_path: Path) -> None:
 LISTENING = """
 import os, re
 import jax
-from descend.training.parallel import this_place
+from descend.training.processes.place import this_place
 
 own = {os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")
        if os.path.islink(f"/proc/self/fd/{one}")}

@@ -14,7 +14,7 @@ from tests.devices import run_on_devices
 
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np, optax
-from descend.training import parallel
+from descend.training.processes import slices
 from descend.training.local_updates import compile_local_chunk
 from descend.training.objective import make_objective
 from descend.training.chunk_loop import compile_chunk
@@ -23,8 +23,8 @@ from descend.training.step import make_step
 from descend.types import Batch
 
 # Two devices of one process stand for two processes.
-mesh = jax.sharding.Mesh(np.array(jax.devices()), (parallel.AXIS,))
-parallel._mesh = lambda: mesh
+mesh = jax.sharding.Mesh(np.array(jax.devices()), (slices.AXIS,))
+slices._mesh = lambda: mesh
 UPDATES, ROWS, RATE, MOMENTUM = 7, 4, 0.1, 0.9
 random = np.random.default_rng(0)
 x = random.normal(size=(UPDATES, ROWS, 2)).astype(np.float32)
@@ -79,8 +79,8 @@ assert not np.allclose(ran(3)[0], exact, atol=1e-4)
 # What no process has changed keeps every bit, whatever the numbers of rows.
 fixed = np.append(random.normal(size=99), 15).astype(np.float32)
 rows = np.float32([[1_000_001, 333]])
-meet = lambda values, rows: parallel.mean_over_processes(values, rows[0, 0], values)
-met = jax.jit(parallel.over_processes(meet, (False, True)))(parallel.replicate(fixed), rows)
+meet = lambda values, rows: slices.mean_over_processes(values, rows[0, 0], values)
+met = jax.jit(slices.over_processes(meet, (False, True)))(slices.replicate(fixed), rows)
 assert (np.asarray(met) == fixed).all()
 print("same")
 """

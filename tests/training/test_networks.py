@@ -20,7 +20,7 @@ from descend.training.networks import (
     stack,
     unstack,
 )
-from descend.training.parallel import ALONE
+from descend.training.processes.place import ALONE
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
 from descend.types import StopReason

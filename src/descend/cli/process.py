@@ -20,7 +20,7 @@ from descend.errors import (
     printable,
 )
 from descend.runtime.interrupts import INTERRUPTED, Interrupts
-from descend.training.starters import expected_index, expected_processes
+from descend.training.processes.starters import expected_index, expected_processes
 
 NO_MEMORY = (
     "the system refused memory. Give a bound with --memory 2GiB, which reads the rows from disk, "

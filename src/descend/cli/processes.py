@@ -20,7 +20,7 @@ from descend.errors import (
 )
 
 if TYPE_CHECKING:
-    from descend.training.parallel import Place
+    from descend.training.processes.place import Place
 
 Processes = Annotated[
     int, typer.Option("--processes", min=1, help="Number of processes that share every batch.")
@@ -43,7 +43,7 @@ def check_started_once(command: str | None) -> None:
 
     Each would do all of it, and all would write the same files.
     """
-    from descend.training.starters import expected_processes
+    from descend.training.processes.starters import expected_processes
 
     count = expected_processes()
     if count > 1 and command not in (None, *SHARED):
@@ -64,8 +64,8 @@ def in_processes(processes: int) -> Iterator[Place]:
     Yields:
         Which of them this is.
     """
-    from descend.training.parallel import join, leave
-    from descend.training.starters import expected_processes
+    from descend.training.processes.joining import join, leave
+    from descend.training.processes.starters import expected_processes
 
     if processes > 1 and expected_processes() == 1:
         from descend.runtime.launch import launch

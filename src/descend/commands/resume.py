@@ -17,7 +17,7 @@ from descend.runtime.table_run import (
     TableRun,
     reopen_run,
 )
-from descend.training.parallel import this_place
+from descend.training.processes.place import this_place
 
 
 def resume(

@@ -15,8 +15,8 @@ from descend.runtime.launch import GRACE, free_port
 from descend.runtime.run import Options
 from descend.runtime.table_run import NOTHING_NAMED, Named, Run
 from descend.settings import Settings
-from descend.training.parallel import join, leave
-from descend.training.starters import COORDINATOR, COUNT, INDEX, INTERFACE
+from descend.training.processes.joining import join, leave
+from descend.training.processes.starters import COORDINATOR, COUNT, INDEX, INTERFACE
 
 HERE = "local"
 """In place of an address: a cluster on this machine, for this call."""

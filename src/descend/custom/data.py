@@ -32,7 +32,7 @@ from descend.data.schema.describe import describe
 from descend.data.share_rows import join_stores, joint_budget, shared_otherwise
 from descend.errors import DataError
 from descend.settings import Settings
-from descend.training.parallel import sharing_with_others
+from descend.training.processes.messages import sharing_with_others
 
 DISK_PART = 0.5
 """Share of the free disk for the rows of an iterator; an endless one would fill the disk."""

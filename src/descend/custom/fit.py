@@ -27,8 +27,8 @@ from descend.runtime.run import Options, resume_run, start_run
 from descend.runtime.trainable import Trainable
 from descend.settings import Settings, settings_from
 from descend.training.loop_state import LoopState
-from descend.training.parallel import this_place
 from descend.training.problem import Problem
+from descend.training.processes.place import this_place
 from descend.types import Params, StopReason
 
 ENDS = ("epochs", "time_budget", "patience")

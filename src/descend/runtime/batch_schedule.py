@@ -11,8 +11,8 @@ from descend.errors import SettingsError, option_text
 from descend.settings import Settings
 from descend.training.batch_schedule import GROWTH, BatchSchedule
 from descend.training.loop_state import LoopConfig
-from descend.training.parallel import Place
 from descend.training.problem import Problem
+from descend.training.processes.place import Place
 from descend.tuning.advice.noise import NoiseMeter, gradient_noise
 from descend.tuning.advice.speed import Footprint
 from descend.types import GradientNoise, Params

@@ -10,7 +10,7 @@ from pathlib import Path
 from descend.data.prepare import Prepared, prepare
 from descend.data.rows.store_cache import Say
 from descend.settings import Settings
-from descend.training.starters import expected_processes
+from descend.training.processes.starters import expected_processes
 
 MOST_BYTES = 64 << 20
 """A larger file takes so long to read that the time of the imports does not matter."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from descend.errors import LostProcessError
-from descend.training.starters import (
+from descend.training.processes.starters import (
     COORDINATOR,
     CORES,
     COUNT,

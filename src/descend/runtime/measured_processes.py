@@ -19,9 +19,9 @@ from descend.runtime.launch import launch
 from descend.runtime.synchrony import seconds_together
 from descend.runtime.trial_setup import table_setup
 from descend.settings import Settings, settings_from
-from descend.training.all_reduce import Link
-from descend.training.link import lower_quartile, measured_link
-from descend.training.parallel import this_place
+from descend.training.processes.all_reduce import Link
+from descend.training.processes.link import lower_quartile, measured_link
+from descend.training.processes.place import this_place
 from descend.tuning.advice.processes import (
     choose_job,
     compared_jobs,

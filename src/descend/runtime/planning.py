@@ -15,7 +15,8 @@ from descend.training.bins import between_codes, sample
 from descend.training.build import with_default_numbers
 from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
-from descend.training.parallel import from_first, this_place
+from descend.training.processes.messages import from_first
+from descend.training.processes.place import this_place
 from descend.training.tabular import FIXED
 from descend.tuning.advice.speed import measure_speed
 

@@ -28,8 +28,9 @@ from descend.training.gradient import make_gradient
 from descend.training.jax_setup import jit_program
 from descend.training.keys import update_key
 from descend.training.loop_state import LoopConfig, LoopState
-from descend.training.parallel import Place, bytes_from_all, from_all
 from descend.training.problem import Problem
+from descend.training.processes.messages import bytes_from_all, from_all
+from descend.training.processes.place import Place
 from descend.training.saved_state import save_loop_state
 from descend.training.step import make_apply
 from descend.types import Array, Batch, Params, TrainState, split_variables

@@ -15,8 +15,10 @@ from descend.reporting.progress import Progress
 from descend.settings import Settings
 from descend.training.device_feed import feed
 from descend.training.local_updates import MOST_BETWEEN
-from descend.training.parallel import Place, from_first, replicate
 from descend.training.problem import Problem
+from descend.training.processes.messages import from_first
+from descend.training.processes.place import Place
+from descend.training.processes.slices import replicate
 from descend.training.state import copy_state
 from descend.types import TrainState
 

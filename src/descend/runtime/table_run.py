@@ -36,9 +36,9 @@ from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop_state import LoopState
 from descend.training.networks import stack
-from descend.training.parallel import sharing_with_others
 from descend.training.problem import Problem
-from descend.training.watch import steps
+from descend.training.processes.messages import sharing_with_others
+from descend.training.processes.watch import steps
 from descend.types import Params, StopReason
 
 SCORED_ROWS = 65536

@@ -24,26 +24,23 @@ from descend.runtime.callbacks import Agreement, Callbacks, KeepTime
 from descend.runtime.same_work import check_same_weights, weights_checksum
 from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
-from descend.training.all_reduce import Link
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.networks import Networks
-from descend.training.parallel import (
+from descend.training.problem import Problem, programs
+from descend.training.processes.all_reduce import Link
+from descend.training.processes.messages import bytes_from_first, from_all, from_first
+from descend.training.processes.place import (
     Place,
-    bytes_from_first,
-    from_all,
-    from_first,
     is_lost_connection,
     is_watched,
-    local,
-    replicate,
     this_link,
     this_place,
     use_link,
 )
-from descend.training.problem import Problem, programs
+from descend.training.processes.slices import local, replicate
+from descend.training.processes.watch import steps
 from descend.training.state import state_at
-from descend.training.watch import steps
 from descend.types import Params, StopReason, TrainState
 
 

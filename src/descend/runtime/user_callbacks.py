@@ -14,7 +14,7 @@ from descend.errors import InputError, SettingsError, warn_user
 from descend.runtime.result import Metrics
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopState
-from descend.training.parallel import this_place
+from descend.training.processes.place import this_place
 from descend.types import History, HistoryLine, Params, StopReason
 
 

@@ -14,7 +14,8 @@ from descend.training.averaging import AveragingSchedule, blend, no_averaging
 from descend.training.jax_setup import jit_program
 from descend.training.kernel import fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.keys import KeySource, key_source, update_key
-from descend.training.parallel import are_alike, of_first_process, over_processes
+from descend.training.processes.place import are_alike
+from descend.training.processes.slices import of_first_process, over_processes
 from descend.training.resident import batch_at
 from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, Step

@@ -15,7 +15,8 @@ from descend.data.rows.prefetch import Feed
 from descend.data.rows.slices import sliced_chunks
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.jax_setup import in_this_context
-from descend.training.parallel import ALONE, Place, place_slice
+from descend.training.processes.place import ALONE, Place
+from descend.training.processes.slices import place_slice
 from descend.training.resident import (
     MAX_ROWS,
     MAX_UPDATES,

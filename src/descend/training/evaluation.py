@@ -18,7 +18,8 @@ from descend.training.forward import LEAST_ROWS
 from descend.training.jax_setup import in_full_precision, in_this_context, jit_program
 from descend.training.kept import kept
 from descend.training.objective import Apply, PerExample, make_objective
-from descend.training.parallel import ALONE, Place, from_all
+from descend.training.processes.messages import from_all
+from descend.training.processes.place import ALONE, Place
 from descend.types import Array, Batch, Params
 
 BLOCK_ROWS = 8192

@@ -19,11 +19,7 @@ from descend.data.rows.batches import BatchPlan
 from descend.training.averaging import AveragingSchedule, blend
 from descend.training.chunk_loop import RunChunk, as_run_chunk, compile_over_processes
 from descend.training.keys import KeySource, update_key
-from descend.training.parallel import (
-    mean_over_processes,
-    slice_index,
-    sum_over_processes,
-)
+from descend.training.processes.slices import mean_over_processes, slice_index, sum_over_processes
 from descend.training.resident import batch_at
 from descend.training.schedule_free import weights_to_evaluate
 from descend.training.step import Carry, Step

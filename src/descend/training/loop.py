@@ -22,9 +22,9 @@ from descend.training.networks import (
     losses_of_networks,
     next_beginning,
 )
+from descend.training.processes.watch import steps
 from descend.training.state import copy_state
 from descend.training.updates import ChunkUpdater
-from descend.training.watch import steps
 from descend.types import Array, HistoryLine, Position, StopReason
 
 AHEAD_SECONDS = 0.25

@@ -16,7 +16,7 @@ from descend.training.batch_schedule import BatchSchedule, Growth
 from descend.training.chunk_loop import RunChunk
 from descend.training.evaluation import Evaluate, EvaluateRows
 from descend.training.networks import Beginning, Finished, Networks
-from descend.training.parallel import ALONE, Place
+from descend.training.processes.place import ALONE, Place
 from descend.training.schedules import Schedule
 from descend.training.state import copy_state
 from descend.training.stopping import Limits, StoppingState

@@ -41,7 +41,8 @@ from descend.training.objective import (
     TrainingApply,
     make_objective,
 )
-from descend.training.parallel import ALONE, Place, local
+from descend.training.processes.place import ALONE, Place
+from descend.training.processes.slices import local
 from descend.training.resident_loop import compile_resident_chunk
 from descend.training.schedules import make_schedule
 from descend.training.state import initial_state

@@ -16,7 +16,7 @@ from descend.training.gradient import (
     mean_over_rows,
 )
 from descend.training.objective import Objective
-from descend.training.parallel import mean_over_processes, slice_index, sum_over_processes
+from descend.training.processes.slices import mean_over_processes, slice_index, sum_over_processes
 from descend.training.schedule_free import at_rate
 from descend.types import Array, Batch, Metrics, Params, join_variables, split_variables
 

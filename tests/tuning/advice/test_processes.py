@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from descend.training.all_reduce import DIRECTIONS, Link
+from descend.training.processes.all_reduce import DIRECTIONS, Link
 from descend.tuning.advice.processes import choose_job, compared_jobs, extrapolated_seconds
 from descend.types import Speed
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from descend.training.all_reduce import Link, all_reduce_cost
+from descend.training.processes.all_reduce import Link, all_reduce_cost
 from descend.tuning.advice.speed import seconds_at
 from descend.types import Speed
 

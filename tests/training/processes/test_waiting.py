@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from descend.errors import InputError
-from descend.training import joining
-from descend.training.joining import check_addresses, telling_of_waiting
-from descend.training.starters import Job
+from descend.training.processes import waiting
+from descend.training.processes.starters import Job
+from descend.training.processes.waiting import check_addresses, telling_of_waiting
 
 
 def job(coordinator: str, index: int = 0, interface: str | None = None) -> Job:
@@ -52,12 +52,12 @@ def test_a_name_that_comes_late_or_never(index: int, monkeypatch: pytest.MonkeyP
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(joining, "_EACH", 0.001)
+    monkeypatch.setattr(waiting, "_EACH", 0.001)
     check_addresses(job("head:61440", index))
     assert len(known) == 3
     known.clear()
-    monkeypatch.setattr(joining, "LONGEST", 0.0)
-    monkeypatch.setattr(joining, "deadline", lambda: 0.0)
+    monkeypatch.setattr(waiting, "LONGEST", 0.0)
+    monkeypatch.setattr(waiting, "deadline", lambda: 0.0)
     with pytest.raises(InputError, match="The host 'head', at which process 0 waits"):
         check_addresses(job("head:61440", index))
 
@@ -65,8 +65,8 @@ def test_a_name_that_comes_late_or_never(index: int, monkeypatch: pytest.MonkeyP
 def test_a_process_that_waits_for_long_says_for_whom_and_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(joining, "SLOW", 0.02)
-    monkeypatch.setattr(joining, "LONGEST", 0.1)
+    monkeypatch.setattr(waiting, "SLOW", 0.02)
+    monkeypatch.setattr(waiting, "LONGEST", 0.1)
     said: list[str] = []
     statuses: list[int] = []
     ended = threading.Event()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from descend.errors import InputError
-from descend.training.starters import COORDINATOR, COUNT, INDEX, INTERFACE, Job
-from descend.training.watch import SLOW, deadline
+from descend.training.processes.starters import COORDINATOR, COUNT, INDEX, INTERFACE, Job
+from descend.training.processes.watch import SLOW, deadline
 
 LONGEST = 300.0
 """Seconds that a process waits for the others to start."""

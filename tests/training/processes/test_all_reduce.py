@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from descend.training.all_reduce import (
+from descend.training.processes.all_reduce import (
     AT_ONCE,
     DIRECTIONS,
     Link,
@@ -15,18 +15,18 @@ from descend.training.all_reduce import (
     link_of,
     way_to_sum,
 )
-from descend.training.link import in_turns
+from descend.training.processes.link import in_turns
 from tests.devices import run_on_devices
 
 PROGRAM = """
 import jax, numpy as np
-from descend.training import parallel
-from descend.training.all_reduce import all_reduce
+from descend.training.processes import slices
+from descend.training.processes.all_reduce import all_reduce
 
 spec = jax.sharding.PartitionSpec
 found = {}
 for count in (1, 2, 3, 4, 6, 8):
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (parallel.AXIS,))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (slices.AXIS,))
     for size in (1, 7, 40_000):
         random = np.random.default_rng(size)
         values = random.normal(size=(count, size)).astype(np.float32)
@@ -34,11 +34,11 @@ for count in (1, 2, 3, 4, 6, 8):
 
         # A product that XLA would merge with the sum into one instruction of another rounding.
         def summed(values, factors):
-            return all_reduce((values * factors)[0], parallel.AXIS)[None]
+            return all_reduce((values * factors)[0], slices.AXIS)[None]
 
         program = jax.jit(
             jax.shard_map(
-                summed, mesh=mesh, in_specs=spec(parallel.AXIS), out_specs=spec(parallel.AXIS),
+                summed, mesh=mesh, in_specs=spec(slices.AXIS), out_specs=spec(slices.AXIS),
                 check_vma=False,
             )
         )

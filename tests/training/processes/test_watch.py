@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from descend.errors import LostProcessError
-from descend.training import watch
-from descend.training.watch import (
+from descend.training.processes import watch
+from descend.training.processes.watch import (
     Seen,
     Steps,
     Watch,

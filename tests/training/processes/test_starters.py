@@ -7,7 +7,12 @@ import re
 import pytest
 
 from descend.errors import InputError
-from descend.training.starters import expected_index, expected_processes, first_host, job_of
+from descend.training.processes.starters import (
+    expected_index,
+    expected_processes,
+    first_host,
+    job_of,
+)
 
 OPEN_MPI_4 = {
     "OMPI_COMM_WORLD_SIZE": "4",

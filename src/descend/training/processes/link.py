@@ -12,17 +12,10 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from descend.training.all_reduce import Link, Way, all_reduce, link_of, sum_in
-from descend.training.parallel import (
-    AXIS,
-    from_all,
-    from_first,
-    over_processes,
-    replicate,
-    this_link,
-    this_place,
-    use_link,
-)
+from descend.training.processes.all_reduce import Link, Way, all_reduce, link_of, sum_in
+from descend.training.processes.messages import from_all, from_first
+from descend.training.processes.place import this_link, this_place, use_link
+from descend.training.processes.slices import AXIS, over_processes, replicate
 from descend.types import Array
 
 Typical = Callable[[Sequence[float]], float]

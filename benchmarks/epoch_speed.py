@@ -61,7 +61,7 @@ def training_of(problem: Problem) -> Training:
     from descend.settings import Settings
     from descend.training.jax_setup import set_up
     from descend.training.losses import LOSSES
-    from descend.training.models import Inputs, linear, mlp
+    from descend.training.network.models import Inputs, linear, mlp
     from descend.training.optimizers import make_optimizer
     from descend.training.problem import Problem as Training
 

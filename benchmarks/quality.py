@@ -37,7 +37,8 @@ from benchmarks.quality_report import plot, report
 from benchmarks.quality_sides import MOST_ROWS, PEERS, TREES, Scores, Table, descend_scores
 from descend import defaults
 from descend.defaults import EFFORTS
-from descend.training import bins, day_codes, early_decay, value_groups
+from descend.training import early_decay
+from descend.training.network import bins, day_codes, value_groups
 
 
 def version(side: str) -> str:

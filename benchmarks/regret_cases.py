@@ -18,7 +18,7 @@ from descend.data.rows.store import MemoryStore, RowStore
 from descend.settings import Settings
 from descend.training.build import problem_of, resolve_task
 from descend.training.losses import LOSSES
-from descend.training.models import Inputs, mlp
+from descend.training.network.models import Inputs, mlp
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.types import Array

@@ -153,7 +153,7 @@ def setup(store: RowStore, validation: RowStore, hidden: tuple[int, ...]) -> Pro
     """Squared error and momentum on rows of numbers; no hidden units are a linear model."""
     from descend.settings import Settings
     from descend.training.losses import LOSSES
-    from descend.training.models import Inputs, linear, mlp
+    from descend.training.network.models import Inputs, linear, mlp
     from descend.training.optimizers import make_optimizer
     from descend.training.problem import Problem
 

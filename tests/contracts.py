@@ -21,7 +21,7 @@ from descend.data.rows.write_store import write_store
 from descend.defaults import LEARNING_RATES
 from descend.settings import Settings
 from descend.training.losses import LOSSES, make_loss
-from descend.training.models import ACTIVATIONS
+from descend.training.network.models import ACTIVATIONS
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.problem import Problem
 from descend.training.schedules import make_schedule

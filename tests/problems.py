@@ -15,7 +15,7 @@ from descend.settings import Settings
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopState
 from descend.training.losses import LOSSES
-from descend.training.models import Inputs, linear, mlp
+from descend.training.network.models import Inputs, linear, mlp
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.types import Batch, History, HistoryLine, StopReason

@@ -12,7 +12,7 @@ from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.write_store import Part, write_store
 from descend.settings import Settings
 from descend.training.losses import LOSSES
-from descend.training.models import Inputs, mlp
+from descend.training.network.models import Inputs, mlp
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.types import Batch

@@ -26,7 +26,7 @@ from descend.data.share_rows import is_shared
 from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.build import problem_of, resolve_task
-from descend.training.tabular import FIXED
+from descend.training.network.tabular import FIXED
 from descend.types import Batch
 from tests.sharing import in_processes
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from descend.sklearn import MiniBatchClassifier, MiniBatchRegressor
-from descend.training.networks import unstack
+from descend.training.several_networks import unstack
 from tests.problems import same_bits
 
 RANDOM = np.random.default_rng(0)

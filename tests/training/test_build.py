@@ -9,12 +9,12 @@ from descend.errors import SettingsError
 from descend.settings import Settings
 from descend.training.build import (
     limits_of,
-    network_of,
     resolve_for_rows,
     with_default_numbers,
     with_model_defaults,
 )
 from descend.training.effort import planned_epochs
+from descend.training.network.from_settings import network_of
 from tests.schemas import ROWS, TRAINING, Y, learn
 
 

@@ -13,7 +13,7 @@ from descend.training.averaging import averaging_schedule
 from descend.training.chunk_loop import compile_chunk
 from descend.training.kernel import MOST_BYTES, fits_one_kernel, in_one_kernel, with_fallback
 from descend.training.losses import LOSSES
-from descend.training.models import ACTIVATIONS, Inputs, Network, linear, mlp
+from descend.training.network.models import ACTIVATIONS, Inputs, Network, linear, mlp
 from descend.training.objective import make_objective
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.state import initial_state

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from descend.training.gradient import make_gradient
-from descend.training.models import Inputs, linear
+from descend.training.network.models import Inputs, linear
 from descend.training.objective import Objective, make_objective, squared_weights
 from descend.types import Params
 from tests.problems import linear_problem, numbers, rows_of, store_of

@@ -5,9 +5,9 @@ import pytest
 
 from descend.data.rows.batches import BatchPlan, chunks
 from descend.settings import Settings
+from descend.training.network.tabular import mask_fixed
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.state import copy_state, initial_state, state_at
-from descend.training.tabular import mask_fixed
 from tests.problems import linear_problem, numbers, same_bits
 
 STORE = numbers(60)

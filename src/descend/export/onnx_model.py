@@ -21,8 +21,8 @@ from descend.export import inputs
 from descend.export.graph import Graph, add_activation
 from descend.export.tabular import tabular_networks
 from descend.settings import Settings
-from descend.training.models import REACH
-from descend.training.networks import unstack
+from descend.training.network.models import REACH
+from descend.training.several_networks import unstack
 from descend.types import Params
 
 DESCRIPTION = (

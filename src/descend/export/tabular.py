@@ -9,7 +9,7 @@ import numpy as np
 
 from descend.export.graph import Graph, add_activation
 from descend.settings import Settings
-from descend.training.tabular import FIXED, SPANS, with_mean_of_days
+from descend.training.network.tabular import FIXED, SPANS, with_mean_of_days
 
 
 def tabular_networks(
@@ -94,7 +94,7 @@ def _numbers(graph: Graph, params: Any, numeric: str) -> list[str]:
 
 
 def _add_places(graph: Graph, values: str, middles: np.ndarray) -> str:
-    """See `descend.training.tabular.find_places`."""
+    """See `descend.training.network.tabular.find_places`."""
     columns, count = middles.shape
     places = graph.constant(count * np.arange(columns), np.int64)
     flat = graph.constant(middles.ravel(), np.float32)
@@ -109,7 +109,7 @@ def _add_places(graph: Graph, values: str, middles: np.ndarray) -> str:
 
 
 def _add_nearer(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
-    """See `descend.training.bins.within_training`."""
+    """See `descend.training.network.bins.within_training`."""
     centre, below, above = (graph.constant(fixed[name], np.float32) for name in ("centre", *SPANS))
     apart = graph.add("Sub", numeric, centre)
     low = graph.add("Less", apart, graph.constant(0.0, np.float32))
@@ -123,7 +123,7 @@ def _add_nearer(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str
 
 
 def _add_compression(graph: Graph, numeric: str, fixed: dict[str, np.ndarray]) -> str:
-    """See `descend.training.bins.compress`."""
+    """See `descend.training.network.bins.compress`."""
     reach = graph.constant(fixed["reach"], np.float32)
     apart = graph.add("Sub", numeric, graph.constant(fixed["centre"], np.float32))
     size = graph.add("Abs", apart)

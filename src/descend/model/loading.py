@@ -75,10 +75,11 @@ def _check_weights(model: Model) -> None:
     """Raise ValueError where the weights are not those of the network that the settings name."""
     import jax
 
-    from descend.training.bins import from_params
-    from descend.training.build import loss_for_task, network_of
-    from descend.training.networks import unstack
-    from descend.training.tabular import FIXED
+    from descend.training.build import loss_for_task
+    from descend.training.network.bins import from_params
+    from descend.training.network.from_settings import network_of
+    from descend.training.network.tabular import FIXED
+    from descend.training.several_networks import unstack
 
     if model.settings.loss != loss_for_task(model.settings.loss, model.schema.task):
         raise ValueError(f"loss {model.settings.loss!r}")

@@ -11,13 +11,13 @@ from descend.data.schema.columns import RegressionTarget
 from descend.defaults import EFFORTS
 from descend.runtime.table_run import TableRun
 from descend.settings import Settings
-from descend.training.bins import between_codes, sample
 from descend.training.build import with_default_numbers
-from descend.training.day_codes import elapsed_days
 from descend.training.effort import planned_epochs
+from descend.training.network.bins import between_codes, sample
+from descend.training.network.day_codes import elapsed_days
+from descend.training.network.tabular import FIXED
 from descend.training.processes.messages import from_first
 from descend.training.processes.place import this_place
-from descend.training.tabular import FIXED
 from descend.tuning.advice.speed import measure_speed
 
 PLANNED_PART = 0.8

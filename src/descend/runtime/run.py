@@ -57,9 +57,9 @@ from descend.training.callback import Callback
 from descend.training.jax_setup import describe_device, set_up, versions
 from descend.training.loop import fit, summary_of
 from descend.training.loop_state import LoopState
-from descend.training.networks import kept_weights
 from descend.training.processes.place import Place, this_place
 from descend.training.saved_state import restore_loop_state, save_loop_state
+from descend.training.several_networks import kept_weights
 from descend.types import Params, StopReason
 
 

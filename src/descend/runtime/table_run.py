@@ -35,10 +35,10 @@ from descend.settings import IN_MEMORY, Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop_state import LoopState
-from descend.training.networks import stack
 from descend.training.problem import Problem
 from descend.training.processes.messages import sharing_with_others
 from descend.training.processes.watch import steps
+from descend.training.several_networks import stack
 from descend.types import Params, StopReason
 
 SCORED_ROWS = 65536

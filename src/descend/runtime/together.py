@@ -26,7 +26,6 @@ from descend.runtime.synchrony import with_sync_every
 from descend.settings import Settings
 from descend.training.callback import Callback
 from descend.training.loop_state import LoopConfig, LoopState
-from descend.training.networks import Networks
 from descend.training.problem import Problem, programs
 from descend.training.processes.all_reduce import Link
 from descend.training.processes.messages import bytes_from_first, from_all, from_first
@@ -40,6 +39,7 @@ from descend.training.processes.place import (
 )
 from descend.training.processes.slices import local, replicate
 from descend.training.processes.watch import steps
+from descend.training.several_networks import Networks
 from descend.training.state import state_at
 from descend.types import Params, StopReason, TrainState
 

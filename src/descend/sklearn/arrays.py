@@ -40,9 +40,9 @@ from descend.settings import Settings
 from descend.training.build import resolve_for_rows, with_default_numbers, with_model_defaults
 from descend.training.jax_setup import set_up
 from descend.training.loop_state import LoopState, begin
-from descend.training.networks import unstack
 from descend.training.problem import Problem
 from descend.training.processes.place import this_place
+from descend.training.several_networks import unstack
 from descend.training.state import state_at
 from descend.types import Advice, Params, StopReason
 

@@ -43,8 +43,8 @@ from descend.training.build import (
     stable_rate,
 )
 from descend.training.evaluation import blocks
-from descend.training.networks import kept_weights
-from descend.training.tabular import count_networks
+from descend.training.network.tabular import count_networks
+from descend.training.several_networks import kept_weights
 from descend.types import Advice, History, StopReason
 
 SCORED_ROWS = 65536

@@ -15,7 +15,7 @@ from descend.settings import Settings
 from descend.types import Batch, Params
 
 if TYPE_CHECKING:
-    from descend.training.models import Network
+    from descend.training.network.models import Network
 
 Numbers = npt.NDArray[np.float64]
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -110,7 +110,7 @@ class Forward:
 
     @property
     def _has_members(self) -> bool:
-        from descend.training.tabular import count_networks
+        from descend.training.network.tabular import count_networks
 
         several = self._settings.members != 1 or count_networks(self._params) is not None
         return self._network.pooled_and_each is not None and several
@@ -127,8 +127,8 @@ class Forward:
         return self._make_network(sparse=True)
 
     def _make_network(self, *, sparse: bool) -> Network:
-        from descend.training.build import network_of
         from descend.training.jax_setup import set_up
+        from descend.training.network.from_settings import network_of
 
         set_up()
         return network_of(self._settings, self._schema, self._encoder, sparse=sparse)

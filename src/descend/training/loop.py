@@ -16,13 +16,13 @@ from descend.training import course, early_decay, plateau, stopping
 from descend.training.callback import Callback
 from descend.training.device_feed import feed
 from descend.training.loop_state import LoopConfig, LoopState
-from descend.training.networks import (
+from descend.training.processes.watch import steps
+from descend.training.several_networks import (
     ENDS_ONE,
     go_to_next,
     losses_of_networks,
     next_beginning,
 )
-from descend.training.processes.watch import steps
 from descend.training.state import copy_state
 from descend.training.updates import ChunkUpdater
 from descend.types import Array, HistoryLine, Position, StopReason

@@ -15,9 +15,9 @@ from descend.training.accumulation import AccumulatedUpdate
 from descend.training.batch_schedule import BatchSchedule, Growth
 from descend.training.chunk_loop import RunChunk
 from descend.training.evaluation import Evaluate, EvaluateRows
-from descend.training.networks import Beginning, Finished, Networks
 from descend.training.processes.place import ALONE, Place
 from descend.training.schedules import Schedule
+from descend.training.several_networks import Beginning, Finished, Networks
 from descend.training.state import copy_state
 from descend.training.stopping import Limits, StoppingState
 from descend.types import History, Params, Position, TrainState, counted_from_first

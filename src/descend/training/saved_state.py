@@ -14,9 +14,9 @@ from descend.io.json_records import read_as
 from descend.runs.history import COLUMNS
 from descend.training.batch_schedule import Growth
 from descend.training.loop_state import LoopState
-from descend.training.networks import Beginning, Finished
+from descend.training.network.tabular import before_spans
+from descend.training.several_networks import Beginning, Finished
 from descend.training.stopping import StoppingState
-from descend.training.tabular import before_spans
 from descend.types import History, HistoryLine, Position, TrainState
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]

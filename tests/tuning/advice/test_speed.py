@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.models import Inputs, mlp
+from descend.training.network.models import Inputs, mlp
 from descend.tuning.advice import speed
 from descend.types import Speed
 from tests.problems import linear_problem, numbers, same_bits

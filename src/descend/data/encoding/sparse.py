@@ -2,7 +2,7 @@
 
 Standardising turns a zero of column j into -mean_j/deviation_j, so that hardly an input would be
 0. A row is therefore held as what differs from a base that is the same for all rows, and the
-network adds what the base contributes: see `training.sparse`.
+network adds what the base contributes: see `training.network.sparse`.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ import numpy as np
 import optax
 
 from descend.defaults import TABULAR_WIDEST, TABULAR_WIDTHS
-from descend.training.bins import ALL_BINS, Bins, as_params, compress, within_training
-from descend.training.models import (
+from descend.training.network.bins import ALL_BINS, Bins, as_params, compress, within_training
+from descend.training.network.models import (
     ACTIVATIONS,
     EMBEDDING_SPREAD,
     EMBEDDING_WIDTH,
@@ -39,7 +39,7 @@ from descend.training.models import (
     look_up,
     normal,
 )
-from descend.training.products import product_rows_last
+from descend.training.network.products import product_rows_last
 from descend.types import Array, Params
 
 FIXED = "fixed"
@@ -135,7 +135,7 @@ def embedding_width(columns: int) -> int:
 def _pooled_and_each(members_apply: Apply, pool: Pool) -> PooledAndEach:
     """`(params, x) -> (pooled outputs [B, k], those of each member [B, M, k])`.
 
-    With the parameters of n networks (`networks.stack`), M counts the members of all of them.
+    With the parameters of n networks (`several_networks.stack`), M counts the members of all.
     """
 
     def apply(params: Params, x: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -167,7 +167,7 @@ def _ready_to_predict(params: Params) -> Params:
 
 
 def count_networks(params: Any) -> int | None:
-    """How many networks `networks.stack` has put together; None where it is one by itself.
+    """How many networks `several_networks.stack` has put together; None where it is one by itself.
 
     The last layers of the members of one network are `[M, h, k]`.
     """

@@ -2,7 +2,15 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.models import ACTIVATIONS, EMBEDDING_WIDTH, Inputs, Network, bent, linear, mlp
+from descend.training.network.models import (
+    ACTIVATIONS,
+    EMBEDDING_WIDTH,
+    Inputs,
+    Network,
+    bent,
+    linear,
+    mlp,
+)
 from descend.types import Array, Params
 
 SIZES = (3, 5)

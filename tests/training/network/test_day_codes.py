@@ -9,11 +9,11 @@ from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import DatetimePart
 from descend.data.schema.learn import learn_schema
 from descend.settings import Settings
-from descend.training.bins import BEYOND, as_params, find_bins, from_params
-from descend.training.day_codes import LEAST_ROWS, elapsed_days, find_days
 from descend.training.losses import LOSSES
-from descend.training.models import Inputs
-from descend.training.tabular import tabular, with_mean_of_days
+from descend.training.network.bins import BEYOND, as_params, find_bins, from_params
+from descend.training.network.day_codes import LEAST_ROWS, elapsed_days, find_days
+from descend.training.network.models import Inputs
+from descend.training.network.tabular import tabular, with_mean_of_days
 
 FIRST = 19_000
 MEAN = LOSSES["squared_error"].pool

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from descend.training.bins import (
+from descend.training.network.bins import (
     BEYOND,
     BINS,
     LEAST_COUNT,
@@ -12,7 +12,7 @@ from descend.training.bins import (
     sample,
     within_training,
 )
-from descend.training.value_groups import LEAN
+from descend.training.network.value_groups import LEAN
 from tests.problems import numbers
 
 EDGES = BINS + 2 * len(TAILS)

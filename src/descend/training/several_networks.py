@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
+from descend.training.network.tabular import FIXED, count_networks
 from descend.training.processes.slices import local
 from descend.training.state import copy_state
 from descend.training.stopping import Limits, StoppingState
-from descend.training.tabular import FIXED, count_networks
 from descend.types import Params, Position, StopReason, TrainState
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import DatetimePart
 from descend.data.share_rows import SAMPLE_ROWS, sampled_rows
-from descend.training.day_codes import find_days
-from descend.training.value_groups import LEAN, MOST_VALUES, GroupsOf, without_twins
+from descend.training.network.day_codes import find_days
+from descend.training.network.value_groups import LEAN, MOST_VALUES, GroupsOf, without_twins
 
 Floats = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from descend.training.products import product, product_rows_last
+from descend.training.network.products import product, product_rows_last
 
 
 @pytest.mark.parametrize("rows", [1, 40, 65, 256])

@@ -10,19 +10,14 @@ import pytest
 
 from descend.data.schema.columns import RegressionTarget
 from descend.settings import Settings
-from descend.training.bins import BEYOND, find_bins
 from descend.training.evaluation import EvaluateRows
 from descend.training.forward import LEAST_ROWS, program_of
 from descend.training.loop import fit
 from descend.training.loop_state import LoopState, begin
 from descend.training.losses import LOSSES
-from descend.training.models import Inputs, Network
-from descend.training.optimizers import make_optimizer
-from descend.training.problem import Problem
-from descend.training.saved_state import restore_loop_state, save_loop_state
-from descend.training.state import state_at
-from descend.training.stopping import Limits
-from descend.training.tabular import (
+from descend.training.network.bins import BEYOND, find_bins
+from descend.training.network.models import Inputs, Network
+from descend.training.network.tabular import (
     FIXED,
     SPANS,
     before_spans,
@@ -33,6 +28,11 @@ from descend.training.tabular import (
     mask_fixed,
     tabular,
 )
+from descend.training.optimizers import make_optimizer
+from descend.training.problem import Problem
+from descend.training.saved_state import restore_loop_state, save_loop_state
+from descend.training.state import state_at
+from descend.training.stopping import Limits
 from descend.types import Array
 from tests.problems import Recorder, same_loop, store_of
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import descend
-from descend.training.bins import BEYOND, MOST_BINNED, MOST_CODED, find_bins
-from descend.training.value_groups import SHRINKING, GroupsOf, _Sums
+from descend.training.network.bins import BEYOND, MOST_BINNED, MOST_CODED, find_bins
+from descend.training.network.value_groups import SHRINKING, GroupsOf, _Sums
 
 ROWS = 6_000
 SHOPS = 400

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from descend.training.products import product
-from descend.training.sparse import base_of, sparse_product
+from descend.training.network.products import product
+from descend.training.network.sparse import base_of, sparse_product
 from descend.types import Array, Params
 
 EMBEDDING_WIDTH = 8

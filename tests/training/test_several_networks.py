@@ -13,15 +13,15 @@ from descend.runtime.together import AS_USUAL, several_networks
 from descend.settings import Settings
 from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
-from descend.training.networks import (
+from descend.training.processes.place import ALONE
+from descend.training.saved_state import restore_loop_state, save_loop_state
+from descend.training.several_networks import (
     Networks,
     kept_weights,
     losses_of_networks,
     stack,
     unstack,
 )
-from descend.training.processes.place import ALONE
-from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping import Limits
 from descend.types import StopReason
 from tests.fitting import network

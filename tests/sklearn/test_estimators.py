@@ -6,6 +6,7 @@ import pickle
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -432,6 +433,15 @@ def test_partial_fit_warns_once_of_categories_that_come_later() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         estimator.partial_fit(*part("x", "v"))
+
+
+@pytest.mark.parametrize("codes", [[1, 0], [True, False], [0.5, np.nan]])
+def test_partial_fit_warns_of_categories_in_a_frame_without_text(codes: list[Any]) -> None:
+    """Such a frame reaches the encoder as an array."""
+    frame = pd.DataFrame({"city": np.resize(["x", "y"], 60), "a": np.arange(60.0)})
+    estimator = MiniBatchRegressor("linear", random_state=0).partial_fit(frame, frame.a)
+    with pytest.warns(UserWarning, match=r"'city' now holds '(1|0|0\.5)'"):
+        estimator.partial_fit(frame.assign(city=np.resize(codes, 60)), frame.a)
 
 
 def test_a_class_that_comes_later_is_answered_with_how_to_begin() -> None:

@@ -114,7 +114,7 @@ def encode_inputs(
 ) -> dict[str, NDArray[Any]]:
     """The inputs of the network for an array or a frame; `unseen` is told of new categories."""
     if isinstance(X, np.ndarray):
-        return encoder.encode_arrays(X)
+        return encoder.encode_arrays(X, unseen)
     encoded = encoder.encode(open_table(X), target=False, unseen=unseen)
     parts = [part.batch.x for part in encoded]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -197,8 +197,14 @@ class Encoder:
         }
         return Batch(x, y, np.zeros(0, np.float32))
 
-    def encode_arrays(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def encode_arrays(
+        self, X: NDArray[Any], unseen: UnseenValues | None = None
+    ) -> dict[str, NDArray[Any]]:
         """`numeric` and `category` of a 2-D array whose columns are those of the schema, in order.
+
+        Args:
+            X: the array.
+            unseen: collects categories that training did not have.
 
         Raises:
             DataError: X has another number of columns, or an infinite value.
@@ -223,7 +229,7 @@ class Encoder:
         for place, column in enumerate(self.schema.columns):
             if isinstance(column, CategoryColumn):
                 code = self.category_names.index(column.name)
-                category[:, code] = self._array_codes(column, X[:, place])
+                category[:, code] = self._array_codes(column, X[:, place], unseen)
         return {"numeric": numeric, "category": category}
 
     def encode_target(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -314,15 +320,23 @@ class Encoder:
             unseen.add(column.name, texts, codes, np.bincount(chosen, minlength=len(table)))
         return np.asarray(table[chosen])
 
-    def _array_codes(self, column: CategoryColumn, values: NDArray[Any]) -> NDArray[np.int32]:
+    def _array_codes(
+        self, column: CategoryColumn, values: NDArray[Any], unseen: UnseenValues | None
+    ) -> NDArray[np.int32]:
         known, inverse = np.unique(values, return_inverse=True)
         missing = 1 if column.missing > 0 else 0
-        codes = [
-            missing
+        texts = [
+            None
             if value is None or (isinstance(value, float) and math.isnan(value))
-            else self._codes[column.name].get(category_text(column, value), 0)
+            else category_text(column, value)
             for value in known.tolist()
         ]
+        codes = [missing if one is None else self._codes[column.name].get(one, 0) for one in texts]
+        if unseen is not None:
+            here = [place for place, one in enumerate(texts) if one is not None]
+            counts = np.bincount(inverse, minlength=len(texts))[here]
+            names, found = [str(texts[place]) for place in here], [codes[place] for place in here]
+            unseen.add(column.name, names, found, counts)
         return np.asarray(codes, np.int32)[inverse]
 
     def _encode_labels(

@@ -7,6 +7,7 @@ keeps scores: each of them, and of more than a million rows counts in bins of lo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -205,6 +206,28 @@ class ClassificationScore:
             # Of rows of one class there are no pairs to put in order.
             baseline["auc"] = float("nan") if np.isnan(model["auc"]) else 0.5
         return {"model": model, "baseline": baseline}
+
+
+@dataclass
+class SoftScore(ClassificationScore):
+    """Accuracy, log loss and, for two classes, AUC of classes that are given as probabilities.
+
+    A row counts in each class by its probability, as many rows of these classes would. So one-hot
+    rows have the metrics of their classes.
+    """
+
+    def add(self, truth: npt.NDArray[Any], predicted: Floats, weight: Floats) -> None:
+        """Count rows: probabilities `[n, K]`, of the truth and predicted, and weights `[n]`."""
+        rows = np.arange(len(truth))
+        self.weight += float(weight.sum())
+        self.right += float(np.sum(weight * truth[rows, predicted.argmax(axis=1)]))
+        self.right_trivial += float(np.sum(weight * truth[:, self.priors.argmax()]))
+        self.log_loss -= float(weight @ np.sum(truth * _log(predicted), axis=1))
+        self.log_loss_trivial -= float(weight @ (truth @ _log(self.priors)))
+        if len(self.priors) == 2:
+            for label in (0, 1):
+                of_label = np.full(len(truth), label == 1)
+                self.ranks.add(np.array(predicted[:, 1]), of_label, weight * truth[:, label])
 
 
 @dataclass

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -306,3 +307,63 @@ def test_sets_of_a_table_and_of_several_arrays() -> None:
 def test_what_cannot_be_measured_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(DescendError, match=said):
         fit(**options)
+
+
+def _classifier(places: int, classes: int) -> Any:
+    """A model of class scores for each place of a sequence; one place has no axis of its own."""
+    shape = (places, classes) if places > 1 else (classes,)
+
+    def init(key: Any) -> Any:
+        return 0.5 * jax.random.normal(key, (3, places * classes))
+
+    return init, lambda params, x: (x @ params).reshape(-1, *shape)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_each_place_of_a_sequence_counts_for_the_metrics_of_classes(classes: int) -> None:
+    random = np.random.default_rng(1)
+    y = random.integers(0, classes, (200, 4))
+    y[:, 1] = X[:, 0] > 0
+    weight = random.integers(0, 3, 200)
+    data = (X, y, weight)
+    run = descend.fit(_classifier(4, classes), data, validation=data, **OPTIONS)
+    told, codes = run.predict(X).reshape(-1, classes).astype(float), y.ravel()
+    told /= told.sum(axis=1, keepdims=True)  # Their sums are 1 up to rounding.
+    each = np.repeat(weight, 4)
+    counts = np.bincount(codes, each)
+    model, baseline = run.metrics["model"], run.metrics["baseline"]
+    right = sklearn.metrics.accuracy_score(codes, told.argmax(axis=1), sample_weight=each)
+    lost = sklearn.metrics.log_loss(codes, told, sample_weight=each)
+    assert model["accuracy"] == pytest.approx(right)
+    assert model["log_loss"] == pytest.approx(lost, rel=1e-5)
+    assert baseline["accuracy"] == pytest.approx(counts.max() / counts.sum())
+    if classes == 2:
+        area = sklearn.metrics.roc_auc_score(codes, told[:, 1], sample_weight=each)
+        assert model["auc"] == pytest.approx(area)
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_one_hot_rows_have_the_metrics_of_their_classes(places: int) -> None:
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 2, (200, places)[: 1 + (places > 1)])
+    options = {**OPTIONS, "loss": "cross_entropy", "validation": 0.3}
+    coded = descend.fit(_classifier(places, 2), (X, codes), **options)
+    one_hot = descend.fit(_classifier(places, 2), (X, np.eye(2)[codes]), **options)
+    assert set(coded.metrics["model"]) == {"accuracy", "log_loss", "auc"}
+    for kind in ("model", "baseline"):
+        assert one_hot.metrics[kind] == pytest.approx(coded.metrics[kind], rel=1e-5)
+
+
+def test_probabilities_of_classes_count_as_many_rows_of_these_classes() -> None:
+    random = np.random.default_rng(1)
+    shares = random.dirichlet([1.0, 2.0, 3.0], 200)
+    options = {**OPTIONS, "loss": "cross_entropy"}
+    run = descend.fit(_classifier(1, 3), (X, shares), validation=(X, shares), **options)
+    told = np.repeat(run.predict(X).astype(float), 3, axis=0)
+    told /= told.sum(axis=1, keepdims=True)
+    codes, each = np.tile(np.arange(3), 200), shares.ravel()
+    right = sklearn.metrics.accuracy_score(codes, told.argmax(axis=1), sample_weight=each)
+    lost = sklearn.metrics.log_loss(codes, told, sample_weight=each)
+    assert run.metrics["model"]["accuracy"] == pytest.approx(right)
+    assert run.metrics["model"]["log_loss"] == pytest.approx(lost, rel=1e-5)
+    assert run.metrics["baseline"]["accuracy"] == pytest.approx(shares.mean(axis=0).max())

@@ -252,6 +252,20 @@ def test_what_is_no_function_is_refused(start: Start) -> None:
         start(stop=100)
 
 
+@STARTS
+def test_a_function_that_cannot_be_called_with_an_evaluation_is_refused(start: Start) -> None:
+    def two(epoch: int, losses: Any) -> None:
+        pass
+
+    with pytest.raises(SettingsError, match=r"two\(epoch.*losses.*one argument, f\(evaluation\)"):
+        start(callbacks=[two])
+    with pytest.raises(SettingsError, match=r"cannot be a callback, .*f\(evaluation\)"):
+        start(callbacks=[lambda: None])
+    with pytest.raises(SettingsError, match=r"cannot be stop, .*stop\(evaluation\)"):
+        start(stop=lambda: True)
+    start(callbacks=[print, lambda *all_: None, lambda one, more=3: None], quiet=True)
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), "fast", None])
 def test_a_rate_must_be_a_number_above_zero(rate: Any) -> None:
     def change(evaluation: Evaluation) -> None:

@@ -24,6 +24,7 @@ from descend.custom.checks import (
 from descend.custom.class_weights import class_weight_text
 from descend.custom.data import CustomRows, custom_rows, further_rows, with_facts_of
 from descend.custom.families import custom_model, family_of
+from descend.custom.lookups import Ranges, check_lookups
 from descend.custom.losses import Chosen, Part, check_keys, known_name, named_loss, several
 from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import (
@@ -49,6 +50,7 @@ from descend.training.kept import keeping_its_programs
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
+from descend.training.processes.messages import sharing_with_others
 from descend.training.schedule_free import is_schedule_free
 from descend.tuning.compare.methods import CUSTOM_RULE
 from descend.types import Array, Params, join_variables, split_variables
@@ -103,6 +105,7 @@ class CustomProblem(NamedTuple):
         inputs_of: inputs of the row store in the form in which the model takes them.
         targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
         further: validation rows by name, beside those that decide.
+        looked_up: the ranges of inputs by which the model looks things up; empty if it does not.
     """
 
     setup: TrialSetup
@@ -112,6 +115,7 @@ class CustomProblem(NamedTuple):
     inputs_of: Callable[[Mapping[str, Any]], Any]
     targets_of: Callable[[Any, Any], tuple[Any, Any]]
     further: Mapping[str, MemoryStore]
+    looked_up: Ranges
 
     @property
     def loss_name(self) -> str | None:
@@ -193,6 +197,8 @@ def custom_problem(
         y,
     )
     check_penalized(weights, settings)
+    own_rows = [rows.sampled, *([] if sharing_with_others() else [rows.validation])]
+    looked_up = check_lookups(made.apply, inputs_of, params, [*own_rows, *further.values()])
     if kind is not None:  # What was checked are rows in full precision, which rounds less.
         narrow = in_precision(custom_model(own.model, x), kind)
         made = _with_state(with_trained_weights(narrow, settings.seed, own.trainable), probe)
@@ -274,7 +280,7 @@ def custom_problem(
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of, further)
+    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of, further, looked_up)
 
 
 def _forms(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from descend.custom.arrays import read_inputs
 from descend.custom.chunks import in_type
+from descend.custom.lookups import Ranges, check_lookups_beyond
 from descend.custom.models import CustomModel, copy_tree
 from descend.custom.problem import CustomProblem
 from descend.custom.trees import Form
@@ -102,6 +103,10 @@ class CustomRun(FinishedRun):
                 for start in range(0, max(1, count), MICRO_ROWS)
             ]
         try:
+            for part in parts:
+                check_lookups_beyond(
+                    self._outputs.looked_up, self._outputs.apply, dict, self._weights, part
+                )
             found = [self._outputs(self._weights, part) for part in parts]
         except (TypeError, ValueError) as error:
             first = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -207,6 +212,7 @@ class Outputs:
         encoder: of a table.
         scaled: whether outputs are deviations from the mean of the table's target.
         rows: shape and type of a row of each array of inputs.
+        looked_up: the ranges of inputs by which the model looks things up; empty if it does not.
     """
 
     apply: Callable[[Params, Any], Any]
@@ -215,6 +221,7 @@ class Outputs:
     encoder: Encoder | None
     scaled: bool
     rows: Mapping[str, Group]
+    looked_up: Ranges
 
     @classmethod
     def of(cls, own: CustomProblem) -> Outputs:
@@ -228,7 +235,9 @@ class Outputs:
 
         groups = groups_of(own.rows.sampled.gather(np.arange(1)))
         rows = {one.name: one for one in groups}
-        return cls(apply, own.chosen.loss.link, own.rows.inputs, encoder, scaled, rows)
+        return cls(
+            apply, own.chosen.loss.link, own.rows.inputs, encoder, scaled, rows, own.looked_up
+        )
 
     def __call__(self, params: Params, x: Any) -> Any:
         """Outputs for some rows, NumPy arrays."""

@@ -21,6 +21,7 @@ from descend.metrics import (
     LabelScore,
     QuantileScore,
     RegressionScore,
+    SoftScore,
     of_target,
 )
 from descend.runtime.result import Metrics
@@ -92,7 +93,10 @@ class TaskMetrics:
 
     def _add(self, score: Score, y: Any, told: Any, weight: NDArray[np.float64]) -> None:
         if isinstance(score, ClassificationScore):
-            score.add(y.reshape(-1).astype(np.int32), told.astype(np.float64), weight)
+            probabilities = told.reshape(-1, told.shape[-1]).astype(np.float64)
+            soft = isinstance(score, SoftScore)
+            classes, weight = _by_place(y, weight, told.shape[-1] if soft else 1)
+            score.add(classes if soft else classes[:, 0].astype(np.int32), probabilities, weight)
         else:
             score.add(_flat(self.outputs.in_units(y)), _flat(told), weight)
 
@@ -127,13 +131,13 @@ class TaskMetrics:
         y = part.of(_targets(self.custom, few))
         sampled = functools.partial(self._sampled, part)
         if part.loss in CLASS_LOSSES:
-            if y.dtype.kind not in "iub" or y.size > 1:
-                return None  # Probabilities of classes, or a class for each place of a sequence.
-            kind = HingeScore if part.loss == "hinge" else ClassificationScore
             # The number of classes is that of the outputs, whatever the weights.
             init = self.custom.setup.problem.init(self.custom.setup.problem.seed)
-            classes = jax.eval_shape(self.outputs.forward, init, few.x)
-            return functools.partial(kind, _shares(sampled(), part.of(classes).shape[-1]))
+            told = part.of(jax.eval_shape(self.outputs.forward, init, few.x)).shape
+            if y.ndim == len(told) and y.shape[-1] == told[-1]:  # Probabilities of the classes.
+                return functools.partial(SoftScore, _mean_shares(sampled(), told[-1]))
+            kind = HingeScore if part.loss == "hinge" else ClassificationScore
+            return functools.partial(kind, _shares(sampled(), told[-1]))
         if part.loss == "quantile":
             levels = self.custom.setup.settings.quantiles or QUANTILES
             return functools.partial(QuantileScore, levels, self._quantiles(sampled(), levels))
@@ -191,11 +195,37 @@ def _columns(part: _Part, y: NDArray[Any]) -> tuple[str, ...]:
     return tuple(f"{part.title}[:, {place}]" for place in range(y.shape[1]))
 
 
+def _by_place(y: Any, weight: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Targets with a line for each place of a sequence, and weights that add up to those of rows.
+
+    Args:
+        y: of rows, `[B, ..., width]`, or `[B, ...]` where the width is 1.
+        weight: `[B]`.
+        width: the numbers of a place.
+
+    Returns:
+        `[N, width]` and `[N]`.
+    """
+    lines = y.reshape(-1, width)
+    places = max(1, len(lines) // max(1, len(weight)))
+    return lines, np.repeat(weight.astype(np.float64) / places, places)
+
+
 def _shares(rows: Iterator[tuple[Any, NDArray[Any]]], classes: int) -> NDArray[np.float64]:
-    """The share of rows in each class."""
+    """The share of rows, or of places of sequences, in each class."""
     counts = np.zeros(classes)
     for y, weight in rows:
-        counts += np.bincount(y.reshape(-1).astype(np.int64), weight, minlength=classes)
+        codes, each = _by_place(y, weight, 1)
+        counts += np.bincount(codes[:, 0].astype(np.int64), each, minlength=classes)
+    return np.asarray(counts / counts.sum())
+
+
+def _mean_shares(rows: Iterator[tuple[Any, NDArray[Any]]], classes: int) -> NDArray[np.float64]:
+    """The mean probability of each class."""
+    counts = np.zeros(classes)
+    for y, weight in rows:
+        probabilities, each = _by_place(y, weight, classes)
+        counts += each @ probabilities
     return np.asarray(counts / counts.sum())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
@@ -259,8 +260,28 @@ def check_callbacks(given: Any, stop: Any = None) -> None:
                 "callbacks must be functions that take an evaluation, like "
                 f"callbacks=[lambda evaluation: print(evaluation.validation_loss)]; found {one!r}."
             )
+        if not isinstance(one, Callback):
+            _check_takes_evaluation(one, "a callback", "f(evaluation)")
     if stop is not None and not callable(stop):
         raise SettingsError(
             "stop must be a function that takes an evaluation and returns True where training is "
             f"to end, like stop=lambda evaluation: evaluation.epoch >= 5; found {stop!r}."
         )
+    if stop is not None:
+        _check_takes_evaluation(stop, "stop", "stop(evaluation)")
+
+
+def _check_takes_evaluation(function: Callable[..., object], what: str, call: str) -> None:
+    """Raise SettingsError unless a function can be called with an evaluation and nothing else."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # Some functions written in C tell nothing of their arguments.
+    try:
+        signature.bind(None)
+    except TypeError:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise SettingsError(
+            f"{name}{signature} cannot be {what}, which is called with one argument, {call}; its "
+            "epoch, losses, metrics and params are attributes of the evaluation."
+        ) from None

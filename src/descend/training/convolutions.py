@@ -45,10 +45,15 @@ def with_fast_convolutions(function: Callable[..., T]) -> Callable[..., T]:
 
 
 def has_convolution(program: Jaxpr) -> bool:
-    """Whether a program convolves, in itself or in a loop, a branch or a function called."""
+    """Whether a program convolves."""
+    return has_primitive(program, lax.conv_general_dilated_p)
+
+
+def has_primitive(program: Jaxpr, *wanted: Any) -> bool:
+    """Whether an operation is in a program, or in a loop, a branch or a function that it calls."""
     return any(
-        equation.primitive is lax.conv_general_dilated_p
-        or any(has_convolution(inner) for inner in _inner(equation))
+        equation.primitive in wanted
+        or any(has_primitive(inner, *wanted) for inner in _inner(equation))
         for equation in program.eqns
     )
 

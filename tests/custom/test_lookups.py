@@ -1,0 +1,127 @@
+"""Ids beyond the rows of an embedding are told: JAX takes another row for them, or NaN."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from descend.errors import InputError
+from tests.custom.models import fit
+
+IDS = 100
+QUICK = {"batch_size": 32, "learning_rate": 0.01, "epochs": 1}
+
+
+def tokens(largest=IDS - 1):
+    random = np.random.default_rng(0)
+    ids = random.integers(0, IDS, (300, 3))
+    ids[77, 1] = largest
+    return ids, random.normal(size=300)
+
+
+def table(rows):
+    return lambda key: jax.random.normal(key, (rows, 1))
+
+
+def indexed(rows):
+    return table(rows), lambda params, x: params[x].mean(axis=1)
+
+
+def indexed_by_floats(rows):
+    return table(rows), lambda params, x: params[x.astype(int)].mean(axis=1)
+
+
+def in_a_loop(rows):
+    def apply(params, x):
+        total = jnp.zeros((len(x), 1))
+        return jax.lax.scan(lambda sum_, ids: (sum_ + params[ids], None), total, x.T)[0]
+
+    return table(rows), apply
+
+
+def equinox_embedding(rows):
+    equinox = pytest.importorskip("equinox")
+
+    class Net(equinox.Module):
+        embedding: equinox.nn.Embedding
+
+        def __call__(self, ids):
+            return jax.vmap(self.embedding)(ids).mean(axis=0)
+
+    return Net(equinox.nn.Embedding(rows, 1, key=jax.random.key(0)))
+
+
+def taken(rows):
+    return table(rows), lambda params, x: jnp.take(params, x, axis=0).mean(axis=1)
+
+
+def linen_embedding(rows):
+    linen = pytest.importorskip("flax.linen")
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            return linen.Embed(rows, 1)(x).mean(axis=1)
+
+    return Net()
+
+
+def clipped(rows):
+    return table(rows), lambda params, x: params[jnp.clip(x, 0, rows - 1)].mean(axis=1)
+
+
+def beyond_by_itself(rows):
+    """It reaches beyond its array whatever it gets."""
+    return table(rows), lambda params, x: params[x * 0 + rows].mean(axis=1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [indexed, indexed_by_floats, in_a_loop, equinox_embedding],
+    ids=lambda one: one.__name__,
+)
+def test_an_id_beyond_an_embedding_is_told(model):
+    with pytest.warns(UserWarning, match=r"x makes .* place 120 .* places 0 to 119"):
+        fit(model(120), tokens(largest=120), **QUICK)
+
+
+@pytest.mark.parametrize("model", [taken, linen_embedding], ids=lambda one: one.__name__)
+def test_an_id_for_which_a_model_gives_nan_is_refused(model):
+    with pytest.raises(InputError, match=r"x makes .* place 120 .* places 0 to 119. JAX takes NaN"):
+        fit(model(120), tokens(largest=120), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows"),
+    [(indexed, 121), (taken, 121), (clipped, 100), (beyond_by_itself, 121)],
+    ids=lambda one: getattr(one, "__name__", one),
+)
+def test_ids_that_a_model_has_are_no_matter(model, rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(model(rows), tokens(largest=120), **QUICK)
+
+
+def test_only_the_input_that_reaches_beyond_is_named():
+    def apply(params, x):
+        return params[x["word"]].mean(axis=1) + params[x["kind"], 0][:, None]
+
+    ids, y = tokens()
+    x = {"word": ids, "kind": np.where(np.arange(300) == 5, -500, 3)}
+    with pytest.warns(UserWarning, match=r"kind makes .* place -380"):
+        fit((table(120), apply), (x, y), **QUICK)
+
+
+def test_an_id_of_the_rows_to_predict_is_told():
+    run = fit(indexed(IDS), tokens(), **QUICK)
+    with pytest.warns(UserWarning, match=r"x makes .* place 100 .* places 0 to 99"):
+        run.predict(np.array([[1, 2, 100]]))
+
+
+def test_an_id_of_further_validation_rows_is_told():
+    with pytest.warns(UserWarning, match="place 104"):
+        fit(indexed(IDS), tokens(), validation_sets={"new": tokens(104)}, **QUICK)

@@ -18,8 +18,8 @@ from descend.settings import Settings, settings_from
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
-positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-not_negative = st.floats(min_value=0, allow_infinity=False)
+positive = st.floats(min_value=0, exclude_min=True, max_value=1e38)
+not_negative = st.floats(min_value=0, max_value=1e38)
 fractions = st.floats(min_value=0, max_value=1, exclude_max=True)
 counts = st.integers(1, 10**12)
 # A file has a name of 255 bytes at most, and a letter may take four.
@@ -94,7 +94,7 @@ BAD: dict[str, list[Any]] = {
     "categorical": [3, (1, 2)],
     "numeric": [3, (1, 2)],
     "datetime": [3, (1, 2)],
-    "missing": [3, (1, 2)],
+    "missing": [{"a": 1}, (None,)],
     "date_order": ["ymd", "", None],
     "decimal": [",", "", None],
     "weight": ["", 3],
@@ -208,6 +208,18 @@ def test_names_come_with_commas_or_as_a_list() -> None:
     written = settings_from({"target": "y", "exclude": "id, name", "categorical": ["zip"]})
     assert written.exclude == ("id", "name")
     assert written.categorical == ("zip",)
+
+
+@pytest.mark.parametrize("given", [-999, [-999], (np.int64(-999),), "-999"])
+def test_a_number_that_means_missing_is_taken_as_its_text(given: Any) -> None:
+    assert settings_from({"target": "y", "missing": given}).missing == ("-999",)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "l2", "weight_decay"])
+@pytest.mark.parametrize("value", [1e39, 10**400])
+def test_a_number_beyond_float32_is_refused(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=r"at most 3\.4e\+38"):
+        settings_from({"target": "y", name: value})
 
 
 def test_numbers_of_numpy_become_plain_ones() -> None:

@@ -8,14 +8,16 @@ import sys
 
 from descend.errors import SettingsError, option_text
 
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+"""Largest value of an option that updates compute with."""
 LARGEST_COUNT = 1 << 53
 """Largest value of an option; beyond, float64 cannot hold every whole number."""
 
 
-def check_names(name: str, value: object) -> None:
-    """Raise SettingsError unless an option is a tuple of names."""
+def check_names(name: str, value: object, what: str = "names of columns") -> None:
+    """Raise SettingsError unless an option is a tuple of names, or of what else is text."""
     if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
-        raise SettingsError(f"{option_text(name)} must be names of columns; found {value!r}.")
+        raise SettingsError(f"{option_text(name)} must be {what}; found {value!r}.")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -44,6 +46,7 @@ def check_number(
     low: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: float = sys.float_info.max,
     whole: bool = False,
     also: str = "",
 ) -> None:
@@ -55,6 +58,7 @@ def check_number(
         low: least value.
         above: a bound that the number has to exceed.
         below: a bound that it has to stay under.
+        most: largest value of a number that need not be whole.
         whole: whether it has to be a whole number.
         also: what the option may be instead, for the message; it is not checked here.
     """
@@ -71,8 +75,10 @@ def check_number(
         found = repr(value)
     except ValueError:  # Python refuses to print numbers with thousands of digits.
         found = "a number of thousands of digits"
-    if isinstance(value, int) and below is None and abs(value) > LARGEST_COUNT:
-        limits.append(f"at most {LARGEST_COUNT if whole else sys.float_info.max:.1e}")
+    most = LARGEST_COUNT if whole else most
+    far = isinstance(value, int | float) and abs(value) > min(most, LARGEST_COUNT)
+    if far and below is None and value != math.inf:
+        limits.append(f"at most {most:.1e}")
     wanted = ("a whole number " if whole else "a number ") + " and ".join(limits)
     if also:
         wanted += f", or {also}"
@@ -80,7 +86,7 @@ def check_number(
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and (isinstance(value, int) or (not whole and math.isfinite(value)))
-        and abs(value) <= (LARGEST_COUNT if whole else sys.float_info.max)
+        and abs(value) <= most
         and (low is None or value >= low)
         and (above is None or value > above)
         and (below is None or value < below)

@@ -27,7 +27,13 @@ from descend.errors import SettingsError, option_text, printable
 from descend.io.paths import named_path
 from descend.io.secrets import without_secrets
 from descend.io.units import parse_duration, parse_size
-from descend.option_checks import check_choice, check_names, check_no_array, check_number
+from descend.option_checks import (
+    FLOAT32_MAX,
+    check_choice,
+    check_names,
+    check_no_array,
+    check_number,
+)
 from descend.peer_names import ABSENT, COUNTERPARTS, HELD_OUT, LOSS_NAMES, plain_name
 
 UNITS = {
@@ -182,7 +188,8 @@ class Settings:
                 f"found {self.target!r}."
             )
         for name in NAMES:
-            check_names(name, getattr(self, name))
+            what = "texts, such as '?' or '-999'" if name == "missing" else "names of columns"
+            check_names(name, getattr(self, name), what)
         self._check_columns()
         if self.weight is not None and not (isinstance(self.weight, str) and self.weight):
             raise SettingsError(
@@ -208,7 +215,9 @@ class Settings:
         if self.batch_size not in ("auto", "all"):
             check_number("batch_size", self.batch_size, low=1, whole=True, also="'all' or 'auto'")
         if self.learning_rate != "auto":
-            check_number("learning_rate", self.learning_rate, above=0, also="'auto'")
+            check_number(
+                "learning_rate", self.learning_rate, above=0, most=FLOAT32_MAX, also="'auto'"
+            )
         if not isinstance(self.validation, str | GivenRows) or not self.validation:
             check_number("validation", self.validation, above=0, below=1, also="a file")
         if self.hidden is not None and not isinstance(self.hidden, tuple):
@@ -233,9 +242,9 @@ class Settings:
             check_number("warmup", self.warmup, low=0, below=1, also="'auto'")
         if self.sync_every != "auto":
             check_number("sync_every", self.sync_every, low=1, whole=True, also="'auto'")
-        check_number("l2", self.l2, low=0)
+        check_number("l2", self.l2, low=0, most=FLOAT32_MAX)
         if self.weight_decay is not None:
-            check_number("weight_decay", self.weight_decay, low=0)
+            check_number("weight_decay", self.weight_decay, low=0, most=FLOAT32_MAX)
         check_number("patience", self.patience, low=1, whole=True)
         check_number("seed", self.seed, low=0, below=SEEDS, whole=True)
         for name, whole in (
@@ -419,6 +428,9 @@ def _plain(name: str, value: Any) -> Any:
         return value.item() if getattr(value, "shape", None) == () else _given(value)
     if isinstance(value, int | float) and name in ("hidden", "quantiles"):
         return (value,)
+    if name == "missing":  # A number stands for the text that a cell has.
+        parts = _plain("", value if isinstance(value, list | tuple) else (value,))
+        return tuple(str(one) if isinstance(one, int | float) else one for one in parts)
     if isinstance(value, list | tuple):
         return tuple(_plain("", part) for part in value)
     # NumPy's scalars, known without importing NumPy: `--help` need not wait for it.

@@ -78,3 +78,13 @@ def test_an_empty_column_is_missing_in_100_percent_and_nothing_skipped_is_not_to
     text = inspection_text(inspect(str(path), "y"))
     assert "(100 %)" in text
     assert "skipped" not in text
+
+
+def test_a_column_that_a_warning_names_has_no_hint_as_well(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    path = tmp_path / "t.csv"
+    rows = "".join(f"{a:.3f},{2 * a:.3f}\n" for a in random.normal(size=300))
+    path.write_text("a,y\n" + rows)
+    record = inspect(str(path), "y")
+    said = [text for text in (*record["warnings"], *record["hints"]) if "exclude" in text]
+    assert len(said) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,22 @@ def test_children_of_a_fork_are_told_to_spawn() -> None:
 def test_a_process_that_was_not_forked_is_fine() -> None:
     jax_setup.set_up()
     jax_setup.check_not_forked()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nosuch"])
+def test_a_device_that_is_not_there_is_told_with_what_to_type(platform: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from descend.training.jax_setup import set_up; set_up()"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "JAX_PLATFORMS": platform},
+        check=False,
+    )
+    if platform == "cuda" and not done.returncode:
+        pytest.skip("there is such a device")
+    assert "InputError: JAX cannot compute on what JAX_PLATFORMS=" in done.stderr
+    assert "unset JAX_PLATFORMS" in done.stderr
 
 
 def test_sums_over_broadcast_arrays_are_right_at_every_call() -> None:

@@ -64,17 +64,23 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
     nothing = np.zeros(len(weight))
     sample = Sample(batch.x, truth, nothing, weight, lambda x: nothing, class_names(schema))
     found = strongest(sample, places)
+    # A warning that names a column says already what to type.
+    warned = {
+        one["column"]
+        for one in found
+        if any(f"Column {one['column']!r} gives the target" in text for text in schema.warnings)
+    }
     hints = [
         f"{one['column']} alone explains {100 * one['explained']:.3g} % of the target. If it is "
         f"not known when predicting, leave it out: {option_text('exclude', [one['column']])}."
         for one in found
-        if one["explained"] >= GIVES_AWAY
+        if one["explained"] >= GIVES_AWAY and one["column"] not in warned
     ]
     made = linear.features_of(places) if numbers else None
-    if made is not None and made.most_values is None and not hints:
+    if made is not None and made.most_values is None and not hints and not warned:
         hints += _sums(sample, made.matrix, made.columns)
     late = [f"{one['column']} ({100 * one['explained']:.0f} %)" for one in found if _late(one)]
-    if late and not hints:
+    if late and not hints and not warned:
         hints.append(
             f"Are these known before the target is? Alone they explain much of it: "
             f"{', '.join(late)}. Leave out what is known only afterwards."

@@ -281,11 +281,13 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             "the target. Is it known when predicting?",
         )
     if found:
-        names = ", ".join(f"{one['column']} ({percent_text(one['explained'])})" for one in found)
+        names = ", ".join(
+            f"{one['column']} alone tells {percent_text(one['explained'])}" for one in found
+        )
         return Check(
             "a column gives the target away",
             "bad",
-            f"Alone, {names} of the variation of the target can be told. If the column is not "
+            f"{names} of the variation of the target. If the column is not "
             f"known when predicting, leave it out: {option_text('exclude', [found[0]['column']])}.",
         )
     metrics = assessment.get("metrics") or {}

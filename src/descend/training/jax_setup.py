@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from descend.errors import InputError
 from descend.io.paths import cache_folder
+from descend.training.processes.starters import expected_processes
 from descend.training.program_cache import tidy
 
 P = ParamSpec("P")
@@ -27,10 +28,12 @@ def set_up() -> None:
     """Make JAX ready, once in a process.
 
     Raises:
-        InputError: the process was forked from one in which JAX was in use.
+        InputError: the process was forked from one in which JAX was in use, or the device that
+            the environment names is not there.
     """
     check_not_forked()
     _set_up()
+    _check_platform()
 
 
 _in_use = False
@@ -56,6 +59,28 @@ def check_not_forked() -> None:
             "Start it with multiprocessing.get_context('spawn') (or 'forkserver'), or fork before "
             "descend is used."
         )
+
+
+@functools.cache
+def _check_platform() -> None:
+    """Raise InputError if the environment names a kind of device that JAX does not have here.
+
+    Where several processes are to join each other, they do so before JAX may look for devices.
+    """
+    named = os.environ.get("JAX_PLATFORMS")
+    if not named or expected_processes() > 1:
+        return
+    import jax
+
+    try:
+        jax.default_backend()
+    except (AssertionError, RuntimeError) as error:
+        said = str(error).partition(" (set JAX_PLATFORMS")[0]
+        raise InputError(
+            f"JAX cannot compute on what JAX_PLATFORMS={named} names here"
+            f"{f': {said}' if said else ''}. Type  unset JAX_PLATFORMS  for the device that JAX "
+            "finds by itself. An NVIDIA GPU needs  pip install 'jax[cuda13]'"
+        ) from None
 
 
 @functools.cache

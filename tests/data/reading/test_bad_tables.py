@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,15 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "case.csv": ("a,A\n1,2\n", ["'a' and 'A'", "letter case"]),
     "open.csv": ('a,b\n1,"x\n2,y\n', ["line 2", "closing"]),
     "latin.csv": ("a,b\n1,café\n".encode("latin1"), ["line 2", "UTF-8", "0xe9", "cp1252"]),
-    "wide.csv": ("a,b\n1,2\n".encode("utf-16-le"), ["UTF-16", "iconv"]),
+    "late_latin.csv": (
+        b"a,b\n" + b"1,2\n" * 60_000 + b"1,t\xe4\n",
+        ["line 60002", "UTF-8", "0xe4", "iconv -f cp1252"],
+    ),
+    "wide.csv": ("a,b\n1,2\n".encode("utf-16-le"), ["UTF-16", "iconv -f utf-16le"]),
+    "big.csv": ("a,b\n1,2\n".encode("utf-16-be"), ["UTF-16", "iconv -f utf-16be"]),
+    "parquet.csv": (b"PAR1\0\0\1" * 100, ["is a Parquet file", ".parquet"]),
+    "lines.csv": ('{"a": 1, "y": 2}\n' * 50, ["JSON", ".jsonl"]),
+    "list.csv": ('[\n {"a": 1, "y": 2},\n {"a": 1, "y": 2}]\n', ["JSON", ".json"]),
     "zeros.csv": (b"\0\1\2" * 100, ["not a text file"]),
     "packed.csv.gz": (b"not packed", ["cannot be read"]),
     "noise.parquet": (b"noise" * 100, ["not a complete Parquet file"]),
@@ -81,6 +91,33 @@ def test_files(tmp_path: Path, name: str) -> None:
     assert name in text
     for part in expected:
         assert part in text
+
+
+@pytest.mark.skipif(shutil.which("iconv") is None, reason="there is no iconv")
+@pytest.mark.parametrize("encoding", ["latin1", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a b.csv", "t.csv.gz"])
+def test_the_command_for_another_encoding_makes_a_table(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    path = tmp_path / name
+    content = "a,b\n1,café\n2,thé\n".encode(encoding)
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    command = error_of(str(path)).partition("for example with  ")[2]
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    new = tmp_path / name.removesuffix(".gz").replace(".csv", "-utf8.csv")
+    assert new.read_text("utf-8") == "a,b\n1,café\n2,thé\n"
+    read(str(new))
+
+
+def test_a_misspelled_query_is_told_how_queries_begin() -> None:
+    assert "A query begins with SELECT" in error_of("SELEC * FROM 't.csv'")
+
+
+def test_columns_with_names_in_one_level_are_named_so() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([[1.0, 2.0]], columns=[("a",), ("y",)])
+    frame.columns = pandas.MultiIndex.from_tuples([("a",), ("y",)])
+    assert [column.name for column in open_table(frame).columns] == ["a", "y"]
 
 
 def test_a_truncated_parquet_file(tmp_path: Path) -> None:

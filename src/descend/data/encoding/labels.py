@@ -139,5 +139,6 @@ def _raise_label(target: ClassificationTarget, found: str, table: str) -> None:
     shown = ", ".join(printable(label, LONGEST_CELL) for label in target.labels[:10])
     raise DataError(
         f"{table}, target {target.names[0]!r}: expected a class known from training ({shown}"
-        f"{', ...' if len(target.labels) > 10 else ''}), found {quoted_cell(found)}."
+        f"{', ...' if len(target.labels) > 10 else ''}), found {quoted_cell(found)}. "
+        "Leave the rows of this class out, or have it among the training rows, too."
     )

@@ -22,6 +22,7 @@ from descend.errors import DataError, option_text
 
 _LONG_LINE = 1 << 18
 _QUOTED = re.compile(r'^\s+"(.*)"\s*$', re.DOTALL)
+_JSON = re.compile(r'\s*(\[\s*)?\{\s*"[^"\n]*"\s*:')
 _SEPARATOR = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 
 
@@ -64,6 +65,11 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
     Raises:
         DataError: the header is missing.
     """
+    if _JSON.match(text):
+        raise DataError(
+            f"{path} holds JSON; expected CSV. Let its name end in .json, or in .jsonl where each "
+            "line is a row"
+        )
     lines = text.splitlines(keepends=True)
     skip, notes = skip_comments(lines, options)
     delimiter = options.delimiter
@@ -108,9 +114,9 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
         names = ("column0", *_column_names(first, 1))
         return Dialect(names=names, skip=skip + height, header=False, notes=tuple(notes), **shape)
     if looks_like_data(first, rows):
-        shown = ", ".join(repr(field[:20]) for field in first[:3])
+        shown = ", ".join(repr(field[:20]) for field in first[:3]) + ", ..." * (len(first) > 3)
         notes.append(
-            f"Line {skip + 1} was taken as the column names, but looks like data ({shown}, ...). "
+            f"Line {skip + 1} was taken as the column names, but looks like data ({shown}). "
             f"If it is, add {option_text('header', False)}; the columns are then called column0, "
             "column1, ..."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,7 @@ def read_head(path: str) -> str:
     if not raw.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{path} is empty; expected a line of column names, then rows.")
     if b"\0" in raw[:4096]:
-        raise DataError(
-            f"{path} is not a text file; expected CSV. If it is another format, "
-            "let its name end in .parquet, .arrow, .jsonl or .xlsx. If it is text in UTF-16, save "
-            "it as UTF-8, for example with  iconv -f utf-16 -t utf-8"
-        )
+        raise DataError(_no_text(path, raw[:4096]))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -48,13 +45,42 @@ def read_head(path: str) -> str:
             line = raw[: error.start].count(b"\n") + 1
             raise DataError(
                 f"{path}, line {line}: expected UTF-8 text, found the byte "
-                f"0x{raw[error.start]:02x}. Save the file as UTF-8, for example with "
-                "iconv -f cp1252 -t utf-8."
+                f"0x{raw[error.start]:02x}. {as_utf8(path, 'cp1252')}"
             ) from None
         text = raw[: error.start].decode("utf-8-sig")
     if not whole and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     return text
+
+
+def as_utf8(path: str, encoding: str) -> str:
+    """What to type to have a file in UTF-8, as a sentence.
+
+    Args:
+        path: of the file; what its name says is packed is unpacked.
+        encoding: that it has, or most likely has.
+    """
+    unpack = {".gz": "zcat", ".zst": "zstdcat", ".bz2": "bzcat"}.get(Path(path).suffix)
+    plain = Path(path).with_suffix("") if unpack else Path(path)
+    new = shlex.quote(str(plain.with_name(f"{plain.stem}-utf8{plain.suffix}")))
+    old = shlex.quote(path)
+    read = f"{unpack} {old} | iconv -f {encoding} -t utf-8" if unpack else ""
+    read = read or f"iconv -f {encoding} -t utf-8 {old}"
+    return f"Save it as UTF-8, for example with  {read} > {new}"
+
+
+def _no_text(path: str, raw: bytes) -> str:
+    """What a file is that holds zero bytes, as text in UTF-8 never does."""
+    first, second = raw[0::2].count(0), raw[1::2].count(0)
+    if max(first, second) > len(raw) // 3 and min(first, second) < len(raw) // 20 + 1:
+        order = "utf-16be" if first > second else "utf-16le"
+        return f"{path} is text in UTF-16; expected UTF-8. {as_utf8(path, order)}"
+    if raw.startswith(b"PAR1"):
+        return f"{path} is a Parquet file; expected CSV. Let its name end in .parquet"
+    return (
+        f"{path} is not a text file; expected CSV. If it is another format, "
+        "let its name end in .parquet, .arrow, .jsonl or .xlsx"
+    )
 
 
 def _first_bytes(path: str) -> tuple[bytes, bool]:

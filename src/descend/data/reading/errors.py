@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import errno
+import io
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from descend.data.reading.csv_text import open_text, records
+from descend.data.reading.csv_text import as_utf8, open_text, records
 from descend.data.reading.sql import RESERVED
 from descend.errors import DataError, listed_names, name_text, option_text, quoted_cell
 
@@ -247,8 +248,7 @@ def _explain_csv(text: str, table: str) -> str:
     byte = _foreign_byte(path, line)
     if byte is not None:
         return (
-            f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. Save the file as "
-            "UTF-8, for example with  iconv -f cp1252 -t utf-8"
+            f"{where}: expected UTF-8 text, found the byte 0x{byte:02x}. {as_utf8(path, 'cp1252')}"
         )
     value = re.search(
         r'converting column "(.*)"\. Could not convert string "(.*)" to \'(\w+)\'', text, re.DOTALL
@@ -320,8 +320,8 @@ def _match(pattern: str, text: str) -> str | None:
 def _foreign_byte(path: str, line: int) -> int | None:
     """The first byte of a line that is not valid UTF-8, or None."""
     try:
-        with open_text(path) as stream:
-            for number, content in enumerate(stream, 1):
+        with open_text(path) as stream, io.BufferedReader(stream) as lines:
+            for number, content in enumerate(lines, 1):
                 if number == line:
                     content.decode("utf-8")
                     return None

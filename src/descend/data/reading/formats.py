@@ -44,7 +44,10 @@ def expand(path: str) -> list[str]:
             _from_here(name) for name in glob.glob(path, recursive=True) if os.path.isfile(name)
         )
         if not found:
-            raise DataError(f"No file matches {path}. Is the folder right, and the glob quoted?")
+            query = " A query begins with SELECT, WITH or FROM." if " " in path.strip() else ""
+            raise DataError(
+                f"No file matches {path}. Is the folder right, and the glob quoted?{query}"
+            )
         return found
     raise missing_file(path)
 

@@ -155,6 +155,8 @@ def _from_frame(data: Any) -> pa.Table:
     library = type(data).__module__.split(".")[0]
     try:
         if library == "pandas":
+            if data.columns.nlevels == 1 and hasattr(data.columns, "levels"):
+                data = data.set_axis([name for (name,) in data.columns], axis=1)
             if data.columns.nlevels > 1:
                 raise DataError(
                     f"The columns of the table given have names in {data.columns.nlevels} levels, "

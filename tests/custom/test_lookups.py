@@ -122,6 +122,13 @@ def test_an_id_of_the_rows_to_predict_is_told():
         run.predict(np.array([[1, 2, 100]]))
 
 
+def test_ids_of_training_and_validation_rows_are_told_once():
+    ids, y = tokens()
+    with pytest.warns(UserWarning) as told:
+        fit(indexed(50), (ids, y), **QUICK)
+    assert len([one for one in told if "look up place" in str(one.message)]) == 1
+
+
 def test_an_id_of_further_validation_rows_is_told():
     with pytest.warns(UserWarning, match="place 104"):
         fit(indexed(IDS), tokens(), validation_sets={"new": tokens(104)}, **QUICK)

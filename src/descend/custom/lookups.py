@@ -37,7 +37,7 @@ def check_lookups(
     params: Params,
     stores: Iterable[RowStore],
 ) -> Ranges:
-    """Warn where inputs index an array of the model beyond its end, and refuse NaN from there.
+    """Warn once of inputs that index an array of the model beyond its end; refuse NaN from there.
 
     Looked at are the rows with the smallest and the largest number in each place.
 
@@ -60,12 +60,13 @@ def check_lookups(
         return apply(params, inputs_of(jax.tree.map(jnp.asarray, x)))
 
     ranges: dict[str, tuple[float, float]] = {}
+    told = False
     for store in stores:
         program = jax.make_jaxpr(predict)(dict(store.gather(np.arange(1)).x)).jaxpr
         if not has_primitive(program, lax.gather_p, lax.dynamic_slice_p):
             return {}
         rows = _extreme_rows(store)
-        _check_rows(predict, rows)
+        told = told or _check_rows(predict, rows)
         for name, values in rows.items():
             found = [float(one) for one in (values.min(initial=0), values.max(initial=0))]
             low, high = ranges.get(name, (0.0, 0.0))
@@ -119,8 +120,8 @@ def _extreme_rows(store: RowStore) -> dict[str, NDArray[Any]]:
     return dict(store.gather(np.unique(np.concatenate(chosen))).x)
 
 
-def _check_rows(predict: Callable[[Inputs], Any], rows: Inputs) -> None:
-    """Look at the rows in blocks of one shape, until one has an index that is out of range."""
+def _check_rows(predict: Callable[[Inputs], Any], rows: Inputs) -> bool:
+    """Whether a row has an index that is out of range, of which a warning tells."""
     checked = jax.jit(checkify.checkify(predict, errors=checkify.index_checks))
 
     def fault(x: Inputs) -> str | None:
@@ -138,12 +139,14 @@ def _check_rows(predict: Callable[[Inputs], Any], rows: Inputs) -> None:
             if fault(block) is None or fault(near) is not None:
                 continue
         except (NotImplementedError, TypeError, ValueError):
-            return  # The checks of JAX cannot follow every operation.
+            return False  # The checks of JAX cannot follow every operation.
         for name, values in block.items():
             alone = {**near, name: values}
             said = fault(alone)
             if said is not None:
-                return _tell(name, said, predict(alone))
+                _tell(name, said, predict(alone))
+                return True
+    return False
 
 
 def _nearest_zero(values: NDArray[Any]) -> NDArray[Any]:

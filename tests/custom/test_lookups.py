@@ -124,7 +124,7 @@ def test_an_id_of_the_rows_to_predict_is_told():
 
 def test_ids_of_training_and_validation_rows_are_told_once():
     ids, y = tokens()
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="look up place") as told:
         fit(indexed(50), (ids, y), **QUICK)
     assert len([one for one in told if "look up place" in str(one.message)]) == 1
 

@@ -5,7 +5,7 @@ Each of them has one meaning, so a cell is read alike in every column.
 
 from __future__ import annotations
 
-from descend.data.reading.sql import quote_text, text_list, with_value
+from descend.data.reading.sql import quote_text, text_list
 
 _FRACTIONS = {
     one: f"{numerator / denominator!r}".removeprefix("0")
@@ -19,12 +19,12 @@ _FRACTIONS = {
 FRACTION_SIGNS = "".join(_FRACTIONS)
 _SIGN = "[-+−]?"
 _POWER = (
-    rf"^({_SIGN}[0-9]+(?:[.,][0-9]+)?) ?[x×*·] ?10"
-    r"(?:(?:\^|\*\*)\(?([-+−]?[0-9]{1,3})\)?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))$"
+    rf"^\s*({_SIGN}[0-9]+(?:[.,][0-9]+)?) ?[x×*·] ?10"
+    r"(?:(?:\^|\*\*)\(?([-+−]?[0-9]{1,3})\)?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))\s*$"
 )
-_FRACTION = rf"^({_SIGN})([0-9]*)[ \x{{2009}}]?([{FRACTION_SIGNS}])$"
-_NO_CENTS = r"([0-9][.,])(?:--?|[–—])($|[ \x{00A0}]?[^-0-9.,–— ][^0-9]*$)"
-_ANY = rf"10[\^*⁻⁺⁰-⁹¹²³]|[{FRACTION_SIGNS}]$|[0-9][.,][-–—]"
+_WHOLE = rf"^\s*({_SIGN}[0-9]*)[ \x{{2009}}]?[{FRACTION_SIGNS}]\s*$"
+_NO_CENTS = r"([0-9][.,])(?:--?|[–—])($|[ \x{00A0}]?[^-0-9.,–— ][^0-9]*$|\s+$)"
+_ANY = rf"10[*^⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]|[{FRACTION_SIGNS}]|[.,][-–—]"
 
 
 def in_print_sql(text: str) -> str:
@@ -36,35 +36,14 @@ def usual_notation_sql(text: str) -> str:
     """SQL: a number in a notation of print as programs write it; other text unchanged.
 
     Args:
-        text: SQL of a text without spaces around it.
+        text: SQL of a text.
     """
-    return f"CASE WHEN {in_print_sql(text)} THEN {_rewritten(text)} ELSE {text} END"
-
-
-def _rewritten(text: str) -> str:
-    power = f"regexp_extract({text}, {quote_text(_POWER)}, ['number', 'plain', 'raised'])"
-    fraction = f"regexp_extract({text}, {quote_text(_FRACTION)}, ['sign', 'whole', 'part'])"
-    with_cents = f"regexp_replace({text}, {quote_text(_NO_CENTS)}, '\\100\\2')"
-    return with_value(
-        power,
-        lambda parts: (
-            f"CASE WHEN {parts}.number <> '' THEN {_power_text(parts)} "
-            f"ELSE {with_value(fraction, lambda one: _fraction_text(one, with_cents))} END"
-        ),
-    )
-
-
-def _power_text(parts: str) -> str:
-    raised = f"translate({parts}.raised, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹', '-+0123456789')"
-    exponent = f"replace(concat({parts}.plain, {raised}), '−', '-')"
-    # 5e3 may be a code, 5e+3 is none.
-    signed = f"CASE WHEN regexp_matches({exponent}, '^[-+]') THEN '' ELSE '+' END"
-    return f"concat(replace({parts}.number, '−', '-'), 'e', {signed}, {exponent})"
-
-
-def _fraction_text(parts: str, otherwise: str) -> str:
     signs, decimals = text_list(list(_FRACTIONS)), text_list(list(_FRACTIONS.values()))
-    found = f"{decimals}[list_position({signs}, {parts}.part)]"
-    whole = f"CASE WHEN {parts}.whole = '' THEN '0' ELSE {parts}.whole END"
-    number = f"concat(replace({parts}.sign, '−', '-'), {whole}, {found})"
-    return f"CASE WHEN {parts}.part <> '' THEN {number} ELSE {otherwise} END"
+    part = f"{decimals}[list_position({signs}, right(rtrim({text}), 1))]"
+    cents = f"regexp_replace({text}, {quote_text(_NO_CENTS)}, '\\100\\2')"
+    whole = f"regexp_replace({cents}, {quote_text(_WHOLE)}, '\\1')"
+    # 5e3 may be a code, 5e+3 is none.
+    power = f"regexp_replace({whole}, {quote_text(_POWER)}, '\\1e+\\2\\3')"
+    digits = f"translate({power}, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−', '-+0123456789-')"
+    plain = f"replace(replace({digits}, 'e+-', 'e-'), 'e++', 'e+')"
+    return f"CASE WHEN {in_print_sql(text)} THEN concat({plain}, {part}) ELSE {text} END"

@@ -59,6 +59,8 @@ _LETTERS = "|".join(_MAGNITUDES)
 
 _FORTRAN = r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)[dD][-+][0-9]{1,3}"
 """A number of double precision as Fortran writes it."""
+_POWER = "[-+]?[0-9]+(?:[.,][0-9]+)?e[-+][0-9]+"
+_POINT_POWER = f"{_POWER}|{_FORTRAN}"
 ENTRIES = "CR/DR"
 """The unit of credits, which are positive, and debits, which are negative: `1,234.50 DR`."""
 _ENTRY = r"(?:CR|DR|Cr|Dr)"
@@ -112,7 +114,7 @@ def number_text_sql(text: str, written: str) -> str:
                 inner, lambda value: scaled_sql(value, lambda part: number_text_sql(part, mark))
             )
         return with_value(without_unit_sql(inner, unit), lambda one: number_text_sql(one, mark))
-    trimmed = with_value(_unwrapped(latin_digits_sql(text)), usual_notation_sql)
+    trimmed = _unwrapped(with_value(latin_digits_sql(text), usual_notation_sql))
     if written == DURATION:
         return with_value(trimmed, seconds_sql)
     if written == COMMA:
@@ -192,13 +194,10 @@ def _decorated_number(text: str, written: str) -> str:
     lettered = f"CASE WHEN regexp_matches({text}, '[A-Za-z]') THEN {multiplied} END"
     entry = f"regexp_extract({text}, {quote_text(_entry_pattern(body))}, 1)"
     debit = f"CASE WHEN regexp_matches({text}, '[Dd].$') THEN -1 ELSE 1 END"
-    fortran = ""
-    if written == POINT:
-        number = _cast(f"translate({text}, 'dD', 'ee')")
-        fortran = f"WHEN regexp_full_match({text}, {quote_text(_FORTRAN)}) THEN {number}"
-    pointed = f"translate({text}, ',', '.')" if written == COMMA else text
-    power = f"WHEN regexp_matches({text}, 'e[-+][0-9]+$') THEN {_cast(pointed)}"
-    return f"""CASE {fortran} {power} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
+    # Powers of ten come from `usual_notation_sql`.
+    exponent, marks = (_POWER, "',', '.'") if written == COMMA else (_POINT_POWER, "'dD', 'ee'")
+    plain = _cast(f"translate({text}, {marks})")
+    return f"""CASE WHEN regexp_full_match({text}, {quote_text(exponent)}) THEN {plain} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
         THEN {_cast(_digits(entry, written))} * {debit}
         WHEN {_has_one_sign(text)}
         THEN coalesce({_cast(_digits(found, written))}, {lettered})

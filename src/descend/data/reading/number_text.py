@@ -197,7 +197,8 @@ def _decorated_number(text: str, written: str) -> str:
     # Powers of ten come from `usual_notation_sql`.
     exponent, marks = (_POWER, "',', '.'") if written == COMMA else (_POINT_POWER, "'dD', 'ee'")
     plain = _cast(f"translate({text}, {marks})")
-    return f"""CASE WHEN regexp_full_match({text}, {quote_text(exponent)}) THEN {plain} WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
+    return f"""CASE WHEN regexp_full_match({text}, {quote_text(exponent)}) THEN {plain}
+        WHEN regexp_matches({text}, {quote_text(f"{_ENTRY}$")})
         THEN {_cast(_digits(entry, written))} * {debit}
         WHEN {_has_one_sign(text)}
         THEN coalesce({_cast(_digits(found, written))}, {lettered})

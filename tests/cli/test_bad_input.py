@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import descend
 from descend.cli import app
 from descend.cli.gather import gather_settings
-from descend.errors import SettingsError, command_line_words
+from descend.errors import DataWarning, SettingsError, command_line_words
 
 FAST = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01", "--quiet"]
 GOOD = [f"{row},{row % 5},{row * 0.5}" for row in range(60)]
@@ -41,6 +42,29 @@ TABLES: dict[str, tuple[list[str], str]] = {
     "no input": (["y", *(str(row) for row in range(60))], "no column besides the target"),
     "one row": (["a,b,y", GOOD[0]], ""),
 }
+
+
+STRAY = ["a,b,y", *GOOD[:30], "oops,2,15", *GOOD[30:]]
+SAID = "Column 'a' holds no number in 1 cell ('oops', first in data row 31)"
+
+
+def test_a_stray_word_is_told_with_quiet_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(STRAY) + "\n")
+    words = ("train", path, "--target", "y", *FAST, "--numeric", "a", "--model", "linear")
+    status, said = typed(monkeypatch, capfd, *words, "--out", tmp_path / "run")
+    assert (status, f"Warning: {SAID}" in said) == (0, True), said
+    assert "validation loss" not in said
+
+
+def test_python_warns_of_a_stray_word(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(STRAY) + "\n")
+    options = {"model": "linear", "batch_size": 8, "learning_rate": 0.01, "epochs": 1}
+    with pytest.warns(DataWarning, match="holds no number in 1 cell"):
+        descend.train(path, target="y", numeric=["a"], **options)
 
 
 def test_a_file_of_options_takes_what_the_command_line_takes(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import pytest
 
+from descend.errors import DataWarning
 from descend.reporting.progress import (
     SECONDS_BETWEEN_LINES,
     SECONDS_WITHOUT_LINE,
@@ -127,6 +129,18 @@ def test_the_kind_of_progress_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -
         silent.evaluated(evaluation(1))
         silent.message("nobody hears this")
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_quiet_progress_warns_of_the_table_and_says_nothing_else() -> None:
+    quiet = make_progress("quiet")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        quiet.message("Warning: a column of words")
+        quiet.message("Reading the table ...")
+        SilentProgress().message("Warning: told by the first process")
+    assert [(one.category, str(one.message)) for one in said] == [
+        (DataWarning, "a column of words")
+    ]
 
 
 def test_python_shows_progress_in_a_notebook_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def advise(
         validation: the fraction of the rows to hold out, a file, or validation rows.
         out: a folder for `advice.json` and `advice.html`; None writes nothing.
         force: replace an earlier advice in that folder.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
         **options: any field of `Settings`; a `batch_size` or `learning_rate` that is given is
             kept, and the other is found. Of a custom model also `trainable`, `class_weight` and
             `precision`, as in `fit`.
@@ -123,7 +123,7 @@ def compare(
         out: the folder for compare.json and compare.html; None writes nothing.
         force: replace an existing comparison.
         play: also write play.html, which plays the runs over a plane of their weights.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
         **options: any field of `Settings`; of a custom model also `trainable`, `class_weight` and
             `precision`, as in `fit`.
 
@@ -196,7 +196,7 @@ def landscape(
         directions: of the plane: `path`, the principal directions of the paths, or `random`.
         out: the folder for landscape.json and landscape.html; None writes nothing.
         force: replace an earlier landscape in that folder.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
         **options: any field of `Settings`; a batch size or rate that is not given is found. Of a
             custom model also `trainable`, `class_weight` and `precision`, as in `fit`.
 

@@ -60,7 +60,7 @@ def train(
         stop: a stopping rule of your own, `f(evaluation) -> bool`, in place of `patience`: the
             run ends where it says so, and the learning rate is not lowered. A resumed run does
             not know it; pass it again as a callback that calls `evaluation.stop()`.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
         **options: any field of `Settings`, such as `batch_size=64` or `exclude=["id"]`;
             `validation` is a fraction of the rows, or rows of their own in any form of `data`.
 
@@ -168,7 +168,7 @@ def fit(
             run ends where it says so, and the learning rate is not lowered.
         name: the title of the page of the run; None names it after its target and data.
         note: a remark to keep with the run.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
         **options: other fields of `Settings`: batch_size, learning_rate, schedule, warmup,
             averaging, l2, epochs, time_budget, patience, seed, goal, advice_budget, memory, store.
 
@@ -231,7 +231,7 @@ def resume(
         metrics: as for `train`; they are not saved with the run either.
         validation_sets: likewise.
         stop: likewise; a run that its rule ended is finished unless this one says otherwise.
-        quiet: show no progress; None shows it in a notebook alone.
+        quiet: show no progress, warnings alone; None shows it in a notebook alone.
 
     Returns:
         The run.

@@ -30,7 +30,7 @@ Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A file, a glob, a URL, or an SQL query.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress; warnings alone.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what an earlier command wrote in the folder.")
@@ -47,7 +47,7 @@ def progress_of(quiet: bool) -> Any:
     """The progress of a command."""
     from descend.reporting.progress import make_progress
 
-    return make_progress("silent" if quiet else "auto")
+    return make_progress("quiet" if quiet else "auto")
 
 
 def _parse_hidden(text: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, final
 
-from descend.errors import LONGEST_ERROR, printable, warn_user
+from descend.errors import LONGEST_ERROR, DataWarning, printable, warn_user
 from descend.types import HistoryLine
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ SECONDS_WITHOUT_LINE = 5.0
 """After this time a line is written between evaluations too."""
 COMPILING = "Compiling the updates"
 BAR = 20
+WARNING = "Warning: "
+"""What messages about a table begin with that are to be read in any case."""
 """Characters of the bar, where the terminal is wide enough."""
 
 
@@ -70,7 +72,14 @@ class Progress(ABC):
 
 @final
 class SilentProgress(Progress):
-    """Shows nothing."""
+    """Shows nothing.
+
+    Args:
+        warns: whether what a table holds is warned of all the same, as Python does.
+    """
+
+    def __init__(self, *, warns: bool = False) -> None:
+        self._warns = warns
 
     def update(self, epoch: int, examples: int, loss: float | None) -> None:
         """Do nothing."""
@@ -79,7 +88,9 @@ class SilentProgress(Progress):
         """Do nothing."""
 
     def message(self, text: str) -> None:
-        """Do nothing."""
+        """Warn where the text is a warning; else do nothing."""
+        if self._warns and text.startswith(WARNING):
+            warn_user(text.removeprefix(WARNING), DataWarning)
 
     def warn(self, text: str) -> None:
         """Warn, as Python does."""
@@ -325,19 +336,22 @@ class BarProgress(Progress):
 
 
 def make_progress(kind: str = "auto") -> Progress:
-    """A bar on a terminal, lines elsewhere; `each` a line for each evaluation, `silent` nothing."""
-    if kind == "silent":
-        return SilentProgress()
+    """A bar on a terminal, lines elsewhere; `each` a line for each evaluation.
+
+    `quiet` shows warnings about the table alone, `silent` nothing.
+    """
+    if kind in ("silent", "quiet"):
+        return SilentProgress(warns=kind == "quiet")
     if sys.stderr.isatty():
         return BarProgress()
     return LineProgress(apart=0.0) if kind == "each" else LineProgress()
 
 
 def progress_for(quiet: bool | None) -> Progress:
-    """What a Python function shows: nothing where `quiet`; None shows it in a notebook alone."""
+    """What a Python function shows: warnings alone where `quiet`; None shows all in a notebook."""
     if quiet is None:
         quiet = "ipykernel" not in sys.modules
-    return make_progress("silent" if quiet else "auto")
+    return make_progress("quiet" if quiet else "auto")
 
 
 def clock_time(seconds: float) -> str:

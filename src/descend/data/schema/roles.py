@@ -22,7 +22,13 @@ def find_column(table: Table, name: str, purpose: str) -> TableColumn:
     """The column with a name that the user gave; else a DataError that offers the nearest name."""
     column = table.column(name)
     if column is None:
-        raise no_column(name, [one.name for one in table.columns], purpose, table.name)
+        names = [one.name for one in table.columns]
+        error = no_column(name, names, purpose, table.name)
+        if table.untyped and len(names) == 1 and name in names[0].split():
+            # A line with another number of fields keeps spaces from being found.
+            spaces = option_text("delimiter", "space")
+            raise DataError(f"{error} If spaces part its columns, give {spaces}.")
+        raise error
     return column
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.reading.notations import usual_notation_sql
 from descend.data.reading.number_text import COMMA, POINT, number_text_sql
 from descend.data.reading.open_table import open_table
 from descend.data.schema.columns import NumberColumn
@@ -45,6 +46,13 @@ def test_each_notation(text: str, point: float | None, comma: float | None) -> N
             sql = f"SELECT {number_text_sql('v', written)} FROM (SELECT $1 AS v)"
             (found,) = connection.execute(sql, [text]).fetchall()[0]
             assert found == expected, written
+
+
+@pytest.mark.parametrize("text", ["about 10½", "½ pint", "5½½", "x10^3", "a,-", "red", "1.5"])
+def test_other_text_is_unchanged(text: str) -> None:
+    with duckdb.connect() as connection:
+        sql = f"SELECT {usual_notation_sql('v')} FROM (SELECT $1 AS v)"
+        assert connection.execute(sql, [text]).fetchall() == [(text,)]
 
 
 def halves(value: int) -> str:

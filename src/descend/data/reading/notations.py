@@ -23,6 +23,8 @@ _POWER = (
     r"(?:(?:\^|\*\*)\(?([-+−]?[0-9]{1,3})\)?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))\s*$"
 )
 _WHOLE = rf"^\s*({_SIGN}[0-9]*)[ \x{{2009}}]?[{FRACTION_SIGNS}]\s*$"
+_PART = "\x01"
+"""Stands where the decimals of a sign for a fraction go."""
 _NO_CENTS = r"([0-9][.,])(?:--?|[–—])($|[ \x{00A0}]?[^-0-9.,–— ][^0-9]*$|\s+$)"
 _ANY = rf"10[*^⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]|[{FRACTION_SIGNS}]|[.,][-–—]"
 
@@ -41,9 +43,10 @@ def usual_notation_sql(text: str) -> str:
     signs, decimals = text_list(list(_FRACTIONS)), text_list(list(_FRACTIONS.values()))
     part = f"{decimals}[list_position({signs}, right(rtrim({text}), 1))]"
     cents = f"regexp_replace({text}, {quote_text(_NO_CENTS)}, '\\100\\2')"
-    whole = f"regexp_replace({cents}, {quote_text(_WHOLE)}, '\\1')"
+    whole = f"regexp_replace({cents}, {quote_text(_WHOLE)}, '\\1{_PART}')"
     # 5e3 may be a code, 5e+3 is none.
     power = f"regexp_replace({whole}, {quote_text(_POWER)}, '\\1e+\\2\\3')"
     digits = f"translate({power}, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−', '-+0123456789-')"
     plain = f"replace(replace({digits}, 'e+-', 'e-'), 'e++', 'e+')"
-    return f"CASE WHEN {in_print_sql(text)} THEN concat({plain}, {part}) ELSE {text} END"
+    found = f"replace({plain}, {quote_text(_PART)}, coalesce({part}, ''))"
+    return f"CASE WHEN {in_print_sql(text)} THEN {found} ELSE {text} END"

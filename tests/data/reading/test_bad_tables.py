@@ -147,6 +147,16 @@ def test_a_folder(tmp_path: Path) -> None:
     assert f"type '{tmp_path}{os.sep}*.csv'" in error_of(tmp_path)
 
 
+@pytest.mark.parametrize(("record", "command"), [("run", "train"), ("advice", "advise")])
+def test_a_folder_that_a_command_wrote_is_no_table(
+    tmp_path: Path, record: str, command: str
+) -> None:
+    (tmp_path / f"{record}.json").write_text("{}")
+    text = error_of(tmp_path)
+    assert f"descend {command}" in text
+    assert "*.json" not in text
+
+
 def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("a,b\n1,2\n")
     (tmp_path / "2.csv").write_text("a,c\n1,2\n")

@@ -28,6 +28,13 @@ FORMATS = {
     **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
 }
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+_WRITTEN = {
+    "run.json": ("train", "report.html"),
+    "advice.json": ("advise", "advice.html"),
+    "compare.json": ("compare", "compare.html"),
+    "landscape.json": ("landscape", "landscape.html"),
+}
+"""The records in the folders that commands write: the command, and its page."""
 
 Run = Callable[[str], pa.Table]
 
@@ -58,6 +65,12 @@ def _from_here(path: str) -> str:
 
 
 def _folder_error(path: str) -> DataError:
+    for record, (command, page) in _WRITTEN.items():
+        if os.path.isfile(os.path.join(path, record)):
+            return DataError(
+                f"{path} is what  descend {command}  wrote; expected a file with rows. Its page is "
+                f"{os.path.join(path, page)}"
+            )
     suffixes = [
         Path(name).suffix for name in sorted(os.listdir(path)) if Path(name).suffix in FORMATS
     ]

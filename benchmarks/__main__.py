@@ -20,6 +20,7 @@ QUESTIONS = (
     "update_profile",
     "epoch_profile",
     "quality",
+    "kinds",
     "torture",
     "torture_processes",
     "processes",

@@ -14,6 +14,8 @@ from benchmarks import (
     advise_twice,
     custom_accuracy,
     epoch_speed,
+    kinds,
+    made_tables,
     measure,
     problems,
     quality_report,
@@ -239,3 +241,31 @@ def test_seconds_of_quick_are_held_against_the_mlp_on_larger_tables_only() -> No
     text = quality_report.aims([result(5_000, 3.0, 2.0), result(5_001, 1.8, 2.0)])
     lines = [line.split("|")[3:6] for line in text.splitlines() if "over the MLP" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [["0.900", "1", "yes"]]
+
+
+@pytest.mark.parametrize("kind", made_tables.KINDS)
+def test_a_made_table_is_the_same_for_a_seed_and_other_rows_of_one_world_for_another(
+    kind: str,
+) -> None:
+    one, again, other = (made_tables.table(kind, 1_000, seed) for seed in (0, 0, 1))
+    assert one.equals(again)
+    assert not one.equals(other)
+    assert list(one.columns) == list(other.columns)
+    target = one[made_tables.TARGET]
+    if made_tables.is_labelled(one):
+        assert 1 < target.nunique() <= 60
+    else:
+        assert np.isfinite(target).all()
+        assert target.std() > 0
+
+
+def test_the_report_on_kinds_compares_with_the_better_of_the_trees() -> None:
+    found = {
+        "few_rows": {"default": 0.3, "lightgbm": 0.2, "catboost": 0.4},
+        "waves": {"default": 0.1, "lightgbm": 0.4, "catboost": 0.2},
+    }
+    text = kinds.report(found, ["default", "lightgbm", "catboost"])
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["waves", "few rows"]
+    assert [line.split("|")[-2].strip() for line in lines] == ["0.500", "1.500"]
+    assert "default: 1.000 in the median, above 1.05 on 1 of 2." in text

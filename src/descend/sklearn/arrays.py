@@ -22,6 +22,7 @@ from descend.data.rows.store import MemoryStore
 from descend.data.schema.arrays import columns_from_array
 from descend.data.schema.columns import (
     Column,
+    DatetimeColumn,
     NumberColumn,
     RegressionTarget,
     RowCounts,
@@ -32,6 +33,8 @@ from descend.data.schema.learn import learn_schema
 from descend.data.schema.sparse import columns_from_sparse
 from descend.data.schema.targets import FARTHEST_TARGET
 from descend.defaults import ROWS_WORTH_MEASURING
+from descend.errors import DataWarning, warn_user
+from descend.io.units import count_text
 from descend.reporting.progress import Progress
 from descend.runtime.run import run_in_memory
 from descend.runtime.table_run import TableRun
@@ -47,6 +50,8 @@ from descend.training.state import state_at
 from descend.types import Advice, Params, StopReason
 
 Store = MemoryStore | SparseStore
+_MAY_STRAY = (NumberColumn, DatetimeColumn)
+"""Columns whose training rows may hold cells of another kind."""
 
 
 class Rows(NamedTuple):
@@ -148,13 +153,39 @@ def alike(rows: Rows, *, sparse: bool) -> Rows:
 
 
 def prepare_rows(schema: Schema, training: Rows, validation: Rows | None) -> Prepared:
-    """Training and validation rows as numbers; without the latter, the training rows are both."""
+    """Training and validation rows as numbers; without the latter, the training rows are both.
+
+    Cells of a frame that are no numbers (or dates) in a column of such count as missing and are
+    warned of, whichever of the two they fall into.
+    """
     encoder = Encoder(schema)
     store = make_store(encoder, training)
     held_out = store
+    strays = {one.name: one.strays for one in schema.columns if isinstance(one, _MAY_STRAY)}
     if validation is not None:
-        held_out = make_store(encoder, alike(validation, sparse=issparse(training.X)))
+        rows = alike(validation, sparse=issparse(training.X))
+        unseen = UnseenValues(schema)
+        held_out = make_store(Encoder(_forgiving(schema)), rows, unseen)
+        for name, count in unseen.as_json()["strays"].items():
+            strays[name] += count
+    for name, count in strays.items():
+        if count:
+            warn_user(
+                f"Column {name!r} holds something else than the rest in "
+                f"{count_text(count, 'cell')}, such as a word among numbers; such cells count as "
+                "missing. Correct them, or write NaN.",
+                DataWarning,
+            )
     return Prepared(schema, encoder, store, held_out, fingerprint={})
+
+
+def _forgiving(schema: Schema) -> Schema:
+    """A schema by which cells that cannot be read are missing, as they are among training rows."""
+    columns = tuple(
+        dataclasses.replace(one, strays=max(1, one.strays)) if isinstance(one, _MAY_STRAY) else one
+        for one in schema.columns
+    )
+    return dataclasses.replace(schema, columns=columns)
 
 
 def train_prepared(

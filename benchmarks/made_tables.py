@@ -335,7 +335,11 @@ def hours(random: Random, rows: int) -> Made:
     import pandas as pd
 
     when = pd.date_range("2023-01-01", periods=rows, freq="h")
-    hour, weekday, passed = when.hour.to_numpy(), when.day_of_week.to_numpy(), np.arange(rows) / rows
+    hour, weekday, passed = (
+        when.hour.to_numpy(),
+        when.day_of_week.to_numpy(),
+        np.arange(rows) / rows,
+    )
     temperature = 10 + 8 * np.sin(2 * np.pi * np.arange(rows) / 8760) + 2 * random.normal(size=rows)
     y = 5 * np.sin(2 * np.pi * hour / 24) * (weekday < 5) + 3 * passed + 2 * (weekday >= 5)
     y += 0.1 * temperature

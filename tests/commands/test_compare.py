@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import descend
-from descend.commands.compare import Comparison
+from descend.commands.compare import Comparison, table_of
 from descend.defaults import COMPARE_DEFAULTS
 from descend.errors import SettingsError
 from descend.reporting.pages.compare import compare_page, compare_summary
@@ -30,6 +30,7 @@ from descend.tuning.compare.measures import full_gradient, gradient_deviation, r
 from descend.tuning.compare.methods import methods_for
 from descend.tuning.compare.run import Conditions, digest, run_method
 from tests.problems import linear_problem, numbers, rows_of
+from tests.records import compare_record
 
 EVIL = '</script><script>alert(1)</script><b onmouseover="x">'
 MARKED = "'><svg onload=alert(1)>"
@@ -337,6 +338,50 @@ def test_methods_and_their_names() -> None:
 def test_what_cannot_be_is_said(table: Any, options: Mapping[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         descend.compare(table, **{"model": "linear", "batch_size": 8, "epochs": 2, **options})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "median"),
+    [
+        ([3.0, 1.0, 2.0], 2.0),
+        ([1.0, 2.0, 5.0, None, None], 5.0),  # Third of five, not the middle of three.
+        ([1.0, 2.0, 3.0, None], 2.5),
+        ([0.9, 1.1, None, None, None], None),
+        ([0.9, 1.1, None, None], None),
+        ([None, None], None),
+    ],
+)
+def test_a_run_that_did_not_come_to_the_target_counts_as_later(
+    seconds: list[float | None], median: float | None
+) -> None:
+    run = compare_record()["runs"][0]
+    runs = [
+        {**run, "seed": seed, "measures": {**run["measures"], "seconds_to_target": one}}
+        for seed, one in enumerate(seconds)
+    ]
+    (line,) = table_of(runs)
+    found = line["seconds_to_target"]
+    assert (found and found["median"]) == median
+    if found:
+        known = [one for one in seconds if one is not None]
+        assert (found["low"], found["high"]) == (min(known), max(known))
+
+
+def test_where_most_seeds_did_not_come_to_the_target_no_time_is_shown() -> None:
+    record = compare_record()
+    names = {run["method"]["name"] for run in record["runs"]}
+    slow = min(names)
+    for run in record["runs"]:
+        if run["method"]["name"] == slow:
+            reached = 0.5 if run["seed"] == 0 else None
+            run["measures"] = {**run["measures"], "seconds_to_target": reached}
+    record["table"] = table_of(record["runs"])
+    titles = [one["method"]["title"] for one in record["table"] if one["panel"] == "tuned"]
+    place = [one["method"]["name"] for one in record["table"]].index(slow)
+    figure = compare_summary(record).figures[place]
+    assert figure.label == titles[place]
+    assert figure.value == "> 2 s"
+    assert figure.note.startswith("reached the target in 1 of 3 runs")
 
 
 def test_where_nothing_is_learned_the_summary_says_so(comparison: Comparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from descend.errors import SettingsError, option_text
 from descend.io.atomic import write_whole
 from descend.io.machine import utc_now
 from descend.io.ownership import PAGE, check_replaceable
-from descend.reporting.measures import MEASURES
+from descend.reporting.measures import MEASURES, TO_TARGET
 from descend.reporting.notebook import comparison_html
 from descend.reporting.pages.compare_play import compare_play_page
 from descend.reporting.progress import Progress
@@ -207,7 +208,8 @@ def compare(
 def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line for each method and panel: of each measure the median and the range over seeds.
 
-    Runs that did not come to the target are counted; the median is over those that did.
+    Of what a run took to the target, the median is over all runs: one that did not come to it took
+    longer than any that did. Where most did not, there is none; the range is of those that did.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in records:
@@ -225,9 +227,11 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for measure in MEASURES:
             values = [one["measures"][measure.name] for one in group]
             known = [value for value in values if value is not None]
+            late = len(values) - len(known) if measure.name in TO_TARGET else 0
+            middle = statistics.median([*known, *late * [math.inf]]) if known else math.inf
             line[measure.name] = (
-                {"median": statistics.median(known), "low": min(known), "high": max(known)}
-                if known
+                {"median": middle, "low": min(known), "high": max(known)}
+                if math.isfinite(middle)
                 else None
             )
         lines.append(line)

@@ -36,6 +36,8 @@ ARRIVAL = (
     Measure("seconds_to_target", "seconds to the target", "seconds"),
     Measure("best", "best validation loss", "best loss"),
 )
+TO_TARGET = tuple(measure.name for measure in ARRIVAL[:3])
+"""What a run took to the target; nothing where it did not come to it."""
 NATURE = (
     Measure("deviation_at_start", "gradient error at the start", "error at start", "times"),
     Measure("deviation_when_trained", "gradient error when trained", "error trained", "times"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,22 @@ def test_names_cannot_become_markup() -> None:
     page = compare_play_page(played_record(evil))
     assert "<img" not in page
     assert page.count("</script>") == 2
+
+
+def test_the_losses_are_those_of_every_evaluation() -> None:
+    record = played_record()
+    run = next(one for one in record["runs"] if one["panel"] == "tuned" and one["seed"] == 0)
+    record["plane"]["paths"][0]["method"] = run["method"]["title"]
+    run["history"]["validation_loss"][7] = 123.5  # A jump between two places of the path.
+    page = compare_play_page(record)
+    found = re.search(r'id="compare_play">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    known = json.loads(found[1])
+    curve = known["paths"][0]["curve"]
+    assert curve["losses"] == run["history"]["validation_loss"]
+    assert curve["seconds"] == run["history"]["seconds"]
+    assert curve["updates"] == run["history"]["update"]
+    assert "curve" not in known["paths"][1]
 
 
 @pytest.mark.browser

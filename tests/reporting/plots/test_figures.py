@@ -161,5 +161,8 @@ def test_many_numbers_along_an_axis_are_thinned_and_names_are_not() -> None:
     assert hours["ticktext"] == [str(hour) for hour in range(0, 24, 2)]
     assert hours["tickvals"] == list(range(0, 24, 2))
     assert "tickangle" not in hours
+    # Where the page rotates them by itself, each ends at its tick.
+    few = named_ticks(drawn, "x", [*range(1, 12), "(missing)"])["layout"]["xaxis"]
+    assert [angle for angle in few["autotickangles"] if angle > 0] == []
     names = named_ticks(drawn, "x", [f"town {one}" for one in range(24)])["layout"]["xaxis"]
     assert len(names["ticktext"]) == 24

@@ -15,13 +15,15 @@
   const shown = data.paths.map(() => true);
   // Records of older versions measure it in another way.
   const away = (path) => path.away ?? path.off;
+  // The losses of all evaluations; records of older versions have those along the path alone.
+  const curve = (path) => path.curve ?? path;
   let axis = "seconds";
   let step = STEPS;
   let playing = false;
 
   // The value of the axis at a step: even in its logarithm, since most happens early.
   function reached() {
-    const values = data.paths.flatMap((path) => path[axis]).filter((value) => value > 0);
+    const values = data.paths.flatMap((path) => curve(path)[axis]).filter((value) => value > 0);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return step === 0 ? 0 : low * (high / low) ** (step / STEPS);
   }
@@ -106,8 +108,8 @@
 
   function drawLosses(value) {
     const [pen, width, height] = fitted(element("losses"), 0.8);
-    const all = data.paths.flatMap((path) => path.losses).filter((one) => one > 0);
-    const along = data.paths.flatMap((path) => path[axis]).filter((one) => one > 0);
+    const all = data.paths.flatMap((path) => curve(path).losses).filter((one) => one > 0);
+    const along = data.paths.flatMap((path) => curve(path)[axis]).filter((one) => one > 0);
     const [left, right, above, below] = [46, 12, 10, 34];
     const scale = (values, from, to) => {
       const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
@@ -149,7 +151,8 @@
     pen.fillText(axis === "examples" ? "rows read" : axis, width - right - 62, height - 4);
     data.paths.forEach((path, place) => {
       if (!shown[place]) return;
-      const where = upTo(path, value);
+      const { losses, [axis]: places } = curve(path);
+      const where = upTo(curve(path), value);
       pen.strokeStyle = pen.fillStyle = colour(place);
       pen.lineWidth = 2;
       pen.setLineDash(dash(place));
@@ -160,8 +163,8 @@
         (begun ? pen.lineTo : pen.moveTo).call(pen, across(at), up(loss));
         begun = true;
       };
-      for (let at = 0; at <= where.last; at++) go(path[axis][at], path.losses[at]);
-      const [head, loss] = [between(path[axis], where), between(path.losses, where)];
+      for (let at = 0; at <= where.last; at++) go(places[at], losses[at]);
+      const [head, loss] = [between(places, where), between(losses, where)];
       go(head, loss);
       pen.stroke();
       pen.setLineDash([]);
@@ -200,16 +203,17 @@
       });
     }
     data.paths.forEach((path, place) => {
-      const where = upTo(path, value);
+      const along = curve(path);
+      const where = upTo(along, value);
       const { cells } = body.rows[place];
       const paint = colour(place);
       cells[0].querySelector(".swatch").style.background = dash(place).length
         ? `repeating-linear-gradient(90deg, ${paint} 0 .5rem, transparent .5rem .7rem)`
         : paint;
-      cells[3].textContent = Math.round(between(path.updates, where)).toLocaleString("en");
-      cells[4].textContent = Math.round(between(path.examples, where)).toLocaleString("en");
-      cells[5].textContent = short(between(path.seconds, where));
-      cells[6].textContent = short(between(path.losses, where));
+      cells[3].textContent = Math.round(between(along.updates, where)).toLocaleString("en");
+      cells[4].textContent = Math.round(between(along.examples, where)).toLocaleString("en");
+      cells[5].textContent = short(between(along.seconds, where));
+      cells[6].textContent = short(between(along.losses, where));
     });
     const name = axis === "examples" ? "rows read" : axis;
     const told = axis === "seconds" ? short(value) : Math.round(value).toLocaleString("en");

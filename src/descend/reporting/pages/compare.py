@@ -44,8 +44,13 @@ CLAIMS_NOTE = (
 )
 ARRIVAL_NOTE = (
     "For each seed, the target is a validation loss that lies 5 % of the best gain above the best "
-    "loss of any method. Shown is the median over the seeds that reached it, with the lowest and "
-    "the highest below."
+    "loss of any method. Shown is the median over all seeds, where a seed that did not reach it "
+    "counts as later than any that did (a dash: most did not), and below it the lowest and the "
+    "highest of those that reached it."
+)
+EXPLODED_NOTE = (
+    " A run whose loss exploded went on from its last good weights at a lower rate, or ended "
+    "there; its curve is no longer that of the common rate."
 )
 NATURE_NOTE = (
     "Gradient error: the distance from a mini-batch gradient to the true gradient over all rows, "
@@ -185,6 +190,7 @@ def compare_sections(record: Record) -> list[Section]:
                     f"The same methods, all at learning rate {number_text(record['same_rate'])}, "
                     "the tuned rate of the advised mini-batch with momentum. A difference that "
                     "shows here and not above comes from tuning, not from the method."
+                    + (EXPLODED_NOTE if _exploded(record, "same") else "")
                 ],
                 plots=[curves_plot(record, "same", SAME)],
                 tables=[_table(record, "same", ARRIVAL, SAME)],
@@ -228,7 +234,7 @@ def _interval(ratio: Record) -> Interval:
 
 def _table(record: Record, panel: str, measures: Sequence[Measure], caption: str) -> Table:
     timed = measures is ARRIVAL
-    exploded = timed and any(one["exploded"] for one in record["table"] if one["panel"] == panel)
+    exploded = timed and _exploded(record, panel)
     rows: list[list[Cell]] = []
     for one in record["table"]:
         if one["panel"] == panel:
@@ -246,6 +252,10 @@ def _table(record: Record, panel: str, measures: Sequence[Measure], caption: str
         *(measure.header for measure in measures),
     ]
     return Table(header, rows, caption=caption[0].upper() + caption[1:])
+
+
+def _exploded(record: Record, panel: str) -> bool:
+    return any(one["exploded"] for one in record["table"] if one["panel"] == panel)
 
 
 def _tuning_section(record: Record) -> Section:
@@ -282,11 +292,13 @@ def _tuning_section(record: Record) -> Section:
 
 def _speed_text(one: Record, record: Record) -> tuple[str, str]:
     best = number_text(one["best"]["median"])
-    if one["seconds_to_target"] is None:
+    some = f"in {one['arrived']} of {one['runs']} runs"
+    if 2 * one["arrived"] <= one["runs"]:
         budget = record.get("budget")
         late = f"> {span_text(budget)}" if budget else "—"
-        return late, f"did not reach the target; best loss {best}"
-    came = "" if one["arrived"] == one["runs"] else f" in {one['arrived']} of {one['runs']} runs"
+        came = f"reached the target {some}" if one["arrived"] else "did not reach the target"
+        return late, f"{came}; best loss {best}"
+    came = "" if one["arrived"] == one["runs"] else f" {some}"
     return span_text(one["seconds_to_target"]["median"]), f"to the target{came}; best loss {best}"
 
 

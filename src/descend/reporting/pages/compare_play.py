@@ -9,11 +9,19 @@ from descend.io.units import percent_text
 from descend.reporting.pages.facts import facts_text
 from descend.reporting.pages.landscape import FAR_OFF
 from descend.reporting.plots.colours import COLOURS, DARK_COLOURS
+from descend.reporting.plots.compare import thin_columns
 from descend.reporting.render import page_to_play
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
 
+CURVE = {
+    "losses": "validation_loss",
+    "updates": "update",
+    "examples": "examples",
+    "seconds": "seconds",
+}
+"""What the script calls the columns of a history."""
 AXES = (("seconds", "seconds"), ("updates", "updates"), ("examples", "rows read"))
 
 
@@ -36,12 +44,29 @@ def compare_play_page(record: Record) -> str:
         f"<span>{text}</span></label>"
         for place, (name, text) in enumerate(AXES)
     )
-    known = {**plane, "far": FAR_OFF, "colours": COLOURS, "dark": DARK_COLOURS}
+    paths = [{**path, **_curve(record, str(path["method"]))} for path in plane["paths"]]
+    known = {**plane, "paths": paths, "far": FAR_OFF, "colours": COLOURS, "dark": DARK_COLOURS}
     source = (
         f"Made by descend {record.get('descend', '')} from compare.json, from the runs of the "
         f"first seed. {facts_text(record)}"
     )
     return page_to_play(title, about, _STAGE.format(axes=axes), source, "compare_play", known)
+
+
+def _curve(record: Record, method: str) -> Record:
+    """The loss at every evaluation of a run; at those with kept weights alone it would look smooth.
+
+    Nothing where the record does not hold that run.
+    """
+    runs = [
+        run
+        for run in record["runs"]
+        if run["panel"] == "tuned" and run["method"]["title"] == method
+    ]
+    if not runs:
+        return {}
+    history = thin_columns(min(runs, key=lambda run: int(run["seed"]))["history"])
+    return {"curve": {to: history[name] for to, name in CURVE.items()}}
 
 
 _STAGE = """<section class=runs>

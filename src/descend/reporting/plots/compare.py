@@ -94,7 +94,7 @@ def curves_plot(record: Record, panel: str, title: str) -> Plot:
     choices: dict[str, list[list[float]]] = {axis: [] for axis, _ in AXES}
     rows: list[list[Cell]] = []
     for number, run in enumerate(shown):
-        history = _thin_columns(run["history"])
+        history = thin_columns(run["history"])
         basic = run["method"]["optimizer"] in RULES
         # One colour for each batch size; an added method has a colour of its own.
         place = sizes.index(run["method"]["batch_size"]) if basic else len(sizes) + number
@@ -159,7 +159,8 @@ def _size(one: Record) -> int:
     return int(one["method"]["batch_size"])
 
 
-def _thin_columns(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+def thin_columns(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """At most `MOST_POINTS` evaluations of a history, the first and the last among them."""
     count = len(history["update"])
     places = sorted({round(n * (count - 1) / (MOST_POINTS - 1)) for n in range(MOST_POINTS)})
     return {name: [values[place] for place in places] for name, values in history.items()}
@@ -204,9 +205,10 @@ def noise_plot(record: Record) -> Plot:
         figure=with_size_ticks(drawn, ticks),
         table=table,
         caption="Mean squared distance of a batch's gradient from the true gradient G, over the "
-        "squared length of G. Four times the rows: a quarter of the variance, half the distance "
-        "(dotted line, 1/B). Where the value is 1, noise and gradient are equally large; close to "
-        "all rows it falls faster, for the rows are drawn without repeats.",
+        "squared length of G, at the weights of the first seed. Four times the rows: a quarter of "
+        "the variance, half the distance (dotted line, 1/B). Where the value is 1, noise and "
+        "gradient are equally large; close to all rows it falls faster, for the rows are drawn "
+        "without repeats.",
         log_x=True,
         log_y=True,
     )

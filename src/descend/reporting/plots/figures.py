@@ -244,9 +244,11 @@ def named_ticks(drawn: Figure, axis: str, names: Iterable[object]) -> dict[str, 
         "tickvals": list(range(len(texts)))[::step],
         "ticktext": texts[::step],
     }
-    if not ordered and axis == "x" and sum(map(len, texts)) > MOST_LEVEL:
-        # Rotated so that each name ends at its tick: the last would leave the picture otherwise.
-        ticks["tickangle"] = -35
+    if not ordered and axis == "x":
+        # Rotated so that each name ends at its tick. Names that begin there are what the page takes
+        # in a narrow picture by itself: the last would leave the picture, and is not drawn then.
+        rotated = sum(map(len, texts)) > MOST_LEVEL
+        ticks.update({"tickangle": -35} if rotated else {"autotickangles": [0, -35, -90]})
     return {**drawn, "layout": {**drawn["layout"], key: ticks}}
 
 

@@ -72,7 +72,8 @@ class ComparedMethod(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse arrivals without their time."""
-        if self.arrived > self.runs or (self.arrived and self.seconds_to_target is None):
+        most = 2 * self.arrived > self.runs
+        if self.arrived > self.runs or (most and self.seconds_to_target is None):
             raise ValueError("the runs that came to the target do not fit their times")
 
 

@@ -241,7 +241,9 @@ def test_a_measured_setting_says_what_else_would_do() -> None:
     assert "16 to 128 do about as well" in render(
         train_page(record_of(advice=advice), history_of())
     )
-    assert "a fixed default" in render(train_page(record_of(), history_of()))
+    page = render(train_page(record_of(), history_of()))
+    assert "a rule, not measured" in page
+    assert "missing and distinct are of the training rows" in page
 
 
 @pytest.mark.parametrize("history", [(), history_of(1)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from descend.reporting.html import table_html
+from descend.reporting.pages.model import _worst_table
 from descend.reporting.plots.model import dependence_plot, slice_plot
 
 
@@ -35,3 +37,19 @@ def test_a_small_effect_looks_small_beside_a_large_one() -> None:
     for plot in plots:
         assert plot.figure["layout"]["yaxis"]["range"] == [-5.0, 105.0]
         assert "over 500 rows" in plot.caption
+
+
+def test_a_date_is_said_to_stand_for_a_group_of_rows() -> None:
+    parts = [{**part("", 20), "value": 19376.0 + day, "time": True} for day in (0.0, 30.0, 60.0)]
+    dated = slice_plot({"slices": [{"column": "day", "parts": parts, "time": True}]}, 0)
+    assert "one of 3 groups" in dated.caption
+    hours = slice_plot({"slices": [{"column": "hour", "parts": [part("1", 20)]}]}, 0)
+    assert "groups" not in hours.caption
+
+
+def test_numbers_of_shops_and_years_have_no_separators() -> None:
+    values = {"shop": 1040.0, "year": 2016.0, "rent": -1030.25, "town": "1,5", "staff": None}
+    worst = [{"truth": 870.8, "predicted": 1312.4, "error": 441.6, "values": values}]
+    shown = table_html(_worst_table({"worst": worst, "target": "revenue"}))
+    for text in (">1040<", ">2016<", ">−1030.25<", ">1,5<", ">—<"):
+        assert text in shown

@@ -143,7 +143,7 @@ def _worst_table(assessment: Record) -> Table:
             one["truth"],
             one["predicted"],
             one["probability"] if classes else one["error"],
-            *(one["values"][name] for name in columns),
+            *(_input_cell(one["values"][name]) for name in columns),
         ]
         for one in worst
     ]
@@ -153,3 +153,10 @@ def _worst_table(assessment: Record) -> Table:
         caption="The validation rows with the largest loss, and their most important columns",
         row_headers=False,
     )
+
+
+def _input_cell(value: object) -> Cell:
+    """A value of a column as a table has it: 1040 may be the number of a shop, 2016 a year."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Ranged(f"{value:.15g}".replace("-", "−"), "")
+    return None if value is None else str(value)

@@ -41,7 +41,7 @@ def _origin(record: Record, name: str) -> str:
     if record["asked"].get(name) != "auto":
         return "as asked"
     if not record.get("advice"):
-        return "a fixed default"
+        return "a rule, not measured"
     region = {"batch_size": "flat_region", "learning_rate": "interval"}[name]
     low, high = (_value_text(end) for end in record["advice"][region])
     return "measured" if low == high else f"measured: {low} to {high} do about as well"
@@ -93,7 +93,8 @@ def data_section(record: Record) -> Section:
         ],
         caption="The arrays of a row"
         if record.get("own")
-        else f"{count_text(len(data['columns']), 'column')} besides the target",
+        else f"{count_text(len(data['columns']), 'column')} besides the target; "
+        "values, missing and distinct are of the training rows",
     )
     return Section(
         "Data",

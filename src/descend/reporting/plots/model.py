@@ -330,7 +330,13 @@ def slice_plot(assessment: Record, number: int) -> Plot:
         table=Table(
             [one["column"], "rows", unit, "from", "to"], rows, caption=f"{unit}, 90 % intervals"
         ),
-        caption=_few_rows_note(one["column"], names, parts),
+        caption=(
+            f"Each point: one of {len(parts)} groups of about as many rows, in the order of "
+            f"{one['column']}, named by the date in its middle. "
+            if one.get("time")
+            else ""
+        )
+        + _few_rows_note(one["column"], names, parts),
         half=True,
     )
 

@@ -147,9 +147,13 @@ def test_other_codes_than_those_of_training_are_told(
     assert told(schema, np.resize(known, 8)) == []
 
 
-def test_a_later_year_is_no_other_code() -> None:
+def test_a_later_year_month_or_day_is_no_other_code() -> None:
     assert told(learned(np.resize(np.arange(2015, 2021), ROWS)), [2021] * 9) == []
     assert told(learned(np.resize([2019, 2020], ROWS)), [2021] * 9) == []
+    assert told(learned(np.resize(np.arange(202401, 202407), ROWS)), [202407] * 9) == []
+    assert told(learned(np.resize(np.arange(20231225, 20231230), ROWS)), [20231230] * 9) == []
+    (sentence,) = told(learned(np.resize([20231230, 20231231], ROWS)), [20250101] * 9)
+    assert "those of training (20231230 to 20231231), the first is 20250101" in sentence
 
 
 def test_targets_in_another_unit_are_told_and_counted_together() -> None:

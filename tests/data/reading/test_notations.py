@@ -37,7 +37,21 @@ ROWS = 90
         ("1'000.--", 1000.0, None),
         ("CHF 12.–", 12.0, None),
         ("5,- €", None, 5.0),
-        *((other, None, None) for other in ("12.-15", "1.-3.", "15x20", "2x10", "5-", "2x10³ kg")),
+        *(
+            (other, None, None)
+            for other in (
+                "12.-15",
+                "1.-3.",
+                "15x20",
+                "2x10",
+                "5-",
+                "2x10³ kg",
+                "10⁶",
+                "1.000.-",
+                "1,000,-",
+                "10.0.-",
+            )
+        ),
     ],
 )
 def test_each_notation(text: str, point: float | None, comma: float | None) -> None:
@@ -48,7 +62,22 @@ def test_each_notation(text: str, point: float | None, comma: float | None) -> N
             assert found == expected, written
 
 
-@pytest.mark.parametrize("text", ["about 10½", "½ pint", "5½½", "x10^3", "a,-", "red", "1.5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "about 10½",
+        "½ pint",
+        "5½½",
+        "x10^3",
+        "a,-",
+        "red",
+        "1.5",
+        "10⁶",
+        "−10²",
+        "2x10³ kg",
+        "1.000.-",
+    ],
+)
 def test_other_text_is_unchanged(text: str) -> None:
     with duckdb.connect() as connection:
         sql = f"SELECT {usual_notation_sql('v')} FROM (SELECT $1 AS v)"
@@ -86,3 +115,22 @@ def test_a_column_is_learned_as_plain_numbers_are(
         parts = Encoder(schema).encode(table, target=False)
         encoded.append(np.concatenate([np.asarray(part.batch.x["numeric"]) for part in parts]))
     np.testing.assert_allclose(encoded[1], encoded[0], rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_told_of_a_cell_quotes_it_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    cells = [f"{row % 9}.-" if row % 2 else f"{row % 9},5" for row in range(ROWS)]
+    path.write_text("x;y\n" + "".join(f"{cell};{row}\n" for row, cell in enumerate(cells)))
+    settings = settings_from({"target": "y", "task": "regression"})
+    (note,) = (one for one in learn_schema(open_table(str(path)), settings).notes if "'x'" in one)
+    assert "('1.-', first in data row 2)" in note
+
+
+def test_the_same_number_is_missing_where_the_user_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    cells = ["0,-" if row % 9 == 0 else f"{row % 70},5" for row in range(ROWS)]
+    path.write_text("x;y\n" + "".join(f"{cell};{row}\n" for row, cell in enumerate(cells)))
+    settings = settings_from({"target": "y", "task": "regression", "missing": "x=0,-"})
+    (column,) = learn_schema(open_table(str(path)), settings).columns
+    assert isinstance(column, NumberColumn)
+    assert (column.missing > 0, column.minimum > 0) == (True, True)

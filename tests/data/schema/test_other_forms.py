@@ -236,6 +236,7 @@ def test_later_cells_with_points_between_thousands(
         ("{}5x2{}", "several numbers with x between them"),
         ("{}.5 cm × {}", "several numbers with x between them"),
         ("{}.5±0.{}", "what they may be off by"),
+        ("{}.00{}.-", "a dash for the cents"),
         ("{}{}0 BC", "years BC or AD"),
         ("FY201{}/1{}", "fiscal years"),
         ("FY{}{}", "fiscal years"),

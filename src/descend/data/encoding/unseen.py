@@ -46,8 +46,9 @@ _KEPT = 10_000
 _SHOWN = 3
 _MOST_CODES = 10
 """Most whole numbers without a gap that may be codes, such as those of answers."""
-_YEARS = (1900, 2100)
-"""Numbers between these may be years, which are no codes: a later one is none of another kind."""
+_YEARS = tuple((1900 * scale, 2101 * scale - 1) for scale in (1, 100, 10_000))
+"""Numbers between these may be years, months (202401) or days (20240131), which are no codes: a
+later one is none of another kind."""
 _LEAST_TOLD = 3
 """Least number of decimals where training had whole numbers, and of times all at midnight, that is
 told."""
@@ -230,7 +231,7 @@ class UnseenValues:
                 if name in self._units:
                     said += unit_sentences(f"the target {name!r}", unit, self._units[name])
             for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
-                said += self._of_far(f"the target {name!r}", name, f"{low:.6g}", f"{high:.6g}")
+                said += self._of_far(f"the target {name!r}", name, f"{low:.8g}", f"{high:.8g}")
         for name, count in self._strays.items():
             if count > MANY * self._rows[name]:
                 said.append(
@@ -277,7 +278,7 @@ class UnseenValues:
         if isinstance(column, DatetimeColumn):
             low, high = (moment_text(column, end) for end in (column.minimum, column.maximum))
             return self._of_far(what, column.name, low, high, lambda one: moment_text(column, one))
-        low, high = f"{column.minimum:.6g}", f"{column.maximum:.6g}"
+        low, high = f"{column.minimum:.8g}", f"{column.maximum:.8g}"
         count, far = self._known(column.name), self._far[column.name]
         if not _are_codes(column) or far <= MANY * count:
             return self._of_far(what, column.name, low, high)
@@ -395,7 +396,7 @@ def _are_codes(column: NumberColumn | DatetimeColumn) -> bool:
     """Whether the numbers of a column may be codes: two, or a few whole ones without a gap."""
     if not isinstance(column, NumberColumn) or column.distinct is None:
         return False
-    if column.minimum >= _YEARS[0] and column.maximum <= _YEARS[1]:
+    if any(low <= column.minimum and column.maximum <= high for low, high in _YEARS):
         return False
     gapless = column.distinct == column.maximum - column.minimum + 1
     return column.distinct == 2 or bool(column.whole and gapless and column.distinct <= _MOST_CODES)

@@ -22,10 +22,13 @@ _POWER = (
     rf"^\s*({_SIGN}[0-9]+(?:[.,][0-9]+)?) ?[x×*·] ?10"
     r"(?:(?:\^|\*\*)\(?([-+−]?[0-9]{1,3})\)?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))\s*$"
 )
-_WHOLE = rf"^\s*({_SIGN}[0-9]*)[ \x{{2009}}]?[{FRACTION_SIGNS}]\s*$"
-_PART = "\x01"
-"""Stands where the decimals of a sign for a fraction go."""
-_NO_CENTS = r"([0-9][.,])(?:--?|[–—])($|[ \x{00A0}]?[^-0-9.,–— ][^0-9]*$|\s+$)"
+_MIXED = rf"^\s*({_SIGN}[0-9]*)[ \x{{2009}}]?[{FRACTION_SIGNS}]\s*$"
+_GROUPED = "[0-9 '’\\x{00A0}\\x{202F}]"
+_NO_CENTS = (
+    rf"^([^0-9]*[0-9](?:(?:{_GROUPED}|,)*\.|(?:{_GROUPED}|\.)*,))(?:--?|[–—])"
+    r"(\s*$|[ \x{00A0}]?[^-0-9.,–— ][^0-9]*$)"
+)
+"""The mark before the dash for cents is no other one of the number: 1.000.- is none."""
 _ANY = rf"10[*^⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]|[{FRACTION_SIGNS}]|[.,][-–—]"
 
 
@@ -41,12 +44,16 @@ def usual_notation_sql(text: str) -> str:
         text: SQL of a text.
     """
     signs, decimals = text_list(list(_FRACTIONS)), text_list(list(_FRACTIONS.values()))
+    # 5e3 may be a code, 5e+3 is none.
+    raised = f"regexp_replace({text}, {quote_text(_POWER)}, '\\1e+\\2\\3')"
+    digits = f"translate({raised}, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−', '-+0123456789-')"
+    power = f"replace(replace({digits}, 'e+-', 'e-'), 'e++', 'e+')"
+    whole = f"replace(regexp_extract({text}, {quote_text(_MIXED)}, 1), '−', '-')"
     part = f"{decimals}[list_position({signs}, right(rtrim({text}), 1))]"
     cents = f"regexp_replace({text}, {quote_text(_NO_CENTS)}, '\\100\\2')"
-    whole = f"regexp_replace({cents}, {quote_text(_WHOLE)}, '\\1{_PART}')"
-    # 5e3 may be a code, 5e+3 is none.
-    power = f"regexp_replace({whole}, {quote_text(_POWER)}, '\\1e+\\2\\3')"
-    digits = f"translate({power}, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−', '-+0123456789-')"
-    plain = f"replace(replace({digits}, 'e+-', 'e-'), 'e++', 'e+')"
-    found = f"replace({plain}, {quote_text(_PART)}, coalesce({part}, ''))"
-    return f"CASE WHEN {in_print_sql(text)} THEN {found} ELSE {text} END"
+    return (
+        f"CASE WHEN NOT {in_print_sql(text)} THEN {text} "
+        f"WHEN regexp_matches({text}, {quote_text(_POWER)}) THEN {power} "
+        f"WHEN regexp_matches({text}, {quote_text(_MIXED)}) THEN concat({whole}, {part}) "
+        f"ELSE {cents} END"
+    )

@@ -183,15 +183,12 @@ def _labels_sql(
     units: Sequence[str] | None,
     grouped: bool,
 ) -> str:
-    values = ", ".join(
-        f"{with_value(with_value(text_sql(column), latin_digits_sql), usual_notation_sql)}"
-        f' AS "{place}"'
-        for place, column in enumerate(columns)
-    )
+    values = ", ".join(f'{text_sql(column)} AS "{place}"' for place, column in enumerate(columns))
+    usual = with_value(with_value("written", latin_digits_sql), usual_notation_sql)
     nulls = " ".join(
-        f"WHEN place = '{place}' AND {missing_sql('value', column.nulls, marks=False)} THEN 'null'"
-        for place, column in enumerate(columns)
-        if column.nulls != NULLS
+        f"WHEN place = '{place}' AND {missing_sql('written', one.nulls, marks=False)} THEN 'null'"
+        for place, one in enumerate(columns)
+        if one.nulls != NULLS
     )
     measure = "part.unit"
     if units is not None:
@@ -200,12 +197,13 @@ def _labels_sql(
     cells = f"""
         FROM (UNPIVOT (
             SELECT {ROW} AS row, {values} FROM {table.rows} WHERE {where}
-        ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE value)
+        ) ON COLUMNS(* EXCLUDE (row)) INTO NAME place VALUE written)
     """
     if grouped:
-        cells = f"SELECT place, value, min(row) AS row, count(*) AS cells {cells} GROUP BY ALL"
+        cells = f"SELECT place, written, min(row) AS row, count(*) AS cells {cells} GROUP BY ALL"
     else:
-        cells = f"SELECT place, value, row, 1 AS cells {cells}"
+        cells = f"SELECT place, written, row, 1 AS cells {cells}"
+    cells = f"SELECT *, {usual} AS value FROM ({cells})"
     gap = f"CASE WHEN part.gap = '' THEN {quote_text(_GLUED)} ELSE {quote_text(_SPACED)} END"
     return f"""
         SELECT place, label, decorated,
@@ -213,25 +211,25 @@ def _labels_sql(
                 WHEN part.unit <> '' THEN {measure}
                 WHEN decorated THEN {unit_sql("value")} ELSE '' END AS unit,
             count(*)::BIGINT AS texts, sum(cells)::BIGINT AS n, min(row)::BIGINT AS first,
-            arg_min(value, row) AS example
+            arg_min(written, row) AS example
         FROM (
-            SELECT place, value, row, cells, own = '' AS decorated, part,
+            SELECT place, written, value, row, cells, own = '' AS decorated, part,
                 CASE WHEN own <> '' THEN own WHEN part.unit <> ''
                 THEN concat({gap}, CASE WHEN regexp_matches(part.number, '[eE]')
                     THEN {label_sql("part.number")} ELSE {label_sql("inner_bare")} END)
                 WHEN bare = '' THEN {quote_text(ODD)} ELSE {label_sql("bare")} END AS label
             FROM (
-                SELECT place, value, row, cells, own, bare, part,
+                SELECT place, written, value, row, cells, own, bare, part,
                     CASE WHEN part.unit <> '' THEN {undecorated_sql("part.number")} ELSE '' END
                         AS inner_bare
                 FROM (
-                    SELECT place, value, row, cells, own, bare,
+                    SELECT place, written, value, row, cells, own, bare,
                         CASE WHEN own = '' AND bare = '' THEN {measured_sql("value")} END AS part
                     FROM (
-                        SELECT place, value, row, cells, own,
+                        SELECT place, written, value, row, cells, own,
                             CASE WHEN own = '' THEN {undecorated_sql("value")} ELSE '' END AS bare
                         FROM (
-                            SELECT place, value, row, cells,
+                            SELECT place, written, value, row, cells,
                                 CASE {nulls}
                                 WHEN {missing_sql("value", NULLS, marks=False)} THEN 'null'
                                 WHEN {missing_sql("value", (), marks=True)} THEN 'mark'

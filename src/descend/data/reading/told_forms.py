@@ -56,6 +56,12 @@ FORMS = (
         "its cells look like versions, chapters or addresses, which are no single numbers",
     ),
     (
+        "dash for cents",
+        r"[-+−]?[0-9]{1,3}(?:(?:\.[0-9]{3})+\.|(?:,[0-9]{3})+,)(?:--?|[–—])",
+        "its cells have the same mark between thousands and before a dash for the cents, which is "
+        "read if written 1.000,- or 1,000.-",
+    ),
+    (
         "feet",
         rf"[0-9]{{1,2}} ?(?:['’′] ?(?:{_SMALL} ?{_INCHES})?"
         rf"|(?:ft\.?|feet|foot),? ?{_SMALL} ?(?:in\.?|inch|inches|{_INCHES}))",

@@ -132,3 +132,22 @@ def test_ids_of_training_and_validation_rows_are_told_once():
 def test_an_id_of_further_validation_rows_is_told():
     with pytest.warns(UserWarning, match="place 104"):
         fit(indexed(IDS), tokens(), validation_sets={"new": tokens(104)}, **QUICK)
+
+
+def test_ids_for_which_the_model_says_what_to_take_are_not_told():
+    def apply(params, x):
+        return jnp.take(params, x, axis=0, mode="fill", fill_value=0).mean(axis=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit((table(50), apply), tokens(), **QUICK)
+
+
+def test_an_id_beyond_an_array_of_whole_numbers_is_told():
+    groups = jnp.arange(IDS) % 7
+
+    def apply(params, x):
+        return params[jnp.take(groups, x, axis=0) % 7].mean(axis=1)
+
+    with pytest.warns(UserWarning, match="place 104"):
+        fit((table(7), apply), tokens(104), **QUICK)

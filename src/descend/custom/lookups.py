@@ -5,6 +5,7 @@ JAX takes the last row of an array in place of one that it does not have, or NaN
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import checkify
+from jax.extend.core import JaxprEqn
 from numpy.typing import NDArray
 
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.errors import InputError, warn_user
-from descend.training.convolutions import has_primitive
+from descend.training.convolutions import has_operation
 from descend.training.evaluation import blocks
 from descend.types import Params
 
@@ -63,7 +65,7 @@ def check_lookups(
     told = False
     for store in stores:
         program = jax.make_jaxpr(predict)(dict(store.gather(np.arange(1)).x)).jaxpr
-        if not has_primitive(program, lax.gather_p, lax.dynamic_slice_p):
+        if not has_operation(program, _looks_up):
             return {}
         rows = _extreme_rows(store)
         told = told or _check_rows(predict, rows)
@@ -72,6 +74,22 @@ def check_lookups(
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = min(low, found[0]), max(high, found[1])
     return ranges
+
+
+def _looks_up(operation: JaxprEqn) -> bool:
+    """Whether it takes values of an array by index, and is not told what to give beyond its end.
+
+    A finite `fill_value` says it. `mode="clip"` does not: what `vmap` makes of an index has it too.
+    """
+    if operation.primitive is not lax.gather_p:
+        return operation.primitive is lax.dynamic_slice_p
+    if operation.params["mode"] != lax.GatherScatterMode.FILL_OR_DROP:
+        return True
+    fill = operation.params["fill_value"]
+    # Unless the user says another one, it is NaN, or the largest or smallest whole number.
+    taken: Any = operation.outvars[0].aval
+    floats = jnp.issubdtype(taken.dtype, jnp.inexact)
+    return not math.isfinite(fill) if floats else bool(fill != 0)
 
 
 def check_lookups_beyond(

@@ -46,14 +46,13 @@ def with_fast_convolutions(function: Callable[..., T]) -> Callable[..., T]:
 
 def has_convolution(program: Jaxpr) -> bool:
     """Whether a program convolves."""
-    return has_primitive(program, lax.conv_general_dilated_p)
+    return has_operation(program, lambda one: one.primitive is lax.conv_general_dilated_p)
 
 
-def has_primitive(program: Jaxpr, *wanted: Any) -> bool:
+def has_operation(program: Jaxpr, wanted: Callable[[JaxprEqn], bool]) -> bool:
     """Whether an operation is in a program, or in a loop, a branch or a function that it calls."""
     return any(
-        equation.primitive in wanted
-        or any(has_primitive(inner, *wanted) for inner in _inner(equation))
+        wanted(equation) or any(has_operation(inner, wanted) for inner in _inner(equation))
         for equation in program.eqns
     )
 

@@ -22,6 +22,7 @@ from descend.data.rows.store import MemoryStore, RowStore
 from descend.errors import InputError, warn_user
 from descend.training.convolutions import has_operation
 from descend.training.evaluation import blocks
+from descend.training.jax_setup import jit_program
 from descend.types import Params
 
 MOST_PLACES = 512
@@ -140,7 +141,7 @@ def _extreme_rows(store: RowStore) -> dict[str, NDArray[Any]]:
 
 def _check_rows(predict: Callable[[Inputs], Any], rows: Inputs) -> bool:
     """Whether a row has an index that is out of range, of which a warning tells."""
-    checked = jax.jit(checkify.checkify(predict, errors=checkify.index_checks))
+    checked = jit_program(checkify.checkify(predict, errors=checkify.index_checks))
 
     def fault(x: Inputs) -> str | None:
         error, _ = checked(x)

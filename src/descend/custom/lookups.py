@@ -26,7 +26,7 @@ from descend.training.jax_setup import jit_program
 from descend.types import Params
 
 MOST_PLACES = 512
-"""Of the numbers of a row, so many whose range is largest are looked at."""
+"""In a row of more numbers, those places are looked at whose numbers are the most extreme."""
 BLOCK_ROWS = 64
 
 Inputs = Mapping[str, Any]

@@ -1,10 +1,9 @@
 """Products of rows and a layer's weights, whose gradients a processor multiplies fast.
 
-A product of matrices asks for one of them with the axis that is summed over first and for the
-other with it last. The gradient of the weights is summed over rows, so with a row in each line
-both matrices have this axis first, and one has to be transposed in each update. With a row in each
-column both have it last, which the library that multiplies takes as it is; only the weights are
-transposed, and they are small.
+The gradient of the weights is a sum over the rows of a batch. If each row of the batch is a row
+of the matrix, this product needs the transpose of the layer's inputs, a large copy in each update.
+If each row of the batch is a column, the library multiplies the matrices as they are; only the
+weights are transposed, and they are small.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import jax
 from descend.types import Array
 
 FEW_ROWS, MANY_ROWS = 64, 256
-"""Batches between these numbers of rows are transposed as they are multiplied, others before."""
+"""Batch sizes between which the product transposes as it goes; for all others the inputs are
+transposed first."""
 
 
 @jax.custom_vjp
 def product(values: Array, kernel: Array) -> Array:
-    """`[B, n] @ [n, m]`, a row in each line."""
+    """`[B, n] @ [n, m]`, each row of the batch a row."""
     return values @ kernel
 
 
@@ -45,7 +45,7 @@ product.defvjp(_forward, _backward)
 
 @jax.custom_vjp
 def product_rows_last(kernel: Array, values: Array) -> Array:
-    """`[n, m]ᵀ @ [n, B]`, a row in each column.
+    """`[n, m]ᵀ @ [n, B]`, each row of the batch a column.
 
     Forwards and backwards, 1,024 rows take 0.8 of the time of `product`.
     """
@@ -53,7 +53,7 @@ def product_rows_last(kernel: Array, values: Array) -> Array:
 
 
 def _turned(kernel: Array) -> Array:
-    """The kernel, transposed before it is multiplied."""
+    """The transpose of the kernel, as a copy: XLA would merge it with the product."""
     return jax.lax.optimization_barrier(kernel.T)
 
 

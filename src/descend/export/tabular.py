@@ -9,7 +9,7 @@ import numpy as np
 
 from descend.export.graph import Graph, add_activation
 from descend.settings import Settings
-from descend.training.network.tabular import FIXED, SPANS, with_mean_of_days
+from descend.training.network.tabular import FIXED, SPANS, input_factors, with_mean_of_days
 
 
 def tabular_networks(
@@ -44,11 +44,11 @@ def _members(
         parts.append(_flat(graph, looked_up))
     values = graph.add("Concat", *parts, axis=1)
     members, _, outputs = np.shape(params["heads"]["kernel"])
-    if members > 1:
-        signs = np.asarray(params["signs"]).reshape(1, members, -1)
+    factors = input_factors(params)
+    if factors is not None:
         values = graph.add("Unsqueeze", values, graph.constant([1], np.int64))
-        values = graph.add("Mul", values, graph.constant(signs, np.float32))
-        values = graph.add("Reshape", values, graph.constant([-1, signs.shape[2]], np.int64))
+        values = graph.add("Mul", values, graph.constant(np.asarray(factors)[None], np.float32))
+        values = graph.add("Reshape", values, graph.constant([-1, factors.shape[1]], np.int64))
     for layer in params["layers"]:
         values = graph.add("MatMul", values, graph.constant(layer["kernel"], np.float32))
         values = graph.add("Add", values, graph.constant(layer["bias"], np.float32))

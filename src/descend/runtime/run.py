@@ -205,9 +205,10 @@ def _restored(
         return trainable, restore_loop_state(*saved, like=loop)
     except FileFormatError as error:
         before = trainable.as_before()
-        if before is not None:
+        while before is not None:
             with contextlib.suppress(FileFormatError):
                 return before, restore_loop_state(*saved, like=before.problem.begin())
+            before = before.as_before()
         # Another model or optimizer, if the check finds one, tells more than its arrays.
         trainable.check_resumed(record, loop)
         raise error

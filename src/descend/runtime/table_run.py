@@ -35,6 +35,7 @@ from descend.settings import IN_MEMORY, Settings, settings_from
 from descend.training.build import problem_of, resolve_task
 from descend.training.evaluation import blocks
 from descend.training.loop_state import LoopState
+from descend.training.network.tabular import NEWEST_VERSION
 from descend.training.problem import Problem
 from descend.training.processes.messages import sharing_with_others
 from descend.training.processes.watch import steps
@@ -78,22 +79,23 @@ class TableRun(Trainable[Run]):
         prepared: the rows.
         source: the path, URL or query of the table; None where it was in memory.
         asked: metrics and further rows that the user wants to be measured.
-        single_values: whether columns of many values may be categories too.
+        version: of the tabular network.
     """
 
     prepared: Prepared
     source: str | Path | None = None
     asked: Asked = NOTHING_ASKED
-    single_values: bool = True
+    version: int = NEWEST_VERSION
 
     @cached_property
     def problem(self) -> Problem:
         """What is trained."""
-        return problem_of(self.settings, self.prepared, single_values=self.single_values)
+        return problem_of(self.settings, self.prepared, version=self.version)
 
-    def as_before(self) -> TableRun:
-        """With bins alone for columns of many values."""
-        return dataclasses.replace(self, single_values=False)
+    def as_before(self) -> TableRun | None:
+        """With the version of the tabular network before this one."""
+        tabular = self.settings.model == "tabular" and self.version > 1
+        return dataclasses.replace(self, version=self.version - 1) if tabular else None
 
     def described(self, settings: Settings) -> dict[str, Any]:
         """Settings, data and schema."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -41,10 +42,16 @@ from descend.training.network.bins import find_bins, sample
 from descend.training.network.day_codes import elapsed_days
 from descend.training.network.from_settings import network_of
 from descend.training.network.models import Network
-from descend.training.network.tabular import each_member, mask_fixed
+from descend.training.network.tabular import (
+    NEWEST_VERSION,
+    each_member,
+    mask_fixed,
+    without_scales,
+)
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
 from descend.training.stopping import Limits
+from descend.types import Params
 
 PLANNED = ("cosine", "one-cycle", "warmup-stable-decay")
 """Schedules whose course needs to know the end."""
@@ -57,21 +64,20 @@ WEIGHT_BYTES = 128
 remembers, their mean, the best ones, gradients, and the copies that a checkpoint is made from."""
 
 
-def problem_of(settings: Settings, prepared: Prepared, *, single_values: bool = True) -> Problem:
+def problem_of(settings: Settings, prepared: Prepared, *, version: int = NEWEST_VERSION) -> Problem:
     """The training problem for a prepared table; `loss` must be resolved.
 
     Args:
         settings: of the run.
         prepared: the rows.
-        single_values: whether columns of many values may be categories too, which runs of older
-            versions did not know (`value_groups`).
+        version: of the tabular network.
     """
     bins = None
     if settings.model == "tabular":
         days = elapsed_days(prepared.schema)
         held_out = sample(prepared.validation, settings.seed).numeric
         rows = sample(prepared.sampled, settings.seed)
-        target = rows.target if single_values else None
+        target = rows.target if version > 1 else None
         bins = find_bins(rows.numeric, rows.weight, target, days, held_out)
     sparse = isinstance(prepared.training, SparseStore)
     network = network_of(settings, prepared.schema, prepared.encoder, bins, sparse=sparse)
@@ -83,7 +89,7 @@ def problem_of(settings: Settings, prepared: Prepared, *, single_values: bool = 
     return Problem(
         store=prepared.training,
         validation=prepared.validation,
-        init=network.init,
+        init=network.init if version > 2 else functools.partial(_init_before_scales, network),
         apply=network.apply,
         per_example=per_example,
         optimizer=optimizer if bins is None else mask_fixed(optimizer),
@@ -98,6 +104,10 @@ def problem_of(settings: Settings, prepared: Prepared, *, single_values: bool = 
         if bins is None
         else program_of(network, settings, prepared.schema.target, several=several),
     )
+
+
+def _init_before_scales(network: Network, seed: int) -> Params:
+    return without_scales(network.init(seed))
 
 
 def _check_memory(settings: Settings, network: Network) -> None:

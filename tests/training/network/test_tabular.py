@@ -19,12 +19,14 @@ from descend.training.network.bins import BEYOND, find_bins
 from descend.training.network.models import Inputs, Network
 from descend.training.network.tabular import (
     FIXED,
+    SCALE_RATE,
     SPANS,
     before_spans,
     each_member,
     find_places,
     first_layer_inputs,
     in_pieces,
+    input_factors,
     mask_fixed,
     tabular,
 )
@@ -126,6 +128,42 @@ def test_the_members_differ_and_together_give_their_mean() -> None:
     assert each.shape == (20, 4, 1)
     assert np.std(each, axis=1).min() > 0
     np.testing.assert_allclose(jax.jit(made.apply)(params, x), each.mean(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_each_member_multiplies_its_inputs_by_sign_and_scale(members: int) -> None:
+    made, x, inputs = network(members), rows(20), Inputs(3, SIZES)
+    assert made.members is not None
+    params = dict(made.init(1))
+    random = np.random.default_rng(6)
+    params["scales"] = random.normal(size=params["scales"].shape).astype(np.float32)
+    read = np.asarray(first_layer_inputs(params, x, inputs)).T
+    signs = params.get("signs", np.ones(read.shape[1])).reshape(members, -1)
+    expected = []
+    for member in range(members):
+        values = read * signs[member] * (1 + SCALE_RATE * params["scales"])
+        for layer in params["layers"]:
+            values = np.maximum(values @ layer["kernel"] + layer["bias"], 0)
+        heads = params["heads"]
+        expected.append(
+            values @ heads["kernel"][member] + heads["bias"].reshape(members, -1)[member]
+        )
+    each = np.asarray(made.members(params, x))
+    np.testing.assert_allclose(each, np.stack(expected, axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_inputs_that_tell_something_come_to_count_more_than_noise() -> None:
+    random = np.random.default_rng(8)
+    x = random.normal(size=(2_000, 20)).astype(np.float32)
+    y = np.sin(2 * x[:, :1]) + x[:, 1:2]
+    made = tabular(Inputs(20, ()), [0.0], (16, 16), "relu", 1, MEAN, find_bins(x))
+    store = store_of(x, y)
+    asked = problem(store=store, validation=store, init=made.init, apply=made.apply, members=None)
+    loop, _ = fit(asked.loop_config(64, 0.01, limits=Limits(epochs=10)), asked.begin())
+    factors = np.abs(np.asarray(input_factors(loop.best.mean))[0])
+    embedded = factors[20:].reshape(20, -1).max(axis=1)
+    columns = np.maximum(factors[:20], embedded)
+    assert columns[:2].min() > 1.5 * np.median(columns[2:])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,28 +145,3 @@ def test_the_default_model_learns_what_each_value_has_of_its_own() -> None:
     rows = frame(1_000, 1)
     left = np.var(rows["sold"] - np.ravel(run.model.predict(rows))) / np.var(rows["sold"])
     assert left < 0.3  # Noise alone is 0.14, what the shops have of their own 0.58.
-
-
-def test_a_run_of_an_older_version_goes_on_without_such_categories(tmp_path: Path) -> None:
-    shop, smooth, y = shops()
-    assert coded(shop, smooth, y=y) == [0]
-    frame = pd.DataFrame({"shop": shop, "meters": smooth, "sold": y})
-    frame.to_csv(tmp_path / "table.csv", index=False)
-
-    def train(**options: Any) -> descend.Run:
-        with pytest.MonkeyPatch.context() as older:
-            older.setattr(GroupsOf, "find", lambda *_: None)
-            table = str(tmp_path / "table.csv")
-            return descend.train(table, target="sold", effort="quick", epochs=4, **options)
-
-    def stop(evaluation: descend.Evaluation) -> None:
-        if evaluation.epoch == 2:
-            evaluation.stop()
-
-    train(out=tmp_path / "run", callbacks=[stop])
-    resumed = descend.resume(tmp_path / "run")
-    whole = train()
-    assert [line.validation_loss for line in resumed.history] == [
-        line.validation_loss for line in whole.history
-    ]
-    assert "coded" not in resumed.model.params["fixed"]

@@ -7,6 +7,10 @@ arXiv 2203.05556, sections 3.2 and 3.3). And where a column has few distinct val
 embedding of the nearest of them, as a category has: so it may be a code. Days of a column of dates
 have such embeddings too (`day_codes`), and values that matter one by one (`value_groups`).
 
+Each input of the first layer is multiplied by a scale of its own, which moves faster than other
+weights: inputs that tell something soon count more, and columns of noise less (the scaling layer of
+RealMLP, Holzmüller et al. 2024, arXiv 2407.04491, section 3).
+
 The members see the same embedded row, each with signs of its own, go through the same hidden
 layers and end in a layer of their own (BatchEnsemble, Wen et al. 2020, arXiv 2002.06715; TabM,
 Gorishniy et al. 2024, arXiv 2410.24210, the variant with an adapter at the first layer alone).
@@ -48,6 +52,12 @@ SPANS = ("below", "above")
 """Those of them that older models have not."""
 BIN_SPREAD, HEAD_SPREAD = 0.3, 0.3
 """Deviation of bin embeddings, and of the members' last layers times the root of their inputs."""
+
+SCALE_RATE = 6.0
+"""How many times as fast as other weights the scales of the first layer's inputs move."""
+NEWEST_VERSION = 3
+"""Networks of version 2 have no such scales; those of version 1 have no `value_groups` either. A
+run that began with one of them goes on with it."""
 
 PIECE_ROWS = 256
 """Rows that a processor evaluates at once."""
@@ -99,6 +109,7 @@ def tabular(
         if members > 1:
             signs = random.integers(0, 2, members * widths[0])
             params["signs"] = (2.0 * signs - 1.0).astype(np.float32)
+        params["scales"] = np.zeros(widths[0], np.float32)
         params["layers"] = [
             {
                 "kernel": normal(random, (before, after), np.sqrt(2.0 / max(1, before))),
@@ -219,9 +230,9 @@ def _members_apply(inputs: Inputs, activation: str) -> Apply:
         values = first_layer_inputs(params, x, inputs)
         width, rows = values.shape
         members, _, outputs = params["heads"]["kernel"].shape
-        if members > 1:
-            signs = params["signs"].reshape(members, width).T
-            values = (values[:, None, :] * signs[:, :, None]).reshape(width, members * rows)
+        factors = input_factors(params)
+        if factors is not None:
+            values = (values[:, None, :] * factors.T[:, :, None]).reshape(width, members * rows)
         for layer in params["layers"]:
             values = act(product_rows_last(layer["kernel"], values) + layer["bias"][:, None])
         values = values.reshape(-1, members, rows)
@@ -235,6 +246,20 @@ def _members_apply(inputs: Inputs, activation: str) -> Apply:
         return found + params["heads"]["bias"].reshape(members, outputs)
 
     return apply
+
+
+def input_factors(params: Params) -> Any:
+    """`[M, w]`: what each member multiplies the inputs of its first layer by; None: by nothing."""
+    if "signs" not in params and "scales" not in params:
+        return None
+    members = params["heads"]["kernel"].shape[0]
+    factors = 1.0 + SCALE_RATE * params["scales"][None, :] if "scales" in params else 1.0
+    return params["signs"].reshape(members, -1) * factors if "signs" in params else factors
+
+
+def without_scales(params: Params) -> Params:
+    """The parameters of the tabular network as version 2 made them."""
+    return {name: part for name, part in params.items() if name != "scales"}
 
 
 def first_layer_inputs(params: Params, x: Mapping[str, Array], inputs: Inputs) -> Array:

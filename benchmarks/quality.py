@@ -38,7 +38,7 @@ from benchmarks.quality_sides import MOST_ROWS, PEERS, TREES, Scores, Table, des
 from descend import defaults
 from descend.defaults import EFFORTS
 from descend.training import early_decay
-from descend.training.network import bins, day_codes, value_groups
+from descend.training.network import bins, day_codes, tabular, value_groups
 
 
 def version(side: str) -> str:
@@ -48,6 +48,7 @@ def version(side: str) -> str:
     network = [value for name, value in vars(defaults).items() if name.startswith("TABULAR_")]
     for module in (early_decay, bins, day_codes, value_groups):
         network += [value for name, value in vars(module).items() if name.isupper()]
+    network += [tabular.NEWEST_VERSION, tabular.SCALE_RATE]
     return f"{EFFORTS[side]}, {defaults.HIDDEN['tabular']}, {network}"
 
 

@@ -64,6 +64,16 @@ def test_a_sound_model_is_green() -> None:
     assert (sentence, tone) == (f"Looks sound: all {len(found)} checks passed.", "good")
 
 
+def test_leaking_columns_are_told_by_the_record_and_not_by_words_of_warnings() -> None:
+    record = record_with()
+    record["data"]["warnings"] = ["Column 'leak_rate' (row 12): one value is far from all others."]
+    assert tones(record, assessment_of())["no single column gives the target away"] == "good"
+    record["data"]["leaking"] = ["leak_rate", "valve"]
+    found = {one.name: one for one in checks_of(record, STEADY, assessment_of())}
+    told = found["a column may give the target away"]
+    assert (told.tone, "exclude=['leak_rate', 'valve']" in told.text) == ("warn", True)
+
+
 @pytest.mark.parametrize(
     ("record", "assessment", "name", "tone"),
     [

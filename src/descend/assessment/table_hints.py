@@ -64,12 +64,8 @@ def table_hints(table: Table, schema: Schema) -> dict[str, Any]:
     nothing = np.zeros(len(weight))
     sample = Sample(batch.x, truth, nothing, weight, lambda x: nothing, class_names(schema))
     found = strongest(sample, places)
-    # A warning that names a column says already what to type.
-    warned = {
-        one["column"]
-        for one in found
-        if any(f"Column {one['column']!r} gives the target" in text for text in schema.warnings)
-    }
+    # The warnings of the schema say already what to type for these.
+    warned = schema.leaking
     hints = [
         f"{one['column']} alone explains {100 * one['explained']:.3g} % of the target. If it is "
         f"not known when predicting, leave it out: {option_text('exclude', [one['column']])}."

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from descend.errors import option_text
+from descend.errors import listed_names, option_text
 from descend.io.units import count_text, percent_text
 from descend.reporting.html import number_text, three_text
 from descend.reporting.networks import last_network, networks_text
@@ -265,11 +265,6 @@ def _copies(assessment: Record) -> Check | None:
 
 def _leaks(record: Record, assessment: Record) -> Check | None:
     """Whether a column, or a sum of columns, gives the target away."""
-    named = [
-        str(one)
-        for one in record["data"].get("warnings", ())
-        if any(word in str(one) for word in ("leak", "gives the target", "sum to", "adds up"))
-    ]
     strongest = assessment.get("strongest") or []
     found = [one for one in strongest if one["explained"] >= GIVES_AWAY]
     if found and len(strongest) == 1:
@@ -321,8 +316,15 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             f"the target. Leave out what is not known when predicting: "
             f"{option_text('exclude', late[:4])}.",
         )
-    if named:
-        return Check("a column may give the target away", "warn", " ".join(named))
+    leaking = record["data"].get("leaking")
+    if leaking:
+        return Check(
+            "a column may give the target away",
+            "warn",
+            f"In a sample of the training rows, each of these columns nearly determines the "
+            f"target: {listed_names(leaking)}. Leave out what is not known when predicting: "
+            f"{option_text('exclude', leaking[:4])}.",
+        )
     return Check("no single column gives the target away", "good", "") if strongest else None
 
 

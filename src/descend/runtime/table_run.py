@@ -106,6 +106,7 @@ class TableRun(Trainable[Run]):
             "task_reason": schema.task_reason,
             "columns": [dataclasses.asdict(line) for line in describe(schema)],
             "warnings": list(schema.warnings),
+            "leaking": list(schema.leaking),
             "notes": list(schema.notes),
         }
         return {"settings": settings.as_json(), "data": data, "schema": schema.as_json()}

@@ -251,6 +251,7 @@ class Schema:
         weight: the column of row weights, or None.
         rows: how many rows were used and skipped.
         warnings: sentences the user should see before training.
+        leaking: the columns that nearly determine the target; `warnings` has a sentence on each.
         missing: texts that stand for a missing value, as the user gave them.
         notes: sentences on how columns are read.
     """
@@ -261,6 +262,7 @@ class Schema:
     weight: str | None
     rows: RowCounts
     warnings: tuple[str, ...] = ()
+    leaking: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -16,8 +16,6 @@ from descend.data.schema.columns import (
     Schema,
 )
 from descend.data.schema.number_survey import MOST_COUNTED
-from descend.data.schema.targets import MOST_CLASSES
-from descend.errors import option_text
 from descend.io.units import count_text
 
 
@@ -94,8 +92,6 @@ def _remark(column: Column) -> str:
         case NumberColumn():
             notes = [column.note] if column.note else []
             notes += ["indicator for missing values"] if column.missing else []
-            if column.distinct is not None and 2 < column.distinct <= MOST_CLASSES:
-                notes.append(f"few values: {option_text('categorical')} would make it a category")
             return "; ".join(notes)
         case CategoryColumn():
             folded = (column.distinct or 0) - len(column.values)

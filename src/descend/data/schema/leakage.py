@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,18 @@ _TEXT_BYTES = 12 << 20
 _GOLDEN = 0x9E3779B1
 
 
+class Leak(NamedTuple):
+    """A column that nearly determines the target.
+
+    Attributes:
+        column: its name.
+        text: a sentence for the user, with what to type.
+    """
+
+    column: str
+    text: str
+
+
 def leaking_columns(
     table: Table,
     numbers: Sequence[TableColumn],
@@ -41,8 +54,8 @@ def leaking_columns(
     *,
     classes: bool,
     training_rows: int,
-) -> list[str]:
-    """A sentence for each column that nearly determines the target.
+) -> list[Leak]:
+    """The columns that nearly determine the target.
 
     In a sample of the training rows, such a column is nearly a linear function of the target, or
     rows with the same value nearly always have the same target.
@@ -80,11 +93,12 @@ def leaking_columns(
                 continue
             share = _describe_leak(sample.column(place), y, number=number, classes=classes)
             if share:
-                found.append(
+                text = (
                     f"Column {column.name!r} gives the target {target.name!r} away ({share}). "
                     "If it is not known when predicting, leave it out with "
                     f"{option_text('exclude', [column.name])}."
                 )
+                found.append(Leak(column.name, text))
     return found
 
 

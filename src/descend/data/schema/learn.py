@@ -251,7 +251,7 @@ def _schema(
         raise DataError(_nothing_left_text(table, columns, surveys))
     kinds = {column.name: column.kind for column in columns}
     warnings += text_warnings(read.typed, kinds, [target.name for target in targets])
-    warnings += leaking_columns(
+    leaks = leaking_columns(
         table,
         [one for one in inputs if kinds[one.name] == "number"],
         [one for one in inputs if kinds[one.name] == "category"],
@@ -259,6 +259,7 @@ def _schema(
         classes=target.task == "classification",
         training_rows=training,
     )
+    warnings += [leak.text for leak in leaks]
     warnings += _missing_warnings(columns, training)
     warnings += column_hints(table, columns, surveys)
     warnings += repeated_entities(table, inputs, survey, values, rows, settings)
@@ -273,6 +274,7 @@ def _schema(
         weight=settings.weight,
         rows=row_counts,
         warnings=tuple(warnings),
+        leaking=tuple(leak.column for leak in leaks),
         missing=settings.missing,
         notes=(
             *read.notes,

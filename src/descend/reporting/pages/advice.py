@@ -100,7 +100,7 @@ def _next_section(record: Record) -> list[Section]:
 
 
 def _trials_section(advice: Record, evidence: Record) -> Section:
-    reason = why_not_faster(evidence, advice["batch_size"])
+    reason = why_not_faster(evidence, advice["batch_size"]).text
     missing = left_out_text(evidence)
     return Section(
         "How batch size and rate were chosen",

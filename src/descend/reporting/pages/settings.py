@@ -10,7 +10,7 @@ from descend.errors import option_text
 from descend.io.units import bytes_text, count_text
 from descend.reporting.html import number_text
 from descend.reporting.page_model import Cell, KeyFigure, Section, Table
-from descend.reporting.text.records import chosen_rate, own_remark
+from descend.reporting.text.records import chosen_rate
 
 Record = Mapping[str, Any]
 
@@ -87,7 +87,7 @@ def data_section(record: Record) -> Section:
                 *(str(column[name]) for name in ("name", "type", "becomes", "values")),
                 column["missing"],
                 distinct_cell(column, rows["training"]),
-                own_remark(column),
+                str(column["remark"]),
             ]
             for column in data["columns"]
         ],

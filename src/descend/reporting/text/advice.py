@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from descend.errors import option_text
 from descend.io.units import bytes_text, count_text, span_text
@@ -119,20 +119,32 @@ def _why(advice: Advice) -> str:
         if trial["ratio"] is not None and trial["batch_size"] != advice.batch_size:
             best.setdefault(trial["batch_size"], trial)
     reason = why_not_faster(evidence, advice.batch_size)
-    for size in [size for size in best if reason.startswith(f"{size:,} rows look faster")]:
-        del best[size]  # The next sentence tells its time.
+    if reason.batch_size is not None:
+        best.pop(reason.batch_size, None)  # The reason tells its time.
     if best:
         others = ", ".join(f"{size:,} {_times(one)}" for size, one in sorted(best.items()))
         text += f" Other batch sizes would take, to the same loss: {others} as long"
         text += " (in brackets 90 % intervals)." if "(" in others else "."
-    text += f" {reason}" if reason else ""
+    text += f" {reason.text}" if reason.text else ""
     if failed:
         text += f" {count_text(failed, 'trial')} diverged."
     return text
 
 
-def why_not_faster(evidence: Mapping[str, Any], advised: int) -> str:
-    """Why another batch size that looks faster was not chosen; empty if there is none.
+class NotFaster(NamedTuple):
+    """Why a batch size that looks faster was not chosen.
+
+    Attributes:
+        text: a sentence; empty if no size looks faster.
+        batch_size: the size that it tells the time of, or None.
+    """
+
+    text: str
+    batch_size: int | None = None
+
+
+def why_not_faster(evidence: Mapping[str, Any], advised: int) -> NotFaster:
+    """Why another batch size that looks faster was not chosen.
 
     Args:
         evidence: of the advice.
@@ -155,17 +167,21 @@ def why_not_faster(evidence: Mapping[str, Any], advised: int) -> str:
             f"time{within}"
         )
         if gain and fastest["ratio"] * gain < 1.0:
-            return f"{looks}, but training diverged when that trial was continued for an epoch."
-        return (
+            return NotFaster(
+                f"{looks}, but training diverged when that trial was continued for an epoch.",
+                fastest["batch_size"],
+            )
+        return NotFaster(
             f"{looks}, but two runs of one setting differ that much by chance: a {kind} batch "
-            f"size is chosen only if it is{bar}."
+            f"size is chosen only if it is{bar}.",
+            fastest["batch_size"],
         )
     if min(_relative_seconds(evidence, advised), default=1.0) < CLEARLY:
-        return (
+        return NotFaster(
             "A size below that looks faster was not tried to the end: its time is predicted from "
             "the other sizes."
         )
-    return ""
+    return NotFaster("")
 
 
 def _relative_seconds(evidence: Mapping[str, Any], advised: int) -> list[float]:

@@ -249,7 +249,7 @@ def columns_text(
             _shorten(column["name"], 24),
             column["becomes"],
             _whole_words(column["values"], 40),
-            _whole_words(_as_typed(own_remark(column), column["name"]), 100),
+            _whole_words(_as_typed(str(column["remark"]), column["name"]), 100),
             f"{_count(missing)}{share}",
             f"{'about ' if column.get('estimated') else ''}{_count(distinct)}",
         ]
@@ -278,12 +278,6 @@ def _whole_words(text: str, width: int) -> str:
 
 def _one_line(value: str | None) -> str:
     return "" if value is None else " ".join(value.split())
-
-
-def own_remark(column: Mapping[str, Any]) -> str:
-    """What is remarkable about a column; what all those with few values share is said once."""
-    parts = str(column["remark"]).split("; ")
-    return "; ".join(part for part in parts if "would make it a category" not in part)
 
 
 def left_out_text(columns: Sequence[Mapping[str, Any]]) -> str:

@@ -56,6 +56,7 @@ class Data(Struct, kw_only=True):
     columns: list[ColumnLine]
     task_reason: str | None = None
     warnings: list[str] = field(default_factory=list)
+    leaking: list[str] = field(default_factory=list)
 
 
 class Result(Struct, kw_only=True):

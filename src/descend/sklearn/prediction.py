@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from descend.data.encoding.sparse import can_be_sparse, encode_sparse
+from descend.data.encoding.unseen import UnseenValues
 from descend.model import Model, Predicted
 from descend.sklearn.arrays import encode_inputs
 
@@ -32,11 +33,16 @@ def predict_rows(model: Model, X: Any) -> Predicted:
 
 
 def encode_rows(model: Model, X: Any) -> Iterator[dict[str, NDArray[Any]]]:
-    """Checked rows as the network reads them; of sparse ones a few at a time."""
-    if not issparse(X):
-        yield encode_inputs(model.encoder, X)
-        return
+    """Checked rows as the network reads them; of sparse ones a few at a time.
+
+    Once they are all read, a warning tells of columns with many categories that training never saw.
+    """
     schema = model.schema
+    unseen = UnseenValues(schema)
+    if not issparse(X):
+        yield encode_inputs(model.encoder, X, unseen)
+        unseen.warn_of_cells()
+        return
     entries = model.settings.model != "tabular" and can_be_sparse(schema)
     step = SPARSE_ROWS if entries else max(1, min(SPARSE_ROWS, DENSE_NUMBERS // X.shape[1]))
     for start in range(0, X.shape[0], step):

@@ -206,6 +206,19 @@ class UnseenValues:
         for sentence in self.sentences():
             warn_user(sentence, DataWarning)
 
+    def warn_of_cells(self) -> None:
+        """Warn of the cells alone that a model cannot tell apart: all of them have one meaning.
+
+        Rows given for a sum over many settings of a column, such as those of a partial dependence,
+        have numbers unlike those of training by intention.
+        """
+        for column in self._schema.columns:
+            if isinstance(column, CategoryColumn) and self._values[column.name]:
+                for sentence in self._of_column(column):
+                    warn_user(sentence, DataWarning)
+        for sentence in self._of_strays():
+            warn_user(sentence, DataWarning)
+
     def sentences(self) -> list[str]:
         """The warnings: on how the table was read, and on each column with unseen values."""
         said = list(self._notes)
@@ -232,13 +245,7 @@ class UnseenValues:
                     said += unit_sentences(f"the target {name!r}", unit, self._units[name])
             for name, low, high in zip(target.names, target.minimum, target.maximum, strict=True):
                 said += self._of_far(f"the target {name!r}", name, f"{low:.8g}", f"{high:.8g}")
-        for name, count in self._strays.items():
-            if count > MANY * self._rows[name]:
-                said.append(
-                    f"Column {name!r} holds no number or date in {count:,} of "
-                    f"{count_text(self._rows[name], 'cell')}; such cells count as missing, as in "
-                    "training."
-                )
+        said += self._of_strays()
         if self._classes:
             rows, name = sum(self._classes.values()), target.names[0]
             labels = target.labels if isinstance(target, ClassificationTarget) else ()
@@ -264,6 +271,14 @@ class UnseenValues:
             f"{count_text(values, 'value')} ({percent_text(unseen / values)}): "
             f"{_list_examples(self._examples[column.name])}. Training had {known}"
             f"{', …' if len(column.values) > _SHOWN else ''}."
+        ]
+
+    def _of_strays(self) -> list[str]:
+        return [
+            f"Column {name!r} holds no number or date in {count:,} of "
+            f"{count_text(self._rows[name], 'cell')}; such cells count as missing, as in training."
+            for name, count in self._strays.items()
+            if count > MANY * self._rows[name]
         ]
 
     def _of_odd_rows(self, name: str) -> list[str]:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from descend.custom.lookups import check_lookups
+from descend.data.rows.store import MemoryStore
 from descend.errors import InputError
 from tests.custom.models import fit
 
@@ -79,9 +81,30 @@ def beyond_by_itself(rows):
     return table(rows), lambda params, x: params[x * 0 + rows].mean(axis=1)
 
 
+def computed_again(rows):
+    def apply(params, x):
+        return jax.checkpoint(lambda params, x: params[x].mean(axis=1))(params, x)
+
+    return table(rows), apply
+
+
+def computed_again_in_a_loop(rows):
+    def apply(params, x):
+        @jax.checkpoint
+        def step(total, ids):
+            return total + params[ids], None
+
+        return jax.lax.scan(step, jnp.zeros((len(x), 1)), x.T)[0]
+
+    return table(rows), apply
+
+
 @pytest.mark.parametrize(
     "model",
-    [indexed, indexed_by_floats, in_a_loop, equinox_embedding],
+    [
+        *(indexed, indexed_by_floats, in_a_loop, equinox_embedding),
+        *(computed_again, computed_again_in_a_loop),
+    ],
     ids=lambda one: one.__name__,
 )
 def test_an_id_beyond_an_embedding_is_told(model):
@@ -151,3 +174,116 @@ def test_an_id_beyond_an_array_of_whole_numbers_is_told():
 
     with pytest.warns(UserWarning, match="place 104"):
         fit((table(7), apply), tokens(104), **QUICK)
+
+
+PADDING = -1000
+
+
+def padded(beyond=None):
+    ids, y = tokens()
+    ids[::3, 2] = PADDING
+    if beyond is not None:
+        ids[90, 0] = beyond  # Its row has padding too.
+    return ids, y
+
+
+def mean_of_known(embed, ids):
+    known = (ids != PADDING)[..., None]
+    return jnp.where(known, embed, 0).sum(axis=1) / known.sum(axis=1)
+
+
+def masked_by_choice(params, x):
+    return mean_of_known(params[x], x)
+
+
+def masked_where_taken(params, x):
+    return mean_of_known(jnp.take(params, x, axis=0), x)
+
+
+def masked_by_product(params, x):
+    known = (x != PADDING)[..., None]
+    return (params[x] * known).sum(axis=1) / known.sum(axis=1)
+
+
+def masked_in_attention(params, x):
+    embed = jnp.concatenate([params[x], params[x] ** 2], axis=-1)
+    scores = embed @ embed.transpose(0, 2, 1)
+    scores = jnp.where((x != PADDING)[:, None], scores, -jnp.inf)
+    return mean_of_known((jax.nn.softmax(scores) @ embed)[..., :1], x)
+
+
+def masked_in_a_loop(params, x):
+    def step(total, ids):
+        return jnp.where((ids != PADDING)[:, None], total + params[ids], total), None
+
+    return jax.lax.scan(jax.checkpoint(step), jnp.zeros((len(x), 1)), x.T)[0]
+
+
+MASKED = [
+    *(masked_by_choice, masked_where_taken, masked_by_product),
+    *(masked_in_attention, masked_in_a_loop),
+]
+
+
+@pytest.mark.parametrize("apply", MASKED, ids=lambda one: one.__name__)
+def test_padding_that_the_model_masks_is_not_told(apply):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run = fit((table(IDS), apply), padded(), **QUICK)
+        run.predict(np.full((2, 3), [1, 2, PADDING]))
+
+
+@pytest.mark.parametrize("apply", MASKED, ids=lambda one: one.__name__)
+def test_an_id_beyond_an_embedding_is_told_beside_padding_that_is_masked(apply):
+    if apply is masked_where_taken:
+        with pytest.raises(InputError, match=r"x makes .* place 120 .* JAX takes NaN"):
+            fit((table(IDS), apply), padded(120), **QUICK)
+        return
+    with pytest.warns(UserWarning, match=r"x makes .* place 120 .* places 0 to 99"):
+        fit((table(IDS), apply), padded(120), **QUICK)
+
+
+def test_padding_is_told_where_its_mask_does_not_hide_what_is_taken():
+    """0 · NaN is NaN."""
+
+    def apply(params, x):
+        return (jnp.take(params, x["ids"], axis=0) * x["mask"][..., None]).sum(axis=1)
+
+    ids, y = padded()
+    x = {"ids": ids, "mask": (ids != PADDING).astype(np.float32)}
+    with pytest.raises(InputError, match=r"place -900 .* JAX takes NaN"):
+        fit((table(IDS), apply), (x, y), **QUICK)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_padding_whose_mask_is_another_input_is_not_told(masks):
+    def apply(params, x):
+        known = x["mask"][..., None]
+        return (params[x["ids"]] * known).sum(axis=1) / 3
+
+    ids, y = padded()
+    x = {"ids": ids, "mask": (ids != PADDING) | (not masks)}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fit((table(IDS), apply), (x, y), **QUICK)
+    assert any("ids makes the model look up" in str(one.message) for one in told) == (not masks)
+
+
+def test_the_model_is_traced_once_for_all_rows():
+    """Rows of training, validation and two further sets are looked at by one program."""
+    traced = []
+
+    def apply(params, x):
+        traced.append(len(x))
+        return params[x].mean(axis=1)
+
+    params = np.zeros((IDS, 1), np.float32)
+    stores = [store_of(tokens(largest)[0]) for largest in (5, 99, 50)]
+    found = check_lookups(apply, lambda x: x["x"], params, stores)
+    assert found == {"x": (0.0, 99.0)}
+    assert len(traced) == 1
+
+
+def store_of(ids):
+    rows = np.ones(len(ids), np.float32)
+    return MemoryStore({"x": ids.astype(np.int32)}, rows, rows)

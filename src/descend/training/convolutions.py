@@ -18,6 +18,8 @@ import jax
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
 
+from descend.training.operations import has_operation, with_operations
+
 T = TypeVar("T")
 
 
@@ -37,7 +39,7 @@ def with_fast_convolutions(function: Callable[..., T]) -> Callable[..., T]:
         program, shapes = jax.make_jaxpr(traced, return_shape=True)(*arguments)
         if not has_convolution(program.jaxpr):
             return traced(*arguments)
-        fast = jaxpr_as_fun(ClosedJaxpr(_in_order(program.jaxpr), program.consts))
+        fast = jaxpr_as_fun(ClosedJaxpr(with_operations(program.jaxpr, _in_order), program.consts))
         found: T = jax.tree.unflatten(jax.tree.structure(shapes), fast(*jax.tree.leaves(arguments)))
         return found
 
@@ -49,53 +51,11 @@ def has_convolution(program: Jaxpr) -> bool:
     return has_operation(program, lambda one: one.primitive is lax.conv_general_dilated_p)
 
 
-def has_operation(program: Jaxpr, wanted: Callable[[JaxprEqn], bool]) -> bool:
-    """Whether an operation is in a program, or in a loop, a branch or a function that it calls."""
-    return any(
-        wanted(equation) or any(has_operation(inner, wanted) for inner in _inner(equation))
-        for equation in program.eqns
-    )
-
-
-def _inner(equation: JaxprEqn) -> list[Jaxpr]:
-    """The programs that an equation has: the body of a loop, branches, a called function."""
-    return [inner for value in equation.params.values() for inner in _inner_of(value)]
-
-
-def _inner_of(value: Any) -> list[Jaxpr]:
-    found = value if isinstance(value, tuple | list) else (value,)
-    programs = [one for one in found if isinstance(one, ClosedJaxpr | Jaxpr)]
-    return [one.jaxpr if isinstance(one, ClosedJaxpr) else one for one in programs]
-
-
-def _in_order(program: Jaxpr) -> Jaxpr:
-    """The program with all its convolutions in the fast order of axes."""
-    changed: Jaxpr = program.replace(eqns=[_equation_in_order(one) for one in program.eqns])
-    return changed
-
-
-def _equation_in_order(equation: JaxprEqn) -> JaxprEqn:
-    if equation.primitive is lax.conv_general_dilated_p:
-        # As a call of a function of its own, so that the variables around it stay what they are.
-        convolve = jax.jit(functools.partial(_convolution_in_order, equation.params))
-        [call] = jax.make_jaxpr(convolve)(*(one.aval for one in equation.invars)).jaxpr.eqns
-        changed: JaxprEqn = call.replace(invars=equation.invars, outvars=equation.outvars)
-        return changed
-    if not _inner(equation):
-        return equation
-    params = {name: _value_in_order(value) for name, value in equation.params.items()}
-    changed = equation.replace(params=params)
-    return changed
-
-
-def _value_in_order(value: Any) -> Any:
-    if isinstance(value, ClosedJaxpr):
-        return value.replace(jaxpr=_in_order(value.jaxpr))
-    if isinstance(value, Jaxpr):
-        return _in_order(value)
-    if isinstance(value, tuple | list):
-        return type(value)(map(_value_in_order, value)) if _inner_of(value) else value
-    return value
+def _in_order(operation: JaxprEqn) -> Callable[..., Any] | None:
+    """A convolution in the fast order of axes; None for other operations."""
+    if operation.primitive is not lax.conv_general_dilated_p:
+        return None
+    return functools.partial(_convolution_in_order, operation.params)
 
 
 def _convolution_in_order(params: dict[str, Any], left: jax.Array, kernel: jax.Array) -> jax.Array:

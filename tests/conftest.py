@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -31,6 +33,42 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     (cache / "descend" / "compiled").symlink_to(programs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_context_for_lowering() -> Iterator[None]:
+    """Lower the programs of a thread in one context of MLIR.
+
+    JAX makes a new context for each program, which takes half as long as lowering a small one, and
+    most programs of the tests are small. What is lowered is the same.
+    """
+    from jax._src.interpreters import mlir
+
+    make = getattr(mlir, "make_ir_context", None)
+    if make is None:  # Another version of JAX.
+        yield
+        return
+    made = threading.local()
+
+    def of_this_thread() -> Any:
+        if not hasattr(made, "context"):
+            made.context = make()
+        return made.context
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlir, "make_ir_context", of_this_thread)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Leave written files to the system: no test takes the power away.
+
+    That files are synchronised is tested with one that fails.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
         yield
 
 

@@ -38,7 +38,7 @@ def gather_settings(
     options.update(typed)
     validation = options.get("validation")
     if like is not None and isinstance(validation, str) and "validation" not in typed:
-        from descend.data.reading.sources import accept_recorded_source
+        from descend.data.reading.recorded_source import accept_recorded_source
 
         if validation == IN_MEMORY:
             raise InputError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from descend.data.reading.sources import local_files
+from descend.data.reading.find_source import local_files
 from descend.errors import DataWarning, FileFormatError, warn_user
 from descend.model import load
 from descend.runs.folder import find_model, is_run, read_run_record

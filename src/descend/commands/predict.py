@@ -17,7 +17,7 @@ import pyarrow.parquet
 from descend.data.encoding.encoder import EncodedRows
 from descend.data.encoding.labels import decode_classes
 from descend.data.encoding.unseen import UnseenValues
-from descend.data.reading.sources import local_files
+from descend.data.reading.find_source import local_files
 from descend.data.rows.prefetch import read_ahead
 from descend.data.schema.columns import ClassificationTarget
 from descend.errors import InputError, SettingsError, option_text

@@ -13,7 +13,7 @@ import numpy as np
 
 from descend.data.encoding.whole_table import encode_whole
 from descend.data.prepare import Prepared, prepare
-from descend.data.reading.sources import accept_recorded_source
+from descend.data.reading.recorded_source import accept_recorded_source
 from descend.data.rows.layout import Layout, layout_from
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import Schema, schema_from_json

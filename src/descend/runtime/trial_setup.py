@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.data.prepare import Prepared, prepare
-from descend.data.reading.sources import is_query
+from descend.data.reading.query import is_query
 from descend.io.secrets import without_secrets
 from descend.reporting.progress import Progress
 from descend.runtime.table_run import table_run

@@ -10,8 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from descend.data.reading.open_table import open_table
-from descend.data.reading.query import check_query
-from descend.data.reading.sources import accept_recorded_source, is_query
+from descend.data.reading.query import check_query, is_query
+from descend.data.reading.recorded_source import accept_recorded_source
 from descend.errors import DataError
 from descend.runs.fingerprint import check_unchanged
 

@@ -9,6 +9,7 @@ from descend.data.reading.expressions import category_sql, numbers_in, plainly_w
 from descend.data.reading.held_rows import listed_sql
 from descend.data.reading.long_numbers import merging_columns
 from descend.data.reading.number_text import is_measure
+from descend.data.reading.shared_groups import count_distinct
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn, groups_of
 from descend.data.reading.typed_columns import TextRules, TypedColumn
@@ -50,7 +51,7 @@ def _spelt_differently(table: Table, columns: Sequence[TableColumn]) -> set[str]
         words = tuple(one for one in column.nulls if not any(True for _ in numbers_in([one])))
         plain = replace(column, nulls=words)
         by_text = category_sql(replace(plain, type="text"))
-        if table.count_distinct(by_text) != table.count_distinct(category_sql(plain)):
+        if count_distinct(table, by_text) != count_distinct(table, category_sql(plain)):
             found.add(column.name)
     return found
 

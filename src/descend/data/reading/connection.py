@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from descend.data.reading.duckdb_instances import NOT_TRUSTED, give_back, take_database
 from descend.data.reading.errors import check_names, reading
-from descend.data.reading.sources import Source
+from descend.data.reading.source import Source
 from descend.data.reading.sql import RESERVED, escaped_path, quote_name, text_list
 from descend.data.reading.table_column import stored_name
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from descend.data.reading.expressions import category_sql, number_sql
 from descend.data.reading.formats import MOST_EXACT
+from descend.data.reading.shared_groups import count_distinct
 from descend.data.reading.table import Table
 from descend.data.reading.table_column import TableColumn
 
@@ -56,7 +57,7 @@ def _beyond_exact(table: Table, columns: Sequence[TableColumn]) -> list[TableCol
 def _merges(table: Table, column: TableColumn) -> bool:
     number = number_sql(column)
     text = category_sql(column, "text")
-    numbers, texts = table.count_distinct(number), table.count_distinct(text)
+    numbers, texts = count_distinct(table, number), count_distinct(table, text)
     sizes = table.joined(
         f"SELECT count({number}) AS n, min({number}) AS low, max({number}) AS high "
         f"FROM {table.rows}"

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from descend.data.reading.connection import Instance, in_order
 from descend.data.reading.errors import check_names, reading
+from descend.data.reading.find_source import find_source
 from descend.data.reading.formats import declared_categories
 from descend.data.reading.frames import arrow_table
 from descend.data.reading.options import ReadingOptions
-from descend.data.reading.sources import Source, find_source
+from descend.data.reading.source import Source
 from descend.data.reading.spool import Spool
 from descend.data.reading.table import Table, csv_columns
 from descend.data.reading.table_copies import run_once

@@ -9,6 +9,7 @@ connection that runs it is locked as well (`connection.Instance.lock`).
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,19 @@ _REFUSED = frozenset(
     }
 )
 """Scalar functions that read the environment or have side effects."""
+_QUERY = re.compile(
+    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|with|from|values|describe|summarize)[\s(]",
+    re.IGNORECASE | re.DOTALL,
+)
+_STATEMENT = re.compile(
+    r"\s*((alter|attach|call|comment|copy|create|deallocate|delete|detach|drop|execute|explain"
+    r"|export|force|import|insert|install|load|merge|pivot|pragma|prepare|reset|set|truncate"
+    r"|unpivot|update|use|vacuum)\s+\S+\s+\S"
+    r"|(attach|call|deallocate|detach|execute|install|load|pragma|reset|use)\s+([^\s.]+\s*$|')"
+    r"|(analyze|begin|checkpoint|commit|rollback|vacuum)\s*(;|$)|call\s+\w+\()",
+    re.IGNORECASE,
+)
+"""Statements that are no query. Two words may be the name of a file: `update data.csv`."""
 _ONE_SELECT = "A query is one SELECT that reads files; it cannot write, attach, load or set."
 
 
@@ -59,6 +73,12 @@ class Query:
     tables: tuple[str, ...]
     files: tuple[str, ...]
     everything: bool = False
+
+
+def is_query(text: str) -> bool:
+    """Whether a string is SQL and not a path; `check_query` decides whether it is allowed."""
+    looks = _QUERY.match(text) is not None or _STATEMENT.match(text) is not None
+    return looks and not os.path.exists(text)
 
 
 def check_query(text: str) -> Query:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -13,9 +14,15 @@ from descend.data.reading.spool import Spool, copy_stream
 from descend.errors import DataError
 from descend.io.secrets import without_secrets
 
+_URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
 STANDARD_INPUT = ("-", "/dev/stdin")
 _streams: dict[tuple[int, int], tuple[str, str]] = {}
 """(path, hash) of what was read from each pipe, by device and inode: it cannot be read again."""
+
+
+def is_url(text: str) -> bool:
+    """Whether a text begins as an address does: `https://`, `s3://`, `postgresql://`."""
+    return _URL.match(text) is not None
 
 
 def is_stream(path: str) -> bool:

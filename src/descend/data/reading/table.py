@@ -17,11 +17,10 @@ from descend.data.reading.batch_size import BATCH_BYTES, VECTOR_ROWS, join_batch
 from descend.data.reading.connection import Instance
 from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.errors import reading
-from descend.data.reading.frames import content_hash
 from descend.data.reading.held_rows import HeldRows, NumberCells, listed_sql, whole_numbers
 from descend.data.reading.narrow import NARROW, Build, Rows
 from descend.data.reading.sharing import Part, Sharing
-from descend.data.reading.sources import Source
+from descend.data.reading.source import Source
 from descend.data.reading.sql import RESERVED, quote_name
 from descend.data.reading.table_column import TableColumn, column_of
 
@@ -145,7 +144,7 @@ class Table:
         own = self.query(sql)
         if self.sharing is None:
             return own
-        return self._merge(pa.concat_tables(self.sharing.tables(own)), merge)
+        return self.merge_parts(pa.concat_tables(self.sharing.tables(own)), merge)
 
     def values(self, select: Sequence[str], *, where: str = "true") -> pa.Table:
         """The values of SQL expressions, in the rows of all processes; every process calls it.
@@ -169,56 +168,12 @@ class Table:
         own = self.query(sql)
         return own if self.sharing is None else pa.concat_tables(self.sharing.tables(own))
 
-    def _merge(self, parts: pa.Table, merge: str) -> pa.Table:
+    def merge_parts(self, parts: pa.Table, merge: str) -> pa.Table:
+        """The result of a query over `parts`, what several processes found in their rows."""
         cursor = self.instance.cursor()
         cursor.register("parts", parts)
         with self.named_errors():
             return self.instance.arrow(cursor, merge)
-
-    @contextmanager
-    def kept_by_key(self, sql: Sequence[str], key: str, merge: str) -> Iterator[str]:
-        """As `kept`, but of processes that share the rows each keeps the groups of some keys.
-
-        So each holds about as many groups as if it alone had made them from its own rows.
-
-        Args:
-            sql: queries over `self.rows` that group them, whose results are joined.
-            key: SQL of what tells the groups apart.
-            merge: a query over `parts`, rows of `sql` from several processes, that joins groups of
-                the same key.
-        """
-        sharing = self.sharing
-        if sharing is None:
-            with self.kept(*sql) as name:
-                yield name
-            return
-        with self.kept(*sql) as mine:
-            found: list[pa.Table] = []
-            for index in range(sharing.count):
-                bucket = f"SELECT * FROM {mine} WHERE hash({key}) % {sharing.count} = {index}"
-                sent = sharing.tables(self.query(bucket))
-                if index == sharing.index:
-                    found = sent
-        merged = self._merge(pa.concat_tables(found), merge)
-        name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
-        cursor = self.instance.cursor()
-        cursor.register("merged", merged)
-        with self.named_errors():
-            cursor.execute(f"CREATE TABLE {name} AS SELECT * FROM merged").fetchall()
-        try:
-            yield name
-        finally:
-            self.instance.clear(f"DROP TABLE {name}")
-
-    def count_distinct(self, expression: str) -> int:
-        """How many different values an SQL expression has in the rows of all processes."""
-        if self.sharing is None:
-            return int(self.aggregate({"distinct": f"count(DISTINCT {expression})"})["distinct"])
-        values = f"SELECT DISTINCT {expression} AS value FROM {self._from(expression)}"
-        joined = "SELECT DISTINCT value FROM parts WHERE value IS NOT NULL"
-        with self.kept_by_key([values], "value", joined) as kept:
-            found = self.joined(f"SELECT count(*) AS n FROM {kept}")
-        return int(sum(found.column("n").to_pylist()))
 
     @property
     def memory(self) -> int | None:
@@ -252,34 +207,8 @@ class Table:
 
     def fingerprint(self) -> dict[str, Any]:
         """Identifies the content: columns, and files with sizes and times, or a hash."""
-        record: dict[str, Any] = {
-            "columns": [[column.name, column.sql_type] for column in self.columns],
-        }
-        files = []
-        for path in self.source.files:
-            with reading(path):
-                status = os.stat(path)
-            files.append(
-                {
-                    "path": os.path.abspath(path),
-                    "size": status.st_size,
-                    "mtime_ns": status.st_mtime_ns,
-                }
-            )
-        known, given = self.source.hash, self.source.objects.get("source")
-        if known is None and not files and isinstance(given, pa.Table):
-            known = content_hash(given)
-        if files:
-            record["files"] = files
-        if known is not None:
-            record["hash"] = known
-        elif not files:
-            record["name"] = self.name
-        if self.source.parts:
-            record["parts"] = list(self.source.parts)
-        if self.source.query is not None:
-            record["query"] = self.source.query
-        return record
+        columns = [[column.name, column.sql_type] for column in self.columns]
+        return {"columns": columns, **self.source.fingerprint()}
 
     def count(self) -> int:
         """How many rows there are."""
@@ -295,12 +224,12 @@ class Table:
         if not expressions:
             return {}
         select = ", ".join(f"{sql} AS {quote_name(key)}" for key, sql in expressions.items())
-        sql = f"SELECT {select} FROM {self._from(select + where)} WHERE {where}"
+        sql = f"SELECT {select} FROM {self.relation_for(select + where)} WHERE {where}"
         row: dict[str, Any] = self.query(sql).to_pylist()[0]
         return row
 
-    def _from(self, sql: str) -> str:
-        """The SQL relation; rows are numbered only if the SQL uses their numbers."""
+    def relation_for(self, sql: str) -> str:
+        """The SQL relation for expressions; rows are numbered only if these use their numbers."""
         return self.rows if ROW in sql or MARK in sql else self.relation
 
     def query(self, sql: str) -> pa.Table:
@@ -312,7 +241,7 @@ class Table:
     @contextmanager
     def kept(self, *queries: str) -> Iterator[str]:
         """Inside the `with`, the name of a temporary table with the results of queries."""
-        name = quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
+        name = new_table_name()
         made = f"CREATE TABLE {name} AS"
         try:
             for query in map(self._filled, queries):
@@ -442,7 +371,7 @@ class Table:
         ):
             read = self._held_batches(self.held_rows, select, rows, most_bytes, cells or {})
         else:
-            sql = f"SELECT {listed_sql(select)} FROM {self._from(joined)}"
+            sql = f"SELECT {listed_sql(select)} FROM {self.relation_for(joined)}"
             read = self.stream(sql, rows=rows, most_bytes=most_bytes)
         for batch in read:
             count = batch.num_rows
@@ -522,6 +451,11 @@ class Table:
             else:
                 cursor.register(name, data)
         return cursor
+
+
+def new_table_name() -> str:
+    """SQL: the name of a temporary table that none has in this process."""
+    return quote_name(f"{RESERVED}kept {next(_NUMBERS)}")
 
 
 def _executed(sql: str) -> Callable[[DuckDBPyConnection], Any]:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from descend.data.reading.csv_dialect import Dialect
 from descend.data.reading.sharing import Sharing, share_out
-from descend.data.reading.sources import Source
+from descend.data.reading.source import Source
 from descend.data.reading.spool import BLOCK, Spool
 
 _PACKED = (".gz", ".zst", ".bz2")

@@ -18,6 +18,7 @@ from descend.data.reading.lettered_numbers import AXES, LATITUDE, LONGITUDE
 from descend.data.reading.measured_text import LEAST_DISTINCT, join_written, split_written
 from descend.data.reading.missing import CLASS_NAMES, NULLS
 from descend.data.reading.number_text import COMMA, DURATION, PLAINLY, POINT, SECONDS
+from descend.data.reading.shared_groups import count_distinct
 from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn, is_zoned
 from descend.data.reading.text_labels import (
@@ -91,7 +92,7 @@ def find_types(
         wanted = column.name in asked
         seen[column.name] = one = settle_unit(seen[column.name], asked=wanted)
         if one.measure and whole and not wanted and one.measure not in AXES:
-            one.few = table.count_distinct(text_sql(column)) < LEAST_DISTINCT
+            one.few = count_distinct(table, text_sql(column)) < LEAST_DISTINCT
     _settle_longitudes(seen)
     for column in texts if whole else ():
         _check_letters(table, column, seen[column.name])

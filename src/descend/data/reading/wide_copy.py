@@ -16,7 +16,7 @@ from descend.data.reading.csv_files import CsvFiles
 from descend.data.reading.csv_wide import PIECE_BYTES, is_wide, wide_text
 from descend.data.reading.narrow import COLUMNS_AT_ONCE
 from descend.data.reading.number_text import PLAIN
-from descend.data.reading.sources import Source
+from descend.data.reading.source import Source
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.wide_files import MOST_ROWS, WideFiles, sql_types_of
 

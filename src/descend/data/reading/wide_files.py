@@ -17,7 +17,7 @@ from descend.data.reading.held_rows import cast_values, taken_type
 
 if TYPE_CHECKING:
     from descend.data.reading.connection import Instance
-    from descend.data.reading.sources import Source
+    from descend.data.reading.source import Source
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 16, 64
 _LEAST_COLUMNS = 8

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from descend.data.reading.expressions import category_sql
+from descend.data.reading.shared_groups import kept_by_key
 from descend.data.reading.sql import quote_name
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
@@ -88,7 +89,7 @@ def _shared_rows(table: Table, column: TableColumn, rows: Selection) -> tuple[in
         "SELECT value, sum(learned)::BIGINT AS learned, sum(held)::BIGINT AS held FROM parts "
         "GROUP BY value"
     )
-    with table.kept_by_key([counted], "value", added) as kept:
+    with kept_by_key(table, [counted], "value", added) as kept:
         found = table.joined(
             "SELECT coalesce(sum(held) FILTER (learned > 0), 0)::BIGINT AS shared, "
             f"coalesce(sum(held), 0)::BIGINT AS held FROM {kept}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from descend.data.reading.expressions import number_sql
+from descend.data.reading.shared_groups import count_distinct
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 
@@ -26,4 +27,4 @@ def count_nearly_unique(table: Table, column: TableColumn, seen: int) -> int:
     own = f"SELECT count({chosen})::BIGINT AS n FROM {table.rows}"
     found = table.merged(own, "SELECT sum(n)::BIGINT AS n FROM parts").to_pylist()[0]
     looked_at: int = found["n"]
-    return round(seen * table.count_distinct(chosen) / max(1, looked_at))
+    return round(seen * count_distinct(table, chosen) / max(1, looked_at))

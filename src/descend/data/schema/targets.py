@@ -12,6 +12,7 @@ from descend.choices import CLASS_LOSSES, OWN_SCALE
 from descend.data.reading.expressions import class_sql, number_sql
 from descend.data.reading.measured_text import split_written
 from descend.data.reading.number_text import PLAINLY
+from descend.data.reading.shared_groups import count_distinct
 from descend.data.reading.table import MARK, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.typed_columns import TypedColumn
@@ -53,7 +54,7 @@ def class_type(table: Table, typed: TypedColumn, *, asked: bool) -> TypedColumn:
         return replace(typed, column=replace(column, type="text"), unit="", marks=None, strays=None)
     if table.untyped:
         return typed
-    if table.count_distinct(column.sql) > 2 * MOST_CLASSES:
+    if count_distinct(table, column.sql) > 2 * MOST_CLASSES:
         return typed
     return replace(typed, column=replace(column, type="text"), marks=None, strays=None)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.reading.numpy_arrays import as_numpy
+from descend.data.reading.shared_groups import kept_by_key
 from descend.data.reading.table import Table
 from descend.data.schema.columns import DatetimePart
 from descend.data.schema.dates import part_values
@@ -31,7 +32,7 @@ def survey_times(table: Table, source: str, names: Sequence[str]) -> TimeSurvey:
     sums = _Sums(names)
     times = f"SELECT time, sum(n)::BIGINT AS n FROM ({source}) WHERE time IS NOT NULL GROUP BY time"
     merge = "SELECT time, sum(n)::BIGINT AS n FROM parts GROUP BY time"
-    with table.kept_by_key([times], "time", merge) as kept:
+    with kept_by_key(table, [times], "time", merge) as kept:
         for batch in table.stream(f"SELECT time, n FROM {kept} ORDER BY time"):
             sums.add(*(as_numpy(column).astype(np.int64) for column in batch.columns))
     if table.sharing is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from descend.data.reading.expressions import category_sql, class_sql, number_sql
 from descend.data.reading.missing import NULLS
 from descend.data.reading.periods import HALF, MONTHS, QUARTER
+from descend.data.reading.shared_groups import kept_by_key
 from descend.data.reading.table import MARK, ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Cells
@@ -84,7 +85,7 @@ def _survey(
         for start in range(0, len(columns), size)
     ]
     merge = "SELECT place, value, sum(n)::BIGINT AS n FROM parts GROUP BY place, value"
-    with table.kept_by_key(counts, "place, value", merge) as kept:
+    with kept_by_key(table, counts, "place, value", merge) as kept:
         found_totals = table.merged(_totals(kept), _MERGED_TOTALS).to_pylist()
         totals = {row["place"]: _total(row) for row in found_totals}
         asked = [

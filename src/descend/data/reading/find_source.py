@@ -1,4 +1,4 @@
-"""Turn what the user calls a table into an SQL relation."""
+"""Find the source of what the user calls a table: a path, a glob, a URL or a query."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import functools
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from descend.data.reading.csv_files import CsvFiles, find_csv, for_query
+from descend.data.reading.csv_files import find_csv, for_query
 from descend.data.reading.databases import is_database_address, is_database_file, table_file
 from descend.data.reading.formats import (
     Run,
@@ -26,127 +26,18 @@ from descend.data.reading.formats import (
     largest_in_arrow,
     stored_columns,
 )
-from descend.data.reading.frame_columns import unreadable_types
-from descend.data.reading.json_files import JsonFiles, find_json
+from descend.data.reading.json_files import find_json
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.options import ReadingOptions
 from descend.data.reading.packed_files import plain_file
-from descend.data.reading.query import check_query
+from descend.data.reading.query import check_query, is_query
+from descend.data.reading.source import Source
 from descend.data.reading.spool import Spool
 from descend.data.reading.sql import parquet_sql, path_list, quote_name, quote_text
-from descend.data.reading.streams import STANDARD_INPUT, download, is_stream, stream_file
+from descend.data.reading.streams import STANDARD_INPUT, download, is_stream, is_url, stream_file
 from descend.data.reading.text_files import utf8_file
-from descend.errors import DataError, option_text
+from descend.errors import DataError
 from descend.io.secrets import without_secrets
-
-_QUERY = re.compile(
-    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|with|from|values|describe|summarize)[\s(]",
-    re.IGNORECASE | re.DOTALL,
-)
-_STATEMENT = re.compile(
-    r"\s*((alter|attach|call|comment|copy|create|deallocate|delete|detach|drop|execute|explain"
-    r"|export|force|import|insert|install|load|merge|pivot|pragma|prepare|reset|set|truncate"
-    r"|unpivot|update|use|vacuum)\s+\S+\s+\S"
-    r"|(attach|call|deallocate|detach|execute|install|load|pragma|reset|use)\s+([^\s.]+\s*$|')"
-    r"|(analyze|begin|checkpoint|commit|rollback|vacuum)\s*(;|$)|call\s+\w+\()",
-    re.IGNORECASE,
-)
-"""Statements that are no query. Two words may be the name of a file: `update data.csv`."""
-_QUERY_AFTER = re.compile(r"#\s*(select|with)\s", re.IGNORECASE)
-"""The query in `database#query`."""
-_URL = re.compile(r"[a-z][a-z0-9+]{1,9}://", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where rows come from.
-
-    Attributes:
-        name: for messages.
-        relation: SQL that stands after FROM.
-        files: the local files that the user names.
-        reads: the files that are read instead, which may be temporary copies.
-        parts: the file, sheet or table that is read from an archive, workbook or database.
-        hash: of data from a stream or the network, and of the result of a query that is kept.
-        spool: holds the temporary files.
-        csv: dialects and types of CSV files, so that columns can be read as other types.
-        json: the columns of JSON files, for the same.
-        objects: Arrow data by its name in SQL.
-        query: the user's SQL, or None.
-        views: the SQL relation for each file that a query names, by that name.
-        patterns: globs and URLs that a query names.
-        urls: that are read.
-        untyped: whether it is CSV, which declares no types.
-        own: whether it is a table inside DuckDB, which numbers its rows.
-        parquet: SQL of the list of Parquet files, if it is no other format.
-        parquet_columns: SQL of their columns, see `formats.stored_columns`.
-        two_widths: columns that some files hold in float32 and others in float64.
-        categorical: columns that the source declares as categories, whatever their values are.
-    """
-
-    name: str
-    relation: str
-    files: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()
-    hash: str | None = None
-    spool: Spool | None = None
-    csv: CsvFiles | None = None
-    json: JsonFiles | None = None
-    objects: Mapping[str, Any] = field(default_factory=dict)
-    query: str | None = None
-    views: Mapping[str, str] = field(default_factory=dict)
-    patterns: tuple[str, ...] = ()
-    urls: tuple[str, ...] = ()
-    untyped: bool = False
-    own: bool = False
-    parquet: str | None = None
-    parquet_columns: str = "*"
-    two_widths: frozenset[str] = frozenset()
-    categorical: frozenset[str] = frozenset()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences for the user about how it was read."""
-        return self.csv.notes if self.csv is not None else ()
-
-    @property
-    def unreadable(self) -> Mapping[str, str]:
-        """The type of each column of a frame whose values Arrow does not hold."""
-        given = self.objects.get("source")
-        return {} if given is None else unreadable_types(given.schema)
-
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the local text files (CSV, JSON) that are read; 0 for other sources."""
-        text = self.csv is not None or self.json is not None
-        return sum(os.path.getsize(path) for path in self.reads) if text else 0
-
-    def reading(self, types: Mapping[str, str]) -> Source:
-        """The source with columns of text files read as DOUBLE or VARCHAR; others are unchanged."""
-        if self.json is not None:
-            # Objects and lists cannot be read as another type.
-            plain = {
-                name: kind
-                for name, kind in types.items()
-                if self.json.types.get(name) in ("DOUBLE", "BOOLEAN") and kind == "VARCHAR"
-            }
-            json = replace(self.json, types={**self.json.types, **plain})
-            return replace(self, json=json, relation=json.relation())
-        if self.csv is None:
-            return self
-        known = {name: type_ for name, type_ in types.items() if name in self.csv.types}
-        changed = replace(self.csv, types={**self.csv.types, **known})
-        return self._csv_read(changed)
-
-    def _csv_read(self, csv: CsvFiles) -> Source:
-        return replace(self, csv=csv, relation=csv.relation())
-
-
-def is_query(text: str) -> bool:
-    """Whether a string is SQL and not a path; `check_query` decides whether it is allowed."""
-    looks = _QUERY.match(text) is not None or _STATEMENT.match(text) is not None
-    return looks and not os.path.exists(text)
 
 
 def find_source(
@@ -168,7 +59,7 @@ def find_source(
     """
     if isinstance(data, str) and is_query(data):
         return _query_source(data, run, options, spool)
-    if isinstance(data, str) and _URL.match(data) and not data.startswith("file://"):
+    if isinstance(data, str) and is_url(data) and not data.startswith("file://"):
         return _remote_source(data, run, options, spool)
     if isinstance(data, str | os.PathLike):
         name = os.fspath(data).removeprefix("file://")
@@ -209,36 +100,6 @@ def local_files(data: Any) -> list[str]:
     return [path for name in (*query.tables, *query.files) for path in local_files(name)]
 
 
-def accept_recorded_source(source: str, *, record: str, named: str | None, option: str) -> str:
-    """A source from a record, if it is safe to read or the user has named it too.
-
-    A record may come from somebody else. A path in it is read, like any file. A query, a URL or a
-    database is used only if the user repeats it.
-
-    Args:
-        source: as the record holds it.
-        record: its name in messages, such as the folder of the run.
-        named: what the user gave for `option`, or None.
-        option: the option that names it, such as `data`.
-
-    Raises:
-        DataError: the source is not a path, and the user has named none or another.
-    """
-    asked = is_query(source) or (
-        _QUERY_AFTER.search(source) is not None and not os.path.exists(source)
-    )
-    if not asked and not _URL.match(source):
-        return source
-    if named is not None and source.strip() in (named.strip(), without_secrets(named).strip()):
-        return named  # Passwords are not recorded.
-    shown = "".join(one if one.isprintable() else " " for one in source)
-    kind = "the query" if asked else "the address"
-    raise DataError(
-        f"{record} was made from {kind}  {shown}  A record may come from somebody else, so this is "
-        f"read only when you name it yourself: add  {option_text(option, shown)}"
-    )
-
-
 def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) -> Source:
     """The source of a query; each file in it is read as if its path were given."""
     query = check_query(text)
@@ -248,7 +109,7 @@ def _query_source(text: str, run: Run, options: ReadingOptions, spool: Spool) ->
     reads: list[str] = []
     two_widths: frozenset[str] = frozenset()
     hashes: list[str] = []
-    urls = [name for name in (*query.tables, *query.files) if _URL.match(name)]
+    urls = [name for name in (*query.tables, *query.files) if is_url(name)]
     for name in query.tables:
         if name not in urls:
             found = _file_source(name, _expand(name), run, options, spool)

@@ -30,7 +30,7 @@ from benchmarks.regret_sweep import CAP, SEEDS, Enough, Sweep
 from descend.training.jax_setup import set_up
 from descend.training.loop import fit
 from descend.training.loop_state import LoopState
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice import speed
 from descend.tuning.advice.noise import NoiseMeter, gradient_noise
 

@@ -62,7 +62,7 @@ def cost_of(hidden: tuple[int, ...], seconds: float) -> dict[str, Any]:
     from descend.runtime.callbacks import Callbacks, SaveCheckpoints, WriteHistory
     from descend.training.loop import fit
     from descend.training.saved_state import save_loop_state
-    from descend.training.stopping import Limits
+    from descend.training.stopping_state import Limits
 
     waited = writing = appending = 0.0
     saves = 0

@@ -51,7 +51,7 @@ def descend_epoch(network: str, batch_size: int) -> Callable[[], object]:
     from descend.settings import Settings
     from descend.training.jax_setup import set_up
     from descend.training.loop import fit
-    from descend.training.stopping import Limits
+    from descend.training.stopping_state import Limits
 
     set_up()
     data, few = rows_of(network), rows_of(network, VALIDATION_ROWS, seed=1)

@@ -89,7 +89,7 @@ def training_of(problem: Problem) -> Training:
 def descend_epochs(problem: Problem, batch_size: int, epochs: int) -> peers.Epoch:
     """`epochs` epochs of one `fit`, going on from where the last call ended."""
     from descend.training.loop import fit
-    from descend.training.stopping import Limits
+    from descend.training.stopping_state import Limits
 
     training = training_of(problem)
     run = training.loop_config(batch_size, problem.learning_rate)

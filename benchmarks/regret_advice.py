@@ -18,7 +18,7 @@ from benchmarks.regret_sweep import SEEDS, Enough, Sweep, measure_speed, updates
 from descend.training.loop import fit
 from descend.training.loop_state import LoopState
 from descend.training.problem import Problem, programs
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice import speed
 from descend.tuning.advice.advise import advise
 

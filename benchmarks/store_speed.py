@@ -142,7 +142,7 @@ def epoch_of(
 ) -> Callable[[], object]:
     """A run of one epoch, compiled before; the few validation rows cost next to nothing."""
     from descend.training.loop import fit
-    from descend.training.stopping import Limits
+    from descend.training.stopping_state import Limits
 
     problem = setup(store, validation, hidden)
     run = problem.loop_config(batch_size, 1e-4, limits=Limits(patience=99, epochs=1))

@@ -6,7 +6,7 @@ import threading
 
 from descend.training.loop_state import LoopConfig
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.problems import (
     linear_problem,
     mlp_problem,

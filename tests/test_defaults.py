@@ -14,7 +14,7 @@ from descend.choices import MODELS, OPTIMIZERS, SCHEDULES
 from descend.defaults import COMPARE_DEFAULTS
 from descend.settings import Settings
 from descend.training.build import default_batch_size, default_learning_rate
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Settings)}
 CALLED = {"max_epochs": "epochs", "validation_fraction": "validation", "random_state": "seed"}

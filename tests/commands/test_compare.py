@@ -23,7 +23,7 @@ from descend.reporting.pages.compare import compare_page, compare_summary
 from descend.reporting.render import render
 from descend.reporting.text.compare import compare_text
 from descend.training.gradient import make_gradient
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.compare.classical import run_classical
 from descend.tuning.compare.compare import Repeats
 from descend.tuning.compare.measures import full_gradient, gradient_deviation, roughness

@@ -19,7 +19,7 @@ from descend.errors import DataError
 from descend.settings import Settings
 from descend.training.build import problem_of, resolve_task
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.stored import sorted_rows
 
 ROWS = 3000

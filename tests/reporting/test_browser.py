@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from descend.defaults import PATIENCE
 from descend.reporting.html import MOST_REACH
 from descend.reporting.page_model import Page
 from descend.reporting.pages.advice import advice_page
@@ -18,7 +19,7 @@ from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runtime.live_page import LivePage
-from descend.training.stopping import PATIENCE, StoppingState
+from descend.training.stopping_state import StoppingState
 from tests.browser import Browser, missing_browser
 from tests.records import compare_record, landscape_record
 from tests.reporting.pages.test_advice import advice_of

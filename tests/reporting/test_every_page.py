@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from descend.runtime.live_page import LivePage
-from descend.training.stopping import StoppingState
+from descend.training.stopping_state import StoppingState
 from tests.browser import Browser, missing_browser
 from tests.reporting.test_accessibility import FOUND, KINDS, path_of
 from tests.reporting.test_browser import DARK, DRAWN, PAPER_WIDTH

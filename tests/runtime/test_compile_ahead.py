@@ -12,7 +12,7 @@ import pytest
 from descend.runtime.compile_ahead import compiled_ahead
 from descend.training.loop import fit
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.problems import mlp_problem, numbers
 
 pytestmark = pytest.mark.slow  # Each compiles networks of its own.

@@ -22,7 +22,7 @@ from descend.training.averaging import (
 from descend.training.course import updates_between
 from descend.training.loop import fit
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of
 
 

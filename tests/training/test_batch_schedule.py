@@ -14,7 +14,7 @@ from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import GradientNoise, Params, Position
 from tests.problems import Recorder, mlp_problem, numbers, same_bits, same_loop, store_of
 

@@ -13,7 +13,7 @@ from descend.data.rows import batches as batches_module
 from descend.data.rows.store import MemoryStore
 from descend.training import device_feed
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.problems import linear_problem, numbers, store_of
 
 ROWS = 203

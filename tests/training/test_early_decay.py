@@ -11,7 +11,7 @@ from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.schedules import MIN_FACTOR
-from descend.training.stopping import Limits, StoppingState
+from descend.training.stopping_state import Limits, StoppingState
 from descend.types import StopReason
 from tests.fitting import network
 from tests.problems import Recorder, same_loop

@@ -14,7 +14,7 @@ from descend.training import problem as problem_module
 from descend.training.course import learning_rate
 from descend.training.loop import fit, summary_of
 from descend.training.loop_state import LoopState, begin
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import Position, StopReason
 from tests.fitting import least_squares, network, prefetch_threads, with_chunks
 from tests.problems import (

@@ -5,7 +5,7 @@ import pytest
 
 from descend.data.rows.store import MemoryStore
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.fitting import least_squares
 from tests.problems import (
     labels,

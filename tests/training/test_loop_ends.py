@@ -11,7 +11,8 @@ import pytest
 
 from descend.training.loop import fit, summary_of
 from descend.training.plateau import MAX_REDUCTIONS
-from descend.training.stopping import MAX_RESTARTS, Limits
+from descend.training.stopping import MAX_RESTARTS
+from descend.training.stopping_state import Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, prefetch_threads, with_chunks
 from tests.problems import (

@@ -12,7 +12,7 @@ from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import StopReason
 from tests.fitting import LOWERING, least_squares, network, with_chunks
 from tests.problems import (

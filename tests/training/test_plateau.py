@@ -4,7 +4,7 @@ import pytest
 
 from descend.training import plateau, stopping
 from descend.training.plateau import MAX_REDUCTIONS
-from descend.training.stopping import Limits, StoppingState
+from descend.training.stopping_state import Limits, StoppingState
 from descend.types import StopReason
 
 

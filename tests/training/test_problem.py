@@ -5,7 +5,7 @@ import pytest
 
 from descend.training import problem as problem_module
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of
 
 PROBLEM = mlp_problem(numbers(60), numbers(20, seed=1))

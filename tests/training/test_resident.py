@@ -19,7 +19,7 @@ from descend.training.loop import fit
 from descend.training.loop_state import LoopState
 from descend.training.resident import batch_at, hashed_rows
 from descend.training.saved_state import restore_loop_state, save_loop_state
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice.trials import make_runner
 from descend.types import Batch, Position
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of

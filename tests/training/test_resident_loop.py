@@ -17,7 +17,7 @@ from descend.training.evaluation import EvaluateRows
 from descend.training.loop import fit
 from descend.training.loop_state import LoopState
 from descend.training.resident_loop import LONGEST_BLOCK, UNROLLED, block_length
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.training.updates import ChunkUpdater
 from descend.types import StopReason
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits

@@ -13,7 +13,7 @@ from descend.training.callback import Callback
 from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.training.updates import ChunkUpdater
 from tests.fitting import with_chunks
 from tests.problems import Recorder, linear_problem, numbers, same_loop

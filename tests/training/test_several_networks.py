@@ -22,7 +22,7 @@ from descend.training.several_networks import (
     stack,
     unstack,
 )
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import StopReason
 from tests.fitting import network
 from tests.problems import Recorder, same_bits, same_loop

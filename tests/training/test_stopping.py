@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from descend.training import stopping
-from descend.training.stopping import MAX_RESTARTS, Limits, StoppingState
+from descend.training.stopping import MAX_RESTARTS
+from descend.training.stopping_state import Limits, StoppingState
 from descend.types import Position, StopReason
 
 losses = st.floats(-1e30, 1e30)

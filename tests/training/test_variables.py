@@ -20,7 +20,7 @@ from descend.training.loop import fit
 from descend.training.loop_state import LoopState
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice.noise import NoiseMeter, estimate
 from descend.tuning.compare.measures import full_gradient, gradient_deviation
 from descend.types import Variables

@@ -24,7 +24,7 @@ from descend.runtime.together import check_alone
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.jax_setup import describe_device, set_up
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.compare.claims import claims
 from descend.tuning.compare.classical import check_small
 from descend.tuning.compare.compare import Repeats

@@ -28,7 +28,8 @@ from descend.sklearn.arrays import (
 )
 from descend.training.build import problem_of
 from descend.training.loop_state import LoopState
-from descend.training.stopping import MIN_IMPROVEMENT, StoppingState
+from descend.training.stopping import MIN_IMPROVEMENT
+from descend.training.stopping_state import StoppingState
 from descend.types import HistoryLine, Params
 
 RESERVOIR_ROWS = 10_000

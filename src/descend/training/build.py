@@ -50,7 +50,7 @@ from descend.training.network.tabular import (
 )
 from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import Params
 
 PLANNED = ("cosine", "one-cycle", "warmup-stable-decay")

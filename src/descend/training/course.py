@@ -15,7 +15,7 @@ from descend.training.chunk_loop import Rates
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.schedules import Floats
 from descend.training.state import at_average, copy_state
-from descend.training.stopping import StoppingState
+from descend.training.stopping_state import StoppingState
 
 MIN_UPDATES_BETWEEN_EVALUATIONS = 10
 """Fewer updates between two evaluations would measure noise where batches are large."""

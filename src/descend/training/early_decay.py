@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from descend.training.schedules import MIN_FACTOR, RISE, fall
-from descend.training.stopping import StoppingState
+from descend.training.stopping_state import StoppingState
 
 WINDOW = 0.125
 """Fraction of the planned evaluations in which the loss has to improve."""

@@ -19,7 +19,7 @@ from descend.training.processes.place import ALONE, Place
 from descend.training.schedules import Schedule
 from descend.training.several_networks import Beginning, Finished, Networks
 from descend.training.state import copy_state
-from descend.training.stopping import Limits, StoppingState
+from descend.training.stopping_state import Limits, StoppingState
 from descend.types import History, Params, Position, TrainState, counted_from_first
 
 AHEAD_BYTES = CHUNK_BYTES

@@ -6,13 +6,8 @@ rather than the newest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from descend.training.stopping_state import Limits, StoppingState
 
-if TYPE_CHECKING:
-    from descend.training.stopping import Limits, StoppingState
-
-REDUCTION = 0.2
-"""Every reduction multiplies the learning rate by this factor."""
 MAX_REDUCTIONS = 3
 """Reductions after which a further plateau ends the run."""
 

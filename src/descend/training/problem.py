@@ -47,7 +47,7 @@ from descend.training.resident_loop import compile_resident_chunk
 from descend.training.schedules import make_schedule
 from descend.training.state import initial_state
 from descend.training.step import make_step
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import Array, Params, split_variables
 
 EVALUATION_INTERVAL_ROWS = 1_000_000

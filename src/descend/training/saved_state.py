@@ -16,7 +16,7 @@ from descend.training.batch_schedule import Growth
 from descend.training.loop_state import LoopState
 from descend.training.network.tabular import before_spans
 from descend.training.several_networks import Beginning, Finished
-from descend.training.stopping import StoppingState
+from descend.training.stopping_state import StoppingState
 from descend.types import History, HistoryLine, Position, TrainState
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]

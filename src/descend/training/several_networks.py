@@ -20,7 +20,7 @@ import numpy as np
 from descend.training.network.tabular import FIXED, count_networks
 from descend.training.processes.slices import local
 from descend.training.state import copy_state
-from descend.training.stopping import Limits, StoppingState
+from descend.training.stopping_state import Limits, StoppingState
 from descend.types import Params, Position, StopReason, TrainState
 
 if TYPE_CHECKING:

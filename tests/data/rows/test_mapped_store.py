@@ -15,7 +15,7 @@ from descend.data.rows.windows import Windows
 from descend.errors import FileFormatError
 from descend.reporting.text.records import inspection_text
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import Position
 from tests.problems import linear_problem, numbers, store_of
 from tests.stored import in_file_order, problem_of, sorted_rows, written

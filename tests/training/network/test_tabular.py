@@ -34,7 +34,7 @@ from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.state import state_at
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.types import Array
 from tests.problems import Recorder, same_loop, store_of
 

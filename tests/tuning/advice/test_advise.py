@@ -13,7 +13,7 @@ from descend.reporting.text.advice import advice_text, short_text
 from descend.training.callback import Callback
 from descend.training.loop import fit
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice.advise import advise
 from descend.types import Advice
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of

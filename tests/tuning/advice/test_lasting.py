@@ -12,7 +12,7 @@ import pytest
 from descend.errors import DivergedError
 from descend.training.callback import Callback
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice import lasting, selection
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.trials import Trial, TrialRunner

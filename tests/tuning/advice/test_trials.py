@@ -11,7 +11,7 @@ import pytest
 
 from descend.training.callback import Callback
 from descend.training.loop import fit
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice.halving import successive_halving
 from descend.tuning.advice.selection import cost_ratios
 from descend.tuning.advice.trials import Trial, TrialRunner, make_runner, sample_rows

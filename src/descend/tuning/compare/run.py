@@ -15,7 +15,7 @@ from descend.training.callback import Callback
 from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig
 from descend.training.problem import Problem
-from descend.training.stopping import Limits
+from descend.training.stopping_state import Limits
 from descend.tuning.advice.speed import Footprint, compile_sizes
 from descend.tuning.compare.classical import check_small, run_classical
 from descend.tuning.compare.methods import Method

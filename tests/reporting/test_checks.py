@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import pytest
 
-from descend.reporting.checks import assessment_line, checks_of, ending_text
+from descend.reporting.checks import assessment_line, checks_of
 from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.settings import distinct_cell
 from descend.reporting.pages.train import train_page
@@ -16,14 +15,8 @@ from descend.reporting.render import render
 from descend.reporting.text.records import chosen_rate
 from descend.runtime.result import FinishedRun
 from descend.types import History, HistoryLine, StopReason
+from tests.histories import falling
 from tests.reporting.test_render import Outline, history_of, record_of
-
-
-def falling(losses: list[float], on_training_rows: list[float] | None = None) -> History:
-    return tuple(
-        HistoryLine(10 * n, float(n), 640 * n, 0.1 * n, train_loss, loss, 64, 0.1)
-        for n, (train_loss, loss) in enumerate(zip(on_training_rows or losses, losses, strict=True))
-    )
 
 
 def record_with(
@@ -166,47 +159,6 @@ def test_a_run_worse_than_the_mean_does_not_end_in_green() -> None:
     page = render(train_page(record_with(r2=-0.1253), STEADY))
     assert 'class="outcome bad"' in page
     assert 'class="outcome good"' not in page
-
-
-def test_overfitting_is_named_and_a_larger_budget_is_not_advised() -> None:
-    losses = [1.0, 0.5, 0.366, 0.37, 0.39, 0.41, 0.43, 0.45, 0.458, 0.458, 0.458]
-    rising = falling(losses, [0.9 / (1 + n) for n in range(len(losses))])
-    result = {"stop_reason": "TIME_BUDGET", "stop_text": "allow more time"}
-    text = ending_text(result, rising)
-    assert "lowest at epoch 2; after that the model only overfitted" in text
-    assert "raise" not in text
-    found = tones(record_with(reason="TIME_BUDGET"), assessment_of(), rising)
-    assert found["overfitted after its best epoch"] == "warn"
-    noisy = falling(losses, [0.4] * len(losses))
-    assert "training ended where it should" in tones(record_with(), assessment_of(), noisy)
-    still = falling([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
-    assert "may fall further with more epochs" in ending_text(
-        {"stop_reason": "EPOCHS", "stop_text": ""}, still
-    )
-
-
-def test_chance_after_a_model_has_converged_is_not_called_overfitting() -> None:
-    # A linear model of two columns: the advice had trained it before the first evaluation.
-    losses = [0.1474, 0.1473, 0.1469, 0.1475, 0.1472, 0.1476, 0.1472, 0.1472, 0.1472]
-    lowered = [0.1520, 0.1473, 0.1476, 0.1460, 0.1458, 0.1451, 0.1449, 0.1449, 0.1449]
-    found = tones(record_with(), assessment_of(), falling(losses, lowered))
-    assert found["training ended where it should"] == "good"
-    assert not any("overfitted" in name for name in found)
-
-
-def test_a_schedule_that_ended_is_not_told_as_an_end_too_early() -> None:
-    constant = falling([1.0, 0.8, 0.6, 0.5, 0.4])
-    rates = (0.01, 0.1, 0.1, 0.05, 0.001)
-    annealed = tuple(
-        dataclasses.replace(one, learning_rate=rate)
-        for one, rate in zip(constant, rates, strict=True)
-    )
-    result = {"stop_reason": "EPOCHS", "stop_text": ""}
-    assert "may fall further" in ending_text(result, constant)
-    assert "may fall further" not in ending_text(result, annealed)
-    record = record_with(reason="EPOCHS")
-    assert tones(record, assessment_of(), constant)["still improving at the end"] == "warn"
-    assert tones(record, assessment_of(), annealed)["training ended where it should"] == "good"
 
 
 def test_the_rate_of_a_custom_optimizer_is_not_told_as_1() -> None:
@@ -355,35 +307,3 @@ def test_a_running_run_of_several_networks_says_which_is_in_training() -> None:
     assert (figures["Network"].value, figures["Network"].note) == ("2", "of 3")
     assert (figures["Epoch"].value, figures["Epoch"].note) == ("2", "of 10")
     assert figures["Time left"].value == "0:18"
-
-
-@pytest.mark.parametrize(
-    ("losses", "more"),
-    [([1.0, 0.5, 0.48, 0.45, 0.38], True), ([1.0, 0.5, 0.48, 0.47, 0.47], False)],
-)
-def test_a_decay_that_brought_much_is_said_to_be_worth_more_epochs(
-    losses: list[float], more: bool
-) -> None:
-    rates = (0.01, 0.1, 0.1, 0.05, 0.001)
-    history = tuple(
-        dataclasses.replace(one, learning_rate=rate)
-        for one, rate in zip(falling(losses), rates, strict=True)
-    )
-    ending = StopReason.DECAYED
-    text = ending_text({"stop_reason": ending.name, "stop_text": ending.value}, history)
-    assert text.startswith("The validation loss fell slowly")
-    assert ("more epochs may lower it further" in text) is more
-
-
-def test_a_model_of_several_networks_says_which_they_are() -> None:
-    lines = tuple(
-        HistoryLine(100 * k + 10 * n, 10.0 * k + n, 0, 0.0, 1.0, 1.0 / (1 + n), 64, 0.1, k + 1)
-        for k in range(3)
-        for n in range(5)
-    )
-    result = {"stop_reason": "EPOCHS", "stop_text": "", "networks": [0.2, 0.25]}
-    said = ending_text(result, lines)
-    assert said.startswith("The model is the mean of 2 networks, with validation losses from 0.2 ")
-    assert "; 1 more, whose loss was much higher" in said
-    assert "lowest at epoch 4," in said  # Of the last network, counted from its own beginning.
-    assert ending_text({**result, "networks": []}, lines[:5]).startswith("The number of epochs")

@@ -9,7 +9,7 @@ from typing import Any
 
 from descend.errors import InputError
 from descend.io.units import span_text
-from descend.reporting.checks import ending_text
+from descend.reporting.loss_curve import ending_text
 from descend.reporting.notebook import Html, Lines, page_frame
 from descend.reporting.text.records import NAMES, chosen_rate, round_metric
 from descend.runs.contents import REPORT

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descend.reporting.checks import best_line
+from descend.reporting.loss_curve import best_line
 from descend.reporting.plots.history import MOST_TABLE_LINES, loss_plot, thin_history
 from tests.histories import LOSSES, history_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from descend.errors import option_text
 from descend.io.units import bytes_text
-from descend.reporting.checks import best_line
 from descend.reporting.html import number_text
+from descend.reporting.loss_curve import best_line
 from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary, Table
 from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS

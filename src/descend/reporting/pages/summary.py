@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.io.units import count_text, percent_text, span_text
-from descend.reporting.checks import assessment_line, best_line, checks_of
+from descend.reporting.checks import assessment_line, checks_of
 from descend.reporting.html import number_text, three_text
+from descend.reporting.loss_curve import best_line
 from descend.reporting.networks import last_network
 from descend.reporting.page_model import KeyFigure, Summary
 from descend.reporting.pages.facts import facts_text

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from descend.io.units import count_text
-from descend.reporting.checks import best_line, ending_text
 from descend.reporting.html import number_text
+from descend.reporting.loss_curve import best_line, ending_text
 from descend.reporting.networks import by_network
 from descend.reporting.page_model import Page, Section
 from descend.reporting.pages.advice import advice_sections

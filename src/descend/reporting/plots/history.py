@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from descend.reporting.checks import best_line
+from descend.reporting.loss_curve import best_line
 from descend.reporting.page_model import Cell, Plot, Table
 from descend.reporting.plots.figures import (
     figure,

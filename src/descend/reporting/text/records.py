@@ -10,7 +10,8 @@ from typing import Any
 
 from descend.errors import option_text, shell_text
 from descend.io.units import bytes_text, count_text, percent_text, span_text
-from descend.reporting.checks import checks_of, ending_text
+from descend.reporting.checks import checks_of
+from descend.reporting.loss_curve import ending_text
 from descend.reporting.text.tables import paragraph, table_text
 from descend.types import History
 

@@ -9,10 +9,10 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 
 RAY := 2.60.0
 # Most of the time of the tests goes to compiling, which takes half as long with these options; the
-# programs are slower, and round in another way. So the slow tests of training and of whole runs
-# have the programs that users have.
+# programs are slower, and round in another way. So the slow tests of training, advice and whole
+# commands have the programs that users have.
 SOON := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-COMPILED_SOON := tests/custom tests/data tests/export tests/sklearn
+COMPILED_SOON := tests/cli tests/custom tests/data tests/export tests/reporting tests/runtime tests/sklearn
 # Compiled modules are kept, as those of an installed package are: without them each of the many
 # processes that the tests and benchmarks start would compile the whole package first.
 export PYTHONDONTWRITEBYTECODE :=
@@ -49,7 +49,7 @@ test: venv ## check format, lint, types and import layers, then run the tests bu
 
 test-all: test ## make test, then the slow tests: whole advices, kills, several processes
 	$(SOON) $(BIN)/pytest -n 2 -q -m slow $(COMPILED_SOON)
-	$(BIN)/pytest -n 2 -q -m slow $(addprefix --ignore=,$(COMPILED_SOON))
+	$(BIN)/pytest -n 2 -q -m slow tests $(addprefix --ignore=,$(COMPILED_SOON))
 
 torch: venv ## install PyTorch, without which make test skips the tests of its face
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/bench.lock)"

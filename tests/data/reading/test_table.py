@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import json
 from contextlib import ExitStack
 from decimal import Decimal
@@ -13,124 +12,19 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from descend.data.reading.expressions import (
     category_sql,
     number_sql,
 )
 from descend.data.reading.open_table import open_table
-from descend.data.reading.table import ROW, Table
+from descend.data.reading.table import ROW
 from descend.data.reading.table_copies import copied
-from descend.data.reading.text_types import find_types
-from descend.data.reading.typed_columns import TextRules
 from descend.errors import DataError
+from tests.tables import rows_of, write
 
 CSV = "a,b,c\n1,x,true\n2.5,,false\n,z,\n"
 ROWS = [(1.0, "x", True), (2.5, None, False), (None, "z", None)]
-TEXTS_OF_CSV = [(1.0, "x", "true"), (2.5, None, "false"), (None, "z", None)]
-EMPTY = ("", "NA", "null")
-
-
-def rows_of(table: Table) -> list[tuple[object, ...]]:
-    select = [column.sql for column in table.columns]
-    rows: list[tuple[object, ...]] = []
-    for batch in table.batches(select, rows=2):
-        columns = [column.to_pylist() for column in batch.columns]
-        assert columns.pop() == list(range(len(rows), len(rows) + batch.num_rows))
-        rows += zip(*columns, strict=True)
-    return rows
-
-
-def write(path: Path, content: str | bytes) -> str:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return str(path)
-
-
-WRAPPED = ["in\ntwo" if one % 2 else "one" for one in range(30)]
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("header", ['a,"b\nc"', 'a,"b\r\nc"', '"a\n\n",b', '# x\n"a",b'])
-def test_a_header_may_have_line_breaks_of_another_kind_than_rows(
-    mark: bytes, end: str, header: str, tmp_path: Path
-) -> None:
-    text = (
-        mark + end.join([header, *(f'{n},"{one}"' for n, one in enumerate(WRAPPED)), ""]).encode()
-    )
-    table = open_table(write(tmp_path / "t.csv", text))
-    assert rows_of(table) == list(enumerate(WRAPPED))
-
-
-CONTENTS = {
-    "plain.csv": CSV.encode(),
-    "mark.csv": b"\xef\xbb\xbf" + CSV.encode(),
-    "crlf.csv": CSV.replace("\n", "\r\n").encode(),
-    "semicolon.csv": CSV.replace(",", ";").encode(),
-    "tab.tsv": CSV.replace(",", "\t").encode(),
-    "pipe.txt": CSV.replace(",", "|").encode(),
-    "caret.dat": CSV.replace(",", "^").encode(),
-    "no-end.csv": CSV.rstrip("\n").encode(),
-    "packed.csv.gz": gzip.compress(CSV.encode()),
-    "packed.csv.zst": pa.compress(CSV.encode(), codec="zstd", asbytes=True),
-    "quoted.csv": b'"a","b","c"\n"1","x","true"\n"2.5","","false"\n"","z",""\n',
-    "nulls.csv": b"a,b,c\n1,x,true\n2.5,NA,false\nNaN,z,null\n",
-    "it's.csv": CSV.encode(),
-    "unnamed": CSV.encode(),
-}
-
-
-@pytest.mark.parametrize("name", CONTENTS)
-def test_csv_is_read_however_it_is_written(tmp_path: Path, name: str) -> None:
-    table = open_table(write(tmp_path / name, CONTENTS[name]))
-    assert [(column.name, column.type) for column in table.columns] == [
-        ("a", "number"),
-        ("b", "text"),
-        ("c", "text"),
-    ]
-    found = [tuple(None if cell in EMPTY else cell for cell in row) for row in rows_of(table)]
-    assert found == TEXTS_OF_CSV
-    assert table.count() == 3
-
-
-def test_quoted_line_breaks_and_delimiters_belong_to_the_value(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", 'a,"b ""q"", c"\n1,"x\r\ny, ""z"""\n2,w\n')
-    table = open_table(path)
-    assert [column.name for column in table.columns] == ["a", 'b "q", c']
-    assert rows_of(table) == [(1.0, 'x\r\ny, "z"'), (2.0, "w")]
-
-
-def test_decimal_commas_are_numbers_between_semicolons(tmp_path: Path) -> None:
-    table = open_table(write(tmp_path / "t.csv", "a;b;c\n1,5;2;x,y\n-2,25;;z\n"))
-    columns = find_types(table, table.columns, TextRules())
-    assert [one.column.type for one in columns.values()] == ["number", "number", "text"]
-    a, b = number_sql(columns["a"].column), number_sql(columns["b"].column)
-    rows = table.query(f"SELECT {a} AS a, {b} AS b FROM {table.rows}").to_pylist()
-    assert rows == [{"a": 1.5, "b": 2.0}, {"a": -2.25, "b": None}]
-
-
-def test_numbers_after_the_first_rows_may_have_decimals(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", "a\n" + "1\n" * 30_000 + "2.5\n")
-    assert open_table(path).aggregate({"most": "max(a)"}) == {"most": 2.5}
-
-
-def test_a_column_that_is_empty_at_first_is_still_a_number(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", "a,b\n" + ",1\n" * 30_000 + "2.5,1\n")
-    assert open_table(path).columns[0].type == "number"
-
-
-def test_infinities_are_numbers(tmp_path: Path) -> None:
-    table = open_table(write(tmp_path / "t.csv", "a\n1\ninf\n-Infinity\n"))
-    column = find_types(table, table.columns, TextRules())["a"].column
-    found = table.query(f"SELECT {number_sql(column)} AS a FROM {table.rows}").column("a")
-    assert found.to_pylist() == [1.0, float("inf"), float("-inf")]
-
-
-def test_dates_in_csv_stay_text(tmp_path: Path) -> None:
-    table = open_table(write(tmp_path / "t.csv", "a,b\n2020-01-02,01/02/03\n2020-01-03,02/03/04\n"))
-    assert rows_of(table) == [("2020-01-02", "01/02/03"), ("2020-01-03", "02/03/04")]
 
 
 def test_files_are_read_by_name_whatever_the_order_of_their_columns(tmp_path: Path) -> None:
@@ -243,68 +137,6 @@ def test_the_result_of_an_unsteady_query_stays_the_same(tmp_path: Path) -> None:
     assert rows_of(grouped) == rows_of(grouped)
 
 
-def test_frames() -> None:
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"a": [1, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]})
-    assert rows_of(open_table(frame)) == ROWS
-    assert rows_of(open_table(frame.set_index("b"))) == [(a, c) for a, _, c in ROWS]
-
-
-def test_polars_frames() -> None:
-    polars = pytest.importorskip("polars")
-    frame = polars.DataFrame(
-        {"a": [1.0, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]}
-    )
-    assert rows_of(open_table(frame)) == ROWS
-    assert rows_of(open_table(frame.lazy())) == ROWS
-
-
-def test_arrow_tables_and_streams() -> None:
-    frame = pa.table({"a": [1, 2.5, None], "b": ["x", None, "z"], "c": [True, False, None]})
-    assert rows_of(open_table(frame)) == ROWS
-    assert rows_of(open_table(frame.to_batches()[0])) == ROWS
-    assert rows_of(open_table(frame.to_reader(2))) == ROWS
-
-
-def test_arrays() -> None:
-    X = np.array([[1.0, 2.0], [3.0, np.nan]], np.float32)
-    table = open_table((X, np.array(["u", "v"])))
-    assert [column.name for column in table.columns] == ["x0", "x1", "y"]
-    assert rows_of(table) == [(1.0, 2.0, "u"), (3.0, None, "v")]
-    two = open_table((X, X))
-    assert [column.name for column in two.columns] == ["x0", "x1", "y0", "y1"]
-
-
-def test_a_frame_and_an_array() -> None:
-    table = open_table((pa.table({"a": [1, 2], "b": ["x", "y"]}), [3.0, 4.0]))
-    assert rows_of(table) == [(1, "x", 3.0), (2, "y", 4.0)]
-
-
-def test_masked_values_are_missing_and_the_others_keep_every_digit() -> None:
-    x = np.ma.masked_array([[2**53, 7], [2**53 + 1, 8]], mask=[[False, True], [False, False]])
-    y = np.ma.masked_array(np.array(["u", "hidden"], object), mask=[False, True])
-    assert rows_of(open_table((x, y))) == [(2**53, None, "u"), (2**53 + 1, 8, None)]
-
-
-def test_numbers_of_more_than_64_bits_are_carried_or_refused() -> None:
-    pandas = pytest.importorskip("pandas")
-    wide = np.array([0.1, 2.0], np.longdouble)
-    assert rows_of(open_table((wide[:, None], [1, 2]))) == [(0.1, 1), (2.0, 2)]
-    assert rows_of(open_table(pandas.DataFrame({"a": wide}))) == [(0.1,), (2.0,)]
-    code = np.array([2**60, 2**60 + 1], np.longdouble)
-    if code[0] != code[1]:  # Some processors have no such numbers.
-        with pytest.raises(DataError, match="64 bits cannot hold exactly"):
-            open_table((code[:, None], [1, 2]))
-        with pytest.raises(DataError, match="64 bits cannot hold exactly"):
-            open_table(pandas.DataFrame({"a": code}))
-    huge = np.array([2**70, 2**70 + 1], object)
-    assert rows_of(open_table((huge[:, None], [1, 2]))) == [(str(2**70), 1), (str(2**70 + 1), 2)]
-    assert rows_of(open_table(pandas.DataFrame({"a": huge}))) == [(str(2**70),), (str(2**70 + 1),)]
-    mixed = np.array([2**70, 0.5], object)
-    with pytest.raises(DataError, match="more than 64 bits"):
-        open_table((mixed[:, None], [1, 2]))
-
-
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_row_numbers_are_the_order_of_the_files(tmp_path: Path, suffix: str) -> None:
     numbers = np.arange(400_000)
@@ -383,28 +215,6 @@ def test_memory_may_be_limited() -> None:
     table = open_table(pa.table({"v": [1]}), memory=200 * 2**20)
     limit = table.query("SELECT current_setting('memory_limit') AS m").to_pylist()[0]["m"]
     assert limit == "200.0 MiB"
-
-
-TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False)), min_size=1))
-def test_what_the_csv_module_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, float]]
-) -> None:
-    import csv
-
-    path = tmp_path_factory.mktemp("csv") / "t.csv"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
-        writer.writerow(["text", "number"])
-        writer.writerows([(f"~{text}", repr(number)) for text, number in rows])
-    table = open_table(path)
-    assert rows_of(table) == [(f"~{text}", number) for text, number in rows]
 
 
 @pytest.mark.parametrize("way", ["csv", "parquet", "query", "copied", "copied to a file"])

@@ -53,7 +53,6 @@ def join() -> Place:
         check_addresses(job)
     import jax
 
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     options: dict[str, Any] = {
         "coordinator_address": job.coordinator,
         "num_processes": job.count,
@@ -67,6 +66,8 @@ def join() -> Place:
     if job.interface is not None:
         port = job.coordinator.rpartition(":")[2]
         options["coordinator_bind_address"] = f"{job.interface}:{port}"
+    # After all that may be wrong with the start: JAX keeps the setting.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         with telling_of_waiting(job):
             jax.distributed.initialize(**options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jax
 import pytest
 
 from descend.cli.app import main
@@ -72,7 +71,6 @@ def test_a_wrong_start_is_one_sentence(
     assert message in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
-    assert jax.config.jax_cpu_collectives_implementation != "gloo"
 
 
 def test_a_program_reads_of_options_as_python_has_them(

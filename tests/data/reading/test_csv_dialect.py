@@ -64,6 +64,7 @@ def test_a_table_is_the_same_however_it_is_written(tmp_path: Path, way: str) -> 
         ("Sales of 2024,by Ann,,,\n", True),
         ("Sales of 2024,by Ann,,,\n,,,,\nin euro,,,,\n", True),
         ("First,,,Second,\n", True),
+        (",,,,\nSales of 2024,,,,\n", True),
         ("Sales,of,2024,,\n", False),
     ],
 )
@@ -73,6 +74,46 @@ def test_titles_in_several_cells(tmp_path: Path, above: str, skipped: bool) -> N
     assert ([column.name for column in table.columns] == ["name", "a", "b", "c", "y"]) is skipped
     assert table.count() == 9 + (not skipped)
     assert any("above the header" in note for note in table.notes) is skipped
+
+
+@pytest.mark.parametrize("above", ["Sales 2024,by Ann,,\n", "First,,Second,\n", ",,,\n", "Sales\n"])
+@pytest.mark.parametrize("row", ["n{0},{0}.5,x,{1}\n", "n{0},3.{1}.2024,x,'$1 {1}50.{0}'\n"])
+def test_titles_above_half_of_the_columns(tmp_path: Path, above: str, row: str) -> None:
+    rows = "".join(row.format(place, place % 7 + 1) for place in range(9)).replace("'", '"')
+    table = read(tmp_path, f"{above}name,a,b,y\n{rows}")
+    assert [column.name for column in table.columns] == ["name", "a", "b", "y"]
+    assert table.count() == 9
+
+
+@pytest.mark.parametrize(
+    "above", ["Sales,2024,by Ann,draft\n", "Sales,of,2024,\n", '"a\nb",c,d,e\n']
+)
+@pytest.mark.parametrize("first", ["name,a,b,y\n", "-,kg,,EUR\n", ",a,b,y\n"])
+def test_words_above_numbers_are_told(tmp_path: Path, above: str, first: str) -> None:
+    rows = "".join(f"n{row},{row}.5,x,{row % 7}-3-2024\n" for row in range(9))
+    table = read(tmp_path, f"{above}{first}{rows}")
+    assert table.count() == 10
+    lines = above.count("\n")
+    assert f"Line {lines + 1} has words ({first.split(',')[1]!r}, " in table.notes[0]
+    assert f"skip_lines={lines}" in table.notes[0]
+    skipped = read(tmp_path, f"{above}{first}{rows}", skip_lines=lines)
+    assert [column.name for column in skipped.columns][1] == first.split(",")[1]
+    assert skipped.notes == ()
+
+
+@pytest.mark.parametrize(
+    "first", ["ann,?,x,n/a\n", "ann,1,x,withheld\n", "ann,withheld,,1-1-2024\n"]
+)
+def test_words_in_place_of_some_numbers_are_no_names(tmp_path: Path, first: str) -> None:
+    rows = "".join(f"n{row},{row}.5,x,{row % 7}-3-2024\n" for row in range(9))
+    assert read(tmp_path, f"name,a,b,y\n{first}{rows}").notes == ()
+
+
+def test_dates_as_names_of_columns(tmp_path: Path) -> None:
+    table = read(tmp_path, "name,2024-01-01,2024-02-01\nann,1,2.5\nbob,3,4.5\ncid,5,6.5\n")
+    assert table.notes == ()
+    table = read(tmp_path, "ann,2024-01-01,$5\nbob,2024-02-01,$6\ncid,2024-02-02,$7\n")
+    assert "header=False" in table.notes[0]
 
 
 def test_a_header_without_some_names_is_one(tmp_path: Path) -> None:

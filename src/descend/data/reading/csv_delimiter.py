@@ -57,7 +57,10 @@ def share_of(lengths: Sequence[int], length: int) -> float:
 
 
 def numeric_places(
-    rows: Sequence[Sequence[str]], width: int, among: Sequence[int] | None = None
+    rows: Sequence[Sequence[str]],
+    width: int,
+    among: Sequence[int] | None = None,
+    pattern: re.Pattern[str] = NUMBER,
 ) -> list[int]:
     """The indices of the columns whose fields are numbers or empty, but not all empty.
 
@@ -65,13 +68,14 @@ def numeric_places(
         rows: fields.
         width: of the rows that are looked at.
         among: indices to look at; None: all.
+        pattern: that takes the place of that of numbers.
     """
     full = [row for row in rows if len(row) == width]
     return [
         place
         for place in (range(width) if among is None else among)
         if any(row[place].strip() for row in full)
-        and all(not row[place].strip() or NUMBER.fullmatch(row[place]) for row in full)
+        and all(not row[place].strip() or pattern.fullmatch(row[place]) for row in full)
     ]
 
 

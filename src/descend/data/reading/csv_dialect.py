@@ -14,6 +14,7 @@ from descend.data.reading.csv_header import (
     has_row_names,
     lines_text,
     looks_like_data,
+    names_below,
     skip_comments,
 )
 from descend.data.reading.csv_text import SAMPLE_RECORDS, parse
@@ -119,6 +120,14 @@ def find_dialect(path: str, text: str, options: ReadingOptions) -> Dialect:
             f"Line {skip + 1} was taken as the column names, but looks like data ({shown}). "
             f"If it is, add {option_text('header', False)}; the columns are then called column0, "
             "column1, ..."
+        )
+    elif options.skip_lines is None and (words := names_below(first, rows)):
+        height = count_lines(rest, delimiter, records=1, quote=quote)
+        shown = ", ".join(repr(word[:20]) for word in words[:3]) + ", ..." * (len(words) > 3)
+        notes.append(
+            f"Line {skip + height + 1} has words ({shown}) where the other lines have numbers or "
+            "dates. If they are the names of the columns, add "
+            f"{option_text('skip_lines', skip + height)}; if they are units, delete the line."
         )
     return Dialect(names=_column_names(first), skip=skip, notes=tuple(notes), **shape)
 

@@ -16,11 +16,14 @@ from descend.data.reading.csv_delimiter import (
     share_of,
 )
 from descend.data.reading.csv_text import SAMPLE_RECORDS, parse
+from descend.data.reading.missing import MARKS
 from descend.data.reading.options import ReadingOptions
 from descend.errors import option_text
 
 _MOST_SKIPPED = 50
 _COMMENT = re.compile(r"\s*(#|%|//)")
+_VALUE = re.compile(r"(?=\D*\d)[\W\d]+(?:T[\W\d]+Z?)?\s*")
+"""A number, an amount, a date or a time: digits, and signs, but no letters."""
 
 
 def skip_comments(lines: Sequence[str], options: ReadingOptions) -> tuple[int, list[str]]:
@@ -97,7 +100,8 @@ def _count_padded_titles(found: Sequence[Sequence[str]]) -> int:
     """
     titles = list(itertools.takewhile(_is_padded, found[:_MOST_SKIPPED]))
     header, rows = found[len(titles) : len(titles) + 1], found[len(titles) + 1 :]
-    if not titles or not header or len(titles[0]) < 2 or not titles[0][0].strip():
+    filled = [title for title in titles if any(field.strip() for field in title)]
+    if not titles or not header or len(titles[0]) < 2 or (filled and not filled[0][0].strip()):
         return 0
     names = {field.strip() for field in header[0]} - {""}
     named = len(names) == len(header[0]) == len(titles[0])
@@ -105,26 +109,39 @@ def _count_padded_titles(found: Sequence[Sequence[str]]) -> int:
 
 
 def _is_padded(record: Sequence[str]) -> bool:
-    """Whether a record has text in its first field alone, or in less than half of its fields.
+    """Whether a record has text in its first field alone, or in at most half of its fields.
 
     A header may lack the name of a column or two.
     """
     filled = [bool(field.strip()) for field in record]
-    return not any(filled[1:]) or 2 * sum(filled) < len(filled)
+    return not any(filled[1:]) or 2 * sum(filled) <= len(filled)
 
 
 def looks_like_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether a record holds names above columns of numbers; None if there is no such column."""
-    numeric = numeric_places(rows, len(header))
-    if any(NUMBER.fullmatch(header[place]) for place in numeric):
+    """Whether a record holds names above columns of numbers or dates; None without such columns."""
+    values = numeric_places(rows, len(header), pattern=_VALUE)
+    if any(_VALUE.fullmatch(header[place]) for place in _same_form(header, rows, values)):
         return False
-    return True if numeric else None
+    return True if values else None
+
+
+def _same_form(
+    record: Sequence[str], rows: Sequence[Sequence[str]], values: Sequence[int]
+) -> list[int]:
+    """Which of the columns of values have cells written as the field of a record is.
+
+    A year or a date may be the name of a column of numbers, and is none of a column of dates.
+    """
+    dates = [place for place in values if not NUMBER.fullmatch(record[place])]
+    numbers = set(numeric_places(rows, len(record), dates))
+    return [place for place in values if place not in numbers]
 
 
 def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a header has a number above a column of numbers, except years and numbering."""
-    places = [place for place, field in enumerate(header) if NUMBER.fullmatch(field)]
-    found = [header[place] for place in numeric_places(rows, len(header), places)]
+    """Whether a header has a value above a column of such values, except years and numbering."""
+    places = [place for place, field in enumerate(header) if _VALUE.fullmatch(field)]
+    values = numeric_places(rows, len(header), places, pattern=_VALUE)
+    found = [header[place] for place in _same_form(header, rows, values)]
     if not found or len(rows) < 2:
         return False
     try:
@@ -135,6 +152,22 @@ def looks_like_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
     return not (len(steps) == 1 and steps != {0}) and not (
         len(numbers) == 1 and (numbers[0] < 10 or 1000 <= numbers[0] < 3000)
     )
+
+
+def names_below(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The fields of the first row, if it has words wherever all other rows have numbers or dates.
+
+    Those are names of columns, below a title that fills as many fields, or units.
+    """
+    if len(rows) < 3 or len(rows[0]) != len(header):
+        return []
+    places = numeric_places(rows[1:], len(header), pattern=_VALUE)
+    words = [word for place in places if (word := rows[0][place].strip())]
+    # Marks of missing values are no names, and one word alone may be such a mark.
+    if not words or any(word.lower() in MARKS or _VALUE.fullmatch(word) for word in words):
+        return []
+    filled = all(field.strip() for field in rows[0])
+    return words if len(words) > 1 or filled else []
 
 
 def has_row_names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

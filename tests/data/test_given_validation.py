@@ -105,3 +105,42 @@ def test_a_run_like_one_that_was_validated_in_memory_asks_for_validation_rows(
         gather_settings({}, None, tmp_path / "run")
     settings = gather_settings({"validation": 0.2}, None, tmp_path / "run")
     assert settings.validation == 0.2
+
+
+CLASSES = TRAINING.assign(y=np.where(X > 0, "yes", "no"))
+NEW = CLASSES.assign(y=np.where(np.arange(60) % 4 == 0, "new", CLASSES["y"]))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_rows_of_a_class_that_training_lacks_are_left_out(tmp_path: Path, stored: bool) -> None:
+    """As `evaluate` does: what remains is validated on, and the rest is told."""
+    said: list[str] = []
+    settings = settings_from(
+        {
+            "target": "y",
+            "validation": to_file(NEW, tmp_path / "new.parquet"),
+            "store": str(tmp_path / "store") if stored else None,
+        }
+    )
+    found = prepare(CLASSES, settings, say=said.append)
+    assert found.schema.rows.validation == len(found.validation) == 45
+    rest = NEW[NEW["y"] != "new"]
+    expected = prepare(CLASSES, settings_from({"target": "y", "validation": rest}))
+    for one, other in zip(
+        found.validation.gather(np.arange(45)),
+        expected.validation.gather(np.arange(45)),
+        strict=True,
+    ):
+        for mine, theirs in zip(*map(list, map(_arrays, (one, other))), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert any("'new' (15)" in one and "left out of the metrics" in one for one in said)
+
+
+def _arrays(leaf: Any) -> list[Any]:
+    return list(leaf.values()) if isinstance(leaf, dict) else [leaf]
+
+
+def test_validation_rows_without_a_known_class_are_an_error(tmp_path: Path) -> None:
+    path = to_file(CLASSES.assign(y=CLASSES["y"].str.upper()), tmp_path / "upper.parquet")
+    with pytest.raises(DescendError, match=r"no row has a class of the training rows \(no, yes\)"):
+        prepare(CLASSES, settings_from({"target": "y", "validation": path}))

@@ -48,6 +48,7 @@ from descend.data.share_rows import (
     own_counts,
     same_everywhere,
     shared_otherwise,
+    with_known_classes,
 )
 from descend.data.split import is_validation
 from descend.errors import DataError
@@ -181,7 +182,9 @@ def prepare(
             _say_shares(rows, schema, say)
         return Prepared(schema, Encoder(schema), *rows, fingerprint, layout)
     with stage(table, settings, memory=budget.reading, store=folder) as text_read:
-        schema = schema or learn_schema(text_read, settings, validation=validation)
+        if schema is None:
+            schema = learn_schema(text_read, settings, validation=validation)
+            schema = with_known_classes(schema, validation, sharing)
         encoder = Encoder(schema)
         row_bytes = encoder.row_bytes
         counts = {"training": schema.rows.training, "validation": schema.rows.validation}
@@ -258,7 +261,7 @@ def _of_all_shares(
         name: of the table of validation rows.
         sharing: with the other processes.
     """
-    together = UnseenValues(schema, drop_classes=False)
+    together = UnseenValues(schema)
     for record in same_everywhere(sharing, counted):
         together.add_record(record)
     return _about_validation(name, together)
@@ -425,7 +428,7 @@ def _planned_parts(
         yield "training", _select_rows(part, np.flatnonzero(~held_out))
         yield "validation", _select_rows(part, np.flatnonzero(held_out))
     if other is not None:
-        unseen = UnseenValues(encoder.schema, drop_classes=False)
+        unseen = UnseenValues(encoder.schema)
         for part in encode(other.table, plan=other, unseen=unseen):
             yield "validation", part.batch
         sentences += _about_validation(other.table.name, unseen)

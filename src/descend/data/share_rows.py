@@ -7,13 +7,14 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from descend.data.encoding.encoder import Encoder
+from descend.data.encoding.unseen import UnseenValues
 from descend.data.reading.errors import reading
 from descend.data.reading.sharing import Sharing
 from descend.data.reading.table import Table
@@ -22,9 +23,9 @@ from descend.data.rows.layout import Layout
 from descend.data.rows.shared_store import SharedStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.data.rows.store_header import batch_of, leaves_of
-from descend.data.schema.columns import Schema
+from descend.data.schema.columns import ClassificationTarget, Schema
 from descend.data.split import is_validation
-from descend.errors import DataError
+from descend.errors import LONGEST_CELL, DataError, printable
 from descend.settings import Settings
 from descend.types import Batch
 
@@ -147,8 +148,35 @@ def own_counts(
         counts["validation"] += held_out
         counts["training"] += len(rows) - held_out
     if validation is not None:
-        counts["validation"] = sum(map(len, encoder.target_rows(validation)))
+        counts["validation"] = _known_rows(encoder, validation)
     return counts
+
+
+def _known_rows(encoder: Encoder, validation: Table) -> int:
+    """How many rows of a table this process validates on: those of a class that training had."""
+    return sum(map(len, encoder.target_rows(validation, UnseenValues(encoder.schema))))
+
+
+def with_known_classes(schema: Schema, validation: Table | None, sharing: Sharing | None) -> Schema:
+    """The schema without the rows of the validation table whose class training did not have.
+
+    They cannot be predicted, so they are left out of the validation rows, as `evaluate` does.
+
+    Raises:
+        DataError: no row is left.
+    """
+    if validation is None or not isinstance(schema.target, ClassificationTarget):
+        return schema
+    own = _known_rows(Encoder(schema), validation)
+    known = own if sharing is None else sum(same_everywhere(sharing, own))
+    if known == 0:
+        labels = ", ".join(printable(label, LONGEST_CELL) for label in schema.target.labels[:5])
+        raise DataError(
+            f"{validation.name} (the validation rows): no row has a class of the training rows "
+            f"({labels}{', ...' if len(schema.target.labels) > 5 else ''}) in the target "
+            f"{schema.target.names[0]!r}. Give rows whose classes are written as in training."
+        )
+    return replace(schema, rows=replace(schema.rows, validation=known))
 
 
 def largest_counts(own: Mapping[str, int], sharing: Sharing) -> dict[str, int]:

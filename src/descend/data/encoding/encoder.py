@@ -178,11 +178,20 @@ class Encoder:
         """How `encode` will read a table; of processes that share it, every one has to ask."""
         return plan_reading(self.schema, self._inputs, table, target=target, keep=keep)
 
-    def target_rows(self, table: Table) -> Iterator[NDArray[np.int64]]:
-        """The numbers of the rows that `encode` gives with targets, some at a time."""
+    def target_rows(
+        self, table: Table, unseen: UnseenValues | None = None
+    ) -> Iterator[NDArray[np.int64]]:
+        """The numbers of the rows that `encode` gives with targets, some at a time.
+
+        Args:
+            table: with the targets, and the weight.
+            unseen: as for `encode`.
+        """
         plan = plan_reading(self.schema, [], table, target=True)
         for batch in plan.table.batches(plan.select):
             kept = _rows_with_targets(plan, batch)
+            if unseen is not None and unseen.drop_classes:
+                kept = self._known_classes(plan, kept, unseen)
             yield as_numpy(kept.column(kept.num_columns - 1))
 
     def no_rows(self) -> Batch:

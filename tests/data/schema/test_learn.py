@@ -330,7 +330,9 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"target": "x,y", "task": "classification"}, {}, "one target"),
     ({"weight": "x"}, {"x": -np.arange(ROWS)}, "weights of 0 or more, found -399"),
     ({"weight": "x"}, {"x": np.zeros(ROWS)}, "no row has a weight above 0"),
-    ({"weight": "x"}, {"x": words(ROWS, 3)}, "holds text; expected numbers"),
+    ({"weight": "x"}, {"x": ["", "?"] * (ROWS // 2)}, "holds no value in any row; expected"),
+    ({"weight": "x"}, {"x": [None] * ROWS}, "holds no value in any row; expected numbers"),
+    ({"weight": "x"}, {"x": words(ROWS, 3)}, "holds text, such as 'v"),
     (
         {"weight": "x"},
         {"x": np.where(np.arange(ROWS) == 9, np.inf, 1.0)},

@@ -199,7 +199,7 @@ def _learn(read: _Read, names: Sequence[str], validation: Table | None) -> Schem
     columns = {name: typed.column for name, typed in read.typed.items()}
     targets = [columns[name] for name in names]
     weight = columns[settings.weight] if settings.weight else None
-    check_numeric_weight(weight)
+    check_numeric_weight(read.table, weight)
     elsewhere = [*names, *([settings.weight] if settings.weight else [])]
     inputs = [column for name, column in columns.items() if name not in elsewhere]
     fraction = settings.validation if isinstance(settings.validation, float) else None

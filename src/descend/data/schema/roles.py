@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from descend.data.reading.errors import no_column
+from descend.data.reading.expressions import written_sql
 from descend.data.reading.number_text import PLAINLY
-from descend.data.reading.table import Table
+from descend.data.reading.table import ROW, Table
 from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_types import types_as_known
+from descend.data.reading.times import cell_sql
 from descend.data.reading.typed_columns import TextRules
 from descend.data.schema.columns import RowCounts
 from descend.data.schema.number_survey import counts_of
 from descend.data.schema.surveys import NumberSurvey, Selection
-from descend.errors import DataError, option_text
+from descend.errors import DataError, option_text, quoted_cell
 from descend.settings import Settings
 
 
@@ -72,13 +74,22 @@ def check_roles(targets: Sequence[str], settings: Settings) -> None:
             )
 
 
-def check_numeric_weight(weight: TableColumn | None) -> None:
+def check_numeric_weight(table: Table, weight: TableColumn | None) -> None:
     """Raise DataError if the weight is not a number."""
-    if weight and weight.type != "number":
-        raise DataError(
-            f"Column {weight.name!r} ({option_text('weight')}) holds {weight.type}; expected "
-            "numbers, 0 or more."
-        )
+    if weight is None or weight.type == "number":
+        return
+    holds = weight.shown_type
+    if weight.is_text:
+        found = table.joined(
+            f"SELECT {cell_sql(weight)} AS cell FROM {table.rows} "
+            f"WHERE {written_sql(weight)} "
+            f"ORDER BY try_cast({weight.sql} AS DOUBLE) IS NOT NULL, {ROW} LIMIT 1"
+        ).to_pylist()
+        holds = f"text, such as {quoted_cell(found[0]['cell'])}" if found else "no value in any row"
+    raise DataError(
+        f"{table.name}: column {weight.name!r} ({option_text('weight')}) holds {holds}; expected "
+        "numbers, 0 or more."
+    )
 
 
 def check_weight(

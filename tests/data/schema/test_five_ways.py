@@ -399,3 +399,42 @@ def test_on_and_off_are_known_in_a_column_of_booleans() -> None:
     schema = learned(booleans)
     for ours, theirs in zip(encoded(schema, words), encoded(schema, booleans), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+DAY = datetime.date(2024, 1, 31)
+NOON = datetime.datetime(2024, 1, 31, 12)
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels", "texts"),
+    [
+        (DAY, DAY + 24 * HOUR, ("2024-01-31", "2024-02-01"), ("2024-01-31", "2024-02-01")),
+        (NOON, NOON + HOUR, ("2024-01-31 12:00:00", "2024-01-31 13:00:00"), None),
+        (datetime.time(8, 30), datetime.time(9, 30), ("08:30:00", "09:30:00"), None),
+        (HOUR, 25 * HOUR, (3600, 90000), ("1:00:00", "25:00:00")),
+    ],
+)
+def test_dates_and_durations_as_classes(
+    tmp_path: Path, one: Any, other: Any, labels: Sequence[Any], texts: Sequence[str] | None
+) -> None:
+    values = [one if row % 3 else other for row in range(ROWS)]
+    cells = [(texts or labels)[value == other] for value in values]
+    numbers = list(RANDOM.normal(size=ROWS).round(3))
+    ways = stored(tmp_path, {"x": numbers, "y": values}, {"y": cells})
+    for name in ("csv", "parquet", "pandas", "polars"):
+        schema = learn_schema(open_table(ways[name]), settings_from({"target": "y"}))
+        assert getattr(schema.target, "labels", None) == tuple(labels), name
+        for another in ("csv", "parquet", "pandas", "polars"):
+            parts = list(Encoder(schema).encode(open_table(ways[another]), target=True))
+            codes = np.concatenate([part.batch.y for part in parts])
+            np.testing.assert_array_equal(codes, [value == other for value in values])
+
+
+@pytest.mark.parametrize("way", ["csv", "parquet"])
+def test_many_dates_are_no_target(tmp_path: Path, way: str) -> None:
+    days = [DAY + row * 24 * HOUR for row in range(ROWS)]
+    ways = stored(tmp_path, {"x": list(range(ROWS)), "y": days}, {})
+    for task in ("auto", "regression") if way == "parquet" else ("auto",):
+        with pytest.raises(DataError, match="make it a number with a query, such as date_diff"):
+            learn_schema(open_table(ways[way]), settings_from({"target": "y", "task": task}))

@@ -322,7 +322,7 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"y": Y * 1e-200}, "Multiply it by a constant"),
     ({}, {"y": ["one"] * ROWS}, "only one class"),
     ({}, {"y": [f"t{number}" for number in range(ROWS)]}, "distinct values"),
-    ({}, {"y": pa.array(np.arange(ROWS).astype("datetime64[D]"))}, "holds date"),
+    ({}, {"y": pa.array(np.arange(ROWS).astype("datetime64[D]"))}, "expected classes that repeat"),
     ({}, {"y": np.where(np.arange(ROWS) == 7, np.inf, Y)}, "column 'y', data row 8"),
     ({}, {"x": np.where(np.arange(ROWS) == 9, -np.inf, Y)}, "column 'x', data row 10"),
     ({"task": "regression"}, {"y": words(ROWS, 3)}, "regression needs numbers"),
@@ -332,7 +332,7 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"weight": "x"}, {"x": np.zeros(ROWS)}, "no row has a weight above 0"),
     ({"weight": "x"}, {"x": ["", "?"] * (ROWS // 2)}, "holds no value in any row; expected"),
     ({"weight": "x"}, {"x": [None] * ROWS}, "holds no value in any row; expected numbers"),
-    ({"weight": "x"}, {"x": words(ROWS, 3)}, "holds text, such as 'v"),
+    ({"weight": "x"}, {"x": words(ROWS, 3)}, "holds text, such as 'word0'; expected"),
     (
         {"weight": "x"},
         {"x": np.where(np.arange(ROWS) == 9, np.inf, 1.0)},

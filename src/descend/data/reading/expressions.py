@@ -21,6 +21,8 @@ from descend.data.reading.sql import quote_text, text_list, with_value
 from descend.data.reading.table_column import TableColumn, stamp_sql
 from descend.data.reading.time_text import iso_sql
 
+_DURATIONS = ("INTERVAL", "TIME")
+"""The types whose numbers are seconds."""
 _EXACT_DIGITS = 16
 """Whole numbers with fewer digits are below 2⁵³, up to which a DOUBLE holds each."""
 TRUE = ("true", "t", "yes", "y", "on", "1")
@@ -46,7 +48,7 @@ def number_sql(column: TableColumn) -> str:
         number = f"nullif({number}, 'NaN'::DOUBLE)"
     elif column.sql_type in ("DOUBLE", "FLOAT"):
         number = f"nullif({column.sql}::DOUBLE, 'NaN'::DOUBLE)"
-    elif column.sql_type in ("INTERVAL", "TIME"):
+    elif column.sql_type in _DURATIONS:
         number = f"epoch({column.sql})::DOUBLE"
     else:
         number = f"CAST({column.sql} AS DOUBLE)"
@@ -138,6 +140,8 @@ def value_text_sql(column: TableColumn) -> str:
         return text_sql(column)
     if column.type == "number" and column.sql_type in ("DOUBLE", "FLOAT"):
         return _double_text(column.sql, decimal=column.two_widths)
+    if column.type == "number" and column.sql_type in _DURATIONS:
+        return _double_text(f"epoch({column.sql})::DOUBLE")
     if column.sql_type.startswith("TIMESTAMP"):
         return _moment_text(stamp_sql(column.sql, column.sql_type))
     if column.sql_type.startswith("DECIMAL"):

@@ -27,6 +27,12 @@ from descend.settings import Settings
 MOST_CLASSES = 20
 """Most distinct values of whole numbers that are taken for classes."""
 
+_AS_DAYS = (
+    "To estimate a time, make it a number with a query, such as date_diff('day', DATE "
+    "'2000-01-01', column) AS days."
+)
+_DATED = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([ T]\d{1,2}:.*)?")
+_TIMES = ("date", "datetime", "time")
 _ROWS_PER_CLASS = 10
 _FEW_ROWS = 10
 FARTHEST_TARGET = 1e50
@@ -43,11 +49,14 @@ def is_regression(settings: Settings, targets: Sequence[str]) -> bool:
 def class_type(table: Table, typed: TypedColumn, *, asked: bool) -> TypedColumn:
     """The target column as it is read if it holds classes.
 
-    Numbers with a unit are classes only where that is `asked` for, and have it in their text.
+    Dates and times are classes by their text, as in CSV. Numbers with a unit are classes only
+    where that is `asked` for, and have it in their text.
     If the source declares text, classes such as "10" stay text, and predictions have that type.
     CSV declares no types.
     """
     column = typed.column
+    if column.type in _TIMES:
+        return replace(typed, column=replace(column, type="text"))
     if column.type != "number" or not column.is_text:
         return typed
     if asked and split_written(column.written)[1]:
@@ -77,6 +86,8 @@ def choose_task(
         task = "classification" if settings.loss in CLASS_LOSSES else "regression"
         reason = f"{option_text('loss', settings.loss)} was given."
     odd = next((one for one in targets if one.type not in ("number", "text", "boolean")), None)
+    if odd is not None and odd.type in _TIMES:
+        raise DataError(f"The target {odd.name!r} holds {odd.shown_type}. {_AS_DAYS}")
     if odd is not None:
         raise DataError(
             f"The target {odd.name!r} holds {odd.shown_type}; expected numbers, text, "
@@ -102,7 +113,10 @@ def choose_task(
     if task != "auto":
         return task, reason
     if words is not None:
-        return "classification", f"The target {names} holds {words.type}."
+        return (
+            "classification",
+            f"The target {names} holds {words.type if words.is_text else words.sql_type}.",
+        )
     one = survey[targets[0].name]
     # Different whole numbers from 2^53 on may be equal in floating point.
     if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):
@@ -254,7 +268,8 @@ def _classification(
     if values.distinct >= MOST_VALUES or values.distinct > max(20, 0.5 * values.seen):
         raise DataError(
             f"{table}: the target {name!r} has {values.distinct:,} distinct values in "
-            f"{values.seen:,} rows; expected classes that repeat. {_as_numbers(column, cells)}"
+            f"{values.seen:,} rows; expected classes that repeat. "
+            + (_AS_DAYS if all(map(_DATED.fullmatch, seen)) else _as_numbers(column, cells))
         )
     return classes_of(name, kind, dict(values.values))
 

@@ -282,5 +282,17 @@ class InterruptedRunError(DescendError):
     exit_status = 130
 
 
+def what_after_a_loss(processes: int) -> str:
+    """What to do after one of several processes was lost: what they did may have had no run.
+
+    Args:
+        processes: of the job.
+    """
+    return (
+        "If it trained a run whose folder has a checkpoint, the run goes on from there: resume it "
+        f"in {processes} processes. Anything else, such as an advice, starts again."
+    )
+
+
 class LostProcessError(InterruptedRunError):
-    """A process that trained together with this one ended; `descend resume` goes on."""
+    """A process that trained together with this one ended; a run that was saved can be resumed."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from descend.commands.resume import resume
 from descend.commands.train import train
-from descend.errors import InputError, LostProcessError, option_text
+from descend.errors import InputError, LostProcessError, what_after_a_loss
 from descend.reporting.progress import make_progress
 from descend.runtime.launch import GRACE, free_port
 from descend.runtime.run import Options
@@ -170,8 +170,7 @@ def _answer(ray: Any, reference: Any, index: int, count: int) -> Any:
     except ray.exceptions.RayActorError as error:
         raise LostProcessError(
             f"Process {index} of {count} ended; the others cannot go on without it and were "
-            "ended. What was saved is whole. To go on, resume the run in the cluster again, with "
-            f"{option_text('processes', count)}."
+            f"ended. {what_after_a_loss(count)}"
         ) from error
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any
 
-from descend.errors import LostProcessError
+from descend.errors import LostProcessError, what_after_a_loss
 from descend.training.processes.starters import (
     COORDINATOR,
     CORES,
@@ -138,8 +138,8 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]
     how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
     print(
         f"descend: Process {index} of {len(processes)} {how}; the others cannot go on without it "
-        "and were ended. What was saved is whole. To go on: descend resume RUN --processes "
-        f"{len(processes)}",
+        f"and were ended. {what_after_a_loss(len(processes))} "
+        f"(descend resume RUN --processes {len(processes)})",
         file=sys.stderr,
     )
     return status if status > 0 else 128 - status

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.errors import LostProcessError, SettingsError
+from descend.errors import LostProcessError, SettingsError, what_after_a_loss
 from descend.reporting.progress import Progress
 from descend.runs.checkpoint import Saved, load_checkpoint
 from descend.runs.folder import read_run_record
@@ -193,8 +193,8 @@ def noticing_lost_processes(place: Place) -> Iterator[None]:
             raise SystemExit(LostProcessError.exit_status) from error
         raise LostProcessError(
             "Another process of this job ended, or could not be reached any more, so this one "
-            "cannot go on either. What was saved is whole: resume the run with as many "
-            f"processes. ({str(error).splitlines()[0][:200]})"
+            f"cannot go on either. {what_after_a_loss(place.count)} "
+            f"({str(error).splitlines()[0][:200]})"
         ) from error
 
 

@@ -92,7 +92,8 @@ def test_process_0_is_named_where_its_store_gives_no_answer(
 ) -> None:
     texts, ended = watched(Store({}, answers=False), 1, monkeypatch)
     assert texts == [
-        "Process 0 says nothing any more (for 0 seconds), so the others cannot go on. What was "
-        "saved is whole: resume the run with as many processes."
+        "Process 0 says nothing any more (for 0 seconds), so the others cannot go on. If it "
+        "trained a run whose folder has a checkpoint, the run goes on from there: resume it in 3 "
+        "processes. Anything else, such as an advice, starts again."
     ]
     assert ended == [LostProcessError.exit_status]

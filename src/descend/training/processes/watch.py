@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, final
 
-from descend.errors import InputError, LostProcessError
+from descend.errors import InputError, LostProcessError, what_after_a_loss
 
 DEADLINE = "DESCEND_DEADLINE"
 """Seconds after which a process that says nothing at all ends the job."""
@@ -230,7 +230,7 @@ class Watch:
             return
         self._say(
             f"{_processes(named, self._found, what)} (for {self._deadline:.0f} seconds), so the "
-            "others cannot go on. What was saved is whole: resume the run with as many processes."
+            f"others cannot go on. {what_after_a_loss(self._count)}"
         )
         self._end(LostProcessError.exit_status)
 

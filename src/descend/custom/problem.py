@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,15 +16,15 @@ from descend.custom.checks import (
     check_differentiable,
     check_loss,
     check_rows_alone,
-    output_range,
     probe_model,
     shaken,
 )
+from descend.custom.choose_loss import choose_loss
 from descend.custom.class_weights import class_weight_text
 from descend.custom.data import CustomRows, custom_rows, further_rows, with_facts_of
 from descend.custom.families import custom_model, family_of
 from descend.custom.lookups import Ranges, check_lookups
-from descend.custom.losses import Chosen, Part, check_keys, known_name, named_loss, several
+from descend.custom.losses import Chosen, known_name
 from descend.custom.models import CustomModel, with_constant_state
 from descend.custom.optimizers import (
     check_descends,
@@ -41,10 +40,9 @@ from descend.data.rows.layout import Layout
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.errors import DataError, InputError, SettingsError
 from descend.reporting.progress import Progress
-from descend.runtime.argument_order import outputs_first
 from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
-from descend.training.build import loss_for_target, resolve_for_rows, rises
+from descend.training.build import resolve_for_rows, rises
 from descend.training.jax_setup import check_not_forked
 from descend.training.kept import keeping_its_programs
 from descend.training.losses import Loss
@@ -92,6 +90,18 @@ class CustomParts(NamedTuple):
     trainable: Any = None
     class_weight: Any = None
     precision: Any = None
+
+
+class Forms(NamedTuple):
+    """How arrays of a row store become what the model and the loss take.
+
+    Attributes:
+        inputs_of: inputs of the row store in the form in which the model takes them.
+        targets_of: `(outputs of the problem, y) -> (outputs, targets)`, these in the user's form.
+    """
+
+    inputs_of: Callable[[Mapping[str, Any]], Any]
+    targets_of: Callable[[Any, Any], tuple[Any, Any]]
 
 
 class CustomProblem(NamedTuple):
@@ -145,8 +155,7 @@ def custom_problem(
     check_not_forked()
     kind = kind_of(own.precision, own.model)
     # Defaults of a custom model are those of the plain network.
-    settings = settings.replace(model="mlp")
-    rule, settings = custom_rule(own.optimizer, settings)
+    rule, settings = custom_rule(own.optimizer, settings.replace(model="mlp"))
     tabular = is_table(own.data)
     unused = (
         *OF_NETWORKS,
@@ -166,36 +175,25 @@ def custom_problem(
         class_weight=own.class_weight,
     )
     settings = resolve_for_rows(settings, len(rows.training))
-    inputs_of, targets_of = _forms(rows)
+    forms = _forms(rows)
+    inputs_of, targets_of = forms
     few = rows.sampled.gather(np.arange(min(PROBED_ROWS, len(rows.sampled))))
     few = jax.tree.map(jnp.asarray, few)
     x, (_, y) = inputs_of(few.x), targets_of(with_targets(None, few.x), few.y)
     made, probe = _check_model(own, x, settings, progress)
-    choice = _choose_loss(own.loss, rows, made, probe, x, y, settings)
+    choice = choose_loss(own.loss, rows, made, probe, x, y, settings)
     further = further_rows(own.validation_sets or {}, rows, settings)
     for name, store in further.items():
         try:
-            _choose_loss(own.loss, with_facts_of(rows, store), made, probe, x, y, settings)
+            choose_loss(own.loss, with_facts_of(rows, store), made, probe, x, y, settings)
         except DataError as error:
             raise DataError(f"validation_sets[{name!r}]: {error}") from error
-    chosen, loss_name = choice.loss, choice.name
     if isinstance(own.loss, str) and own.loss == "auto" and family_of(own.model) == "keras":
         from descend.custom.keras_models import warn_of_compiled_loss
 
-        warn_of_compiled_loss(own.model, loss_name)
-    check_loss(chosen.per_example, probe.outputs, y)
-    # Initial outputs are often all equal, and their variance over the batch 0 like that of a row.
-    moved = made.apply(shaken(made.init(settings.seed), settings.seed, size=1.0), x)
-    check_loss(chosen.per_example, moved, y)
-    params = shaken(made.init(settings.seed), settings.seed)
-    weights, state = split_variables(params)
-    check_differentiable(
-        "The gradient of the loss",
-        chosen.per_example,
-        lambda weights: made.apply(join_variables(weights, state, params), x),
-        weights,
-        y,
-    )
+        warn_of_compiled_loss(own.model, choice.name)
+    params = _check_loss_and_gradient(made, choice.loss, probe, x, y, settings)
+    weights, _ = split_variables(params)
     check_penalized(weights, settings)
     own_rows = [rows.sampled, *([] if sharing_with_others() else [rows.validation])]
     looked_up = check_lookups(made.apply, inputs_of, params, [*own_rows, *further.values()])
@@ -203,20 +201,75 @@ def custom_problem(
         narrow = in_precision(custom_model(own.model, x), kind)
         made = _with_state(with_trained_weights(narrow, settings.seed, own.trainable), probe)
         check_narrow(made.apply, params, x, kind)
-    made, penalty = without_idle_weights(made, chosen, x, y, settings, own_rule=rule is not None)
+    made, penalty = without_idle_weights(
+        made, choice.loss, x, y, settings, own_rule=rule is not None
+    )
     if rule is not None:
-        check_rule(rule, weights)
-        check_in_proportion(own.optimizer, rule, weights)
-        check_descends(rule, weights)
-        if is_schedule_free(jax.eval_shape(rule.init, weights)):
-            # It has a mean of the weights and a warm-up of its own.
-            warmup = 0.0 if settings.warmup == "auto" else settings.warmup
-            settings = settings.replace(averaging=False, warmup=warmup)
+        settings = _check_rule(own.optimizer, rule, weights, settings)
     if probe.couples_rows and (_has_idle_rows(rows.sampled)):
         raise InputError(
             "The model takes the rows of a batch together (batch normalization), so rows of "
             "weight 0 would change what is learned from the others. Leave these rows out."
         )
+    problem = _problem(rows, made, choice.loss, forms, probe, settings, rule, penalty)
+    setup = _setup(own, problem, rows, settings, rule, choice.name, unused)
+    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of, further, looked_up)
+
+
+def _check_loss_and_gradient(
+    made: CustomModel, loss: Loss, probe: Probe, x: Any, y: Any, settings: Settings
+) -> Params:
+    """The initial weights, a little shaken, after the loss of some rows was found to be in order.
+
+    Raises:
+        InputError: the loss couples rows, is of another shape, or has no gradient.
+    """
+    check_loss(loss.per_example, probe.outputs, y)
+    # Initial outputs are often all equal, and their variance over the batch 0 like that of a row.
+    moved = made.apply(shaken(made.init(settings.seed), settings.seed, size=1.0), x)
+    check_loss(loss.per_example, moved, y)
+    params = shaken(made.init(settings.seed), settings.seed)
+    weights, state = split_variables(params)
+    check_differentiable(
+        "The gradient of the loss",
+        loss.per_example,
+        lambda weights: made.apply(join_variables(weights, state, params), x),
+        weights,
+        y,
+    )
+    return params
+
+
+def _check_rule(
+    given: Any, rule: optax.GradientTransformation, weights: Params, settings: Settings
+) -> Settings:
+    """The settings for a rule of the user's, after it was found to be in order.
+
+    Raises:
+        InputError: the rule cannot be used.
+    """
+    check_rule(rule, weights)
+    check_in_proportion(given, rule, weights)
+    check_descends(rule, weights)
+    if not is_schedule_free(jax.eval_shape(rule.init, weights)):
+        return settings
+    # It has a mean of the weights and a warm-up of its own.
+    warmup = 0.0 if settings.warmup == "auto" else settings.warmup
+    return settings.replace(averaging=False, warmup=warmup)
+
+
+def _problem(
+    rows: CustomRows,
+    made: CustomModel,
+    loss: Loss,
+    forms: Forms,
+    probe: Probe,
+    settings: Settings,
+    rule: optax.GradientTransformation | None,
+    penalty: Callable[[Params], Array] | None,
+) -> Problem:
+    """The training problem of functions that were checked."""
+    inputs_of, targets_of = forms
 
     @keeping_its_programs
     def apply(params: Params, x: Mapping[str, Any]) -> Any:
@@ -230,9 +283,9 @@ def custom_problem(
         return with_targets(outputs, x), state
 
     def per_example(outputs: Any, y: Any) -> Array:
-        return chosen.per_example(*targets_of(outputs, y))
+        return loss.per_example(*targets_of(outputs, y))
 
-    problem = Problem(
+    return Problem(
         store=rows.training,
         validation=rows.validation,
         init=made.init,
@@ -249,6 +302,18 @@ def custom_problem(
         penalty=penalty or made.penalty,
     )
 
+
+def _setup(
+    own: CustomParts,
+    problem: Problem,
+    rows: CustomRows,
+    settings: Settings,
+    rule: optax.GradientTransformation | None,
+    loss_name: str | None,
+    unused: Sequence[str],
+) -> TrialSetup:
+    """The problem with what records say of it."""
+
     def again(optimizer: str, seed: int) -> Problem:
         # The split stays: an iterator cannot be gone through again.
         if optimizer == CUSTOM_RULE and rule is not None:
@@ -258,7 +323,7 @@ def custom_problem(
 
     counts = {"training": len(rows.training), "validation": len(rows.validation)}
     weights_text = class_weight_text(own.class_weight)
-    setup = TrialSetup(
+    return TrialSetup(
         problem,
         settings,
         {
@@ -274,18 +339,15 @@ def custom_problem(
             "model": _name(own.model),
             "loss": loss_name or _name(own.loss),
             **({} if rule is None else {"optimizer": _name(own.optimizer)}),
-            **({} if kind is None else {"precision": own.precision}),
+            **({} if own.precision is None else {"precision": own.precision}),
             **({} if weights_text is None else {"class_weight": weights_text}),
         },
         custom_optimizer=rule is not None,
         unused=frozenset(unused),
     )
-    return CustomProblem(setup, rows, made, choice, inputs_of, targets_of, further, looked_up)
 
 
-def _forms(
-    rows: CustomRows,
-) -> tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any, Any], tuple[Any, Any]]]:
+def _forms(rows: CustomRows) -> Forms:
     """Functions that turn arrays of a row store into what the model and the loss take."""
     inputs, targets = rows.inputs, rows.targets
 
@@ -298,7 +360,7 @@ def _forms(
             outputs, more = outputs
         return outputs, y if targets is None else targets.assembled({"y": y, **more})
 
-    return inputs_of, targets_of
+    return Forms(inputs_of, targets_of)
 
 
 class _Composite(NamedTuple):
@@ -363,60 +425,6 @@ def _check_unused(settings: Settings, unused: Sequence[str]) -> None:
                 else "the data is no table"
             )
             raise SettingsError(f"{name} means nothing here: {what}. Leave it out.")
-
-
-def _choose_loss(
-    loss: Any,
-    rows: CustomRows,
-    model: CustomModel,
-    probe: Probe,
-    x: Any,
-    y: Any,
-    settings: Settings,
-) -> Chosen:
-    if callable(loss) and type(loss).__module__.split(".")[0] not in ("keras", "torch"):
-        return Chosen(Loss(outputs_first(loss), _as_it_is), None)
-    if rows.encoder is not None and isinstance(loss, str):
-        loss = loss_for_target(known_name(loss), rows.encoder.schema.target)
-    names = ("y",) if rows.targets is None else rows.targets.names
-    facts = [rows.facts[name] for name in names]
-    one_array = rows.targets is None or rows.targets.single
-    if isinstance(loss, Mapping | list | tuple):
-        keys = check_keys(loss, probe.outputs, y)
-        assert rows.targets is not None
-        of_targets = rows.targets.assembled(dict(zip(names, facts, strict=True)))
-        parts = {key: Part(probe.outputs[key], y[key], of_targets[key]) for key in keys}
-        return several(loss, parts, settings.quantiles)
-    outputs = jax.tree.leaves(probe.outputs)
-    if len(outputs) != 1 or not hasattr(probe.outputs, "shape") or not one_array:
-        raise InputError(
-            f"The model gives {_several(probe.outputs)} and y is {_several(y)}; a name stands for "
-            "the loss of one output and one target. Give a loss for each, such as "
-            "loss={'price': 'squared_error', 'kind': ('cross_entropy', 0.5)} (0.5 is its weight), "
-            "or a function loss(outputs, y) -> [B]."
-        )
-    same_as_input = hasattr(x, "shape") and x.shape == y.shape and bool((x == y).all())
-    part = Part(
-        probe.outputs,
-        y,
-        facts[0],
-        same_as_input,
-        functools.lru_cache(maxsize=1)(lambda: output_range(model, x, settings.seed)),
-        model.head,
-    )
-    return Chosen(*named_loss(loss, part, settings.quantiles))
-
-
-def _several(tree: Any) -> str:
-    if hasattr(tree, "shape"):
-        return f"one array {['B', *tree.shape[1:]]}"
-    if isinstance(tree, Mapping):
-        return f"a mapping of {', '.join(map(repr, tree))}"
-    return f"a {type(tree).__name__} of {len(jax.tree.leaves(tree))} arrays"
-
-
-def _as_it_is(outputs: Array) -> Array:
-    return outputs
 
 
 def _name(part: Any) -> str:

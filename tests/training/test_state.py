@@ -5,7 +5,7 @@ import pytest
 
 from descend.data.rows.batches import BatchPlan, chunks
 from descend.settings import Settings
-from descend.training.network.tabular import mask_fixed
+from descend.training.network.tabular import for_tabular
 from descend.training.optimizers import FACTORIES, make_optimizer
 from descend.training.state import copy_state, initial_state, state_at
 from tests.problems import linear_problem, numbers, same_bits
@@ -38,7 +38,7 @@ def test_a_copy_outlives_its_original() -> None:
 def test_what_an_optimizer_remembers_at_first_is_what_it_says(optimizer: str, masked: bool) -> None:
     params = {"fixed": {"low": np.ones(2, np.float32)}, "kernel": np.full((2, 3), 0.5, np.float32)}
     rule = make_optimizer(Settings(target="-", optimizer=optimizer))
-    rule = mask_fixed(rule) if masked else rule
+    rule = for_tabular(rule) if masked else rule
     found, expected = state_at(params, rule).opt_state, rule.init(params)
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):

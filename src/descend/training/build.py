@@ -6,6 +6,7 @@ import functools
 import math
 
 import jax
+from optax import GradientTransformation
 
 from descend.choices import CLASS_LOSSES
 from descend.data.prepare import Prepared
@@ -44,11 +45,12 @@ from descend.training.network.from_settings import network_of
 from descend.training.network.models import Network
 from descend.training.network.tabular import (
     NEWEST_VERSION,
+    SCALE_RATE,
     each_member,
-    mask_fixed,
+    for_tabular,
     without_scales,
 )
-from descend.training.optimizers import FINDS_ITS_RATE, make_optimizer
+from descend.training.optimizers import FINDS_ITS_RATE, OF_EACH_WEIGHT, make_optimizer
 from descend.training.problem import Problem
 from descend.training.stopping_state import Limits
 from descend.types import Params
@@ -92,7 +94,7 @@ def problem_of(settings: Settings, prepared: Prepared, *, version: int = NEWEST_
         init=network.init if version > 2 else functools.partial(_init_before_scales, network),
         apply=network.apply,
         per_example=per_example,
-        optimizer=optimizer if bins is None else mask_fixed(optimizer),
+        optimizer=optimizer if bins is None else _for_tabular(optimizer, settings),
         l2=settings.l2,
         seed=settings.seed,
         averaging=settings.averaging,
@@ -104,6 +106,10 @@ def problem_of(settings: Settings, prepared: Prepared, *, version: int = NEWEST_
         if bins is None
         else program_of(network, settings, prepared.schema.target, several=several),
     )
+
+
+def _for_tabular(rule: GradientTransformation, settings: Settings) -> GradientTransformation:
+    return for_tabular(rule, SCALE_RATE if settings.optimizer in OF_EACH_WEIGHT else 1.0)
 
 
 def _init_before_scales(network: Network, seed: int) -> Params:

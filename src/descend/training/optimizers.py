@@ -42,6 +42,10 @@ FACTORIES: dict[str, Factory] = {
 FINDS_ITS_RATE = frozenset(FACTORIES) - frozenset(LEARNING_RATES)
 """Rules that need no learning rate: they derive it from the gradients and the distance moved."""
 
+OF_EACH_WEIGHT = frozenset({"adam", "adamw", "rmsprop", "adagrad"})
+"""Rules with a rate that divide the gradient of each weight by its size lately, so that all weights
+move about as far."""
+
 
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
     """The update rule that the settings name, gradient clipping included.

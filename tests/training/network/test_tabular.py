@@ -25,9 +25,9 @@ from descend.training.network.tabular import (
     each_member,
     find_places,
     first_layer_inputs,
+    for_tabular,
     in_pieces,
     input_factors,
-    mask_fixed,
     tabular,
 )
 from descend.training.optimizers import make_optimizer
@@ -83,7 +83,7 @@ def problem(**changes: object) -> Problem:
             init=made.init,
             apply=made.apply,
             per_example=per_example,
-            optimizer=mask_fixed(make_optimizer(Settings("y", optimizer="adamw"))),
+            optimizer=for_tabular(make_optimizer(Settings("y", optimizer="adamw")), SCALE_RATE),
             averaging=True,
             members=(made.members, each_member(per_example)),
         ),
@@ -141,7 +141,7 @@ def test_each_member_multiplies_its_inputs_by_sign_and_scale(members: int) -> No
     signs = params.get("signs", np.ones(read.shape[1])).reshape(members, -1)
     expected = []
     for member in range(members):
-        values = read * signs[member] * (1 + SCALE_RATE * params["scales"])
+        values = read * signs[member] * (1 + params["scales"])
         for layer in params["layers"]:
             values = np.maximum(values @ layer["kernel"] + layer["bias"], 0)
         heads = params["heads"]
@@ -200,13 +200,28 @@ def test_the_loss_of_the_members_is_the_mean_of_theirs() -> None:
 )
 def test_what_is_fixed_stays_to_the_bit(optimizer: str) -> None:
     rule = make_optimizer(Settings("y", optimizer=optimizer, weight_decay=0.1))
-    made = problem(optimizer=mask_fixed(rule))
+    made = problem(optimizer=for_tabular(rule))
     before = made.begin()
     config = made.loop_config(32, 1e-3, limits=Limits(epochs=1))
     fixed = jax.tree.map(np.array, before.state.params[FIXED])
     loop, _ = fit(config, before)
     for name, values in fixed.items():
         assert np.array_equal(loop.state.params[FIXED][name], values)
+
+
+@pytest.mark.parametrize("scale_rate", [1.0, 6.0])
+def test_scales_move_by_their_own_multiple_of_the_rate_and_all_else_by_the_rate(
+    scale_rate: float,
+) -> None:
+    params = network().init(0)
+    gradient = {name: jax.tree.map(np.ones_like, part) for name, part in params.items()}
+    rule = make_optimizer(Settings("y", optimizer="adam"))
+    expected, _ = rule.update(gradient, rule.init(params), params)
+    own = for_tabular(rule, scale_rate)
+    found, _ = own.update(gradient, own.init(params), params)
+    np.testing.assert_allclose(found["scales"], scale_rate * expected["scales"], rtol=1e-6)
+    np.testing.assert_allclose(found["signs"], expected["signs"], rtol=1e-6)
+    assert found[FIXED] is None
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ BIN_SPREAD, HEAD_SPREAD = 0.3, 0.3
 """Deviation of bin embeddings, and of the members' last layers times the root of their inputs."""
 
 SCALE_RATE = 6.0
-"""How many times as fast as other weights the scales of the first layer's inputs move."""
+"""How many times as far as other weights the scales of the first layer's inputs move."""
 NEWEST_VERSION = 3
 """Networks of version 2 have no such scales; those of version 1 have no `value_groups` either. A
 run that began with one of them goes on with it."""
@@ -253,7 +253,7 @@ def input_factors(params: Params) -> Any:
     if "signs" not in params and "scales" not in params:
         return None
     members = params["heads"]["kernel"].shape[0]
-    factors = 1.0 + SCALE_RATE * params["scales"][None, :] if "scales" in params else 1.0
+    factors = 1.0 + params["scales"][None, :] if "scales" in params else 1.0
     return params["signs"].reshape(members, -1) * factors if "signs" in params else factors
 
 
@@ -351,10 +351,17 @@ def each_member(per_example: Callable[[Array, Array], Array]) -> Callable[[Array
 
 
 @functools.lru_cache(maxsize=32)
-def mask_fixed(rule: optax.GradientTransformation) -> optax.GradientTransformation:
+def for_tabular(
+    rule: optax.GradientTransformation, scale_rate: float = 1.0
+) -> optax.GradientTransformation:
     """The update rule for what is trained; the fixed arrays it does not see.
 
     Its direction for them is None: they stay, and nothing is compiled that would add 0 to them.
+
+    Args:
+        rule: the update rule of other networks.
+        scale_rate: what the rate of the scales is multiplied by: `SCALE_RATE` for rules that move
+            every weight about as far, 1 for those that follow the gradient, which is greater there.
     """
 
     def is_trained(params: Params) -> Params:
@@ -366,6 +373,8 @@ def mask_fixed(rule: optax.GradientTransformation) -> optax.GradientTransformati
         gradient: Params, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Params, Any]:
         direction, state = masked.update(gradient, state, params, **extra)
+        if "scales" in direction and scale_rate != 1.0:
+            direction = {**direction, "scales": scale_rate * direction["scales"]}
         return {**direction, FIXED: None}, state
 
     return optax.GradientTransformationExtraArgs(masked.init, update)

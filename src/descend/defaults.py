@@ -25,7 +25,7 @@ class Effort(NamedTuple):
 
 EFFORTS: Mapping[str, Effort] = {
     "quick": Effort(members=1, epochs=16, networks=1),
-    "default": Effort(members=4, epochs=30, networks=1),
+    "default": Effort(members=4, epochs=40, networks=1),
     "thorough": Effort(members=2, epochs=40, networks=8),
 }
 FULL_EPOCHS_ROWS = 50_000

@@ -19,9 +19,9 @@ from descend.training.averaging import (
     blend,
     no_averaging,
 )
-from descend.training.course import updates_between
 from descend.training.loop import fit
 from descend.training.problem import Problem
+from descend.training.rate_and_batch_size import updates_between
 from descend.training.stopping_state import Limits
 from tests.problems import linear_problem, mlp_problem, numbers, same_bits, store_of
 

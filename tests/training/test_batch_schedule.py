@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from descend.training.batch_schedule import BatchSchedule
-from descend.training.course import learning_rate
 from descend.training.loop import fit
 from descend.training.loop_state import LoopConfig, LoopState
 from descend.training.problem import Problem
+from descend.training.rate_and_batch_size import learning_rate
 from descend.training.saved_state import restore_loop_state, save_loop_state
 from descend.training.stopping_state import Limits
 from descend.types import GradientNoise, Params, Position

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from descend.training import problem as problem_module
-from descend.training.course import learning_rate
 from descend.training.loop import fit, summary_of
 from descend.training.loop_state import LoopState, begin
+from descend.training.rate_and_batch_size import learning_rate
 from descend.training.stopping_state import Limits
 from descend.types import Position, StopReason
 from tests.fitting import least_squares, network, prefetch_threads, with_chunks

@@ -14,7 +14,7 @@ from descend.custom.diagnosis import custom_cause
 from descend.custom.metrics import Measured
 from descend.custom.problem import CustomParts, CustomProblem, custom_problem
 from descend.custom.result import CustomRun
-from descend.custom.same import check_same_functions, fingerprint_of_functions
+from descend.custom.same_functions import check_same_functions, fingerprint_of_functions
 from descend.custom.sources import is_arrays, is_table
 from descend.data.rows.layout import layout_from
 from descend.errors import DataError, SettingsError, command_text

@@ -44,7 +44,7 @@ from descend.runtime.trial_setup import MakeSetup, TrialSetup
 from descend.settings import Settings
 from descend.training.build import resolve_for_rows, rises
 from descend.training.jax_setup import check_not_forked
-from descend.training.kept import keeping_its_programs
+from descend.training.kept_programs import keeping_its_programs
 from descend.training.losses import Loss
 from descend.training.optimizers import make_optimizer
 from descend.training.problem import Problem

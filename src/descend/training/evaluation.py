@@ -16,7 +16,7 @@ from descend.data.rows.sparse_store import SparseStore
 from descend.data.rows.store import MemoryStore, RowStore
 from descend.training.forward import LEAST_ROWS
 from descend.training.jax_setup import in_full_precision, in_this_context, jit_program
-from descend.training.kept import kept
+from descend.training.kept_programs import kept
 from descend.training.objective import Apply, PerExample, make_objective
 from descend.training.processes.messages import from_all
 from descend.training.processes.place import ALONE, Place

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from descend.data.rows.batches import BatchPlan, Chunk
-from descend.training import course, early_decay, plateau, stopping
+from descend.training import early_decay, plateau, rate_and_batch_size, stopping
 from descend.training.callback import Callback
 from descend.training.device_feed import feed
 from descend.training.loop_state import LoopConfig, LoopState
@@ -96,9 +96,9 @@ def _fit_at_one_size(
                 loop.progress, config.limits, loop.own_position, loop.seconds
             )
             if reason is None and early_decay.is_over(
-                loop.progress, loop.state.update, course.updates_between(config.plan)
+                loop.progress, loop.state.update, rate_and_batch_size.updates_between(config.plan)
             ):
-                further = course.further_course(config, loop, callback)
+                further = rate_and_batch_size.further_course(config, loop, callback)
                 reason = StopReason.DECAYED if further is None else None
                 loop = further or loop
             if reason is not None:
@@ -109,17 +109,19 @@ def _fit_at_one_size(
             if reason is not None:
                 return _conclude(config, loop, callback, reason)
             if plateau.is_patience_exhausted(loop.progress, config.limits):
-                loop = course.reduce_rate(config, loop, callback)
+                loop = rate_and_batch_size.reduce_rate(config, loop, callback)
             if config.limits.early_decay:
-                loop = course.decay_early(config, loop, callback)
+                loop = rate_and_batch_size.decay_early(config, loop, callback)
             started, seconds = clock(), loop.seconds
-            grown = course.grow_batch(config, loop, callback)
+            grown = rate_and_batch_size.grow_batch(config, loop, callback)
             if grown is not None:
                 return grown._replace(seconds=seconds + clock() - started), None
             steps.begin("the rows of the next batches")
             chunk = chunks.take()
             steps.begin("the updates of some batches")
-            state, losses = updater.apply(loop.state, chunk, course.next_rates(config, loop))
+            state, losses = updater.apply(
+                loop.state, chunk, rate_and_batch_size.next_rates(config, loop)
+            )
             if losses is None:
                 loop = loop._replace(seconds=seconds + clock() - started)
                 continue
@@ -133,7 +135,7 @@ def _fit_at_one_size(
                 if due and pays and (queued := config.queued_evaluation) is not None:
                     validation_loss = queued.start(loop.state.mean)
                 if validation_loss or (runs_ahead and pays and newest < AHEAD_SECONDS):
-                    rates = course.next_rates(config, loop)
+                    rates = rate_and_batch_size.next_rates(config, loop)
                     ahead = updater.run_ahead(loop.state, chunks.peek(), rates, apart=due)
                     loop = loop._replace(state=ahead)
             loop, loss, share = _add_losses(config, loop, chunk, losses)
@@ -141,7 +143,7 @@ def _fit_at_one_size(
             loop = loop._replace(seconds=seconds + newest)
             steps.begin("an evaluation, a checkpoint or a callback")
             if stopping.has_diverged(loop.progress, loss, share):
-                loop = course.restart(config, loop, callback, loss)
+                loop = rate_and_batch_size.restart(config, loop, callback, loss)
             elif due:
                 loop = _evaluate(config, loop, callback, validation_loss)
             loop = loop._replace(seconds=seconds + clock() - started)
@@ -163,7 +165,7 @@ def _evaluation_due(plan: BatchPlan, position: Position) -> bool:
     """Whether an evaluation interval ends here; it may span several epochs of few updates."""
     if position.index != 0:
         return (position.index // plan.batch_size) % plan.updates_per_interval == 0
-    return position.epoch % course.epochs_between(plan) == 0
+    return position.epoch % rate_and_batch_size.epochs_between(plan) == 0
 
 
 def _evaluate(
@@ -175,7 +177,7 @@ def _evaluate(
     """The loop state after an evaluation: a history line more, or a restart if it diverged."""
     loss = validation_loss() if validation_loss else config.evaluate(loop.state.mean)
     if stopping.has_diverged(loop.progress, loss):
-        return course.restart(config, loop, callback, loss)
+        return rate_and_batch_size.restart(config, loop, callback, loss)
     progress = stopping.record_evaluation(loop.progress, loss)
     improved = progress.best < loop.progress.best
     rows = config.plan.rows
@@ -187,7 +189,7 @@ def _evaluate(
         train_loss=loop.loss_sum / loop.loss_count if loop.loss_count else float("nan"),
         validation_loss=loss,
         batch_size=config.plan.batch_size,
-        learning_rate=course.rate_at(config, loop, max(0, loop.state.update - 1)),
+        learning_rate=rate_and_batch_size.rate_at(config, loop, max(0, loop.state.update - 1)),
         network=len(loop.finished) + 1,
         metrics=config.metrics(loop.state.mean) if config.metrics else {},
     )

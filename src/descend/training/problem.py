@@ -27,11 +27,10 @@ from descend.errors import SettingsError
 from descend.training.accumulation import AccumulatedUpdate, compile_accumulation
 from descend.training.averaging import longest_window
 from descend.training.chunk_loop import RunChunk, compile_chunk
-from descend.training.course import updates_between
 from descend.training.device_feed import chunk_bytes, device_memory, for_device
 from descend.training.evaluation import Evaluate, EvaluateRows, Program
 from descend.training.footprint import gradient_bytes
-from descend.training.kept import kept
+from descend.training.kept_programs import kept
 from descend.training.local_updates import compile_local_chunk, plan_between_meetings
 from descend.training.loop_state import LoopConfig, LoopState, begin
 from descend.training.objective import (
@@ -43,6 +42,7 @@ from descend.training.objective import (
 )
 from descend.training.processes.place import ALONE, Place
 from descend.training.processes.slices import local
+from descend.training.rate_and_batch_size import updates_between
 from descend.training.resident_loop import compile_resident_chunk
 from descend.training.schedules import make_schedule
 from descend.training.state import initial_state

@@ -10,7 +10,14 @@ from descend.choices import GOALS
 from descend.training.loop_state import LoopState
 from descend.training.optimizers import FINDS_ITS_RATE
 from descend.training.problem import Problem
-from descend.tuning.advice import first_trials, further_sizes, lasting, reference, search, selection
+from descend.tuning.advice import (
+    first_trials,
+    further_sizes,
+    lasting_rate,
+    reference,
+    search,
+    selection,
+)
 from descend.tuning.advice.critical_batch import MeasuredLaw, UpdatesLaw
 from descend.tuning.advice.law_trials import run_law_trials
 from descend.tuning.advice.noise_growth import measure_noise
@@ -102,12 +109,12 @@ def advise(
     finalists, others = search.search(work, chosen, learning_rate, trials)
     if learning_rate is None:
         finalists, others = search.go_beyond_edge(work, finalists, others)
-        finalists, others = lasting.tell_nearest_rates_apart(work, finalists, others)
-        finalists, others = lasting.follow_lower_rate(work, finalists, others)
-        finalists, others = lasting.confirm(work, finalists, others)
+        finalists, others = lasting_rate.tell_nearest_rates_apart(work, finalists, others)
+        finalists, others = lasting_rate.follow_lower_rate(work, finalists, others)
+        finalists, others = lasting_rate.confirm(work, finalists, others)
         work.record_time("race")
     ratios = selection.cost_ratios(finalists, work.cost, work.runner.start_loss)
-    winner = lasting.select_lasting_finalist(work, finalists, ratios)
+    winner = lasting_rate.select_lasting_finalist(work, finalists, ratios)
     loop = work.runner.loop_state_of(winner, winner.updates * work.cost(winner.batch_size))
     law = _fit_law(work, winner, [*finalists, *others], thorough=at_least > 0.0)
     return _make_advice(work, winner, finalists, ratios, others, law), loop

@@ -14,7 +14,7 @@ import pytest
 
 import descend
 from descend.custom.problem import CustomParts, custom_problem
-from descend.custom.same import _near, fingerprint_of_functions
+from descend.custom.same_functions import _near, fingerprint_of_functions
 from descend.errors import DataError, DivergedError
 from descend.reporting.progress import make_progress
 from descend.settings import Settings

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import descend
-from descend.training.kept import keeping_its_programs, kept
+from descend.training.kept_programs import keeping_its_programs, kept
 
 
 def test_results_are_kept_with_a_function_or_for_all_runs() -> None:

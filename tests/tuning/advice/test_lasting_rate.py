@@ -13,7 +13,7 @@ from descend.errors import DivergedError
 from descend.training.callback import Callback
 from descend.training.loop import fit
 from descend.training.stopping_state import Limits
-from descend.tuning.advice import lasting, selection
+from descend.tuning.advice import lasting_rate, selection
 from descend.tuning.advice.advise import advise
 from descend.tuning.advice.trials import Trial, TrialRunner
 from descend.tuning.advice.work import Work
@@ -48,7 +48,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[float], d
         monkeypatch.setattr(TrialRunner, "run_rung", run_rung)
         monkeypatch.setattr(TrialRunner, "chunk_cache", lambda self, size: None)
         entered = [crossing(rate, 200) for rate in rates]
-        found, others = lasting.tell_nearest_rates_apart(work, entered, [])
+        found, others = lasting_rate.tell_nearest_rates_apart(work, entered, [])
         assert others == []
         ratios = selection.cost_ratios(found, work.cost, work.runner.start_loss)
         ranked = [one for _, one in sorted(zip(ratios, found, strict=True), key=lambda p: p[0])]
@@ -88,7 +88,7 @@ def test_two_rates_run_no_further_once_a_given_budget_is_spent(
         begun(lambda size: 1e-6 * size, monkeypatch), budget=0.0, budget_given=True
     )
     entered = [crossing(rate, 200) for rate in (0.4, 0.2)]
-    assert lasting.tell_nearest_rates_apart(work, entered, []) == (entered, [])
+    assert lasting_rate.tell_nearest_rates_apart(work, entered, []) == (entered, [])
 
 
 def falling(rate: float, until: int) -> Trial:
@@ -117,7 +117,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[float], 
         monkeypatch.setattr(TrialRunner, "start", lambda _, size, rate: Trial(size, rate, STATE))
         monkeypatch.setattr(TrialRunner, "chunk_cache", lambda self, size: None)
         entered = [falling(rate, 200) for rate in (0.4, 0.8)]
-        found, others = lasting.follow_lower_rate(work, entered, [falling(0.2, 200)])
+        found, others = lasting_rate.follow_lower_rate(work, entered, [falling(0.2, 200)])
         assert len(found) + len(others) == 3
         return sorted(one.learning_rate for one in found), ran
 
@@ -187,9 +187,9 @@ class Machine:
         """The rate that is advised after these trials."""
         others: list[Trial] = []
         if confirm:
-            trials, others = lasting.confirm(self.work, trials, others)
+            trials, others = lasting_rate.confirm(self.work, trials, others)
         ratios = selection.cost_ratios(trials, self.work.cost, 1.0)
-        return lasting.select_lasting_finalist(self.work, trials, ratios).learning_rate
+        return lasting_rate.select_lasting_finalist(self.work, trials, ratios).learning_rate
 
 
 SHORT = [short_trial(rate, 8) for rate in (0.4, 0.2, 0.1)]

@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 import descend
-from descend.custom.sources import chunks_of
+from descend.custom.sources import chunks_of, read_whole
 from descend.errors import DataError, InputError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -349,3 +349,52 @@ def test_a_loader_that_shuffles_is_told_how_to_go_on(tmp_path: Path) -> None:
     one_array(rows(0), out=tmp_path / "run")
     with pytest.raises(DataError, match="same order: shuffle=False"):
         one_array(rows(1), out=tmp_path / "run", resume=True, epochs=5)
+
+
+PyTorchDataset = type("Dataset", (), {"__module__": "torch.utils.data.dataset"})
+"""What a data set of PyTorch is known by, where PyTorch is not installed."""
+
+
+class Items(PyTorchDataset):  # type: ignore[misc, valid-type]
+    """A data set of PyTorch that holds tuples or mappings of arrays."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: int) -> Any:
+        return self.items[place]
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [((6,), (6,)), ((1,), (1,)), ((5,), (1,)), ((1, 8, 8), (10,)), ((3, 4, 2), ())],
+)
+def test_items_of_a_pytorch_data_set_are_rows(x: tuple[int, ...], y: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(12, *x)), random.normal(size=(12, *y))
+    for items in (
+        [*zip(X, Y, strict=True)],
+        [{"x": one, "y": other} for one, other in zip(X, Y, strict=True)],
+    ):
+        read = read_whole(Items(items), "y").batch
+        assert [leaf.shape for leaf in jax.tree.leaves((read.x, read.y))] == [X.shape, Y.shape]
+        assert np.array_equal(jax.tree.leaves(read.x)[0], X.astype(np.float32))
+
+
+def test_items_of_one_array_alone_are_their_own_targets() -> None:
+    X = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    read = read_whole(Items([(one,) for one in X]), "y").batch
+    assert np.array_equal(jax.tree.leaves(read.x)[0], X)
+
+
+@pytest.mark.parametrize("y", [(16,), (16, 1)])
+def test_items_that_may_be_batches_are_asked_about(y: tuple[int, ...]) -> None:
+    items = [(np.zeros((16, 6)), np.zeros(y))] * 3
+    with pytest.raises(
+        DataError, match=r"\(16, 6\), \(16,.*one row, or 16 rows\?.*batch_size=None"
+    ):
+        read_whole(Items(items), "y")
+    assert len(read_whole(list(items), "y").batch.weight) == 48

@@ -12,6 +12,7 @@ import numpy as np
 
 from descend.custom.arrays import UserBatch, as_array, join_batches, read_batch
 from descend.errors import DataError
+from descend.io.units import count_text
 
 NO_ROWS = (
     "The iterator gave no rows; expected (X, y) at least once. An iterator that was gone through "
@@ -45,7 +46,8 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
     Args:
         data: arrays, which are one chunk; an iterator; or what can be gone through again: a data
             loader or a data set of PyTorch or Grain, a Keras sequence, a data set of Hugging
-            Face. Single rows, which have a number where a chunk has an array, are gathered.
+            Face. Single rows, which have a number where a chunk has an array, are gathered,
+            and so are the items of a data set of PyTorch.
         target: the key of y where chunks are mappings.
 
     Raises:
@@ -54,9 +56,9 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
     if is_arrays(data):
         yield split_target(data, target)
         return
-    chunks = iter(_iterable(data))
+    chunks, samples = iter(_iterable(data)), _is_torch_data_set(data)
     for first in chunks:
-        if not _is_row(first):
+        if not (_is_row(first) or (samples and _is_sample(first))):
             yield split_target(_copied(_as_tuple(first)), target)
             continue
         rows = itertools.chain([first], itertools.islice(chunks, ROWS_AT_ONCE - 1))
@@ -131,7 +133,9 @@ def _iterable(data: Any) -> Iterable[Any]:
 
 
 def _as_tuple(chunk: Any) -> Any:
-    """A chunk as a tuple; data loaders yield their pairs as lists."""
+    """A chunk as a tuple; data loaders yield their pairs as lists, and X alone in one."""
+    if isinstance(chunk, list | tuple) and len(chunk) == 1 and not hasattr(chunk, "_fields"):
+        return chunk[0]
     return tuple(chunk) if isinstance(chunk, list) and len(chunk) in (2, 3) else chunk
 
 
@@ -157,6 +161,32 @@ def _is_row(chunk: Any) -> bool:
             _is_number(part) or (isinstance(part, Mapping) and _is_row(part)) for part in chunk
         )
     return _is_number(chunk)
+
+
+def _is_torch_data_set(data: Any) -> bool:
+    """Whether it is a data set of PyTorch, whose items are rows: a loader makes the batches."""
+    return any(
+        one.__name__ == "Dataset" and one.__module__.startswith("torch.utils.data")
+        for one in type(data).__mro__
+    )
+
+
+def _is_sample(item: Any) -> bool:
+    """Whether an item of a data set of PyTorch, in which nothing is a number, is a single row.
+
+    Raises:
+        DataError: it may as well be a batch, as the items of some data sets are.
+    """
+    shapes = [tuple(getattr(part, "shape", ())) for part in jax.tree.leaves(item)]
+    if not any(shapes):
+        return False
+    if len({shape[:1] for shape in shapes}) > 1 or all(len(shape) == 1 for shape in shapes):
+        return True
+    raise DataError(
+        f"An item of the data set has arrays of {', '.join(map(str, shapes))}: one row, or "
+        f"{count_text(shapes[0][0], 'row')}? If it is one, give torch.utils.data.DataLoader(data, "
+        "batch_size=64); if it is a whole batch, give DataLoader(data, batch_size=None)."
+    )
 
 
 def _is_number(part: Any) -> bool:

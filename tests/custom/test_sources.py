@@ -398,3 +398,40 @@ def test_items_that_may_be_batches_are_asked_about(y: tuple[int, ...]) -> None:
     ):
         read_whole(Items(items), "y")
     assert len(read_whole(list(items), "y").batch.weight) == 48
+
+
+class GrainLike:
+    """What a data set of Grain is known by, where Grain is not installed."""
+
+    __module__ = "grain.dataset"
+
+    def __init__(self, items: list[Any], *parents: Any) -> None:
+        self.items, self.parents = items, parents
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+
+class BatchGrainLike(GrainLike):
+    __module__ = "grain.dataset"
+
+
+def test_items_of_a_grain_data_set_are_rows_unless_it_makes_batches() -> None:
+    items = [(np.arange(6.0), np.arange(6.0))] * 8
+    rows = GrainLike(items, GrainLike(items))
+    assert read_whole(rows, "y").batch.x["x"].shape == (8, 6)
+    batches = GrainLike(items, BatchGrainLike(items, rows))
+    assert read_whole(batches, "y").batch.x["x"].shape == (48,)
+    unclear = GrainLike([(np.zeros((4, 2)), np.zeros(4))])
+    with pytest.raises(
+        DataError, match=r"one row, or 4 rows\? .* data\.batch\(64\); .* iter\(data\)"
+    ):
+        read_whole(unclear, "y")
+    assert read_whole(iter(unclear), "y").batch.x["x"].shape == (4, 2)
+
+
+def test_sequences_of_a_grain_data_set_are_rows() -> None:
+    grain = pytest.importorskip("grain")
+    data = grain.MapDataset.source([(np.arange(6), np.arange(6))] * 8).shuffle(seed=0)
+    for whole in (data, data.to_iter_dataset(), data.batch(4)):
+        assert read_whole(whole, "y").batch.x["x"].shape == (8, 6)

@@ -47,7 +47,7 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
         data: arrays, which are one chunk; an iterator; or what can be gone through again: a data
             loader or a data set of PyTorch or Grain, a Keras sequence, a data set of Hugging
             Face. Single rows, which have a number where a chunk has an array, are gathered,
-            and so are the items of a data set of PyTorch.
+            and so are the items of a data set of PyTorch, or of Grain without `batch`.
         target: the key of y where chunks are mappings.
 
     Raises:
@@ -56,9 +56,9 @@ def chunks_of(data: Any, target: str) -> Iterator[Any]:
     if is_arrays(data):
         yield split_target(data, target)
         return
-    chunks, samples = iter(_iterable(data)), _is_torch_data_set(data)
+    chunks, told = iter(_iterable(data)), _told_apart(data)
     for first in chunks:
-        if not (_is_row(first) or (samples and _is_sample(first))):
+        if not (_is_row(first) or (told and _is_sample(first, *told))):
             yield split_target(_copied(_as_tuple(first)), target)
             continue
         rows = itertools.chain([first], itertools.islice(chunks, ROWS_AT_ONCE - 1))
@@ -163,16 +163,28 @@ def _is_row(chunk: Any) -> bool:
     return _is_number(chunk)
 
 
-def _is_torch_data_set(data: Any) -> bool:
-    """Whether it is a data set of PyTorch, whose items are rows: a loader makes the batches."""
-    return any(
-        one.__name__ == "Dataset" and one.__module__.startswith("torch.utils.data")
-        for one in type(data).__mro__
-    )
+def _told_apart(data: Any) -> tuple[str, str] | None:
+    """How to say that items are single rows, and that they are batches, of what gives rows.
+
+    That is a data set of PyTorch, of which a loader makes the batches, or one of Grain without
+    `batch`. None for anything else.
+    """
+    kinds = [(one.__module__, one.__name__) for one in type(data).__mro__]
+    if any(place.startswith("torch.utils.data") and name == "Dataset" for place, name in kinds):
+        loader = "torch.utils.data.DataLoader(data, batch_size={})"
+        return loader.format(64), loader.format(None)
+    if kinds[0][0].split(".")[0] == "grain" and hasattr(data, "parents") and not _batches(data):
+        return "data.batch(64)", "iter(data)"
+    return None
 
 
-def _is_sample(item: Any) -> bool:
-    """Whether an item of a data set of PyTorch, in which nothing is a number, is a single row.
+def _batches(data: Any) -> bool:
+    """Whether a data set of Grain, or one that it is made from, puts rows together."""
+    return type(data).__name__.startswith("Batch") or any(map(_batches, data.parents))
+
+
+def _is_sample(item: Any, as_row: str, as_batch: str) -> bool:
+    """Whether an item of a data set of rows, in which nothing is a number, is a single row.
 
     Raises:
         DataError: it may as well be a batch, as the items of some data sets are.
@@ -184,8 +196,8 @@ def _is_sample(item: Any) -> bool:
         return True
     raise DataError(
         f"An item of the data set has arrays of {', '.join(map(str, shapes))}: one row, or "
-        f"{count_text(shapes[0][0], 'row')}? If it is one, give torch.utils.data.DataLoader(data, "
-        "batch_size=64); if it is a whole batch, give DataLoader(data, batch_size=None)."
+        f"{count_text(shapes[0][0], 'row')}? If it is one, give {as_row}; if it is a whole batch, "
+        f"give {as_batch}."
     )
 
 

@@ -16,8 +16,8 @@ import pytest
 hypothesis.settings.register_profile("descend", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("descend")
 
-# With JAX's default, for GPUs, its key of a compiled program holds the path of the cache folder, and
-# no worker of pytest-xdist would find what another has compiled: each has a path of its own to it.
+# With the default of JAX its key of a compiled program holds the path of the cache folder, so that
+# no worker of pytest-xdist would find what another compiled: each has a path of its own to it.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 
 

@@ -105,6 +105,23 @@ def test_the_dependence_is_the_slope_and_the_noisy_kind_has_the_error(
     assert worst["values"]["kind"] == "k2"
 
 
+def test_values_that_are_learned_as_codes_stand_apart(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    code = random.choice([3, 10, 11, 40, 41, 90, *list(range(200, 290, 2))], ROWS)
+    size = random.normal(size=ROWS)
+    y = np.where(code % 4 == 0, 5.0, 0.0) + size + 0.1 * random.normal(size=ROWS)
+    table = {"code": code.tolist(), "size": size.tolist(), "y": y.tolist()}
+    found = _assessed(table, tmp_path)
+    assert found["coded"] == ["code"]
+    shown = {one["column"]: one for one in found["dependence"]}
+    assert shown["code"]["apart"]
+    assert not shown["size"]["apart"]
+    # Between two codes there is no value that the model knows.
+    assert set(shown["code"]["x"]) <= set(code.tolist())
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<td>number and category</td>" in page
+
+
 def test_a_target_whose_differences_are_lost_beside_one_wild_value(tmp_path: Path) -> None:
     # Of float32, 1e12 in a training row leaves no digits for differences of 1.
     a = np.random.default_rng(0).normal(size=200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from descend.data.encoding.places import Places, places_of
 from descend.data.rows.store import RowStore
 from descend.data.schema.columns import ClassificationTarget, RegressionTarget
 from descend.model import Model
+from descend.training.network.tabular import FIXED
 from descend.types import Batch
 
 MOST_PROBABILITIES = 2_000_000
@@ -91,12 +92,13 @@ def assess(
     )
     ranked = _rank_columns(places, found)
     averaged = sample.spread(MOST_AVERAGED)
+    coded = _coded_columns(model, places)
     dependences: list[dict[str, Any]] = []
     began = time.process_time()
     for place in ranked[: 2 * DEPENDENCES]:
         if len(dependences) == DEPENDENCES or time.process_time() - began > SECONDS:
             break
-        one = dependence(averaged, place)
+        one = dependence(averaged, place, coded=place.column.name in coded)
         dependences += [one] if one is not None and len(one["x"]) > 1 else []
     features = linear.features_of(places, linear.most_features(len(class_names(model.schema))))
     fitted = None if features is None else _fitted_linear(model, training, features, seed)
@@ -119,12 +121,20 @@ def assess(
         "slices": slices(sample, places),
         "strongest": alone[:5],
         "copies": share_of_copies(drawn, draw(training, MOST_LEARNED, seed), len(training)),
+        "coded": coded,
         "late": [p.column.name for p in ranked if sounds_late(p.column.name)],
         "worst": worst_rows(sample, ranked),
         **(_class_figures(sample) if sample.classes else _number_figures(model, sample)),
     }
     known: dict[str, Any] = _without_nan(record)
     return known
+
+
+def _coded_columns(model: Model, places: Sequence[Places]) -> list[str]:
+    """The columns of numbers whose values the network learns each by itself, too."""
+    fixed = model.params.get(FIXED) or {} if isinstance(model.params, Mapping) else {}
+    coded = set(np.asarray(fixed.get("coded", ()), int).tolist())
+    return [place.column.name for place in places if coded & set(place.numeric[:1])]
 
 
 def _place_of_numbers(model: Model) -> int | None:

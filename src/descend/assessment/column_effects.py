@@ -61,11 +61,16 @@ def importances(
     return sorted(found, key=lambda one: -float(one["importance"])), left_out
 
 
-def dependence(sample: Sample, place: Places) -> dict[str, Any] | None:
+def dependence(sample: Sample, place: Places, *, coded: bool = False) -> dict[str, Any] | None:
     """The mean prediction over all rows when a column is set to each of some values.
 
     Partial dependence (Friedman 2001). For classes: the mean probability of the second of two
     classes, or of the most frequent three.
+
+    Args:
+        sample: rows.
+        place: of the column.
+        coded: whether the model learns values of this column of numbers each by itself, too.
 
     Returns:
         The record, or None for dates, which become several numbers.
@@ -86,8 +91,11 @@ def dependence(sample: Sample, place: Places) -> dict[str, Any] | None:
         values = values_of(place, sample.x)
         known = np.unique(values[np.isfinite(values)])
         if len(known) > 2 * GRID:
-            middle = np.quantile(values[np.isfinite(values)], np.linspace(0.02, 0.98, GRID))
-            known = np.unique(middle)
+            # Values that occur: between two codes there may be none.
+            quantiles = np.linspace(0.02, 0.98, GRID)
+            known = np.unique(
+                np.quantile(values[np.isfinite(values)], quantiles, method="inverted_cdf")
+            )
         settings = [(float(v), (float(v) - column.mean) / column.deviation) for v in known]
     shown = _shown_classes(sample)
     share = sample.weight / sample.weight.sum()
@@ -99,6 +107,7 @@ def dependence(sample: Sample, place: Places) -> dict[str, Any] | None:
     return {
         "column": column.name,
         "kind": column.kind,
+        "apart": coded and isinstance(column, NumberColumn) and column.whole,
         "x": [value for value, _ in settings],
         "classes": [sample.classes[code] for code in shown],
         "y": [list(one) for one in zip(*lines, strict=True)],

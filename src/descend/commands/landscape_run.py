@@ -13,6 +13,7 @@ import numpy as np
 
 from descend.errors import InputError, SettingsError
 from descend.reporting.progress import Progress
+from descend.reporting.text.losses import loss_note
 from descend.runs.folder import read_run_record
 from descend.runtime.auto import choose
 from descend.runtime.table_run import NOTHING_NAMED, Named, reopen_run
@@ -58,7 +59,8 @@ def run_record(
         rule: problem_of(settings.replace(optimizer=rule, averaging=False), prepared)
         for rule in dict.fromkeys((settings.optimizer, *BASIC))
     }
-    return _plane_record(problems, settings, directions, progress, str(path), settings.target)
+    found = _plane_record(problems, settings, directions, progress, str(path), settings.target)
+    return {**found, "loss_note": loss_note(record)}
 
 
 def setup_record(
@@ -80,7 +82,9 @@ def setup_record(
         for rule in dict.fromkeys((first, *BASIC))
     }
     name = str(setup.own.get("model", settings.model))
-    return _plane_record(problems, settings, directions, progress, name, settings.target)
+    found = _plane_record(problems, settings, directions, progress, name, settings.target)
+    described = {"settings": setup.recorded(settings), "own": setup.own, "data": setup.data}
+    return {**found, "loss_note": loss_note(described)}
 
 
 def _on_a_plane(problem: Problem) -> Problem:

@@ -39,6 +39,18 @@ def test_a_small_effect_looks_small_beside_a_large_one() -> None:
         assert "over 500 rows" in plot.caption
 
 
+def test_codes_are_not_joined_and_numbers_are() -> None:
+    x, y = [float(hour) for hour in range(24)], [[float(hour % 7) for hour in range(24)]]
+    one = {"column": "hr", "kind": "number", "x": x, "y": y, "classes": []}
+    assessment = {"target": "y", "dependence": [{**one, "apart": True}, one]}
+    codes, numbers = (dependence_plot(assessment, number) for number in range(2))
+    assert codes.figure["data"][0]["mode"] == "markers"
+    assert list(codes.figure["data"][0]["x"]) == x
+    assert "no line joins them" in codes.caption
+    assert "lines" in numbers.figure["data"][0]["mode"]
+    assert "no line joins them" not in numbers.caption
+
+
 def test_a_date_is_said_to_stand_for_a_group_of_rows() -> None:
     parts = [{**part("", 20), "value": 19376.0 + day, "time": True} for day in (0.0, 30.0, 60.0)]
     dated = slice_plot({"slices": [{"column": "day", "parts": parts, "time": True}]}, 0)

@@ -24,6 +24,7 @@ from descend.reporting.text.advice import (
     timing_disturbed,
     why_not_faster,
 )
+from descend.reporting.text.losses import loss_note
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -38,7 +39,7 @@ def advice_page(record: Record) -> Page:
     return Page(
         advice_title(record),
         advice_summary(record),
-        [*advice_sections(record["advice"]), *_next_section(record)],
+        [*advice_sections(record["advice"], loss_note(record)), *_next_section(record)],
         "Made by descend from the record of an advice.",
     )
 
@@ -76,16 +77,17 @@ def advice_summary(record: Record) -> Summary:
     return Summary(text, figures, outcome=_outcome(evidence), facts=facts_text(record))
 
 
-def advice_sections(advice: Record) -> list[Section]:
+def advice_sections(advice: Record, loss: str = "") -> list[Section]:
     """The evidence of an advice; what was not measured is left out.
 
     Args:
         advice: its record, as run.json and `descend advise --json` hold it.
+        loss: what the loss is, in a sentence, where the page does not say it elsewhere.
     """
     evidence = advice.get("evidence") or {}
     sections = []
     if evidence.get("trials"):
-        sections.append(_trials_section(advice, evidence))
+        sections.append(_trials_section(advice, evidence, loss))
     if evidence.get("speed"):
         sections.append(_speed_section(evidence))
     if evidence.get("noise"):
@@ -99,18 +101,19 @@ def _next_section(record: Record) -> list[Section]:
     return [Section("To train with it", code=[command])] if command else []
 
 
-def _trials_section(advice: Record, evidence: Record) -> Section:
+def _trials_section(advice: Record, evidence: Record, loss: str) -> Section:
     reason = why_not_faster(evidence, advice["batch_size"]).text
     missing = left_out_text(evidence)
     return Section(
         "How batch size and rate were chosen",
         text=[
             "Chosen by short trials from the same initial weights (successive halving): after "
-            "each rung the better half of the trials goes on for twice as long. A batch size other "
-            "than the reference is chosen only if it is clearly faster, because short trials are "
-            "noisy.",
+            "each round the better half of the trials goes on for twice as long. A batch size "
+            "other than the reference is chosen only if it is clearly faster, because short trials "
+            "are noisy.",
             *([reason] if reason else []),
             *([missing] if missing else []),
+            *([loss] if loss else []),
         ],
         plots=[
             *([target_plot(advice, evidence)] if _several(evidence.get("curve")) else []),

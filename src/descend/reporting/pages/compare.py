@@ -22,6 +22,7 @@ from descend.reporting.page_model import (
 )
 from descend.reporting.pages.facts import facts_text
 from descend.reporting.plots.compare import arrival_plot, curves_plot, noise_plot
+from descend.reporting.text.losses import loss_note
 from descend.reporting.text.records import subject
 
 Record = Mapping[str, Any]
@@ -169,7 +170,7 @@ def compare_sections(record: Record) -> list[Section]:
         ),
         Section(
             "Time to the target",
-            text=[ARRIVAL_NOTE],
+            text=[one for one in (loss_note(record), ARRIVAL_NOTE) if one],
             plots=[arrival_plot(record), curves_plot(record, "tuned", TUNED)],
             tables=[_table(record, "tuned", ARRIVAL, TUNED)],
         ),

@@ -135,7 +135,11 @@ def landscape_sections(record: Record) -> list[Section]:
             plots=[contours_plot(record)],
             tables=[_ends(record)],
         ),
-        Section("The loss along them", plots=[losses_plot(record)]),
+        Section(
+            "The loss along them",
+            text=[str(record["loss_note"])] if record.get("loss_note") else [],
+            plots=[losses_plot(record)],
+        ),
     ]
     if record.get("escapes"):
         sections.append(

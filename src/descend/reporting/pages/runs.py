@@ -13,6 +13,7 @@ from descend.reporting.page_model import Cell, KeyFigure, Page, Section, Summary
 from descend.reporting.pages.facts import moment_text
 from descend.reporting.plots.colours import COLOURS
 from descend.reporting.plots.history import loss_plot, rate_plot
+from descend.reporting.text.losses import shared_loss_note
 from descend.reporting.text.records import NAMES, metric_text
 from descend.types import History
 
@@ -77,7 +78,11 @@ def runs_sections(records: Mapping[str, Record], histories: Mapping[str, History
         Section(
             "How they were trained",
             plots=[
-                loss_plot(histories, alike=not _have_different_targets(records)),
+                loss_plot(
+                    histories,
+                    alike=not _have_different_targets(records),
+                    note=shared_loss_note(records.values()),
+                ),
                 rate_plot(histories),
             ],
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from descend.errors import option_text
@@ -16,8 +16,7 @@ Record = Mapping[str, Any]
 
 IN_OPTIMIZER = "in your optimizer"
 """Where the learning rate of a run is, if the user passed an Optax transformation."""
-
-
+CODED = " and category"
 LEFT_OUT_ROWS = {
     "missing_target": "left out: no target",
     "unweighted": "left out: no weight",
@@ -66,8 +65,13 @@ def rate_section(record: Record) -> Section:
     )
 
 
-def data_section(record: Record) -> Section:
-    """What became of the rows and of the columns."""
+def data_section(record: Record, coded: Collection[str] = ()) -> Section:
+    """What became of the rows and of the columns.
+
+    Args:
+        record: what run.json holds.
+        coded: columns of numbers whose values the model learns each by itself, too.
+    """
     data = record["data"]
     rows = data["rows"]
     counts = Table(
@@ -84,7 +88,10 @@ def data_section(record: Record) -> Section:
         header=["column", "type", "becomes", "values", "missing", "distinct", "remark"],
         rows=[
             [
-                *(str(column[name]) for name in ("name", "type", "becomes", "values")),
+                str(column["name"]),
+                str(column["type"]),
+                str(column["becomes"]) + (CODED if column["name"] in coded else ""),
+                str(column["values"]),
                 column["missing"],
                 distinct_cell(column, rows["training"]),
                 str(column["remark"]),

@@ -16,6 +16,7 @@ from descend.reporting.pages.model import model_sections
 from descend.reporting.pages.settings import data_section, rate_section, settings_section
 from descend.reporting.pages.summary import train_summary
 from descend.reporting.plots.history import batch_plot, loss_plot, metric_plots, rate_plot
+from descend.reporting.text.losses import loss_note, members_note
 from descend.reporting.text.records import chosen_rate, epochs_text, subject
 from descend.types import History
 
@@ -55,7 +56,7 @@ def train_sections(
         _training_section(record, history),
         rate_section(record),
         *advice_sections(record.get("advice") or {}),
-        data_section(record),
+        data_section(record, (assessment or {}).get("coded") or ()),
         settings_section(record),
     ]
 
@@ -92,9 +93,10 @@ def _training_section(record: Record, history: History) -> Section:
     if grown := _growth_text(history):
         text.append(grown)
     runs = {f"network {number}": lines for number, lines in enumerate(networks, 1)}
-    plots = (
-        [loss_plot(runs, what="network")] if len(history) > 1 else []
-    )  # A single point is no chart.
+    plots = []
+    if len(history) > 1:  # A single point is no chart.
+        notes = {"note": loss_note(record), "training": members_note(record)}
+        plots.append(loss_plot(runs, what="network", **notes))
     if grown:
         plots.append(batch_plot(runs))
     if chosen_rate(record) is None:

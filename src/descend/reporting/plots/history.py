@@ -24,7 +24,14 @@ X_AXES = (("updates", "update"), ("epochs", "epoch"), ("rows seen", "examples"))
 SECONDS = ("seconds", "seconds")
 
 
-def loss_plot(runs: Mapping[str, History], *, alike: bool = True, what: str = "run") -> Plot:
+def loss_plot(
+    runs: Mapping[str, History],
+    *,
+    alike: bool = True,
+    what: str = "run",
+    note: str = "",
+    training: str = "",
+) -> Plot:
     """Training and validation loss of one run, or of several laid over each other.
 
     Args:
@@ -32,6 +39,8 @@ def loss_plot(runs: Mapping[str, History], *, alike: bool = True, what: str = "r
         alike: whether the losses of the runs are of one kind. Where they are not, each is drawn
             as the share of its fall that is left, from 1 at the start to 0 at its lowest.
         what: each of them is: a `run`, or one `network` of the run.
+        note: what the loss is, in a sentence.
+        training: how else the training loss differs from the validation loss, in a sentence.
     """
     kept = {name: thin_history(history) for name, history in runs.items()}
     if not alike:
@@ -93,6 +102,7 @@ def loss_plot(runs: Mapping[str, History], *, alike: bool = True, what: str = "r
             else "The runs have losses of different kinds: each falls from 1, its validation loss "
             "at the start, to 0, its lowest. Whose model is better cannot be seen here. "
         )
+        + (f"{note} " if note else "")
         + "Lower is better. "
         + (
             "Saved are the weights with the lowest validation loss of each. "
@@ -101,7 +111,7 @@ def loss_plot(runs: Mapping[str, History], *, alike: bool = True, what: str = "r
         )
         + "Where the training loss falls while the validation loss rises, the model overfits. The "
         "training loss is the mean over the updates since the evaluation before, so it lags "
-        "behind.",
+        f"behind.{training}",
         x_choices=_x_choices(lines),
         log_x=True,
         log_y=positive,

@@ -30,6 +30,7 @@ FEW_VALUES = 4
 """A column of at most this many values is drawn as points: nothing lies between them."""
 FEW_ROWS = 10
 """Rows of a slice below which the range over its rows says little."""
+APART = " The model can learn every value by itself, so no line joins them."
 EFFECT = ("column", "importance", "low", "high")
 
 
@@ -255,6 +256,7 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
     title += f" of {names[0]}" if len(one["classes"]) == 1 else ""
     shared = _common_range(assessment["dependence"])
     drawn: Figure
+    apart = bool(one.get("apart"))
     if one["kind"] == "category" or len(one["x"]) <= FEW_VALUES:
         x = list(range(len(one["x"])))
         traces: list[Trace] = [points(name, x, y, at) for at, (name, y) in _each(names, one["y"])]
@@ -262,7 +264,8 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
         drawn["layout"]["yaxis"]["range"] = shared
         drawn = by_name(drawn, [_value_text(value) for value in one["x"]])
     else:
-        traces = [line(name, one["x"], y, at) for at, (name, y) in _each(names, one["y"])]
+        drawing = points if apart else line
+        traces = [drawing(name, one["x"], y, at) for at, (name, y) in _each(names, one["y"])]
         drawn = figure(traces, one["column"], title)
         drawn["layout"]["yaxis"]["range"] = shared
     return Plot(
@@ -274,7 +277,7 @@ def dependence_plot(assessment: Record, number: int) -> Plot:
             [[value, *ys] for value, *ys in zip(one["x"], *one["y"], strict=True)],
             caption="Partial dependence",
         ),
-        caption=_dependence_note(assessment, len(names)),
+        caption=_dependence_note(assessment, len(names)) + (APART if apart else ""),
         half=True,
     )
 

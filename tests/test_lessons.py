@@ -77,12 +77,20 @@ def test_the_notebook_runs_and_shows_what_it_says(
     # 2: the variance is Σ/B, but for drawing without repeats.
     scaled = [one * size * 511 / (512 - size) for size, one in known["variances"].items()]
     assert max(scaled) < 1.2 * min(scaled)
+    # 2, on a table: four times the rows, half the error.
+    errors = [known["errors"][size] for size in (1, 4, 16, 64, 256)]
+    assert np.all(np.abs(np.divide(errors[:-1], errors[1:]) - 2.0) < 0.15)
     # 3: one child is first after an epoch, the school last; in the end it is the other way round.
     above = {name: np.asarray(one) - known["lowest"] for name, one in known["paths"].items()}
     one, ten, school = above["one child"], above["ten (16)"], above["the school"]
     assert one[0] < school[0]
     assert school[-1] < one[-1]
     assert ten[0] < school[0]
+    # 3: better directions save updates, up to a point, and the rows beyond are read for nothing.
+    updates = known["updates"]
+    assert updates[1] > 2.5 * updates[16]
+    assert updates[16] < 1.6 * updates[512]
+    assert 512 * updates[512] > 10 * 16 * updates[16]
     # 4: the cloud depends on η/B.
     clouds = known["clouds"]
     assert clouds[8, 0.04] == pytest.approx(clouds[16, 0.08], rel=0.3)
@@ -97,6 +105,9 @@ def test_the_notebook_runs_and_shows_what_it_says(
     assert known["turn"] == pytest.approx(0, abs=1e-9)
     assert np.linalg.norm(known["conjugate"][2]) < 1e-9
     assert np.linalg.norm(known["steepest"][2]) > 1.0
+    # 6: momentum saves updates, and too much of it costs some.
+    needed = known["needed"]
+    assert needed[0.25] < 0.75 * needed[0.0] < needed[0.9]
     # 7, 8
     assert known["scores"][64] > known["scores"][4096]
     assert known["advice"].batch_size >= 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from descend.errors import listed_names, option_text
 from descend.io.units import count_text, percent_text
+from descend.reporting.assessed import assessed_metrics, assessed_target
 from descend.reporting.html import number_text, three_text
 from descend.reporting.loss_curve import curve_check
 from descend.reporting.networks import last_network
@@ -63,7 +64,12 @@ def checks_of(
         _copies(assessment),
         _leaks(record, assessment),
         _range(assessment),
-        _linear(assessment, weighted=weighted, own=settings.get("model") == "linear"),
+        _linear(
+            assessment,
+            weighted=weighted,
+            own=settings.get("model") == "linear",
+            target=assessed_target((result.get("metrics") or {}).get("model") or (), assessment),
+        ),
         curve_check(result, last_network(history)),
     ]
     return [one for one in found if one is not None]
@@ -145,7 +151,7 @@ def _beside_trivial(metrics: Record, assessment: Record, metric: str, of: str) -
     # R² of the trivial prediction differs from 0 by the chance of the split alone.
     trivial = max(0.0, trivial) if metric == "r2" else trivial
     gain = sign * (model - trivial)
-    ends = (assessment.get("metrics") or {}).get(name) or {}
+    ends = assessed_metrics(metrics["model"], assessment).get(name) or {}
     low = min(
         (sign * (ends[end] - trivial) for end in ("low", "high") if ends.get(end) is not None),
         default=gain,
@@ -302,7 +308,7 @@ def _range(assessment: Record) -> Check | None:
     return Check("predictions within the range of the target", "good", "None is below 0.")
 
 
-def _linear(assessment: Record, *, weighted: bool, own: bool) -> Check | None:
+def _linear(assessment: Record, *, weighted: bool, own: bool, target: str = "") -> Check | None:
     """The comparison with a linear model; of a run that is one itself, where it is worse."""
     metrics = assessment.get("metrics") or {}
     # The linear model has no weights of classes.
@@ -312,8 +318,8 @@ def _linear(assessment: Record, *, weighted: bool, own: bool) -> Check | None:
             continue
         sign = -1.0 if name == "log_loss" else 1.0
         value = (
-            f"{METRICS[name]} {three_text(one['model'])} against {three_text(one['linear'])} of "
-            "a linear model on the same columns"
+            f"{METRICS[name]}{f' of {target}' if target else ''} {three_text(one['model'])} "
+            f"against {three_text(one['linear'])} of a linear model on the same columns"
         )
         if name == "r2" and one["linear"] >= EXACT:
             return None  # Said already: the target is a sum of columns.

@@ -214,8 +214,8 @@ def test_trials_of_one_size_are_drawn_by_their_rate() -> None:
     advice["evidence"]["trials"] = trials
     plots = {plot.name: plot for one in advice_sections(advice) for plot in one.plots}
     traces = {one["name"]: one for one in plots["trials"].figure["data"]}
-    assert traces["ran to the end"]["x"] == [0.1]
-    assert traces["eliminated early"]["y"] == [0.3]
+    assert traces["in the last round"]["x"] == [0.1]
+    assert traces["eliminated before"]["y"] == [0.3]
     assert traces["diverged"]["x"] == [1.0]
     assert (traces["advised"]["x"], traces["advised"]["y"]) == ([0.1], [0.25])
     json.dumps(plots["trials"].figure, allow_nan=False)

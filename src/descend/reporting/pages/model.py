@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from descend.io.units import count_text
+from descend.reporting.assessed import assessed_metrics, assessed_target
 from descend.reporting.html import number_text, three_text
 from descend.reporting.page_model import Cell, Ranged, Section, Table
 from descend.reporting.plots.model import (
@@ -53,7 +54,10 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
                 "How good it is",
                 tables=tables,
                 plots=plots,
-                text=_sample_notes(record["settings"], assessment),
+                text=[
+                    *_subject_notes(record, assessment),
+                    *_sample_notes(record["settings"], assessment),
+                ],
             )
         )
     if assessment.get("importance"):
@@ -76,6 +80,25 @@ def model_sections(record: Record, assessment: Record) -> list[Section]:
         plots += [error_plot(assessment)] if "residuals" in assessment else []
         sections.append(Section("Where it fails", plots=plots, tables=[_worst_table(assessment)]))
     return sections
+
+
+def _subject_notes(record: Record, assessment: Record) -> list[str]:
+    """Of which target, and of which quantile, the charts are."""
+    names = record["result"]["metrics"]["model"]
+    target = assessed_target(names, assessment)
+    if target:
+        targets = (record.get("schema") or {}).get("target") or {}
+        count = len(targets.get("names") or ())
+        of = f", the first of {count} targets" if count else ", the first target"
+        return [
+            f"The charts of this page, and the comparison with a linear model, are of {target}{of}."
+        ]
+    if "points" in assessment and record["settings"].get("quantiles"):
+        return [
+            "The charts of this page, and the comparison with a linear model, are of the predicted "
+            "median (quantile 0.5)."
+        ]
+    return []
 
 
 def _sample_notes(settings: Record, assessment: Record) -> list[str]:
@@ -102,10 +125,14 @@ def _sample_notes(settings: Record, assessment: Record) -> list[str]:
 
 def _metrics_table(record: Record, assessment: Record) -> Table:
     model, baseline = (record["result"]["metrics"][name] for name in ("model", "baseline"))
-    known = assessment.get("metrics") or {}
+    known = assessed_metrics(model, assessment)
     names = [name for name in NAMES if name in model] + [
         name for name in model if name not in NAMES
     ]
+    more = [name for name in known if name not in names and assessed_target(model, assessment)]
+    model = {**model, **{name: known[name]["model"] for name in more}}
+    baseline = {**baseline, **{name: known[name]["trivial"] for name in more}}
+    names += more
     linear = any((known.get(name) or {}).get("linear") is not None for name in names)
     rows: list[list[Cell]] = []
     for name in names:
@@ -117,12 +144,13 @@ def _metrics_table(record: Record, assessment: Record) -> Table:
         row: list[Cell] = [metric_text(name), value]
         row += [one.get("linear")] if linear else []
         rows.append([*row, round_metric(name, baseline.get(name))])
-    header = ["on validation rows", "model, with 90 % interval" if known else "model"]
+    measured = any(one.get("low") is not None for one in known.values())
+    header = ["on validation rows", "model, with 90 % interval" if measured else "model"]
     header += ["linear model"] if linear else []
     caption = "The model beside simpler predictions"
     if linear and (values := assessment.get("linear_values")):
         caption += f"; of categories, the linear model sees the {values} commonest values"
-    return Table([*header, trivial_text(model)], rows, caption=caption)
+    return Table([*header, trivial_text(names)], rows, caption=caption)
 
 
 def _classes_table(assessment: Record) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descend.io.units import count_text, percent_text, span_text
+from descend.reporting.assessed import assessed_metrics
 from descend.reporting.checks import assessment_line, checks_of
 from descend.reporting.html import number_text, three_text
 from descend.reporting.loss_curve import best_line
@@ -134,6 +135,8 @@ def _quality_sentence(record: Record) -> str:
     each = [name for name in metrics.get("model", {}) if name.startswith(("mae (", "accuracy ("))]
     if each and not {"accuracy", "mae"} & metrics["model"].keys():
         return f"{held_out}, {_of_targets(metrics, each)}."
+    if inside := _inside_quantiles(metrics.get("model") or {}, record["settings"]):
+        return f"{held_out}, {inside}."
     if not {"accuracy", "mae"} & metrics.get("model", {}).keys():
         loss = number_text(record["result"]["best_validation_loss"])
         return f"{held_out}, the model has a mean loss of {loss}."
@@ -149,6 +152,26 @@ def _quality_sentence(record: Record) -> str:
         f"{held_out}, the model's predictions of {target} are off by "
         f"{number_text(model.get('mae'))} on average; always predicting the mean is off by "
         f"{number_text(baseline.get('mae'))}."
+    )
+
+
+def _inside_quantiles(model: Mapping[str, float | None], settings: Record) -> str:
+    """How many targets lie between the outermost predicted quantiles, beside how many are meant."""
+    levels = [level for level in settings.get("quantiles") or () if f"below_{level:g}" in model]
+    if not levels:
+        return ""
+    low, high = levels[0], levels[-1]
+    target = settings["target"]
+    if low == high:
+        share = percent_text(model[f"below_{low:g}"] or 0.0, 3)
+        return (
+            f"{share} of the values of {target} are below the predicted quantile {low:g} "
+            f"({percent_text(low)} are meant to be)"
+        )
+    share = (model[f"below_{high:g}"] or 0.0) - (model[f"below_{low:g}"] or 0.0)
+    return (
+        f"{percent_text(share, 3)} of the values of {target} lie between the predicted quantiles "
+        f"{low:g} and {high:g} ({percent_text(high - low)} are meant to)"
     )
 
 
@@ -181,7 +204,7 @@ def _metric_figures(
     metrics: Mapping[str, Mapping[str, float | None]], assessment: Record
 ) -> list[KeyFigure]:
     model, baseline = metrics.get("model", {}), metrics.get("baseline", {})
-    known = assessment.get("metrics") or {}
+    known = assessed_metrics(model, assessment)
     figures = []
     named = ("r2", "rmse", "mae", "accuracy", "log_loss", "auc")
     for name in (*named, *(one for one in model if one not in named)):

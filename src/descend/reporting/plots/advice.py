@@ -78,7 +78,7 @@ def target_plot(advice: Record, evidence: Record) -> Plot:
             rows,
             caption=f"What each batch size needs to a validation loss of {target}",
         ),
-        caption="Measured: how much later than the winner a trial that ran to the end passed the "
+        caption="Measured: how much later than the winner a trial of the last round passed the "
         "same losses, with a 90 % interval (cut off at twice the largest value): two runs of one "
         "setting differ by chance. Hollow: predicted from the relation of updates to batch size. "
         "The ring marks the advice. Trials are short and noisy, so another batch size is chosen "
@@ -159,16 +159,16 @@ def map_plot(advice: Record, evidence: Record) -> Plot:
         title="Every trial by batch size and learning rate",
         figure={**drawn, "layout": layout},
         table=_trials_table(trials),
-        caption="The lighter the point, the lower the loss at the end of the trial. Trials "
-        "eliminated early ran for fewer updates. Above the dotted line the loss explodes within a "
-        "few updates.",
+        caption="The lighter the point, the lower the lowest loss of the trial. Not all "
+        "trials ran for as many updates (the table counts them). Above the dotted line the loss "
+        "explodes within a few updates.",
         log_x=True,
         log_y=True,
     )
 
 
 def _rates_plot(advice: Record, trials: Sequence[Record]) -> Plot:
-    """The loss at the end of each trial of one batch size, by its learning rate."""
+    """The lowest loss of each trial of one batch size, by its learning rate."""
     size = trials[0]["batch_size"]
     good = [one for one in trials if one["loss"] is not None and not one["diverged"]]
     ended = [one for one in good if one.get("ratio") is not None]
@@ -177,25 +177,25 @@ def _rates_plot(advice: Record, trials: Sequence[Record]) -> Plot:
     traces: list[Trace] = []
     if ended:
         rates, losses = _column(ended, "learning_rate"), _column(ended, "loss")
-        traces.append(points("ran to the end", rates, losses, 0, size=11))
+        traces.append(points("in the last round", rates, losses, 0, size=11))
     if short:
         rates, losses = _column(short, "learning_rate"), _column(short, "loss")
-        traces.append(points("eliminated early", rates, losses, 1))
+        traces.append(points("eliminated before", rates, losses, 1))
     if bad and good:
         worst = max(_column(good, "loss"))
         lost = points("diverged", _column(bad, "learning_rate"), [worst] * len(bad), 3)
         traces.append({**lost, "marker": {**lost["marker"], "symbol": "x"}, "hoverinfo": "x+name"})
     chosen = [one for one in ended if one["learning_rate"] == advice["learning_rate"]]
     traces += [_ring(one["learning_rate"], one["loss"], size=20) for one in chosen[:1]]
-    drawn = figure(traces, "learning rate", "loss at the end of the trial", log_x=True, log_y=True)
+    drawn = figure(traces, "learning rate", "lowest loss of the trial", log_x=True, log_y=True)
     drawn["layout"]["hovermode"] = "closest"
     return Plot(
         name="trials",
         title=f"Every trial by learning rate, all with {count_text(size, 'row')} per update",
         figure=drawn,
         table=_trials_table(trials),
-        caption="Trials eliminated early ran for fewer updates, so their losses are not those of "
-        "the others. A cross marks a rate at which the loss exploded.",
+        caption="Not all trials ran for as many updates (the table counts them), and more updates "
+        "lower the loss. A cross marks a rate at which the loss exploded.",
         log_x=True,
         log_y=True,
     )
@@ -213,11 +213,11 @@ def _trials_table(trials: Sequence[Record]) -> Table:
         ]
         for one in sorted(trials, key=lambda one: (one["batch_size"], one["learning_rate"]))
     ]
-    header = ["batch size", "learning rate", "updates", "seconds", "loss"]
+    header = ["batch size", "learning rate", "updates", "seconds", "lowest loss"]
     return Table(
         [*header, "cost relative to the advice"],
         rows,
-        caption="Trials; only those that ran to the end have a cost relative to the advice",
+        caption="Trials; those of the last round have a cost relative to the advice",
     )
 
 
@@ -264,8 +264,8 @@ def trials_plot(trials: Sequence[Record]) -> Plot:
         name="race",
         title="Validation loss of every trial",
         figure=figure(traces, "seconds", "validation loss", log_y=positive),
-        table=Table(header, rows, caption="Validation losses of the trials that ran to the end"),
-        caption="Coloured: trials that ran to the end. Grey: trials eliminated on the way "
+        table=Table(header, rows, caption="Validation losses of the trials of the last round"),
+        caption="Coloured: trials of the last round. Grey: trials eliminated before "
         "(successive halving). Learning rates are constant after a short warm-up.",
         x_choices=choices,
         log_x=True,

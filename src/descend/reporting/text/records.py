@@ -30,13 +30,21 @@ NAMES = {
 }
 
 
+BELOW = re.compile(r"below_(0?\.\d+)")
+"""The metric of the rows whose target is below a predicted quantile."""
+
+
 def metric_text(name: str) -> str:
     """The name of a metric as people write it.
 
     >>> metric_text("rmse"), metric_text("log_loss (kind)"), metric_text("of my own")
     ('RMSE', 'log loss (kind)', 'of my own')
+    >>> metric_text("below_0.9")
+    'share below quantile 0.9'
     """
     metric, of, target = name.partition(" (")
+    if level := BELOW.fullmatch(metric):
+        metric = f"share below quantile {level[1]}"
     return f"{NAMES.get(metric, metric)}{of}{target}"
 
 
@@ -74,7 +82,7 @@ def trivial_text(names: Iterable[str], of_classes: str = "most frequent class") 
     ('always the mean', 'always the mean or most frequent class')
     """
     known = {name.partition(" (")[0] for name in names}
-    said = (("r2", "mean"), ("pinball", "quantiles of all"), ("accuracy", of_classes))
+    said = (("r2", "mean"), ("pinball", "quantiles of all rows"), ("accuracy", of_classes))
     return f"always the {' or '.join(text for name, text in said if name in known) or 'same'}"
 
 

@@ -47,6 +47,7 @@ class Dependence(Struct, kw_only=True):
     x: Annotated[list[float | str], Meta(min_length=1)]
     y: Annotated[list[list[float]], Meta(min_length=1)]
     classes: list[str] = field(default_factory=list)
+    apart: bool = False
 
     def __post_init__(self) -> None:
         """Refuse lines that do not fit."""
@@ -214,6 +215,7 @@ class AssessmentRecord(Labelled, kw_only=True):
     slices: list[Slice] = field(default_factory=list)
     strongest: list[Strongest] = field(default_factory=list)
     copies: Number = None
+    coded: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     worst: list[WorstRow] = field(default_factory=list)
     points: Points | UnsetType = UNSET

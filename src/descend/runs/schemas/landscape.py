@@ -80,6 +80,7 @@ class LandscapeRecord(Labelled, kw_only=True):
     explained: float | UnsetType = UNSET
     rows: Count | UnsetType = UNSET
     lowest: float = 0.0
+    loss_note: str = ""
     updates: Count | UnsetType = UNSET
     """Of every path, in records of version 0.1; since then the methods have equally many rows."""
     epochs: Count | UnsetType = UNSET

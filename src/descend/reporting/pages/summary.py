@@ -163,9 +163,9 @@ def _inside_quantiles(model: Mapping[str, float | None], settings: Record) -> st
     low, high = levels[0], levels[-1]
     target = settings["target"]
     if low == high:
-        share = percent_text(model[f"below_{low:g}"] or 0.0, 3)
+        below = percent_text(model[f"below_{low:g}"] or 0.0, 3)
         return (
-            f"{share} of the values of {target} are below the predicted quantile {low:g} "
+            f"{below} of the values of {target} are below the predicted quantile {low:g} "
             f"({percent_text(low)} are meant to be)"
         )
     share = (model[f"below_{high:g}"] or 0.0) - (model[f"below_{low:g}"] or 0.0)

@@ -95,8 +95,8 @@ def _training_section(record: Record, history: History) -> Section:
     runs = {f"network {number}": lines for number, lines in enumerate(networks, 1)}
     plots = []
     if len(history) > 1:  # A single point is no chart.
-        notes = {"note": loss_note(record), "training": members_note(record)}
-        plots.append(loss_plot(runs, what="network", **notes))
+        note, training = loss_note(record), members_note(record)
+        plots.append(loss_plot(runs, what="network", note=note, training=training))
     if grown:
         plots.append(batch_plot(runs))
     if chosen_rate(record) is None:

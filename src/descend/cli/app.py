@@ -324,7 +324,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="FILE_OR_RUN",
-            help="A table, a model file, or the folder of a run or a comparison.",
+            help="A table, a model file, or the folder of a run, a comparison or an advice.",
         ),
     ],
     given: dict[str, Any],
@@ -348,7 +348,17 @@ def _text_of(record: Mapping[str, Any]) -> str:
         return compare_text(record)
     if record["kind"] == "landscape":
         return landscape_text(record)
+    if record["kind"] == "advice":
+        return _advice_text_of(record)
     return inspection_text(record, *_told_of_run(record))
+
+
+def _advice_text_of(record: Mapping[str, Any]) -> str:
+    """What `descend advise` printed, from its record."""
+    from descend.reporting.text.advice import advice_text
+    from descend.types import Advice
+
+    return advice_text(Advice(**record["advice"]), record.get("train_command", ""))
 
 
 def _told_of_run(record: Mapping[str, Any]) -> tuple[Any, Any]:

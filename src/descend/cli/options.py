@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from descend.choices import (
 )
 from descend.cli.completion import completion_of
 from descend.defaults import EFFORTS, RISE_UPDATES
-from descend.errors import SettingsError, option_text
+from descend.errors import SettingsError, option_text, quoted_cell
 from descend.io.units import parse_duration, parse_size
 from descend.settings import Settings, split_names
 
@@ -131,6 +132,40 @@ class Option:
         self.kind = kind
         self.parse = parse
         self.metavar = metavar
+
+    @property
+    def typed_as(self) -> type:
+        """What Typer parses: of numbers the text, of which `read` says what is wrong."""
+        return str if self.kind in (int, float) else self.kind
+
+    def read(self, name: str, value: Any) -> Any:
+        """The value of the option as a setting has it.
+
+        Raises:
+            SettingsError: a text that is no such value.
+        """
+        if self.parse is not None:
+            return self.parse(value)
+        return _number(name, value, self.kind) if self.kind in (int, float) else value
+
+
+def _number(name: str, text: str, kind: type) -> int | float:
+    """The number that an option was given; 1e6 is a whole number too."""
+    try:
+        number: int | float = int(text)
+    except ValueError:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if kind is float and not math.isnan(number):
+            return number
+        if kind is int and float(number).is_integer():
+            return int(number)
+    else:
+        return kind(number) if kind is int or abs(number) < 2**53 else float(text)
+    expected = "a whole number" if kind is int else "a number"
+    raise SettingsError(f"{option_text(name)} must be {expected}; found {quoted_cell(text)}.")
 
 
 SETTINGS: dict[str, Option] = {
@@ -299,7 +334,7 @@ def with_options(
         def wrapped(**values: Any) -> Any:
             typed = {name: values.pop(name) for name in options}
             given = {
-                name: parse(value) if (parse := options[name].parse) else value
+                name: options[name].read(name, value)
                 for name, value in typed.items()
                 if value is not None
             }
@@ -330,7 +365,7 @@ def _parameter(name: str, option: Option, defaults: Mapping[str, Any]) -> inspec
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[option.kind | None, declared],
+        annotation=Annotated[option.typed_as | None, declared],
     )
 
 

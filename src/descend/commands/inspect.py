@@ -18,7 +18,7 @@ from descend.data.schema.columns import Schema
 from descend.data.schema.describe import describe
 from descend.data.schema.learn import inspect_columns, learn_schema
 from descend.errors import InputError
-from descend.runs.folder import find_model, is_run, read_run_record
+from descend.runs.folder import current_record, find_model, is_run
 from descend.runs.history import read_history
 from descend.runs.records import read_kind
 from descend.settings import settings_from
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN, MOST_SHOWN = 3, 100
 """Rows and columns of the table that are shown as they are."""
-VIEWS = ("compare", "landscape")
+VIEWS = ("compare", "landscape", "advice")
 """Commands whose folders are described by the record in them."""
 
 
 def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, Any]:
-    """Describe a run, a comparison, a model, a row store or a table, whichever the name stands for.
+    """Describe a run, a comparison, an advice, a model, a row store or a table: what is there.
 
     Args:
         what: a path, or whatever `open_table` takes.
@@ -45,7 +45,7 @@ def inspect(what: str, target: str | None = None, **options: Any) -> dict[str, A
     if is_store(path):
         return describe_store(path)
     if is_run(path):
-        return {"kind": "run", "path": what, **read_run_record(path), **_progress(path)}
+        return {"kind": "run", "path": what, **current_record(path), **_progress(path)}
     for kind in VIEWS:
         if (path / f"{kind}.json").is_file():
             return {**read_kind(path / f"{kind}.json"), "kind": kind, "path": what}

@@ -15,7 +15,7 @@ from descend.reporting.pages.runs import runs_page
 from descend.reporting.pages.train import train_page
 from descend.reporting.render import render
 from descend.runs.contents import REPORT
-from descend.runs.folder import is_run, read_assessment, read_run_record
+from descend.runs.folder import current_record, is_run, read_assessment
 from descend.runs.history import read_history
 from descend.runs.records import read_kind
 
@@ -79,7 +79,7 @@ def _page_of(folder: Path) -> tuple[Page, Path]:
     kind = None if is_run(folder) else kind_in(folder)
     if kind is not None:
         return kind.page_of(read_kind(kind.record_in(folder))), kind.page_in(folder)
-    page = train_page(read_run_record(folder), read_history(folder), read_assessment(folder))
+    page = train_page(current_record(folder), read_history(folder), read_assessment(folder))
     return page, folder / REPORT
 
 
@@ -94,5 +94,5 @@ def _page_of_several(folders: Sequence[Path]) -> Page:
                 f"{folder} holds a record of descend {kind.command}; only runs of descend train "
                 "share a page."
             )
-    records = {name: read_run_record(Path(name)) for name in names}
+    records = {name: current_record(Path(name)) for name in names}
     return runs_page(records, {name: read_history(Path(name)) for name in names})

@@ -32,6 +32,9 @@ from descend.runs.history import append_history, open_history, write_history
 from descend.runs.records import read_kind
 from descend.types import History, HistoryLine
 
+RUNNING = "running"
+"""The state of a run from its first record to its last."""
+
 
 @final
 class RunFolder:
@@ -221,6 +224,34 @@ def read_run_record(path: Path) -> dict[str, Any]:
             "file back; to train with other settings, start a new run."
         )
     return record
+
+
+def current_record(path: Path) -> dict[str, Any]:
+    """What run.json of a run holds now: a run that no process goes on with is interrupted.
+
+    Raises:
+        InputError: there is no run.
+        FileFormatError: run.json is damaged, or of a newer version.
+    """
+    record = read_run_record(path)
+    if record.get("state") == RUNNING and not _is_held(path):
+        return {**record, "state": "interrupted"}
+    return record
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process is writing to a run directory."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(lock)
+    return False
 
 
 def read_assessment(path: Path) -> dict[str, Any]:

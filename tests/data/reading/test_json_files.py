@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from descend.data.reading.narrow import NARROW
 from descend.data.reading.open_table import open_table
 from descend.data.reading.table import Table
 from descend.data.reading.table_copies import copied
+from descend.errors import DataError
 
 MANY = 2 * NARROW
 ODD: list[dict[str, Any]] = [
@@ -84,3 +86,34 @@ def test_columns_that_the_first_record_lacks_follow_by_name(tmp_path: Path) -> N
     records: list[dict[str, Any]] = [numbers(0), {"b": 1, **numbers(1)}, {"a": 1}]
     path = write(tmp_path / "t.jsonl", records)
     assert [column.name for column in open_table(path).columns] == [*numbers(0), "a", "b"]
+
+
+ROWS_OF_PANDAS = pd.DataFrame({"a": [0.5, 1.5, 2.5], "b": ["x", "y", "z"], "y": [1, 2, 3]})
+
+
+@pytest.mark.parametrize("layout", ["columns", "index", "split", "table"])
+def test_other_layouts_of_pandas_are_named(tmp_path: Path, layout: Any) -> None:
+    path = tmp_path / "t.json"
+    ROWS_OF_PANDAS.to_json(path, orient=layout)
+    with pytest.raises(DataError, match=rf"orient='{layout}'.* orient=\"records\""):
+        open_table(path)
+    ROWS_OF_PANDAS.to_json(path, orient="records")
+    assert open_table(path).count() == 3
+
+
+def test_lists_and_rows_inside_a_key_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    ROWS_OF_PANDAS.to_json(path, orient="values")
+    with pytest.raises(DataError, match="holds lists; expected an object for each row"):
+        open_table(path)
+    path.write_text(json.dumps({"data": ROWS_OF_PANDAS.to_dict("records")}))
+    with pytest.raises(DataError, match="whose key 'data' holds a list"):
+        open_table(path)
+
+
+@pytest.mark.parametrize("value", [{"1": 5, "2": 3}, [{"k": 1}], [1, 2]])
+def test_rows_that_hold_objects_and_lists_are_rows(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "t.jsonl"
+    for count in (1, 3):
+        path.write_text("\n".join(json.dumps({"r": value, "y": row}) for row in range(count)))
+        assert open_table(path).count() == count

@@ -438,3 +438,43 @@ def test_many_dates_are_no_target(tmp_path: Path, way: str) -> None:
     for task in ("auto", "regression") if way == "parquet" else ("auto",):
         with pytest.raises(DataError, match="make it a number with a query, such as date_diff"):
             learn_schema(open_table(ways[way]), settings_from({"target": "y", "task": task}))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("0%", "5%"), ("$1", "$2"), ("-1", "+1"), ("1,5", "2,5"), ("1,000", "2,000"), ("1e0", "2e0")],
+)
+def test_classes_are_written_as_the_table_has_them(
+    tmp_path: Path, classes: tuple[str, str]
+) -> None:
+    values = [classes[row % 2] if row else None for row in range(ROWS)]
+    numbers = list(RANDOM.normal(size=ROWS).round(3))
+    ways = stored(tmp_path, {"x": numbers, "y": values}, {})
+    for name in ("csv", "parquet", "pandas"):
+        schema = learn_schema(open_table(ways[name]), settings_from({"target": "y"}))
+        labels = getattr(schema.target, "labels", ())
+        assert sorted(labels) == sorted(classes), name
+        parts = list(Encoder(schema).encode(open_table(ways["csv"]), target=True))
+        codes = np.concatenate([part.batch.y for part in parts])
+        assert [labels[code] for code in codes] == values[1:]
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (("0", "1.0", "NaN"), (0, 1)),
+        (("0", "+1", "1"), (0, 1)),
+        (("0%", "5%", "?"), (0, 5)),
+        (("0.0", "1.0", ""), (0, 1)),
+    ],
+)
+def test_classes_in_several_spellings_stay_numbers(
+    tmp_path: Path, classes: Sequence[str], labels: Sequence[float]
+) -> None:
+    lines = [
+        f"{row},{classes[row % 20 if row % 20 < len(classes) else row % 2]}" for row in range(90)
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["x,y", *lines]) + "\n")
+    schema = learn_schema(open_table(path), settings_from({"target": "y"}))
+    assert getattr(schema.target, "labels", None) == tuple(labels)

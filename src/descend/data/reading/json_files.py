@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from descend.data.reading.csv_files import SAMPLE_ROWS
 from descend.data.reading.errors import check_names
+from descend.data.reading.json_layouts import layout_text
 from descend.data.reading.narrow import COLUMNS_AT_ONCE, NARROW
 from descend.data.reading.number_text import inexact_sql
 from descend.data.reading.sql import path_list, quote_name, quote_text
@@ -48,6 +49,9 @@ def find_json(paths: Sequence[str], run: Callable[[str], pa.Table]) -> JsonFiles
     Raises:
         DataError: the names of two columns differ only in letter case, or rows are no objects.
     """
+    for path in paths:
+        if layout := layout_text(path):
+            raise DataError(layout)
     size = sum(os.path.getsize(path) for path in paths)
     rows = -1 if size <= _WHOLE_BYTES else SAMPLE_ROWS
     limit = "" if rows < 0 else f" LIMIT {rows}"

@@ -14,6 +14,7 @@ from descend.data.reading.table_column import TableColumn
 from descend.data.reading.text_labels import Seen
 from descend.data.reading.text_types import find_types, survey_text
 from descend.data.reading.typed_columns import TextRules, TypedColumn
+from descend.data.schema.class_spellings import as_written
 from descend.data.schema.column_records import Surveys, kept_when_asked, learn_columns
 from descend.data.schema.columns import (
     ClassificationTarget,
@@ -239,7 +240,8 @@ def _schema(
         table.name, targets, survey, values, settings, task, reason, read.typed
     )
     if isinstance(target, ClassificationTarget):
-        target = weighted_classes(table, targets[0], rows.weight, target)
+        column, target = as_written(table, targets[0], target)
+        target = weighted_classes(table, column, rows.weight, target)
         warnings += class_notes(targets[0].name, target.labels)
     elif settings.quantiles:
         target = with_quantiles(table, targets, rows.weight, target, settings.quantiles)

@@ -322,7 +322,8 @@ def _run_text(record: Mapping[str, Any], history: History, assessment: Any) -> s
     command = f"descend resume {shell_text(str(path))}"
     if record.get("own"):
         command = f"descend.fit(..., out={str(path)!r}, resume=True)"
-    lines = [f"{path}: {record['state']}. To go on: {command}"]
+    state = record["state"]
+    lines = [f"{path}: {state}." + ("" if state == "running" else f" To go on: {command}")]
     if "progress" in record:
         last = record["progress"]
         lines.append(

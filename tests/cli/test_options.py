@@ -1,0 +1,30 @@
+"""Numbers on the command line: what is taken, and what is said of others."""
+
+from __future__ import annotations
+
+import pytest
+
+from descend.cli.options import SETTINGS
+from descend.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [("seed", "7", 7), ("epochs", "1e3", 1000), ("l2", "1e-3", 0.001), ("momentum", "1", 1.0)],
+)
+def test_numbers_are_read(name: str, text: str, expected: float) -> None:
+    found = SETTINGS[name].read(name, text)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "inf", "nan", "", "9" * 5000])
+def test_what_is_no_whole_number_is_told(text: str) -> None:
+    with pytest.raises(SettingsError, match="seed must be a whole number; found"):
+        SETTINGS["seed"].read("seed", text)
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "1,5"])
+def test_what_is_no_number_is_told(text: str) -> None:
+    with pytest.raises(SettingsError, match="l2 must be a number; found"):
+        SETTINGS["l2"].read("l2", text)

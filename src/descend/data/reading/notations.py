@@ -22,7 +22,12 @@ _POWER = (
     rf"^\s*({_SIGN}[0-9]+(?:[.,][0-9]+)?) ?[x×*·] ?10"
     r"(?:(?:\^|\*\*)\(?([-+−]?[0-9]{1,3})\)?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))\s*$"
 )
-_MIXED = rf"^\s*({_SIGN}[0-9]*)[ \x{{2009}}]?[{FRACTION_SIGNS}]\s*$"
+_MONEY = "[$€£¥₹]"
+_MIXED = (
+    rf"^\s*({_SIGN}(?:{_MONEY} ?{_SIGN})?[0-9]*)[ \x{{2009}}]?([{FRACTION_SIGNS}])"
+    rf"((?:[ \x{{00A0}}]?(?:%|{_MONEY}))?)\s*$"
+)
+"""Also with per cent or a currency: $10½, 5½%."""
 _GROUPED = "[0-9 '’\\x{00A0}\\x{202F}]"
 _NO_CENTS = (
     rf"^([^0-9]*[0-9](?:(?:{_GROUPED}|,)*\.|(?:{_GROUPED}|\.)*,))(?:--?|[–—])"
@@ -48,12 +53,13 @@ def usual_notation_sql(text: str) -> str:
     raised = f"regexp_replace({text}, {quote_text(_POWER)}, '\\1e+\\2\\3')"
     digits = f"translate({raised}, '⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−', '-+0123456789-')"
     power = f"replace(replace({digits}, 'e+-', 'e-'), 'e++', 'e+')"
-    whole = f"replace(regexp_extract({text}, {quote_text(_MIXED)}, 1), '−', '-')"
-    part = f"{decimals}[list_position({signs}, right(rtrim({text}), 1))]"
+    before, sign, after = (f"regexp_extract({text}, {quote_text(_MIXED)}, {n})" for n in (1, 2, 3))
+    part = f"{decimals}[list_position({signs}, {sign})]"
+    mixed = f"concat(replace({before}, '−', '-'), {part}, {after})"
     cents = f"regexp_replace({text}, {quote_text(_NO_CENTS)}, '\\100\\2')"
     return (
         f"CASE WHEN NOT {in_print_sql(text)} THEN {text} "
         f"WHEN regexp_matches({text}, {quote_text(_POWER)}) THEN {power} "
-        f"WHEN regexp_matches({text}, {quote_text(_MIXED)}) THEN concat({whole}, {part}) "
+        f"WHEN regexp_matches({text}, {quote_text(_MIXED)}) THEN {mixed} "
         f"ELSE {cents} END"
     )

@@ -23,6 +23,12 @@ FORMS = (
         "its cells are several numbers with x between them, as widths and heights",
     ),
     (
+        "power alone",
+        rf"{_NUMBER}(?: ?(?:\^|\*\*) ?\(?[-+−]?[0-9]+\)?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)",
+        "its cells are powers such as 10^3, or numbers with marks of footnotes; powers of ten are "
+        "read if written 1e+3",
+    ),
+    (
         "tolerance",
         rf"{_NUMBER} ?(?:±|\+/-|\+-|\+/−) ?{_NUMBER}{_UNIT}",
         "its cells are numbers with what they may be off by",

@@ -472,7 +472,8 @@ def test_classes_in_several_spellings_stay_numbers(
     tmp_path: Path, classes: Sequence[str], labels: Sequence[float]
 ) -> None:
     lines = [
-        f"{row},{classes[row % 20 if row % 20 < len(classes) else row % 2]}" for row in range(90)
+        f"{row * 7 % 13},{classes[row % 20 if row % 20 < len(classes) else row % 2]}"
+        for row in range(90)
     ]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["x,y", *lines]) + "\n")

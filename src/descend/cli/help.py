@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer.core
+
+from descend.errors import InputError, printable
 
 MOST_WIDTH = 110
 """Columns of a help text on a wide terminal."""
@@ -61,6 +64,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 class HelpfulCommand(typer.core.TyperCommand):
     """A command whose help shows its options in groups, and examples."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; raise InputError, with what to type, where some are too many."""
+        typed = list(args)
+        ctx.allow_extra_args = True
+        super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            lists = {name for one in self.params if "," in (one.metavar or "") for name in one.opts}
+            raise InputError(_too_many(ctx.command_path, ctx.args, typed, lists))
+        return list(ctx.args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, a section for each group."""
         for heading, records in group_options(self, ctx):
@@ -71,6 +84,19 @@ class HelpfulCommand(typer.core.TyperCommand):
             with formatter.section("Examples"):
                 for example in examples:
                     formatter.write(f"{' ' * formatter.current_indent}{example}\n")
+
+
+def _too_many(command: str, extra: list[str], typed: list[str], lists: set[str]) -> str:
+    """What is too much, and how values of one option are typed where it follows such an option."""
+    shown = " ".join(map(shlex.quote, extra))
+    text = f"{command} takes no further argument; found {printable(shown, 200)}."
+    place = typed.index(extra[0]) if extra[0] in typed else 0
+    before = [at for at in range(place) if typed[at].startswith("-")]
+    if before and typed[before[-1]] in lists:
+        option, values = typed[before[-1]], typed[before[-1] + 1 : place] + extra
+        joined = shlex.quote(",".join(value.rstrip(",") for value in values))
+        return f"{text} If it belongs to {option}, type {option} {printable(joined, 200)}"
+    return f"{text} Type {command} --help."
 
 
 class HelpfulGroup(typer.core.TyperGroup):

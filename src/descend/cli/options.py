@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,7 +79,7 @@ def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callabl
         except ValueError:
             wanted = " or ".join([*words, "a whole number" if whole else "a number"])
             raise SettingsError(
-                f"{option_text(option)} must be {wanted}; found {text!r}."
+                f"{option_text(option)} must be {wanted}; found {text!r}.{with_point(text)}"
             ) from None
 
     return parse
@@ -165,7 +166,17 @@ def _number(name: str, text: str, kind: type) -> int | float:
     else:
         return kind(number) if kind is int or abs(number) < 2**53 else float(text)
     expected = "a whole number" if kind is int else "a number"
-    raise SettingsError(f"{option_text(name)} must be {expected}; found {quoted_cell(text)}.")
+    found = quoted_cell(text)
+    raise SettingsError(f"{option_text(name)} must be {expected}; found {found}.{with_point(text)}")
+
+
+def with_point(text: str) -> str:
+    """What to type where a comma stands for the decimal point; nothing where none does.
+
+    >>> with_point("0,1"), with_point("1,2,3")
+    (' Type 0.1.', '')
+    """
+    return f" Type {text.replace(',', '.')}." if re.fullmatch(r"[+-]?\d+,\d+", text) else ""
 
 
 SETTINGS: dict[str, Option] = {

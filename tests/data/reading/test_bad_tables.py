@@ -135,7 +135,9 @@ def test_parquet_with_a_column_twice(tmp_path: Path) -> None:
 
 def test_no_such_file_offers_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "flights.csv").write_text("a\n1\n")
+    (tmp_path / "bikes").mkdir()
     assert "Did you mean 'flights.csv'?" in error_of(str(tmp_path / "flihgts.csv"))
+    assert "bikes'" not in error_of(str(tmp_path / "bikes.csv"))
     assert "there are: flights.csv" in error_of(str(tmp_path / "quite-another"))
     assert "there is no folder" in error_of(str(tmp_path / "none" / "t.csv"))
     assert "No file matches" in error_of(str(tmp_path / "*.parquet"))

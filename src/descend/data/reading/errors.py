@@ -96,11 +96,12 @@ def check_names(table: str, names: Sequence[str]) -> None:
 
 
 def missing_file(path: str) -> DataError:
-    """The error for a path that does not exist; offers similar names in its folder."""
+    """The error for a path that does not exist; offers files of similar names in its folder."""
     folder = Path(path).parent
     if not folder.is_dir():
         return DataError(f"There is no file {path}: there is no folder {folder}.")
-    names = sorted(os.listdir(folder))
+    with os.scandir(folder) as entries:  # No folder is a table, nor a run of its name.
+        names = sorted(entry.name for entry in entries if not entry.is_dir())
     near = closest(Path(path).name, names)
     tables = [name for name in names if Path(name).suffix in TABLE_SUFFIXES]
     if not near and tables:

@@ -67,6 +67,18 @@ def test_leaking_columns_are_told_by_the_record_and_not_by_words_of_warnings() -
     assert (told.tone, "exclude=['leak_rate', 'valve']" in told.text) == ("warn", True)
 
 
+def test_leaking_columns_of_a_run_of_an_older_version_are_told_by_its_warnings() -> None:
+    record = record_with()
+    name = record["data"]["columns"][0]["name"]
+    record["data"].pop("leaking", None)
+    record["data"]["warnings"] = [
+        f"Column {name!r} gives the target 'y' away (their correlation is 1.0000). If it is not "
+        f"known when predicting, leave it out with --exclude {name}."
+    ]
+    found = {one.name: one for one in checks_of(record, STEADY, assessment_of())}
+    assert name in found["a column may give the target away"].text
+
+
 @pytest.mark.parametrize(
     ("record", "assessment", "name", "tone"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from descend.errors import listed_names, option_text
+from descend.io.older_records import leaking_in
 from descend.io.units import count_text, percent_text
 from descend.reporting.assessed import assessed_metrics, assessed_target
 from descend.reporting.html import number_text, three_text
@@ -268,7 +269,7 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             f"the target. Leave out what is not known when predicting: "
             f"{option_text('exclude', late[:4])}.",
         )
-    leaking = record["data"].get("leaking")
+    leaking = _leaking(record["data"])
     if leaking:
         return Check(
             "a column may give the target away",
@@ -278,6 +279,14 @@ def _leaks(record: Record, assessment: Record) -> Check | None:
             f"{option_text('exclude', leaking[:4])}.",
         )
     return Check("no single column gives the target away", "good", "") if strongest else None
+
+
+def _leaking(data: Record) -> Sequence[str]:
+    """The columns that nearly determine the target, also of a run of an older version."""
+    if "leaking" in data:
+        found: Sequence[str] = data["leaking"]
+        return found
+    return leaking_in(data.get("warnings") or (), [column["name"] for column in data["columns"]])
 
 
 def _late_columns(assessment: Record) -> list[str]:

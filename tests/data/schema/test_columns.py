@@ -17,6 +17,15 @@ def test_json_holds_the_whole_schema() -> None:
         assert schema_from_json(json.loads(json.dumps(schema.as_json()))) == schema
 
 
+def test_leaking_columns_of_an_older_schema_are_those_that_its_warnings_name() -> None:
+    schema = learn({"x": RANDOM.normal(size=ROWS), "y": Y})
+    name = schema.columns[0].name
+    record = json.loads(json.dumps(schema.as_json()))
+    del record["leaking"]
+    record["warnings"] = [f"Column {name!r} gives the target 'y' away (...).", "'leak' is far."]
+    assert schema_from_json(record).leaking == (name,)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from descend.data.reading.number_text import PLAINLY
 from descend.data.schema.dates import PARTS
 from descend.errors import FileFormatError
 from descend.io.json_records import read_as, read_fields
+from descend.io.older_records import leaking_in
 
 Label = str | int | float | bool
 """A class label as the user wrote it."""
@@ -306,6 +307,9 @@ def schema_from_json(record: Mapping[str, Any]) -> Schema:
         parts["target"] = read_as(_pick(tasks, parts["target"], "task"), parts["target"])
         schema = Schema(**read_fields(Schema, parts, known={"columns", "target"}))
         _check(schema)
+        if "leaking" not in record:
+            names = [column.name for column in schema.columns]
+            schema = replace(schema, leaking=leaking_in(schema.warnings, names))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = error.args[0] if error.args else error
         raise FileFormatError(

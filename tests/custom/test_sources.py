@@ -394,10 +394,18 @@ def test_items_of_one_array_alone_are_their_own_targets() -> None:
 def test_items_that_may_be_batches_are_asked_about(y: tuple[int, ...]) -> None:
     items = [(np.zeros((16, 6)), np.zeros(y))] * 3
     with pytest.raises(
-        DataError, match=r"\(16, 6\), \(16,.*one row, or 16 rows\?.*batch_size=None"
+        DataError, match=r"\(16, 6\), \(16,.*one row, or a batch of 16 rows\?.*batch_size=None"
     ):
         read_whole(Items(items), "y")
     assert len(read_whole(list(items), "y").batch.weight) == 48
+
+
+@pytest.mark.parametrize(
+    "item", [([1, 2, 3], [0, 1, 0]), {"ids": [1, 2, 3, 4], "y": [0, 1, 0, 1]}, [[1.0], [2.0]]]
+)
+def test_items_that_are_lists_of_numbers_are_refused(item: Any) -> None:
+    with pytest.raises(DataError, match=r"lists of numbers, such as .* expected arrays"):
+        read_whole(Items([item] * 3), "y")
 
 
 class GrainLike:
@@ -424,7 +432,7 @@ def test_items_of_a_grain_data_set_are_rows_unless_it_makes_batches() -> None:
     assert read_whole(batches, "y").batch.x["x"].shape == (48,)
     unclear = GrainLike([(np.zeros((4, 2)), np.zeros(4))])
     with pytest.raises(
-        DataError, match=r"one row, or 4 rows\? .* data\.batch\(64\); .* iter\(data\)"
+        DataError, match=r"or a batch of 4 rows\? .* data\.batch\(64\); .* iter\(data\)"
     ):
         read_whole(unclear, "y")
     assert read_whole(iter(unclear), "y").batch.x["x"].shape == (4, 2)

@@ -187,17 +187,24 @@ def _is_sample(item: Any, as_row: str, as_batch: str) -> bool:
     """Whether an item of a data set of rows, in which nothing is a number, is a single row.
 
     Raises:
-        DataError: it may as well be a batch, as the items of some data sets are.
+        DataError: it may as well be a batch, as the items of some data sets are, or it holds lists
+            of numbers in place of arrays.
     """
-    shapes = [tuple(getattr(part, "shape", ())) for part in jax.tree.leaves(item)]
+    parts = jax.tree.leaves(item)
+    shapes = [tuple(getattr(part, "shape", ())) for part in parts]
     if not any(shapes):
+        if parts and all(map(_is_number, parts)):
+            raise DataError(
+                f"An item of the data set has lists of numbers, such as {str(item)[:60]}; expected "
+                "arrays. Make an array of each list, such as np.asarray(ids)."
+            )
         return False
     if len({shape[:1] for shape in shapes}) > 1 or all(len(shape) == 1 for shape in shapes):
         return True
     raise DataError(
         f"An item of the data set has arrays of {', '.join(map(str, shapes))}: one row, or "
-        f"{count_text(shapes[0][0], 'row')}? If it is one, give {as_row}; if it is a whole batch, "
-        f"give {as_batch}."
+        f"a batch of {count_text(shapes[0][0], 'row')}? If it is one row, give {as_row}; if it is "
+        f"a whole batch, give {as_batch}."
     )
 
 

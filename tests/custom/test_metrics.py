@@ -163,7 +163,7 @@ def test_several_outputs_are_told_apart_wherever_metrics_are(of_several: Any) ->
     assert "kind correctly" in page
     assert "better than the trivial prediction (" in page
     text = summary_text(run.record, folder, run.history)
-    assert "always the mean or quantiles of all or commonest class" in text
+    assert "always the mean or quantiles of all rows or commonest class" in text
 
 
 def test_outputs_in_a_list_are_called_by_their_place() -> None:

@@ -135,7 +135,7 @@ def test_only_the_input_that_reaches_beyond_is_named():
 
     ids, y = tokens()
     x = {"word": ids, "kind": np.where(np.arange(300) == 5, -500, 3)}
-    with pytest.warns(UserWarning, match=r"kind makes .* place -380"):
+    with pytest.warns(UserWarning, match=r"kind makes .* place -500 "):
         fit((table(120), apply), (x, y), **QUICK)
 
 
@@ -251,7 +251,7 @@ def test_padding_is_told_where_its_mask_does_not_hide_what_is_taken():
 
     ids, y = padded()
     x = {"ids": ids, "mask": (ids != PADDING).astype(np.float32)}
-    with pytest.raises(InputError, match=r"place -900 .* JAX takes NaN"):
+    with pytest.raises(InputError, match=r"place -1,000 .* JAX takes NaN"):
         fit((table(IDS), apply), (x, y), **QUICK)
 
 

@@ -315,6 +315,8 @@ def _tell(name: str, said: str, outputs: Any) -> None:
     index, axis, size = map(
         int, re.findall(r"index (-?\d+) .* axis (\d+) with size (\d+)", said)[0]
     )
+    # JAX counts negative indices from the end, and names what it comes to.
+    index -= size if index < 0 else 0
     [shape] = re.findall(r"shape (\(.*?\))", said)
     text = (
         f"{name} makes the model look up place {index:,} of an array of shape {shape}, whose axis "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def test_lists_and_rows_inside_a_key_are_named(tmp_path: Path) -> None:
     path.write_text(json.dumps({"data": ROWS_OF_PANDAS.to_dict("records")}))
     with pytest.raises(DataError, match="whose key 'data' holds a list"):
         open_table(path)
+    path = tmp_path / "my table.json"
+    path.write_text(json.dumps({"the day's": ROWS_OF_PANDAS.to_dict("records")}))
+    with pytest.raises(DataError) as told:
+        open_table(path)
+    typed = shlex.split(str(told.value).partition("write them alone:")[2])
+    assert typed == ["jq", "-c", '."the day\'s"[]', str(path), ">", "my table.jsonl"]
 
 
 @pytest.mark.parametrize("value", [{"1": 5, "2": 3}, [{"k": 1}], [1, 2]])

@@ -211,6 +211,16 @@ def test_the_task_follows_from_the_target(target: Any, task: str) -> None:
     assert schema.task_reason.endswith(".")
 
 
+def test_the_reason_for_classes_says_what_the_target_holds() -> None:
+    for target, holds in (
+        (RANDOM.random(ROWS) < 0.5, "boolean"),
+        (RANDOM.choice(["x", "y"], ROWS), "text"),
+        (RANDOM.choice(np.array(["2020-01-01", "2020-01-02"], "datetime64[s]"), ROWS), "timestamp"),
+    ):
+        schema = learn({"x": RANDOM.normal(size=ROWS), "y": target})
+        assert schema.task_reason.startswith(f"The target 'y' holds {holds}")
+
+
 def test_the_task_that_is_asked_for() -> None:
     target = RANDOM.integers(0, 3, ROWS)
     x = RANDOM.normal(size=ROWS)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from descend.data.reading.csv_text import open_text
-from descend.errors import quoted_cell
+from descend.errors import quoted_cell, shell_text
 
 _HEAD_BYTES = 1 << 12
 _MOST_BYTES = 1 << 24
@@ -41,11 +41,12 @@ def layout_text(path: str) -> str:
             return ""
     if layout is None:
         assert wrapped is not None
-        lines = Path(path).with_suffix(".jsonl").name
+        rows = shell_text(f'."{wrapped[1]}"[]')
+        lines = shell_text(Path(path).with_suffix(".jsonl").name)
         return (
             f"{path} is one object, whose key {quoted_cell(wrapped[1])} holds a list; expected an "
             "object for each row. If that list holds the rows, write them alone:  "
-            f"jq -c '.\"{wrapped[1]}\"[]' {path} > {lines}"
+            f"jq -c {rows} {shell_text(path)} > {lines}"
         )
     what = "lists" if layout == "values" else f"one object, as pandas writes with orient={layout!r}"
     return (

@@ -113,10 +113,8 @@ def choose_task(
     if task != "auto":
         return task, reason
     if words is not None:
-        return (
-            "classification",
-            f"The target {names} holds {words.type if words.is_text else words.sql_type}.",
-        )
+        holds = words.type if words.is_text else words.sql_type.lower()
+        return "classification", f"The target {names} holds {holds}."
     one = survey[targets[0].name]
     # Different whole numbers from 2^53 on may be equal in floating point.
     if may_be_classes(targets, survey) and (one.minimum < one.maximum or one.maximum >= 2**53):

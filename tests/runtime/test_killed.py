@@ -63,7 +63,7 @@ def test_the_page_of_a_killed_run_shows_what_was_measured(killed: Path) -> None:
 @pytest.mark.slow
 def test_inspect_says_how_far_a_killed_run_came(killed: Path) -> None:
     record = inspect(str(killed), None, exclude=(), categorical=())
-    assert record["state"] == "running"
+    assert record["state"] == "interrupted"
     last = read_history(killed)[-1]
     assert record["progress"]["update"] == last.update
     text = inspection_text(record)

@@ -160,7 +160,7 @@ def table(task: str) -> pd.DataFrame:
     data = pd.DataFrame({"x": random.normal(size=300), "town": random.choice(["a", "b", "c"], 300)})
     noise = random.normal(size=300)
     if task == "regression":
-        return data.assign(y=2.0 * data["x"] + (data["town"] == "a") + 0.1 * noise)
+        return data.assign(y=2.0 * data["x"] + (data["town"] == "a") + 0.5 * noise)
     return data.assign(y=np.where(data["x"] + noise > 0, "yes", "no"))
 
 

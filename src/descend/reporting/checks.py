@@ -286,7 +286,8 @@ def _leaking(data: Record) -> Sequence[str]:
     if "leaking" in data:
         found: Sequence[str] = data["leaking"]
         return found
-    return leaking_in(data.get("warnings") or (), [column["name"] for column in data["columns"]])
+    names = [column["name"] for column in data.get("columns") or ()]
+    return leaking_in(data.get("warnings") or (), names)
 
 
 def _late_columns(assessment: Record) -> list[str]:

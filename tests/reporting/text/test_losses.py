@@ -127,3 +127,11 @@ def test_members_are_named_where_there_are_several() -> None:
 
 def test_a_record_without_settings_has_no_note() -> None:
     assert loss_note({}) == ""
+
+
+@pytest.mark.parametrize("schema", [None, "x", [], {"target": "y"}, {"target": {"names": 3}}])
+def test_a_record_that_was_edited_gives_a_sentence_all_the_same(schema: object) -> None:
+    settings = {"loss": "quantile", "target": "rent", "quantiles": "half"}
+    note = loss_note({"settings": settings, "task": "regression", "schema": schema})
+    assert note.endswith(".")
+    assert "rent" in note

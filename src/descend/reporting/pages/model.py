@@ -22,6 +22,7 @@ from descend.reporting.plots.model import (
     slice_plot,
     target_plot,
 )
+from descend.reporting.text.losses import recorded_target
 from descend.reporting.text.records import NAMES, metric_text, round_metric, trivial_text
 
 Record = Mapping[str, Any]
@@ -87,8 +88,8 @@ def _subject_notes(record: Record, assessment: Record) -> list[str]:
     names = record["result"]["metrics"]["model"]
     target = assessed_target(names, assessment)
     if target:
-        targets = (record.get("schema") or {}).get("target") or {}
-        count = len(targets.get("names") or ())
+        listed = recorded_target(record).get("names")
+        count = len(listed) if isinstance(listed, list) else 0
         of = f", the first of {count} targets" if count else ", the first target"
         return [
             f"The charts of this page, and the comparison with a linear model, are of {target}{of}."

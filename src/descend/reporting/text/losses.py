@@ -56,16 +56,15 @@ rows: always predicting the mean has about 0.5.'
     if name not in MEANS:
         return f"The loss is the one that you passed, {name}." if own.get("loss") else ""
     task = record.get("task") or (record.get("data") or {}).get("task")
-    target = (record.get("schema") or {}).get("target") or {}
+    target = recorded_target(record)
     names = _names(settings, target, own)
     text = f"The loss of a row is {MEANS[name].format(target=_listed(names))}"
     if name in OF_NUMBERS and task == "regression":
-        text += _unit(names, target.get("deviation") or ())
+        text += _unit(names, _numbers(target.get("deviation")))
     if len(names) > 1:
         text += ", summed over the targets"
-    if name == "quantile" and settings.get("quantiles"):
-        levels = ", ".join(f"{level:g}" for level in settings["quantiles"])
-        text += f", summed over the quantiles {levels}"
+    if name == "quantile" and (levels := _numbers(settings.get("quantiles"))):
+        text += f", summed over the quantiles {', '.join(f'{level:g}' for level in levels)}"
     if own.get("class_weight") or settings.get("class_weight"):
         text += ", times the weight of its class"
     if name == "squared_error" and task == "regression":
@@ -92,18 +91,31 @@ def members_note(record: Record) -> str:
 
 def _without_scale(record: Record) -> Record:
     """The schema of a run without what depends on its training rows."""
-    target = (record.get("schema") or {}).get("target") or {}
-    return {"target": {"names": target.get("names")}}
+    return {"target": {"names": recorded_target(record).get("names")}}
+
+
+def recorded_target(record: Record) -> Record:
+    """What the schema says of the target; empty where it says nothing, or nothing that can be."""
+    schema = record.get("schema")
+    target = schema.get("target") if isinstance(schema, Mapping) else None
+    return target if isinstance(target, Mapping) else {}
+
+
+def _numbers(values: Any) -> list[float]:
+    """The numbers of a list; none where it is no list of numbers."""
+    listed = isinstance(values, list | tuple)
+    return list(values) if listed and all(isinstance(one, int | float) for one in values) else []
 
 
 def _names(settings: Record, target: Record, own: Record) -> list[str]:
     """The targets; those of arrays have no name."""
-    if target.get("names"):
-        return [str(name) for name in target["names"]]
+    named = target.get("names")
+    if isinstance(named, list | tuple) and named:
+        return [str(name) for name in named]
     asked = settings.get("target")
     if own or not asked:
         return ["the target"]
-    return [asked] if isinstance(asked, str) else [str(name) for name in asked]
+    return [str(name) for name in asked] if isinstance(asked, list | tuple) else [str(asked)]
 
 
 def _listed(names: Sequence[str]) -> str:

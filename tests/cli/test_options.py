@@ -37,6 +37,14 @@ def test_a_decimal_comma_is_answered_with_the_number() -> None:
             SETTINGS[name].read(name, "0,1")
 
 
+@pytest.mark.parametrize("name", ["epochs", "batch_size"])
+def test_a_thousands_comma_of_a_whole_number_is_no_decimal_point(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"found '1,000'\. Type 1000\."):
+        SETTINGS[name].read(name, "1,000")
+    with pytest.raises(SettingsError, match=r"found '1,5'\.$"):
+        SETTINGS[name].read(name, "1,5")
+
+
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [

@@ -79,7 +79,8 @@ def _number_or_word(option: str, words: tuple[str, ...], whole: bool) -> Callabl
         except ValueError:
             wanted = " or ".join([*words, "a whole number" if whole else "a number"])
             raise SettingsError(
-                f"{option_text(option)} must be {wanted}; found {text!r}.{with_point(text)}"
+                f"{option_text(option)} must be {wanted}; found {text!r}."
+                f"{without_comma(text, whole=whole)}"
             ) from None
 
     return parse
@@ -166,17 +167,18 @@ def _number(name: str, text: str, kind: type) -> int | float:
     else:
         return kind(number) if kind is int or abs(number) < 2**53 else float(text)
     expected = "a whole number" if kind is int else "a number"
-    found = quoted_cell(text)
-    raise SettingsError(f"{option_text(name)} must be {expected}; found {found}.{with_point(text)}")
+    found, hint = quoted_cell(text), without_comma(text, whole=kind is int)
+    raise SettingsError(f"{option_text(name)} must be {expected}; found {found}.{hint}")
 
 
-def with_point(text: str) -> str:
-    """What to type where a comma stands for the decimal point; nothing where none does.
+def without_comma(text: str, *, whole: bool) -> str:
+    """What to type for a number with a decimal comma, or of a whole number with thousands commas.
 
-    >>> with_point("0,1"), with_point("1,2,3")
-    (' Type 0.1.', '')
+    >>> without_comma("0,1", whole=False), without_comma("1,000", whole=True)
+    (' Type 0.1.', ' Type 1000.')
     """
-    return f" Type {text.replace(',', '.')}." if re.fullmatch(r"[+-]?\d+,\d+", text) else ""
+    form, mark = (r"[+-]?\d{1,3}(,\d{3})+", "") if whole else (r"[+-]?\d+,\d+", ".")
+    return f" Type {text.replace(',', mark)}." if re.fullmatch(form, text) else ""
 
 
 SETTINGS: dict[str, Option] = {

@@ -3,7 +3,7 @@
 The gradient of the weights is a sum over the rows of a batch. If each row of the batch is a row
 of the matrix, this product needs the transpose of the layer's inputs, a large copy in each update.
 If each row of the batch is a column, the library multiplies the matrices as they are; only the
-weights are transposed, and they are small.
+matrix of weights is transposed, which is much smaller than a batch of inputs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import jax
 from descend.types import Array
 
 FEW_ROWS, MANY_ROWS = 64, 256
-"""Batch sizes between which the product transposes as it goes; for all others the inputs are
-transposed first."""
+"""Between these batch sizes one product reads the inputs in transposed order; for all others a
+transposed copy of the inputs is made before the product."""
 
 
 @jax.custom_vjp
